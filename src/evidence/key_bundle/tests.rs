@@ -1,0 +1,102 @@
+use super::*;
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+const HEAD: &str = "#Timestamp=1738233608\n#Instance=i-abcd1234\n";
+
+fn reasons(text: &str) -> Vec<Result<Timestamp, &'static str>> {
+    KeyBundle::parse(text.as_bytes())
+        .entries()
+        .iter()
+        .map(|entry| match entry {
+            Ok(entry) => Ok(entry.expires),
+            Err(refused) => Err(refused.error.reason().as_str()),
+        })
+        .collect()
+}
+
+fn good() -> Result<Timestamp, &'static str> {
+    Ok(Timestamp::from_unix(1_738_233_608))
+}
+
+#[test]
+fn an_entry_keeps_the_signed_bytes_as_they_came() {
+    let head = "#Request=r-1\n#New=what\n#Caller=arn:x=y\n#Timestamp=1738233608\n#Instance=i-abcd1234\n";
+    let text = format!("{head}{KEY} comment\nAAECAw\n==\n\n");
+    let bundle = KeyBundle::parse(text.as_bytes());
+    let entry = bundle.entries()[0].as_ref().unwrap();
+    assert_eq!(entry.signed, format!("{head}{KEY} comment\n").as_bytes());
+    assert_eq!(entry.signature, [0, 1, 2, 3]);
+    assert_eq!(entry.instance, "i-abcd1234");
+    assert_eq!(entry.claims.request_id.as_deref(), Some("r-1"));
+    assert_eq!(entry.claims.principal.as_deref(), Some("arn:x=y"));
+    assert_eq!(entry.key.to_string(), KEY);
+}
+
+#[test]
+fn an_empty_bundle_has_no_entries() {
+    for text in ["", "\n", "\n\n  \n"] {
+        assert!(reasons(text).is_empty(), "{text:?}");
+    }
+}
+
+#[test]
+fn every_fault_has_its_reason() {
+    let bad_key = KEY.replace("AAAAC3", "AAAAD3");
+    for (text, reason) in [
+        (HEAD.to_owned(), "no-key"),
+        (format!("{HEAD}{KEY}\n"), "no-signature"),
+        (format!("{HEAD}{KEY}"), "no-signature"),
+        (format!("{HEAD}{KEY}\n!!!\n"), "signature-malformed"),
+        (format!("{HEAD}{KEY}\nAAE\n"), "signature-malformed"),
+        (format!("{HEAD}{bad_key}\nAAEC\n"), "key-malformed"),
+        (format!("{HEAD}{KEY} {}\nAAEC\n", "c".repeat(4096)), "key-too-long"),
+        (format!("#Timestamp=1738233608\n{KEY}\nAAEC\n"), "no-instance"),
+        (format!("#Instance=i-abcd1234\n{KEY}\nAAEC\n"), "no-timestamp"),
+        (format!("{HEAD}#Instance=i-abcd1234\n{KEY}\nAAEC\n"), "repeated-field"),
+        (format!("{HEAD}#Request=a\n#Request=b\n{KEY}\nAAEC\n"), "repeated-field"),
+        (format!("{HEAD}{}{KEY}\nAAEC\n", "#x\n".repeat(63)), "entry-too-large"),
+        (format!("{HEAD}#{}\n{KEY}\nAAEC\n", "x".repeat(4096)), "entry-too-large"),
+        (format!("{HEAD}{KEY}\n{}\n", "AAEC".repeat(1025)), "entry-too-large"),
+    ] {
+        assert_eq!(reasons(&text), [Err(reason)], "{}", &text[..text.len().min(200)]);
+    }
+}
+
+#[test]
+fn odd_timestamps_are_refused() {
+    let odd = ["", "-1", "+1", "01", "0x10", " 1", "1 ", "1e3", "9223372036854775808", "1738233608\r", "1738233608.5"];
+    for odd in odd {
+        let text = format!("#Timestamp={odd}\n#Instance=i-abcd1234\n{KEY}\nAAEC\n");
+        assert_eq!(reasons(&text), [Err("timestamp-malformed")], "{odd:?}");
+    }
+    let text = format!("#Timestamp=0\n#Instance=i-abcd1234\n{KEY}\nAAEC\n");
+    assert_eq!(reasons(&text), [Ok(Timestamp::from_unix(0))]);
+}
+
+#[test]
+fn a_bad_entry_never_touches_its_neighbours() {
+    let fine = format!("{HEAD}{KEY}\nAAEC\n");
+    for bad in ["#Timestamp=x\n", "rubbish\n", "\0\0\0\n", "#\n", "ssh-rsa AAAA\n", "#Instance\n\n", "\u{fffd} \u{fffd}\n"] {
+        let with_gaps = reasons(&format!("{fine}\n{bad}\n{fine}\n"));
+        assert_eq!((with_gaps.first(), with_gaps.last()), (Some(&good()), Some(&good())), "{bad:?}");
+        assert_eq!(with_gaps.len(), 3, "{bad:?}");
+    }
+    assert_eq!(reasons(&format!("{fine}{fine}")), [good(), good()], "no blank line between");
+    assert_eq!(reasons(&format!("{fine}{KEY}\nAAEC\n{fine}")), [good(), Err("no-timestamp"), good()]);
+}
+
+#[test]
+fn a_blank_line_ends_an_entry_wherever_it_stands() {
+    assert_eq!(reasons(&format!("{HEAD}\n{KEY}\nAAEC\n")), [Err("no-key"), Err("no-timestamp")]);
+    assert_eq!(reasons(&format!("{HEAD}{KEY}\n\nAAEC\n")), [Err("no-signature"), Err("key-malformed")]);
+}
+
+#[test]
+fn entries_are_bounded() {
+    let text = format!("{HEAD}{KEY}\nAAEC\n\n").repeat(MAX_ENTRIES + 50);
+    let all = reasons(&text);
+    assert_eq!(all.len(), MAX_ENTRIES + 1);
+    assert!(all[..MAX_ENTRIES].iter().all(|entry| *entry == good()));
+    assert_eq!(all[MAX_ENTRIES], Err("too-many-entries"));
+    assert_eq!(reasons(&format!("{HEAD}{KEY}\nAAEC\n\n").repeat(MAX_ENTRIES)).len(), MAX_ENTRIES);
+}

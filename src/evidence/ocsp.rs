@@ -1,0 +1,261 @@
+//! OCSP staples: responses of RFC 6960 that the metadata service serves for the signer's path.
+
+use std::fmt;
+
+use rustls::pki_types::CertificateDer;
+use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::der::{self, AnyRef, Decode as _, Encode as _, Reader as _, SliceReader};
+use x509_ocsp::{BasicOcspResponse, CertStatus, OcspGeneralizedTime, OcspResponse, OcspResponseStatus, SingleResponse};
+
+pub use x509_ocsp::ResponderId;
+
+use crate::evidence::decode_base64;
+use crate::reason::Reason;
+use crate::text::{MAX_SHOWN, printable};
+use crate::time::Timestamp;
+
+/// Largest staple that is read, in bytes as served; a real one has about 700 in base64.
+pub const MAX_STAPLE_BYTES: usize = 32 * 1024;
+
+/// Most staples that are read; the real service has one for each certificate of its bundle.
+pub const MAX_STAPLES: usize = 16;
+
+/// Most answers of one staple that are looked at, and most certificates that it may bring along.
+const MAX_PARTS: usize = 16;
+
+/// id-pkix-ocsp-basic (RFC 6960 section 4.2.1).
+const ID_PKIX_OCSP_BASIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.1");
+/// id-sha1 (RFC 3279 section 2.2.1).
+const ID_SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
+/// id-sha256 (RFC 5754 section 2.2).
+const ID_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
+
+/// One OCSP response: what it answers, and what is needed to see who signed it. Untrusted.
+#[derive(Debug, Clone)]
+pub struct OcspStaple {
+    /// tbsResponseData, exactly as it was signed.
+    pub(crate) signed: Vec<u8>,
+    /// The contents of the signature's AlgorithmIdentifier, without tag and length.
+    pub(crate) algorithm: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
+    pub(crate) responder: ResponderId,
+    pub(crate) certificates: Vec<CertificateDer<'static>>,
+    pub(crate) answers: Vec<Answer>,
+    pub(crate) produced_at: Timestamp,
+}
+
+/// What a staple says of one certificate (SingleResponse, RFC 6960 section 4.2.1).
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub(crate) subject: CertId,
+    pub(crate) status: Status,
+    pub(crate) this_update: Timestamp,
+    pub(crate) next_update: Option<Timestamp>,
+}
+
+/// Which certificate an answer is about (CertID, RFC 6960 section 4.1.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CertId {
+    pub(crate) hash: IssuerHash,
+    pub(crate) issuer_name: Vec<u8>,
+    pub(crate) issuer_key: Vec<u8>,
+    pub(crate) serial: Vec<u8>,
+}
+
+/// The hash that a CertID names the issuer by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IssuerHash {
+    Sha1,
+    Sha256,
+}
+
+/// The status that an answer gives (RFC 6960 section 2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Not revoked.
+    Good,
+    /// Revoked, since the given instant.
+    Revoked(Timestamp),
+    /// The responder does not know the certificate.
+    Unknown,
+}
+
+/// Why bytes are no staple.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OcspError {
+    /// Larger than [`MAX_STAPLE_BYTES`]; holds the size in bytes.
+    TooLarge(usize),
+    /// Neither DER nor base64.
+    Encoding,
+    /// Not the structure of RFC 6960; holds the parser's word.
+    Structure(String),
+    /// The responder answered with an error instead of a response; holds which.
+    NotSuccessful(&'static str),
+    /// A critical extension that nobody here knows.
+    CriticalExtension,
+}
+
+impl OcspError {
+    /// The stable name of this refusal.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        Reason::StapleMalformed
+    }
+}
+
+impl fmt::Display for OcspError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge(size) => write!(f, "expected at most {MAX_STAPLE_BYTES} bytes, got {size}"),
+            Self::Encoding => f.write_str("expected DER or base64, got neither"),
+            Self::Structure(why) => write!(f, "expected an OCSP response (RFC 6960): {why}"),
+            Self::NotSuccessful(status) => write!(f, "expected a successful OCSP response, got {status}"),
+            Self::CriticalExtension => f.write_str("an extension marked critical is not known"),
+        }
+    }
+}
+
+impl From<der::Error> for OcspError {
+    fn from(error: der::Error) -> Self {
+        Self::Structure(printable(&error.to_string(), MAX_SHOWN))
+    }
+}
+
+impl OcspStaple {
+    /// Reads a staple as the service serves it, base64 (wrapped or not), or as plain DER.
+    pub fn parse(bytes: &[u8]) -> Result<Self, OcspError> {
+        if bytes.len() > MAX_STAPLE_BYTES {
+            return Err(OcspError::TooLarge(bytes.len()));
+        }
+        // A DER SEQUENCE begins with 0x30; the base64 of one begins with 'M'.
+        if bytes.first() == Some(&0x30) {
+            return Self::from_der(bytes);
+        }
+        Self::from_der(&decode_base64(bytes).ok_or(OcspError::Encoding)?)
+    }
+
+    fn from_der(bytes: &[u8]) -> Result<Self, OcspError> {
+        let outer = OcspResponse::from_der(bytes)?;
+        if let Some(status) = failure(outer.response_status) {
+            return Err(OcspError::NotSuccessful(status));
+        }
+        let inner = outer.response_bytes.ok_or(OcspError::NotSuccessful("no response bytes"))?;
+        if inner.response_type != ID_PKIX_OCSP_BASIC {
+            return Err(OcspError::Structure("expected the basic response type".to_owned()));
+        }
+        let basic_der = inner.response.as_bytes();
+        let basic = BasicOcspResponse::from_der(basic_der)?;
+        // The signature covers bytes, so the bytes are taken from the response and never encoded anew.
+        let mut parts = SliceReader::new(AnyRef::from_der(basic_der)?.value())?;
+        let signed = parts.tlv_bytes()?.to_vec();
+        let algorithm = AnyRef::from_der(parts.tlv_bytes()?)?.value().to_vec();
+
+        let data = basic.tbs_response_data;
+        if has_critical(data.response_extensions.as_deref()) {
+            return Err(OcspError::CriticalExtension);
+        }
+        let certificates = basic
+            .certs
+            .unwrap_or_default()
+            .iter()
+            .take(MAX_PARTS)
+            .map(|certificate| certificate.to_der().map(CertificateDer::from))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            signed,
+            algorithm,
+            signature: basic.signature.as_bytes().ok_or(OcspError::Structure("signature with odd bits".to_owned()))?.to_vec(),
+            responder: data.responder_id,
+            certificates,
+            answers: data.responses.iter().take(MAX_PARTS).filter_map(Answer::read).collect(),
+            produced_at: instant(data.produced_at),
+        })
+    }
+
+    /// Who signed, as the response itself says: `by name CN=...` or `by key 5af3...`.
+    #[must_use]
+    pub fn responder(&self) -> String {
+        match &self.responder {
+            ResponderId::ByName(name) => printable(&format!("by name {name}"), MAX_SHOWN),
+            ResponderId::ByKey(hash) => format!("by key {}", data_encoding::HEXLOWER.encode(hash.as_bytes())),
+        }
+    }
+}
+
+impl Answer {
+    /// None where the issuer is named by a hash that is not known, or an unknown critical extension stands
+    /// beside the answer: such an answer is about no certificate that we could tell.
+    fn read(response: &SingleResponse) -> Option<Self> {
+        if has_critical(response.single_extensions.as_deref()) {
+            return None;
+        }
+        let id = &response.cert_id;
+        let hash = match id.hash_algorithm.oid {
+            ID_SHA1 => IssuerHash::Sha1,
+            ID_SHA256 => IssuerHash::Sha256,
+            _ => return None,
+        };
+        let subject = CertId {
+            hash,
+            issuer_name: id.issuer_name_hash.as_bytes().to_vec(),
+            issuer_key: id.issuer_key_hash.as_bytes().to_vec(),
+            serial: id.serial_number.as_bytes().to_vec(),
+        };
+        let status = match response.cert_status {
+            CertStatus::Good(_) => Status::Good,
+            CertStatus::Revoked(info) => Status::Revoked(instant(info.revocation_time)),
+            CertStatus::Unknown(_) => Status::Unknown,
+        };
+        Some(Self {
+            subject,
+            status,
+            this_update: instant(response.this_update),
+            next_update: response.next_update.map(instant),
+        })
+    }
+}
+
+fn has_critical(extensions: Option<&[x509_cert::ext::Extension]>) -> bool {
+    extensions.unwrap_or_default().iter().any(|extension| extension.critical)
+}
+
+fn instant(time: OcspGeneralizedTime) -> Timestamp {
+    Timestamp::from_unix(time.0.to_unix_duration().as_secs())
+}
+
+/// The name of a status that is a failure (RFC 6960 section 4.2.1).
+const fn failure(status: OcspResponseStatus) -> Option<&'static str> {
+    match status {
+        OcspResponseStatus::Successful => None,
+        OcspResponseStatus::MalformedRequest => Some("malformedRequest"),
+        OcspResponseStatus::InternalError => Some("internalError"),
+        OcspResponseStatus::TryLater => Some("tryLater"),
+        OcspResponseStatus::SigRequired => Some("sigRequired"),
+        OcspResponseStatus::Unauthorized => Some("unauthorized"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_staple_is_refused() {
+        for (bytes, expected) in [
+            (&b"<html>"[..], OcspError::Encoding),
+            (b"\xff", OcspError::Encoding),
+            // OCSPResponse { tryLater }
+            (b"\x30\x03\x0a\x01\x03", OcspError::NotSuccessful("tryLater")),
+            (b"MAMKAQM=", OcspError::NotSuccessful("tryLater")),
+            (b"MA\nMK\r\nAQM=\n", OcspError::NotSuccessful("tryLater")),
+            (b"\x30\x03\x0a\x01\x00", OcspError::NotSuccessful("no response bytes")),
+        ] {
+            assert_eq!(OcspStaple::parse(bytes).unwrap_err(), expected, "{bytes:?}");
+        }
+        for bytes in [&b""[..], b"\x30", b"\x30\x03\x0a\x01\x04", b"\x30\x80\x00\x00", b"MAMK"] {
+            assert!(matches!(OcspStaple::parse(bytes), Err(OcspError::Structure(_))), "{bytes:?}");
+        }
+        let huge = vec![b'A'; MAX_STAPLE_BYTES + 1];
+        assert_eq!(OcspStaple::parse(&huge).unwrap_err(), OcspError::TooLarge(MAX_STAPLE_BYTES + 1));
+    }
+}

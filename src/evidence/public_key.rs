@@ -1,0 +1,195 @@
+//! One OpenSSH public key, as it stands on a line.
+
+use std::fmt;
+
+use data_encoding::BASE64;
+use ssh_key::Algorithm;
+
+use crate::identity::Fingerprint;
+use crate::reason::Reason;
+
+/// Longest key line, in characters: the API's own limit for `SSHPublicKey` (`SendSSHPublicKey`).
+pub const MAX_KEY_CHARACTERS: usize = 4096;
+
+/// Longest algorithm name, in bytes (RFC 4251 section 6).
+const MAX_ALGORITHM: usize = 64;
+
+/// A public key: an algorithm and its wire form (RFC 4253 section 6.6).
+///
+/// Only the two are kept. Comment and spacing of the line that it came from are gone, so that what is
+/// printed is this key and nothing that merely stood beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    algorithm: String,
+    blob: Vec<u8>,
+    fingerprint: Fingerprint,
+}
+
+/// Why a line is not one public key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublicKeyError {
+    /// Longer than [`MAX_KEY_CHARACTERS`]; holds the length.
+    TooLong(usize),
+    /// Not `ALGORITHM BASE64 [COMMENT]`; holds what is wrong.
+    Malformed(&'static str),
+    /// An OpenSSH certificate.
+    Certificate,
+}
+
+impl PublicKeyError {
+    /// The stable name of this refusal.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::TooLong(_) => Reason::KeyTooLong,
+            Self::Malformed(_) => Reason::KeyMalformed,
+            Self::Certificate => Reason::KeyIsCertificate,
+        }
+    }
+}
+
+impl fmt::Display for PublicKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong(length) => {
+                write!(f, "the key line has {length} characters, at most {MAX_KEY_CHARACTERS} are allowed")
+            }
+            Self::Malformed(what) => write!(f, "expected an OpenSSH public key, but {what}"),
+            Self::Certificate => f.write_str("expected a plain public key, got an OpenSSH certificate"),
+        }
+    }
+}
+
+impl PublicKey {
+    /// Reads `ALGORITHM BASE64 [COMMENT]`, the form of an `authorized_keys` line without options
+    /// (sshd(8), "`AUTHORIZED_KEYS` FILE FORMAT").
+    ///
+    /// Keys of the algorithms that `ssh-key` knows are parsed whole and must encode to the very bytes that
+    /// came. A key of another algorithm is carried through as it is, as long as its body begins with the
+    /// same name: sshd decides whether it knows it.
+    pub fn parse(line: &[u8]) -> Result<Self, PublicKeyError> {
+        let line = std::str::from_utf8(line).map_err(|_| PublicKeyError::Malformed("the line is not UTF-8"))?;
+        let characters = line.chars().count();
+        if characters > MAX_KEY_CHARACTERS {
+            return Err(PublicKeyError::TooLong(characters));
+        }
+        let mut words = line.split([' ', '\t']).filter(|word| !word.is_empty());
+        let algorithm = words.next().filter(|name| is_algorithm_name(name)).ok_or(
+            PublicKeyError::Malformed("the line does not begin with the name of a key algorithm"),
+        )?;
+        if algorithm.contains("-cert-v0") {
+            return Err(PublicKeyError::Certificate);
+        }
+        let blob = words
+            .next()
+            .and_then(|text| BASE64.decode(text.as_bytes()).ok())
+            .ok_or(PublicKeyError::Malformed("no base64 follows the algorithm"))?;
+        if named_algorithm(&blob) != Some(algorithm.as_bytes()) {
+            return Err(PublicKeyError::Malformed("the key's body names another algorithm than the line"));
+        }
+        if matches!(Algorithm::new(algorithm), Ok(known) if !matches!(known, Algorithm::Other(_))) {
+            let reencoded = ssh_key::PublicKey::from_bytes(&blob).and_then(|key| key.to_bytes());
+            if reencoded.as_deref() != Ok(blob.as_slice()) {
+                return Err(PublicKeyError::Malformed("the key's body is not a key of its algorithm"));
+            }
+        }
+        Ok(Self { algorithm: algorithm.to_owned(), fingerprint: Fingerprint::of(&blob), blob })
+    }
+
+    /// The algorithm's name, e.g. `ssh-ed25519`.
+    #[must_use]
+    pub fn algorithm(&self) -> &str {
+        &self.algorithm
+    }
+
+    /// The key's SHA-256 fingerprint.
+    #[must_use]
+    pub const fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+}
+
+/// `ALGORITHM BASE64`, encoded anew.
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.algorithm, BASE64.encode(&self.blob))
+    }
+}
+
+/// A name of RFC 4251 section 6 in the characters that are in use; above all no quote, comma or equals
+/// sign, with which an option of an `authorized_keys` line could begin.
+fn is_algorithm_name(word: &str) -> bool {
+    (1..=MAX_ALGORITHM).contains(&word.len())
+        && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'@' | b'+'))
+}
+
+/// The algorithm that a key's wire form begins with: a length of four bytes, then the name.
+fn named_algorithm(blob: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = blob.split_first_chunk::<4>()?;
+    rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+
+    fn opaque(name: &str, inner: &str) -> String {
+        let mut blob = u32::try_from(inner.len()).unwrap().to_be_bytes().to_vec();
+        blob.extend(inner.as_bytes());
+        blob.extend(b"\0\0\0\x03key");
+        format!("{name} {}", BASE64.encode(&blob))
+    }
+
+    #[test]
+    fn comment_and_spacing_are_dropped() {
+        for line in [ED25519.to_owned(), format!("{ED25519} a comment"), ED25519.replace(' ', " \t ")] {
+            let key = PublicKey::parse(line.as_bytes()).unwrap();
+            assert_eq!(key.to_string(), ED25519);
+            assert_eq!(key.algorithm(), "ssh-ed25519");
+        }
+        let key = PublicKey::parse(ED25519.as_bytes()).unwrap();
+        assert_eq!(key.fingerprint().as_str(), "SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ");
+    }
+
+    #[test]
+    fn an_algorithm_nobody_knows_is_carried_through() {
+        for name in ["ssh-future@example.com", "ssh-future448"] {
+            let line = opaque(name, name);
+            assert_eq!(PublicKey::parse(line.as_bytes()).unwrap().to_string(), line);
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_key_is_refused() {
+        let truncated = &ED25519[..ED25519.len() - 8];
+        let padded = format!("{}AAAA", ED25519);
+        let renamed = opaque("ssh-future", "ssh-future448");
+        let option = format!("command=\"id\" {ED25519}");
+        let from = format!("restrict {ED25519}");
+        let bad = [
+            "", " ", "ssh-ed25519", "ssh-ed25519 !!!!", "ssh-ed25519 AAAA", truncated, &padded, &renamed, &option,
+            &from, "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti",
+        ];
+        for line in bad {
+            let refused = PublicKey::parse(line.as_bytes()).unwrap_err();
+            assert_eq!(refused.reason(), Reason::KeyMalformed, "{line:?}");
+        }
+        assert_eq!(PublicKey::parse(b"\xff").unwrap_err().reason(), Reason::KeyMalformed);
+    }
+
+    #[test]
+    fn certificates_are_refused_by_name() {
+        let name = "ssh-ed25519-cert-v01@openssh.com";
+        assert_eq!(PublicKey::parse(opaque(name, name).as_bytes()), Err(PublicKeyError::Certificate));
+    }
+
+    #[test]
+    fn the_limit_is_the_apis() {
+        let at_limit = format!("{ED25519} {}", "c".repeat(MAX_KEY_CHARACTERS - ED25519.len() - 1));
+        assert!(PublicKey::parse(at_limit.as_bytes()).is_ok());
+        let over = format!("{at_limit}c");
+        assert_eq!(PublicKey::parse(over.as_bytes()), Err(PublicKeyError::TooLong(MAX_KEY_CHARACTERS + 1)));
+    }
+}

@@ -1,0 +1,216 @@
+//! Why something was refused: one stable name for each cause.
+
+/// A cause of refusal. The names are an interface: audit lines, `verify`, and every test speak them, and
+/// operators alert on them, so a name once published keeps its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    // --- an entry of the key bundle ---
+    /// The entry has `#` lines and no key line.
+    NoKey,
+    /// The key line is not one OpenSSH public key.
+    KeyMalformed,
+    /// The key line is longer than the 4,096 characters that the API accepts.
+    KeyTooLong,
+    /// The key line holds an OpenSSH certificate; a certificate is not a key that can be authorized.
+    KeyIsCertificate,
+    /// The entry says no instant of expiry.
+    NoTimestamp,
+    /// The instant of expiry is not plain decimal Unix seconds.
+    TimestampMalformed,
+    /// The entry says no instance id.
+    NoInstance,
+    /// A known `#` field stands twice in the entry.
+    RepeatedField,
+    /// More or longer lines than an entry may have.
+    EntryTooLarge,
+    /// No signature follows the key line.
+    NoSignature,
+    /// The signature is not base64.
+    SignatureMalformed,
+    /// The signature does not verify with the signer's key.
+    BadSignature,
+    /// The entry was signed for another instance.
+    WrongInstance,
+    /// The entry's instant of expiry has passed.
+    Expired,
+    /// The bundle holds more entries than are judged.
+    TooManyEntries,
+
+    // --- the signer certificate ---
+    /// The bundle holds no certificate, or its first one cannot be read.
+    SignerMalformed,
+    /// The certificate names another signer than this region's.
+    SignerNameMismatch,
+    /// No path leads from the certificate to a trust anchor.
+    SignerUntrusted,
+    /// A certificate of the path has expired.
+    SignerExpired,
+    /// A certificate of the path is not valid yet.
+    SignerNotYetValid,
+    /// A name constraint of the path stands against the signer's name.
+    SignerConstrained,
+    /// A certificate of the path may not be used for what it was used for.
+    SignerKeyUsage,
+    /// A certificate of the path is revoked.
+    SignerRevoked,
+
+    // --- the OCSP staples ---
+    /// A certificate of the path has no staple.
+    StapleMissing,
+    /// The staple cannot be read.
+    StapleMalformed,
+    /// The staple says neither good nor revoked.
+    StapleUnknown,
+    /// The staple's nextUpdate has passed.
+    StapleStale,
+    /// The staple's thisUpdate is in the future.
+    StapleNotYetValid,
+    /// The staple does not say how long it holds.
+    StapleNoNextUpdate,
+    /// The staple's signature does not verify.
+    StapleBadSignature,
+    /// The staple was signed by somebody who may not.
+    StapleResponder,
+
+    // --- the run as a whole ---
+    /// Nothing answers at the metadata address.
+    MetadataUnreachable,
+    /// The run's time was over before the evidence was complete.
+    MetadataTimeout,
+    /// The metadata service is switched off, or refuses this caller.
+    MetadataForbidden,
+    /// The metadata service refuses its own, fresh token.
+    MetadataTokenRefused,
+    /// The metadata service is overloaded or throttles this instance.
+    MetadataThrottled,
+    /// The metadata service lacks an item that every instance has.
+    MetadataMissing,
+    /// The metadata service's answer breaks the protocol or a bound.
+    MetadataMalformed,
+    /// The instance id has not the form of one.
+    InstanceIdMalformed,
+    /// Neither region nor zone has the form of one.
+    RegionMalformed,
+    /// The services domain is none of the AWS partitions'.
+    DomainUnknown,
+    /// The trust store is absent, unreadable or empty.
+    TrustStoreUnusable,
+}
+
+impl Reason {
+    /// Every reason, in the order of the documentation.
+    pub const ALL: &'static [Self] = &[
+        Self::NoKey,
+        Self::KeyMalformed,
+        Self::KeyTooLong,
+        Self::KeyIsCertificate,
+        Self::NoTimestamp,
+        Self::TimestampMalformed,
+        Self::NoInstance,
+        Self::RepeatedField,
+        Self::EntryTooLarge,
+        Self::NoSignature,
+        Self::SignatureMalformed,
+        Self::BadSignature,
+        Self::WrongInstance,
+        Self::Expired,
+        Self::TooManyEntries,
+        Self::SignerMalformed,
+        Self::SignerNameMismatch,
+        Self::SignerUntrusted,
+        Self::SignerExpired,
+        Self::SignerNotYetValid,
+        Self::SignerConstrained,
+        Self::SignerKeyUsage,
+        Self::SignerRevoked,
+        Self::StapleMissing,
+        Self::StapleMalformed,
+        Self::StapleUnknown,
+        Self::StapleStale,
+        Self::StapleNotYetValid,
+        Self::StapleNoNextUpdate,
+        Self::StapleBadSignature,
+        Self::StapleResponder,
+        Self::MetadataUnreachable,
+        Self::MetadataTimeout,
+        Self::MetadataForbidden,
+        Self::MetadataTokenRefused,
+        Self::MetadataThrottled,
+        Self::MetadataMissing,
+        Self::MetadataMalformed,
+        Self::InstanceIdMalformed,
+        Self::RegionMalformed,
+        Self::DomainUnknown,
+        Self::TrustStoreUnusable,
+    ];
+
+    /// The stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoKey => "no-key",
+            Self::KeyMalformed => "key-malformed",
+            Self::KeyTooLong => "key-too-long",
+            Self::KeyIsCertificate => "key-is-certificate",
+            Self::NoTimestamp => "no-timestamp",
+            Self::TimestampMalformed => "timestamp-malformed",
+            Self::NoInstance => "no-instance",
+            Self::RepeatedField => "repeated-field",
+            Self::EntryTooLarge => "entry-too-large",
+            Self::NoSignature => "no-signature",
+            Self::SignatureMalformed => "signature-malformed",
+            Self::BadSignature => "bad-signature",
+            Self::WrongInstance => "wrong-instance",
+            Self::Expired => "expired",
+            Self::TooManyEntries => "too-many-entries",
+            Self::SignerMalformed => "signer-malformed",
+            Self::SignerNameMismatch => "signer-name-mismatch",
+            Self::SignerUntrusted => "signer-untrusted",
+            Self::SignerExpired => "signer-expired",
+            Self::SignerNotYetValid => "signer-not-yet-valid",
+            Self::SignerConstrained => "signer-constrained",
+            Self::SignerKeyUsage => "signer-key-usage",
+            Self::SignerRevoked => "signer-revoked",
+            Self::StapleMissing => "staple-missing",
+            Self::StapleMalformed => "staple-malformed",
+            Self::StapleUnknown => "staple-unknown",
+            Self::StapleStale => "staple-stale",
+            Self::StapleNotYetValid => "staple-not-yet-valid",
+            Self::StapleNoNextUpdate => "staple-no-next-update",
+            Self::StapleBadSignature => "staple-bad-signature",
+            Self::StapleResponder => "staple-responder",
+            Self::MetadataUnreachable => "metadata-unreachable",
+            Self::MetadataTimeout => "metadata-timeout",
+            Self::MetadataForbidden => "metadata-forbidden",
+            Self::MetadataTokenRefused => "metadata-token-refused",
+            Self::MetadataThrottled => "metadata-throttled",
+            Self::MetadataMissing => "metadata-missing",
+            Self::MetadataMalformed => "metadata-malformed",
+            Self::InstanceIdMalformed => "instance-id-malformed",
+            Self::RegionMalformed => "region-malformed",
+            Self::DomainUnknown => "domain-unknown",
+            Self::TrustStoreUnusable => "trust-store-unusable",
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_fit_a_log_line() {
+        let mut names: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        assert!(names.iter().all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Reason::ALL.len());
+    }
+}

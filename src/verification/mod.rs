@@ -1,0 +1,36 @@
+//! Untrusted evidence in, proof types out.
+//!
+//! ```text
+//! SignerChain --name, path, revocation--> VerifiedSigner --signature, instance, expiry--> VerifiedKey
+//! ```
+//!
+//! Each step is the only constructor of the next, so a check can be neither skipped nor reordered by a
+//! caller. Neither type can be made by hand:
+//!
+//! ```compile_fail,E0451
+//! let forged = eic_agent::verification::VerifiedKey { key: todo!(), claims: todo!(), expires: todo!() };
+//! ```
+//!
+//! ```compile_fail,E0451
+//! let forged = eic_agent::verification::VerifiedSigner { leaf: todo!(), path: todo!(), now: todo!() };
+//! ```
+//!
+//! nor be conjured from a default or copied out of its parts:
+//!
+//! ```compile_fail,E0277
+//! fn conjure<T: Default>() -> T { T::default() }
+//! let forged: eic_agent::verification::VerifiedKey = conjure();
+//! ```
+
+mod anchors;
+mod path;
+mod revocation;
+mod signature;
+
+pub use anchors::{AnchorsError, TrustAnchors};
+pub use path::{PathCertificate, SignerError, VerifiedSigner, certificates_to_staple};
+pub use revocation::{RevocationError, StapleFacts};
+pub use signature::{KeyError, VerifiedKey};
+
+/// How far the instance's clock may be off when a staple's dates are judged, in seconds.
+pub const CLOCK_SKEW: u64 = 300;
