@@ -2,7 +2,7 @@
 
 use crate::evidence::chain::SignerChain;
 use crate::evidence::key_bundle::{Claims, EntryError, KeyBundle};
-use crate::evidence::ocsp::OcspStaple;
+use crate::evidence::ocsp::{OcspError, OcspStaple};
 use crate::identity::{Fingerprint, InstanceId, SignerName};
 use crate::reason::Reason;
 use crate::time::Timestamp;
@@ -15,6 +15,8 @@ pub struct Evidence {
     pub chain: SignerChain,
     /// The staples, in any order and under any names.
     pub staples: Vec<OcspStaple>,
+    /// What was served as a staple and cannot be read as one.
+    pub unreadable_staples: Vec<OcspError>,
     /// The pushed keys.
     pub keys: KeyBundle,
     /// The roots that this instance trusts.
@@ -100,7 +102,8 @@ pub fn decide(evidence: &Evidence, expected: &Expectations, now: Timestamp) -> R
         &evidence.staples,
         &expected.signer,
         now,
-    )?;
+    )
+    .map_err(|error| error.blame_unreadable(&evidence.unreadable_staples))?;
     let mut verdicts = Vec::with_capacity(evidence.keys.entries().len());
     for entry in evidence.keys.entries() {
         verdicts.push(match entry {
@@ -109,13 +112,16 @@ pub fn decide(evidence: &Evidence, expected: &Expectations, now: Timestamp) -> R
                 claims: unreadable.claims.clone(),
             }),
             Ok(entry) => match signer.verify_key(entry, &expected.instance) {
-                Ok(key) if expected.offered.as_ref().is_none_or(|offered| offered == key.key().fingerprint()) => {
+                Ok(key)
+                    if expected.offered.as_ref().is_none_or(|offered| offered == key.key().fingerprint()) =>
+                {
                     Verdict::Accepted(key)
                 }
                 Ok(key) => Verdict::NotOffered(key),
-                Err(error) => {
-                    Verdict::Refused(Refusal { error: RefusalError::Key(error), claims: entry.claims.clone() })
-                }
+                Err(error) => Verdict::Refused(Refusal {
+                    error: RefusalError::Key(error),
+                    claims: entry.claims.clone(),
+                }),
             },
         });
     }

@@ -159,9 +159,9 @@ impl Region {
         let tail_is_sound = match tail.strip_prefix('-') {
             Some(local) => {
                 !local.is_empty()
-                    && local
-                        .split('-')
-                        .all(|part| !part.is_empty() && part.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9')))
+                    && local.split('-').all(|part| {
+                        !part.is_empty() && part.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9'))
+                    })
             }
             None => tail.len() == 1 && tail.bytes().all(|b| b.is_ascii_lowercase()),
         };
@@ -243,14 +243,31 @@ mod tests {
     #[test]
     fn login_names() {
         let longest = format!("a{}", "b".repeat(31));
-        for good in ["root", "ec2-user", "_x", "a", "a.b@c_d-e", "host$", "1a", "42-", "0@", longest.as_str()] {
+        for good in ["root", "ec2-user", "_x", "a", "a.b@c_d-e", "host$", "1a", "42-", "0@", longest.as_str()]
+        {
             assert!(accepts::<LoginName>(good), "{good}");
         }
         let too_long = format!("a{}", "b".repeat(32));
         let ends_with_dot = format!("a{}.", "b".repeat(30));
         let bad = [
-            "", "1", "123", "-x", ".", "..", ".hidden", "a/b", "a b", "a\n", "a$b", "1$", "é", "a%2f", "a?b", "a#",
-            too_long.as_str(), ends_with_dot.as_str(),
+            "",
+            "1",
+            "123",
+            "-x",
+            ".",
+            "..",
+            ".hidden",
+            "a/b",
+            "a b",
+            "a\n",
+            "a$b",
+            "1$",
+            "é",
+            "a%2f",
+            "a?b",
+            "a#",
+            too_long.as_str(),
+            ends_with_dot.as_str(),
         ];
         for bad in bad {
             assert!(!accepts::<LoginName>(bad), "{bad:?}");
@@ -262,7 +279,15 @@ mod tests {
         for good in ["i-abcd1234", "i-0123456789abcdef0", "i-0123456789abcdef0123456789abcdef"] {
             assert!(accepts::<InstanceId>(good), "{good}");
         }
-        for bad in ["", "i-", "i-abcd123", "i-ABCD1234", "x-abcd1234", "i-0123456789abcdef0123456789abcdef0", "i-abcd1234\n"] {
+        for bad in [
+            "",
+            "i-",
+            "i-abcd123",
+            "i-ABCD1234",
+            "x-abcd1234",
+            "i-0123456789abcdef0123456789abcdef0",
+            "i-abcd1234\n",
+        ] {
             assert!(!accepts::<InstanceId>(bad), "{bad:?}");
         }
     }
@@ -279,10 +304,22 @@ mod tests {
         ] {
             assert_eq!(Region::of_zone(zone).unwrap().as_str(), region);
         }
-        for bad in ["", "us-east-1", "us-east-1.evil.example", "us-east-1a.b", "us-east-1A", "1a", "us-east-1-", "us1a", "us-east-1-a--b"] {
+        for bad in [
+            "",
+            "us-east-1",
+            "us-east-1.evil.example",
+            "us-east-1a.b",
+            "us-east-1A",
+            "1a",
+            "us-east-1-",
+            "us1a",
+            "us-east-1-a--b",
+        ] {
             assert!(Region::of_zone(bad).is_err(), "{bad:?}");
         }
-        for bad in ["", "us-east", "us-1", "us-east-1a", "us-east-1.x", "us--east-1", "-us-east-1", "US-east-1"] {
+        for bad in
+            ["", "us-east", "us-1", "us-east-1a", "us-east-1.x", "us--east-1", "-us-east-1", "US-east-1"]
+        {
             assert!(!accepts::<Region>(bad), "{bad:?}");
         }
     }
@@ -290,7 +327,14 @@ mod tests {
     #[test]
     fn domains_are_an_allow_list() {
         assert!(accepts::<Domain>("amazonaws.com") && accepts::<Domain>("amazonaws.eu"));
-        for bad in ["", "amazonaws.com.", "amazonaws.com.evil.example", "amazonaws.co", "evil.amazonaws.com", "AMAZONAWS.COM"] {
+        for bad in [
+            "",
+            "amazonaws.com.",
+            "amazonaws.com.evil.example",
+            "amazonaws.co",
+            "evil.amazonaws.com",
+            "AMAZONAWS.COM",
+        ] {
             assert!(!accepts::<Domain>(bad), "{bad:?}");
         }
     }
@@ -317,6 +361,9 @@ mod tests {
     #[test]
     fn a_refusal_shows_what_came_made_harmless() {
         let refused = InstanceId::try_from("i-\x1b[31m").unwrap_err().to_string();
-        assert_eq!(refused, "expected an instance id (i- and 8 to 32 lower-case hex digits), got \"i-\\x1b[31m\"");
+        assert_eq!(
+            refused,
+            "expected an instance id (i- and 8 to 32 lower-case hex digits), got \"i-\\x1b[31m\""
+        );
     }
 }

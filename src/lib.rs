@@ -1,11 +1,59 @@
-//! eic-agent
+//! `eic-agent` hands sshd the SSH keys that EC2 Instance Connect pushed to this instance, after proving
+//! each one.
+//!
+//! # The house
+//!
+//! What sshd runs is one straight walk, and data goes one way:
+//!
+//! ```text
+//! argv -> commands -> imds -> evidence -> verification -> decision -> output + audit
+//!         (resolve)  (fetch)  (parse,     (prove)        (judge)     (print, log)
+//!                             untrusted)
+//! ```
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`cli`] | the command line, and the names that the program may be called by |
+//! | [`commands`] | one file a subcommand: the only place where steps are put in order |
+//! | [`identity`], [`time`], [`reason`], [`text`] | names, instants and reasons; foreign text made printable |
+//! | [`instance`] | is this machine an EC2 instance, and which |
+//! | [`imds`] | the metadata session: token, bounded requests, deadline, retries |
+//! | [`trust_store`] | the files that the roots are read from |
+//! | [`evidence`] | bytes to parsed, untrusted values |
+//! | [`verification`] | untrusted values to proof types |
+//! | [`decision`] | evidence, expectations and an instant to accepted and refused keys |
+//! | [`output`] | `authorized_keys` lines, from proven keys only |
+//! | [`audit`] | events for auditors and operators |
+//!
+//! `evidence`, `verification` and `decision` do no I/O: no file, network, environment, clock or log. They
+//! take bytes and an instant and return values, so all of them are tested without a machine.
+//!
+//! Nothing reaches sshd but a [`verification::VerifiedKey`], and only a
+//! [`verification::VerifiedSigner`] can make one. The order of the checks is thus kept by the compiler.
+//!
+//! # Threats
+//!
+//! Whoever can answer in place of the metadata service, or change its answers on the way, must not be able
+//! to let anybody in: nothing that it says is believed without the signature of AWS's signer for this
+//! region, for this very instance. It can always keep pushed keys away; nobody can stop that from here.
+//! Whoever may push keys must not get more than a login for a minute, nor keep others from theirs: entries
+//! are judged one by one, and bounded. Any fault of ours costs EC2 Instance Connect's keys and nothing
+//! else: sshd goes on to its other means, after no more than the deadline.
+//!
+//! Trusted are the kernel and its firmware tables, the trust store, the clock to within
+//! [`verification::CLOCK_SKEW`] for staples, and root.
+
+pub mod audit;
+pub mod cli;
+pub mod commands;
+pub mod decision;
 pub mod evidence;
 pub mod identity;
+pub mod imds;
+pub mod instance;
+pub mod output;
 pub mod reason;
 pub mod text;
 pub mod time;
-pub mod verification;
-pub mod decision;
-pub mod instance;
-pub mod output;
 pub mod trust_store;
+pub mod verification;

@@ -1,1 +1,23 @@
-fn main() {}
+//! The binary: parse, run, make the exit status.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use eic_agent::cli::{Cli, resolve_name};
+use eic_agent::commands::{self, Outcome};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse_from(resolve_name(std::env::args_os())) {
+        Ok(cli) => cli,
+        Err(refused) => {
+            // `--help` and `--version` come this way as well, as no error.
+            let _ = refused.print();
+            return ExitCode::from(if refused.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match commands::run(&cli, &mut std::io::stdout().lock(), &mut std::io::stderr().lock()) {
+        Outcome::Done => ExitCode::SUCCESS,
+        Outcome::Undecided => ExitCode::from(1),
+        Outcome::Usage => ExitCode::from(2),
+    }
+}

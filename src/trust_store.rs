@@ -194,7 +194,8 @@ mod tests {
         fs::write(root.join("hashed/0123abcd.0"), "hashed").unwrap();
         fs::write(root.join("hashed/README"), "not a root").unwrap();
         let text = |name: &str| root.join(name).to_str().unwrap().to_owned();
-        let (absent, empty, second, hashed) = (text("absent"), text("empty.pem"), text("second.pem"), text("hashed"));
+        let (absent, empty, second, hashed) =
+            (text("absent"), text("empty.pem"), text("second.pem"), text("hashed"));
         let bundles = [absent.as_str(), empty.as_str(), second.as_str()];
         assert_eq!(read_system(&bundles, &[&hashed]).unwrap().1, [b"second"]);
         assert_eq!(read_system(&bundles[..2], &[&hashed]).unwrap().1, [b"hashed"]);

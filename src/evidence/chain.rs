@@ -5,8 +5,8 @@ use std::fmt;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::{GeneralName, KeyUsage, ParsedExtension};
 use x509_parser::der_parser::oid::Oid;
+use x509_parser::extensions::{GeneralName, KeyUsage, ParsedExtension};
 use x509_parser::oid_registry::{
     OID_X509_EXT_KEY_USAGE, OID_X509_EXT_NAME_CONSTRAINTS, OID_X509_EXT_SUBJECT_ALT_NAME,
 };
@@ -25,11 +25,8 @@ pub const MAX_CHAIN_BYTES: usize = 128 * 1024;
 pub const MAX_CERTIFICATES: usize = 16;
 
 /// The extensions that are judged here: webpki checks neither keyUsage nor a common name against names.
-const JUDGED_EXTENSIONS: [Oid<'static>; 3] = [
-    OID_X509_EXT_SUBJECT_ALT_NAME,
-    OID_X509_EXT_KEY_USAGE,
-    OID_X509_EXT_NAME_CONSTRAINTS,
-];
+const JUDGED_EXTENSIONS: [Oid<'static>; 3] =
+    [OID_X509_EXT_SUBJECT_ALT_NAME, OID_X509_EXT_KEY_USAGE, OID_X509_EXT_NAME_CONSTRAINTS];
 
 /// A certificate and the parts of it that are judged. Untrusted.
 #[derive(Debug, Clone)]
@@ -125,7 +122,8 @@ impl SignerChain {
 impl Certificate {
     /// Reads one certificate; the error is the parser's word.
     pub fn parse(der: CertificateDer<'static>) -> Result<Self, String> {
-        let (rest, x509) = X509Certificate::from_der(&der).map_err(|error| printable(&error.to_string(), MAX_SHOWN))?;
+        let (rest, x509) =
+            X509Certificate::from_der(&der).map_err(|error| printable(&error.to_string(), MAX_SHOWN))?;
         if !rest.is_empty() {
             return Err("bytes follow the certificate".to_owned());
         }

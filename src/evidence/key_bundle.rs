@@ -121,7 +121,9 @@ impl fmt::Display for EntryError {
             Self::TooLarge(bound) => write!(f, "the entry passes a bound: {bound}"),
             Self::NoSignature => f.write_str("expected a signature after the key line, got none"),
             Self::Signature => f.write_str("expected a base64 signature, got something else"),
-            Self::TooMany => write!(f, "only the first {MAX_ENTRIES} entries are judged, the rest is refused"),
+            Self::TooMany => {
+                write!(f, "only the first {MAX_ENTRIES} entries are judged, the rest is refused")
+            }
         }
     }
 }
@@ -135,10 +137,9 @@ impl KeyBundle {
         for line in bytes.split_inclusive(|&b| b == b'\n') {
             reader.take(line);
             if reader.entries.len() >= MAX_ENTRIES && reader.draft.take().is_some() {
-                reader.entries.push(Err(UnreadableEntry {
-                    error: EntryError::TooMany,
-                    claims: Claims::default(),
-                }));
+                reader
+                    .entries
+                    .push(Err(UnreadableEntry { error: EntryError::TooMany, claims: Claims::default() }));
                 break;
             }
         }
@@ -182,8 +183,7 @@ impl Reader {
         let is_field = content.starts_with(b"#");
         // After a signature has begun, a `#` line is the next entry's, and so is a line with a gap in it:
         // base64 has none, every key line has one.
-        let begins_next =
-            is_field || content.trim_ascii_end().iter().any(|b| matches!(b, b' ' | b'\t'));
+        let begins_next = is_field || content.trim_ascii_end().iter().any(|b| matches!(b, b' ' | b'\t'));
         if begins_next && self.draft.as_ref().is_some_and(|draft| draft.past_key) {
             self.finish_entry();
         }
@@ -261,9 +261,8 @@ impl Draft {
         }
         let key = self.key.ok_or(EntryError::NoKey)?;
         let timestamp = self.timestamp.ok_or(EntryError::NoTimestamp)?;
-        let expires = unix_seconds(&timestamp).ok_or_else(|| {
-            EntryError::Timestamp(printable_bytes(timestamp.as_bytes(), MAX_SHOWN))
-        })?;
+        let expires = unix_seconds(&timestamp)
+            .ok_or_else(|| EntryError::Timestamp(printable_bytes(timestamp.as_bytes(), MAX_SHOWN)))?;
         let instance = self.instance.ok_or(EntryError::NoInstance)?;
         if self.signature.is_empty() {
             return Err(EntryError::NoSignature);

@@ -5,7 +5,9 @@ use std::fmt;
 use rustls::pki_types::CertificateDer;
 use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::der::{self, AnyRef, Decode as _, Encode as _, Reader as _, SliceReader};
-use x509_ocsp::{BasicOcspResponse, CertStatus, OcspGeneralizedTime, OcspResponse, OcspResponseStatus, SingleResponse};
+use x509_ocsp::{
+    BasicOcspResponse, CertStatus, OcspGeneralizedTime, OcspResponse, OcspResponseStatus, SingleResponse,
+};
 
 pub use x509_ocsp::ResponderId;
 
@@ -164,7 +166,11 @@ impl OcspStaple {
         Ok(Self {
             signed,
             algorithm,
-            signature: basic.signature.as_bytes().ok_or(OcspError::Structure("signature with odd bits".to_owned()))?.to_vec(),
+            signature: basic
+                .signature
+                .as_bytes()
+                .ok_or(OcspError::Structure("signature with odd bits".to_owned()))?
+                .to_vec(),
             responder: data.responder_id,
             certificates,
             answers: data.responses.iter().take(MAX_PARTS).filter_map(Answer::read).collect(),

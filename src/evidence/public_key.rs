@@ -68,15 +68,17 @@ impl PublicKey {
     /// came. A key of another algorithm is carried through as it is, as long as its body begins with the
     /// same name: sshd decides whether it knows it.
     pub fn parse(line: &[u8]) -> Result<Self, PublicKeyError> {
-        let line = std::str::from_utf8(line).map_err(|_| PublicKeyError::Malformed("the line is not UTF-8"))?;
+        let line =
+            std::str::from_utf8(line).map_err(|_| PublicKeyError::Malformed("the line is not UTF-8"))?;
         let characters = line.chars().count();
         if characters > MAX_KEY_CHARACTERS {
             return Err(PublicKeyError::TooLong(characters));
         }
         let mut words = line.split([' ', '\t']).filter(|word| !word.is_empty());
-        let algorithm = words.next().filter(|name| is_algorithm_name(name)).ok_or(
-            PublicKeyError::Malformed("the line does not begin with the name of a key algorithm"),
-        )?;
+        let algorithm = words
+            .next()
+            .filter(|name| is_algorithm_name(name))
+            .ok_or(PublicKeyError::Malformed("the line does not begin with the name of a key algorithm"))?;
         if algorithm.contains("-cert-v0") {
             return Err(PublicKeyError::Certificate);
         }
@@ -169,8 +171,17 @@ mod tests {
         let option = format!("command=\"id\" {ED25519}");
         let from = format!("restrict {ED25519}");
         let bad = [
-            "", " ", "ssh-ed25519", "ssh-ed25519 !!!!", "ssh-ed25519 AAAA", truncated, &padded, &renamed, &option,
-            &from, "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti",
+            "",
+            " ",
+            "ssh-ed25519",
+            "ssh-ed25519 !!!!",
+            "ssh-ed25519 AAAA",
+            truncated,
+            &padded,
+            &renamed,
+            &option,
+            &from,
+            "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti",
         ];
         for line in bad {
             let refused = PublicKey::parse(line.as_bytes()).unwrap_err();

@@ -37,7 +37,9 @@ impl AnchorsError {
 impl fmt::Display for AnchorsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty(size) => write!(f, "expected root certificates in PEM, got {size} bytes without a usable one"),
+            Self::Empty(size) => {
+                write!(f, "expected root certificates in PEM, got {size} bytes without a usable one")
+            }
         }
     }
 }
@@ -57,7 +59,11 @@ impl TrustAnchors {
                 }
             }
         }
-        if certificates.is_empty() { Err(AnchorsError::Empty(size)) } else { Ok(Self { store, certificates }) }
+        if certificates.is_empty() {
+            Err(AnchorsError::Empty(size))
+        } else {
+            Ok(Self { store, certificates })
+        }
     }
 
     /// How many there are.

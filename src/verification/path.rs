@@ -9,7 +9,7 @@ use webpki::{EndEntityCert, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
 use super::anchors::TrustAnchors;
 use super::revocation::{self, RevocationError, StapleFacts, unix_time};
 use crate::evidence::chain::{Certificate, SignerChain};
-use crate::evidence::ocsp::OcspStaple;
+use crate::evidence::ocsp::{OcspError, OcspStaple};
 use crate::identity::SignerName;
 use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, printable};
@@ -93,6 +93,17 @@ impl SignerError {
             Self::Untrusted(..) => Reason::SignerUntrusted,
         }
     }
+
+    /// Where a staple is missing and one that was served cannot be read, that one is the likely cause.
+    #[must_use]
+    pub fn blame_unreadable(self, unreadable: &[OcspError]) -> Self {
+        match (self, unreadable.first()) {
+            (Self::Revocation(subject, RevocationError::Missing(_)), Some(error)) => {
+                Self::Revocation(subject, RevocationError::Unreadable(error.to_string()))
+            }
+            (other, _) => other,
+        }
+    }
 }
 
 impl fmt::Display for SignerError {
@@ -109,17 +120,29 @@ impl fmt::Display for SignerError {
                 write!(f, "a name constraint of \"{subject}\" does not let it vouch for the signer's name")
             }
             Self::AnchorValidity(subject, expires, now) => {
-                write!(f, "the root certificate \"{subject}\" is not valid: until {expires}, now {now}; update the CA certificates")
+                write!(
+                    f,
+                    "the root certificate \"{subject}\" is not valid: until {expires}, now {now}; update the CA certificates"
+                )
             }
             Self::Revocation(subject, error) => write!(f, "\"{subject}\": {error}"),
             Self::Expired(expired, now) => {
-                write!(f, "a certificate of the signer's path expired {expired}, now {now}; is the clock right?")
+                write!(
+                    f,
+                    "a certificate of the signer's path expired {expired}, now {now}; is the clock right?"
+                )
             }
             Self::NotYetValid(from, now) => {
-                write!(f, "a certificate of the signer's path is valid from {from}, now {now}; is the clock right?")
+                write!(
+                    f,
+                    "a certificate of the signer's path is valid from {from}, now {now}; is the clock right?"
+                )
             }
             Self::Untrusted(why, anchors) => {
-                write!(f, "no path from the signer's certificate to any of {anchors} trusted roots ({why}); are the CA certificates up to date?")
+                write!(
+                    f,
+                    "no path from the signer's certificate to any of {anchors} trusted roots ({why}); are the CA certificates up to date?"
+                )
             }
         }
     }
@@ -139,7 +162,8 @@ impl VerifiedSigner {
         let (path, anchor) = search(leaf, chain, anchors, now, |certificate, issuer| {
             revocation::check(certificate, issuer, staples, now)
         })?;
-        let path = path.into_iter().map(|(certificate, staple)| PathCertificate { certificate, staple }).collect();
+        let path =
+            path.into_iter().map(|(certificate, staple)| PathCertificate { certificate, staple }).collect();
         Ok(Self { leaf: leaf.der().clone(), path, anchor, now })
     }
 
@@ -246,7 +270,9 @@ fn search<T>(
         (Ok(()), _, Some(found)) => Ok(found),
         (_, Some(refusal), _) => Err(refusal),
         (Err(error), None, _) => Err(path_error(&error, anchors.count(), now)),
-        (Ok(()), None, None) => Err(SignerError::Untrusted("the path was not judged".to_owned(), anchors.count())),
+        (Ok(()), None, None) => {
+            Err(SignerError::Untrusted("the path was not judged".to_owned(), anchors.count()))
+        }
     }
 }
 
@@ -299,7 +325,8 @@ fn judge_path<T>(
     }
     issuers.push(anchor.clone());
     let mut checked = Vec::new();
-    let subjects = std::iter::once::<&webpki::Cert<'_>>(path.end_entity()).chain(path.intermediate_certificates());
+    let subjects =
+        std::iter::once::<&webpki::Cert<'_>>(path.end_entity()).chain(path.intermediate_certificates());
     for ((certificate, subject), issuer) in certificates.into_iter().zip(subjects).zip(&issuers) {
         match vouch(subject, issuer) {
             Ok(result) => checked.push((certificate, result)),
@@ -321,7 +348,10 @@ fn path_error(error: &webpki::Error, anchors: usize, now: Timestamp) -> SignerEr
             SignerError::Constrained("a certificate of the signer's path".to_owned())
         }
         webpki::Error::RequiredEkuNotFoundContext(_) | webpki::Error::EmptyEkuExtension => {
-            SignerError::KeyUsage("a certificate of the signer's path".to_owned(), "serverAuth (extended key usage)")
+            SignerError::KeyUsage(
+                "a certificate of the signer's path".to_owned(),
+                "serverAuth (extended key usage)",
+            )
         }
         other => SignerError::Untrusted(printable(&other.to_string(), MAX_SHOWN), anchors),
     }

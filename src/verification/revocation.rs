@@ -36,6 +36,8 @@ pub struct StapleFacts {
 pub enum RevocationError {
     /// None of the staples is about it; holds how many there were.
     Missing(usize),
+    /// None is about it, and one that was served cannot be read; holds why.
+    Unreadable(String),
     /// The signer of the staple is neither the issuer nor a responder that the issuer named.
     Responder(&'static str),
     /// The staple's signature does not verify.
@@ -58,6 +60,7 @@ impl RevocationError {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Missing(_) => Reason::StapleMissing,
+            Self::Unreadable(_) => Reason::StapleMalformed,
             Self::Responder(_) => Reason::StapleResponder,
             Self::BadSignature => Reason::StapleBadSignature,
             Self::NoNextUpdate => Reason::StapleNoNextUpdate,
@@ -72,7 +75,12 @@ impl RevocationError {
 impl fmt::Display for RevocationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing(seen) => write!(f, "expected an OCSP staple for it, got {seen} for other certificates"),
+            Self::Missing(seen) => {
+                write!(f, "expected an OCSP staple for it, got {seen} for other certificates")
+            }
+            Self::Unreadable(why) => {
+                write!(f, "expected an OCSP staple for it, got one that cannot be read: {why}")
+            }
             Self::Responder(why) => write!(f, "its OCSP staple is signed by a responder that may not: {why}"),
             Self::BadSignature => f.write_str("its OCSP staple's signature does not verify"),
             Self::NoNextUpdate => f.write_str("its OCSP staple has no nextUpdate"),
@@ -99,11 +107,14 @@ pub(super) fn check(
     now: Timestamp,
 ) -> Result<StapleFacts, RevocationError> {
     let key = public_key_bits(&issuer.subject_public_key_info);
-    let ids = [IssuerHash::Sha1, IssuerHash::Sha256].map(|hash| cert_id(hash, certificate.serial(), issuer, key));
+    let ids =
+        [IssuerHash::Sha1, IssuerHash::Sha256].map(|hash| cert_id(hash, certificate.serial(), issuer, key));
     let mut good = None;
     let mut failure = RevocationError::Missing(staples.len());
     for staple in staples {
-        for answer in staple.answers.iter().filter(|answer| ids.iter().flatten().any(|id| same(id, &answer.subject))) {
+        for answer in
+            staple.answers.iter().filter(|answer| ids.iter().flatten().any(|id| same(id, &answer.subject)))
+        {
             match judge(answer, staple, issuer, key, now) {
                 Ok(facts) => good = Some(facts),
                 Err(revoked @ RevocationError::Revoked(_)) => return Err(revoked),
@@ -227,9 +238,9 @@ fn verify(staple: &OcspStaple, key_info: &[u8]) -> Result<(), RevocationError> {
 fn is_named(responder: &ResponderId, subject: &[u8], key: Option<&[u8]>) -> bool {
     match responder {
         ResponderId::ByName(name) => name.to_der().is_ok_and(|name| name == sequence(subject)),
-        ResponderId::ByKey(hash) => key.is_some_and(|key| {
-            digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, key).as_ref() == hash.as_bytes()
-        }),
+        ResponderId::ByKey(hash) => {
+            key.is_some_and(|key| digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, key).as_ref() == hash.as_bytes())
+        }
     }
 }
 

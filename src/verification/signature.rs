@@ -73,9 +73,9 @@ impl KeyError {
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadSignature => {
-                f.write_str("expected the signer's RSA-PSS signature (SHA-256, salt 32) over the entry, got another")
-            }
+            Self::BadSignature => f.write_str(
+                "expected the signer's RSA-PSS signature (SHA-256, salt 32) over the entry, got another",
+            ),
             Self::WrongInstance { signed_for, instance } => {
                 write!(f, "signed for \"{signed_for}\", this is {instance}")
             }

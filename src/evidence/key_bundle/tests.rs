@@ -64,7 +64,19 @@ fn every_fault_has_its_reason() {
 
 #[test]
 fn odd_timestamps_are_refused() {
-    let odd = ["", "-1", "+1", "01", "0x10", " 1", "1 ", "1e3", "9223372036854775808", "1738233608\r", "1738233608.5"];
+    let odd = [
+        "",
+        "-1",
+        "+1",
+        "01",
+        "0x10",
+        " 1",
+        "1 ",
+        "1e3",
+        "9223372036854775808",
+        "1738233608\r",
+        "1738233608.5",
+    ];
     for odd in odd {
         let text = format!("#Timestamp={odd}\n#Instance=i-abcd1234\n{KEY}\nAAEC\n");
         assert_eq!(reasons(&text), [Err("timestamp-malformed")], "{odd:?}");
@@ -76,7 +88,15 @@ fn odd_timestamps_are_refused() {
 #[test]
 fn a_bad_entry_never_touches_its_neighbours() {
     let fine = format!("{HEAD}{KEY}\nAAEC\n");
-    for bad in ["#Timestamp=x\n", "rubbish\n", "\0\0\0\n", "#\n", "ssh-rsa AAAA\n", "#Instance\n\n", "\u{fffd} \u{fffd}\n"] {
+    for bad in [
+        "#Timestamp=x\n",
+        "rubbish\n",
+        "\0\0\0\n",
+        "#\n",
+        "ssh-rsa AAAA\n",
+        "#Instance\n\n",
+        "\u{fffd} \u{fffd}\n",
+    ] {
         let with_gaps = reasons(&format!("{fine}\n{bad}\n{fine}\n"));
         assert_eq!((with_gaps.first(), with_gaps.last()), (Some(&good()), Some(&good())), "{bad:?}");
         assert_eq!(with_gaps.len(), 3, "{bad:?}");

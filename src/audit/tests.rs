@@ -1,0 +1,152 @@
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+
+use super::*;
+use crate::evidence::key_bundle::EntryError;
+use crate::time::Timestamp;
+
+/// A folder with both of the system's sockets in it.
+struct Sockets {
+    folder: PathBuf,
+    journal: Option<UnixDatagram>,
+    syslog: Option<UnixDatagram>,
+}
+
+impl Sockets {
+    fn new(name: &str, journal: bool, syslog: bool) -> Self {
+        let folder = std::env::temp_dir().join(format!("eic-agent-audit-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let bind = |wanted: bool, file: &str| {
+            wanted.then(|| {
+                let socket = UnixDatagram::bind(folder.join(file)).unwrap();
+                socket.set_nonblocking(true).unwrap();
+                socket
+            })
+        };
+        Self { journal: bind(journal, "journal"), syslog: bind(syslog, "log"), folder: folder.clone() }
+    }
+
+    fn audit(&self) -> Audit {
+        Audit::at(&self.folder.join("journal"), &self.folder.join("log"))
+    }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn received(socket: Option<&UnixDatagram>) -> Vec<String> {
+    let Some(socket) = socket else { return Vec::new() };
+    let mut buffer = [0; 65536];
+    std::iter::from_fn(|| {
+        socket.recv(&mut buffer).ok().map(|n| String::from_utf8_lossy(&buffer[..n]).into_owned())
+    })
+    .collect()
+}
+
+fn user() -> LoginName {
+    "ec2-user".parse().unwrap()
+}
+
+fn expired(principal: &str) -> Refusal {
+    let error = KeyError::Expired(Timestamp::from_unix(1_738_238_400), Timestamp::from_unix(1_738_238_460));
+    let claims =
+        Claims { request_id: Some("r-1".into()), principal: Some(principal.into()), ..Claims::default() };
+    Refusal { error: RefusalError::Key(error), claims }
+}
+
+#[test]
+fn the_journal_gets_fields_and_syslog_nothing() {
+    let sockets = Sockets::new("journal", true, true);
+    sockets.audit().refused([expired("arn:aws:iam::1:user/a")].iter(), &user());
+    let events = received(sockets.journal.as_ref());
+    assert_eq!(events.len(), 1);
+    let message = "MESSAGE=Refusing ssh key from EC2 Instance Connect for user ec2-user: expired: expired \
+        2025-01-30T12:00:00Z, now 2025-01-30T12:01:00Z; request-id: r-1; IAM principal: arn:aws:iam::1:user/a\n";
+    assert!(events[0].starts_with(message), "{}", events[0]);
+    let pid = format!("SYSLOG_PID={}", std::process::id());
+    let sshd = format!("EIC_SSHD_PID={}", std::os::unix::process::parent_id());
+    for field in [
+        "PRIORITY=6",
+        "SYSLOG_FACILITY=10",
+        "SYSLOG_IDENTIFIER=eic-agent",
+        "EIC_EVENT=refused",
+        "EIC_USER=ec2-user",
+        "EIC_REASON=expired",
+        "EIC_REQUEST_ID=r-1",
+        "EIC_PRINCIPAL=arn:aws:iam::1:user/a",
+        &pid,
+        &sshd,
+    ] {
+        assert!(events[0].lines().any(|line| line == field), "{field} is not in {}", events[0]);
+    }
+    assert!(received(sockets.syslog.as_ref()).is_empty());
+}
+
+#[test]
+fn syslog_gets_the_line_where_there_is_no_journal() {
+    let sockets = Sockets::new("syslog", false, true);
+    sockets.audit().failed(Reason::MetadataUnreachable, "no connection", &user());
+    let line = format!(
+        "<86>eic-agent[{}]: No ssh keys from EC2 Instance Connect for user ec2-user: metadata-unreachable: no connection",
+        std::process::id()
+    );
+    assert_eq!(received(sockets.syslog.as_ref()), [line]);
+}
+
+#[test]
+fn without_either_nothing_else_is_lost() {
+    let sockets = Sockets::new("neither", false, false);
+    sockets.audit().failed(Reason::MetadataTimeout, "x", &user());
+    Audit::silent().failed(Reason::MetadataTimeout, "x", &user());
+}
+
+#[test]
+fn a_stuck_daemon_makes_nobody_wait() {
+    // Nobody reads: both queues fill up, and sending goes on returning.
+    let sockets = Sockets::new("stuck", true, true);
+    let audit = sockets.audit();
+    for _ in 0..5_000 {
+        audit.failed(Reason::MetadataTimeout, "x", &user());
+    }
+    let kept = received(sockets.journal.as_ref()).len();
+    assert!((1..5_000).contains(&kept), "the journal's queue held {kept}");
+    assert!(!received(sockets.syslog.as_ref()).is_empty(), "what the journal did not take goes to syslog");
+}
+
+#[test]
+fn foreign_text_stays_inside_its_line() {
+    let sockets = Sockets::new("foreign", true, false);
+    let hostile = "arn\nMESSAGE=Providing ssh key\r\x1b[2J\u{202e}";
+    sockets.audit().refused([expired(hostile)].iter(), &user());
+    let event = received(sockets.journal.as_ref()).remove(0);
+    assert_eq!(event.lines().filter(|line| line.starts_with("MESSAGE=")).count(), 1, "{event}");
+    assert!(event.contains("arn\\x0aMESSAGE=Providing ssh key\\x0d\\x1b[2J\\u{202e}\n"), "{event}");
+    assert!(event.bytes().all(|b| b == b'\n' || (b' '..=b'~').contains(&b)), "{event}");
+}
+
+#[test]
+fn what_nobody_signed_is_called_claimed() {
+    let sockets = Sockets::new("claimed", false, true);
+    let claims = expired("arn:x").claims;
+    let refusals = [
+        Refusal { error: RefusalError::Key(KeyError::BadSignature), claims: claims.clone() },
+        Refusal { error: RefusalError::Entry(EntryError::NoInstance), claims },
+    ];
+    sockets.audit().refused(refusals.iter(), &user());
+    for line in received(sockets.syslog.as_ref()) {
+        assert!(line.ends_with("; claimed request-id: r-1; claimed IAM principal: arn:x"), "{line}");
+    }
+}
+
+#[test]
+fn a_flood_of_refusals_is_counted() {
+    let refusals: Vec<_> = (0..MAX_REFUSALS + 7).map(|_| expired("arn:x")).collect();
+    let events = refusal_events(refusals.iter(), &user());
+    assert_eq!(events.len(), MAX_REFUSALS + 1);
+    let last = &events[MAX_REFUSALS].message;
+    assert_eq!(last, "Refusing 7 more ssh keys from EC2 Instance Connect for user ec2-user");
+    assert_eq!(refusal_events(refusals[..MAX_REFUSALS].iter(), &user()).len(), MAX_REFUSALS);
+}

@@ -1,0 +1,202 @@
+//! The command line: raw arguments in, nothing decided yet.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::identity::{InstanceId, SignerName};
+use crate::imds::Endpoint;
+use crate::time::Timestamp;
+
+/// Names of the older shell implementation's commands: called by one of these, the program is
+/// `authorized-keys`, so that an `sshd_config` that names them goes on working.
+const AUTHORIZED_KEYS_NAMES: [&str; 2] = ["eic_run_authorized_keys", "eic_curl_authorized_keys"];
+
+/// Hands sshd the SSH keys that EC2 Instance Connect pushed to this instance, after proving each one.
+#[derive(Debug, Parser)]
+#[command(name = "eic-agent", version, max_term_width = 100, after_help = EXIT_STATUS)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_STATUS: &str = "\
+Exit status: 0 finished, with or without a key; 1 no decision could be made, nothing was printed
+(verify: no key was accepted); 2 the command line is wrong.";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the proven keys that are pushed for USER (sshd's AuthorizedKeysCommand)
+    AuthorizedKeys(AuthorizedKeys),
+    /// Judge evidence from files instead of metadata, and say why
+    Verify(Verify),
+}
+
+/// Arguments of `authorized-keys`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+In sshd_config:
+  AuthorizedKeysCommand /usr/bin/eic-agent authorized-keys %u %f
+  AuthorizedKeysCommandUser eic-agent
+
+By hand, all keys of a user, with the reasons of refused ones in the system's log:
+  eic-agent authorized-keys ec2-user
+
+Exit status: 0 finished, with or without a key; 1 no decision could be made, nothing was printed and
+the log says why; 2 the command line is wrong.")]
+pub struct AuthorizedKeys {
+    /// The metadata service's endpoint.
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "Metadata service [default: http://169.254.169.254, then http://[fd00:ec2::254]]"
+    )]
+    pub imds_endpoint: Option<Endpoint>,
+    /// Time for the whole run, 0.1 to 60
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_timeout)]
+    pub timeout: Duration,
+    /// Where the roots are
+    #[command(flatten)]
+    pub trust: Trust,
+    /// Where the machine says which instance it is
+    #[arg(long, value_name = "DIR", default_value = "/sys")]
+    pub sysfs: PathBuf,
+    /// Login name (sshd's %u)
+    #[arg(value_name = "USER", allow_hyphen_values = true)]
+    pub user: OsString,
+    /// Fingerprint of the offered key (sshd's %f); SHA256:... narrows the answer to that key
+    #[arg(value_name = "FINGERPRINT")]
+    pub fingerprint: Option<OsString>,
+}
+
+/// The options that name trust anchors.
+#[derive(Debug, Args)]
+pub struct Trust {
+    /// Trusted roots in one PEM file [default: the distribution's bundle]
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Trusted roots in a directory hashed by openssl rehash
+    #[arg(long, value_name = "DIR")]
+    pub ca_dir: Option<PathBuf>,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example, on files saved from the metadata service:
+  eic-agent verify --keys keys --signer-cert signer.pem --ocsp-dir ocsp/ \\
+    --instance-id i-0123456789abcdef0 --signer-name managed-ssh-signer.us-east-1.amazonaws.com \\
+    --at 2025-01-30T12:00:00Z
+
+Exit status: 0 at least one key was accepted; 1 none was; 2 the command line is wrong or a file cannot
+be read.")]
+pub struct Verify {
+    /// Key bundle, as active-keys/USER/ serves it; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub keys: PathBuf,
+    /// Signer's certificates in PEM, as signer-cert/ serves them; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub signer_cert: PathBuf,
+    /// Directory of OCSP staples, base64 or DER, under any names
+    #[arg(long, value_name = "DIR")]
+    pub ocsp_dir: PathBuf,
+    /// Instance that the keys must have been pushed to
+    #[arg(long, value_name = "ID")]
+    pub instance_id: InstanceId,
+    /// Common name that the signer's certificate must have
+    #[arg(long, value_name = "CN")]
+    pub signer_name: SignerName,
+    /// Where the roots are
+    #[command(flatten)]
+    pub trust: Trust,
+    /// Accept only the key with this fingerprint (SHA256:...)
+    #[arg(long, value_name = "FP")]
+    pub fingerprint: Option<String>,
+    /// Instant to judge at, RFC 3339 or Unix seconds [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Timestamp>,
+    /// Print one JSON document on standard output instead
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let refuse = || "expected 0.1 to 60 seconds".to_owned();
+    let seconds: f64 = text.parse().map_err(|_| refuse())?;
+    if !(0.1..=60.0).contains(&seconds) {
+        return Err(refuse());
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|_| refuse())
+}
+
+/// The arguments with the subcommand put in where the program is called by one of its other names.
+pub fn resolve_name(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments = arguments.into_iter();
+    let name = arguments.next().unwrap_or_else(|| "eic-agent".into());
+    let called_as = std::path::Path::new(&name).file_name().and_then(OsStr::to_str);
+    let implied = called_as.is_some_and(|called_as| AUTHORIZED_KEYS_NAMES.contains(&called_as));
+    let subcommand = implied.then(|| "authorized-keys".into());
+    std::iter::once(name).chain(subcommand).chain(arguments).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(resolve_name(arguments.iter().map(OsString::from)))
+    }
+
+    fn keys(arguments: &[&str]) -> AuthorizedKeys {
+        match parse(arguments).unwrap().command {
+            Command::AuthorizedKeys(keys) => keys,
+            Command::Verify(_) => panic!("{arguments:?} is verify"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn the_old_names_imply_the_subcommand() {
+        for name in ["eic_run_authorized_keys", "/opt/aws/bin/eic_curl_authorized_keys"] {
+            let called = keys(&[name, "ec2-user", "SHA256:x"]);
+            assert_eq!((called.user, called.fingerprint), ("ec2-user".into(), Some("SHA256:x".into())));
+        }
+        assert!(parse(&["eic-agent", "ec2-user"]).is_err());
+    }
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let called = keys(&["eic-agent", "authorized-keys", "u"]);
+        assert_eq!((called.timeout, called.sysfs), (Duration::from_secs(5), "/sys".into()));
+        assert!(
+            called.imds_endpoint.is_none() && called.trust.ca_file.is_none() && called.trust.ca_dir.is_none()
+        );
+    }
+
+    #[test]
+    fn sshd_may_pass_any_name() {
+        for name in ["-x", "--", "", "a b"] {
+            let arguments = ["eic-agent", "authorized-keys", "--", name];
+            assert_eq!(keys(&arguments).user, OsString::from(name), "{name:?}");
+        }
+        assert_eq!(keys(&["eic-agent", "authorized-keys", "-x", "SHA256:y"]).user, "-x");
+    }
+
+    #[test]
+    fn timeouts_are_bounded() {
+        for good in ["0.1", "5", "60"] {
+            assert!(parse_timeout(good).is_ok(), "{good}");
+        }
+        for bad in ["0", "0.05", "61", "-1", "nan", "inf", "", "5s"] {
+            assert!(parse_timeout(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What `verify` found, for a person or as JSON.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::Unproven;
+use crate::decision::{Decision, Verdict};
+use crate::evidence::chain;
+use crate::evidence::key_bundle::Claims;
+use crate::identity::SignerName;
+use crate::text::{MAX_SHOWN, printable};
+use crate::time::Timestamp;
+use crate::verification::{PathCertificate, VerifiedKey};
+
+/// The document. Fields are added, never changed in meaning, under the same `schema_version`.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    schema_version: u32,
+    at: String,
+    signer: Signer,
+    keys: Vec<Key>,
+}
+
+#[derive(Debug, Serialize)]
+struct Signer {
+    name: String,
+    trusted: bool,
+    reason: Option<&'static str>,
+    detail: Option<String>,
+    path: Vec<Certificate>,
+    anchor: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Certificate {
+    subject: String,
+    serial: String,
+    not_before: String,
+    not_after: String,
+    /// None where the signer was refused, so that no staple vouches for anything.
+    staple: Option<Staple>,
+}
+
+#[derive(Debug, Serialize)]
+struct Staple {
+    status: &'static str,
+    produced_at: String,
+    this_update: String,
+    next_update: String,
+    responder: String,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Key {
+    verdict: &'static str,
+    reason: Option<&'static str>,
+    detail: Option<String>,
+    fingerprint: Option<String>,
+    algorithm: Option<String>,
+    expires: Option<String>,
+    request_id: Option<String>,
+    principal: Option<String>,
+    /// The line for sshd; only of an accepted key.
+    #[serde(rename = "authorized_key")]
+    line: Option<String>,
+}
+
+impl Report {
+    pub(super) fn new(name: &SignerName, judged: &Result<Decision, Unproven>, at: Timestamp) -> Self {
+        let mut signer = Signer {
+            name: name.to_string(),
+            trusted: judged.is_ok(),
+            reason: None,
+            detail: None,
+            path: Vec::new(),
+            anchor: None,
+        };
+        let mut keys = Vec::new();
+        match judged {
+            Ok(decision) => {
+                signer.path = decision.signer().path().iter().map(Certificate::vouched).collect();
+                signer.anchor = Some(decision.signer().anchor().to_owned());
+                keys = decision.verdicts().iter().map(Key::of).collect();
+            }
+            Err(unproven) => {
+                signer.reason = Some(unproven.reason.as_str());
+                signer.detail = Some(unproven.why.clone());
+                signer.path =
+                    unproven.path.iter().map(|certificate| Certificate::of(certificate, None)).collect();
+            }
+        }
+        Self { schema_version: 1, at: at.to_string(), signer, keys }
+    }
+
+    pub(super) fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    pub(super) fn write_text(&self, notes: &mut impl Write) -> io::Result<()> {
+        let Signer { name, reason, detail, path, anchor, .. } = &self.signer;
+        match (reason, detail) {
+            (Some(reason), Some(detail)) => writeln!(notes, "signer {name}: refused: {reason}: {detail}")?,
+            _ => writeln!(notes, "signer {name}: trusted at {}", self.at)?,
+        }
+        for Certificate { subject, not_before, not_after, staple, .. } in path {
+            writeln!(notes, "  {subject}")?;
+            writeln!(notes, "    valid {not_before} to {not_after}")?;
+            if let Some(Staple { status, this_update, next_update, responder, .. }) = staple {
+                writeln!(notes, "    staple {status}, {this_update} to {next_update}, signed {responder}")?;
+            }
+        }
+        if let Some(anchor) = anchor {
+            writeln!(notes, "  {anchor}\n    trust anchor")?;
+        }
+        for key in &self.keys {
+            key.write_text(notes)?;
+        }
+        if self.signer.trusted && self.keys.is_empty() {
+            writeln!(notes, "no key in the bundle")?;
+        }
+        Ok(())
+    }
+}
+
+impl Certificate {
+    fn vouched(step: &PathCertificate) -> Self {
+        let staple = Staple {
+            status: "good",
+            produced_at: step.staple.produced_at.to_string(),
+            this_update: step.staple.this_update.to_string(),
+            next_update: step.staple.next_update.to_string(),
+            responder: step.staple.responder.clone(),
+        };
+        Self::of(&step.certificate, Some(staple))
+    }
+
+    fn of(certificate: &chain::Certificate, staple: Option<Staple>) -> Self {
+        let (not_before, not_after) = certificate.validity();
+        Self {
+            subject: certificate.subject().to_owned(),
+            serial: certificate.serial().to_owned(),
+            not_before: not_before.to_string(),
+            not_after: not_after.to_string(),
+            staple,
+        }
+    }
+}
+
+impl Key {
+    fn of(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Accepted(key) => {
+                Self { verdict: "accepted", line: Some(key.key().to_string()), ..Self::proven(key) }
+            }
+            Verdict::NotOffered(key) => Self { verdict: "not-offered", ..Self::proven(key) },
+            Verdict::Refused(refusal) => Self {
+                verdict: "refused",
+                reason: Some(refusal.error.reason().as_str()),
+                detail: Some(refusal.error.to_string()),
+                ..Self::claiming(&refusal.claims)
+            },
+        }
+    }
+
+    fn proven(key: &VerifiedKey) -> Self {
+        Self {
+            algorithm: Some(key.key().algorithm().to_owned()),
+            expires: Some(key.expires().to_string()),
+            ..Self::claiming(key.claims())
+        }
+    }
+
+    fn claiming(claims: &Claims) -> Self {
+        let shown = |text: &String| printable(text, MAX_SHOWN);
+        Self {
+            fingerprint: claims.fingerprint.as_ref().map(ToString::to_string),
+            request_id: claims.request_id.as_ref().map(shown),
+            principal: claims.principal.as_ref().map(shown),
+            ..Self::default()
+        }
+    }
+
+    fn write_text(&self, notes: &mut impl Write) -> io::Result<()> {
+        write!(notes, "key {}: {}", self.fingerprint.as_deref().unwrap_or("(unreadable)"), self.verdict)?;
+        if let (Some(reason), Some(detail)) = (self.reason, &self.detail) {
+            write!(notes, ": {reason}: {detail}")?;
+        }
+        if let Some(expires) = &self.expires {
+            write!(notes, ", until {expires}")?;
+        }
+        if let Some(id) = &self.request_id {
+            write!(notes, ", request-id {id}")?;
+        }
+        if let Some(principal) = &self.principal {
+            write!(notes, ", IAM principal {principal}")?;
+        }
+        writeln!(notes)
+    }
+}

@@ -1,0 +1,12 @@
+//! The instance metadata service, version 2: a token, then bounded GETs, all inside one deadline.
+//!
+//! No environment variable, proxy, redirect or name service has a say in where a request goes.
+
+mod endpoint;
+mod error;
+mod retry;
+mod session;
+
+pub use endpoint::{Endpoint, NotAnEndpoint};
+pub use error::ImdsError;
+pub use session::{Session, TOKEN_TTL_SECONDS};

@@ -1,0 +1,60 @@
+//! When to try again, and when to leave it.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
+/// First pause, before jitter.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Longest pause, before jitter.
+const LONGEST_PAUSE: Duration = Duration::from_millis(800);
+
+/// Longest wait for one attempt, connection and answer together. The service answers within milliseconds;
+/// what has not come by then was lost, and a second attempt still fits the default deadline.
+pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a connect may take.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Attempts that may meet a refused connection or a broken answer. Who does not listen will hardly begin
+/// to within seconds, and a login is waiting; overload and lost packets are waited out until the deadline.
+pub(super) const BROKEN_ATTEMPTS: u32 = 3;
+
+/// The pause after the attempt of this number (from 0): doubled each time, then anything between half and
+/// all of it, so that many logins that failed together do not come back together.
+pub(super) fn pause(attempt: u32) -> Duration {
+    jittered(attempt, RandomState::new().hash_one(attempt))
+}
+
+fn jittered(attempt: u32, random: u64) -> Duration {
+    let factor = 1_u32.checked_shl(attempt.min(16)).unwrap_or(u32::MAX);
+    let whole = FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE);
+    let half = whole.checked_div(2).unwrap_or(whole);
+    let share = u32::try_from(random >> 48).unwrap_or(0);
+    let extra = half.saturating_mul(share).checked_div(1 << 16).unwrap_or_default();
+    half.saturating_add(extra)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_bound() {
+        let longest = |attempt| jittered(attempt, u64::MAX);
+        let shortest = |attempt| jittered(attempt, 0);
+        assert_eq!(shortest(0), Duration::from_millis(25));
+        assert!(longest(0) < Duration::from_millis(50) && longest(0) > Duration::from_millis(49));
+        assert_eq!(shortest(2), Duration::from_millis(100));
+        for attempt in [4, 5, 31, u32::MAX] {
+            assert_eq!(shortest(attempt), Duration::from_millis(400));
+            assert!(longest(attempt) < LONGEST_PAUSE);
+        }
+    }
+
+    #[test]
+    fn jitter_differs() {
+        let pauses: std::collections::HashSet<_> = (0..20).map(|_| pause(4)).collect();
+        assert!(pauses.len() > 10);
+    }
+}

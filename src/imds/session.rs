@@ -1,0 +1,267 @@
+//! One session: a token from the first endpoint that answers, and GETs with it.
+
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Client, Method, StatusCode};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::endpoint::Endpoint;
+use super::error::ImdsError;
+use super::retry::{ATTEMPT_TIMEOUT, BROKEN_ATTEMPTS, CONNECT_TIMEOUT, pause};
+use crate::text::printable;
+
+/// How long a token is asked for, in seconds (1 to 21,600 are allowed): longer than any run, and short
+/// enough that a token that leaks is soon worth nothing.
+pub const TOKEN_TTL_SECONDS: &str = "90";
+
+const TOKEN_PATH: &str = "/latest/api/token";
+
+/// Longest token, in bytes; real ones have 56.
+const MAX_TOKEN_BYTES: usize = 1024;
+
+/// Most bytes of header names and values in an answer; real ones have about 300.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+
+/// Most headers in an answer.
+const MAX_HEADERS: usize = 64;
+
+/// An open session with the metadata service.
+#[derive(Debug)]
+pub struct Session {
+    client: Client,
+    endpoint: Endpoint,
+    clock: Clock,
+    token: Mutex<Token>,
+}
+
+/// The token in use, and whether it already replaced one: a service that refuses two is not asked again.
+#[derive(Debug)]
+struct Token {
+    value: HeaderValue,
+    is_second: bool,
+}
+
+/// The run's deadline.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    deadline: Instant,
+    allowed: Duration,
+}
+
+struct Answer {
+    status: StatusCode,
+    body: Vec<u8>,
+}
+
+/// Why one attempt gave no answer that counts.
+enum Failure {
+    /// No connection.
+    Connect(String),
+    /// A connection, and no whole HTTP answer on it.
+    Broken(String),
+    /// Nothing in time.
+    Silent,
+    /// 429 or 5xx.
+    Overload(u16),
+    /// An answer that passes a bound: the next would, too.
+    Bound(String),
+}
+
+impl Session {
+    /// Opens a session: asks for a token at each endpoint in turn, and stays with the first one that can be
+    /// connected to. Everything that the session ever does ends `allowed` from now.
+    pub async fn open(endpoints: &[Endpoint], allowed: Duration) -> Result<Self, ImdsError> {
+        let now = Instant::now();
+        let clock = Clock { deadline: now.checked_add(allowed).unwrap_or(now), allowed };
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .http1_only()
+            .http1_max_headers(MAX_HEADERS)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .user_agent(concat!("eic-agent/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| ImdsError::Malformed(TOKEN_PATH.to_owned(), error.to_string()))?;
+        let (value, endpoint) = request_token(&client, endpoints, clock).await?;
+        Ok(Self { client, endpoint, clock, token: Mutex::new(Token { value, is_second: false }) })
+    }
+
+    /// The body of `path`, at most `limit` bytes; none where the service says 404.
+    ///
+    /// A token that the service no longer takes is replaced once in the session.
+    pub async fn get(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, ImdsError> {
+        let mut token = self.token.lock().await.value.clone();
+        loop {
+            let headers = HeaderMap::from_iter([(TOKEN_HEADER, token.clone())]);
+            let endpoint = std::slice::from_ref(&self.endpoint);
+            let (answer, _) =
+                exchange(&self.client, endpoint, Method::GET, path, &headers, limit, self.clock).await?;
+            match answer.status {
+                StatusCode::OK => return Ok(Some(answer.body)),
+                StatusCode::NOT_FOUND => return Ok(None),
+                StatusCode::FORBIDDEN => return Err(ImdsError::Forbidden(path.to_owned())),
+                StatusCode::UNAUTHORIZED => token = self.replace(&token, path).await?,
+                other => return Err(ImdsError::Status(path.to_owned(), other.as_u16())),
+            }
+        }
+    }
+
+    /// The body of an item that every instance has, as text without the white space around it.
+    pub async fn get_text(&self, path: &str, limit: usize) -> Result<Option<String>, ImdsError> {
+        let Some(body) = self.get(path, limit).await? else { return Ok(None) };
+        match std::str::from_utf8(&body) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(_) => Err(ImdsError::Malformed(path.to_owned(), "it is not UTF-8".to_owned())),
+        }
+    }
+
+    async fn replace(&self, stale: &HeaderValue, path: &str) -> Result<HeaderValue, ImdsError> {
+        let mut token = self.token.lock().await;
+        // Several requests run side by side; the first to be refused has fetched the new one for all.
+        if token.value == stale {
+            if token.is_second {
+                return Err(ImdsError::TokenRefused(path.to_owned()));
+            }
+            let endpoint = std::slice::from_ref(&self.endpoint);
+            let (value, _) = request_token(&self.client, endpoint, self.clock).await?;
+            *token = Token { value, is_second: true };
+        }
+        Ok(token.value.clone())
+    }
+}
+
+const TOKEN_HEADER: reqwest::header::HeaderName =
+    reqwest::header::HeaderName::from_static("x-aws-ec2-metadata-token");
+const TTL_HEADER: reqwest::header::HeaderName =
+    reqwest::header::HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
+
+async fn request_token(
+    client: &Client,
+    endpoints: &[Endpoint],
+    clock: Clock,
+) -> Result<(HeaderValue, Endpoint), ImdsError> {
+    let headers = HeaderMap::from_iter([(TTL_HEADER, HeaderValue::from_static(TOKEN_TTL_SECONDS))]);
+    let (answer, endpoint) =
+        exchange(client, endpoints, Method::PUT, TOKEN_PATH, &headers, MAX_TOKEN_BYTES, clock).await?;
+    match answer.status {
+        StatusCode::OK => {}
+        StatusCode::FORBIDDEN => return Err(ImdsError::Forbidden(TOKEN_PATH.to_owned())),
+        other => return Err(ImdsError::Status(TOKEN_PATH.to_owned(), other.as_u16())),
+    }
+    let is_token = !answer.body.is_empty() && answer.body.iter().all(u8::is_ascii_graphic);
+    let value = HeaderValue::from_bytes(&answer.body).ok().filter(|_| is_token).ok_or_else(|| {
+        ImdsError::Malformed(TOKEN_PATH.to_owned(), "expected a token of visible ASCII characters".to_owned())
+    })?;
+    Ok((value, endpoint.clone()))
+}
+
+/// Sends a request until there is an answer that counts or the deadline passes. Without a connection the
+/// next endpoint is tried at once; a pause follows when all of them have failed.
+async fn exchange<'e>(
+    client: &Client,
+    endpoints: &'e [Endpoint],
+    method: Method,
+    path: &str,
+    headers: &HeaderMap,
+    limit: usize,
+    clock: Clock,
+) -> Result<(Answer, &'e Endpoint), ImdsError> {
+    let mut last = Failure::Silent;
+    let mut broken = 0_u32;
+    for attempt in 0_u32.. {
+        for endpoint in endpoints {
+            let remaining = clock.deadline.saturating_duration_since(Instant::now());
+            if remaining.is_zero() {
+                return Err(last.at_deadline(path, clock.allowed));
+            }
+            let request = client.request(method.clone(), endpoint.url(path)).headers(headers.clone());
+            let outcome = timeout(remaining.min(ATTEMPT_TIMEOUT), attempt_once(request, limit)).await;
+            last = match outcome {
+                Ok(Ok(answer)) => return Ok((answer, endpoint)),
+                Ok(Err(failure)) => failure,
+                Err(_) => Failure::Silent,
+            };
+            if !matches!(last, Failure::Connect(_)) {
+                break;
+            }
+        }
+        match &last {
+            Failure::Bound(why) => return Err(ImdsError::Malformed(path.to_owned(), why.clone())),
+            Failure::Connect(_) | Failure::Broken(_) => broken = broken.saturating_add(1),
+            Failure::Silent | Failure::Overload(_) => {}
+        }
+        if broken >= BROKEN_ATTEMPTS {
+            return Err(last.given_up(path, endpoints));
+        }
+        let remaining = clock.deadline.saturating_duration_since(Instant::now());
+        sleep(pause(attempt).min(remaining)).await;
+    }
+    Err(last.at_deadline(path, clock.allowed))
+}
+
+async fn attempt_once(request: reqwest::RequestBuilder, limit: usize) -> Result<Answer, Failure> {
+    let mut response = request.send().await.map_err(|error| Failure::of(&error))?;
+    let status = response.status();
+    if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+        return Err(Failure::Overload(status.as_u16()));
+    }
+    let header_bytes = response.headers().iter().fold(0_usize, |sum, (name, value)| {
+        sum.saturating_add(name.as_str().len()).saturating_add(value.len())
+    });
+    if header_bytes > MAX_HEADER_BYTES {
+        return Err(Failure::Bound(format!(
+            "expected at most {MAX_HEADER_BYTES} bytes of headers, got {header_bytes}"
+        )));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| Failure::of(&error))? {
+        if body.len().saturating_add(chunk.len()) > limit {
+            return Err(Failure::Bound(format!("expected at most {limit} bytes, got more")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status, body })
+}
+
+impl Failure {
+    fn of(error: &reqwest::Error) -> Self {
+        let words = innermost(error);
+        if error.is_connect() { Self::Connect(words) } else { Self::Broken(words) }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Connect(why) | Self::Broken(why) | Self::Bound(why) => why.clone(),
+            Self::Silent => "nothing came".to_owned(),
+            Self::Overload(status) => format!("status {status}"),
+        }
+    }
+
+    fn at_deadline(&self, path: &str, allowed: Duration) -> ImdsError {
+        match self {
+            Self::Overload(status) => ImdsError::Throttled(path.to_owned(), *status),
+            other => ImdsError::Timeout { path: path.to_owned(), allowed, last: other.words() },
+        }
+    }
+
+    fn given_up(&self, path: &str, endpoints: &[Endpoint]) -> ImdsError {
+        match self {
+            Self::Connect(why) => {
+                let tried: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
+                ImdsError::Unreachable(tried.join(" or "), why.clone())
+            }
+            other => ImdsError::Malformed(path.to_owned(), other.words()),
+        }
+    }
+}
+
+/// The cause at the bottom of an error, which is the one that says something.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    printable(&cause.to_string(), 120)
+}
