@@ -1,1 +1,37 @@
-//! The AWS side of EC2 Instance Connect.
+//! The AWS side of EC2 Instance Connect, for tests and the demo: instance metadata, the API that pushes
+//! keys, and the authority that signs them.
+//!
+//! ```no_run
+//! use eic_emulator::{Config, Emulator, Fault};
+//!
+//! let emulator = Emulator::start(Config::default())?;
+//! emulator.push("ec2-user", "ssh-ed25519 AAAA…", "arn:aws:iam::123456789012:user/alice");
+//! emulator.inject(Fault::token().status(503).times(2));
+//! println!("{} trusts {}", emulator.imds_url(), emulator.ca_pem());
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! It shares no code with the agent, so that a mistake in one is not a mistake in both.
+
+mod api;
+mod config;
+mod emulator;
+mod fault;
+mod imds;
+mod keys;
+mod record;
+mod world;
+
+pub mod calendar;
+pub mod directory;
+pub mod entry;
+pub mod http;
+pub mod location;
+pub mod pki;
+
+pub use api::ErrorKind;
+pub use config::{Config, DEFAULT_CALLER, Observer};
+pub use emulator::Emulator;
+pub use entry::{Entry, SignatureLayout};
+pub use fault::Fault;
+pub use record::{RequestRecord, Service};

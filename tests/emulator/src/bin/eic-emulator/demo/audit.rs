@@ -1,0 +1,206 @@
+//! Reading the agent's audit lines where this machine's log keeps them.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::child::{Interrupt, run};
+
+const JOURNAL: &str = "/run/systemd/journal/socket";
+const SYSLOG: &str = "/dev/log";
+/// Where syslog daemons put authpriv.
+const FILES: [&str; 4] = ["/var/log/auth.log", "/var/log/secure", "/var/log/messages", "/var/log/syslog"];
+/// How long a line may take from the agent to where it can be read.
+const PATIENCE: Duration = Duration::from_secs(3);
+const IDENT: &str = "eic-agent";
+
+/// Where the lines can be read.
+pub(crate) enum Audit {
+    /// systemd's journal, from this cursor on.
+    Journal(Option<String>),
+    /// A syslog daemon's files, each with the length that it had at first.
+    Files(Vec<(PathBuf, u64)>),
+    /// The machine has no log: the demo listens in its place.
+    Own(OwnSocket),
+}
+
+impl Audit {
+    pub(crate) fn open(interrupt: &Interrupt) -> io::Result<Self> {
+        if Path::new(JOURNAL).exists() {
+            return Ok(Self::Journal(journal_cursor(interrupt)?));
+        }
+        if Path::new(SYSLOG).exists() {
+            let lengths = FILES.iter().filter_map(|file| {
+                std::fs::metadata(file).ok().map(|metadata| (PathBuf::from(file), metadata.len()))
+            });
+            return Ok(Self::Files(lengths.collect()));
+        }
+        OwnSocket::bind(Path::new(SYSLOG)).map(Self::Own)
+    }
+
+    /// Where the lines come from, for the screen.
+    pub(crate) fn source(&self) -> String {
+        match self {
+            Self::Journal(_) => format!("journalctl -t {IDENT}"),
+            Self::Files(files) => {
+                let names: Vec<_> = files.iter().map(|(file, _)| file.display().to_string()).collect();
+                format!("this machine's syslog ({})", names.join(", "))
+            }
+            Self::Own(_) => format!("{SYSLOG}, where the demo listens since this machine has no log"),
+        }
+    }
+
+    /// The lines that contain `text`, once there are so many of them, or as many as have come by then.
+    pub(crate) fn lines_with(
+        &self,
+        text: &str,
+        count: usize,
+        interrupt: &Interrupt,
+    ) -> io::Result<Vec<String>> {
+        let start = Instant::now();
+        loop {
+            let mut lines = self.lines(interrupt)?;
+            lines.retain(|line| line.contains(text));
+            if lines.len() >= count || start.elapsed() > PATIENCE {
+                return Ok(lines);
+            }
+            interrupt.pause()?;
+        }
+    }
+
+    fn lines(&self, interrupt: &Interrupt) -> io::Result<Vec<String>> {
+        match self {
+            Self::Journal(cursor) => journal_lines(cursor.as_deref(), interrupt),
+            Self::Files(files) => Ok(files.iter().flat_map(|(file, from)| new_lines(file, *from)).collect()),
+            Self::Own(socket) => Ok(socket.lines()),
+        }
+    }
+}
+
+/// Where the journal ends now.
+fn journal_cursor(interrupt: &Interrupt) -> io::Result<Option<String>> {
+    let mut command = Command::new("journalctl");
+    let finished = run(command.args(["--quiet", "--lines=1", "--show-cursor", "--output=cat"]), interrupt)?;
+    Ok(finished.stdout.lines().find_map(|line| line.strip_prefix("-- cursor: ")).map(str::to_owned))
+}
+
+fn journal_lines(cursor: Option<&str>, interrupt: &Interrupt) -> io::Result<Vec<String>> {
+    let mut command = Command::new("journalctl");
+    command.args(["--quiet", "--no-pager", "--output=json"]);
+    // Not both: some releases of journalctl look for the cursor among the lines that match, and then leave
+    // out the first of those.
+    match cursor {
+        Some(cursor) => command.args(["--after-cursor", cursor]),
+        None => command.args(["-t", IDENT]),
+    };
+    let finished = run(&mut command, interrupt)?;
+    Ok(finished.stdout.lines().filter_map(journal_line).collect())
+}
+
+/// The agent's lines of the journal, as syslog would show them.
+fn journal_line(json: &str) -> Option<String> {
+    let entry: Value = serde_json::from_str(json).ok()?;
+    let text = |name: &str| entry.get(name).and_then(Value::as_str);
+    let pid = text("_PID").or(text("SYSLOG_PID"))?;
+    let message = text("MESSAGE")?;
+    (text("SYSLOG_IDENTIFIER") == Some(IDENT)).then(|| format!("{IDENT}[{pid}]: {message}"))
+}
+
+fn new_lines(file: &Path, from: u64) -> Vec<String> {
+    let bytes = std::fs::read(file).unwrap_or_default();
+    let new = usize::try_from(from).ok().and_then(|from| bytes.get(from..)).unwrap_or_default();
+    String::from_utf8_lossy(new).lines().filter_map(own_part).collect()
+}
+
+/// A syslog line from the program's name on, where it is the agent's.
+fn own_part(line: &str) -> Option<String> {
+    line.find(&format!("{IDENT}[")).map(|start| line[start..].trim_end_matches(['\n', '\0']).to_owned())
+}
+
+/// A socket at /dev/log for as long as the demo runs.
+pub(crate) struct OwnSocket {
+    path: PathBuf,
+    lines: Arc<Mutex<Vec<String>>>,
+    stop: Arc<AtomicBool>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl OwnSocket {
+    fn bind(path: &Path) -> io::Result<Self> {
+        let failed = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let socket = UnixDatagram::bind(path).map_err(failed)?;
+        let (lines, stop) = (Arc::new(Mutex::default()), Arc::new(AtomicBool::new(false)));
+        let mut own =
+            Self { path: path.to_owned(), lines: Arc::clone(&lines), stop: Arc::clone(&stop), reader: None };
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+        own.reader = Some(std::thread::spawn(move || receive(&socket, &lines, &stop)));
+        Ok(own)
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn receive(socket: &UnixDatagram, lines: &Mutex<Vec<String>>, stop: &AtomicBool) {
+    let mut datagram = vec![0; 64 * 1024];
+    while !stop.load(Ordering::Relaxed) {
+        // A time-out is the moment to look at the flag again.
+        let Ok(length) = socket.recv(&mut datagram) else { continue };
+        let line = own_part(&String::from_utf8_lossy(&datagram[..length]));
+        lines.lock().unwrap_or_else(PoisonError::into_inner).extend(line);
+    }
+}
+
+impl Drop for OwnSocket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_agents_lines_are_kept() {
+        let json = |ident| format!(r#"{{"SYSLOG_IDENTIFIER":"{ident}","_PID":"7","MESSAGE":"Providing"}}"#);
+        assert_eq!(journal_line(&json("eic-agent")).as_deref(), Some("eic-agent[7]: Providing"));
+        assert_eq!(journal_line(&json("sshd")), None);
+        assert_eq!(
+            own_part("<86>Jan  1 00:00:00 eic-agent[7]: Providing\n").as_deref(),
+            Some("eic-agent[7]: Providing")
+        );
+        assert_eq!(own_part("Jan  1 00:00:00 host sshd[7]: Accepted"), None);
+    }
+
+    #[test]
+    fn the_demos_own_socket_comes_and_goes() {
+        let directory = eic_emulator::directory::TempDir::new("eic-demo-log").unwrap();
+        let path = directory.path().join("log");
+        let socket = OwnSocket::bind(&path).unwrap();
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.send_to(b"<86>Jan  1 00:00:00 eic-agent[7]: one", &path).unwrap();
+        sender.send_to(b"<86>Jan  1 00:00:00 other[7]: two", &path).unwrap();
+        let start = Instant::now();
+        while socket.lines().is_empty() && start.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(socket.lines(), ["eic-agent[7]: one"]);
+        drop(socket);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,130 @@
+//! `eic-emulator serve`.
+
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use eic_emulator::directory::{TempDir, make_public_directory, write_public};
+use eic_emulator::{Config, Emulator, RequestRecord};
+use serde_json::json;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// Where the machine says which EC2 instance it is, below /sys.
+const ASSET_TAG: &str = "devices/virtual/dmi/id/board_asset_tag";
+
+#[derive(Args)]
+pub(crate) struct Serve {
+    /// Where instance metadata listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    imds: SocketAddr,
+    /// Where the AWS API listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    api: SocketAddr,
+    /// The instance's id
+    #[arg(long, value_name = "ID", default_value = "i-0123456789abcdef0")]
+    instance_id: String,
+    /// Its availability zone
+    #[arg(long, value_name = "Z", default_value = "us-east-1a")]
+    zone: String,
+    /// Its services' domain
+    #[arg(long, value_name = "D", default_value = "amazonaws.com")]
+    domain: String,
+    /// The address that EC2 gives as the instance's own
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    instance_ip: IpAddr,
+    /// How long a pushed key stays
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    key_ttl: i64,
+    /// How long each metadata answer takes
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    delay_ms: u64,
+    /// How far the emulator's clock is ahead
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, allow_negative_numbers = true)]
+    clock_offset: i64,
+    /// Let a metadata connection serve more than one request
+    #[arg(long)]
+    keep_alive: bool,
+    /// Who is behind an access key; may be repeated
+    #[arg(long = "caller", value_name = "KEY=ARN", value_parser = caller)]
+    callers: Vec<(String, String)>,
+    /// Keep files here, the authority's keys among them [default: a temporary directory]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> io::Result<ExitCode> {
+        // Before anything that has to be cleaned up.
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        let temporary = if self.state.is_none() { Some(TempDir::new("eic-emulator")?) } else { None };
+        let directory = match (&temporary, &self.state) {
+            (Some(temporary), _) => temporary.path().to_owned(),
+            (None, state) => std::path::absolute(state.as_deref().unwrap_or(Path::new(".")))?,
+        };
+        let key_directory = self.state.as_ref().map(|_| directory.join("keys"));
+        if let Some(directory) = &key_directory {
+            make_public_directory(directory)?;
+        }
+        let emulator = Emulator::start(self.config(key_directory))?;
+        let ready = json!({
+            "imds": emulator.imds_url(),
+            "api": emulator.api_url(),
+            "ca_file": write_ca_file(&directory, &emulator)?,
+            "sysfs": write_sysfs(&directory, &emulator.config().instance_id)?,
+            "instance_id": emulator.config().instance_id,
+        });
+        let mut output = io::stdout();
+        writeln!(output, "{ready}")?;
+        output.flush()?;
+        signals.forever().next();
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn config(self, key_directory: Option<PathBuf>) -> Config {
+        Config {
+            imds: self.imds,
+            api: self.api,
+            instance_id: self.instance_id,
+            zone: self.zone,
+            domain: self.domain,
+            instance_ip: self.instance_ip,
+            key_ttl: self.key_ttl,
+            delay: Duration::from_millis(self.delay_ms),
+            clock_offset: self.clock_offset,
+            keep_alive: self.keep_alive,
+            callers: self.callers.into_iter().collect(),
+            key_directory,
+            observer: Some(Arc::new(log)),
+            ..Config::default()
+        }
+    }
+}
+
+/// Writes the trust anchor below `directory`.
+pub(crate) fn write_ca_file(directory: &Path, emulator: &Emulator) -> io::Result<PathBuf> {
+    let path = directory.join("ca.pem");
+    write_public(&path, emulator.ca_pem().as_bytes())?;
+    Ok(path)
+}
+
+/// Writes what the machine would say of itself, in the shape of /sys, below `directory`.
+pub(crate) fn write_sysfs(directory: &Path, instance_id: &str) -> io::Result<PathBuf> {
+    let path = directory.join("sys");
+    write_public(&path.join(ASSET_TAG), format!("{instance_id}\n").as_bytes())?;
+    Ok(path)
+}
+
+/// A reader that has gone away must not end the service.
+fn log(record: &RequestRecord) {
+    drop(writeln!(io::stderr(), "{record}"));
+}
+
+fn caller(text: &str) -> Result<(String, String), String> {
+    let (key, arn) = text.split_once('=').ok_or("it must be KEY=ARN")?;
+    Ok((key.to_owned(), arn.to_owned()))
+}

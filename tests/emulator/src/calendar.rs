@@ -1,0 +1,76 @@
+//! Unix seconds as a civil date in UTC, for DER, HTTP and XML.
+
+/// A civil date and time in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Civil {
+    /// Year, Gregorian.
+    pub year: i64,
+    /// Month, 1 to 12.
+    pub month: i64,
+    /// Day of the month, 1 to 31.
+    pub day: i64,
+    /// Hour, 0 to 23.
+    pub hour: i64,
+    /// Minute, 0 to 59.
+    pub minute: i64,
+    /// Second, 0 to 59.
+    pub second: i64,
+    /// Days since Sunday, 0 to 6.
+    pub weekday: usize,
+}
+
+impl Civil {
+    /// The date of an instant in Unix seconds.
+    pub fn from_unix(instant: i64) -> Self {
+        let days = instant.div_euclid(86_400);
+        let second = instant.rem_euclid(86_400);
+        // Years are counted from March, so that the leap day is a year's last day; an era is 400 years.
+        let from_march = days + 719_468;
+        let era = from_march.div_euclid(146_097);
+        let day_of_era = from_march.rem_euclid(146_097);
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let march_month = (5 * day_of_year + 2) / 153;
+        let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+        Self {
+            year: era * 400 + year_of_era + i64::from(month <= 2),
+            month,
+            day: day_of_year - (153 * march_month + 2) / 5 + 1,
+            hour: second / 3600,
+            minute: second / 60 % 60,
+            second: second % 60,
+            weekday: usize::try_from((days + 4).rem_euclid(7)).expect("a remainder of seven"),
+        }
+    }
+}
+
+/// An HTTP `Date` (RFC 9110, 5.6.7).
+pub fn http_date(instant: i64) -> String {
+    const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let Civil { year, month, day, hour, minute, second, weekday } = Civil::from_unix(instant);
+    let month = MONTHS[usize::try_from(month - 1).expect("a month from 1 to 12")];
+    format!("{}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT", DAYS[weekday])
+}
+
+/// An RFC 3339 instant in UTC, as AWS's XML answers carry it.
+pub fn rfc3339(instant: i64) -> String {
+    let Civil { year, month, day, hour, minute, second, .. } = Civil::from_unix(instant);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_instants() {
+        assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00.000Z");
+        assert_eq!(rfc3339(4_107_542_399), "2100-02-28T23:59:59.000Z");
+        assert_eq!(rfc3339(4_107_542_400), "2100-03-01T00:00:00.000Z");
+        assert_eq!(rfc3339(-1), "1969-12-31T23:59:59.000Z");
+    }
+}

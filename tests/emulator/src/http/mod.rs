@@ -1,0 +1,12 @@
+//! HTTP/1.1 over blocking sockets, small enough to misbehave in any way that a test asks for.
+
+pub mod client;
+pub mod request;
+pub mod response;
+pub mod server;
+pub mod wire;
+
+pub use request::Request;
+pub use response::Response;
+pub use server::{Action, Answer, Handler, RawBehaviour, Server};
+pub use wire::Wire;

@@ -1,0 +1,222 @@
+//! A listener with one thread for each connection, which can be stopped at any moment.
+
+use std::collections::HashMap;
+use std::io::{self, BufReader, Read};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::request::NoRequest;
+use super::response::Usual;
+use super::wire::StopSignal;
+use super::{Request, Response, Wire};
+
+/// How long an idle connection stays open.
+const IDLE: Duration = Duration::from_secs(30);
+/// How long stopping waits for behaviours that do not notice it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Something that takes a connection over after a request was read.
+pub type RawBehaviour = Arc<dyn Fn(&mut Wire, &Request) -> io::Result<()> + Send + Sync>;
+
+/// What to do with a request.
+#[derive(Clone)]
+pub enum Action {
+    /// Answer it.
+    Respond(Response),
+    /// Do anything at all, then close the connection.
+    Raw(RawBehaviour),
+}
+
+/// An action, and how it is carried out.
+pub struct Answer {
+    /// What to do.
+    pub action: Action,
+    /// How long to wait before it.
+    pub delay: Duration,
+    /// Whether the connection may serve another request afterwards.
+    pub keep_alive: bool,
+    /// The instant of the `Date` field, Unix seconds.
+    pub now: i64,
+    /// The `Server` field.
+    pub server: &'static str,
+}
+
+/// Decides what happens to connections and requests.
+pub trait Handler: Send + Sync + 'static {
+    /// Sees a new connection before anything is read from it. Returning false closes it.
+    fn connected(&self, wire: &mut Wire) -> bool;
+
+    /// Answers one request.
+    fn handle(&self, request: &Request, connection: u64) -> Answer;
+
+    /// Answers something that is not a request that can be read; the connection is closed afterwards.
+    fn refuse(&self, status: u16, connection: u64) -> Answer;
+}
+
+/// A running server. Dropping it closes the listener and every connection.
+pub struct Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    /// The accepting thread sleeps until this end is closed.
+    wake: Option<UnixStream>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stop: Arc<StopSignal>,
+    open: Mutex<HashMap<u64, TcpStream>>,
+    closed: Condvar,
+}
+
+impl Server {
+    /// Listens on `address` (port 0 picks one) and serves until dropped.
+    pub fn start(address: SocketAddr, handler: Arc<dyn Handler>) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let (wake, sleeper) = UnixStream::pair()?;
+        let shared = Arc::new(Shared::default());
+        let accepting = std::thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || accept_until_stopped(&listener, &sleeper, &shared, &handler)
+        });
+        Ok(Self { address, shared, wake: Some(wake), accepting: Some(accepting) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stop.stop();
+        drop(self.wake.take());
+        if let Some(accepting) = self.accepting.take() {
+            // A panic in there has already been printed, and there is nothing to add to it.
+            drop(accepting.join());
+        }
+        let open = self.shared.open.lock().unwrap_or_else(PoisonError::into_inner);
+        for stream in open.values() {
+            drop(stream.shutdown(Shutdown::Both));
+        }
+        drop(self.shared.closed.wait_timeout_while(open, PATIENCE, |open| !open.is_empty()));
+    }
+}
+
+fn accept_until_stopped(
+    listener: &TcpListener,
+    sleeper: &UnixStream,
+    shared: &Arc<Shared>,
+    handler: &Arc<dyn Handler>,
+) {
+    for number in 1_u64.. {
+        let stream = loop {
+            if !wait_readable(listener, sleeper) || shared.stop.is_stopped() {
+                return;
+            }
+            match listener.accept() {
+                Ok((stream, _)) => break stream,
+                // Nobody there after all, or out of file descriptors for a moment.
+                Err(_) => drop(shared.stop.wait(Duration::from_millis(5))),
+            }
+        };
+        let Ok(registered) = stream.try_clone() else { continue };
+        shared.open.lock().unwrap_or_else(PoisonError::into_inner).insert(number, registered);
+        let (shared, handler) = (Arc::clone(shared), Arc::clone(handler));
+        std::thread::spawn(move || {
+            let _registration = Registration { shared: &shared, number };
+            let wire = Wire::new(stream, Arc::clone(&shared.stop), number);
+            // The client went away, or was sent away on purpose: either is its own affair.
+            drop(serve(wire, &*handler));
+        });
+    }
+}
+
+/// Takes the connection off the list when its thread ends, in whichever way.
+struct Registration<'a> {
+    shared: &'a Shared,
+    number: u64,
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        self.shared.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
+        self.shared.closed.notify_all();
+    }
+}
+
+/// False when the server stops.
+fn wait_readable(listener: &TcpListener, sleeper: &UnixStream) -> bool {
+    let mut waiting =
+        [listener.as_fd(), sleeper.as_fd()].map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
+    match poll(&mut waiting, PollTimeout::NONE) {
+        Ok(_) => !waiting[1].any().unwrap_or(false),
+        // An interrupted wait: the caller finds nobody there and waits again.
+        Err(_) => true,
+    }
+}
+
+fn serve(mut wire: Wire, handler: &dyn Handler) -> io::Result<()> {
+    wire.stream().set_nonblocking(false)?;
+    wire.stream().set_nodelay(true)?;
+    wire.stream().set_read_timeout(Some(IDLE))?;
+    if !handler.connected(&mut wire) {
+        return Ok(());
+    }
+    let mut input = BufReader::new(wire.stream().try_clone()?);
+    loop {
+        let request = match Request::read(&mut input) {
+            Ok(request) => request,
+            Err(NoRequest::End) => return Ok(()),
+            Err(NoRequest::Broken(error)) => return Err(error),
+            Err(NoRequest::Refused(status)) => {
+                let answer = Answer { keep_alive: false, ..handler.refuse(status, wire.connection) };
+                carry_out(answer, &mut wire, &Request::default())?;
+                return drain(&wire, input);
+            }
+        };
+        let mut answer = handler.handle(&request, wire.connection);
+        answer.keep_alive &= !request.close;
+        if !carry_out(answer, &mut wire, &request)? {
+            return Ok(());
+        }
+    }
+}
+
+/// True when the connection may serve another request.
+fn carry_out(answer: Answer, wire: &mut Wire, request: &Request) -> io::Result<bool> {
+    if !answer.delay.is_zero() {
+        wire.pause(answer.delay)?;
+    }
+    match answer.action {
+        Action::Raw(behaviour) => behaviour(wire, request).map(|()| false),
+        Action::Respond(response) => {
+            let usual = Usual { server: answer.server, now: answer.now, keep_alive: answer.keep_alive };
+            let with_body = request.method != "HEAD";
+            wire.send(&response.render(usual, with_body)).map(|()| answer.keep_alive)
+        }
+    }
+}
+
+/// Closing with input unread would reset the connection, and the client might never see the answer.
+fn drain(wire: &Wire, mut input: impl Read) -> io::Result<()> {
+    wire.finish()?;
+    wire.stream().set_read_timeout(Some(Duration::from_secs(1)))?;
+    let mut sink = [0; 4096];
+    for _ in 0..256 {
+        if input.read(&mut sink)? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}

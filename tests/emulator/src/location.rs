@@ -1,0 +1,52 @@
+//! Where the instance is: what follows from its availability zone and its services' domain.
+
+/// The region of a zone, local and wavelength zones included: up to and with the first number.
+pub fn region_of(zone: &str) -> String {
+    let mut region = Vec::new();
+    for part in zone.split('-') {
+        let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        if digits > 0 {
+            region.push(&part[..digits]);
+            break;
+        }
+        region.push(part);
+    }
+    region.join("-")
+}
+
+/// The partition's name, as `services/partition` gives it.
+pub fn partition_of(region: &str, domain: &str) -> &'static str {
+    match domain {
+        "amazonaws.com.cn" => "aws-cn",
+        "c2s.ic.gov" => "aws-iso",
+        "sc2s.sgov.gov" => "aws-iso-b",
+        "cloud.adc-e.uk" => "aws-iso-e",
+        "csp.hci.ic.gov" => "aws-iso-f",
+        "amazonaws.eu" => "aws-eusc",
+        _ if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
+/// The common name of the region's signer.
+pub fn signer_name(region: &str, domain: &str) -> String {
+    format!("managed-ssh-signer.{region}.{domain}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_zone_has_its_region() {
+        for (zone, region) in [
+            ("us-east-1a", "us-east-1"),
+            ("us-gov-west-1b", "us-gov-west-1"),
+            ("us-west-2-lax-1a", "us-west-2"),
+            ("us-east-1-wl1-bos-wlz-1", "us-east-1"),
+            ("ap-southeast-12c", "ap-southeast-12"),
+        ] {
+            assert_eq!(region_of(zone), region);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! A certificate authority that makes good evidence, and every kind of bad one on request.
+//!
+//! Nothing here reads a clock: instants are Unix seconds that the caller passes in.
+
+pub mod certificate;
+pub mod der;
+pub mod hierarchy;
+pub mod key;
+pub mod name;
+pub mod ocsp;
+pub mod oids;
+
+pub use certificate::{Certificate, CertificateBuilder, KeyUsage, NameConstraints};
+pub use hierarchy::{Hierarchy, Issuer};
+pub use key::{KeyPool, PublicKey, RsaKey, SignatureScheme};
+pub use name::Name;
+pub use ocsp::{CertId, CertStatus, ResponderId, SingleResponse, Staple, StapleBuilder, StapleName};
+
+use data_encoding::{BASE64, HEXUPPER};
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
+
+/// SHA-1, for names and identifiers that are made of it.
+pub fn sha1(data: &[u8]) -> Vec<u8> {
+    digest(&SHA1_FOR_LEGACY_USE_ONLY, data).as_ref().to_vec()
+}
+
+/// SHA-256.
+pub fn sha256(data: &[u8]) -> Vec<u8> {
+    digest(&SHA256, data).as_ref().to_vec()
+}
+
+/// Upper-case hexadecimal without separators, as staples are named.
+pub fn hex(data: &[u8]) -> String {
+    HEXUPPER.encode(data)
+}
+
+/// Base64 broken into lines of `width` characters, each with its line end.
+pub fn wrapped_base64(data: &[u8], width: usize) -> String {
+    let mut out = String::new();
+    for (position, character) in BASE64.encode(data).chars().enumerate() {
+        if position > 0 && position % width == 0 {
+            out.push('\n');
+        }
+        out.push(character);
+    }
+    out.push('\n');
+    out
+}

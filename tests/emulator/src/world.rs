@@ -1,0 +1,176 @@
+//! What both listeners share: the clock, the signer, the pushed keys, the faults and the records.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::config::Config;
+use crate::entry::Entry;
+use crate::fault::Faults;
+use crate::http::{Action, Request, Response, Wire};
+use crate::imds::Tokens;
+use crate::keys::PushedKeys;
+use crate::pki::{Hierarchy, Staple};
+use crate::record::{Records, RequestRecord, Service};
+
+/// Sees a new metadata connection; returning false closes it.
+pub(crate) type Greeting = Arc<dyn Fn(&mut Wire) -> io::Result<bool> + Send + Sync>;
+
+pub(crate) struct World {
+    pub(crate) config: Config,
+    pub(crate) tokens: Tokens,
+    pub(crate) pushed: PushedKeys,
+    pub(crate) faults: Faults,
+    pub(crate) records: Records,
+    pub(crate) instance_state: Mutex<String>,
+    clock_offset: AtomicI64,
+    signer: Mutex<Signer>,
+    items: Mutex<BTreeMap<String, Option<Vec<u8>>>>,
+    greeting: Mutex<Option<Greeting>>,
+}
+
+struct Signer {
+    hierarchy: Arc<Hierarchy>,
+    staples: Staples,
+}
+
+enum Staples {
+    /// Good ones, made again each hour as the clock goes.
+    Fresh(Option<(i64, Vec<Staple>)>),
+    /// Those that a test put there.
+    Fixed(Vec<Staple>),
+}
+
+impl World {
+    pub(crate) fn new(config: Config, hierarchy: Hierarchy) -> Self {
+        Self {
+            clock_offset: AtomicI64::new(config.clock_offset),
+            signer: Mutex::new(Signer { hierarchy: Arc::new(hierarchy), staples: Staples::Fresh(None) }),
+            instance_state: Mutex::new("running".to_owned()),
+            config,
+            tokens: Tokens::default(),
+            pushed: PushedKeys::default(),
+            faults: Faults::default(),
+            records: Records::default(),
+            items: Mutex::default(),
+            greeting: Mutex::default(),
+        }
+    }
+
+    /// The emulator's instant, Unix seconds.
+    pub(crate) fn now(&self) -> i64 {
+        machine_time() + self.clock_offset.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_clock_offset(&self, seconds: i64) {
+        self.clock_offset.store(seconds, Ordering::Relaxed);
+    }
+
+    pub(crate) fn hierarchy(&self) -> Arc<Hierarchy> {
+        Arc::clone(&self.signer.lock().unwrap_or_else(PoisonError::into_inner).hierarchy)
+    }
+
+    pub(crate) fn set_hierarchy(&self, hierarchy: Hierarchy) {
+        *self.signer.lock().unwrap_or_else(PoisonError::into_inner) =
+            Signer { hierarchy: Arc::new(hierarchy), staples: Staples::Fresh(None) };
+    }
+
+    pub(crate) fn set_staples(&self, staples: Vec<Staple>) {
+        self.signer.lock().unwrap_or_else(PoisonError::into_inner).staples = Staples::Fixed(staples);
+    }
+
+    pub(crate) fn staples(&self) -> Vec<Staple> {
+        let now = self.now();
+        let mut signer = self.signer.lock().unwrap_or_else(PoisonError::into_inner);
+        let hierarchy = Arc::clone(&signer.hierarchy);
+        match &mut signer.staples {
+            Staples::Fixed(staples) => staples.clone(),
+            Staples::Fresh(Some((hour, staples))) if *hour == now.div_euclid(3600) => staples.clone(),
+            Staples::Fresh(kept) => {
+                let staples = hierarchy.staples(now);
+                *kept = Some((now.div_euclid(3600), staples.clone()));
+                staples
+            }
+        }
+    }
+
+    pub(crate) fn replaced_items(&self) -> BTreeMap<String, Option<Vec<u8>>> {
+        self.items.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn replace_item(&self, path: &str, content: Option<Vec<u8>>) {
+        let path = path.trim_matches('/').to_owned();
+        self.items.lock().unwrap_or_else(PoisonError::into_inner).insert(path, content);
+    }
+
+    /// Signs a key for a user and puts it on the instance.
+    pub(crate) fn push(&self, user: &str, key_line: &str, caller: &str, request_id: &str) {
+        let expires = self.now() + self.config.key_ttl;
+        let entry = Entry::new(key_line)
+            .timestamp(expires)
+            .instance(&self.config.instance_id)
+            .caller(caller)
+            .request(request_id)
+            .sign(&self.hierarchy().leaf_key);
+        self.pushed.push(user, expires, entry);
+    }
+
+    pub(crate) fn set_greeting(&self, greeting: Option<Greeting>) {
+        *self.greeting.lock().unwrap_or_else(PoisonError::into_inner) = greeting;
+    }
+
+    /// Lets a test have a new connection first.
+    pub(crate) fn greet(&self, wire: &mut Wire) -> bool {
+        let greeting = self.greeting.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        greeting.is_none_or(|greeting| greeting(wire).unwrap_or(false))
+    }
+
+    /// A fault where there is one, the usual answer where there is none; either way it is recorded.
+    pub(crate) fn decide(
+        &self,
+        service: Service,
+        request: &Request,
+        connection: u64,
+        usual: impl FnOnce() -> Action,
+    ) -> (Action, Duration) {
+        let injected = self.faults.next(service, request);
+        let delay = injected.as_ref().map_or(Duration::ZERO, |fault| fault.delay);
+        let action = injected.and_then(|fault| fault.action).unwrap_or_else(usual);
+        self.record(service, request, connection, &action);
+        (action, delay)
+    }
+
+    /// The answer to something that could not be read.
+    pub(crate) fn refuse(&self, service: Service, status: u16, connection: u64) -> Action {
+        let action = Action::Respond(Response::status(status));
+        self.record(service, &Request::default(), connection, &action);
+        action
+    }
+
+    fn record(&self, service: Service, request: &Request, connection: u64, action: &Action) {
+        let record = RequestRecord {
+            service,
+            connection,
+            method: request.method.clone(),
+            path: request.target.clone(),
+            headers: request.headers.clone(),
+            status: match action {
+                Action::Respond(response) => Some(response.status),
+                Action::Raw(_) => None,
+            },
+            at: Instant::now(),
+        };
+        if let Some(observer) = &self.config.observer {
+            observer(&record);
+        }
+        self.records.push(record);
+    }
+}
+
+/// The machine's own instant, Unix seconds.
+pub(crate) fn machine_time() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).expect("a clock before the year 292 billion")
+}
