@@ -1,0 +1,105 @@
+//! The cases that the reference implementation is tested with, in their shape: its kind of test authority
+//! (basicConstraints that are not critical, no keyUsage, a leaf without subjectAltName, openssl's text
+//! between the certificates), its instance id, and keys narrowed to one offered fingerprint.
+
+// A test stops where it is surprised.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use crate::fixtures::{Case, Verdict, fingerprint, key_line, path, read};
+
+const INSTANCE: &str = "i-abcd1234";
+const SIGNER: &str = "unittest.managedssh.amazonaws.com";
+
+fn judge(bundle: &str) -> Verdict {
+    let mut case = Case::good()
+        .identity(INSTANCE, SIGNER)
+        .trust("--ca-file", &path("reference/ca.pem"))
+        .fingerprint(&fingerprint("rsa-2048"));
+    case.keys = read(&format!("reference/bundles/{bundle}"));
+    case.signer_cert = read("reference/chain.pem");
+    case.staples.clear();
+    for staple in std::fs::read_dir(path("reference/ocsp")).unwrap() {
+        let staple = staple.unwrap();
+        case.staples.insert(staple.file_name().into_string().unwrap(), std::fs::read(staple.path()).unwrap());
+    }
+    let verdict = case.run();
+    assert_eq!(verdict.signer_reason(), None, "{bundle}: {}", verdict.report["signer"]);
+    verdict
+}
+
+fn assert_refused(bundle: &str, reasons: &[&str]) {
+    let verdict = judge(bundle);
+    assert_eq!(verdict.lines, [""; 0], "{bundle}");
+    assert_eq!(verdict.refusals(), reasons, "{bundle}");
+}
+
+#[test]
+fn a_valid_key_is_given() {
+    let verdict = judge("valid");
+    assert_eq!(verdict.lines, [key_line("rsa-2048")]);
+    assert_eq!(verdict.refusals(), [""; 0]);
+}
+
+#[test]
+fn an_entry_without_timestamp_is_refused() {
+    assert_refused("no-timestamp", &["no-timestamp"]);
+}
+
+#[test]
+fn an_entry_without_instance_is_refused() {
+    assert_refused("no-instance", &["no-instance"]);
+}
+
+/// The first line of the signature stands where the key should.
+#[test]
+fn an_entry_without_key_is_refused() {
+    assert_refused("no-key", &["no-key"]);
+}
+
+#[test]
+fn an_expired_entry_is_refused() {
+    assert_refused("expired", &["expired"]);
+}
+
+#[test]
+fn an_empty_file_gives_nothing() {
+    assert_refused("empty", &[]);
+}
+
+/// A good key that was not offered is neither given nor reported as refused.
+#[test]
+fn another_fingerprint_gives_nothing_and_is_no_refusal() {
+    assert_refused("different-fingerprint", &[]);
+}
+
+/// One refusal or two: words in the place of a signature are as good as the beginning of the next entry.
+#[test]
+fn a_rubbish_signature_is_refused() {
+    let verdict = judge("invalid-signature");
+    assert_eq!(verdict.lines, [""; 0]);
+    assert!(
+        matches!(verdict.refusals()[0], "no-signature" | "signature-malformed"),
+        "{:?}",
+        verdict.refusals()
+    );
+}
+
+/// Of four entries that each lack something, the one that lacks only caller and request is good.
+#[test]
+fn what_is_missing_decides_entry_by_entry() {
+    let verdict = judge("missing-data");
+    assert_eq!(verdict.lines, [key_line("rsa-2048")]);
+    assert_eq!(verdict.refusals(), ["no-timestamp", "no-instance", "no-key"]);
+}
+
+/// One good entry among six: an odd timestamp, another key, another instance, a rubbish signature, the good
+/// one, and one without timestamp and instance.
+#[test]
+fn a_good_entry_among_bad_ones_is_given() {
+    let verdict = judge("mixed");
+    assert_eq!(verdict.lines, [key_line("rsa-2048")]);
+    let refusals = verdict.refusals();
+    assert_eq!(refusals[..2], ["timestamp-malformed", "wrong-instance"]);
+    assert_eq!(refusals.last(), Some(&"no-timestamp"));
+    assert_eq!(verdict.judged("not-offered").count(), 1);
+}
