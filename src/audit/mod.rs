@@ -129,7 +129,7 @@ impl Event {
             "Refusing ssh key from EC2 Instance Connect for user {user}: {reason}: {}",
             refusal.error
         );
-        let Claims { fingerprint, request_id, principal } = &refusal.claims;
+        let Claims { fingerprint, request_id, principal, .. } = &refusal.claims;
         if let Some(fingerprint) = fingerprint {
             let _ = write!(message, "; fingerprint: {fingerprint}");
         }
@@ -158,7 +158,7 @@ fn refusal_events<'r>(refusals: impl Iterator<Item = &'r Refusal>, user: &LoginN
 }
 
 fn claim_fields(claims: &Claims) -> Vec<(&'static str, String)> {
-    let Claims { fingerprint, request_id, principal } = claims;
+    let Claims { fingerprint, request_id, principal, .. } = claims;
     [
         ("EIC_FINGERPRINT", fingerprint.as_ref().map(ToString::to_string)),
         ("EIC_REQUEST_ID", request_id.as_ref().map(|id| printable(id, MAX_SHOWN))),

@@ -46,6 +46,8 @@ pub struct KeyEntry {
 /// What an entry says of itself, for the reader of a log. Signed only when the entry was accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
+    /// `#Instance`: the instance that the key was pushed to.
+    pub instance: Option<String>,
     /// Fingerprint of the key.
     pub fingerprint: Option<Fingerprint>,
     /// `#Request`: the request id of the push, as CloudTrail records it.
@@ -166,7 +168,6 @@ struct Draft {
     signed: Vec<u8>,
     fields: usize,
     timestamp: Option<String>,
-    instance: Option<String>,
     claims: Claims,
     key: Option<PublicKey>,
     past_key: bool,
@@ -181,19 +182,18 @@ impl Reader {
             return self.finish_entry();
         }
         let is_field = content.starts_with(b"#");
-        // After a signature has begun, a `#` line is the next entry's, and so is a line with a gap in it:
-        // base64 has none, every key line has one.
-        let begins_next = is_field || content.trim_ascii_end().iter().any(|b| matches!(b, b' ' | b'\t'));
-        if begins_next && self.draft.as_ref().is_some_and(|draft| draft.past_key) {
+        // Base64 has no gap in it, every key line has one.
+        let is_key = !is_field && content.trim_ascii_end().iter().any(|b| matches!(b, b' ' | b'\t'));
+        if (is_field || is_key) && self.draft.as_ref().is_some_and(|draft| draft.past_key) {
             self.finish_entry();
         }
         let draft = self.draft.get_or_insert_default();
-        if draft.past_key {
-            draft.take_signature(content);
-        } else if is_field {
+        if is_field {
             draft.take_field(line, content);
-        } else {
+        } else if is_key {
             draft.take_key(line, content);
+        } else {
+            draft.take_signature(content);
         }
     }
 
@@ -219,7 +219,7 @@ impl Draft {
         let (Some(name), Some(value)) = (halves.next(), halves.next()) else { return };
         let (slot, field) = match name {
             b"#Timestamp" => (&mut self.timestamp, "Timestamp"),
-            b"#Instance" => (&mut self.instance, "Instance"),
+            b"#Instance" => (&mut self.claims.instance, "Instance"),
             b"#Caller" => (&mut self.claims.principal, "Caller"),
             b"#Request" => (&mut self.claims.request_id, "Request"),
             // A name that nobody knows yet: signed along, and otherwise not our business.
@@ -243,7 +243,9 @@ impl Draft {
         }
     }
 
+    /// Where no key came before it, [`finish`](Self::finish) finds that there is none.
     fn take_signature(&mut self, content: &[u8]) {
+        self.past_key = true;
         if self.signature.len().saturating_add(content.len()) > MAX_SIGNATURE_BYTES {
             return self.fail(EntryError::TooLarge("4,096 bytes of signature"));
         }
@@ -263,7 +265,7 @@ impl Draft {
         let timestamp = self.timestamp.ok_or(EntryError::NoTimestamp)?;
         let expires = unix_seconds(&timestamp)
             .ok_or_else(|| EntryError::Timestamp(printable_bytes(timestamp.as_bytes(), MAX_SHOWN)))?;
-        let instance = self.instance.ok_or(EntryError::NoInstance)?;
+        let instance = self.claims.instance.clone().ok_or(EntryError::NoInstance)?;
         if self.signature.is_empty() {
             return Err(EntryError::NoSignature);
         }

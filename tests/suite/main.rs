@@ -1,1 +1,7 @@
 //! The whole of the agent, from outside.
+
+mod fixtures;
+mod logins;
+mod openssl_tree;
+mod reference_cases;
+mod world;

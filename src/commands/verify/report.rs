@@ -59,6 +59,7 @@ struct Key {
     fingerprint: Option<String>,
     algorithm: Option<String>,
     expires: Option<String>,
+    instance: Option<String>,
     request_id: Option<String>,
     principal: Option<String>,
     /// The line for sshd; only of an accepted key.
@@ -180,6 +181,7 @@ impl Key {
         let shown = |text: &String| printable(text, MAX_SHOWN);
         Self {
             fingerprint: claims.fingerprint.as_ref().map(ToString::to_string),
+            instance: claims.instance.as_ref().map(shown),
             request_id: claims.request_id.as_ref().map(shown),
             principal: claims.principal.as_ref().map(shown),
             ..Self::default()

@@ -1,0 +1,222 @@
+//! A private EC2 instance for one test: network, mounts, processes, accounts, `/sys` and `/dev/log` of its
+//! own, the emulator on the real metadata address, a real sshd on port 22.
+//!
+//! The test runs itself again inside new namespaces, so nothing of the machine is touched, nothing is left
+//! behind, and tests cannot meet each other.
+
+mod clients;
+mod log;
+mod ssh;
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use eic_emulator::{Config, Emulator};
+
+pub(crate) use log::{Journal, Syslog};
+pub(crate) use ssh::{Key, Login, Sshd};
+
+/// Set for the run inside; holds the root of the private files.
+const INSIDE: &str = "EIC_TEST_WORLD";
+
+pub(crate) const INSTANCE: &str = "i-0123456789abcdef0";
+pub(crate) const ALICE: &str = "arn:aws:sts::123456789012:assumed-role/Admin/alice@example.com";
+pub(crate) const BOB: &str = "arn:aws:iam::123456789012:user/bob";
+
+/// A place that every system has and that can be covered with a file system of the test's own.
+const COVERABLE: [&str; 4] = ["/mnt", "/srv", "/media", "/opt"];
+
+/// Seconds after which a private instance is ended from outside: a login that hangs is a failure to report.
+const LONGEST: &str = "180";
+
+/// Runs as root of the new namespaces; `$1` is the place to cover, the rest is what to run.
+const SET_UP: &str = r#"
+set -eu
+umask 022
+root=$1; shift
+mount --make-rprivate /
+mount -t proc proc /proc
+ip link set lo up
+ip address add 169.254.169.254/32 dev lo
+ip -6 address add fd00:ec2::254/128 dev lo nodad 2>/dev/null || true
+mount -t tmpfs -o mode=755 tmpfs "$root"
+mkdir "$root/bin" "$root/home" "$root/etc" "$root/dev" "$root/sysfs"
+
+# Devices: the usual ones, and room for a /dev/log of our own.
+mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+for node in null zero full random urandom tty; do
+    touch "$root/dev/$node"; mount --bind "/dev/$node" "$root/dev/$node"
+done
+mkdir "$root/dev/pts" "$root/dev/shm"
+mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
+ln -s /proc/self/fd "$root/dev/fd"
+mount --move "$root/dev" /dev
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir /run/sshd
+
+# Accounts that can log in by key: "*" is no password and no lock.
+uid=60100
+for file in passwd shadow group; do cp "/etc/$file" "$root/etc/$file"; done
+for user in ec2-user ubuntu admin eic-agent; do
+    sed -i "/^$user:/d" "$root/etc/passwd" "$root/etc/shadow" "$root/etc/group"
+    echo "$user:x:$uid:$uid::$root/home/$user:/bin/sh" >>"$root/etc/passwd"
+    echo "$user:*:19000:0:99999:7:::" >>"$root/etc/shadow"
+    echo "$user:x:$uid:" >>"$root/etc/group"
+    mkdir -p "$root/home/$user/.ssh"
+    chown -R "$uid:$uid" "$root/home/$user"
+    uid=$((uid + 1))
+done
+for file in passwd shadow group; do mount --bind "$root/etc/$file" "/etc/$file"; done
+exec "$@"
+"#;
+
+/// The private instance that the test runs on.
+pub(crate) struct World {
+    root: PathBuf,
+    pub(crate) emulator: Emulator,
+}
+
+/// Runs `body` on a private instance. `test` is the test's full name, by which it is run again inside.
+pub(crate) fn on_an_instance(test: &str, config: Config, body: impl FnOnce(&World)) {
+    if let Some(root) = env::var_os(INSIDE) {
+        return body(&World::enter(PathBuf::from(root), config));
+    }
+    let exe = env::current_exe().unwrap();
+    let root = COVERABLE
+        .iter()
+        .find(|place| {
+            Path::new(place).is_dir()
+                && !exe.starts_with(place)
+                && !env!("CARGO_MANIFEST_DIR").starts_with(*place)
+        })
+        .expect("a directory to cover");
+    let run = Command::new("timeout")
+        .args([
+            "--kill-after=5",
+            LONGEST,
+            "unshare",
+            "--net",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "sh",
+            "-c",
+            SET_UP,
+            "world",
+            root,
+        ])
+        .arg(&exe)
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(INSIDE, root)
+        .stdin(Stdio::null())
+        .output()
+        .expect("timeout (coreutils) and unshare (util-linux) are installed");
+    let said = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    if run.status.success() {
+        assert!(said.contains("1 passed"), "{test} is not the test's name: {said}");
+        return;
+    }
+    if !said.contains(test) {
+        // The namespaces never came to be: this machine cannot run the test, and says so.
+        eprintln!("NOT RUN: {test}: no private instance can be made here (root is needed): {said}");
+        assert_ne!(env::var("CI").as_deref(), Ok("true"), "every test must run under CI=true: {said}");
+        return;
+    }
+    panic!("inside its private instance:\n{said}");
+}
+
+impl World {
+    fn enter(root: PathBuf, config: Config) -> Self {
+        let config = Config { imds: "169.254.169.254:80".parse().unwrap(), ..config };
+        let emulator = Emulator::start(config).unwrap();
+        let world = Self { root, emulator };
+        fs::copy(env!("CARGO_BIN_EXE_eic-agent"), world.agent()).unwrap();
+        fs::set_permissions(world.agent(), fs::Permissions::from_mode(0o755)).unwrap();
+        mount(&["-t", "tmpfs", "tmpfs", "/sys"]);
+        fs::create_dir_all("/sys/devices/virtual/dmi/id").unwrap();
+        fs::write("/sys/devices/virtual/dmi/id/board_asset_tag", format!("{INSTANCE}\n")).unwrap();
+        world.trust(&world.emulator.ca_pem());
+        world
+    }
+
+    /// Puts `pem` in the place of the distribution's bundle.
+    pub(crate) fn trust(&self, pem: &str) {
+        let file = self.path("etc/ca.pem");
+        fs::write(&file, pem).unwrap();
+        let bundles = [
+            "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+            "/etc/pki/tls/certs/ca-bundle.crt",
+            "/etc/ssl/certs/ca-certificates.crt",
+        ];
+        let covered = bundles.iter().filter(|bundle| Path::new(bundle).exists());
+        for bundle in covered {
+            mount(&["--bind", file.to_str().unwrap(), bundle]);
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// The agent, in a place that sshd accepts: root's, and writable by nobody else up to `/`.
+    pub(crate) fn agent(&self) -> PathBuf {
+        self.path("bin/eic-agent")
+    }
+
+    /// A link to the agent under another name.
+    pub(crate) fn agent_as(&self, name: &str) -> PathBuf {
+        let link = self.path("bin").join(name);
+        symlink("eic-agent", &link).unwrap();
+        link
+    }
+
+    /// The machine turned into one that EC2 knows nothing of, or another kind of instance.
+    pub(crate) fn without_asset_tag(&self) {
+        fs::remove_file("/sys/devices/virtual/dmi/id/board_asset_tag").unwrap();
+    }
+
+    /// Runs the agent as root, as sshd would with these arguments.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        let started = Instant::now();
+        let output = Command::new(self.agent())
+            .arg("authorized-keys")
+            .args(arguments)
+            .env_clear()
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Run { took: started.elapsed(), output }
+    }
+}
+
+/// One run of the agent.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) took: Duration,
+    output: Output,
+}
+
+impl Run {
+    pub(crate) fn status(&self) -> Option<i32> {
+        self.output.status.code()
+    }
+
+    pub(crate) fn keys(&self) -> String {
+        String::from_utf8(self.output.stdout.clone()).unwrap()
+    }
+
+    pub(crate) fn notes(&self) -> String {
+        String::from_utf8(self.output.stderr.clone()).unwrap()
+    }
+}
+
+fn mount(arguments: &[&str]) {
+    let status = Command::new("mount").args(arguments).status().unwrap();
+    assert!(status.success(), "mount {arguments:?}: {status}");
+}

@@ -1,0 +1,150 @@
+//! The real sshd, the real ssh, and keys by the real ssh-keygen.
+
+use std::fs;
+use std::net::TcpStream;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::World;
+
+/// A key pair.
+pub(crate) struct Key {
+    file: PathBuf,
+}
+
+impl Key {
+    pub(crate) fn new(world: &World, name: &str, kind: &[&str]) -> Self {
+        let file = world.path("etc").join(name);
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-N", "", "-C", "a comment", "-f"])
+            .arg(&file)
+            .arg("-t")
+            .args(kind)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        Self { file }
+    }
+
+    pub(crate) fn ed25519(world: &World, name: &str) -> Self {
+        Self::new(world, name, &["ed25519"])
+    }
+
+    /// The public half as a file, as `aws --ssh-public-key file://...` wants it.
+    pub(crate) fn public_file(&self) -> PathBuf {
+        self.file.with_extension("pub")
+    }
+
+    /// The line of the public half, with its comment.
+    pub(crate) fn line(&self) -> String {
+        fs::read_to_string(self.public_file()).unwrap().trim_end().to_owned()
+    }
+
+    /// `ALGORITHM BASE64`, the line that sshd is given.
+    pub(crate) fn bare_line(&self) -> String {
+        self.line().split(' ').take(2).collect::<Vec<_>>().join(" ")
+    }
+
+    pub(crate) fn fingerprint(&self) -> String {
+        let shown = Command::new("ssh-keygen").arg("-lf").arg(self.public_file()).output().unwrap();
+        String::from_utf8(shown.stdout).unwrap().split(' ').nth(1).unwrap().to_owned()
+    }
+
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+}
+
+/// A running sshd on port 22; stopped when dropped.
+pub(crate) struct Sshd(Child);
+
+impl Sshd {
+    /// Starts it with the agent as the documentation configures it.
+    pub(crate) fn start(world: &World) -> Self {
+        let command = format!("AuthorizedKeysCommand {} authorized-keys %u %f", world.agent().display());
+        Self::with(world, &format!("{command}\nAuthorizedKeysCommandUser eic-agent\n"))
+    }
+
+    pub(crate) fn with(world: &World, settings: &str) -> Self {
+        let host_key = Key::ed25519(world, "host");
+        let config = world.path("etc/sshd_config");
+        let base = format!(
+            "ListenAddress 127.0.0.1:22\nHostKey {}\nPidFile none\nUsePAM no\nPasswordAuthentication no\n\
+             KbdInteractiveAuthentication no\nLogLevel VERBOSE\n{settings}",
+            host_key.file().display()
+        );
+        fs::write(&config, base).unwrap();
+        let sshd = Command::new("/usr/sbin/sshd")
+            .arg("-D")
+            .arg("-f")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("sshd is installed");
+        let started = Instant::now();
+        while TcpStream::connect("127.0.0.1:22").is_err() {
+            assert!(started.elapsed() < Duration::from_secs(10), "sshd does not listen");
+            sleep(Duration::from_millis(5));
+        }
+        Self(sshd)
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What came of an attempt to log in.
+#[derive(Debug)]
+pub(crate) struct Login {
+    pub(crate) ok: bool,
+    pub(crate) took: Duration,
+    pub(crate) said: String,
+}
+
+impl World {
+    /// Logs in with the real ssh, offering these keys in this order, and asks who it is.
+    pub(crate) fn ssh(&self, user: &str, keys: &[&Key]) -> Login {
+        let mut command = Command::new("ssh");
+        command.args([
+            "-F",
+            "none",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "IdentitiesOnly=yes",
+            "-o",
+            "LogLevel=ERROR",
+        ]);
+        command.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=no"]);
+        for key in keys {
+            command.arg("-i").arg(key.file());
+        }
+        let started = Instant::now();
+        let output = command
+            .arg(format!("{user}@127.0.0.1"))
+            .arg("id -un")
+            .stdin(Stdio::null())
+            .output()
+            .expect("ssh is installed");
+        let took = started.elapsed();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let ok = output.status.success() && said.trim() == user;
+        Login { ok, took, said: format!("{said}{}", String::from_utf8_lossy(&output.stderr)) }
+    }
+
+    /// Puts a key into the user's own `authorized_keys`.
+    pub(crate) fn authorize(&self, user: &str, key: &Key) {
+        let home = self.path("home").join(user);
+        let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&home).unwrap());
+        let file = home.join(".ssh/authorized_keys");
+        fs::write(&file, key.line()).unwrap();
+        chown(&file, Some(owner), Some(owner)).unwrap();
+    }
+}
