@@ -2,6 +2,7 @@
 
 mod fixtures;
 mod logins;
+mod metadata;
 mod openssl_tree;
 mod reference_cases;
 mod world;

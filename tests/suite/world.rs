@@ -11,6 +11,7 @@ mod ssh;
 use std::env;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -18,13 +19,12 @@ use std::time::{Duration, Instant};
 use eic_emulator::{Config, Emulator};
 
 pub(crate) use log::{Journal, Syslog};
-pub(crate) use ssh::{Key, Login, Sshd};
+pub(crate) use ssh::{Key, Sshd};
 
 /// Set for the run inside; holds the root of the private files.
 const INSIDE: &str = "EIC_TEST_WORLD";
 
 pub(crate) const INSTANCE: &str = "i-0123456789abcdef0";
-pub(crate) const ALICE: &str = "arn:aws:sts::123456789012:assumed-role/Admin/alice@example.com";
 pub(crate) const BOB: &str = "arn:aws:iam::123456789012:user/bob";
 
 /// A place that every system has and that can be covered with a file system of the test's own.
@@ -176,22 +176,49 @@ impl World {
         link
     }
 
-    /// The machine turned into one that EC2 knows nothing of, or another kind of instance.
+    /// Turns the machine into one that EC2 knows nothing of.
     pub(crate) fn without_asset_tag(&self) {
-        fs::remove_file("/sys/devices/virtual/dmi/id/board_asset_tag").unwrap();
+        let _ = fs::remove_file("/sys/devices/virtual/dmi/id/board_asset_tag");
+    }
+
+    /// Turns the machine into an instance that does not know its own id.
+    pub(crate) fn become_xen(&self) {
+        self.without_asset_tag();
+        fs::create_dir_all("/sys/hypervisor").unwrap();
+        fs::write("/sys/hypervisor/uuid", "ec2e1916-9099-7caf-fd21-012345abcdef\n").unwrap();
+    }
+
+    /// Takes an address from the private network.
+    pub(crate) fn lose_address(&self, address: &str) {
+        let gone = Command::new("ip").args(["address", "del", address, "dev", "lo"]).status().unwrap();
+        assert!(gone.success());
     }
 
     /// Runs the agent as root, as sshd would with these arguments.
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        self.run_as("root", arguments)
+    }
+
+    /// Runs the agent as one of the instance's users.
+    pub(crate) fn run_as(&self, user: &str, arguments: &[&str]) -> Run {
+        let uid = self.uid(user);
         let started = Instant::now();
         let output = Command::new(self.agent())
             .arg("authorized-keys")
             .args(arguments)
             .env_clear()
+            .uid(uid)
+            .gid(uid)
             .stdin(Stdio::null())
             .output()
             .unwrap();
         Run { took: started.elapsed(), output }
+    }
+
+    fn uid(&self, user: &str) -> u32 {
+        let passwd = fs::read_to_string("/etc/passwd").unwrap();
+        let line = passwd.lines().find_map(|line| line.strip_prefix(user)?.strip_prefix(":x:")).unwrap();
+        line.split(':').next().unwrap().parse().unwrap()
     }
 }
 

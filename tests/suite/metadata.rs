@@ -1,0 +1,446 @@
+//! What the agent makes of the metadata service, at its best and at its worst.
+
+use std::process::Command;
+use std::time::Duration;
+
+use eic_emulator::http::Response;
+use eic_emulator::pki::StapleName;
+use eic_emulator::{Config, Emulator, Entry, Fault};
+
+use crate::world::{BOB, INSTANCE, Key, Run, Syslog, World, on_an_instance};
+
+const USER: &str = "ec2-user";
+const KEYS: &str = "managed-ssh-keys/active-keys/ec2-user/";
+const SIGNER: &str = "managed-ssh-keys/signer-cert/";
+const STAPLES: &str = "managed-ssh-keys/signer-ocsp/";
+
+/// Pushes a fresh key for [`USER`].
+fn pushed(world: &World, name: &str) -> Key {
+    let key = Key::ed25519(world, name);
+    world.emulator.push(USER, &key.line(), BOB);
+    key
+}
+
+fn paths(emulator: &Emulator) -> Vec<String> {
+    let requests = emulator.take_requests();
+    requests.iter().map(|request| format!("{} {}", request.method, request.path)).collect()
+}
+
+/// The run came to no decision, for this reason, and said so on stderr.
+fn assert_undecided(run: &Run, reason: &str, case: &str) {
+    assert_eq!(run.status(), Some(1), "{case}: {run:?}");
+    assert_eq!(run.keys(), "", "{case}");
+    assert!(run.notes().starts_with(&format!("eic-agent: {reason}: ")), "{case}: {}", run.notes());
+}
+
+#[test]
+fn requests_are_few() {
+    on_an_instance("metadata::requests_are_few", Config::default(), |world| {
+        let emulator = &world.emulator;
+        assert_eq!(world.run(&[USER]).status(), Some(0));
+        assert_eq!(
+            paths(emulator),
+            ["PUT /latest/api/token", "GET /latest/meta-data/managed-ssh-keys/active-keys/ec2-user/"],
+            "nobody pushed a key"
+        );
+
+        let key = pushed(world, "key");
+        let run = world.run(&[USER, &key.fingerprint()]);
+        assert_eq!((run.status(), run.keys()), (Some(0), format!("{}\n", key.bare_line())));
+        let mut seven = paths(emulator);
+        assert_eq!(seven.len(), 7, "{seven:#?}");
+        let staples: Vec<_> = seven.drain(5..).collect();
+        assert!(
+            staples.iter().all(|path| path.starts_with(&format!("GET /latest/meta-data/{STAPLES}"))),
+            "{staples:?}"
+        );
+        seven[2..].sort();
+        assert_eq!(
+            seven[2..],
+            [
+                "GET /latest/meta-data/managed-ssh-keys/signer-cert/",
+                "GET /latest/meta-data/placement/region/",
+                "GET /latest/meta-data/services/domain/"
+            ]
+        );
+
+        // Under Xen the machine does not know its own id.
+        world.become_xen();
+        assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
+        assert_eq!(paths(emulator).len(), 8);
+
+        // Staples under other names than they normally have: the list, and then those of it.
+        let signer = emulator.hierarchy();
+        let staples = (0..4)
+            .map(|place| signer.staple(place, emulator.now()).named(StapleName::Other(format!("staple-{place}"))).build());
+        emulator.set_staples(staples.collect());
+        assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
+        let requests = paths(emulator);
+        assert_eq!(requests.len(), 8 + 1 + 4, "{requests:#?}");
+    });
+}
+
+#[test]
+fn the_round_trips_are_four() {
+    let delay = Duration::from_millis(150);
+    let config = Config { delay, ..Config::default() };
+    on_an_instance("metadata::the_round_trips_are_four", config, |world| {
+        let key = pushed(world, "key");
+        let run = world.run(&[USER]);
+        assert_eq!(run.keys(), format!("{}\n", key.bare_line()));
+        // What is asked for side by side arrives within one delay: the instants fall into four groups.
+        let requests = world.emulator.take_requests();
+        let first = requests[0].at;
+        let mut rounds: Vec<_> = requests
+            .iter()
+            .map(|request| (request.at - first).as_millis() / (delay.as_millis() * 3 / 4))
+            .collect();
+        rounds.dedup();
+        assert_eq!(rounds.len(), 4, "{requests:#?}");
+    });
+}
+
+#[test]
+fn machines_and_names_outside_ec2_cost_no_request() {
+    let test = "metadata::machines_and_names_outside_ec2_cost_no_request";
+    on_an_instance(test, Config::default(), |world| {
+        let syslog = Syslog::bind();
+        for name in ["a/b", "", "-x", "..", "a b", "root\n", &"x".repeat(33), "1234", "\u{e9}"] {
+            let run = world.run(&["--", name]);
+            assert_eq!(
+                (run.status(), run.keys(), run.notes()),
+                (Some(0), String::new(), String::new()),
+                "{name:?}"
+            );
+        }
+        world.without_asset_tag();
+        let run = world.run(&[USER]);
+        assert_eq!((run.status(), run.keys(), run.notes()), (Some(0), String::new(), String::new()));
+        assert!(world.emulator.take_requests().is_empty());
+        assert!(syslog.agent_lines().is_empty());
+    });
+}
+
+#[test]
+fn region_and_domain_come_from_metadata() {
+    let config = Config { zone: "us-gov-west-1b".into(), ..Config::default() };
+    on_an_instance("metadata::region_and_domain_come_from_metadata", config, |world| {
+        let key = pushed(world, "key");
+        assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
+        // Without the region, the zone has it.
+        world.emulator.remove_item("placement/region");
+        world.emulator.take_requests();
+        assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
+        assert!(
+            paths(&world.emulator).contains(&"GET /latest/meta-data/placement/availability-zone/".to_owned())
+        );
+        // Another region's signer is not this one's.
+        world.emulator.set_item("placement/region", "us-east-1");
+        assert_undecided(&world.run(&[USER]), "signer-name-mismatch", "another region");
+    });
+}
+
+#[test]
+fn every_failure_of_a_run_has_its_reason() {
+    on_an_instance("metadata::every_failure_of_a_run_has_its_reason", Config::default(), |world| {
+        let syslog = Syslog::bind();
+        let key = pushed(world, "key");
+        let emulator = &world.emulator;
+        let huge = |size: usize| Response::text(vec![b'a'; size]);
+        let cases: Vec<(&str, &str, Vec<Fault>)> = vec![
+            ("forbidden token", "metadata-forbidden", vec![Fault::token().status(403)]),
+            ("forbidden item", "metadata-forbidden", vec![Fault::at(SIGNER).status(403)]),
+            ("token refused", "metadata-token-refused", vec![Fault::at(KEYS).status(401)]),
+            ("not an IMDS", "metadata-malformed", vec![Fault::token().status(404)]),
+            ("bad request", "metadata-malformed", vec![Fault::token().status(400)]),
+            (
+                "redirect",
+                "metadata-malformed",
+                vec![
+                    Fault::at(KEYS).respond(Response::status(302).header("Location", "http://127.0.0.1:1/")),
+                ],
+            ),
+            ("empty token", "metadata-malformed", vec![Fault::token().respond(Response::text(""))]),
+            (
+                "token of a page",
+                "metadata-malformed",
+                vec![Fault::token().respond(Response::text("<html> </html>"))],
+            ),
+            (
+                "token with a line end",
+                "metadata-malformed",
+                vec![Fault::token().respond(Response::text("a\r\nX: y"))],
+            ),
+            ("huge token", "metadata-malformed", vec![Fault::token().respond(huge(1025))]),
+            ("huge item", "metadata-malformed", vec![Fault::at("services/domain").respond(huge(1025))]),
+            ("huge chain", "metadata-malformed", vec![Fault::at(SIGNER).respond(huge(128 * 1024 + 1))]),
+            ("huge bundle", "metadata-malformed", vec![Fault::at(KEYS).respond(huge(4 * 1024 * 1024 + 1))]),
+            (
+                "huge staple",
+                "metadata-malformed",
+                vec![
+                    Fault::below("/latest/meta-data/managed-ssh-keys/signer-ocsp/")
+                        .respond(huge(32 * 1024 + 1)),
+                ],
+            ),
+            (
+                "huge header",
+                "metadata-malformed",
+                vec![Fault::at(KEYS).respond(Response::text("x").header("X-Big", &"h".repeat(17 * 1024)))],
+            ),
+            (
+                "not UTF-8",
+                "metadata-malformed",
+                vec![Fault::at("services/domain").respond(Response::text(b"\xff".to_vec()))],
+            ),
+            ("500 for ever", "metadata-throttled", vec![Fault::token().status(500)]),
+            ("429 for ever", "metadata-throttled", vec![Fault::at(SIGNER).status(429)]),
+            ("silent", "metadata-timeout", vec![Fault::at(KEYS).delay(Duration::from_secs(3600))]),
+            ("no signer", "metadata-missing", vec![Fault::at(SIGNER).status(404)]),
+            ("no domain", "metadata-missing", vec![Fault::at("services/domain").status(404)]),
+            (
+                "region",
+                "region-malformed",
+                vec![Fault::at("placement/region").respond(Response::text("us-east-1.evil"))],
+            ),
+            (
+                "zone",
+                "region-malformed",
+                vec![
+                    Fault::at("placement/region").status(404),
+                    Fault::at("placement/availability-zone").respond(Response::text("nowhere")),
+                ],
+            ),
+            (
+                "look-alike domain",
+                "domain-unknown",
+                vec![Fault::at("services/domain").respond(Response::text("amazonaws.com.evil.example"))],
+            ),
+            ("empty chain", "signer-malformed", vec![Fault::at(SIGNER).respond(Response::text(""))]),
+            (
+                "no staples",
+                "staple-missing",
+                vec![Fault::below("/latest/meta-data/managed-ssh-keys/signer-ocsp").status(404)],
+            ),
+            (
+                "rubbish staples",
+                "staple-malformed",
+                vec![
+                    Fault::below("/latest/meta-data/managed-ssh-keys/signer-ocsp/")
+                        .respond(Response::text("AAAA")),
+                ],
+            ),
+        ];
+        for (case, reason, faults) in cases {
+            faults.into_iter().for_each(|fault| emulator.inject(fault));
+            let run = world.run(&["--timeout", "1", USER]);
+            assert_undecided(&run, reason, case);
+            assert!(run.took < Duration::from_millis(1100 + 400), "{case}: {:?}", run.took);
+            let lines = syslog.agent_lines();
+            let start = format!("No ssh keys from EC2 Instance Connect for user {USER}: {reason}: ");
+            assert!(lines.len() == 1 && lines[0].starts_with(&start), "{case}: {lines:#?}");
+            syslog.clear();
+            emulator.clear_faults();
+        }
+        assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()), "and all is well again");
+
+        world.trust("no certificates\n");
+        assert_undecided(&world.run(&[USER]), "trust-store-unusable", "emptied trust store");
+        world.become_xen();
+        emulator.set_item("instance-id", "i-nonsense");
+        assert_undecided(&world.run(&[USER]), "instance-id-malformed", "bad instance id");
+    });
+}
+
+#[test]
+fn passing_trouble_is_ridden_out() {
+    on_an_instance("metadata::passing_trouble_is_ridden_out", Config::default(), |world| {
+        let key = pushed(world, "key");
+        let emulator = &world.emulator;
+        for (case, faults) in [
+            ("429 twice", vec![Fault::token().status(429).times(2)]),
+            (
+                "503 once in every place",
+                ["/latest/api/token", KEYS, SIGNER, "services/domain", "placement/region"]
+                    .map(|path| Fault::at(path).status(503).times(1))
+                    .to_vec(),
+            ),
+            ("reset twice", vec![Fault::at(KEYS).raw(|wire, _| wire.reset()).times(2)]),
+            (
+                "cut off once",
+                vec![
+                    Fault::at(SIGNER)
+                        .raw(|wire, _| {
+                            wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n-----BEGIN")
+                        })
+                        .times(1),
+                ],
+            ),
+            ("401 once", vec![Fault::at(SIGNER).status(401).times(1)]),
+            (
+                "401 for all at once",
+                vec![
+                    Fault::at(SIGNER).status(401).times(1),
+                    Fault::at("services/domain").status(401).times(1),
+                    Fault::at("placement/region").status(401).times(1),
+                ],
+            ),
+        ] {
+            faults.into_iter().for_each(|fault| emulator.inject(fault));
+            let run = world.run(&[USER]);
+            assert_eq!(
+                (run.status(), run.keys()),
+                (Some(0), format!("{}\n", key.bare_line())),
+                "{case}: {run:?}"
+            );
+            let tokens = paths(emulator).iter().filter(|path| path.starts_with("PUT")).count();
+            assert!(tokens <= 3, "{case}: {tokens} tokens");
+            emulator.clear_faults();
+        }
+    });
+}
+
+#[test]
+fn refusals_do_not_loop() {
+    on_an_instance("metadata::refusals_do_not_loop", Config::default(), |world| {
+        pushed(world, "key");
+        let emulator = &world.emulator;
+        for (fault, most) in [
+            (Fault::token().status(403), 1),
+            (Fault::token().status(400), 1),
+            (Fault::at(KEYS).status(403), 2),
+            // The item, a new token, and the item again.
+            (Fault::at(KEYS).status(401), 4),
+        ] {
+            emulator.inject(fault);
+            assert_eq!(world.run(&[USER]).status(), Some(1));
+            assert_eq!(paths(emulator).len(), most);
+            emulator.clear_faults();
+        }
+    });
+}
+
+#[test]
+fn nobody_at_the_address_is_found_out_soon() {
+    on_an_instance("metadata::nobody_at_the_address_is_found_out_soon", Config::default(), |world| {
+        let run = world.run(&["--imds-endpoint", "http://127.0.0.1:9", USER]);
+        assert_undecided(&run, "metadata-unreachable", "refused");
+        assert!(run.notes().contains("http://127.0.0.1:9"), "{}", run.notes());
+        assert!(run.took < Duration::from_secs(1), "{:?}", run.took);
+    });
+}
+
+#[test]
+fn the_v6_address_is_asked_when_v4_cannot_be_reached() {
+    let test = "metadata::the_v6_address_is_asked_when_v4_cannot_be_reached";
+    on_an_instance(test, Config::default(), |world| {
+        let on_v6 = Config { imds: "[fd00:ec2::254]:80".parse().unwrap(), ..Config::default() };
+        let v6 = Emulator::start(on_v6).expect("IPv6 works on this machine");
+        world.trust(&v6.ca_pem());
+        let key = Key::ed25519(world, "key");
+        v6.push(USER, &key.line(), BOB);
+
+        assert_eq!(world.run(&[USER]).keys(), "", "v4 answers, and has no key");
+        assert!(v6.take_requests().is_empty());
+        world.lose_address("169.254.169.254/32");
+        assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
+        assert_eq!(v6.take_requests().len(), 7);
+    });
+}
+
+#[test]
+fn keep_alive_works_too() {
+    let config = Config { keep_alive: true, ..Config::default() };
+    on_an_instance("metadata::keep_alive_works_too", config, |world| {
+        let key = pushed(world, "key");
+        assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
+        let mut connections: Vec<_> =
+            world.emulator.take_requests().iter().map(|request| request.connection).collect();
+        connections.sort_unstable();
+        connections.dedup();
+        assert!(connections.len() <= 3, "{connections:?}");
+    });
+}
+
+#[test]
+fn no_environment_variable_has_any_effect() {
+    on_an_instance("metadata::no_environment_variable_has_any_effect", Config::default(), |world| {
+        let key = pushed(world, "key");
+        let mut command = Command::new(world.agent());
+        command.args(["authorized-keys", USER]);
+        for name in [
+            "HTTP_PROXY",
+            "http_proxy",
+            "ALL_PROXY",
+            "all_proxy",
+            "REQUEST_METHOD",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+        ] {
+            command.env(name, "http://127.0.0.1:9");
+        }
+        for name in ["SSL_CERT_FILE", "SSL_CERT_DIR", "TZ", "RUST_LOG", "HOME", "PATH"] {
+            command.env(name, "/nonexistent");
+        }
+        let output = command.output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{}\n", key.bare_line()));
+    });
+}
+
+#[test]
+fn a_run_with_options_of_a_users_own_writes_no_audit_line() {
+    let test = "metadata::a_run_with_options_of_a_users_own_writes_no_audit_line";
+    on_an_instance(test, Config::default(), |world| {
+        let syslog = Syslog::bind();
+        let key = pushed(world, "key");
+        let ca = world.path("etc/ca.pem");
+        let ca = ca.to_str().unwrap();
+        let endpoint = world.emulator.imds_url();
+        let foreign = Entry::new(key.line()).timestamp(world.emulator.now() + 60).instance("i-00000000");
+        let mut bundle = foreign.sign(&world.emulator.hierarchy().leaf_key);
+        bundle.extend(
+            Entry::new(key.line())
+                .timestamp(world.emulator.now() + 60)
+                .instance(INSTANCE)
+                .sign(&world.emulator.hierarchy().leaf_key),
+        );
+        world.emulator.set_entries(USER, bundle);
+        for (options, audits_anybody) in [
+            (vec![], true),
+            (vec!["--timeout", "4"], true),
+            (vec!["--imds-endpoint", &endpoint], false),
+            (vec!["--ca-file", ca], false),
+            (vec!["--sysfs", "/sys/"], false),
+        ] {
+            for (user, audits) in [("root", true), ("eic-agent", true), ("ubuntu", audits_anybody)] {
+                let arguments = [options.as_slice(), &[USER]].concat();
+                let run = world.run_as(user, &arguments);
+                assert_eq!(run.keys(), format!("{}\n", key.bare_line()), "{user} {options:?}: {run:?}");
+                let lines = syslog.agent_lines().len();
+                assert_eq!(lines, if audits { 2 } else { 0 }, "{user} {options:?}");
+                syslog.clear();
+            }
+        }
+    });
+}
+
+#[test]
+fn thousands_of_entries_are_answered_in_time() {
+    on_an_instance("metadata::thousands_of_entries_are_answered_in_time", Config::default(), |world| {
+        let key = Key::ed25519(world, "key");
+        let until = world.emulator.now() + 60;
+        let signer = &world.emulator.hierarchy().leaf_key;
+        let good = Entry::new(key.line()).timestamp(until).instance(INSTANCE).request("good").sign(signer);
+        let bad = Entry::new(key.line()).timestamp(until).instance(INSTANCE).with_signature(&[7; 256]);
+        let mut bundle = bad.repeat(4095);
+        bundle.extend(&good);
+        bundle.extend(bad.repeat(1000));
+        assert!(bundle.len() < 4 * 1024 * 1024, "{}", bundle.len());
+        world.emulator.set_entries(USER, bundle);
+        let run = world.run(&[USER]);
+        assert_eq!((run.status(), run.keys()), (Some(0), format!("{}\n", key.bare_line())));
+        assert!(
+            run.notes()
+                .ends_with("too-many-entries: only the first 4096 entries are judged, the rest is refused\n")
+        );
+    });
+}
