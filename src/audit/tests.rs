@@ -39,7 +39,7 @@ impl Drop for Sockets {
 
 fn received(socket: Option<&UnixDatagram>) -> Vec<String> {
     let Some(socket) = socket else { return Vec::new() };
-    let mut buffer = [0; 65536];
+    let mut buffer = vec![0; 65536];
     std::iter::from_fn(|| {
         socket.recv(&mut buffer).ok().map(|n| String::from_utf8_lossy(&buffer[..n]).into_owned())
     })

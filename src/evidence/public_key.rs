@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn what_is_not_one_key_is_refused() {
         let truncated = &ED25519[..ED25519.len() - 8];
-        let padded = format!("{}AAAA", ED25519);
+        let padded = format!("{ED25519}AAAA");
         let renamed = opaque("ssh-future", "ssh-future448");
         let option = format!("command=\"id\" {ED25519}");
         let from = format!("restrict {ED25519}");

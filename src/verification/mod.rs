@@ -34,3 +34,6 @@ pub use signature::{KeyError, VerifiedKey};
 
 /// How far the instance's clock may be off when a staple's dates are judged, in seconds.
 pub const CLOCK_SKEW: u64 = 300;
+
+#[cfg(test)]
+mod tests;

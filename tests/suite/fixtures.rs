@@ -1,8 +1,5 @@
 //! Evidence made by openssl and ssh-keygen alone (`tests/fixtures/generate`), judged by the real binary.
 
-// A test stops where it is surprised, and its sums are small.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-
 mod entries;
 mod flips;
 mod inputs;

@@ -209,7 +209,7 @@ fn without_metadata_an_ordinary_key_still_logs_in() {
         let bound = 2.0 * f64::from(deadline) * f64::from(u32::try_from(asked).unwrap()) + 1.0;
         assert!(late < bound, "{late} s late, asked {asked} times");
         let alone = world.run(&["--timeout", "2", "ubuntu"]).took.as_secs_f64();
-        assert!((2.0..2.3).contains(&alone), "the agent itself took {alone} s");
+        assert!((2.0..3.0).contains(&alone), "the agent itself took {alone} s");
         assert!(syslog.agent_lines().iter().all(|line| line.contains("ubuntu: metadata-timeout: ")));
     });
 }

@@ -1,36 +1,29 @@
-//! What the agent makes of the metadata service, at its best and at its worst.
+//! What the agent asks the metadata service for, and what it takes from elsewhere.
 
 use std::process::Command;
 use std::time::Duration;
 
-use eic_emulator::http::Response;
 use eic_emulator::pki::StapleName;
-use eic_emulator::{Config, Emulator, Entry, Fault};
+use eic_emulator::{Config, Emulator, Entry};
 
-use crate::world::{BOB, INSTANCE, Key, Run, Syslog, World, on_an_instance};
+use crate::failures::assert_undecided;
+use crate::world::{BOB, INSTANCE, Key, Syslog, World, on_an_instance};
 
-const USER: &str = "ec2-user";
-const KEYS: &str = "managed-ssh-keys/active-keys/ec2-user/";
-const SIGNER: &str = "managed-ssh-keys/signer-cert/";
+pub(crate) const USER: &str = "ec2-user";
+pub(crate) const KEYS: &str = "managed-ssh-keys/active-keys/ec2-user/";
+pub(crate) const SIGNER: &str = "managed-ssh-keys/signer-cert/";
 const STAPLES: &str = "managed-ssh-keys/signer-ocsp/";
 
 /// Pushes a fresh key for [`USER`].
-fn pushed(world: &World, name: &str) -> Key {
+pub(crate) fn pushed(world: &World, name: &str) -> Key {
     let key = Key::ed25519(world, name);
     world.emulator.push(USER, &key.line(), BOB);
     key
 }
 
-fn paths(emulator: &Emulator) -> Vec<String> {
+pub(crate) fn paths(emulator: &Emulator) -> Vec<String> {
     let requests = emulator.take_requests();
     requests.iter().map(|request| format!("{} {}", request.method, request.path)).collect()
-}
-
-/// The run came to no decision, for this reason, and said so on stderr.
-fn assert_undecided(run: &Run, reason: &str, case: &str) {
-    assert_eq!(run.status(), Some(1), "{case}: {run:?}");
-    assert_eq!(run.keys(), "", "{case}");
-    assert!(run.notes().starts_with(&format!("eic-agent: {reason}: ")), "{case}: {}", run.notes());
 }
 
 #[test]
@@ -71,8 +64,9 @@ fn requests_are_few() {
 
         // Staples under other names than they normally have: the list, and then those of it.
         let signer = emulator.hierarchy();
-        let staples = (0..4)
-            .map(|place| signer.staple(place, emulator.now()).named(StapleName::Other(format!("staple-{place}"))).build());
+        let staples = (0..4).map(|place| {
+            signer.staple(place, emulator.now()).named(StapleName::Other(format!("staple-{place}"))).build()
+        });
         emulator.set_staples(staples.collect());
         assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
         let requests = paths(emulator);
@@ -137,196 +131,6 @@ fn region_and_domain_come_from_metadata() {
         // Another region's signer is not this one's.
         world.emulator.set_item("placement/region", "us-east-1");
         assert_undecided(&world.run(&[USER]), "signer-name-mismatch", "another region");
-    });
-}
-
-#[test]
-fn every_failure_of_a_run_has_its_reason() {
-    on_an_instance("metadata::every_failure_of_a_run_has_its_reason", Config::default(), |world| {
-        let syslog = Syslog::bind();
-        let key = pushed(world, "key");
-        let emulator = &world.emulator;
-        let huge = |size: usize| Response::text(vec![b'a'; size]);
-        let cases: Vec<(&str, &str, Vec<Fault>)> = vec![
-            ("forbidden token", "metadata-forbidden", vec![Fault::token().status(403)]),
-            ("forbidden item", "metadata-forbidden", vec![Fault::at(SIGNER).status(403)]),
-            ("token refused", "metadata-token-refused", vec![Fault::at(KEYS).status(401)]),
-            ("not an IMDS", "metadata-malformed", vec![Fault::token().status(404)]),
-            ("bad request", "metadata-malformed", vec![Fault::token().status(400)]),
-            (
-                "redirect",
-                "metadata-malformed",
-                vec![
-                    Fault::at(KEYS).respond(Response::status(302).header("Location", "http://127.0.0.1:1/")),
-                ],
-            ),
-            ("empty token", "metadata-malformed", vec![Fault::token().respond(Response::text(""))]),
-            (
-                "token of a page",
-                "metadata-malformed",
-                vec![Fault::token().respond(Response::text("<html> </html>"))],
-            ),
-            (
-                "token with a line end",
-                "metadata-malformed",
-                vec![Fault::token().respond(Response::text("a\r\nX: y"))],
-            ),
-            ("huge token", "metadata-malformed", vec![Fault::token().respond(huge(1025))]),
-            ("huge item", "metadata-malformed", vec![Fault::at("services/domain").respond(huge(1025))]),
-            ("huge chain", "metadata-malformed", vec![Fault::at(SIGNER).respond(huge(128 * 1024 + 1))]),
-            ("huge bundle", "metadata-malformed", vec![Fault::at(KEYS).respond(huge(4 * 1024 * 1024 + 1))]),
-            (
-                "huge staple",
-                "metadata-malformed",
-                vec![
-                    Fault::below("/latest/meta-data/managed-ssh-keys/signer-ocsp/")
-                        .respond(huge(32 * 1024 + 1)),
-                ],
-            ),
-            (
-                "huge header",
-                "metadata-malformed",
-                vec![Fault::at(KEYS).respond(Response::text("x").header("X-Big", &"h".repeat(17 * 1024)))],
-            ),
-            (
-                "not UTF-8",
-                "metadata-malformed",
-                vec![Fault::at("services/domain").respond(Response::text(b"\xff".to_vec()))],
-            ),
-            ("500 for ever", "metadata-throttled", vec![Fault::token().status(500)]),
-            ("429 for ever", "metadata-throttled", vec![Fault::at(SIGNER).status(429)]),
-            ("silent", "metadata-timeout", vec![Fault::at(KEYS).delay(Duration::from_secs(3600))]),
-            ("no signer", "metadata-missing", vec![Fault::at(SIGNER).status(404)]),
-            ("no domain", "metadata-missing", vec![Fault::at("services/domain").status(404)]),
-            (
-                "region",
-                "region-malformed",
-                vec![Fault::at("placement/region").respond(Response::text("us-east-1.evil"))],
-            ),
-            (
-                "zone",
-                "region-malformed",
-                vec![
-                    Fault::at("placement/region").status(404),
-                    Fault::at("placement/availability-zone").respond(Response::text("nowhere")),
-                ],
-            ),
-            (
-                "look-alike domain",
-                "domain-unknown",
-                vec![Fault::at("services/domain").respond(Response::text("amazonaws.com.evil.example"))],
-            ),
-            ("empty chain", "signer-malformed", vec![Fault::at(SIGNER).respond(Response::text(""))]),
-            (
-                "no staples",
-                "staple-missing",
-                vec![Fault::below("/latest/meta-data/managed-ssh-keys/signer-ocsp").status(404)],
-            ),
-            (
-                "rubbish staples",
-                "staple-malformed",
-                vec![
-                    Fault::below("/latest/meta-data/managed-ssh-keys/signer-ocsp/")
-                        .respond(Response::text("AAAA")),
-                ],
-            ),
-        ];
-        for (case, reason, faults) in cases {
-            faults.into_iter().for_each(|fault| emulator.inject(fault));
-            let run = world.run(&["--timeout", "1", USER]);
-            assert_undecided(&run, reason, case);
-            assert!(run.took < Duration::from_millis(1100 + 400), "{case}: {:?}", run.took);
-            let lines = syslog.agent_lines();
-            let start = format!("No ssh keys from EC2 Instance Connect for user {USER}: {reason}: ");
-            assert!(lines.len() == 1 && lines[0].starts_with(&start), "{case}: {lines:#?}");
-            syslog.clear();
-            emulator.clear_faults();
-        }
-        assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()), "and all is well again");
-
-        world.trust("no certificates\n");
-        assert_undecided(&world.run(&[USER]), "trust-store-unusable", "emptied trust store");
-        world.become_xen();
-        emulator.set_item("instance-id", "i-nonsense");
-        assert_undecided(&world.run(&[USER]), "instance-id-malformed", "bad instance id");
-    });
-}
-
-#[test]
-fn passing_trouble_is_ridden_out() {
-    on_an_instance("metadata::passing_trouble_is_ridden_out", Config::default(), |world| {
-        let key = pushed(world, "key");
-        let emulator = &world.emulator;
-        for (case, faults) in [
-            ("429 twice", vec![Fault::token().status(429).times(2)]),
-            (
-                "503 once in every place",
-                ["/latest/api/token", KEYS, SIGNER, "services/domain", "placement/region"]
-                    .map(|path| Fault::at(path).status(503).times(1))
-                    .to_vec(),
-            ),
-            ("reset twice", vec![Fault::at(KEYS).raw(|wire, _| wire.reset()).times(2)]),
-            (
-                "cut off once",
-                vec![
-                    Fault::at(SIGNER)
-                        .raw(|wire, _| {
-                            wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n-----BEGIN")
-                        })
-                        .times(1),
-                ],
-            ),
-            ("401 once", vec![Fault::at(SIGNER).status(401).times(1)]),
-            (
-                "401 for all at once",
-                vec![
-                    Fault::at(SIGNER).status(401).times(1),
-                    Fault::at("services/domain").status(401).times(1),
-                    Fault::at("placement/region").status(401).times(1),
-                ],
-            ),
-        ] {
-            faults.into_iter().for_each(|fault| emulator.inject(fault));
-            let run = world.run(&[USER]);
-            assert_eq!(
-                (run.status(), run.keys()),
-                (Some(0), format!("{}\n", key.bare_line())),
-                "{case}: {run:?}"
-            );
-            let tokens = paths(emulator).iter().filter(|path| path.starts_with("PUT")).count();
-            assert!(tokens <= 3, "{case}: {tokens} tokens");
-            emulator.clear_faults();
-        }
-    });
-}
-
-#[test]
-fn refusals_do_not_loop() {
-    on_an_instance("metadata::refusals_do_not_loop", Config::default(), |world| {
-        pushed(world, "key");
-        let emulator = &world.emulator;
-        for (fault, most) in [
-            (Fault::token().status(403), 1),
-            (Fault::token().status(400), 1),
-            (Fault::at(KEYS).status(403), 2),
-            // The item, a new token, and the item again.
-            (Fault::at(KEYS).status(401), 4),
-        ] {
-            emulator.inject(fault);
-            assert_eq!(world.run(&[USER]).status(), Some(1));
-            assert_eq!(paths(emulator).len(), most);
-            emulator.clear_faults();
-        }
-    });
-}
-
-#[test]
-fn nobody_at_the_address_is_found_out_soon() {
-    on_an_instance("metadata::nobody_at_the_address_is_found_out_soon", Config::default(), |world| {
-        let run = world.run(&["--imds-endpoint", "http://127.0.0.1:9", USER]);
-        assert_undecided(&run, "metadata-unreachable", "refused");
-        assert!(run.notes().contains("http://127.0.0.1:9"), "{}", run.notes());
-        assert!(run.took < Duration::from_secs(1), "{:?}", run.took);
     });
 }
 

@@ -4,14 +4,6 @@
 //! That takes namespaces of its own (`tests/fixtures/instance`), so that neither the network nor the trust
 //! store of this machine is touched.
 
-// A test stops where it is surprised, and its sums are small.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::arithmetic_side_effects
-)]
-
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

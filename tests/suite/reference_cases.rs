@@ -2,9 +2,6 @@
 //! (basicConstraints that are not critical, no keyUsage, a leaf without subjectAltName, openssl's text
 //! between the certificates), its instance id, and keys narrowed to one offered fingerprint.
 
-// A test stops where it is surprised.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
 use crate::fixtures::{Case, Verdict, fingerprint, key_line, path, read};
 
 const INSTANCE: &str = "i-abcd1234";

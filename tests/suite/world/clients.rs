@@ -1,4 +1,4 @@
-//! The real clients that push keys: AWS CLI 1 and `mssh`, from PyPI.
+//! The real clients that push keys: AWS CLI 1 and `mssh`, from the Python package index.
 
 use std::env;
 use std::path::PathBuf;

@@ -14,7 +14,9 @@ pub use certificate::{Certificate, CertificateBuilder, KeyUsage, NameConstraints
 pub use hierarchy::{Hierarchy, Issuer};
 pub use key::{KeyPool, PublicKey, RsaKey, SignatureScheme};
 pub use name::Name;
-pub use ocsp::{CertId, CertStatus, ResponderId, SingleResponse, Staple, StapleBuilder, StapleName};
+pub use ocsp::{
+    CertId, CertIdHash, CertStatus, ResponderId, SingleResponse, Staple, StapleBuilder, StapleName,
+};
 
 use data_encoding::{BASE64, HEXUPPER};
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};

@@ -1,0 +1,211 @@
+//! The metadata service at its worst: what the agent says, how long it takes, and what it rides out.
+
+use std::time::Duration;
+
+use eic_emulator::http::Response;
+use eic_emulator::{Config, Fault};
+
+use crate::metadata::{KEYS, SIGNER, USER, paths, pushed};
+use crate::world::{Run, Syslog, on_an_instance};
+
+/// The run came to no decision, for this reason, and said so on stderr.
+pub(crate) fn assert_undecided(run: &Run, reason: &str, case: &str) {
+    assert_eq!(run.status(), Some(1), "{case}: {run:?}");
+    assert_eq!(run.keys(), "", "{case}");
+    assert!(run.notes().starts_with(&format!("eic-agent: {reason}: ")), "{case}: {}", run.notes());
+}
+
+/// What is done to the service, and the reason that the run must give.
+fn faults_and_reasons() -> Vec<(&'static str, &'static str, Vec<Fault>)> {
+    let huge = |size: usize| Response::text(vec![b'a'; size]);
+    vec![
+        ("forbidden token", "metadata-forbidden", vec![Fault::token().status(403)]),
+        ("forbidden item", "metadata-forbidden", vec![Fault::at(SIGNER).status(403)]),
+        ("token refused", "metadata-token-refused", vec![Fault::at(KEYS).status(401)]),
+        ("not an IMDS", "metadata-malformed", vec![Fault::token().status(404)]),
+        ("bad request", "metadata-malformed", vec![Fault::token().status(400)]),
+        (
+            "redirect",
+            "metadata-malformed",
+            vec![Fault::at(KEYS).respond(Response::status(302).header("Location", "http://127.0.0.1:1/"))],
+        ),
+        ("empty token", "metadata-malformed", vec![Fault::token().respond(Response::text(""))]),
+        (
+            "token of a page",
+            "metadata-malformed",
+            vec![Fault::token().respond(Response::text("<html> </html>"))],
+        ),
+        (
+            "token with a line end",
+            "metadata-malformed",
+            vec![Fault::token().respond(Response::text("a\r\nX: y"))],
+        ),
+        ("huge token", "metadata-malformed", vec![Fault::token().respond(huge(1025))]),
+        ("huge item", "metadata-malformed", vec![Fault::at("services/domain").respond(huge(1025))]),
+        ("huge chain", "metadata-malformed", vec![Fault::at(SIGNER).respond(huge(128 * 1024 + 1))]),
+        ("huge bundle", "metadata-malformed", vec![Fault::at(KEYS).respond(huge(4 * 1024 * 1024 + 1))]),
+        (
+            "huge staple",
+            "metadata-malformed",
+            vec![
+                Fault::below("/latest/meta-data/managed-ssh-keys/signer-ocsp/").respond(huge(32 * 1024 + 1)),
+            ],
+        ),
+        (
+            "huge header",
+            "metadata-malformed",
+            vec![Fault::at(KEYS).respond(Response::text("x").header("X-Big", &"h".repeat(17 * 1024)))],
+        ),
+        (
+            "not UTF-8",
+            "metadata-malformed",
+            vec![Fault::at("services/domain").respond(Response::text(b"\xff".to_vec()))],
+        ),
+        ("500 for ever", "metadata-throttled", vec![Fault::token().status(500)]),
+        ("429 for ever", "metadata-throttled", vec![Fault::at(SIGNER).status(429)]),
+        ("silent", "metadata-timeout", vec![Fault::at(KEYS).delay(Duration::from_secs(3600))]),
+        ("no signer", "metadata-missing", vec![Fault::at(SIGNER).status(404)]),
+        ("no domain", "metadata-missing", vec![Fault::at("services/domain").status(404)]),
+        (
+            "region",
+            "region-malformed",
+            vec![Fault::at("placement/region").respond(Response::text("us-east-1.evil"))],
+        ),
+        (
+            "zone",
+            "region-malformed",
+            vec![
+                Fault::at("placement/region").status(404),
+                Fault::at("placement/availability-zone").respond(Response::text("nowhere")),
+            ],
+        ),
+        (
+            "look-alike domain",
+            "domain-unknown",
+            vec![Fault::at("services/domain").respond(Response::text("amazonaws.com.evil.example"))],
+        ),
+        ("empty chain", "signer-malformed", vec![Fault::at(SIGNER).respond(Response::text(""))]),
+        (
+            "no staples",
+            "staple-missing",
+            vec![Fault::below("/latest/meta-data/managed-ssh-keys/signer-ocsp").status(404)],
+        ),
+        (
+            "rubbish staples",
+            "staple-malformed",
+            vec![
+                Fault::below("/latest/meta-data/managed-ssh-keys/signer-ocsp/")
+                    .respond(Response::text("AAAA")),
+            ],
+        ),
+    ]
+}
+
+#[test]
+fn every_failure_of_a_run_has_its_reason() {
+    on_an_instance("failures::every_failure_of_a_run_has_its_reason", Config::default(), |world| {
+        let syslog = Syslog::bind();
+        let key = pushed(world, "key");
+        let emulator = &world.emulator;
+        for (case, reason, faults) in faults_and_reasons() {
+            for fault in faults {
+                emulator.inject(fault);
+            }
+            let run = world.run(&["--timeout", "1", USER]);
+            assert_undecided(&run, reason, case);
+            assert!(run.took < Duration::from_millis(1100 + 400), "{case}: {:?}", run.took);
+            let lines = syslog.agent_lines();
+            let start = format!("No ssh keys from EC2 Instance Connect for user {USER}: {reason}: ");
+            assert!(lines.len() == 1 && lines[0].starts_with(&start), "{case}: {lines:#?}");
+            syslog.clear();
+            emulator.clear_faults();
+        }
+        assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()), "and all is well again");
+
+        world.trust("no certificates\n");
+        assert_undecided(&world.run(&[USER]), "trust-store-unusable", "emptied trust store");
+        world.become_xen();
+        emulator.set_item("instance-id", "i-nonsense");
+        assert_undecided(&world.run(&[USER]), "instance-id-malformed", "bad instance id");
+    });
+}
+
+#[test]
+fn passing_trouble_is_ridden_out() {
+    on_an_instance("failures::passing_trouble_is_ridden_out", Config::default(), |world| {
+        let key = pushed(world, "key");
+        let emulator = &world.emulator;
+        for (case, faults) in [
+            ("429 twice", vec![Fault::token().status(429).times(2)]),
+            (
+                "503 once in every place",
+                ["/latest/api/token", KEYS, SIGNER, "services/domain", "placement/region"]
+                    .map(|path| Fault::at(path).status(503).times(1))
+                    .to_vec(),
+            ),
+            ("reset twice", vec![Fault::at(KEYS).raw(|wire, _| wire.reset()).times(2)]),
+            (
+                "cut off once",
+                vec![
+                    Fault::at(SIGNER)
+                        .raw(|wire, _| {
+                            wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n-----BEGIN")
+                        })
+                        .times(1),
+                ],
+            ),
+            ("401 once", vec![Fault::at(SIGNER).status(401).times(1)]),
+            (
+                "401 for all at once",
+                vec![
+                    Fault::at(SIGNER).status(401).times(1),
+                    Fault::at("services/domain").status(401).times(1),
+                    Fault::at("placement/region").status(401).times(1),
+                ],
+            ),
+        ] {
+            for fault in faults {
+                emulator.inject(fault);
+            }
+            let run = world.run(&[USER]);
+            assert_eq!(
+                (run.status(), run.keys()),
+                (Some(0), format!("{}\n", key.bare_line())),
+                "{case}: {run:?}"
+            );
+            let tokens = paths(emulator).iter().filter(|path| path.starts_with("PUT")).count();
+            assert!(tokens <= 3, "{case}: {tokens} tokens");
+            emulator.clear_faults();
+        }
+    });
+}
+
+#[test]
+fn refusals_do_not_loop() {
+    on_an_instance("failures::refusals_do_not_loop", Config::default(), |world| {
+        pushed(world, "key");
+        let emulator = &world.emulator;
+        for (fault, most) in [
+            (Fault::token().status(403), 1),
+            (Fault::token().status(400), 1),
+            (Fault::at(KEYS).status(403), 2),
+            // The item, a new token, and the item again.
+            (Fault::at(KEYS).status(401), 4),
+        ] {
+            emulator.inject(fault);
+            assert_eq!(world.run(&[USER]).status(), Some(1));
+            assert_eq!(paths(emulator).len(), most);
+            emulator.clear_faults();
+        }
+    });
+}
+
+#[test]
+fn nobody_at_the_address_is_found_out_soon() {
+    on_an_instance("failures::nobody_at_the_address_is_found_out_soon", Config::default(), |world| {
+        let run = world.run(&["--imds-endpoint", "http://127.0.0.1:9", USER]);
+        assert_undecided(&run, "metadata-unreachable", "refused");
+        assert!(run.notes().contains("http://127.0.0.1:9"), "{}", run.notes());
+        assert!(run.took < Duration::from_secs(1), "{:?}", run.took);
+    });
+}
