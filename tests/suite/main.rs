@@ -19,5 +19,6 @@ mod fixtures;
 mod logins;
 mod metadata;
 mod openssl_tree;
+mod readme;
 mod reference_cases;
 mod world;
