@@ -1,5 +1,6 @@
 //! The metadata service at its worst: what the agent says, how long it takes, and what it rides out.
 
+use std::process::Command;
 use std::time::Duration;
 
 use eic_emulator::http::Response;
@@ -7,6 +8,9 @@ use eic_emulator::{Config, Fault};
 
 use crate::metadata::{KEYS, SIGNER, USER, paths, pushed};
 use crate::world::{Run, Syslog, on_an_instance};
+
+/// signal(7), on every architecture that EC2 has.
+const SIGALRM: i32 = 14;
 
 /// The run came to no decision, for this reason, and said so on stderr.
 pub(crate) fn assert_undecided(run: &Run, reason: &str, case: &str) {
@@ -207,5 +211,19 @@ fn nobody_at_the_address_is_found_out_soon() {
         assert_undecided(&run, "metadata-unreachable", "refused");
         assert!(run.notes().contains("http://127.0.0.1:9"), "{}", run.notes());
         assert!(run.took < Duration::from_secs(1), "{:?}", run.took);
+    });
+}
+
+#[test]
+fn what_no_deadline_reaches_is_ended_by_the_kernel() {
+    let test = "failures::what_no_deadline_reaches_is_ended_by_the_kernel";
+    on_an_instance(test, Config::default(), |world| {
+        pushed(world, "key");
+        // Opening a pipe that nobody writes to waits in the kernel, where no timer of ours looks.
+        let pipe = world.path("etc/pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let run = world.run(&["--timeout", "1", "--ca-file", pipe.to_str().unwrap(), USER]);
+        assert_eq!((run.signal(), run.keys()), (Some(SIGALRM), String::new()), "{run:?}");
+        assert!(run.took < Duration::from_secs(3), "{:?}", run.took);
     });
 }

@@ -46,7 +46,8 @@ fn every_reason_is_explained() {
 
 #[test]
 fn every_option_is_listed() {
-    let help = Command::new(env!("CARGO_BIN_EXE_eic-agent")).args(["authorized-keys", "--help"]).output().unwrap();
+    let help =
+        Command::new(env!("CARGO_BIN_EXE_eic-agent")).args(["authorized-keys", "--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let options = help.split_whitespace().filter(|word| word.starts_with("--") && *word != "--help");
     let mut count = 0;

@@ -11,7 +11,7 @@ mod ssh;
 use std::env;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -232,6 +232,10 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn status(&self) -> Option<i32> {
         self.output.status.code()
+    }
+
+    pub(crate) fn signal(&self) -> Option<i32> {
+        self.output.status.signal()
     }
 
     pub(crate) fn keys(&self) -> String {
