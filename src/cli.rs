@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::identity::{InstanceId, SignerName};
+use crate::config::CommandLine;
+use crate::identity::{Fingerprint, InstanceId, SignerName};
 use crate::imds::Endpoint;
+use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
 
 /// Names of the older shell implementation's commands: called by one of these, the program is
@@ -34,6 +36,11 @@ pub enum Command {
     AuthorizedKeys(AuthorizedKeys),
     /// Judge evidence from files instead of metadata, and say why
     Verify(Verify),
+    /// Show the settings, and where each comes from
+    Config(Config),
+    /// Run a provider and end it in time (what authorized-keys runs its providers with)
+    #[command(hide = true)]
+    Supervise(Supervise),
 }
 
 /// Arguments of `authorized-keys`.
@@ -43,25 +50,18 @@ In sshd_config:
   AuthorizedKeysCommand /usr/bin/eic-agent authorized-keys %u %f
   AuthorizedKeysCommandUser eic-agent
 
+Another provider asked as well, its keys printed after ours:
+  AuthorizedKeysCommand /usr/bin/eic-agent authorized-keys %u %f -- /usr/bin/sss_ssh_authorizedkeys %u
+
 By hand, all keys of a user, with the reasons of refused ones in the system's log:
   eic-agent authorized-keys ec2-user
 
-Exit status: 0 finished, with or without a key; 1 no decision could be made, nothing was printed and
-the log says why; 2 the command line is wrong.")]
+Exit status: 0 finished, with or without a key, or a provider was asked; 1 no decision could be made,
+nothing was printed and the log says why; 2 the command line is wrong.")]
 pub struct AuthorizedKeys {
-    /// The metadata service's endpoint.
-    #[arg(
-        long,
-        value_name = "URL",
-        help = "Metadata service [default: http://169.254.169.254, then http://[fd00:ec2::254]]"
-    )]
-    pub imds_endpoint: Option<Endpoint>,
-    /// Time for the whole run, 0.1 to 60
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_timeout)]
-    pub timeout: Duration,
-    /// Where the roots are
+    /// What the settings file may say, too.
     #[command(flatten)]
-    pub trust: Trust,
+    pub overrides: Overrides,
     /// Where the machine says which instance it is
     #[arg(long, value_name = "DIR", default_value = "/sys")]
     pub sysfs: PathBuf,
@@ -71,6 +71,81 @@ pub struct AuthorizedKeys {
     /// Fingerprint of the offered key (sshd's %f); SHA256:... narrows the answer to that key
     #[arg(value_name = "FINGERPRINT")]
     pub fingerprint: Option<OsString>,
+    /// User to run the providers as, when started as root [default: the user that sshd chose]
+    #[arg(long, value_name = "NAME")]
+    pub provider_user: Option<String>,
+    /// Other AuthorizedKeysCommand to ask as well, with its arguments; -- before each
+    #[arg(last = true, value_name = "PROVIDER [ARG]")]
+    pub providers: Vec<OsString>,
+}
+
+/// Options that win over the settings file.
+#[derive(Debug, Args)]
+pub struct Overrides {
+    /// Settings file [default: /etc/eic-agent.toml, where it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The metadata service's endpoint.
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "Metadata service [default: http://169.254.169.254, then http://[fd00:ec2::254]]"
+    )]
+    pub imds_endpoint: Option<Endpoint>,
+    /// Time for the whole run, 0.1 to 60 [default: 5]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub timeout: Option<Duration>,
+    /// Where the roots are
+    #[command(flatten)]
+    pub trust: Trust,
+}
+
+impl Overrides {
+    /// What the command line says of the settings.
+    #[must_use]
+    pub fn settings(&self) -> CommandLine {
+        CommandLine {
+            config: self.config.clone(),
+            endpoint: self.imds_endpoint.clone(),
+            timeout: self.timeout,
+            ca_file: self.trust.ca_file.clone(),
+            ca_dir: self.trust.ca_dir.clone(),
+        }
+    }
+
+    /// Whether anything was chosen that the run's findings depend on.
+    #[must_use]
+    pub const fn are_chosen(&self) -> bool {
+        self.config.is_some()
+            || self.imds_endpoint.is_some()
+            || self.trust.ca_file.is_some()
+            || self.trust.ca_dir.is_some()
+    }
+}
+
+/// Arguments of `config`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status: 0 the settings are sound; 1 they are not, and every fault was shown; 2 the command line is
+wrong.")]
+pub struct Config {
+    /// What wins over the file.
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Print one JSON document on standard output instead
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of the supervisor of one provider.
+#[derive(Debug, Args)]
+pub struct Supervise {
+    /// When to end the provider
+    #[arg(value_parser = parse_seconds)]
+    pub timeout: Duration,
+    /// The provider and its arguments
+    #[arg(last = true, required = true)]
+    pub command: Vec<OsString>,
 }
 
 /// The options that name trust anchors.
@@ -115,7 +190,7 @@ pub struct Verify {
     pub trust: Trust,
     /// Accept only the key with this fingerprint (SHA256:...)
     #[arg(long, value_name = "FP")]
-    pub fingerprint: Option<String>,
+    pub fingerprint: Option<Fingerprint>,
     /// Instant to judge at, RFC 3339 or Unix seconds [default: now]
     #[arg(long, value_name = "TIME")]
     pub at: Option<Timestamp>,
@@ -124,8 +199,9 @@ pub struct Verify {
     pub json: bool,
 }
 
-fn parse_timeout(text: &str) -> Result<Duration, String> {
-    let refuse = || "expected 0.1 to 60 seconds".to_owned();
+/// Seconds, whole or broken, from 0.1 to 60.
+pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let refuse = || format!("expected 0.1 to 60 seconds, got {}", printable(text, MAX_SHOWN));
     let seconds: f64 = text.parse().map_err(|_| refuse())?;
     if !(0.1..=60.0).contains(&seconds) {
         return Err(refuse());
@@ -154,7 +230,7 @@ mod tests {
     fn keys(arguments: &[&str]) -> AuthorizedKeys {
         match parse(arguments).unwrap().command {
             Command::AuthorizedKeys(keys) => keys,
-            Command::Verify(_) => panic!("{arguments:?} is verify"),
+            other => panic!("{arguments:?} is {other:?}"),
         }
     }
 
@@ -175,28 +251,34 @@ mod tests {
     #[test]
     fn defaults_are_the_documented_ones() {
         let called = keys(&["eic-agent", "authorized-keys", "u"]);
-        assert_eq!((called.timeout, called.sysfs), (Duration::from_secs(5), "/sys".into()));
-        assert!(
-            called.imds_endpoint.is_none() && called.trust.ca_file.is_none() && called.trust.ca_dir.is_none()
-        );
+        assert_eq!((called.overrides.timeout, called.sysfs), (None, "/sys".into()));
+        assert!(!called.overrides.are_chosen() && called.providers.is_empty());
     }
 
     #[test]
     fn sshd_may_pass_any_name() {
-        for name in ["-x", "--", "", "a b"] {
-            let arguments = ["eic-agent", "authorized-keys", "--", name];
-            assert_eq!(keys(&arguments).user, OsString::from(name), "{name:?}");
+        for name in ["-x", "", "a b", "--odd"] {
+            let called = keys(&["eic-agent", "authorized-keys", name, "SHA256:y", "--", "/bin/true", name]);
+            assert_eq!((called.user, called.fingerprint), (name.into(), Some("SHA256:y".into())), "{name:?}");
+            assert_eq!(called.providers, ["/bin/true", name], "{name:?}");
         }
-        assert_eq!(keys(&["eic-agent", "authorized-keys", "-x", "SHA256:y"]).user, "-x");
+    }
+
+    #[test]
+    fn providers_keep_their_own_options_and_each_others_separators() {
+        let called =
+            keys(&["eic-agent", "authorized-keys", "u", "--", "/a", "--timeout", "9", "--", "/b", "-h"]);
+        assert_eq!(called.providers, ["/a", "--timeout", "9", "--", "/b", "-h"]);
+        assert_eq!(called.overrides.timeout, None);
     }
 
     #[test]
     fn timeouts_are_bounded() {
         for good in ["0.1", "5", "60"] {
-            assert!(parse_timeout(good).is_ok(), "{good}");
+            assert!(parse_seconds(good).is_ok(), "{good}");
         }
         for bad in ["0", "0.05", "61", "-1", "nan", "inf", "", "5s"] {
-            assert!(parse_timeout(bad).is_err(), "{bad}");
+            assert!(parse_seconds(bad).is_err(), "{bad}");
         }
     }
 }

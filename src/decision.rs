@@ -4,9 +4,12 @@ use crate::evidence::chain::SignerChain;
 use crate::evidence::key_bundle::{Claims, EntryError, KeyBundle};
 use crate::evidence::ocsp::{OcspError, OcspStaple};
 use crate::identity::{Fingerprint, InstanceId, SignerName};
+use crate::policy::{Denied, PermittedKey, Policy};
 use crate::reason::Reason;
 use crate::time::Timestamp;
-use crate::verification::{KeyError, SignerError, TrustAnchors, VerifiedKey, VerifiedSigner};
+use crate::verification::{
+    KeyError, RevocationError, RevocationPolicy, SignerError, TrustAnchors, VerifiedKey, VerifiedSigner,
+};
 
 /// All that was sent, untrusted, and the anchors to judge it by.
 #[derive(Debug)]
@@ -32,6 +35,10 @@ pub struct Expectations {
     pub instance: InstanceId,
     /// The one key that is asked for; all keys where none is named.
     pub offered: Option<Fingerprint>,
+    /// This instance's own rules.
+    pub policy: Policy,
+    /// What a certificate of the path without a staple means.
+    pub revocation: RevocationPolicy,
 }
 
 /// What became of each entry, in the order of the bundle, under a signer that was proven.
@@ -45,15 +52,15 @@ pub struct Decision {
 /// What became of one entry.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Proven, and asked for.
-    Accepted(VerifiedKey),
+    /// Proven, asked for, and permitted.
+    Accepted(PermittedKey),
     /// Proven, but not the key that is asked for: no refusal, and nothing to report.
     NotOffered(VerifiedKey),
-    /// Not proven.
+    /// Not proven, or not permitted.
     Refused(Refusal),
 }
 
-/// An entry that was not proven.
+/// An entry that was not proven, or whose key is not permitted.
 #[derive(Debug)]
 pub struct Refusal {
     /// Why.
@@ -62,13 +69,15 @@ pub struct Refusal {
     pub claims: Claims,
 }
 
-/// Why an entry was not proven.
+/// Why an entry was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefusalError {
     /// It cannot be read.
     Entry(EntryError),
     /// It can be read, and does not hold.
     Key(KeyError),
+    /// It holds, and a rule of this instance denies the key.
+    Policy(Denied),
 }
 
 impl RefusalError {
@@ -78,6 +87,7 @@ impl RefusalError {
         match self {
             Self::Entry(error) => error.reason(),
             Self::Key(error) => error.reason(),
+            Self::Policy(_) => Denied::reason(),
         }
     }
 }
@@ -87,6 +97,7 @@ impl std::fmt::Display for RefusalError {
         match self {
             Self::Entry(error) => error.fmt(f),
             Self::Key(error) => error.fmt(f),
+            Self::Policy(denied) => denied.fmt(f),
         }
     }
 }
@@ -101,31 +112,44 @@ pub fn decide(evidence: &Evidence, expected: &Expectations, now: Timestamp) -> R
         &evidence.anchors,
         &evidence.staples,
         &expected.signer,
+        expected.revocation,
         now,
     )
     .map_err(|error| error.blame_unreadable(&evidence.unreadable_staples))?;
+    // A staple that is there decides, also one that cannot be read.
+    if let (Some(unstapled), Some(error)) = (signer.unstapled().next(), evidence.unreadable_staples.first()) {
+        let error = RevocationError::Unreadable(error.to_string());
+        return Err(SignerError::Revocation(unstapled.subject().to_owned(), error));
+    }
     let mut verdicts = Vec::with_capacity(evidence.keys.entries().len());
     for entry in evidence.keys.entries() {
         verdicts.push(match entry {
-            Err(unreadable) => Verdict::Refused(Refusal {
-                error: RefusalError::Entry(unreadable.error.clone()),
-                claims: unreadable.claims.clone(),
-            }),
+            Err(unreadable) => {
+                Verdict::refused(RefusalError::Entry(unreadable.error.clone()), &unreadable.claims)
+            }
             Ok(entry) => match signer.verify_key(entry, &expected.instance) {
-                Ok(key)
-                    if expected.offered.as_ref().is_none_or(|offered| offered == key.key().fingerprint()) =>
-                {
-                    Verdict::Accepted(key)
-                }
-                Ok(key) => Verdict::NotOffered(key),
-                Err(error) => Verdict::Refused(Refusal {
-                    error: RefusalError::Key(error),
-                    claims: entry.claims.clone(),
-                }),
+                Ok(key) => judge_proven(key, expected),
+                Err(error) => Verdict::refused(RefusalError::Key(error), &entry.claims),
             },
         });
     }
     Ok(Decision { signer, verdicts })
+}
+
+fn judge_proven(key: VerifiedKey, expected: &Expectations) -> Verdict {
+    if expected.offered.as_ref().is_some_and(|offered| offered != key.key().fingerprint()) {
+        return Verdict::NotOffered(key);
+    }
+    match expected.policy.permit(key) {
+        Ok(permitted) => Verdict::Accepted(permitted),
+        Err((denied, key)) => Verdict::refused(RefusalError::Policy(denied), key.claims()),
+    }
+}
+
+impl Verdict {
+    fn refused(error: RefusalError, claims: &Claims) -> Self {
+        Self::Refused(Refusal { error, claims: claims.clone() })
+    }
 }
 
 impl Decision {
@@ -142,7 +166,7 @@ impl Decision {
     }
 
     /// The keys to hand over, in the order of the bundle.
-    pub fn accepted(&self) -> impl Iterator<Item = &VerifiedKey> {
+    pub fn accepted(&self) -> impl Iterator<Item = &PermittedKey> {
         self.verdicts.iter().filter_map(|verdict| match verdict {
             Verdict::Accepted(key) => Some(key),
             _ => None,

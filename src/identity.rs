@@ -226,6 +226,19 @@ impl Fingerprint {
     }
 }
 
+/// A fingerprint that somebody wrote down: `SHA256:` and 43 characters of base64.
+impl std::str::FromStr for Fingerprint {
+    type Err = NotA;
+
+    fn from_str(text: &str) -> Result<Self, NotA> {
+        let offered = Self::offered(text).filter(|offered| {
+            let digest = offered.0.trim_start_matches("SHA256:").as_bytes();
+            data_encoding::BASE64_NOPAD.decode(digest).is_ok_and(|digest| digest.len() == 32)
+        });
+        offered.ok_or_else(|| NotA::new("a fingerprint, SHA256: and 43 characters of base64", text))
+    }
+}
+
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -356,6 +369,14 @@ mod tests {
         let empty = Fingerprint::of(b"");
         assert_eq!(empty.as_str(), "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU");
         assert_eq!(Fingerprint::offered("SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="), Some(empty));
+    }
+
+    #[test]
+    fn fingerprints_by_hand_are_checked() {
+        assert!("SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU".parse::<Fingerprint>().is_ok());
+        for bad in ["", "foo", "MD5:aa", "sha256:x", "SHA256:", "SHA256:AAAA", "SHA256:!!"] {
+            assert!(bad.parse::<Fingerprint>().is_err(), "{bad}");
+        }
     }
 
     #[test]

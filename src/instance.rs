@@ -1,9 +1,8 @@
 //! Is this machine an EC2 instance, and which? Answered by the machine itself, with no network.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
+use crate::files::head_of_regular;
 use crate::identity::InstanceId;
 
 /// What the machine says of itself.
@@ -33,11 +32,10 @@ impl Machine {
     }
 }
 
+/// The first line, without the white space around it; sysfs attributes are at most a page.
 fn first_line(path: &Path) -> Option<String> {
-    // sysfs attributes are at most a page; nobody else's file is read beyond a line's worth.
-    let mut text = String::new();
-    File::open(path).ok()?.take(256).read_to_string(&mut text).ok()?;
-    text.lines().next().map(str::to_owned)
+    let bytes = head_of_regular(path, 256).ok()?;
+    std::str::from_utf8(&bytes).ok()?.lines().next().map(|line| line.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -64,6 +62,7 @@ mod tests {
         let known = Machine::Known(id.parse().unwrap());
         for (name, files, expected) in [
             ("nitro", vec![(TAG, "i-0123456789abcdef0\n")], known.clone()),
+            ("padded", vec![(TAG, "i-0123456789abcdef0 \n")], known.clone()),
             ("both", vec![(TAG, "i-0123456789abcdef0\n"), (UUID, "ec2f00d\n")], known),
             ("xen", vec![(UUID, "ec2e1916-9099-7caf-fd21-012345abcdef\n")], Machine::Xen),
             ("xen-upper", vec![(UUID, "EC2E1916-9099\n")], Machine::Xen),

@@ -46,15 +46,23 @@
 // Beyond what .clippy.toml grants tests: a test that stops half-way has failed, which is its purpose.
 #![cfg_attr(test, allow(clippy::string_slice, clippy::arithmetic_side_effects, clippy::unnecessary_wraps))]
 
+pub mod accounts;
 pub mod audit;
 pub mod cli;
 pub mod commands;
+pub mod config;
 pub mod decision;
 pub mod evidence;
+pub mod files;
 pub mod identity;
 pub mod imds;
 pub mod instance;
+pub mod key_options;
 pub mod output;
+pub mod ownership;
+pub mod policy;
+pub mod privileges;
+pub mod providers;
 pub mod reason;
 pub mod text;
 pub mod time;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use eic_agent::cli::{Cli, resolve_name};
-use eic_agent::commands::{self, Outcome};
+use eic_agent::commands;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse_from(resolve_name(std::env::args_os())) {
@@ -15,9 +15,5 @@ fn main() -> ExitCode {
             return ExitCode::from(if refused.use_stderr() { 2 } else { 0 });
         }
     };
-    match commands::run(&cli, &mut std::io::stdout().lock(), &mut std::io::stderr().lock()) {
-        Outcome::Done => ExitCode::SUCCESS,
-        Outcome::Undecided => ExitCode::from(1),
-        Outcome::Usage => ExitCode::from(2),
-    }
+    ExitCode::from(commands::run(&cli, &mut std::io::stdout().lock(), &mut std::io::stderr().lock()).status())
 }

@@ -1,25 +1,30 @@
-//! What sshd reads: `authorized_keys` lines, made from proven keys only, written once.
+//! What sshd reads: `authorized_keys` lines, made from permitted keys only, written once.
 
 use std::io::{self, Write};
 
-use crate::verification::VerifiedKey;
+use crate::key_options::LinePrefix;
+use crate::policy::PermittedKey;
 
-/// Writes `ALGORITHM BASE64` for each key, in one write.
-///
-/// sshd may have read enough and closed its end: that is success, since nobody is left to be told.
-pub fn write_authorized_keys<'k>(
-    keys: impl IntoIterator<Item = &'k VerifiedKey>,
-    out: &mut impl Write,
-) -> io::Result<()> {
+/// The `authorized_keys` lines of these keys: `[OPTIONS ]ALGORITHM BASE64`.
+pub fn authorized_keys<'k>(keys: impl IntoIterator<Item = &'k PermittedKey>, prefix: &LinePrefix) -> String {
     let mut lines = String::new();
     for key in keys {
+        let key = key.verified();
+        lines.push_str(&prefix.of(key.claims()));
         lines.push_str(&key.key().to_string());
         lines.push('\n');
     }
-    if lines.is_empty() {
+    lines
+}
+
+/// Writes `bytes` at once.
+///
+/// sshd may have read enough and closed its end: that is success, since nobody is left to be told.
+pub fn write_once(bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
+    if bytes.is_empty() {
         return Ok(());
     }
-    match out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }

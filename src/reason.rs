@@ -36,6 +36,8 @@ pub enum Reason {
     Expired,
     /// The bundle holds more entries than are judged.
     TooManyEntries,
+    /// A rule of this instance denies the key.
+    DeniedByRule,
 
     // --- the signer certificate ---
     /// The bundle holds no certificate, or its first one cannot be read.
@@ -96,6 +98,24 @@ pub enum Reason {
     DomainUnknown,
     /// The trust store is absent, unreadable or empty.
     TrustStoreUnusable,
+    /// The settings file, or a folder above it, can be written by others than root.
+    SettingsInsecure,
+    /// The settings file cannot be read.
+    SettingsUnreadable,
+    /// The settings file is wrong, or asks for what this instance's OpenSSH cannot do.
+    SettingsInvalid,
+    /// Privileges cannot be given up.
+    PrivilegesKept,
+
+    // --- a chained provider ---
+    /// The provider, or a folder above it, can be written by others than root.
+    ProviderInsecure,
+    /// The provider could not be started, or ended with another status than 0.
+    ProviderFailed,
+    /// The provider did not end in time.
+    ProviderTimeout,
+    /// The provider printed more than is read.
+    ProviderTooLarge,
 }
 
 impl Reason {
@@ -116,6 +136,7 @@ impl Reason {
         Self::WrongInstance,
         Self::Expired,
         Self::TooManyEntries,
+        Self::DeniedByRule,
         Self::SignerMalformed,
         Self::SignerNameMismatch,
         Self::SignerUntrusted,
@@ -143,6 +164,14 @@ impl Reason {
         Self::RegionMalformed,
         Self::DomainUnknown,
         Self::TrustStoreUnusable,
+        Self::SettingsInsecure,
+        Self::SettingsUnreadable,
+        Self::SettingsInvalid,
+        Self::PrivilegesKept,
+        Self::ProviderInsecure,
+        Self::ProviderFailed,
+        Self::ProviderTimeout,
+        Self::ProviderTooLarge,
     ];
 
     /// The stable name.
@@ -164,6 +193,7 @@ impl Reason {
             Self::WrongInstance => "wrong-instance",
             Self::Expired => "expired",
             Self::TooManyEntries => "too-many-entries",
+            Self::DeniedByRule => "denied-by-rule",
             Self::SignerMalformed => "signer-malformed",
             Self::SignerNameMismatch => "signer-name-mismatch",
             Self::SignerUntrusted => "signer-untrusted",
@@ -191,6 +221,14 @@ impl Reason {
             Self::RegionMalformed => "region-malformed",
             Self::DomainUnknown => "domain-unknown",
             Self::TrustStoreUnusable => "trust-store-unusable",
+            Self::SettingsInsecure => "settings-insecure",
+            Self::SettingsUnreadable => "settings-unreadable",
+            Self::SettingsInvalid => "settings-invalid",
+            Self::PrivilegesKept => "privileges-kept",
+            Self::ProviderInsecure => "provider-insecure",
+            Self::ProviderFailed => "provider-failed",
+            Self::ProviderTimeout => "provider-timeout",
+            Self::ProviderTooLarge => "provider-too-large",
         }
     }
 }

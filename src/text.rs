@@ -40,6 +40,13 @@ pub fn printable_bytes(bytes: &[u8], limit: usize) -> String {
     printable(&String::from_utf8_lossy(head), limit)
 }
 
+/// `text` as one line of printable ASCII. Unlike with [`printable`], a backslash stays as it is, so that
+/// what was made printable already is not escaped again.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    text.split('\\').map(|part| printable(part, usize::MAX)).collect::<Vec<_>>().join("\\")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +61,13 @@ mod tests {
     fn control_and_foreign_characters_are_escaped() {
         assert_eq!(printable("a\nb\x1b[31m\u{202e}\\é", 99), "a\\x0ab\\x1b[31m\\u{202e}\\\\\\xe9");
         assert_eq!(printable_bytes(b"\xff\0", 9), "\\u{fffd}\\x00");
+    }
+
+    #[test]
+    fn what_is_printable_already_stays() {
+        let once = printable("a\n\\b", 99);
+        assert_eq!(one_line(&once), once);
+        assert_eq!(one_line("x\u{1b}y\n"), "x\\x1by\\x0a");
     }
 
     #[test]

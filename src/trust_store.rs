@@ -1,15 +1,16 @@
 //! Where the roots are read from: the operator's files, or the distribution's.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::files::read_regular;
 use crate::reason::Reason;
 use crate::verification::{AnchorsError, TrustAnchors};
 
-/// Largest bundle that is read, in bytes; distributions ship 200 KB to 1 MB.
-const MAX_STORE_BYTES: u64 = 8 * 1024 * 1024;
+/// Most that is read of a trust store, in bytes; distributions ship 200 KB to 1 MB.
+const MAX_STORE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Most files of a hashed directory that are read.
 const MAX_STORE_FILES: usize = 4096;
@@ -32,6 +33,16 @@ const BUNDLES: &[&str] = &[
 /// The hashed directories (`openssl rehash`), used where there is no bundle.
 const DIRECTORIES: &[&str] = &["/etc/ssl/certs", "/etc/pki/tls/certs"];
 
+/// Which of the roots count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Roots {
+    /// All of the trust store's.
+    #[default]
+    System,
+    /// Those of the trust store that are Amazon Trust Services'.
+    Amazon,
+}
+
 /// Where the roots are to come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustStore {
@@ -39,6 +50,8 @@ pub struct TrustStore {
     pub ca_file: Option<PathBuf>,
     /// A hashed directory named by the operator.
     pub ca_dir: Option<PathBuf>,
+    /// Which of the roots count.
+    pub roots: Roots,
 }
 
 /// Why there are no roots.
@@ -46,12 +59,10 @@ pub struct TrustStore {
 pub enum TrustStoreError {
     /// A file or directory cannot be read.
     Unreadable(PathBuf, io::Error),
-    /// A bundle is larger than 8 MiB.
-    TooLarge(PathBuf),
     /// A directory holds no hashed certificate.
     NotHashed(PathBuf),
-    /// None of the places of the distributions exists.
-    NoneFound,
+    /// None of the places of the distributions has roots; holds what was wrong with those that are there.
+    NoneFound(Vec<String>),
     /// What was read holds no root.
     Anchors(PathBuf, AnchorsError),
 }
@@ -70,13 +81,13 @@ impl fmt::Display for TrustStoreError {
             Self::Unreadable(path, error) => {
                 write!(f, "the trust store {} cannot be read: {error}", path.display())
             }
-            Self::TooLarge(path) => {
-                write!(f, "the trust store {} is larger than {MAX_STORE_BYTES} bytes", path.display())
-            }
             Self::NotHashed(path) => {
                 write!(f, "{} holds no hashed certificate; run: openssl rehash {0}", path.display())
             }
-            Self::NoneFound => f.write_str("no CA certificates found; install the package ca-certificates"),
+            Self::NoneFound(tried) => {
+                f.write_str("no CA certificates found; install the package ca-certificates")?;
+                tried.iter().try_for_each(|why| write!(f, "; {why}"))
+            }
             Self::Anchors(path, error) => write!(f, "the trust store {}: {error}", path.display()),
         }
     }
@@ -91,6 +102,9 @@ impl TrustStore {
 
     /// Reads the roots.
     pub fn load(&self) -> Result<TrustAnchors, TrustStoreError> {
+        if !self.is_chosen() {
+            return self.load_system(BUNDLES, DIRECTORIES);
+        }
         let mut files = Vec::new();
         let mut place = PathBuf::new();
         if let Some(path) = &self.ca_file {
@@ -101,42 +115,38 @@ impl TrustStore {
             files.extend(read_hashed(path)?);
             place.clone_from(path);
         }
-        if !self.is_chosen() {
-            (place, files) = read_system(BUNDLES, DIRECTORIES)?;
-        }
-        TrustAnchors::from_pem(files.iter().map(Vec::as_slice))
-            .map_err(|error| TrustStoreError::Anchors(place, error))
+        self.anchors(&place, &files)
     }
-}
 
-fn read_system(bundles: &[&str], directories: &[&str]) -> Result<(PathBuf, Vec<Vec<u8>>), TrustStoreError> {
-    for path in bundles.iter().map(Path::new) {
-        match read_bundle(path) {
-            Ok(bundle) if !bundle.is_empty() => return Ok((path.to_owned(), vec![bundle])),
-            // An emptied bundle is passed over like an absent one: another place may hold the roots.
-            Ok(_) => {}
-            Err(TrustStoreError::Unreadable(_, error)) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+    /// The first of the distributions' places that has roots. One without any is passed over like one that
+    /// is not there, and told when none is left.
+    fn load_system(&self, bundles: &[&str], directories: &[&str]) -> Result<TrustAnchors, TrustStoreError> {
+        let mut tried = Vec::new();
+        let bundles = bundles.iter().map(|path| (Path::new(path), false));
+        let places = bundles.chain(directories.iter().map(|path| (Path::new(path), true)));
+        for (path, hashed) in places {
+            let files = if hashed { read_hashed(path) } else { read_bundle(path).map(|bundle| vec![bundle]) };
+            match files.and_then(|files| self.anchors(path, &files)) {
+                Ok(anchors) => return Ok(anchors),
+                Err(TrustStoreError::Unreadable(_, error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => tried.push(error.to_string()),
+            }
         }
+        Err(TrustStoreError::NoneFound(tried))
     }
-    for path in directories.iter().map(Path::new) {
-        if let Ok(files) = read_hashed(path) {
-            return Ok((path.to_owned(), files));
-        }
+
+    fn anchors(&self, place: &Path, files: &[Vec<u8>]) -> Result<TrustAnchors, TrustStoreError> {
+        let anchors = TrustAnchors::from_pem(files.iter().map(Vec::as_slice));
+        let anchors = match self.roots {
+            Roots::System => anchors,
+            Roots::Amazon => anchors.and_then(TrustAnchors::of_amazon),
+        };
+        anchors.map_err(|error| TrustStoreError::Anchors(place.to_owned(), error))
     }
-    Err(TrustStoreError::NoneFound)
 }
 
 fn read_bundle(path: &Path) -> Result<Vec<u8>, TrustStoreError> {
-    let unreadable = |error| TrustStoreError::Unreadable(path.to_owned(), error);
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_STORE_BYTES.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
-    if u64::try_from(bytes.len()).is_ok_and(|read| read <= MAX_STORE_BYTES) {
-        Ok(bytes)
-    } else {
-        Err(TrustStoreError::TooLarge(path.to_owned()))
-    }
+    read_regular(path, MAX_STORE_BYTES).map_err(|error| TrustStoreError::Unreadable(path.to_owned(), error))
 }
 
 /// The files of a hashed directory: `HHHHHHHH.N` as openssl-rehash(1) names them. Only these count, as for
@@ -144,11 +154,15 @@ fn read_bundle(path: &Path) -> Result<Vec<u8>, TrustStoreError> {
 fn read_hashed(path: &Path) -> Result<Vec<Vec<u8>>, TrustStoreError> {
     let unreadable = |error| TrustStoreError::Unreadable(path.to_owned(), error);
     let mut files = Vec::new();
+    let mut left = MAX_STORE_BYTES;
     for entry in fs::read_dir(path).map_err(unreadable)?.flatten() {
         let name = entry.file_name();
         if files.len() < MAX_STORE_FILES && name.to_str().is_some_and(is_hash_name) {
             // A link that leads nowhere is common after a root was removed, and takes nothing away.
-            files.extend(read_bundle(&entry.path()).ok());
+            if let Ok(file) = read_regular(&entry.path(), left) {
+                left = left.saturating_sub(file.len());
+                files.push(file);
+            }
         }
     }
     if files.is_empty() { Err(TrustStoreError::NotHashed(path.to_owned())) } else { Ok(files) }
@@ -179,27 +193,44 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said() {
-        let absent = TrustStore { ca_file: Some("/nonexistent/ca.pem".into()), ca_dir: None };
+        let absent = TrustStore { ca_file: Some("/nonexistent/ca.pem".into()), ..TrustStore::default() };
         assert_eq!(absent.load().unwrap_err().reason(), Reason::TrustStoreUnusable);
-        let nothing = read_system(&["/nonexistent/a.pem"], &["/nonexistent/b"]).unwrap_err();
+        let nothing =
+            TrustStore::default().load_system(&["/nonexistent/a.pem"], &["/nonexistent/b"]).unwrap_err();
         assert_eq!(nothing.to_string(), "no CA certificates found; install the package ca-certificates");
     }
 
     #[test]
-    fn every_place_is_tried_in_order() {
-        let root = std::env::temp_dir().join(format!("eic-agent-store-{}", std::process::id()));
-        fs::create_dir_all(root.join("hashed")).unwrap();
-        fs::write(root.join("empty.pem"), "").unwrap();
-        fs::write(root.join("second.pem"), "second").unwrap();
-        fs::write(root.join("hashed/0123abcd.0"), "hashed").unwrap();
-        fs::write(root.join("hashed/README"), "not a root").unwrap();
-        let text = |name: &str| root.join(name).to_str().unwrap().to_owned();
-        let (absent, empty, second, hashed) =
-            (text("absent"), text("empty.pem"), text("second.pem"), text("hashed"));
-        let bundles = [absent.as_str(), empty.as_str(), second.as_str()];
-        assert_eq!(read_system(&bundles, &[&hashed]).unwrap().1, [b"second"]);
-        assert_eq!(read_system(&bundles[..2], &[&hashed]).unwrap().1, [b"hashed"]);
-        assert!(matches!(read_hashed(&root), Err(TrustStoreError::NotHashed(_))));
-        fs::remove_dir_all(root).unwrap();
+    fn the_first_place_that_has_roots_is_taken() {
+        let folder = std::env::temp_dir().join(format!("eic-agent-store-{}", std::process::id()));
+        fs::create_dir_all(folder.join("hashed")).unwrap();
+        fs::create_dir_all(folder.join("unhashed")).unwrap();
+        let root = crate::verification::testing::anchor_pem();
+        for (name, content) in [
+            ("empty.pem", ""),
+            ("comment.pem", "# nothing here\n"),
+            ("good.pem", &root),
+            ("hashed/0123abcd.0", &root),
+            ("hashed/README", "not a root"),
+            ("unhashed/root.pem", &root),
+        ] {
+            fs::write(folder.join(name), content).unwrap();
+        }
+        let text = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+        let (absent, empty, comment, good) =
+            (text("absent"), text("empty.pem"), text("comment.pem"), text("good.pem"));
+        let (hashed, unhashed) = (text("hashed"), text("unhashed"));
+        let load =
+            |bundles: &[&str], directories: &[&str]| TrustStore::default().load_system(bundles, directories);
+        assert!(load(&[&absent, &empty, &comment, &hashed, &good], &[]).is_ok(), "a folder is no bundle");
+        assert!(load(&[&absent, &empty], &[&unhashed, &hashed]).is_ok());
+        let refused = load(&[&absent, &empty, &comment], &[&unhashed]).unwrap_err().to_string();
+        for place in [&empty, &comment, &unhashed] {
+            assert!(refused.contains(place.as_str()), "{refused}");
+        }
+        assert!(!refused.contains(&absent), "{refused}");
+        let amazon = TrustStore { ca_file: Some(good.into()), roots: Roots::Amazon, ..TrustStore::default() };
+        assert!(amazon.load().unwrap_err().to_string().contains("expected a root of Amazon Trust Services"));
+        fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -4,13 +4,13 @@
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-use super::{Event, IDENT};
+use super::{Event, IDENT, Taken};
 
 /// `LOG_INFO` and `LOG_AUTHPRIV` (RFC 5424 section 6.2.1).
 const PRIORITY: &str = "6";
 const FACILITY: &str = "10";
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Journal {
     path: PathBuf,
 }
@@ -20,10 +20,11 @@ impl Journal {
         Self { path: path.to_owned() }
     }
 
-    /// Whether the journal has taken the event. A queue that is full is a no, and never a wait.
-    pub(super) fn send(&self, event: &Event) -> bool {
-        let Ok(socket) = UnixDatagram::unbound() else { return false };
-        socket.set_nonblocking(true).is_ok() && socket.send_to(&datagram(event), &self.path).is_ok()
+    pub(super) fn send(&self, event: &Event) -> Taken {
+        Taken::of(UnixDatagram::unbound().and_then(|socket| {
+            socket.set_nonblocking(true)?;
+            socket.send_to(&datagram(event), &self.path).map(|_| ())
+        }))
     }
 }
 

@@ -1,20 +1,26 @@
 //! What auditors and operators read: one event a line, to the journal or else to syslog.
 //!
-//! Everything in a line that came from outside is made printable first, and a line that cannot be sent at
-//! once is lost: logging never keeps a login waiting.
+//! Everything in a line that came from outside is made printable first. Nothing here blocks: a daemon whose
+//! queue is full is waited for a quarter of a second in a whole run, and then the line is lost.
 
 mod journal;
 mod syslog;
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use crate::decision::{Refusal, RefusalError};
 use crate::evidence::key_bundle::Claims;
 use crate::identity::LoginName;
+use crate::policy::PermittedKey;
 use crate::reason::Reason;
-use crate::text::{MAX_SHOWN, printable};
-use crate::verification::{KeyError, VerifiedKey};
+use crate::text::{MAX_SHOWN, one_line, printable};
+use crate::verification::KeyError;
 
 /// The name that every event goes out under.
 pub const IDENT: &str = "eic-agent";
@@ -23,7 +29,7 @@ pub const IDENT: &str = "eic-agent";
 const MAX_PRINCIPAL: usize = 2048;
 
 /// Most refusals of one run that get a line each; one more line counts the rest.
-const MAX_REFUSALS: usize = 100;
+const MAX_REFUSALS: usize = 8;
 
 /// An event: its line, and the same again in fields for the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,10 +39,11 @@ struct Event {
 }
 
 /// Where events go.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Audit {
     journal: Option<journal::Journal>,
     syslog: Option<syslog::Syslog>,
+    patience: Patience,
 }
 
 impl Audit {
@@ -48,33 +55,34 @@ impl Audit {
 
     /// To nowhere, for a run whose events would say more about its options than about this instance.
     #[must_use]
-    pub const fn silent() -> Self {
-        Self { journal: None, syslog: None }
+    pub fn silent() -> Self {
+        Self { journal: None, syslog: None, patience: Patience::new() }
     }
 
     fn at(journal: &Path, syslog: &Path) -> Self {
-        Self { journal: Some(journal::Journal::at(journal)), syslog: Some(syslog::Syslog::at(syslog)) }
+        Self {
+            journal: Some(journal::Journal::at(journal)),
+            syslog: Some(syslog::Syslog::at(syslog)),
+            patience: Patience::new(),
+        }
     }
 
-    /// A key is handed over. The text is the one that auditors have matched with CloudTrail ever since EC2
-    /// Instance Connect began; parts that the push did not have are left out.
-    pub fn provided(&self, key: &VerifiedKey, user: &LoginName) {
-        let claims = key.claims();
-        let mut message = format!(
-            "Providing ssh key from EC2 Instance Connect with fingerprint: {}",
-            key.key().fingerprint()
-        );
-        let mut fields = claim_fields(claims);
-        if let Some(id) = &claims.request_id {
-            message.push_str(", request-id: ");
-            message.push_str(&printable(id, MAX_SHOWN));
+    /// Keys are handed over. The text is the one that auditors have matched with CloudTrail ever since EC2
+    /// Instance Connect began; parts that the push did not have are left out. Pushes that differ in nothing
+    /// are one event.
+    pub fn provided<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k PermittedKey>,
+        unstapled: &[&str],
+        user: &LoginName,
+    ) {
+        let mut told = HashSet::new();
+        for key in keys {
+            let event = Event::provided(key, unstapled, user);
+            if told.insert(event.message.clone()) {
+                self.send(&event);
+            }
         }
-        if let Some(arn) = &claims.principal {
-            message.push_str(", for IAM principal: ");
-            message.push_str(&printable(arn, MAX_PRINCIPAL));
-        }
-        fields.push(("EIC_EXPIRES", key.expires().to_string()));
-        self.send(&Event::new("provided", user, message, fields));
     }
 
     /// Entries were refused; a flood of them is counted, not repeated.
@@ -86,32 +94,106 @@ impl Audit {
 
     /// The run came to no decision; no key is handed over.
     pub fn failed(&self, reason: Reason, detail: &str, user: &LoginName) {
-        let message = format!(
-            "No ssh keys from EC2 Instance Connect for user {user}: {reason}: {}",
-            printable(detail, MAX_PRINCIPAL)
-        );
+        let message =
+            format!("No ssh keys from EC2 Instance Connect for user {user}: {reason}: {}", one_line(detail));
         let fields = vec![("EIC_REASON", reason.as_str().to_owned())];
-        self.send(&Event::new("failed", user, message, fields));
+        self.send(&Event::new("failed", user.as_str(), message, fields));
     }
 
+    /// A provider that is asked beside us failed.
+    pub fn provider(&self, program: &str, reason: Reason, detail: &str, user: &str) {
+        let message = format!("Provider {program} asked for user {user}: {reason}: {}", one_line(detail));
+        let fields = vec![("EIC_REASON", reason.as_str().to_owned()), ("EIC_PROVIDER", program.to_owned())];
+        self.send(&Event::new("provider", user, message, fields));
+    }
+
+    /// Sends an event to the journal, or else to syslog; never to both. A daemon whose queue is full is
+    /// given a moment, which all the events of a run share: an audit line is worth some milliseconds, and
+    /// no login waits longer for a daemon that has stopped reading.
     fn send(&self, event: &Event) {
-        // Never twice: syslog is asked only when the journal did not take the event.
-        let taken = self.journal.as_ref().is_some_and(|journal| journal.send(event));
-        if let Some(syslog) = self.syslog.as_ref().filter(|_| !taken) {
-            syslog.send(event);
+        loop {
+            let taken = self.journal.as_ref().map_or(Taken::No, |journal| journal.send(event));
+            let taken = match (taken, &self.syslog) {
+                (Taken::No, Some(syslog)) => syslog.send(event),
+                (taken, _) => taken,
+            };
+            if taken != Taken::Later || !self.patience.wait() {
+                return;
+            }
         }
     }
 }
 
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    /// It is in the daemon's queue.
+    Yes,
+    /// The queue is full.
+    Later,
+    /// Nobody is there.
+    No,
+}
+
+impl Taken {
+    fn of(sent: io::Result<()>) -> Self {
+        match sent {
+            Ok(()) => Self::Yes,
+            // A full queue of a Unix datagram socket is EAGAIN; ENOBUFS is the kernel short of memory.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Self::Later,
+            Err(error) if error.raw_os_error() == Some(nix::Error::ENOBUFS as i32) => Self::Later,
+            Err(_) => Self::No,
+        }
+    }
+}
+
+/// The time that a run may spend on waiting for daemons.
+#[derive(Debug, Clone)]
+struct Patience(Arc<AtomicU32>);
+
+impl Patience {
+    const STEP: Duration = Duration::from_millis(2);
+    const STEPS: u32 = 125;
+
+    fn new() -> Self {
+        Self(Arc::new(AtomicU32::new(Self::STEPS)))
+    }
+
+    /// Waits for a moment; false when the time is used up.
+    fn wait(&self) -> bool {
+        let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if left.is_ok() {
+            std::thread::sleep(Self::STEP);
+        }
+        left.is_ok()
+    }
+}
+
 impl Event {
-    fn new(
-        kind: &'static str,
-        user: &LoginName,
-        message: String,
-        mut fields: Vec<(&'static str, String)>,
-    ) -> Self {
+    fn provided(key: &PermittedKey, unstapled: &[&str], user: &LoginName) -> Self {
+        let key = key.verified();
+        let claims = key.claims();
+        let mut message = format!(
+            "Providing ssh key from EC2 Instance Connect with fingerprint: {}",
+            key.key().fingerprint()
+        );
+        if let Some(id) = &claims.request_id {
+            let _ = write!(message, ", request-id: {}", printable(id, MAX_SHOWN));
+        }
+        if let Some(arn) = &claims.principal {
+            let _ = write!(message, ", for IAM principal: {}", printable(arn, MAX_PRINCIPAL));
+        }
+        if !unstapled.is_empty() {
+            let _ = write!(message, "; without an OCSP staple for {}", unstapled.join(" and "));
+        }
+        let mut fields = claim_fields(claims, true);
+        fields.push(("EIC_EXPIRES", key.expires().to_string()));
+        Self::new("provided", user.as_str(), message, fields)
+    }
+
+    fn new(kind: &'static str, user: &str, message: String, mut fields: Vec<(&'static str, String)>) -> Self {
         fields.push(("EIC_EVENT", kind.to_owned()));
-        fields.push(("EIC_USER", user.to_string()));
+        fields.push(("EIC_USER", user.to_owned()));
         // The process that runs an AuthorizedKeysCommand is the one that logs `Accepted publickey`.
         fields.push(("EIC_SSHD_PID", std::os::unix::process::parent_id().to_string()));
         Self { message, fields }
@@ -119,10 +201,11 @@ impl Event {
 
     fn refusal(refusal: &Refusal, user: &LoginName) -> Self {
         let reason = refusal.error.reason();
-        // Below an instant or an instance that was proven wrong, the rest was proven right.
+        // Where only the instance, the instant or a rule stands against it, all of it was signed.
         let signed = matches!(
             refusal.error,
             RefusalError::Key(KeyError::WrongInstance { .. } | KeyError::Expired(..))
+                | RefusalError::Policy(_)
         );
         let claimed = if signed { "" } else { "claimed " };
         let mut message = format!(
@@ -139,9 +222,9 @@ impl Event {
         if let Some(arn) = principal {
             let _ = write!(message, "; {claimed}IAM principal: {}", printable(arn, MAX_PRINCIPAL));
         }
-        let mut fields = claim_fields(&refusal.claims);
+        let mut fields = claim_fields(&refusal.claims, signed);
         fields.push(("EIC_REASON", reason.as_str().to_owned()));
-        Self::new("refused", user, message, fields)
+        Self::new("refused", user.as_str(), message, fields)
     }
 }
 
@@ -152,17 +235,23 @@ fn refusal_events<'r>(refusals: impl Iterator<Item = &'r Refusal>, user: &LoginN
     let rest = refusals.count();
     if rest > 0 {
         let message = format!("Refusing {rest} more ssh keys from EC2 Instance Connect for user {user}");
-        events.push(Event::new("refused", user, message, Vec::new()));
+        events.push(Event::new("refused", user.as_str(), message, Vec::new()));
     }
     events
 }
 
-fn claim_fields(claims: &Claims) -> Vec<(&'static str, String)> {
+/// The claims as fields; what nobody signed goes by another name, so that no query takes it for the truth.
+fn claim_fields(claims: &Claims, signed: bool) -> Vec<(&'static str, String)> {
     let Claims { fingerprint, request_id, principal, .. } = claims;
+    let (id_field, principal_field) = if signed {
+        ("EIC_REQUEST_ID", "EIC_PRINCIPAL")
+    } else {
+        ("EIC_CLAIMED_REQUEST_ID", "EIC_CLAIMED_PRINCIPAL")
+    };
     [
         ("EIC_FINGERPRINT", fingerprint.as_ref().map(ToString::to_string)),
-        ("EIC_REQUEST_ID", request_id.as_ref().map(|id| printable(id, MAX_SHOWN))),
-        ("EIC_PRINCIPAL", principal.as_ref().map(|arn| printable(arn, MAX_PRINCIPAL))),
+        (id_field, request_id.as_ref().map(|id| printable(id, MAX_SHOWN))),
+        (principal_field, principal.as_ref().map(|arn| printable(arn, MAX_PRINCIPAL))),
     ]
     .into_iter()
     .filter_map(|(name, value)| value.map(|value| (name, value)))

@@ -1,15 +1,17 @@
 //! syslog over `/dev/log`, for systems without the journal.
 
 use std::fmt::Display;
-use std::io::Write;
-use std::os::unix::net::UnixDatagram;
+use std::io::{self, BufWriter, Write};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr};
 use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
 
-use super::{Event, IDENT};
+use super::{Event, IDENT, Taken};
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Syslog {
     path: PathBuf,
 }
@@ -19,16 +21,36 @@ impl Syslog {
         Self { path: path.to_owned() }
     }
 
-    /// Sends the event, or loses it where that would mean waiting: with `syslog(3)`, a daemon that has
-    /// stopped reading stops every login.
-    pub(super) fn send(&self, event: &Event) {
-        let Ok(socket) = UnixDatagram::unbound() else { return };
-        if socket.set_nonblocking(true).is_err() || socket.connect(&self.path).is_err() {
-            return;
-        }
+    /// Sends the event without ever waiting: with `syslog(3)`, a daemon that has stopped reading stops every
+    /// login.
+    pub(super) fn send(&self, event: &Event) -> Taken {
+        let backend = match self.connect() {
+            Ok(backend) => backend,
+            Err(error) => return Taken::of(Err(error)),
+        };
         let format = Line { facility: Facility::LOG_AUTHPRIV, pid: std::process::id() };
-        let mut logger = Logger::new(LoggerBackend::Unix(socket), format);
-        let _ = logger.info(&event.message);
+        match Logger::new(backend, format).info(&event.message) {
+            Ok(()) => Taken::Yes,
+            Err(syslog::Error::Write(error) | syslog::Error::Io(error)) => Taken::of(Err(error)),
+            Err(_) => Taken::No,
+        }
+    }
+
+    /// A datagram socket, or, where an older daemon listens on one, a stream.
+    fn connect(&self) -> io::Result<LoggerBackend> {
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        match socket.connect(&self.path) {
+            Ok(()) => Ok(LoggerBackend::Unix(socket)),
+            Err(error) if error.raw_os_error() == Some(nix::Error::EPROTOTYPE as i32) => {
+                // std's connect would wait while the daemon accepts nobody.
+                let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+                let stream = nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+                nix::sys::socket::connect(stream.as_raw_fd(), &UnixAddr::new(&self.path)?)?;
+                Ok(LoggerBackend::UnixStream(BufWriter::new(UnixStream::from(stream))))
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

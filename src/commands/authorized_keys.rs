@@ -1,132 +1,142 @@
 //! `authorized-keys`: what sshd runs.
 
-use std::ffi::OsStr;
-use std::io::Write;
-use std::time::Duration;
+mod own;
 
-use super::Outcome;
-use super::gather::{Request, RunError, decide_from_metadata};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{SigSet, Signal};
+
+use super::{Clock, Outcome};
+use crate::accounts::Account;
 use crate::audit::{Audit, IDENT};
 use crate::cli::AuthorizedKeys;
-use crate::decision::Decision;
-use crate::identity::{Fingerprint, LoginName};
-use crate::imds::{Endpoint, Session};
-use crate::instance::Machine;
-use crate::output::write_authorized_keys;
-use crate::time::Timestamp;
-use crate::trust_store::TrustStore;
+use crate::config::Settings;
+use crate::files::head_of_regular;
+use crate::output::write_once;
+use crate::privileges::give_up_root;
+use crate::providers::{self, Asked};
+use crate::reason::Reason;
+use crate::text::{MAX_SHOWN, one_line, printable_bytes};
+use own::{Found, Own, Run};
+
+/// The time of a run whose settings cannot be read.
+const FALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long after the deadline our own part may still tell what it met: nothing but its last words.
+const GRACE: Duration = Duration::from_millis(20);
 
 /// Runs the command. Keys go to `out`; `notes` is for a person who runs it by hand (sshd discards it).
 pub(super) fn run(
     arguments: &AuthorizedKeys,
-    now: Timestamp,
+    clock: Clock,
     out: &mut impl Write,
     notes: &mut impl Write,
 ) -> Outcome {
-    // Nothing can be pushed for a name outside the API's pattern, and nothing to a machine outside EC2.
-    let Some(Ok(user)) = arguments.user.to_str().map(LoginName::try_from) else { return Outcome::Done };
-    let machine = Machine::detect(&arguments.sysfs);
-    if machine == Machine::NotEc2 {
-        return Outcome::Done;
-    }
-    end_at_last(arguments.timeout);
+    end_at_last(arguments.overrides.timeout.unwrap_or(FALLBACK_TIMEOUT));
+    let settings = Settings::resolve(&arguments.overrides.settings());
+    let said = settings.as_ref().map(|settings| settings.timeout.value).ok();
+    let allowed = arguments.overrides.timeout.or(said).unwrap_or(FALLBACK_TIMEOUT);
+    end_at_last(allowed);
+    let deadline = clock.since.checked_add(allowed).unwrap_or(clock.since);
 
-    let trust =
-        TrustStore { ca_file: arguments.trust.ca_file.clone(), ca_dir: arguments.trust.ca_dir.clone() };
     let audit = if may_audit(arguments) { Audit::to_system() } else { Audit::silent() };
-    let offered = arguments.fingerprint.as_deref().and_then(OsStr::to_str).and_then(Fingerprint::offered);
-    let request = Request { user: &user, machine: &machine, trust: &trust, offered, now };
-    match ask_metadata(arguments, request) {
-        Ok(None) => Outcome::Done,
-        Ok(Some(decision)) => hand_over(&decision, &audit, &user, out, notes),
-        Err(error) => {
-            audit.failed(error.reason(), &error.to_string(), &user);
-            let _ = writeln!(notes, "eic-agent: {}: {error}", error.reason());
-            Outcome::Undecided
-        }
+    let providers = providers::split(&arguments.providers);
+    let asked = providers::ask(providers, arguments.provider_user.as_deref(), allowed);
+    let any_asked = !asked.is_empty();
+    let own = match Run::prepare(arguments, settings, clock) {
+        // Root's privileges are given up, for the whole process, before anything foreign is looked at.
+        Some(run) => match give_up_root() {
+            Ok(()) => within(run, &audit, deadline),
+            Err(error) => run.failed(Reason::PrivilegesKept, &error.to_string(), &audit),
+        },
+        None => Own::nothing(),
+    };
+    let mut outcome = own.outcome;
+    if let Err(error) = write_once(own.lines.as_bytes(), out) {
+        let _ = writeln!(notes, "{IDENT}: cannot write the keys: {error}");
+        outcome = Outcome::Undecided;
     }
+    for provider in asked {
+        relay(provider, deadline, allowed, arguments, &audit, out, notes);
+    }
+    // Last, since nobody may be reading them.
+    for note in &own.notes {
+        let _ = writeln!(notes, "{IDENT}: {}", one_line(note));
+    }
+    // A provider was asked: whatever became of our own part, sshd must take what it said.
+    if any_asked { Outcome::Done } else { outcome }
 }
 
-fn ask_metadata(arguments: &AuthorizedKeys, request: Request<'_>) -> Result<Option<Decision>, RunError> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
-    let endpoints = arguments.imds_endpoint.clone().map_or_else(Endpoint::of_service, |chosen| vec![chosen]);
-    runtime.block_on(async {
-        let session = Session::open(&endpoints, arguments.timeout).await?;
-        decide_from_metadata(session, request).await
-    })
+/// Our own part on a thread of its own, waited for no longer than the deadline: neither a peer that keeps
+/// the network code busy, nor a wait in the kernel, nor a flood to judge can keep sshd or a provider's
+/// answer waiting. What it finds is told here, so that nothing is logged that is not handed over.
+fn within(run: Run, audit: &Audit, deadline: Instant) -> Own {
+    let (sender, receiver) = sync_channel(1);
+    let run = Arc::new(run);
+    let worker = Arc::clone(&run);
+    let started = thread::Builder::new().name("own".to_owned()).spawn(move || {
+        let _ = sender.send(worker.decide());
+    });
+    if started.is_err() {
+        // Where there can be no thread, the alarm is the watch.
+        return run.tell(&run.decide(), audit);
+    }
+    let patience = deadline.saturating_duration_since(Instant::now()).saturating_add(GRACE);
+    let late =
+        |_| Found::Failed(Reason::MetadataTimeout, "the deadline passed before a decision stood".to_owned());
+    run.tell(&receiver.recv_timeout(patience).unwrap_or_else(late), audit)
 }
 
-/// Every key that is handed over is in the log before sshd can read it.
-fn hand_over(
-    decision: &Decision,
+fn relay(
+    provider: Asked,
+    deadline: Instant,
+    allowed: Duration,
+    arguments: &AuthorizedKeys,
     audit: &Audit,
-    user: &LoginName,
     out: &mut impl Write,
     notes: &mut impl Write,
-) -> Outcome {
-    for refusal in decision.refused() {
-        let _ = writeln!(notes, "eic-agent: refused: {}: {}", refusal.error.reason(), refusal.error);
+) {
+    let program = printable_bytes(provider.program().as_os_str().as_encoded_bytes(), MAX_SHOWN);
+    let user = printable_bytes(arguments.user.as_encoded_bytes(), MAX_SHOWN);
+    let (lines, error) = provider.collect(deadline, allowed);
+    if let Some(error) = error {
+        audit.provider(&program, error.reason(), &error.to_string(), &user);
+        let note = format!("provider {program}: {}: {error}", error.reason());
+        let _ = writeln!(notes, "{IDENT}: {}", one_line(&note));
     }
-    audit.refused(decision.refused(), user);
-    for key in decision.accepted() {
-        audit.provided(key, user);
-    }
-    match write_authorized_keys(decision.accepted(), out) {
-        Ok(()) => Outcome::Done,
-        Err(error) => {
-            let _ = writeln!(notes, "eic-agent: cannot write the keys: {error}");
-            Outcome::Undecided
-        }
-    }
+    let _ = write_once(&lines, out);
 }
 
 /// The last resort against a wait that nobody thought of: the kernel ends the process a second after the
 /// deadline (alarm(2); its default action is to terminate).
 fn end_at_last(deadline: Duration) {
-    let seconds = u32::try_from(deadline.as_secs()).unwrap_or(u32::MAX);
-    nix::unistd::alarm::set(seconds.saturating_add(1));
+    let whole = u32::try_from(deadline.as_secs()).unwrap_or(u32::MAX);
+    let begun = u32::from(deadline.subsec_nanos() > 0);
+    nix::unistd::alarm::set(whole.saturating_add(begun).saturating_add(1));
+    let mut alarm = SigSet::empty();
+    alarm.add(Signal::SIGALRM);
+    // Whoever started us may have blocked it.
+    let _ = alarm.thread_unblock();
 }
 
 /// Any user may run the program with a metadata service, roots and a machine of his own choosing; what it
 /// then finds is no event of this instance. sshd's configuration runs it as root or as `eic-agent`.
 fn may_audit(arguments: &AuthorizedKeys) -> bool {
-    let chosen = arguments.imds_endpoint.is_some()
-        || arguments.trust.ca_file.is_some()
-        || arguments.trust.ca_dir.is_some()
-        || arguments.sysfs.as_os_str() != "/sys";
+    let chosen = arguments.overrides.are_chosen() || arguments.sysfs.as_os_str() != "/sys";
     let user = nix::unistd::geteuid();
-    !chosen || user.is_root() || Some(user.as_raw()) == agent_uid()
+    !chosen
+        || (user.is_root() && is_root_of_the_machine())
+        || Account::find(IDENT).is_some_and(|agent| agent.uid == user.as_raw())
 }
 
-/// The uid of the user `eic-agent`, from the file itself: a static binary has no name service to ask, and
-/// one that hangs would hang the login.
-fn agent_uid() -> Option<u32> {
-    const MAX_PASSWD_BYTES: u64 = 1024 * 1024;
-    let mut text = Vec::new();
-    let file = std::fs::File::open("/etc/passwd").ok()?;
-    std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX_PASSWD_BYTES), &mut text).ok()?;
-    uid_in(&String::from_utf8_lossy(&text), IDENT)
-}
-
-/// passwd(5): `name:password:uid:...`
-fn uid_in(passwd: &str, name: &str) -> Option<u32> {
-    passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next()? == name).then(|| fields.nth(1)?.parse().ok()).flatten()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::uid_in;
-
-    #[test]
-    fn the_agents_uid_is_found_in_passwd() {
-        let passwd = "root:x:0:0::/root:/bin/sh\neic-agent:x:990:990::/:/sbin/nologin\n";
-        assert_eq!(uid_in(passwd, "eic-agent"), Some(990));
-        assert_eq!(uid_in(passwd, "eic"), None);
-        assert_eq!(uid_in("eic-agent\neic-agent:x:no:1\n", "eic-agent"), None);
-        assert_eq!(uid_in("", "eic-agent"), None);
-    }
+/// Any user is root in a user namespace of his own. The machine's has all ids, each as itself
+/// (`user_namespaces(7)`).
+fn is_root_of_the_machine() -> bool {
+    let map = head_of_regular(Path::new("/proc/self/uid_map"), 256).unwrap_or_default();
+    String::from_utf8_lossy(&map).split_whitespace().eq(["0", "0", "4294967295"])
 }

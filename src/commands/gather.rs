@@ -10,20 +10,23 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 
+use super::Clock;
 use crate::decision::{Decision, Evidence, Expectations, decide};
-use crate::evidence::chain::{ChainError, MAX_CHAIN_BYTES, SignerChain};
+use crate::evidence::chain::{Certificate, ChainError, MAX_CHAIN_BYTES, SignerChain};
 use crate::evidence::key_bundle::{KeyBundle, MAX_BUNDLE_BYTES};
 use crate::evidence::ocsp::{MAX_STAPLE_BYTES, MAX_STAPLES, OcspStaple};
 use crate::identity::{Domain, Fingerprint, InstanceId, LoginName, NotA, Region, SignerName};
 use crate::imds::{ImdsError, Session};
 use crate::instance::Machine;
+use crate::policy::Policy;
 use crate::reason::Reason;
-use crate::time::Timestamp;
 use crate::trust_store::{TrustStore, TrustStoreError};
-use crate::verification::{SignerError, certificates_to_staple};
+use crate::verification::{RevocationError, RevocationPolicy, SignerError, certificates_to_staple};
 
 /// Longest of the short items, in bytes.
 const MAX_ITEM_BYTES: usize = 1024;
@@ -52,7 +55,7 @@ pub(super) enum RunError {
 }
 
 impl RunError {
-    pub(super) const fn reason(&self) -> Reason {
+    pub(super) fn reason(&self) -> Reason {
         match self {
             Self::Imds(error) => error.reason(),
             Self::InstanceId(_) => Reason::InstanceIdMalformed,
@@ -94,46 +97,150 @@ pub(super) struct Request<'r> {
     pub(super) machine: &'r Machine,
     pub(super) trust: &'r TrustStore,
     pub(super) offered: Option<Fingerprint>,
-    pub(super) now: Timestamp,
+    pub(super) policy: Policy,
+    pub(super) revocation: RevocationPolicy,
+    pub(super) clock: &'r Clock,
 }
 
-/// Fetches the evidence about this user's keys and judges it. None where no key is pushed.
+/// Fetches the evidence about this user's keys and judges it. None where nothing is pushed that sshd could be
+/// given.
 pub(super) async fn decide_from_metadata(
     session: Session,
     request: Request<'_>,
 ) -> Result<Option<Decision>, RunError> {
     let session = Arc::new(session);
-    let keys_path = format!("/latest/meta-data/managed-ssh-keys/active-keys/{}/", request.user);
-    let Some(keys) = session.get(&keys_path, MAX_BUNDLE_BYTES).await? else { return Ok(None) };
-
+    let Some(keys) = pushed_keys(&session, request.user).await? else { return Ok(None) };
+    // Every offer of another key costs these two requests and no more.
+    let is_asked_for = request.offered.as_ref().is_none_or(|offered| keys.may_hold(offered));
+    if keys.entries().is_empty() || !is_asked_for {
+        return Ok(None);
+    }
     let (instance, signer, chain) = tokio::try_join!(
         instance_id(&session, request.machine),
         signer_name(&session),
         signer_chain(&session),
     )?;
     let anchors = request.trust.load().map_err(RunError::TrustStore)?;
-    let path = certificates_to_staple(&chain, &anchors, &signer, request.now).map_err(RunError::Signer)?;
-    let names: Vec<_> = path.iter().map(crate::evidence::chain::Certificate::staple_name).collect();
-
-    let mut evidence = Evidence {
-        chain,
-        staples: Vec::new(),
-        unreadable_staples: Vec::new(),
-        keys: KeyBundle::parse(&keys),
-        anchors,
+    let path =
+        certificates_to_staple(&chain, &anchors, &signer, request.clock.now()).map_err(RunError::Signer)?;
+    let evidence = Evidence { chain, staples: Vec::new(), unreadable_staples: Vec::new(), keys, anchors };
+    let expected = Expectations {
+        signer,
+        instance,
+        offered: request.offered,
+        policy: request.policy,
+        revocation: request.revocation,
     };
-    let expected = Expectations { signer, instance, offered: request.offered };
-    fetch_staples(&session, &names, &mut evidence).await?;
-    match decide(&evidence, &expected, request.now) {
-        Ok(decision) => Ok(Some(decision)),
-        // The names are only where to look first. Once they were named otherwise, and the staples were there.
-        Err(SignerError::Revocation(..)) => {
-            let others = listed_staples(&session, &names).await?;
-            fetch_staples(&session, &others, &mut evidence).await?;
-            decide(&evidence, &expected, request.now).map(Some).map_err(RunError::Signer)
+    Stapling { session, clock: request.clock, evidence, expected, requests: JoinSet::new(), lost: None }
+        .decide(&path)
+        .await
+        .map(Some)
+}
+
+/// Everything but the staples, which are fetched until the decision stands.
+struct Stapling<'c> {
+    session: Arc<Session>,
+    clock: &'c Clock,
+    evidence: Evidence,
+    expected: Expectations,
+    requests: JoinSet<Result<Option<Vec<u8>>, ImdsError>>,
+    /// Why the first staple that did not come did not.
+    lost: Option<ImdsError>,
+}
+
+impl Stapling<'_> {
+    /// First the path's staples, by the names that they normally have. The names are only where to look
+    /// first: once they were named otherwise, and the staples were there. So where a staple is missing or
+    /// does not hold, the others of the list are fetched, too.
+    async fn decide(mut self, path: &[Certificate]) -> Result<Decision, RunError> {
+        let names: Vec<_> = path.iter().map(Certificate::staple_name).collect();
+        self.request(&names);
+        // Half of the time for these leaves half for the others; a name that never answers costs no login.
+        let patience = self.session.remaining().checked_div(2).unwrap_or_default();
+        if let Some(decision) = self.until_decided(names.len(), patience).await? {
+            return Ok(decision);
         }
-        Err(error) => Err(RunError::Signer(error)),
+        let others = match listed_staples(&self.session, path, &names).await {
+            Ok(others) => others,
+            Err(error) => {
+                self.lost.get_or_insert(error);
+                Vec::new()
+            }
+        };
+        self.request(&others);
+        let patience = self.session.remaining();
+        if let Some(decision) = self.until_decided(1, patience).await? {
+            return Ok(decision);
+        }
+        self.judge().map_err(|error| match (error, self.lost.take()) {
+            // No staple, since none could be had: that is what to tell.
+            (SignerError::Revocation(_, RevocationError::Missing(_)), Some(lost)) => RunError::Imds(lost),
+            (error, _) => RunError::Signer(error),
+        })
     }
+
+    fn request(&mut self, names: &[String]) {
+        for name in names {
+            let session = Arc::clone(&self.session);
+            let path = format!("{STAPLES}{name}");
+            self.requests.spawn(async move { session.get(&path, MAX_STAPLE_BYTES).await });
+        }
+    }
+
+    /// Takes staples in as they come, and judges from the `least`th on; a decision that lacks nothing ends
+    /// the wait. None where all have come, or the time is over, without one.
+    async fn until_decided(
+        &mut self,
+        least: usize,
+        patience: Duration,
+    ) -> Result<Option<Decision>, RunError> {
+        let end = Instant::now().checked_add(patience);
+        let mut came = 0_usize;
+        loop {
+            let remaining = end.map_or(patience, |end| end.saturating_duration_since(Instant::now()));
+            match timeout(remaining, self.requests.join_next()).await {
+                Ok(Some(Ok(answer))) => self.take_in(answer),
+                // A task that was cancelled or has panicked has fetched nothing.
+                Ok(Some(Err(_))) => {}
+                Ok(None) | Err(_) => return Ok(None),
+            }
+            came = came.saturating_add(1);
+            if came < least {
+                continue;
+            }
+            match self.judge() {
+                Ok(decision) if decision.signer().unstapled().next().is_none() => return Ok(Some(decision)),
+                Ok(_) | Err(SignerError::Revocation(..)) => {}
+                Err(error) => return Err(RunError::Signer(error)),
+            }
+        }
+    }
+
+    /// A staple that does not come, or cannot be read, is not yet an error: the decision says what it was
+    /// needed for.
+    fn take_in(&mut self, answer: Result<Option<Vec<u8>>, ImdsError>) {
+        match answer {
+            Ok(Some(bytes)) => match OcspStaple::parse(&bytes) {
+                Ok(staple) => self.evidence.staples.push(staple),
+                Err(error) => self.evidence.unreadable_staples.push(error),
+            },
+            Ok(None) => {}
+            Err(error) => {
+                self.lost.get_or_insert(error);
+            }
+        }
+    }
+
+    fn judge(&self) -> Result<Decision, SignerError> {
+        decide(&self.evidence, &self.expected, self.clock.now())
+    }
+}
+
+async fn pushed_keys(session: &Session, user: &LoginName) -> Result<Option<KeyBundle>, RunError> {
+    let path = format!("/latest/meta-data/managed-ssh-keys/active-keys/{user}/");
+    let body = session.get_head(&path, MAX_BUNDLE_BYTES).await?;
+    Ok(body
+        .map(|body| if body.cut { KeyBundle::parse_cut(&body.bytes) } else { KeyBundle::parse(&body.bytes) }))
 }
 
 async fn instance_id(session: &Session, machine: &Machine) -> Result<InstanceId, RunError> {
@@ -171,41 +278,24 @@ async fn required(session: &Session, path: &str) -> Result<String, RunError> {
     item.ok_or_else(|| ImdsError::Missing(path.to_owned()).into())
 }
 
-/// Fetches these staples side by side. One that is absent or unreadable is not yet an error: the decision
-/// says what it was needed for.
-async fn fetch_staples(
-    session: &Arc<Session>,
-    names: &[String],
-    evidence: &mut Evidence,
-) -> Result<(), RunError> {
-    let mut requests = JoinSet::new();
-    for name in names {
-        let session = Arc::clone(session);
-        let path = format!("{STAPLES}{name}");
-        requests.spawn(async move { session.get(&path, MAX_STAPLE_BYTES).await });
-    }
-    while let Some(finished) = requests.join_next().await {
-        // A task that was cancelled or has panicked has fetched nothing.
-        let Ok(answer) = finished else { continue };
-        match answer?.as_deref().map(OcspStaple::parse) {
-            Some(Ok(staple)) => evidence.staples.push(staple),
-            Some(Err(error)) => evidence.unreadable_staples.push(error),
-            None => {}
-        }
-    }
-    Ok(())
-}
-
-/// The names of the staples that were not asked for yet.
-async fn listed_staples(session: &Session, asked: &[String]) -> Result<Vec<String>, RunError> {
+/// The names of the staples that were not asked for yet: the path's own by SHA-256 first, then whatever
+/// looks like a fingerprint, then the rest.
+async fn listed_staples(
+    session: &Session,
+    path: &[Certificate],
+    asked: &[String],
+) -> Result<Vec<String>, ImdsError> {
     let list = session.get_text(STAPLES, MAX_LIST_BYTES).await?.unwrap_or_default();
-    Ok(list
-        .lines()
-        .map(str::trim)
-        .filter(|name| is_staple_name(name) && !asked.iter().any(|known| known == name))
-        .take(MAX_STAPLES)
-        .map(str::to_owned)
-        .collect())
+    let names =
+        list.lines().map(str::trim).filter(|name| is_staple_name(name) && !asked.iter().any(|a| a == name));
+    let mut names: Vec<_> = names.map(str::to_owned).collect();
+    let own: Vec<_> = path.iter().map(Certificate::sha256_name).collect();
+    names.sort_by_key(|name| {
+        let is_hex = matches!(name.len(), 40 | 64) && name.bytes().all(|b| b.is_ascii_hexdigit());
+        (!own.iter().any(|own| own.eq_ignore_ascii_case(name)), !is_hex)
+    });
+    names.truncate(MAX_STAPLES);
+    Ok(names)
 }
 
 /// A name that stays below the folder that it is listed in.

@@ -1,13 +1,16 @@
 //! The subcommands, one file each: the only place where the steps are put in order.
 
 mod authorized_keys;
+mod config;
 mod gather;
+mod openssh;
 mod verify;
 
 use std::io::Write;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use crate::cli::{Cli, Command};
+use crate::providers::supervise;
 use crate::time::Timestamp;
 
 /// How a run ended; `main` makes the exit status of it.
@@ -15,18 +18,54 @@ use crate::time::Timestamp;
 pub enum Outcome {
     /// Finished, with or without a key. Status 0.
     Done,
-    /// No decision could be made (`verify`: no key was accepted). Status 1.
+    /// No decision could be made (`verify`: no key was accepted; `config`: a fault). Status 1.
     Undecided,
     /// The command line is wrong, or an input that it names cannot be read. Status 2.
     Usage,
+    /// What a supervised provider ended with.
+    Provider(u8),
+}
+
+impl Outcome {
+    /// The status to exit with.
+    #[must_use]
+    pub const fn status(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Undecided => 1,
+            Self::Usage => 2,
+            Self::Provider(status) => status,
+        }
+    }
+}
+
+/// The clock of a run, read once: the instant of the judgement is that reading and the time since, so that
+/// a key does not outlive its minute while metadata is slow.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    started: Timestamp,
+    since: Instant,
+}
+
+impl Clock {
+    fn now(&self) -> Timestamp {
+        self.started.later(self.since.elapsed().as_secs())
+    }
 }
 
 /// Runs a command: what is asked for goes to `out`, what a person should read to `notes`.
 pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
-    // The one reading of the clock: everything in this run is judged at this instant.
-    let now = Timestamp::from(SystemTime::now());
+    let clock = Clock { started: Timestamp::from(SystemTime::now()), since: Instant::now() };
     match &cli.command {
-        Command::AuthorizedKeys(arguments) => authorized_keys::run(arguments, now, out, notes),
-        Command::Verify(arguments) => verify::run(arguments, now, out, notes),
+        Command::AuthorizedKeys(arguments) => authorized_keys::run(arguments, clock, out, notes),
+        Command::Verify(arguments) => verify::run(arguments, clock.started, out, notes),
+        Command::Config(arguments) => config::run(arguments, out, notes),
+        Command::Supervise(arguments) => match supervise(&arguments.command, arguments.timeout) {
+            Ok(status) => Outcome::Provider(status),
+            Err(error) => {
+                let _ = writeln!(notes, "eic-agent: {error}");
+                Outcome::Provider(127)
+            }
+        },
     }
 }

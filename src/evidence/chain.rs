@@ -24,6 +24,9 @@ pub const MAX_CHAIN_BYTES: usize = 128 * 1024;
 /// The rest is left aside, like any certificate that the path does not need.
 pub const MAX_CERTIFICATES: usize = 16;
 
+/// Largest certificate that is looked at, in bytes; a real one has 1,500.
+const MAX_CERTIFICATE_BYTES: usize = 4 * 1024;
+
 /// The extensions that are judged here: webpki checks neither keyUsage nor a common name against names.
 const JUDGED_EXTENSIONS: [Oid<'static>; 3] =
     [OID_X509_EXT_SUBJECT_ALT_NAME, OID_X509_EXT_KEY_USAGE, OID_X509_EXT_NAME_CONSTRAINTS];
@@ -89,9 +92,16 @@ impl SignerChain {
         if pem.len() > MAX_CHAIN_BYTES {
             return Err(ChainError::TooLarge(pem.len()));
         }
-        let mut certificates = Vec::new();
         let mut first_error = None;
-        for der in CertificateDer::pem_slice_iter(pem).flatten().take(MAX_CERTIFICATES) {
+        let mut certificates: Vec<Certificate> = Vec::new();
+        for der in CertificateDer::pem_slice_iter(pem).flatten() {
+            if certificates.len() >= MAX_CERTIFICATES {
+                break;
+            }
+            // One that came already adds nothing but work to the search.
+            if der.len() > MAX_CERTIFICATE_BYTES || certificates.iter().any(|known| known.der == der) {
+                continue;
+            }
             match Certificate::parse(der) {
                 Ok(certificate) => certificates.push(certificate),
                 Err(why) => {
@@ -106,10 +116,9 @@ impl SignerChain {
         }
     }
 
-    /// The certificate that carries `name` as its one common name; the first one where several do.
-    #[must_use]
-    pub fn end_entity(&self, name: &SignerName) -> Option<&Certificate> {
-        self.certificates.iter().find(|certificate| certificate.common_names == [name.as_str()])
+    /// The certificates that carry `name` as their one common name, in order.
+    pub fn named<'c>(&'c self, name: &SignerName) -> impl Iterator<Item = &'c Certificate> {
+        self.certificates.iter().filter(move |certificate| certificate.common_names == [name.as_str()])
     }
 
     /// Every certificate of the bundle, in order.
@@ -229,6 +238,12 @@ impl Certificate {
     pub fn staple_name(&self) -> String {
         let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, &self.der);
         data_encoding::HEXUPPER.encode(digest.as_ref())
+    }
+
+    /// The name that it was once kept under instead: the same with SHA-256.
+    #[must_use]
+    pub fn sha256_name(&self) -> String {
+        data_encoding::HEXUPPER.encode(ring::digest::digest(&ring::digest::SHA256, &self.der).as_ref())
     }
 }
 

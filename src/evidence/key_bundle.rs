@@ -9,18 +9,24 @@ use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, printable_bytes};
 use crate::time::Timestamp;
 
-/// Largest bundle that is read, in bytes: about five thousand entries.
-pub const MAX_BUNDLE_BYTES: usize = 4 * 1024 * 1024;
+/// Most of a bundle that is read, in bytes: about three thousand entries.
+pub const MAX_BUNDLE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Most entries that are judged, good or bad. A key lives for a minute and the API throttles pushes, so an
 /// honest bundle holds a handful; each entry costs one RSA verification (about 25 microseconds).
-pub const MAX_ENTRIES: usize = 4096;
+pub const MAX_ENTRIES: usize = 2048;
 
 /// Most `#` lines of an entry (four are known).
 const MAX_FIELDS: usize = 64;
 
 /// Longest `#` line, in bytes: IAM's longest ARN is 2,048 characters.
 const MAX_FIELD_BYTES: usize = 4096;
+
+/// Most that is kept of `#Caller`, in bytes: IAM's longest ARN.
+const MAX_CALLER_BYTES: usize = 2048;
+
+/// Most that is kept of `#Request`, `#Instance` and `#Timestamp`, in bytes: more than any that could hold.
+const MAX_VALUE_BYTES: usize = 128;
 
 /// Longest signature text, in bytes; an RSA-8192 signature is 1,368 characters of base64.
 const MAX_SIGNATURE_BYTES: usize = 4096;
@@ -86,7 +92,7 @@ pub enum EntryError {
     NoSignature,
     /// The signature is not base64.
     Signature,
-    /// More than [`MAX_ENTRIES`] entries: this stands for all the rest.
+    /// More than [`MAX_ENTRIES`] entries, or [`MAX_BUNDLE_BYTES`] bytes: this stands for all the rest.
     TooMany,
 }
 
@@ -124,7 +130,10 @@ impl fmt::Display for EntryError {
             Self::NoSignature => f.write_str("expected a signature after the key line, got none"),
             Self::Signature => f.write_str("expected a base64 signature, got something else"),
             Self::TooMany => {
-                write!(f, "only the first {MAX_ENTRIES} entries are judged, the rest is refused")
+                write!(
+                    f,
+                    "only the first {MAX_ENTRIES} entries of the first {MAX_BUNDLE_BYTES} bytes are judged, the rest is refused"
+                )
             }
         }
     }
@@ -135,18 +144,38 @@ impl KeyBundle {
     /// line, key line or blank line starts afresh, so that a bad entry costs nobody else's login.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Self {
+        Self::read(bytes, false)
+    }
+
+    /// Reads the first part of a bundle that was too long to be read whole: the entry that the cut went
+    /// through, and all that would have followed, is one refusal.
+    #[must_use]
+    pub fn parse_cut(bytes: &[u8]) -> Self {
+        Self::read(bytes, true)
+    }
+
+    fn read(bytes: &[u8], cut: bool) -> Self {
         let mut reader = Reader::default();
         for line in bytes.split_inclusive(|&b| b == b'\n') {
             reader.take(line);
-            if reader.entries.len() >= MAX_ENTRIES && reader.draft.take().is_some() {
-                reader
-                    .entries
-                    .push(Err(UnreadableEntry { error: EntryError::TooMany, claims: Claims::default() }));
-                break;
+            if reader.entries.len() >= MAX_ENTRIES && reader.draft.is_some() {
+                return reader.refuse_the_rest();
             }
+        }
+        if cut {
+            return reader.refuse_the_rest();
         }
         reader.finish_entry();
         Self { entries: reader.entries }
+    }
+
+    /// Whether one of the entries is, or may be, for the key with this fingerprint.
+    #[must_use]
+    pub fn may_hold(&self, offered: &Fingerprint) -> bool {
+        self.entries.iter().any(|entry| match entry {
+            Ok(entry) => entry.key.fingerprint() == offered,
+            Err(unreadable) => unreadable.claims.fingerprint.as_ref().is_none_or(|known| known == offered),
+        })
     }
 
     /// The entries, in the order in which they stand.
@@ -197,6 +226,12 @@ impl Reader {
         }
     }
 
+    fn refuse_the_rest(mut self) -> KeyBundle {
+        let error = EntryError::TooMany;
+        self.entries.push(Err(UnreadableEntry { error, claims: Claims::default() }));
+        KeyBundle { entries: self.entries }
+    }
+
     fn finish_entry(&mut self) {
         if let Some(draft) = self.draft.take() {
             self.entries.push(draft.finish());
@@ -217,15 +252,17 @@ impl Draft {
         self.signed.extend_from_slice(line);
         let mut halves = content.splitn(2, |&b| b == b'=');
         let (Some(name), Some(value)) = (halves.next(), halves.next()) else { return };
-        let (slot, field) = match name {
-            b"#Timestamp" => (&mut self.timestamp, "Timestamp"),
-            b"#Instance" => (&mut self.claims.instance, "Instance"),
-            b"#Caller" => (&mut self.claims.principal, "Caller"),
-            b"#Request" => (&mut self.claims.request_id, "Request"),
+        let (slot, field, most) = match name {
+            b"#Timestamp" => (&mut self.timestamp, "Timestamp", MAX_VALUE_BYTES),
+            b"#Instance" => (&mut self.claims.instance, "Instance", MAX_VALUE_BYTES),
+            b"#Caller" => (&mut self.claims.principal, "Caller", MAX_CALLER_BYTES),
+            b"#Request" => (&mut self.claims.request_id, "Request", MAX_VALUE_BYTES),
             // A name that nobody knows yet: signed along, and otherwise not our business.
             _ => return,
         };
-        if slot.replace(String::from_utf8_lossy(value).into_owned()).is_some() {
+        // What is cut here is longer than anything that it could be equal to.
+        let kept = value.get(..most).unwrap_or(value);
+        if slot.replace(String::from_utf8_lossy(kept).into_owned()).is_some() {
             self.fail(EntryError::Repeated(field));
         }
     }

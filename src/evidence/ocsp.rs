@@ -16,14 +16,18 @@ use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
 
-/// Largest staple that is read, in bytes as served; a real one has about 700 in base64.
-pub const MAX_STAPLE_BYTES: usize = 32 * 1024;
+/// Largest staple that is read, in bytes as served. A real one has about 700 in base64, one with a responder's
+/// certificate 3,500; sorting a name of thousands of parts takes `der` time by the square of them.
+pub const MAX_STAPLE_BYTES: usize = 8 * 1024;
 
 /// Most staples that are read; the real service has one for each certificate of its bundle.
 pub const MAX_STAPLES: usize = 16;
 
-/// Most answers of one staple that are looked at, and most certificates that it may bring along.
-const MAX_PARTS: usize = 16;
+/// Most answers of one staple that are looked at.
+const MAX_ANSWERS: usize = 16;
+
+/// Most certificates that a staple may bring along; one is of use.
+const MAX_RESPONDERS: usize = 4;
 
 /// id-pkix-ocsp-basic (RFC 6960 section 4.2.1).
 const ID_PKIX_OCSP_BASIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.1");
@@ -160,7 +164,7 @@ impl OcspStaple {
             .certs
             .unwrap_or_default()
             .iter()
-            .take(MAX_PARTS)
+            .take(MAX_RESPONDERS)
             .map(|certificate| certificate.to_der().map(CertificateDer::from))
             .collect::<Result<_, _>>()?;
         Ok(Self {
@@ -173,7 +177,7 @@ impl OcspStaple {
                 .to_vec(),
             responder: data.responder_id,
             certificates,
-            answers: data.responses.iter().take(MAX_PARTS).filter_map(Answer::read).collect(),
+            answers: data.responses.iter().take(MAX_ANSWERS).filter_map(Answer::read).collect(),
             produced_at: instant(data.produced_at),
         })
     }

@@ -82,6 +82,10 @@ impl PublicKey {
         if algorithm.contains("-cert-v0") {
             return Err(PublicKeyError::Certificate);
         }
+        // The name of a signature, which OpenSSH reads as the key type without the prefix: another key than ours.
+        if algorithm.starts_with("webauthn-") {
+            return Err(PublicKeyError::Malformed("webauthn-... names a signature, not a key"));
+        }
         let blob = words
             .next()
             .and_then(|text| BASE64.decode(text.as_bytes()).ok())
@@ -188,6 +192,13 @@ mod tests {
             assert_eq!(refused.reason(), Reason::KeyMalformed, "{line:?}");
         }
         assert_eq!(PublicKey::parse(b"\xff").unwrap_err().reason(), Reason::KeyMalformed);
+    }
+
+    #[test]
+    fn names_of_signatures_are_no_keys() {
+        let name = "webauthn-sk-ecdsa-sha2-nistp256@openssh.com";
+        let refused = PublicKey::parse(opaque(name, name).as_bytes()).unwrap_err();
+        assert_eq!(refused.reason(), Reason::KeyMalformed);
     }
 
     #[test]

@@ -9,9 +9,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause, before jitter.
 const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 
-/// Longest wait for one attempt, connection and answer together. The service answers within milliseconds;
-/// what has not come by then was lost, and a second attempt still fits the default deadline.
-pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Shortest patience with one attempt, connection and answer together, where the deadline allows it. The
+/// service answers within milliseconds.
+const ATTEMPT_TIME: Duration = Duration::from_secs(2);
 
 /// How long a connect may take.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -19,6 +19,13 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Attempts that may meet a refused connection or a broken answer. Who does not listen will hardly begin
 /// to within seconds, and a login is waiting; overload and lost packets are waited out until the deadline.
 pub(super) const BROKEN_ATTEMPTS: u32 = 3;
+
+/// How long to wait for one attempt: half of what remains, so that a second one fits and a service that is
+/// merely slow is heard in the end. Where another endpoint is left, it keeps its half in any case.
+pub(super) fn attempt_time(remaining: Duration, is_last: bool) -> Duration {
+    let half = remaining.checked_div(2).unwrap_or(remaining);
+    if is_last { half.max(ATTEMPT_TIME).min(remaining) } else { half }
+}
 
 /// The pause after the attempt of this number (from 0): doubled each time, then anything between half and
 /// all of it, so that many logins that failed together do not come back together.
@@ -50,6 +57,15 @@ mod tests {
             assert_eq!(shortest(attempt), Duration::from_millis(400));
             assert!(longest(attempt) < LONGEST_PAUSE);
         }
+    }
+
+    #[test]
+    fn an_attempt_leaves_time_for_another() {
+        let seconds = Duration::from_secs;
+        assert_eq!(attempt_time(seconds(40), true), seconds(20));
+        assert_eq!(attempt_time(seconds(3), true), seconds(2));
+        assert_eq!(attempt_time(seconds(1), true), seconds(1));
+        assert_eq!(attempt_time(seconds(1), false), Duration::from_millis(500));
     }
 
     #[test]

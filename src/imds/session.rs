@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::endpoint::Endpoint;
 use super::error::ImdsError;
-use super::retry::{ATTEMPT_TIMEOUT, BROKEN_ATTEMPTS, CONNECT_TIMEOUT, pause};
+use super::retry::{BROKEN_ATTEMPTS, CONNECT_TIMEOUT, attempt_time, pause};
 use crate::text::printable;
 
 /// How long a token is asked for, in seconds (1 to 21,600 are allowed): longer than any run, and short
@@ -50,9 +50,19 @@ struct Clock {
     allowed: Duration,
 }
 
+/// A body, and whether there would have been more of it than was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Body {
+    /// The bytes, at most as many as the limit.
+    pub bytes: Vec<u8>,
+    /// Whether more would have followed.
+    pub cut: bool,
+}
+
 struct Answer {
     status: StatusCode,
     body: Vec<u8>,
+    cut: bool,
 }
 
 /// Why one attempt gave no answer that counts.
@@ -88,10 +98,24 @@ impl Session {
         Ok(Self { client, endpoint, clock, token: Mutex::new(Token { value, is_second: false }) })
     }
 
-    /// The body of `path`, at most `limit` bytes; none where the service says 404.
+    /// What remains of the run's time.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.clock.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// The body of `path`, at most `limit` bytes; none where the service says 404. A longer one is an error.
+    pub async fn get(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, ImdsError> {
+        match self.get_head(path, limit).await? {
+            Some(Body { cut: true, .. }) => Err(too_long(path, limit)),
+            body => Ok(body.map(|body| body.bytes)),
+        }
+    }
+
+    /// The first `limit` bytes of the body of `path`; none where the service says 404.
     ///
     /// A token that the service no longer takes is replaced once in the session.
-    pub async fn get(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, ImdsError> {
+    pub async fn get_head(&self, path: &str, limit: usize) -> Result<Option<Body>, ImdsError> {
         let mut token = self.token.lock().await.value.clone();
         loop {
             let headers = HeaderMap::from_iter([(TOKEN_HEADER, token.clone())]);
@@ -99,7 +123,7 @@ impl Session {
             let (answer, _) =
                 exchange(&self.client, endpoint, Method::GET, path, &headers, limit, self.clock).await?;
             match answer.status {
-                StatusCode::OK => return Ok(Some(answer.body)),
+                StatusCode::OK => return Ok(Some(Body { bytes: answer.body, cut: answer.cut })),
                 StatusCode::NOT_FOUND => return Ok(None),
                 StatusCode::FORBIDDEN => return Err(ImdsError::Forbidden(path.to_owned())),
                 StatusCode::UNAUTHORIZED => token = self.replace(&token, path).await?,
@@ -150,11 +174,18 @@ async fn request_token(
         StatusCode::FORBIDDEN => return Err(ImdsError::Forbidden(TOKEN_PATH.to_owned())),
         other => return Err(ImdsError::Status(TOKEN_PATH.to_owned(), other.as_u16())),
     }
+    if answer.cut {
+        return Err(too_long(TOKEN_PATH, MAX_TOKEN_BYTES));
+    }
     let is_token = !answer.body.is_empty() && answer.body.iter().all(u8::is_ascii_graphic);
     let value = HeaderValue::from_bytes(&answer.body).ok().filter(|_| is_token).ok_or_else(|| {
         ImdsError::Malformed(TOKEN_PATH.to_owned(), "expected a token of visible ASCII characters".to_owned())
     })?;
     Ok((value, endpoint.clone()))
+}
+
+fn too_long(path: &str, limit: usize) -> ImdsError {
+    ImdsError::Malformed(path.to_owned(), format!("expected at most {limit} bytes, got more"))
 }
 
 /// Sends a request until there is an answer that counts or the deadline passes. Without a connection the
@@ -171,13 +202,14 @@ async fn exchange<'e>(
     let mut last = Failure::Silent;
     let mut broken = 0_u32;
     for attempt in 0_u32.. {
-        for endpoint in endpoints {
+        for (place, endpoint) in endpoints.iter().enumerate() {
+            let is_last = place.saturating_add(1) == endpoints.len();
             let remaining = clock.deadline.saturating_duration_since(Instant::now());
             if remaining.is_zero() {
                 return Err(last.at_deadline(path, clock.allowed));
             }
             let request = client.request(method.clone(), endpoint.url(path)).headers(headers.clone());
-            let outcome = timeout(remaining.min(ATTEMPT_TIMEOUT), attempt_once(request, limit)).await;
+            let outcome = timeout(attempt_time(remaining, is_last), attempt_once(request, limit)).await;
             last = match outcome {
                 Ok(Ok(answer)) => return Ok((answer, endpoint)),
                 Ok(Err(failure)) => failure,
@@ -215,14 +247,19 @@ async fn attempt_once(request: reqwest::RequestBuilder, limit: usize) -> Result<
             "expected at most {MAX_HEADER_BYTES} bytes of headers, got {header_bytes}"
         )));
     }
+    // What any other status says besides itself is of no interest, and may never end.
+    if status != StatusCode::OK {
+        return Ok(Answer { status, body: Vec::new(), cut: false });
+    }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| Failure::of(&error))? {
         if body.len().saturating_add(chunk.len()) > limit {
-            return Err(Failure::Bound(format!("expected at most {limit} bytes, got more")));
+            body.extend_from_slice(chunk.get(..limit.saturating_sub(body.len())).unwrap_or(&chunk));
+            return Ok(Answer { status, body, cut: true });
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status, body })
+    Ok(Answer { status, body, cut: false })
 }
 
 impl Failure {

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use ring::digest::{SHA256, digest};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
+use super::revocation::sequence;
 use crate::evidence::chain::Certificate;
 use crate::reason::Reason;
 
@@ -24,6 +26,8 @@ pub struct TrustAnchors {
 pub enum AnchorsError {
     /// No usable certificate in so many bytes of PEM.
     Empty(usize),
+    /// None of so many roots is Amazon Trust Services'.
+    NotAmazon(usize),
 }
 
 impl AnchorsError {
@@ -40,8 +44,27 @@ impl fmt::Display for AnchorsError {
             Self::Empty(size) => {
                 write!(f, "expected root certificates in PEM, got {size} bytes without a usable one")
             }
+            Self::NotAmazon(count) => write!(
+                f,
+                "expected a root of Amazon Trust Services (trust.roots = \"amazon\"), got {count} roots of others"
+            ),
         }
     }
+}
+
+/// SHA-256 of the SubjectPublicKeyInfo of the roots of Amazon Trust Services, as its repository lists them
+/// (amazontrust.com/repository, "Root CAs"): Amazon Root CA 1 to 4, Starfield Services Root CA - G2.
+const AMAZON_KEYS: [&str; 5] = [
+    "fbe3018031f9586bcbf41727e417b7d1c45c2f47f93be372a17b96b50757d5a2",
+    "7f4296fc5b6a4e3b35d3c369623e364ab1af381d8fa7121533c9d6c633ea2461",
+    "36abc32656acfc645c61b71613c4bf21c787f5cabbee48348d58597803d7abc9",
+    "f7ecded5c66047d28ed6466b543c40e0743abe81d109254dcf845d4c2c7853c5",
+    "2b071c59a0a0ae76b0eadb2bad23bad4580b69c3601b630c2eaf0613afa83f92",
+];
+
+fn is_amazon(root: &TrustAnchor<'_>) -> bool {
+    let key = digest(&SHA256, &sequence(&root.subject_public_key_info));
+    AMAZON_KEYS.contains(&data_encoding::HEXLOWER.encode(key.as_ref()).as_str())
 }
 
 impl TrustAnchors {
@@ -66,6 +89,15 @@ impl TrustAnchors {
         }
     }
 
+    /// Those of Amazon Trust Services alone.
+    pub fn of_amazon(self) -> Result<Self, AnchorsError> {
+        let count = self.count();
+        let pairs = self.store.roots.into_iter().zip(self.certificates);
+        let (roots, certificates) = pairs.filter(|(root, _)| is_amazon(root)).unzip();
+        let amazon = Self { store: RootCertStore { roots }, certificates };
+        if amazon.certificates.is_empty() { Err(AnchorsError::NotAmazon(count)) } else { Ok(amazon) }
+    }
+
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -76,12 +108,9 @@ impl TrustAnchors {
         &self.store.roots
     }
 
-    /// The root certificates that `anchor` stands for: one, or several where a root was renewed with its key.
-    pub(super) fn certificates_of(&self, anchor: &TrustAnchor<'_>) -> Vec<Certificate> {
-        let same_root = |root: &TrustAnchor<'_>| {
-            root.subject == anchor.subject && root.subject_public_key_info == anchor.subject_public_key_info
-        };
-        let roots = self.store.roots.iter().zip(&self.certificates).filter(|(root, _)| same_root(root));
-        roots.filter_map(|(_, certificate)| Certificate::parse(certificate.clone()).ok()).collect()
+    /// The root certificate that this very anchor, one of [`as_slice`](Self::as_slice), was made from.
+    pub(super) fn certificate_of(&self, anchor: &TrustAnchor<'_>) -> Option<Certificate> {
+        let place = self.store.roots.iter().position(|root| std::ptr::eq(root, anchor))?;
+        Certificate::parse(self.certificates.get(place)?.clone()).ok()
     }
 }

@@ -26,14 +26,18 @@ mod anchors;
 mod path;
 mod revocation;
 mod signature;
+mod signer_error;
 
 pub use anchors::{AnchorsError, TrustAnchors};
-pub use path::{PathCertificate, SignerError, VerifiedSigner, certificates_to_staple};
-pub use revocation::{RevocationError, StapleFacts};
+pub use path::{PathCertificate, VerifiedSigner, certificates_to_staple};
+pub use revocation::{RevocationError, RevocationPolicy, StapleFacts};
 pub use signature::{KeyError, VerifiedKey};
+pub use signer_error::SignerError;
 
 /// How far the instance's clock may be off when a staple's dates are judged, in seconds.
 pub const CLOCK_SKEW: u64 = 300;
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,16 @@
 //! Is the signer's certificate what it must be: the right name, on a path to a trust anchor, unrevoked?
 
 use std::cell::RefCell;
-use std::fmt;
 
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
 
 use super::anchors::TrustAnchors;
-use super::revocation::{self, RevocationError, StapleFacts, unix_time};
+use super::revocation::{self, RevocationError, RevocationPolicy, StapleFacts, unix_time};
+use super::signer_error::SignerError;
 use crate::evidence::chain::{Certificate, SignerChain};
-use crate::evidence::ocsp::{OcspError, OcspStaple};
+use crate::evidence::ocsp::OcspStaple;
 use crate::identity::SignerName;
-use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
 
@@ -42,110 +41,8 @@ pub struct VerifiedSigner {
 pub struct PathCertificate {
     /// The certificate.
     pub certificate: Certificate,
-    /// Its staple.
-    pub staple: StapleFacts,
-}
-
-/// Why a signer is not believed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SignerError {
-    /// No certificate of the bundle has the signer's name as its one common name.
-    Name {
-        /// The name that was expected.
-        expected: SignerName,
-        /// The common names of the bundle's first certificate.
-        came: String,
-    },
-    /// The common name is right, but the subject alternative name extension lacks it.
-    AlternativeName {
-        /// The name that was expected.
-        expected: SignerName,
-        /// The dNSNames that stand there.
-        came: String,
-    },
-    /// A keyUsage extension forbids what the certificate (its subject) was used for.
-    KeyUsage(String, &'static str),
-    /// A name constraint of the path (in the certificate with this subject) stands against the signer.
-    Constrained(String),
-    /// The root certificate (its subject) that the path ends in is outside its validity.
-    AnchorValidity(String, Timestamp, Timestamp),
-    /// No fresh staple vouches for a certificate (its subject).
-    Revocation(String, RevocationError),
-    /// A certificate of the path expired at the first instant, judged at the second.
-    Expired(Timestamp, Timestamp),
-    /// A certificate of the path is valid from the first instant on, judged at the second.
-    NotYetValid(Timestamp, Timestamp),
-    /// No path to any of the trust anchors; holds the verifier's word and how many there are.
-    Untrusted(String, usize),
-}
-
-impl SignerError {
-    /// The stable name of this refusal.
-    #[must_use]
-    pub const fn reason(&self) -> Reason {
-        match self {
-            Self::Name { .. } | Self::AlternativeName { .. } => Reason::SignerNameMismatch,
-            Self::KeyUsage(..) => Reason::SignerKeyUsage,
-            Self::Constrained(_) => Reason::SignerConstrained,
-            Self::AnchorValidity(..) | Self::Expired(..) => Reason::SignerExpired,
-            Self::NotYetValid(..) => Reason::SignerNotYetValid,
-            Self::Revocation(_, error) => error.reason(),
-            Self::Untrusted(..) => Reason::SignerUntrusted,
-        }
-    }
-
-    /// Where a staple is missing and one that was served cannot be read, that one is the likely cause.
-    #[must_use]
-    pub fn blame_unreadable(self, unreadable: &[OcspError]) -> Self {
-        match (self, unreadable.first()) {
-            (Self::Revocation(subject, RevocationError::Missing(_)), Some(error)) => {
-                Self::Revocation(subject, RevocationError::Unreadable(error.to_string()))
-            }
-            (other, _) => other,
-        }
-    }
-}
-
-impl fmt::Display for SignerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name { expected, came } => {
-                write!(f, "expected a certificate with the one common name {expected}, got {came}")
-            }
-            Self::AlternativeName { expected, came } => {
-                write!(f, "expected the alternative name {expected} beside the common name, got {came}")
-            }
-            Self::KeyUsage(subject, lacks) => write!(f, "the keyUsage of \"{subject}\" lacks {lacks}"),
-            Self::Constrained(subject) => {
-                write!(f, "a name constraint of \"{subject}\" does not let it vouch for the signer's name")
-            }
-            Self::AnchorValidity(subject, expires, now) => {
-                write!(
-                    f,
-                    "the root certificate \"{subject}\" is not valid: until {expires}, now {now}; update the CA certificates"
-                )
-            }
-            Self::Revocation(subject, error) => write!(f, "\"{subject}\": {error}"),
-            Self::Expired(expired, now) => {
-                write!(
-                    f,
-                    "a certificate of the signer's path expired {expired}, now {now}; is the clock right?"
-                )
-            }
-            Self::NotYetValid(from, now) => {
-                write!(
-                    f,
-                    "a certificate of the signer's path is valid from {from}, now {now}; is the clock right?"
-                )
-            }
-            Self::Untrusted(why, anchors) => {
-                write!(
-                    f,
-                    "no path from the signer's certificate to any of {anchors} trusted roots ({why}); are the CA certificates up to date?"
-                )
-            }
-        }
-    }
+    /// Its staple; none where there was none, and the policy is [`RevocationPolicy::WhenStapled`].
+    pub staple: Option<StapleFacts>,
 }
 
 impl VerifiedSigner {
@@ -156,21 +53,34 @@ impl VerifiedSigner {
         anchors: &TrustAnchors,
         staples: &[OcspStaple],
         name: &SignerName,
+        policy: RevocationPolicy,
         now: Timestamp,
     ) -> Result<Self, SignerError> {
-        let leaf = named_leaf(chain, name)?;
-        let (path, anchor) = search(leaf, chain, anchors, now, |certificate, issuer| {
-            revocation::check(certificate, issuer, staples, now)
+        let (path, anchor) = search_each(chain, anchors, name, now, |certificate, issuer| {
+            match (revocation::check(certificate, issuer, staples, now), policy) {
+                (Ok(staple), _) => Ok(Some(staple)),
+                (Err(RevocationError::Missing(_)), RevocationPolicy::WhenStapled) => Ok(None),
+                (Err(error), _) => Err(error),
+            }
         })?;
+        let leaf = path.first().map(|(certificate, _)| certificate.der().clone());
+        let leaf =
+            leaf.ok_or_else(|| SignerError::Untrusted("the path is empty".to_owned(), anchors.count()))?;
         let path =
             path.into_iter().map(|(certificate, staple)| PathCertificate { certificate, staple }).collect();
-        Ok(Self { leaf: leaf.der().clone(), path, anchor, now })
+        Ok(Self { leaf, path, anchor, now })
     }
 
     /// The path, the signer's own certificate first, without the trust anchor.
     #[must_use]
     pub fn path(&self) -> &[PathCertificate] {
         &self.path
+    }
+
+    /// The certificates of the path for which there was no staple; some only under
+    /// [`RevocationPolicy::WhenStapled`].
+    pub fn unstapled(&self) -> impl Iterator<Item = &Certificate> {
+        self.path.iter().filter(|step| step.staple.is_none()).map(|step| &step.certificate)
     }
 
     /// The subject of the trust anchor that the path ends in.
@@ -198,19 +108,36 @@ pub fn certificates_to_staple(
     name: &SignerName,
     now: Timestamp,
 ) -> Result<Vec<Certificate>, SignerError> {
-    let (path, _) = search(named_leaf(chain, name)?, chain, anchors, now, |_, _| Ok(()))?;
+    let (path, _) = search_each(chain, anchors, name, now, |_, _| Ok(()))?;
     Ok(path.into_iter().map(|(certificate, ())| certificate).collect())
 }
 
-/// The certificate that carries the signer's name: its subject has exactly one common name, equal to it;
-/// where it has a subject alternative name extension, one of the dNSNames there is equal to it too.
-///
-/// Both are compared whole. A wildcard is no name of the signer.
-fn named_leaf<'c>(chain: &'c SignerChain, name: &SignerName) -> Result<&'c Certificate, SignerError> {
-    let leaf = chain.end_entity(name).ok_or_else(|| SignerError::Name {
+/// Searches a path from each certificate with the signer's name, until there is one.
+fn search_each<T>(
+    chain: &SignerChain,
+    anchors: &TrustAnchors,
+    name: &SignerName,
+    now: Timestamp,
+    vouch: impl Fn(&webpki::Cert<'_>, &TrustAnchor<'_>) -> Result<T, RevocationError>,
+) -> Result<Found<T>, SignerError> {
+    let mut refusal = None;
+    for leaf in chain.named(name) {
+        match check_leaf(leaf, name).and_then(|()| search(leaf, chain, anchors, now, &vouch)) {
+            Ok(found) => return Ok(found),
+            Err(error) => keep_best(&mut refusal, error),
+        }
+    }
+    Err(refusal.unwrap_or_else(|| SignerError::Name {
         expected: name.clone(),
         came: list(chain.certificates().first().map(Certificate::common_names).unwrap_or_default()),
-    })?;
+    }))
+}
+
+/// The signer's certificate has exactly one common name, equal to its name, or it would not be here; where
+/// it has a subject alternative name extension, one of the dNSNames there is equal to it too.
+///
+/// Both are compared whole. A wildcard is no name of the signer.
+fn check_leaf(leaf: &Certificate, name: &SignerName) -> Result<(), SignerError> {
     if let Some(names) = leaf.dns_names() {
         if !names.iter().any(|dns| dns.eq_ignore_ascii_case(name.as_str())) {
             return Err(SignerError::AlternativeName { expected: name.clone(), came: list(names) });
@@ -219,7 +146,7 @@ fn named_leaf<'c>(chain: &'c SignerChain, name: &SignerName) -> Result<&'c Certi
     if !leaf.may_sign_data() {
         return Err(SignerError::KeyUsage(leaf.subject().to_owned(), "digitalSignature"));
     }
-    Ok(leaf)
+    Ok(())
 }
 
 fn list(names: &[String]) -> String {
@@ -248,7 +175,7 @@ fn search<T>(
             Ok(())
         }
         Err(error) => {
-            refusal.borrow_mut().get_or_insert(error);
+            keep_best(&mut refusal.borrow_mut(), error);
             Err(webpki::Error::UnknownIssuer)
         }
     };
@@ -269,10 +196,19 @@ fn search<T>(
     match (searched, refusal.into_inner(), found.into_inner()) {
         (Ok(()), _, Some(found)) => Ok(found),
         (_, Some(refusal), _) => Err(refusal),
-        (Err(error), None, _) => Err(path_error(&error, anchors.count(), now)),
+        (Err(error), None, _) => Err(SignerError::of_path(&error, anchors.count(), now)),
         (Ok(()), None, None) => {
             Err(SignerError::Untrusted("the path was not judged".to_owned(), anchors.count()))
         }
+    }
+}
+
+/// Of the errors of several paths the one to tell: a path that lacks only a staple is otherwise good, and
+/// more staples may help it; then the first.
+fn keep_best(kept: &mut Option<SignerError>, error: SignerError) {
+    let is_revocation = |error: &SignerError| matches!(error, SignerError::Revocation(..));
+    if kept.as_ref().is_none_or(|kept| is_revocation(&error) && !is_revocation(kept)) {
+        *kept = Some(error);
     }
 }
 
@@ -286,8 +222,17 @@ fn judge_path<T>(
     vouch: impl Fn(&webpki::Cert<'_>, &TrustAnchor<'_>) -> Result<T, RevocationError>,
 ) -> Result<Found<T>, SignerError> {
     let anchor = path.anchor();
-    let roots = anchors.certificates_of(anchor);
-    let root_subject = roots.first().map_or("a trusted root", Certificate::subject).to_owned();
+    // To webpki an anchor is a name and a key; to the operator's trust store it is a certificate, with dates.
+    let Some(root) = anchors.certificate_of(anchor) else {
+        return Err(SignerError::Untrusted(
+            "the root certificate cannot be read".to_owned(),
+            anchors.count(),
+        ));
+    };
+    let (from, until) = root.validity();
+    if now < from || until < now {
+        return Err(SignerError::AnchorValidity(root.subject().to_owned(), from, until, now));
+    }
 
     let unreadable = |why: String| SignerError::Untrusted(why, anchors.count());
     let parse = |der: CertificateDer<'_>| Certificate::parse(der.into_owned()).map_err(unreadable);
@@ -307,17 +252,9 @@ fn judge_path<T>(
             return Err(SignerError::Constrained(constraining.subject().to_owned()));
         }
         if anchor.name_constraints.is_some() {
-            return Err(SignerError::Constrained(root_subject));
+            return Err(SignerError::Constrained(root.subject().to_owned()));
         }
     }
-    // To webpki an anchor is a name and a key; to the operator's trust store it is a certificate.
-    let validities: Vec<_> = roots.iter().map(Certificate::validity).collect();
-    if !validities.iter().any(|&(from, until)| from <= now && now <= until) {
-        if let Some(&(_, until)) = validities.last() {
-            return Err(SignerError::AnchorValidity(root_subject, until, now));
-        }
-    }
-
     let mut issuers = Vec::new();
     let ders: Vec<_> = path.intermediate_certificates().map(webpki::Cert::der).collect();
     for der in &ders {
@@ -333,26 +270,5 @@ fn judge_path<T>(
             Err(error) => return Err(SignerError::Revocation(certificate.subject().to_owned(), error)),
         }
     }
-    Ok((checked, root_subject))
-}
-
-fn path_error(error: &webpki::Error, anchors: usize, now: Timestamp) -> SignerError {
-    match error {
-        webpki::Error::CertExpired { not_after, .. } => {
-            SignerError::Expired(Timestamp::from_unix(not_after.as_secs()), now)
-        }
-        webpki::Error::CertNotValidYet { not_before, .. } => {
-            SignerError::NotYetValid(Timestamp::from_unix(not_before.as_secs()), now)
-        }
-        webpki::Error::NameConstraintViolation => {
-            SignerError::Constrained("a certificate of the signer's path".to_owned())
-        }
-        webpki::Error::RequiredEkuNotFoundContext(_) | webpki::Error::EmptyEkuExtension => {
-            SignerError::KeyUsage(
-                "a certificate of the signer's path".to_owned(),
-                "serverAuth (extended key usage)",
-            )
-        }
-        other => SignerError::Untrusted(printable(&other.to_string(), MAX_SHOWN), anchors),
-    }
+    Ok((checked, root.subject().to_owned()))
 }

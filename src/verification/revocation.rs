@@ -18,6 +18,16 @@ use crate::time::Timestamp;
 /// id-kp-OCSPSigning (RFC 6960 section 4.2.2.2), the contents of the OBJECT IDENTIFIER.
 const ID_KP_OCSP_SIGNING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x09];
 
+/// What a certificate without a staple means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RevocationPolicy {
+    /// It is not believed.
+    #[default]
+    Require,
+    /// It is believed. For the day that the service ends its staples: one that is there still decides.
+    WhenStapled,
+}
+
 /// The staple that vouched for a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StapleFacts {
@@ -112,10 +122,17 @@ pub(super) fn check(
     let mut good = None;
     let mut failure = RevocationError::Missing(staples.len());
     for staple in staples {
-        for answer in
-            staple.answers.iter().filter(|answer| ids.iter().flatten().any(|id| same(id, &answer.subject)))
-        {
-            match judge(answer, staple, issuer, key, now) {
+        let about = |answer: &&Answer| ids.iter().flatten().any(|id| same(id, &answer.subject));
+        let answers: Vec<_> = staple.answers.iter().filter(about).collect();
+        if answers.is_empty() {
+            continue;
+        }
+        if let Err(error) = check_signature(staple, issuer, key, now) {
+            failure = failure.max(error);
+            continue;
+        }
+        for answer in answers {
+            match judge(answer, staple, now) {
                 Ok(facts) => good = Some(facts),
                 Err(revoked @ RevocationError::Revoked(_)) => return Err(revoked),
                 Err(other) => failure = failure.max(other),
@@ -125,14 +142,8 @@ pub(super) fn check(
     good.ok_or(failure)
 }
 
-fn judge(
-    answer: &Answer,
-    staple: &OcspStaple,
-    issuer: &TrustAnchor<'_>,
-    issuer_key: Option<&[u8]>,
-    now: Timestamp,
-) -> Result<StapleFacts, RevocationError> {
-    check_signature(staple, issuer, issuer_key, now)?;
+/// Judges an answer whose signature is good.
+fn judge(answer: &Answer, staple: &OcspStaple, now: Timestamp) -> Result<StapleFacts, RevocationError> {
     // RFC 6960 section 4.2.2.1: the interval in which the answer is known to hold.
     if answer.this_update > now.later(CLOCK_SKEW) {
         return Err(RevocationError::NotYetValid(answer.this_update, now));
@@ -283,7 +294,7 @@ fn contents<'a>(key_info: &'a SubjectPublicKeyInfoDer<'_>) -> &'a [u8] {
 }
 
 /// `contents` as a DER SEQUENCE. webpki hands names and keys out without tag and length.
-fn sequence(contents: &[u8]) -> Vec<u8> {
+pub(super) fn sequence(contents: &[u8]) -> Vec<u8> {
     x509_cert::der::AnyRef::new(x509_cert::der::Tag::Sequence, contents)
         .and_then(|any| any.to_der())
         .unwrap_or_default()

@@ -46,7 +46,14 @@ fn read(staples: &[Staple]) -> Vec<OcspStaple> {
 
 fn establish(hierarchy: &Hierarchy, staples: &[Staple], now: i64) -> Result<VerifiedSigner, SignerError> {
     let anchors = anchors(&hierarchy.anchor_pem());
-    VerifiedSigner::establish(&chain(hierarchy), &anchors, &read(staples), &name(), at(now))
+    VerifiedSigner::establish(
+        &chain(hierarchy),
+        &anchors,
+        &read(staples),
+        &name(),
+        RevocationPolicy::Require,
+        at(now),
+    )
 }
 
 fn reason(outcome: Result<VerifiedSigner, SignerError>) -> Reason {
@@ -73,7 +80,14 @@ fn the_path_ends_at_the_first_trusted_root() {
     // Where only the older root is trusted, the cross-sign is part of the path and needs its staple, too.
     let older = hierarchy.older_root.certificate().self_signed(&hierarchy.older_root.key).pem();
     let establish = |staples: &[Staple]| {
-        VerifiedSigner::establish(&chain(&hierarchy), &anchors(&older), &read(staples), &name(), at(NOW))
+        VerifiedSigner::establish(
+            &chain(&hierarchy),
+            &anchors(&older),
+            &read(staples),
+            &name(),
+            RevocationPolicy::Require,
+            at(NOW),
+        )
     };
     assert_eq!(establish(&hierarchy.staples(NOW)).unwrap().path().len(), 3);
     assert_eq!(reason(establish(&hierarchy.staples(NOW)[..2])), Reason::StapleMissing);
@@ -91,7 +105,10 @@ fn certificates_that_the_path_does_not_need_are_ignored() {
     let shuffled = SignerChain::parse(blocks.concat().as_bytes()).unwrap();
     let anchors = anchors(&hierarchy.anchor_pem());
     let staples = read(&hierarchy.staples(NOW));
-    assert!(VerifiedSigner::establish(&shuffled, &anchors, &staples, &name(), at(NOW)).is_ok());
+    assert!(
+        VerifiedSigner::establish(&shuffled, &anchors, &staples, &name(), RevocationPolicy::Require, at(NOW))
+            .is_ok()
+    );
 }
 
 #[test]
@@ -108,15 +125,27 @@ fn a_second_path_is_tried_when_the_first_is_revoked() {
         let mut staples = hierarchy.staples(NOW);
         let status = CertStatus::Revoked { at: NOW - 60, reason: None };
         staples[revoked] = hierarchy.staple(revoked, NOW).status(status).build();
-        let signer =
-            VerifiedSigner::establish(&chain(&hierarchy), &anchors(&both), &read(&staples), &name(), at(NOW))
-                .unwrap();
+        let signer = VerifiedSigner::establish(
+            &chain(&hierarchy),
+            &anchors(&both),
+            &read(&staples),
+            &name(),
+            RevocationPolicy::Require,
+            at(NOW),
+        )
+        .unwrap();
         let expected = if revoked == 1 { "Services Root G2" } else { "Root CA 1" };
         assert!(signer.anchor().contains(expected), "{}", signer.anchor());
 
         staples[3 - revoked] = hierarchy.staple(3 - revoked, NOW).status(status).build();
-        let neither =
-            VerifiedSigner::establish(&chain(&hierarchy), &anchors(&both), &read(&staples), &name(), at(NOW));
+        let neither = VerifiedSigner::establish(
+            &chain(&hierarchy),
+            &anchors(&both),
+            &read(&staples),
+            &name(),
+            RevocationPolicy::Require,
+            at(NOW),
+        );
         assert_eq!(reason(neither), Reason::SignerRevoked);
     }
 }
@@ -252,8 +281,16 @@ fn a_root_outside_its_validity_is_no_root_unless_it_was_renewed() {
         hierarchy.root.certificate().validity(NOW - 9000, until).self_signed(&hierarchy.root.key).pem()
     };
     let staples = read(&hierarchy.staples(NOW));
-    let establish =
-        |pem: &str| VerifiedSigner::establish(&chain(&hierarchy), &anchors(pem), &staples, &name(), at(NOW));
+    let establish = |pem: &str| {
+        VerifiedSigner::establish(
+            &chain(&hierarchy),
+            &anchors(pem),
+            &staples,
+            &name(),
+            RevocationPolicy::Require,
+            at(NOW),
+        )
+    };
     assert_eq!(reason(establish(&root(NOW - 1))), Reason::SignerExpired);
     assert!(establish(&root(NOW)).is_ok());
     for renewed in
@@ -269,7 +306,14 @@ fn the_signer_is_who_it_should_be() {
     let staples = read(&hierarchy.staples(NOW));
     let anchors = anchors(&hierarchy.anchor_pem());
     let other: SignerName = "managed-ssh-signer.us-east-2.amazonaws.com".parse().unwrap();
-    let outcome = VerifiedSigner::establish(&chain(&hierarchy), &anchors, &staples, &other, at(NOW));
+    let outcome = VerifiedSigner::establish(
+        &chain(&hierarchy),
+        &anchors,
+        &staples,
+        &other,
+        RevocationPolicy::Require,
+        at(NOW),
+    );
     let error = outcome.map(|_| ()).unwrap_err();
     assert_eq!(
         error.to_string(),

@@ -4,10 +4,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use eic_emulator::http::Response;
-use eic_emulator::{Config, Fault};
+use eic_emulator::pki::StapleName;
+use eic_emulator::{Config, Entry, Fault};
 
-use crate::metadata::{KEYS, SIGNER, USER, paths, pushed};
-use crate::world::{Run, Syslog, on_an_instance};
+use crate::metadata::{KEYS, SIGNER, STAPLES, USER, paths, pushed};
+use crate::world::{INSTANCE, Key, Run, Syslog, on_an_instance};
 
 /// signal(7), on every architecture that EC2 has.
 const SIGALRM: i32 = 14;
@@ -47,7 +48,6 @@ fn faults_and_reasons() -> Vec<(&'static str, &'static str, Vec<Fault>)> {
         ("huge token", "metadata-malformed", vec![Fault::token().respond(huge(1025))]),
         ("huge item", "metadata-malformed", vec![Fault::at("services/domain").respond(huge(1025))]),
         ("huge chain", "metadata-malformed", vec![Fault::at(SIGNER).respond(huge(128 * 1024 + 1))]),
-        ("huge bundle", "metadata-malformed", vec![Fault::at(KEYS).respond(huge(4 * 1024 * 1024 + 1))]),
         (
             "huge staple",
             "metadata-malformed",
@@ -126,8 +126,10 @@ fn every_failure_of_a_run_has_its_reason() {
         }
         assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()), "and all is well again");
 
-        world.trust("no certificates\n");
-        assert_undecided(&world.run(&[USER]), "trust-store-unusable", "emptied trust store");
+        let empty = world.path("etc/empty.pem");
+        std::fs::write(&empty, "# no certificates\n").unwrap();
+        let run = world.run(&["--ca-file", empty.to_str().unwrap(), USER]);
+        assert_undecided(&run, "trust-store-unusable", "an empty trust store");
         world.become_xen();
         emulator.set_item("instance-id", "i-nonsense");
         assert_undecided(&world.run(&[USER]), "instance-id-malformed", "bad instance id");
@@ -215,15 +217,110 @@ fn nobody_at_the_address_is_found_out_soon() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_file_is_an_error_and_no_wait() {
+    let test = "failures::a_pipe_in_the_place_of_a_file_is_an_error_and_no_wait";
+    on_an_instance(test, Config::default(), |world| {
+        pushed(world, "key");
+        let pipe = world.path("etc/pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let run = world.run(&["--ca-file", pipe.to_str().unwrap(), USER]);
+        assert_undecided(&run, "trust-store-unusable", "a pipe");
+        assert!(run.took < Duration::from_secs(1), "{:?}", run.took);
+    });
+}
+
+#[test]
 fn what_no_deadline_reaches_is_ended_by_the_kernel() {
     let test = "failures::what_no_deadline_reaches_is_ended_by_the_kernel";
     on_an_instance(test, Config::default(), |world| {
+        // More keys than a pipe holds, for a reader that does not read.
+        let until = world.emulator.now() + 60;
+        let signer = &world.emulator.hierarchy().leaf_key;
+        let key = Key::ed25519(world, "key");
+        let entries = (0..1200).map(|number| {
+            let entry = Entry::new(key.line()).timestamp(until).instance(INSTANCE);
+            entry.request(&number.to_string()).sign(signer)
+        });
+        world.emulator.set_entries(USER, entries.collect::<Vec<_>>().concat());
+        let started = std::time::Instant::now();
+        let mut stuck = Command::new(world.agent())
+            .args(["authorized-keys", "--timeout", "1", USER])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let status = stuck.wait().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(SIGALRM), "{status}");
+        assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    });
+}
+
+#[test]
+fn a_peer_that_keeps_the_network_code_busy_changes_no_deadline() {
+    let test = "failures::a_peer_that_keeps_the_network_code_busy_changes_no_deadline";
+    on_an_instance(test, Config::default(), |world| {
         pushed(world, "key");
-        // Opening a pipe that nobody writes to waits in the kernel, where no timer of ours looks.
-        let pipe = world.path("etc/pipe");
-        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        let run = world.run(&["--timeout", "1", "--ca-file", pipe.to_str().unwrap(), USER]);
-        assert_eq!((run.signal(), run.keys()), (Some(SIGALRM), String::new()), "{run:?}");
-        assert!(run.took < Duration::from_secs(3), "{:?}", run.took);
+        for path in ["/latest/api/token", KEYS, SIGNER] {
+            world.emulator.inject(Fault::at(path).raw(|wire, _| {
+                let informational = format!("HTTP/1.1 103 Early Hints\r\n{}\r\n", "A: b\r\n".repeat(50));
+                loop {
+                    wire.send(informational.repeat(100).as_bytes())?;
+                }
+            }));
+            let run = world.run(&["--timeout", "1", USER]);
+            assert_undecided(&run, "metadata-timeout", path);
+            assert!(run.took < Duration::from_millis(1500), "{path}: {:?}", run.took);
+            world.emulator.clear_faults();
+        }
+    });
+}
+
+#[test]
+fn one_staple_that_nobody_needs_costs_nobody_a_login() {
+    let test = "failures::one_staple_that_nobody_needs_costs_nobody_a_login";
+    on_an_instance(test, Config::default(), |world| {
+        let key = pushed(world, "key");
+        let emulator = &world.emulator;
+        // The path's staples under other names, so that the list is needed, and one more on the list.
+        let signer = emulator.hierarchy();
+        let named = |place: usize| {
+            signer.staple(place, emulator.now()).named(StapleName::Other(format!("staple-{place}"))).build()
+        };
+        let junk = signer.staple(0, emulator.now()).named(StapleName::Other("0-junk".to_owned())).build();
+        emulator.set_staples(vec![junk, named(0), named(1), named(2), named(3)]);
+        let path = format!("{STAPLES}0-junk");
+        for (case, fault) in [
+            ("403", Fault::at(&path).status(403)),
+            ("400", Fault::at(&path).status(400)),
+            ("too large", Fault::at(&path).respond(Response::text(vec![b'A'; 40_000]))),
+            ("reset", Fault::at(&path).raw(|wire, _| wire.reset())),
+            ("500 for ever", Fault::at(&path).status(500)),
+            ("silent", Fault::at(&path).delay(Duration::from_secs(3600))),
+        ] {
+            emulator.inject(fault);
+            let run = world.run(&[USER]);
+            assert_eq!(
+                (run.status(), run.keys()),
+                (Some(0), format!("{}\n", key.bare_line())),
+                "{case}: {run:?}"
+            );
+            assert!(run.took < Duration::from_secs(1), "{case}: {:?}", run.took);
+            emulator.clear_faults();
+        }
+        // A path's own name that never answers leaves half of the time for the list, which has it elsewhere.
+        let own = signer.leaf_certificate().sha1_fingerprint();
+        emulator.inject(Fault::at(&format!("{STAPLES}{own}")).delay(Duration::from_secs(3600)));
+        let run = world.run(&["--timeout", "2", USER]);
+        assert_eq!(run.keys(), format!("{}\n", key.bare_line()), "{run:?}");
+    });
+}
+
+#[test]
+fn a_slow_service_is_heard_within_the_deadline() {
+    let test = "failures::a_slow_service_is_heard_within_the_deadline";
+    on_an_instance(test, Config::default(), |world| {
+        let key = pushed(world, "key");
+        world.emulator.inject(Fault::at(SIGNER).delay(Duration::from_millis(2500)));
+        let run = world.run(&["--timeout", "10", USER]);
+        assert_eq!(run.keys(), format!("{}\n", key.bare_line()), "{run:?}");
     });
 }

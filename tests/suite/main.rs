@@ -14,6 +14,7 @@
     clippy::unused_self
 )]
 
+mod chaining;
 mod failures;
 mod fixtures;
 mod logins;
@@ -21,4 +22,5 @@ mod metadata;
 mod openssl_tree;
 mod readme;
 mod reference_cases;
+mod settings;
 mod world;

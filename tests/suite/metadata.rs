@@ -12,7 +12,7 @@ use crate::world::{BOB, INSTANCE, Key, Syslog, World, on_an_instance};
 pub(crate) const USER: &str = "ec2-user";
 pub(crate) const KEYS: &str = "managed-ssh-keys/active-keys/ec2-user/";
 pub(crate) const SIGNER: &str = "managed-ssh-keys/signer-cert/";
-const STAPLES: &str = "managed-ssh-keys/signer-ocsp/";
+pub(crate) const STAPLES: &str = "managed-ssh-keys/signer-ocsp/";
 
 /// Pushes a fresh key for [`USER`].
 pub(crate) fn pushed(world: &World, name: &str) -> Key {
@@ -100,7 +100,7 @@ fn machines_and_names_outside_ec2_cost_no_request() {
     on_an_instance(test, Config::default(), |world| {
         let syslog = Syslog::bind();
         for name in ["a/b", "", "-x", "..", "a b", "root\n", &"x".repeat(33), "1234", "\u{e9}"] {
-            let run = world.run(&["--", name]);
+            let run = world.run(&[name]);
             assert_eq!(
                 (run.status(), run.keys(), run.notes()),
                 (Some(0), String::new(), String::new()),
@@ -235,16 +235,13 @@ fn thousands_of_entries_are_answered_in_time() {
         let signer = &world.emulator.hierarchy().leaf_key;
         let good = Entry::new(key.line()).timestamp(until).instance(INSTANCE).request("good").sign(signer);
         let bad = Entry::new(key.line()).timestamp(until).instance(INSTANCE).with_signature(&[7; 256]);
-        let mut bundle = bad.repeat(4095);
+        let mut bundle = bad.repeat(2047);
         bundle.extend(&good);
-        bundle.extend(bad.repeat(1000));
-        assert!(bundle.len() < 4 * 1024 * 1024, "{}", bundle.len());
+        bundle.extend(bad.repeat(200));
+        assert!(bundle.len() < 2 * 1024 * 1024, "{}", bundle.len());
         world.emulator.set_entries(USER, bundle);
         let run = world.run(&[USER]);
         assert_eq!((run.status(), run.keys()), (Some(0), format!("{}\n", key.bare_line())));
-        assert!(
-            run.notes()
-                .ends_with("too-many-entries: only the first 4096 entries are judged, the rest is refused\n")
-        );
+        assert_eq!(run.notes().lines().count(), 8, "{}", run.notes());
     });
 }

@@ -11,7 +11,7 @@ use crate::world::{BOB, Key, on_an_instance};
 const README: &str = include_str!("../../README.md");
 
 /// The fenced block that begins with `start`.
-fn block(start: &str) -> &'static str {
+pub(crate) fn block(start: &str) -> &'static str {
     let blocks = README.split("\n```").map(|block| block.split_once('\n').map_or("", |(_, text)| text));
     let mut found = blocks.filter(|text| text.starts_with(start));
     found.next().unwrap_or_else(|| panic!("README.md has no block that begins with {start}"))
@@ -49,13 +49,12 @@ fn every_option_is_listed() {
     let help =
         Command::new(env!("CARGO_BIN_EXE_eic-agent")).args(["authorized-keys", "--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    let options = help.split_whitespace().filter(|word| word.starts_with("--") && *word != "--help");
-    let mut count = 0;
-    for option in options {
-        assert!(README.contains(&format!("| `{option}")), "README.md does not list {option}");
-        count += 1;
+    let words = help.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2);
+    let options: std::collections::BTreeSet<_> = words.filter(|word| *word != "--help").collect();
+    for option in &options {
+        assert!(README.contains(&format!("| `{option} ")), "README.md does not list {option}");
     }
-    assert_eq!(count, 5);
+    assert_eq!(options.len(), 7, "{options:?}");
 }
 
 #[test]

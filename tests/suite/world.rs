@@ -11,7 +11,7 @@ mod ssh;
 use std::env;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ ip link set lo up
 ip address add 169.254.169.254/32 dev lo
 ip -6 address add fd00:ec2::254/128 dev lo nodad 2>/dev/null || true
 mount -t tmpfs -o mode=755 tmpfs "$root"
-mkdir "$root/bin" "$root/home" "$root/etc" "$root/dev" "$root/sysfs"
+mkdir "$root/bin" "$root/home" "$root/etc" "$root/dev"
 
 # Devices: the usual ones, and room for a /dev/log of our own.
 mount -t tmpfs -o mode=755 tmpfs "$root/dev"
@@ -59,19 +59,20 @@ mount --move "$root/dev" /dev
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/sshd
 
-# Accounts that can log in by key: "*" is no password and no lock.
+# An /etc of our own, with accounts that can log in by key: "*" is no password and no lock.
+cp -a /etc "$root/sysetc"
 uid=60100
-for file in passwd shadow group; do cp "/etc/$file" "$root/etc/$file"; done
-for user in ec2-user ubuntu admin eic-agent; do
-    sed -i "/^$user:/d" "$root/etc/passwd" "$root/etc/shadow" "$root/etc/group"
-    echo "$user:x:$uid:$uid::$root/home/$user:/bin/sh" >>"$root/etc/passwd"
-    echo "$user:*:19000:0:99999:7:::" >>"$root/etc/shadow"
-    echo "$user:x:$uid:" >>"$root/etc/group"
+for user in ec2-user ubuntu admin provider eic-agent; do
+    sed -i "/^$user:/d" "$root/sysetc/passwd" "$root/sysetc/shadow" "$root/sysetc/group"
+    echo "$user:x:$uid:$uid::$root/home/$user:/bin/sh" >>"$root/sysetc/passwd"
+    echo "$user:*:19000:0:99999:7:::" >>"$root/sysetc/shadow"
+    echo "$user:x:$uid:" >>"$root/sysetc/group"
     mkdir -p "$root/home/$user/.ssh"
     chown -R "$uid:$uid" "$root/home/$user"
     uid=$((uid + 1))
 done
-for file in passwd shadow group; do mount --bind "$root/etc/$file" "/etc/$file"; done
+rm -f "$root/sysetc/eic-agent.toml"
+mount --bind "$root/sysetc" /etc
 exec "$@"
 "#;
 
@@ -147,17 +148,45 @@ impl World {
 
     /// Puts `pem` in the place of the distribution's bundle.
     pub(crate) fn trust(&self, pem: &str) {
-        let file = self.path("etc/ca.pem");
-        fs::write(&file, pem).unwrap();
+        fs::write(self.path("etc/ca.pem"), pem).unwrap();
         let bundles = [
             "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
             "/etc/pki/tls/certs/ca-bundle.crt",
             "/etc/ssl/certs/ca-certificates.crt",
         ];
-        let covered = bundles.iter().filter(|bundle| Path::new(bundle).exists());
-        for bundle in covered {
-            mount(&["--bind", file.to_str().unwrap(), bundle]);
+        for bundle in bundles.iter().filter(|bundle| Path::new(bundle).exists()) {
+            fs::write(bundle, pem).unwrap();
         }
+    }
+
+    /// Writes the settings file.
+    pub(crate) fn configure(&self, settings: &str) {
+        fs::write("/etc/eic-agent.toml", settings).unwrap();
+    }
+
+    /// Installs a shell script that sshd would run.
+    pub(crate) fn script(&self, name: &str, text: &str) -> PathBuf {
+        let file = self.path("bin").join(name);
+        fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        file
+    }
+
+    /// Covers sshd and ssh with programs that say they are of this release.
+    pub(crate) fn replace_sshd(&self, says: &str) {
+        let script =
+            self.script("old-sshd", &format!("echo 'unknown option -- V' >&2; echo '{says}' >&2; exit 1"));
+        for program in ["/usr/sbin/sshd", "/usr/bin/ssh"] {
+            mount(&["--bind", script.to_str().unwrap(), program]);
+        }
+    }
+
+    /// A folder that every user may write.
+    pub(crate) fn shared_folder(&self) -> PathBuf {
+        let folder = self.path("seen");
+        fs::create_dir_all(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+        folder
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -232,10 +261,6 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn status(&self) -> Option<i32> {
         self.output.status.code()
-    }
-
-    pub(crate) fn signal(&self) -> Option<i32> {
-        self.output.status.signal()
     }
 
     pub(crate) fn keys(&self) -> String {

@@ -10,7 +10,7 @@ use crate::evidence::chain::{MAX_CHAIN_BYTES, SignerChain};
 use crate::evidence::key_bundle::{KeyBundle, MAX_BUNDLE_BYTES};
 use crate::evidence::ocsp::{MAX_STAPLE_BYTES, MAX_STAPLES, OcspStaple};
 use crate::reason::Reason;
-use crate::trust_store::{TrustStore, TrustStoreError};
+use crate::trust_store::{Roots, TrustStore, TrustStoreError};
 
 /// Why there is nothing to judge.
 pub(super) enum InputError {
@@ -26,12 +26,15 @@ pub(super) fn read(arguments: &Verify) -> Result<Evidence, InputError> {
             "standard input can be either --keys or --signer-cert, not both".to_owned(),
         ));
     }
-    let keys = read_file(&arguments.keys, MAX_BUNDLE_BYTES)?;
+    let keys = read_bundle(&arguments.keys)?;
     let pem = read_file(&arguments.signer_cert, MAX_CHAIN_BYTES)?;
     let files = read_staples(&arguments.ocsp_dir)?;
 
-    let trust =
-        TrustStore { ca_file: arguments.trust.ca_file.clone(), ca_dir: arguments.trust.ca_dir.clone() };
+    let trust = TrustStore {
+        ca_file: arguments.trust.ca_file.clone(),
+        ca_dir: arguments.trust.ca_dir.clone(),
+        roots: Roots::System,
+    };
     let anchors = trust.load().map_err(|error| match error {
         TrustStoreError::Unreadable(..) | TrustStoreError::NotHashed(_) if trust.is_chosen() => {
             InputError::Unreadable(error.to_string())
@@ -48,24 +51,38 @@ pub(super) fn read(arguments: &Verify) -> Result<Evidence, InputError> {
             Err(error) => unreadable_staples.push(error),
         }
     }
-    Ok(Evidence { chain, staples, unreadable_staples, keys: KeyBundle::parse(&keys), anchors })
+    Ok(Evidence { chain, staples, unreadable_staples, keys, anchors })
 }
 
 fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
+/// As from metadata: what is too long is judged up to there.
+fn read_bundle(path: &Path) -> Result<KeyBundle, InputError> {
+    let bytes = read_head(path, MAX_BUNDLE_BYTES.saturating_add(1))?;
+    Ok(match bytes.get(..MAX_BUNDLE_BYTES) {
+        Some(head) if bytes.len() > MAX_BUNDLE_BYTES => KeyBundle::parse_cut(head),
+        _ => KeyBundle::parse(&bytes),
+    })
+}
+
 fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>, InputError> {
-    let unreadable =
-        |error: io::Error| InputError::Unreadable(format!("cannot read {}: {error}", path.display()));
-    let source: Box<dyn Read> =
-        if is_stdin(path) { Box::new(io::stdin()) } else { Box::new(File::open(path).map_err(unreadable)?) };
-    let mut bytes = Vec::new();
-    let bound = u64::try_from(limit).unwrap_or(u64::MAX);
-    source.take(bound.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    let bytes = read_head(path, limit.saturating_add(1))?;
     if bytes.len() > limit {
         return Err(InputError::Unreadable(format!("{} is larger than {limit} bytes", path.display())));
     }
+    Ok(bytes)
+}
+
+fn read_head(path: &Path, limit: usize) -> Result<Vec<u8>, InputError> {
+    let unreadable =
+        |error: io::Error| InputError::Unreadable(format!("cannot read {}: {error}", path.display()));
+    // Not only regular files: a shell's <(command) is a pipe.
+    let source: Box<dyn Read> =
+        if is_stdin(path) { Box::new(io::stdin()) } else { Box::new(File::open(path).map_err(unreadable)?) };
+    let mut bytes = Vec::new();
+    source.take(u64::try_from(limit).unwrap_or(u64::MAX)).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
 }
 
@@ -91,5 +108,5 @@ fn read_staples(directory: &Path) -> Result<Vec<Vec<u8>>, InputError> {
     }
     paths.sort();
     // One byte over the limit is read, so that the parser sees that there is more, and says so.
-    paths.iter().map(|path| read_file(path, MAX_STAPLE_BYTES.saturating_add(1))).collect()
+    paths.iter().map(|path| read_head(path, MAX_STAPLE_BYTES.saturating_add(1))).collect()
 }

@@ -9,11 +9,13 @@ use super::Outcome;
 use crate::cli::Verify;
 use crate::decision::{Decision, Evidence, Expectations, decide};
 use crate::evidence::chain::Certificate;
-use crate::identity::Fingerprint;
-use crate::output::write_authorized_keys;
+use crate::key_options::LinePrefix;
+use crate::output::{authorized_keys, write_once};
+use crate::policy::Policy;
 use crate::reason::Reason;
+use crate::text::one_line;
 use crate::time::Timestamp;
-use crate::verification::certificates_to_staple;
+use crate::verification::{RevocationPolicy, certificates_to_staple};
 use input::InputError;
 use report::Report;
 
@@ -29,7 +31,7 @@ pub(super) fn run(
     let judged = match input::read(arguments) {
         Ok(evidence) => judge(arguments, &evidence, now),
         Err(InputError::Unreadable(why)) => {
-            let _ = writeln!(notes, "eic-agent: {why}");
+            let _ = writeln!(notes, "eic-agent: {}", one_line(&why));
             return Outcome::Usage;
         }
         Err(InputError::Unusable(reason, why)) => Err(Unproven { reason, why, path: Vec::new() }),
@@ -39,7 +41,9 @@ pub(super) fn run(
         report.write_json(out)
     } else {
         let _ = report.write_text(notes);
-        judged.as_ref().map_or(Ok(()), |decision| write_authorized_keys(decision.accepted(), out))
+        let accepted = judged.as_ref().map(Decision::accepted);
+        let lines = accepted.map(|keys| authorized_keys(keys, &LinePrefix::default())).unwrap_or_default();
+        write_once(lines.as_bytes(), out)
     };
     match (written, judged) {
         (Err(error), _) => {
@@ -62,7 +66,9 @@ fn judge(arguments: &Verify, evidence: &Evidence, now: Timestamp) -> Result<Deci
     let expected = Expectations {
         signer: arguments.signer_name.clone(),
         instance: arguments.instance_id.clone(),
-        offered: arguments.fingerprint.as_deref().and_then(Fingerprint::offered),
+        offered: arguments.fingerprint.clone(),
+        policy: Policy::default(),
+        revocation: RevocationPolicy::Require,
     };
     decide(evidence, &expected, now).map_err(|error| {
         let path = certificates_to_staple(&evidence.chain, &evidence.anchors, &expected.signer, now);

@@ -9,6 +9,7 @@ use crate::decision::{Decision, Verdict};
 use crate::evidence::chain;
 use crate::evidence::key_bundle::Claims;
 use crate::identity::SignerName;
+use crate::output::write_once;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
 use crate::verification::{PathCertificate, VerifiedKey};
@@ -97,10 +98,7 @@ impl Report {
     pub(super) fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
         let mut text = serde_json::to_string_pretty(self)?;
         text.push('\n');
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other,
-        }
+        write_once(text.as_bytes(), out)
     }
 
     pub(super) fn write_text(&self, notes: &mut impl Write) -> io::Result<()> {
@@ -131,14 +129,14 @@ impl Report {
 
 impl Certificate {
     fn vouched(step: &PathCertificate) -> Self {
-        let staple = Staple {
+        let staple = step.staple.as_ref().map(|staple| Staple {
             status: "good",
-            produced_at: step.staple.produced_at.to_string(),
-            this_update: step.staple.this_update.to_string(),
-            next_update: step.staple.next_update.to_string(),
-            responder: step.staple.responder.clone(),
-        };
-        Self::of(&step.certificate, Some(staple))
+            produced_at: staple.produced_at.to_string(),
+            this_update: staple.this_update.to_string(),
+            next_update: staple.next_update.to_string(),
+            responder: staple.responder.clone(),
+        });
+        Self::of(&step.certificate, staple)
     }
 
     fn of(certificate: &chain::Certificate, staple: Option<Staple>) -> Self {
@@ -157,6 +155,7 @@ impl Key {
     fn of(verdict: &Verdict) -> Self {
         match verdict {
             Verdict::Accepted(key) => {
+                let key = key.verified();
                 Self { verdict: "accepted", line: Some(key.key().to_string()), ..Self::proven(key) }
             }
             Verdict::NotOffered(key) => Self { verdict: "not-offered", ..Self::proven(key) },

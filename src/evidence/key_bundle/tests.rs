@@ -121,3 +121,36 @@ fn entries_are_bounded() {
     assert_eq!(all[MAX_ENTRIES], Err("too-many-entries"));
     assert_eq!(reasons(&format!("{HEAD}{KEY}\nAAEC\n\n").repeat(MAX_ENTRIES)).len(), MAX_ENTRIES);
 }
+
+#[test]
+fn a_bundle_that_was_cut_is_judged_up_to_there() {
+    let text = format!("{HEAD}{KEY}\nAAEC\n\n{HEAD}{KEY}\nAA");
+    let bundle = KeyBundle::parse_cut(text.as_bytes());
+    assert!(bundle.entries()[0].is_ok());
+    let rest = bundle.entries()[1].as_ref().unwrap_err();
+    assert_eq!((bundle.entries().len(), rest.error.reason()), (2, Reason::TooManyEntries));
+}
+
+#[test]
+fn long_claims_are_cut() {
+    let text = format!(
+        "#Instance={}\n#Caller={}\n#Timestamp=1\n{KEY}\nAAEC\n",
+        "i".repeat(4000),
+        "\u{ff}".repeat(2000)
+    );
+    let bundle = KeyBundle::parse(text.as_bytes());
+    let entry = bundle.entries()[0].as_ref().unwrap();
+    assert_eq!((entry.instance.len(), entry.claims.principal.as_ref().unwrap().len()), (128, 2048));
+    assert!(entry.signed.len() > 8000, "every byte of it is still what must be signed");
+}
+
+#[test]
+fn a_bundle_knows_which_keys_it_may_hold() {
+    let key = PublicKey::parse(KEY.as_bytes()).unwrap();
+    let other = Fingerprint::of(b"other");
+    let holds = |text: &str, offered| KeyBundle::parse(text.as_bytes()).may_hold(offered);
+    let good = format!("{HEAD}{KEY}\nAAEC\n");
+    assert!(holds(&good, key.fingerprint()) && !holds(&good, &other));
+    assert!(!holds("", &other));
+    assert!(holds("rubbish\n", &other), "nobody knows whose that is");
+}

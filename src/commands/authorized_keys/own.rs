@@ -1,0 +1,149 @@
+//! Our own part of the answer: what EC2 Instance Connect has for this user.
+
+use std::ffi::OsStr;
+
+use super::super::gather::{Request, RunError, decide_from_metadata};
+use super::super::openssh::installed_release;
+use super::super::{Clock, Outcome};
+use crate::audit::Audit;
+use crate::cli::AuthorizedKeys;
+use crate::config::{ConfigError, Settings};
+use crate::decision::Decision;
+use crate::evidence::chain::Certificate;
+use crate::identity::{Fingerprint, LoginName};
+use crate::imds::Session;
+use crate::instance::Machine;
+use crate::key_options::{LinePrefix, Release};
+use crate::output::authorized_keys;
+use crate::policy::Policy;
+use crate::reason::Reason;
+
+/// Most refusals that a person is shown; the log has more.
+const MAX_NOTES: usize = 8;
+
+/// What came of it.
+pub(super) struct Own {
+    /// The lines for sshd.
+    pub(super) lines: String,
+    /// What a person who runs it by hand should read.
+    pub(super) notes: Vec<String>,
+    pub(super) outcome: Outcome,
+}
+
+impl Own {
+    pub(super) const fn nothing() -> Self {
+        Self { lines: String::new(), notes: Vec::new(), outcome: Outcome::Done }
+    }
+
+    pub(super) fn undecided(note: String) -> Self {
+        Self { lines: String::new(), notes: vec![note], outcome: Outcome::Undecided }
+    }
+}
+
+/// What a run found, before anybody is told.
+pub(super) enum Found {
+    /// Nothing is pushed that sshd could be given.
+    Nothing,
+    /// A decision, and what stands before each key.
+    Decision(Box<Decision>, LinePrefix),
+    /// No decision.
+    Failed(Reason, String),
+}
+
+/// Everything that the run needs, looked up before root's privileges are given up.
+pub(super) struct Run {
+    user: LoginName,
+    machine: Machine,
+    offered: Option<Fingerprint>,
+    settings: Result<Settings, ConfigError>,
+    clock: Clock,
+}
+
+impl Run {
+    /// None where there cannot be a key: nothing can be pushed for a name outside the API's pattern, and
+    /// nothing to a machine outside EC2.
+    pub(super) fn prepare(
+        arguments: &AuthorizedKeys,
+        settings: Result<Settings, ConfigError>,
+        clock: Clock,
+    ) -> Option<Self> {
+        let user = arguments.user.to_str().and_then(|name| LoginName::try_from(name).ok())?;
+        let machine = Machine::detect(&arguments.sysfs);
+        let offered = arguments.fingerprint.as_deref().and_then(OsStr::to_str).and_then(Fingerprint::offered);
+        (machine != Machine::NotEc2).then_some(Self { user, machine, offered, settings, clock })
+    }
+
+    pub(super) fn failed(&self, reason: Reason, why: &str, audit: &Audit) -> Own {
+        audit.failed(reason, why, &self.user);
+        Own::undecided(format!("{reason}: {why}"))
+    }
+
+    /// Asks metadata and judges. None of it is told to anybody yet.
+    pub(super) fn decide(&self) -> Found {
+        let settings = match &self.settings {
+            Ok(settings) => settings,
+            Err(error) => return Found::Failed(error.reason(), error.to_string()),
+        };
+        let prefix = settings.line_prefix();
+        if let Err(why) = check_release(&prefix) {
+            return Found::Failed(Reason::SettingsInvalid, why);
+        }
+        match self.ask_metadata(settings) {
+            Ok(None) => Found::Nothing,
+            Ok(Some(decision)) => Found::Decision(Box::new(decision), prefix),
+            Err(error) => Found::Failed(error.reason(), error.to_string()),
+        }
+    }
+
+    /// Logs what was found, and makes the lines of it: every key that is handed over is in the log before
+    /// sshd can read it.
+    pub(super) fn tell(&self, found: &Found, audit: &Audit) -> Own {
+        match found {
+            Found::Nothing => Own::nothing(),
+            Found::Decision(decision, prefix) => self.hand_over(decision, prefix, audit),
+            Found::Failed(reason, why) => self.failed(*reason, why, audit),
+        }
+    }
+
+    fn ask_metadata(&self, settings: &Settings) -> Result<Option<Decision>, RunError> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
+        let rules = settings.rules.iter().map(|rule| rule.value.clone()).collect();
+        let request = Request {
+            user: &self.user,
+            machine: &self.machine,
+            trust: &settings.trust_store(),
+            offered: self.offered.clone(),
+            policy: Policy { rules, user: Some(self.user.clone()) },
+            revocation: settings.revocation.value,
+            clock: &self.clock,
+        };
+        runtime.block_on(async {
+            let session = Session::open(&settings.endpoints(), settings.timeout.value).await?;
+            decide_from_metadata(session, request).await
+        })
+    }
+
+    fn hand_over(&self, decision: &Decision, prefix: &LinePrefix, audit: &Audit) -> Own {
+        let unstapled: Vec<_> = decision.signer().unstapled().map(Certificate::subject).collect();
+        // What is handed over comes first: where the log's daemon is slow, its line is the one to save.
+        audit.provided(decision.accepted(), &unstapled, &self.user);
+        audit.refused(decision.refused(), &self.user);
+        let refused = decision.refused().map(|refusal| &refusal.error).take(MAX_NOTES);
+        let notes = refused.map(|error| format!("refused: {}: {error}", error.reason())).collect();
+        Own { lines: authorized_keys(decision.accepted(), prefix), notes, outcome: Outcome::Done }
+    }
+}
+
+/// sshd drops a key with an option that it does not know without a word; we say one.
+fn check_release(prefix: &LinePrefix) -> Result<(), String> {
+    let needed = prefix.needs();
+    if needed <= Release::OLDEST {
+        return Ok(());
+    }
+    match installed_release() {
+        Some(installed) if installed >= needed => Ok(()),
+        Some(installed) => Err(format!("[keys] needs {needed}, this instance has {installed}")),
+        None => Err(format!("[keys] needs {needed}, and this instance's release cannot be found out")),
+    }
+}

@@ -1,0 +1,277 @@
+//! The settings file as TOML: every setting read, every fault found.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::FileSettings;
+use crate::cli::parse_seconds;
+use crate::key_options::KeyOptions;
+use crate::policy::{Action, Glob, Rule};
+use crate::text::{MAX_SHOWN, printable};
+use crate::trust_store::Roots;
+use crate::verification::RevocationPolicy;
+
+/// Most rules; they are walked for every key.
+const MAX_RULES: usize = 1000;
+
+/// Something wrong in the file, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The line, from 1.
+    pub line: usize,
+    /// The setting, `trust.roots`; empty where the text is no TOML.
+    pub key: String,
+    /// What is wrong, and what would be right.
+    pub what: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.key.as_str() {
+            "" => write!(f, "{}: {}", self.line, self.what),
+            key => write!(f, "{}: {key}: {}", self.line, self.what),
+        }
+    }
+}
+
+/// Reads the text; on any fault, all of them and no settings.
+pub(super) fn read(text: &str) -> Result<FileSettings, Vec<Fault>> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let mut faults = Faults { text, list: Vec::new() };
+    for error in errors {
+        let offset = error.span().map_or(0, |span| span.start);
+        faults.add(offset, "", printable(error.message(), MAX_SHOWN));
+    }
+    if !faults.list.is_empty() {
+        return Err(faults.list);
+    }
+
+    let mut said = FileSettings::default();
+    let mut root = Section { name: String::new(), table: root.into_inner() };
+    if let Some(mut imds) = root.section("imds", &mut faults) {
+        said.endpoint = imds.text("endpoint", &mut faults, |text| text.parse().map_err(words));
+        said.timeout = imds.checked("timeout", &mut faults, |Seconds(timeout)| Ok(timeout));
+        imds.nothing_else(&["endpoint", "timeout"], &mut faults);
+    }
+    if let Some(mut trust) = root.section("trust", &mut faults) {
+        said.ca_file = trust.text("ca_file", &mut faults, absolute);
+        said.ca_dir = trust.text("ca_dir", &mut faults, absolute);
+        said.roots = trust.text("roots", &mut faults, |text| match text {
+            "system" => Ok(Roots::System),
+            "amazon" => Ok(Roots::Amazon),
+            other => Err(one_of(&["system", "amazon"], other)),
+        });
+        said.revocation = trust.text("revocation", &mut faults, |text| match text {
+            "require" => Ok(RevocationPolicy::Require),
+            "when-stapled" => Ok(RevocationPolicy::WhenStapled),
+            other => Err(one_of(&["require", "when-stapled"], other)),
+        });
+        trust.nothing_else(&["ca_file", "ca_dir", "roots", "revocation"], &mut faults);
+    }
+    if let Some(mut keys) = root.section("keys", &mut faults) {
+        said.options = keys.text("options", &mut faults, |text| KeyOptions::parse(text).map_err(words));
+        said.environment = keys.checked("environment", &mut faults, Ok);
+        keys.nothing_else(&["options", "environment"], &mut faults);
+    }
+    said.rules = rules(&mut root, &mut faults);
+    root.nothing_else(&["[imds]", "[trust]", "[keys]", "[[rule]]"], &mut faults);
+    if faults.list.is_empty() {
+        Ok(said)
+    } else {
+        faults.list.sort_by_key(|fault| fault.line);
+        Err(faults.list)
+    }
+}
+
+fn rules(root: &mut Section<'_>, faults: &mut Faults<'_>) -> Vec<(Rule, usize)> {
+    let Some((value, offset)) = root.take("rule") else { return Vec::new() };
+    let DeValue::Array(array) = value.into_inner() else {
+        faults.add(offset, "rule", "expected [[rule]], a table in double brackets".to_owned());
+        return Vec::new();
+    };
+    if array.len() > MAX_RULES {
+        faults.add(offset, "rule", format!("expected at most {MAX_RULES} rules, got {}", array.len()));
+        return Vec::new();
+    }
+    let mut rules = Vec::new();
+    for (index, value) in array.into_iter().enumerate() {
+        let number = index.saturating_add(1);
+        let offset = value.span().start;
+        let DeValue::Table(table) = value.into_inner() else {
+            faults.add(offset, &format!("rule {number}"), "expected a table".to_owned());
+            continue;
+        };
+        let mut section = Section { name: format!("rule {number}"), table };
+        let name = section.text("name", faults, |text| match text.trim() {
+            "" => Err("expected a name, got nothing".to_owned()),
+            name => Ok(name.to_owned()),
+        });
+        let action = section.text("action", faults, |text| match text {
+            "allow" => Ok(Action::Allow),
+            "deny" => Ok(Action::Deny),
+            other => Err(one_of(&["allow", "deny"], other)),
+        });
+        let rule = Rule {
+            name: name.map_or_else(|| format!("#{number}"), |(name, _)| name),
+            action: action.map_or(Action::Deny, |(action, _)| action),
+            users: section.globs("users", faults),
+            principals: section.globs("principals", faults),
+            accounts: section.globs("accounts", faults),
+            key_types: section.globs("key_types", faults),
+        };
+        if action.is_none() && !section.had_fault("action", faults) {
+            faults.add(
+                offset,
+                &format!("rule {number}.action"),
+                "expected \"allow\" or \"deny\", got nothing".to_owned(),
+            );
+        }
+        section.nothing_else(&["name", "action", "users", "principals", "accounts", "key_types"], faults);
+        rules.push((rule, faults.line(offset)));
+    }
+    rules
+}
+
+/// The faults so far, and the text that their lines are counted in.
+struct Faults<'t> {
+    text: &'t str,
+    list: Vec<Fault>,
+}
+
+impl Faults<'_> {
+    fn line(&self, offset: usize) -> usize {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        before.matches('\n').count().saturating_add(1)
+    }
+
+    fn add(&mut self, offset: usize, key: &str, what: String) {
+        self.list.push(Fault { line: self.line(offset), key: printable(key, MAX_SHOWN), what });
+    }
+}
+
+/// A table whose settings are taken out one by one, so that what is left is unknown.
+struct Section<'i> {
+    name: String,
+    table: DeTable<'i>,
+}
+
+impl<'i> Section<'i> {
+    fn key(&self, name: &str) -> String {
+        if self.name.is_empty() { name.to_owned() } else { format!("{}.{name}", self.name) }
+    }
+
+    fn take(&mut self, name: &str) -> Option<(Spanned<DeValue<'i>>, usize)> {
+        let (key, value) = self.table.remove_entry(name)?;
+        Some((value, key.span().start))
+    }
+
+    fn section(&mut self, name: &str, faults: &mut Faults<'_>) -> Option<Self> {
+        let (value, offset) = self.take(name)?;
+        match value.into_inner() {
+            DeValue::Table(table) => Some(Self { name: name.to_owned(), table }),
+            other => {
+                faults.add(offset, name, format!("expected a table [{name}], got {}", other.type_str()));
+                None
+            }
+        }
+    }
+
+    /// A setting of the type that serde reads, which `check` then makes the real thing of.
+    fn checked<T: DeserializeOwned, U>(
+        &mut self,
+        name: &str,
+        faults: &mut Faults<'_>,
+        check: impl FnOnce(T) -> Result<U, String>,
+    ) -> Option<(U, usize)> {
+        let (value, offset) = self.take(name)?;
+        let read = T::deserialize(ValueDeserializer::from(value))
+            .map_err(|error| printable(error.message(), MAX_SHOWN));
+        match read.and_then(check) {
+            Ok(setting) => Some((setting, faults.line(offset))),
+            Err(what) => {
+                faults.add(offset, &self.key(name), what);
+                None
+            }
+        }
+    }
+
+    fn text<U>(
+        &mut self,
+        name: &str,
+        faults: &mut Faults<'_>,
+        check: impl FnOnce(&str) -> Result<U, String>,
+    ) -> Option<(U, usize)> {
+        self.checked(name, faults, |text: String| check(&text))
+    }
+
+    fn globs(&mut self, name: &str, faults: &mut Faults<'_>) -> Vec<Glob> {
+        let globs = self.checked(name, faults, |patterns: Vec<String>| {
+            if patterns.is_empty() {
+                return Err(
+                    "expected at least one pattern, got []; leave the line out to match all".to_owned()
+                );
+            }
+            Ok(patterns.iter().map(|pattern| Glob::new(pattern)).collect())
+        });
+        globs.map(|(globs, _)| globs).unwrap_or_default()
+    }
+
+    fn had_fault(&self, name: &str, faults: &Faults<'_>) -> bool {
+        let key = self.key(name);
+        faults.list.iter().any(|fault| fault.key == key)
+    }
+
+    fn nothing_else(self, known: &[&str], faults: &mut Faults<'_>) {
+        for (key, _) in &self.table {
+            let what = format!("no such setting; expected one of {}", known.join(", "));
+            faults.add(key.span().start, &self.key(key.get_ref()), what);
+        }
+    }
+}
+
+/// Seconds as a whole or a broken number.
+#[derive(Deserialize)]
+#[serde(try_from = "Number")]
+struct Seconds(Duration);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Number {
+    Whole(i64),
+    Broken(f64),
+}
+
+impl TryFrom<Number> for Seconds {
+    type Error = String;
+
+    fn try_from(number: Number) -> Result<Self, String> {
+        let text = match number {
+            Number::Whole(seconds) => seconds.to_string(),
+            Number::Broken(seconds) => seconds.to_string(),
+        };
+        parse_seconds(&text).map(Self)
+    }
+}
+
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() { Ok(path) } else { Err(format!("expected an absolute path, got {}", shown(text))) }
+}
+
+fn one_of(known: &[&str], came: &str) -> String {
+    format!("expected \"{}\", got {}", known.join("\" or \""), shown(came))
+}
+
+fn shown(text: &str) -> String {
+    format!("\"{}\"", printable(text, MAX_SHOWN))
+}
+
+fn words(error: impl fmt::Display) -> String {
+    error.to_string()
+}

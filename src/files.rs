@@ -1,0 +1,54 @@
+//! Reading small files that decide about a login: bounded, and never waiting.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+
+/// Reads a regular file of at most `limit` bytes; the first `limit` bytes of a longer one are an error of
+/// kind [`io::ErrorKind::FileTooLarge`].
+///
+/// A pipe or a device in the place of a file is an error and not a wait: opening a FIFO that nobody writes
+/// to blocks in the kernel, where no deadline reaches.
+pub fn read_regular(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = head_of_regular(path, limit.saturating_add(1))?;
+    if bytes.len() > limit {
+        bytes.clear();
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// The first `limit` bytes of a regular file.
+pub fn head_of_regular(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(u64::try_from(limit).unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_within_their_bound_are_read() {
+        let folder = std::env::temp_dir().join(format!("eic-agent-files-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (file, pipe) = (folder.join("file"), folder.join("pipe"));
+        std::fs::write(&file, "12345").unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert_eq!(read_regular(&file, 5).unwrap(), b"12345");
+        assert_eq!(read_regular(&file, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(head_of_regular(&file, 4).unwrap(), b"1234");
+        assert_eq!(read_regular(&pipe, 5).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert!(read_regular(&folder, 5).is_err());
+        assert_eq!(read_regular(&folder.join("absent"), 5).unwrap_err().kind(), io::ErrorKind::NotFound);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

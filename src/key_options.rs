@@ -1,0 +1,306 @@
+//! The options that stand before a key on an `authorized_keys` line (sshd(8)).
+
+use std::fmt;
+
+use crate::evidence::key_bundle::Claims;
+
+/// An OpenSSH release, major and minor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Release(pub u32, pub u32);
+
+impl Release {
+    /// The oldest that is supported: Amazon Linux 2's.
+    pub const OLDEST: Self = Self(7, 4);
+
+    /// The first whose `PermitUserEnvironment` takes a pattern of names.
+    pub const ENVIRONMENT_PATTERNS: Self = Self(7, 8);
+
+    /// Finds `OpenSSH_MAJOR.MINOR` in what `sshd -V` says.
+    #[must_use]
+    pub fn find(text: &str) -> Option<Self> {
+        let (_, rest) = text.split_once("OpenSSH_")?;
+        let (major, rest) = rest.split_once('.')?;
+        let minor: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        Some(Self(major.parse().ok()?, minor.parse().ok()?))
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpenSSH {}.{}", self.0, self.1)
+    }
+}
+
+/// Options that every key gets, checked: sshd drops a key with an option that it does not know, without a
+/// word to anybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyOptions {
+    text: String,
+    needs: Release,
+}
+
+/// Why a text is no list of options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyOptionsError {
+    /// sshd knows no option of this name.
+    Unknown(String),
+    /// The option takes a value in double quotes, and has none.
+    NoValue(String),
+    /// The option takes no value, and has one.
+    Value(String),
+    /// The option would make of the pushed key something else than a key that logs in.
+    NotForKeys(String),
+    /// Something else than a comma between two options, or a quote that is not closed.
+    Form,
+    /// A character that cannot stand on the line.
+    Character(char),
+}
+
+impl fmt::Display for KeyOptionsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(name) => {
+                write!(f, "sshd knows no option \"{name}\" (sshd(8), AUTHORIZED_KEYS FILE FORMAT)")
+            }
+            Self::NoValue(name) => write!(f, "expected {name}=\"...\", got no value"),
+            Self::Value(name) => write!(f, "expected {name} alone, got a value"),
+            Self::NotForKeys(name) => write!(f, "{name} makes a certificate authority of a pushed key"),
+            Self::Form => {
+                f.write_str("expected options with commas between, values in double quotes, no spaces")
+            }
+            Self::Character(c) => write!(f, "expected printable ASCII, got {c:?}"),
+        }
+    }
+}
+
+/// Whether an option takes a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Nothing,
+    Value,
+}
+
+/// The options that sshd knows, and the release that brought each (OpenSSH release notes).
+const KNOWN: &[(&str, Takes, Release)] = &[
+    ("agent-forwarding", Takes::Nothing, Release(7, 2)),
+    ("command", Takes::Value, Release(1, 2)),
+    ("environment", Takes::Value, Release(2, 3)),
+    ("expiry-time", Takes::Value, Release(7, 7)),
+    ("from", Takes::Value, Release(1, 2)),
+    ("no-agent-forwarding", Takes::Nothing, Release(1, 2)),
+    ("no-port-forwarding", Takes::Nothing, Release(1, 2)),
+    ("no-pty", Takes::Nothing, Release(1, 2)),
+    ("no-touch-required", Takes::Nothing, Release(8, 2)),
+    ("no-user-rc", Takes::Nothing, Release(5, 4)),
+    ("no-x11-forwarding", Takes::Nothing, Release(1, 2)),
+    ("permitlisten", Takes::Value, Release(7, 8)),
+    ("permitopen", Takes::Value, Release(2, 9)),
+    ("port-forwarding", Takes::Nothing, Release(7, 2)),
+    ("pty", Takes::Nothing, Release(7, 2)),
+    ("restrict", Takes::Nothing, Release(7, 2)),
+    ("tunnel", Takes::Value, Release(4, 3)),
+    ("user-rc", Takes::Nothing, Release(7, 2)),
+    ("verify-required", Takes::Nothing, Release(8, 4)),
+    ("x11-forwarding", Takes::Nothing, Release(7, 2)),
+];
+
+/// With these a key vouches for other keys; whoever may push one would then let in whom he likes, for ever.
+const NOT_FOR_KEYS: [&str; 2] = ["cert-authority", "principals"];
+
+impl KeyOptions {
+    /// Reads a list as sshd does: names in any case, commas between, `\"` for a quote inside a value.
+    pub fn parse(text: &str) -> Result<Self, KeyOptionsError> {
+        if let Some(c) = text.chars().find(|c| !matches!(c, ' '..='~')) {
+            return Err(KeyOptionsError::Character(c));
+        }
+        let mut needs = Release::OLDEST;
+        let mut rest = text;
+        loop {
+            let end = rest.find([',', '=', ' ', '\t', '"']).unwrap_or(rest.len());
+            let (name, tail) = rest.split_at_checked(end).ok_or(KeyOptionsError::Form)?;
+            let lower = name.to_ascii_lowercase();
+            if NOT_FOR_KEYS.contains(&lower.as_str()) {
+                return Err(KeyOptionsError::NotForKeys(lower));
+            }
+            let Some((_, takes, since)) = KNOWN.iter().find(|(known, ..)| *known == lower) else {
+                return Err(if name.is_empty() {
+                    KeyOptionsError::Form
+                } else {
+                    KeyOptionsError::Unknown(lower)
+                });
+            };
+            needs = needs.max(*since);
+            let tail = match (takes, tail.strip_prefix('=')) {
+                (Takes::Nothing, None) => tail,
+                (Takes::Nothing, Some(_)) => return Err(KeyOptionsError::Value(lower)),
+                (Takes::Value, None) => return Err(KeyOptionsError::NoValue(lower)),
+                (Takes::Value, Some(value)) => after_quoted(value).ok_or(KeyOptionsError::Form)?,
+            };
+            if tail.is_empty() {
+                return Ok(Self { text: text.to_owned(), needs });
+            }
+            rest = tail.strip_prefix(',').ok_or(KeyOptionsError::Form)?;
+        }
+    }
+
+    /// The list as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The oldest release that knows all of them.
+    #[must_use]
+    pub const fn needs(&self) -> Release {
+        self.needs
+    }
+}
+
+/// What follows a value in double quotes, in which `\"` stands for a quote.
+fn after_quoted(text: &str) -> Option<&str> {
+    let mut rest = text.strip_prefix('"')?;
+    loop {
+        let end = rest.find('"')?;
+        let (value, tail) = rest.split_at_checked(end)?;
+        rest = tail.strip_prefix('"')?;
+        if !value.ends_with('\\') {
+            return Some(rest);
+        }
+    }
+}
+
+/// What stands before each key: the options of the settings, and who pushed it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinePrefix {
+    /// Options that every key gets.
+    pub options: Option<KeyOptions>,
+    /// Whether the session is told who pushed the key, in `EIC_PRINCIPAL` and `EIC_REQUEST_ID`.
+    pub environment: bool,
+}
+
+impl LinePrefix {
+    /// The prefix for a key, with the space after it; empty where there is none.
+    #[must_use]
+    pub fn of(&self, claims: &Claims) -> String {
+        let mut options: Vec<String> = self.options.iter().map(|options| options.text.clone()).collect();
+        if self.environment {
+            let known = [("EIC_PRINCIPAL", &claims.principal), ("EIC_REQUEST_ID", &claims.request_id)];
+            for (name, value) in known {
+                if let Some(value) = value {
+                    options.push(format!("environment=\"{name}={}\"", percent_encoded(value)));
+                }
+            }
+        }
+        if options.is_empty() { String::new() } else { format!("{} ", options.join(",")) }
+    }
+
+    /// The oldest release of OpenSSH that reads such a line.
+    #[must_use]
+    pub fn needs(&self) -> Release {
+        let options = self.options.as_ref().map_or(Release::OLDEST, KeyOptions::needs);
+        if self.environment { options.max(Release::ENVIRONMENT_PATTERNS) } else { options }
+    }
+}
+
+/// Longest value that a session is given, in characters before it is encoded: IAM's longest ARN.
+const MAX_VALUE: usize = 2048;
+
+/// Everything but the characters of ARNs and request ids as `%XX`, so that a value can end neither its
+/// quotes nor its line, whatever it holds.
+fn percent_encoded(value: &str) -> String {
+    let mut encoded = String::with_capacity(value.len());
+    for byte in value.bytes().take(MAX_VALUE) {
+        if byte.is_ascii_alphanumeric() || b":/_+=.@-".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            encoded.push_str(&data_encoding::HEXUPPER.encode(&[byte]));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_read_as_sshd_reads_them() {
+        for (text, needs) in [
+            ("restrict", Release::OLDEST),
+            ("restrict,pty", Release::OLDEST),
+            ("Restrict,PTY,X11-Forwarding,no-X11-forwarding", Release::OLDEST),
+            ("command=\"echo \\\"a, b\\\"\",no-pty", Release::OLDEST),
+            ("from=\"10.0.0.0/8,!10.1.0.0/16\"", Release::OLDEST),
+            ("expiry-time=\"20300101\"", Release(7, 7)),
+            ("permitlisten=\"localhost:8080\",verify-required", Release(8, 4)),
+        ] {
+            let options = KeyOptions::parse(text).unwrap();
+            assert_eq!((options.as_str(), options.needs()), (text, needs));
+        }
+    }
+
+    #[test]
+    fn what_sshd_would_drop_is_refused() {
+        use KeyOptionsError as E;
+        for (text, error) in [
+            ("", E::Form),
+            (",", E::Form),
+            ("pty,", E::Form),
+            ("pty pty", E::Form),
+            ("restrict, pty", E::Form),
+            ("command=\"x", E::Form),
+            ("command=\"x\\\"", E::Form),
+            ("command=\"x\" ssh-ed25519 AAAA", E::Form),
+            ("command=x", E::Form),
+            ("command", E::NoValue("command".into())),
+            ("pty=\"x\"", E::Value("pty".into())),
+            ("no-such", E::Unknown("no-such".into())),
+            ("ssh-ed25519", E::Unknown("ssh-ed25519".into())),
+            ("cert-authority", E::NotForKeys("cert-authority".into())),
+            ("restrict,Principals=\"x\"", E::NotForKeys("principals".into())),
+            ("pty\nssh-ed25519 AAAA", E::Character('\n')),
+            ("command=\"\u{e9}\"", E::Character('\u{e9}')),
+        ] {
+            assert_eq!(KeyOptions::parse(text), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn releases_are_found_in_what_sshd_says() {
+        for (text, release) in [
+            ("OpenSSH_9.2p1 Debian-2+deb12u10, OpenSSL 3.0.22", Some(Release(9, 2))),
+            ("unknown option -- V\nOpenSSH_7.4p1, OpenSSL 1.0.2k-fips\nusage: sshd", Some(Release(7, 4))),
+            ("OpenSSH_10.0p2", Some(Release(10, 0))),
+            ("dropbear", None),
+            ("OpenSSH_x.y", None),
+        ] {
+            assert_eq!(Release::find(text), release, "{text}");
+        }
+        assert!(Release(10, 0) > Release(9, 9));
+    }
+
+    #[test]
+    fn a_principal_cannot_leave_its_quotes() {
+        let prefix =
+            LinePrefix { options: Some(KeyOptions::parse("restrict,pty").unwrap()), environment: true };
+        let claims = |principal: &str| Claims {
+            principal: Some(principal.into()),
+            request_id: Some("r-1".into()),
+            ..Claims::default()
+        };
+        assert_eq!(
+            prefix.of(&claims("arn:aws:sts::1:assumed-role/Admin/a+b=c@d.e")),
+            "restrict,pty,environment=\"EIC_PRINCIPAL=arn:aws:sts::1:assumed-role/Admin/a+b=c@d.e\",\
+             environment=\"EIC_REQUEST_ID=r-1\" "
+        );
+        let hostile = prefix.of(&claims("x\" ssh-ed25519 AAAA\n\\,command=\"id %\u{e9}"));
+        assert_eq!(hostile.matches('"').count(), 4, "{hostile}");
+        assert!(
+            hostile.contains("x%22%20ssh-ed25519%20AAAA%0A%5C%2Ccommand=%22id%20%25%C3%A9\""),
+            "{hostile}"
+        );
+        assert_eq!(prefix.of(&Claims::default()), "restrict,pty ");
+        assert_eq!(LinePrefix::default().of(&claims("x")), "");
+    }
+}

@@ -1,0 +1,87 @@
+//! sshd's own rule for what it runs and reads as trusted: root's, and writable by nobody else, up to `/`.
+
+use std::fmt;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// Why a file is not to be trusted.
+#[derive(Debug)]
+pub enum Insecure {
+    /// The path does not begin at `/`.
+    NotAbsolute(PathBuf),
+    /// It, or a folder above it, cannot be looked at.
+    Unreadable(PathBuf, io::Error),
+    /// It is no regular file.
+    NotAFile(PathBuf),
+    /// It, or a folder above it, belongs to this uid.
+    Owner(PathBuf, u32),
+    /// Group or others may write it, or a folder above it; holds the mode.
+    Writable(PathBuf, u32),
+}
+
+impl fmt::Display for Insecure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAbsolute(path) => write!(f, "expected an absolute path, got {}", path.display()),
+            Self::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::NotAFile(path) => write!(f, "{} is not a regular file", path.display()),
+            Self::Owner(path, uid) => {
+                write!(f, "expected {} to be root's, it is uid {uid}'s; run: chown root {0}", path.display())
+            }
+            Self::Writable(path, mode) => write!(
+                f,
+                "expected {} to be writable by its owner only, its mode is {mode:04o}; run: chmod go-w {0}",
+                path.display()
+            ),
+        }
+    }
+}
+
+/// Bits that let group or others write.
+const WRITABLE: u32 = 0o022;
+
+/// Checks that the file, links followed, and every folder up to `/` is root's and not writable by group or
+/// others (OpenSSH misc.c, `safe_path`; `sshd_config(5)`, AuthorizedKeysCommand). Gives the real path.
+pub fn check(path: &Path) -> Result<PathBuf, Insecure> {
+    if !path.is_absolute() {
+        return Err(Insecure::NotAbsolute(path.to_owned()));
+    }
+    let real = path.canonicalize().map_err(|error| Insecure::Unreadable(path.to_owned(), error))?;
+    for (depth, place) in real.ancestors().enumerate() {
+        let status = place.metadata().map_err(|error| Insecure::Unreadable(place.to_owned(), error))?;
+        if depth == 0 && !status.is_file() {
+            return Err(Insecure::NotAFile(place.to_owned()));
+        }
+        if status.uid() != 0 {
+            return Err(Insecure::Owner(place.to_owned(), status.uid()));
+        }
+        if status.mode() & WRITABLE != 0 {
+            return Err(Insecure::Writable(place.to_owned(), status.mode() & 0o7777));
+        }
+    }
+    Ok(real)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_own_files_are_fine() {
+        assert!(check(Path::new("/bin/sh")).is_ok());
+    }
+
+    #[test]
+    fn others_files_are_not() {
+        // Below a folder that everybody may write, whoever owns the file itself.
+        let file = std::env::temp_dir().join(format!("eic-agent-ownership-{}", std::process::id()));
+        std::fs::write(&file, "").unwrap();
+        let refused = check(&file).unwrap_err();
+        assert!(matches!(refused, Insecure::Owner(..) | Insecure::Writable(..)), "{refused}");
+        std::fs::remove_file(&file).unwrap();
+        assert!(matches!(check(&file), Err(Insecure::Unreadable(..))));
+        assert!(matches!(check(Path::new("bin/sh")), Err(Insecure::NotAbsolute(_))));
+        assert!(matches!(check(Path::new("/bin")), Err(Insecure::NotAFile(_))));
+    }
+}

@@ -1,0 +1,131 @@
+use super::*;
+use crate::verification::testing::verified;
+
+const ADMIN: &str = "arn:aws:sts::111111111111:assumed-role/Admin/alice";
+const DEV: &str = "arn:aws:iam::222222222222:user/dev/bob";
+
+fn globs(patterns: &[&str]) -> Vec<Glob> {
+    patterns.iter().map(|pattern| Glob::new(pattern)).collect()
+}
+
+fn rule(name: &str, action: Action) -> Rule {
+    Rule {
+        name: name.into(),
+        action,
+        users: Vec::new(),
+        principals: Vec::new(),
+        accounts: Vec::new(),
+        key_types: Vec::new(),
+    }
+}
+
+/// The name of the rule that denies a key that this principal pushed for this user.
+fn denied(rules: &[Rule], user: &str, principal: Option<&str>) -> Option<String> {
+    let policy = Policy { rules: rules.to_vec(), user: Some(user.parse().unwrap()) };
+    policy.permit(verified(principal)).err().map(|(denied, _)| denied.rule)
+}
+
+#[test]
+fn globs_match_the_whole_text() {
+    for (pattern, text, fits) in [
+        ("", "", true),
+        ("", "a", false),
+        ("*", "", true),
+        ("*", "anything/at:all", true),
+        ("a*", "abc", true),
+        ("a*", "ba", false),
+        ("*c", "abc", true),
+        ("*c", "abcd", false),
+        ("a*c", "ac", true),
+        ("a*b*c", "a-b-b-c", true),
+        ("a*b*c", "a-c-b", false),
+        ("a?c", "abc", true),
+        ("a?c", "ac", false),
+        ("?", "é", true),
+        ("**", "x", true),
+        ("arn:*:assumed-role/Admin/*", ADMIN, true),
+        ("arn:*:assumed-role/admin/*", ADMIN, false),
+        ("arn:*:assumed-role/Admin", ADMIN, false),
+        ("[a]", "a", false),
+    ] {
+        assert_eq!(Glob::new(pattern).matches(text), fits, "{pattern:?} on {text:?}");
+    }
+    // Nothing that is pushed can make a pattern take long.
+    let slow = Glob::new(&"*a".repeat(50));
+    assert!(!slow.matches(&"a".repeat(4000).replace("aa", "ab").replace('a', "b")));
+    assert!(!Glob::new(&format!("{}b", "*a".repeat(50))).matches(&"a".repeat(4000)));
+}
+
+#[test]
+fn without_a_rule_everybody_may() {
+    assert_eq!(denied(&[], "root", Some(ADMIN)), None);
+    assert_eq!(denied(&[], "root", None), None);
+}
+
+#[test]
+fn the_first_match_decides() {
+    let allow_admin =
+        Rule { principals: globs(&["*:assumed-role/Admin/*"]), ..rule("admins", Action::Allow) };
+    let deny_root = Rule { users: globs(&["root"]), ..rule("no root", Action::Deny) };
+    let both = [allow_admin.clone(), deny_root.clone()];
+    assert_eq!(denied(&both, "root", Some(ADMIN)), None);
+    assert_eq!(denied(&both, "root", Some(DEV)).as_deref(), Some("no root"));
+    assert_eq!(denied(&both, "ec2-user", Some(DEV)), None);
+    let reversed = [deny_root, allow_admin];
+    assert_eq!(denied(&reversed, "root", Some(ADMIN)).as_deref(), Some("no root"));
+}
+
+#[test]
+fn every_list_must_match_and_any_of_its_patterns() {
+    let strict = Rule {
+        users: globs(&["root", "adm*"]),
+        principals: globs(&["*:user/*", "*:role/*"]),
+        accounts: globs(&["222222222222"]),
+        key_types: globs(&["ssh-*"]),
+        ..rule("strict", Action::Deny)
+    };
+    assert_eq!(denied(std::slice::from_ref(&strict), "admin", Some(DEV)).as_deref(), Some("strict"));
+    assert_eq!(denied(std::slice::from_ref(&strict), "ec2-user", Some(DEV)), None, "another user");
+    assert_eq!(denied(std::slice::from_ref(&strict), "admin", Some(ADMIN)), None, "another principal");
+    let other_account = Rule { accounts: globs(&["111111111111"]), ..strict.clone() };
+    assert_eq!(denied(&[other_account], "admin", Some(DEV)), None, "another account");
+    let other_type = Rule { key_types: globs(&["sk-*"]), ..strict };
+    assert_eq!(denied(&[other_type], "admin", Some(DEV)), None, "another key type");
+}
+
+#[test]
+fn an_unknown_principal_earns_nothing_and_is_saved_from_nothing() {
+    for lists in [
+        Rule { principals: globs(&["*"]), ..rule("x", Action::Allow) },
+        Rule { accounts: globs(&["*"]), ..rule("x", Action::Allow) },
+    ] {
+        let deny_rest = rule("rest", Action::Deny);
+        assert_eq!(denied(&[lists.clone(), deny_rest], "root", None).as_deref(), Some("rest"));
+        let deny = Rule { action: Action::Deny, ..lists };
+        assert_eq!(denied(&[deny], "root", None).as_deref(), Some("x"));
+    }
+    let by_user = [Rule { users: globs(&["root"]), ..rule("u", Action::Allow) }, rule("rest", Action::Deny)];
+    assert_eq!(denied(&by_user, "root", None), None, "a rule that names no principal needs none");
+}
+
+#[test]
+fn accounts_are_read_from_the_arn_alone() {
+    for (arn, account) in [
+        (ADMIN, Some("111111111111")),
+        ("arn:aws-cn:iam::333333333333:root", Some("333333333333")),
+        ("arn:aws:iam::aws:role/x", Some("aws")),
+        ("arn:aws:iam:::role/x", None),
+        ("111111111111", None),
+        ("xarn:aws:iam::111111111111:user/x", None),
+        ("", None),
+    ] {
+        assert_eq!(account_of(arn), account, "{arn}");
+    }
+}
+
+#[test]
+fn a_denial_shows_no_foreign_characters() {
+    let policy = Policy { rules: vec![rule("r\n", Action::Deny)], user: None };
+    let (denied, _) = policy.permit(verified(Some("arn\x1b"))).unwrap_err();
+    assert_eq!(denied.to_string(), "r\\x0a (a rule of this instance), pushed by arn\\x1b");
+}

@@ -1,0 +1,239 @@
+//! Other providers asked beside us: their users log in, whatever becomes of our own part, and ours whatever
+//! becomes of theirs.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use eic_emulator::{Config, Fault};
+
+use crate::readme::block;
+use crate::world::{BOB, Key, Sshd, Syslog, World, on_an_instance};
+
+fn chained(world: &World, user: &str, options: &str, providers: &str) -> Sshd {
+    let agent = world.agent();
+    let command =
+        format!("AuthorizedKeysCommand {} authorized-keys {options} %u %f {providers}", agent.display());
+    Sshd::with(world, &format!("{command}\nAuthorizedKeysCommandUser {user}\n"))
+}
+
+/// A provider that has this key for `ubuntu`.
+fn provider_of(world: &World, key: &Key) -> String {
+    let script = world.script("provider", &format!("[ \"$1\" = ubuntu ] && echo '{}'; exit 0", key.line()));
+    format!("-- {} %u", script.display())
+}
+
+#[test]
+fn both_providers_users_log_in_with_metadata_up_and_down() {
+    let test = "chaining::both_providers_users_log_in_with_metadata_up_and_down";
+    on_an_instance(test, Config::default(), |world| {
+        let (pushed, theirs) = (Key::ed25519(world, "pushed"), Key::ed25519(world, "theirs"));
+        let _sshd = chained(world, "eic-agent", "--timeout 1", &provider_of(world, &theirs));
+        world.emulator.push("ec2-user", &pushed.line(), BOB);
+        assert!(world.ssh("ec2-user", &[&pushed]).ok);
+        assert!(world.ssh("ubuntu", &[&theirs]).ok);
+        assert!(!world.ssh("ec2-user", &[&theirs]).ok);
+
+        world.emulator.inject(Fault::everywhere().delay(Duration::from_secs(3600)));
+        assert!(world.ssh("ubuntu", &[&theirs]).ok, "metadata is silent");
+        world.emulator.clear_faults();
+        world.emulator.inject(Fault::everywhere().status(403));
+        assert!(world.ssh("ubuntu", &[&theirs]).ok, "metadata is off");
+        world.emulator.clear_faults();
+        world.configure("rubbish");
+        assert!(world.ssh("ubuntu", &[&theirs]).ok, "the settings are broken");
+        assert!(!world.ssh("ec2-user", &[&pushed]).ok, "and fail closed for pushed keys");
+        fs::remove_file("/etc/eic-agent.toml").unwrap();
+        world.without_asset_tag();
+        assert!(world.ssh("ubuntu", &[&theirs]).ok, "the machine is not EC2");
+    });
+}
+
+#[test]
+fn any_name_reaches_the_provider_and_the_status_is_success() {
+    let test = "chaining::any_name_reaches_the_provider_and_the_status_is_success";
+    on_an_instance(test, Config::default(), |world| {
+        let script = world.script("echo-args", "printf '%s\\n' \"$@\"");
+        let script = script.to_str().unwrap();
+        for name in ["a b", "-x", "DOMAIN\\user", "1234", "caf\u{e9}"] {
+            let run = world.run(&[name, "SHA256:x", "--", script, name, "--timeout", "--", script, "second"]);
+            assert_eq!(
+                (run.status(), run.keys()),
+                (Some(0), format!("{name}\n--timeout\nsecond\n")),
+                "{run:?}"
+            );
+        }
+        let run = world.run(&["--imds-endpoint", "http://127.0.0.1:9", "ec2-user", "--", script, "answer"]);
+        assert_eq!(
+            (run.status(), run.keys().as_str()),
+            (Some(0), "answer\n"),
+            "our own part failed: {run:?}"
+        );
+    });
+}
+
+#[test]
+fn ours_is_printed_first_then_theirs_in_order() {
+    on_an_instance("chaining::ours_is_printed_first_then_theirs_in_order", Config::default(), |world| {
+        let key = Key::ed25519(world, "key");
+        world.emulator.push("ec2-user", &key.line(), BOB);
+        let slow = world.script("slow", "sleep 0.3; printf 'slow'");
+        let fast = world.script("fast", "echo fast");
+        let run = world.run(&["ec2-user", "--", slow.to_str().unwrap(), "--", fast.to_str().unwrap()]);
+        assert_eq!(run.keys(), format!("{}\nslow\nfast\n", key.bare_line()));
+    });
+}
+
+#[test]
+fn a_provider_that_misbehaves_costs_nobody_else_a_key() {
+    let test = "chaining::a_provider_that_misbehaves_costs_nobody_else_a_key";
+    on_an_instance(test, Config::default(), |world| {
+        let syslog = Syslog::bind();
+        let key = Key::ed25519(world, "key");
+        world.emulator.push("ec2-user", &key.line(), BOB);
+        let good = world.script("good", "echo good");
+        let open = world.script("open", "echo open");
+        fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o775)).unwrap();
+        let line = "x".repeat(99);
+        for (name, program, reason, said) in [
+            (
+                "fails",
+                world.script("fails", "echo lost; exit 3"),
+                "provider-failed: ended with status 3",
+                String::new(),
+            ),
+            (
+                "dies",
+                world.script("dies", "echo lost; kill -9 $$"),
+                "provider-failed: ended with status 137",
+                String::new(),
+            ),
+            (
+                "hangs",
+                world.script("hangs", "echo lost; sleep 600"),
+                "provider-timeout: had not ended after 1 s",
+                String::new(),
+            ),
+            (
+                "ignores",
+                world.script("ignores", "trap '' TERM ALRM; sleep 600 & wait; sleep 600"),
+                "provider-timeout: ",
+                String::new(),
+            ),
+            (
+                "floods",
+                world.script("floods", &format!("yes {line} | head -c 10000000")),
+                "provider-too-large: printed more than 1048576 bytes",
+                format!("{line}\n").repeat(10485),
+            ),
+            ("open", open, "provider-insecure: expected ", String::new()),
+            ("absent", world.path("bin/absent"), "provider-insecure: ", String::new()),
+            ("relative", "bin/sh".into(), "provider-insecure: expected an absolute path", String::new()),
+        ] {
+            let run = world.run(&[
+                "--timeout",
+                "1",
+                "ec2-user",
+                "--",
+                program.to_str().unwrap(),
+                "--",
+                good.to_str().unwrap(),
+            ]);
+            let expected = format!("{}\n{said}good\n", key.bare_line());
+            assert_eq!(run.status(), Some(0), "{name}: {}", run.notes());
+            assert!(run.keys() == expected, "{name}: {} bytes", run.keys().len());
+            assert!(run.took < Duration::from_secs(2), "{name}: {:?}", run.took);
+            let logged = syslog.agent_lines().remove(1);
+            let start = format!("Provider {} asked for user ec2-user: {reason}", program.display());
+            assert!(logged.starts_with(&start), "{name}: {logged}");
+            syslog.clear();
+        }
+        // The supervisors end with the deadline, and what they ran with them.
+        std::thread::sleep(Duration::from_millis(300));
+        let left = fs::read_dir("/proc").unwrap().flatten().filter(|process| {
+            fs::read(process.path().join("cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains("600"))
+        });
+        assert_eq!(left.count(), 0, "nothing is left running");
+    });
+}
+
+#[test]
+fn started_as_root_the_provider_has_its_own_user_and_we_have_none_of_roots_rights() {
+    let test = "chaining::started_as_root_the_provider_has_its_own_user_and_we_have_none_of_roots_rights";
+    on_an_instance(test, Config::default(), |world| {
+        let seen = world.shared_folder();
+        let theirs = Key::ed25519(world, "theirs");
+        // While metadata is slow our own part is under way: the provider looks at it from outside.
+        world.emulator.inject(Fault::everywhere().delay(Duration::from_millis(800)));
+        let script = world.script(
+            "looks",
+            &format!(
+                "id -un >{0}/provider; id -G >{0}/groups; sleep 0.4
+                 for status in /proc/[0-9]*/status; do
+                     case $(tr '\\0' ' ' <\"${{status%status}}cmdline\" 2>/dev/null) in
+                         *' authorized-keys '*) grep -E '^(Uid|Gid|Groups|CapEff):' \"$status\" ;;
+                     esac
+                 done >{0}/agent
+                 echo '{1}'",
+                seen.display(),
+                theirs.line()
+            ),
+        );
+        let _sshd =
+            chained(world, "root", "--provider-user provider", &format!("-- {} %u", script.display()));
+        assert!(world.ssh("ubuntu", &[&theirs]).ok);
+        let read = |name: &str| fs::read_to_string(seen.join(name)).unwrap();
+        assert_eq!(read("provider").trim(), "provider");
+        assert_eq!(read("groups").trim(), "60103");
+        let agent = read("agent");
+        let uid = "Uid:\t60104\t60104\t60104\t60104\n";
+        let gid = "Gid:\t60104\t60104\t60104\t60104\n";
+        assert!(agent.contains(uid) && agent.contains(gid), "{agent}");
+        assert!(agent.contains("Groups:\t \n") || agent.contains("Groups:\t\n"), "{agent}");
+        assert!(agent.contains("CapEff:\t0000000000000000\n"), "{agent}");
+        assert!(!agent.contains("Uid:\t0"), "{agent}");
+    });
+}
+
+#[test]
+fn a_provider_user_that_is_not_there_runs_nothing_as_root() {
+    let test = "chaining::a_provider_user_that_is_not_there_runs_nothing_as_root";
+    on_an_instance(test, Config::default(), |world| {
+        let seen = world.shared_folder();
+        let script = world.script("marks", &format!("touch {}/ran; echo x", seen.display()));
+        let run = world.run(&["--provider-user", "nobody-of-that-name", "u", "--", script.to_str().unwrap()]);
+        assert_eq!((run.status(), run.keys().as_str()), (Some(0), ""));
+        assert!(
+            run.notes().contains("provider-failed: expected the user nobody-of-that-name"),
+            "{}",
+            run.notes()
+        );
+        assert!(!seen.join("ran").exists());
+    });
+}
+
+#[test]
+fn the_readmes_recipe_for_sssd_works() {
+    on_an_instance("chaining::the_readmes_recipe_for_sssd_works", Config::default(), |world| {
+        let (pushed, theirs) = (Key::ed25519(world, "pushed"), Key::ed25519(world, "theirs"));
+        let seen = world.shared_folder();
+        let sssd = world.script(
+            "sss",
+            &format!(
+                "id -un >{}/user; [ \"$1\" = ubuntu ] && echo '{}'; exit 0",
+                seen.display(),
+                theirs.line()
+            ),
+        );
+        let recipe = block("AuthorizedKeysCommand /usr/bin/eic-agent authorized-keys --provider-user")
+            .replace("/usr/bin/eic-agent", world.agent().to_str().unwrap())
+            .replace("/usr/bin/sss_ssh_authorizedkeys", sssd.to_str().unwrap());
+        assert!(!recipe.contains("/usr/bin"), "{recipe}");
+        let _sshd = Sshd::with(world, &format!("{recipe}\n"));
+        world.emulator.push("ec2-user", &pushed.line(), BOB);
+        assert!(world.ssh("ec2-user", &[&pushed]).ok);
+        assert!(world.ssh("ubuntu", &[&theirs]).ok);
+        assert_eq!(fs::read_to_string(Path::new(&seen).join("user")).unwrap().trim(), "nobody");
+    });
+}

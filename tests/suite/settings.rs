@@ -1,0 +1,306 @@
+//! The settings file on a whole instance: rules, options, trust, and what a broken file costs.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::process::Command;
+
+use eic_emulator::pki::CertStatus;
+use eic_emulator::{Config, Entry};
+
+use crate::readme::block;
+use crate::world::{BOB, INSTANCE, Key, Sshd, Syslog, World, on_an_instance};
+
+const ADMIN: &str = "arn:aws:sts::123456789012:assumed-role/BreakGlass/alice";
+const DEVELOPER: &str = "arn:aws:sts::123456789012:assumed-role/Developer/bob";
+
+fn config(world: &World, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(world.agent()).arg("config").args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_rule_lets_one_role_in_and_keeps_another_out() {
+    on_an_instance("settings::a_rule_lets_one_role_in_and_keeps_another_out", Config::default(), |world| {
+        let syslog = Syslog::bind();
+        let _sshd = Sshd::start(world);
+        world.configure(block("[[rule]]"));
+        assert_eq!(config(world, &[]).0, Some(0), "the README's recipe is sound");
+        let (admin, developer) = (Key::ed25519(world, "admin"), Key::ed25519(world, "developer"));
+        world.emulator.push("admin", &admin.line(), ADMIN);
+        world.emulator.push("admin", &developer.line(), DEVELOPER);
+        assert!(world.ssh("admin", &[&admin]).ok);
+        syslog.clear();
+        assert!(!world.ssh("admin", &[&developer]).ok);
+        let line = syslog.agent_lines().remove(0);
+        let start = "Refusing ssh key from EC2 Instance Connect for user admin: denied-by-rule: only break-glass (a rule of this instance), pushed by ";
+        let end = format!("; IAM principal: {DEVELOPER}");
+        assert!(
+            line.starts_with(&format!("{start}{DEVELOPER}; fingerprint: ")) && line.ends_with(&end),
+            "{line}"
+        );
+    });
+}
+
+#[test]
+fn a_broken_file_costs_pushed_keys_and_nothing_else() {
+    on_an_instance(
+        "settings::a_broken_file_costs_pushed_keys_and_nothing_else",
+        Config::default(),
+        |world| {
+            let syslog = Syslog::bind();
+            let _sshd = Sshd::start(world);
+            let (own, pushed) = (Key::ed25519(world, "own"), Key::ed25519(world, "pushed"));
+            world.authorize("ubuntu", &own);
+            world.emulator.push("ubuntu", &pushed.line(), BOB);
+            assert!(world.ssh("ubuntu", &[&pushed]).ok);
+            let file = "/etc/eic-agent.toml";
+            let check = |case: &str, reason: &str, words: &str| {
+                syslog.clear();
+                world.emulator.take_requests();
+                assert!(!world.ssh("ubuntu", &[&pushed]).ok, "{case}");
+                assert!(world.emulator.take_requests().is_empty(), "{case}: metadata is not even asked");
+                let lines = syslog.agent_lines();
+                let start =
+                    format!("No ssh keys from EC2 Instance Connect for user ubuntu: {reason}: {file}");
+                assert!(
+                    lines.len() == 1 && lines[0].starts_with(&start) && lines[0].contains(words),
+                    "{case}: {lines:?}"
+                );
+                assert!(world.ssh("ubuntu", &[&own]).ok, "{case}: authorized_keys still works");
+                assert_eq!(config(world, &[]).0, Some(1), "{case}");
+            };
+            world.configure("[imds]\ntimout = 3\n");
+            check(
+                "a typo",
+                "settings-invalid",
+                ":2: imds.timout: no such setting; expected one of endpoint, timeout",
+            );
+            world.configure("");
+            fs::set_permissions(file, fs::Permissions::from_mode(0o664)).unwrap();
+            check("writable by a group", "settings-insecure", "its mode is 0664; run: chmod go-w");
+            fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+            chown(file, Some(60100), None).unwrap();
+            check("a user's own", "settings-insecure", "it is uid 60100's; run: chown root");
+            fs::remove_file(file).unwrap();
+            std::os::unix::fs::symlink("/nonexistent", file).unwrap();
+            check("a dangling link", "settings-unreadable", "No such file or directory");
+            fs::remove_file(file).unwrap();
+            world.configure("");
+            fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+            syslog.clear();
+            assert!(!world.ssh("ubuntu", &[&pushed]).ok, "not readable for the agent's user");
+            assert!(
+                syslog.agent_lines()[0]
+                    .contains("settings-unreadable: /etc/eic-agent.toml: cannot be read: Permission denied")
+            );
+        },
+    );
+}
+
+#[test]
+fn options_restrict_the_session_and_the_environment_names_the_principal() {
+    let test = "settings::options_restrict_the_session_and_the_environment_names_the_principal";
+    on_an_instance(test, Config::default(), |world| {
+        let recipe = block("[keys]");
+        world.configure(recipe);
+        let sshd_config = block("PermitUserEnvironment EIC_*");
+        let agent = world.agent();
+        let _sshd = Sshd::with(
+            world,
+            &format!(
+                "{sshd_config}\nAuthorizedKeysCommand {} authorized-keys %u %f\nAuthorizedKeysCommandUser eic-agent\n",
+                agent.display()
+            ),
+        );
+        let key = Key::ed25519(world, "key");
+        // A principal that would end its quotes, its line, and the option, if it could.
+        let hostile = "arn:aws:sts::1:assumed-role/x/\" ssh-rsa AAAA\\,command=\"touch /tmp/pwned\" %41";
+        let until = world.emulator.now() + 60;
+        let entry = |caller: &str| {
+            let entry =
+                Entry::new(key.line()).timestamp(until).instance(INSTANCE).caller(caller).request("r-1");
+            entry.sign(&world.emulator.hierarchy().leaf_key)
+        };
+        for (caller, shown) in [
+            (ADMIN, ADMIN),
+            (
+                hostile,
+                "arn:aws:sts::1:assumed-role/x/%22%20ssh-rsa%20AAAA%5C%2Ccommand=%22touch%20/tmp/pwned%22%20%2541",
+            ),
+        ] {
+            world.emulator.set_entries("ec2-user", entry(caller));
+            let login = world.ssh_run("ec2-user", &[&key], "env");
+            assert!(login.ok, "{login:?}");
+            let variable = format!("EIC_PRINCIPAL={shown}");
+            assert!(login.said.lines().any(|line| line == variable), "{}", login.said);
+            assert!(login.said.lines().any(|line| line == "EIC_REQUEST_ID=r-1"), "{}", login.said);
+        }
+        let line = world.run(&["ec2-user"]).keys();
+        assert!(line.starts_with("restrict,pty,environment=\"EIC_PRINCIPAL="), "{line}");
+        assert!(
+            line.ends_with(&format!("environment=\"EIC_REQUEST_ID=r-1\" {}\n", key.bare_line())),
+            "{line}"
+        );
+        // restrict: no forwarding, though sshd would allow it.
+        let forward = Command::new("ssh")
+            .args([
+                "-F",
+                "none",
+                "-o",
+                "BatchMode=yes",
+                "-o",
+                "LogLevel=ERROR",
+                "-o",
+                "ExitOnForwardFailure=yes",
+            ])
+            .args([
+                "-o",
+                "UserKnownHostsFile=/dev/null",
+                "-o",
+                "StrictHostKeyChecking=no",
+                "-R",
+                "9999:127.0.0.1:22",
+            ])
+            .arg("-i")
+            .arg(key.file())
+            .args(["ec2-user@127.0.0.1", "true"])
+            .output()
+            .unwrap();
+        assert!(!forward.status.success(), "{forward:?}");
+    });
+}
+
+#[test]
+fn options_that_this_openssh_does_not_know_are_refused() {
+    let test = "settings::options_that_this_openssh_does_not_know_are_refused";
+    on_an_instance(test, Config::default(), |world| {
+        let key = Key::ed25519(world, "key");
+        world.emulator.push("ec2-user", &key.line(), BOB);
+        world.configure("[keys]\noptions = \"verify-required\"\n");
+        assert!(world.run(&["ec2-user"]).keys().starts_with("verify-required ssh-ed25519 "));
+        world.replace_sshd("OpenSSH_7.4p1, OpenSSL 1.0.2k-fips  26 Jan 2017");
+        let run = world.run(&["ec2-user"]);
+        assert_eq!((run.status(), run.keys().as_str()), (Some(1), ""));
+        assert!(
+            run.notes().contains("settings-invalid: [keys] needs OpenSSH 8.4, this instance has OpenSSH 7.4"),
+            "{}",
+            run.notes()
+        );
+        let (status, _, faults) = config(world, &[]);
+        assert!(
+            status == Some(1)
+                && faults.contains("expected OpenSSH 8.4 or later, this instance has OpenSSH 7.4"),
+            "{faults}"
+        );
+        world.configure("[keys]\noptions = \"restrict\"\nenvironment = true\n");
+        assert!(world.run(&["ec2-user"]).notes().contains("[keys] needs OpenSSH 7.8"));
+        world.configure("[keys]\noptions = \"restrict\"\n");
+        assert!(world.run(&["ec2-user"]).keys().starts_with("restrict ssh-ed25519 "));
+    });
+}
+
+#[test]
+fn trust_can_be_narrowed_and_staples_can_end() {
+    on_an_instance("settings::trust_can_be_narrowed_and_staples_can_end", Config::default(), |world| {
+        let syslog = Syslog::bind();
+        let key = Key::ed25519(world, "key");
+        let request = world.emulator.push("ec2-user", &key.line(), BOB);
+        world.configure("[trust]\nroots = \"amazon\"\n");
+        let ca = world.path("etc/ca.pem");
+        let run = world.run(&["--ca-file", ca.to_str().unwrap(), "ec2-user"]);
+        assert!(run.notes().contains("expected a root of Amazon Trust Services"), "{}", run.notes());
+
+        world.configure("[trust]\nrevocation = \"when-stapled\"\n");
+        let signer = world.emulator.hierarchy();
+        let staples = |status| vec![signer.staple(0, world.emulator.now()).status(status).build()];
+        world.emulator.set_staples(staples(CertStatus::Good));
+        syslog.clear();
+        assert_eq!(world.run(&["ec2-user"]).keys(), format!("{}\n", key.bare_line()));
+        let line = syslog.agent_lines().remove(0);
+        let start = format!(
+            "Providing ssh key from EC2 Instance Connect with fingerprint: {}, request-id: {request}, for IAM principal: {BOB}; \
+             without an OCSP staple for ",
+            key.fingerprint()
+        );
+        assert!(line.starts_with(&start) && line.contains("M01"), "{line}");
+        world
+            .emulator
+            .set_staples(staples(CertStatus::Revoked { at: world.emulator.now() - 9, reason: None }));
+        assert!(
+            world.run(&["ec2-user"]).notes().contains("signer-revoked"),
+            "a staple that is there decides"
+        );
+        world.configure("");
+        world.emulator.set_staples(staples(CertStatus::Good));
+        assert!(world.run(&["ec2-user"]).notes().contains("staple-missing"), "the default demands all");
+    });
+}
+
+#[test]
+fn config_shows_what_is_in_force_and_where_it_comes_from() {
+    let test = "settings::config_shows_what_is_in_force_and_where_it_comes_from";
+    on_an_instance(test, Config::default(), |world| {
+        let (status, shown, _) = config(world, &[]);
+        assert!(status == Some(0) && shown.starts_with("# no /etc/eic-agent.toml: defaults\n"), "{shown}");
+        world.configure("[imds]\ntimeout = 3\n[[rule]]\naction = \"deny\"\nusers = [\"root\"]\n");
+        let (status, shown, _) = config(world, &["--ca-dir", "/etc/ssl/certs"]);
+        assert_eq!(status, Some(0));
+        for line in [
+            "imds.timeout     3.0                          /etc/eic-agent.toml:2",
+            "trust.ca_dir     \"/etc/ssl/certs\"             command line",
+            "trust.roots      \"system\"                     default",
+            "rule #1          deny users root              /etc/eic-agent.toml:3",
+        ] {
+            assert!(shown.lines().any(|shown| shown == line), "{line:?} is not in\n{shown}");
+        }
+        let (_, json, _) = config(world, &["--json"]);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["schema_version"], 1);
+        assert_eq!(json["file"], "/etc/eic-agent.toml");
+        let timeout =
+            json["settings"].as_array().unwrap().iter().find(|s| s["key"] == "imds.timeout").unwrap();
+        assert_eq!(timeout["value"], 3.0);
+        assert_eq!(timeout["from"], serde_json::json!({"origin": "file", "line": 2}));
+        assert_eq!(json["rules"][0]["users"], serde_json::json!(["root"]));
+
+        world.configure("[imds]\ntimeout = 0\n[trust]\nroots = \"x\"\nfoo = 1\n");
+        let (status, shown, faults) = config(world, &[]);
+        assert_eq!((status, shown.as_str(), faults.lines().count()), (Some(1), "", 3), "{faults}");
+        assert!(
+            faults.starts_with("/etc/eic-agent.toml:2: imds.timeout: expected 0.1 to 60 seconds, got 0\n"),
+            "{faults}"
+        );
+        let (status, json, _) = config(world, &["--json"]);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((status, json["faults"].as_array().unwrap().len()), (Some(1), 3));
+        assert_eq!(json["reason"], "settings-invalid");
+        assert_eq!(
+            config(world, &["--config", "/nonexistent.toml"]).0,
+            Some(1),
+            "a file that is named must be there"
+        );
+    });
+}
+
+#[test]
+fn the_shipped_file_is_sound_and_shows_every_setting() {
+    let test = "settings::the_shipped_file_is_sound_and_shows_every_setting";
+    on_an_instance(test, Config::default(), |world| {
+        let shipped = include_str!("../../packaging/eic-agent.toml");
+        world.configure(shipped);
+        let (status, defaults, faults) = config(world, &[]);
+        assert_eq!((status, faults.as_str()), (Some(0), ""));
+        assert!(defaults.lines().skip(1).all(|line| line.ends_with(" default")), "{defaults}");
+        // With every comment taken off a setting, it is still sound, and nothing is a default any more.
+        let uncommented = shipped.lines().map(|line| match line.strip_prefix('#') {
+            Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => setting,
+            _ => line,
+        });
+        world.configure(&uncommented.collect::<Vec<_>>().join("\n"));
+        let (status, all, faults) = config(world, &[]);
+        assert_eq!((status, faults.as_str()), (Some(0), ""), "{all}");
+        assert!(all.lines().skip(1).all(|line| line.contains(" /etc/eic-agent.toml:")), "{all}");
+        assert_eq!(all.lines().count(), 1 + 8 + 1, "{all}");
+    });
+}
