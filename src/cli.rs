@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::CommandLine;
-use crate::identity::{Fingerprint, InstanceId, SignerName};
+use crate::fingerprint::Fingerprint;
+use crate::identity::{InstanceId, SignerName};
 use crate::imds::Endpoint;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;

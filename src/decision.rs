@@ -3,7 +3,8 @@
 use crate::evidence::chain::SignerChain;
 use crate::evidence::key_bundle::{Claims, EntryError, KeyBundle};
 use crate::evidence::ocsp::{OcspError, OcspStaple};
-use crate::identity::{Fingerprint, InstanceId, SignerName};
+use crate::fingerprint::Fingerprint;
+use crate::identity::{InstanceId, SignerName};
 use crate::policy::{Denied, PermittedKey, Policy};
 use crate::reason::Reason;
 use crate::time::Timestamp;

@@ -15,21 +15,34 @@
 //! | --- | --- |
 //! | [`cli`] | the command line, and the names that the program may be called by |
 //! | [`commands`] | one file a subcommand: the only place where steps are put in order |
-//! | [`identity`], [`time`], [`reason`], [`text`] | names, instants and reasons; foreign text made printable |
+//! | [`config`] | the settings file and the command line to resolved settings |
+//! | [`identity`], [`fingerprint`], [`time`], [`reason`], [`text`] | names, instants and reasons; foreign text made printable |
 //! | [`instance`] | is this machine an EC2 instance, and which |
 //! | [`imds`] | the metadata session: token, bounded requests, deadline, retries |
 //! | [`trust_store`] | the files that the roots are read from |
 //! | [`evidence`] | bytes to parsed, untrusted values |
 //! | [`verification`] | untrusted values to proof types |
+//! | [`policy`] | this instance's own rules over proven keys |
 //! | [`decision`] | evidence, expectations and an instant to accepted and refused keys |
-//! | [`output`] | `authorized_keys` lines, from proven keys only |
+//! | [`key_options`] | what stands before a key on its line |
+//! | [`output`] | `authorized_keys` lines, from permitted keys only |
+//! | [`providers`] | other providers asked beside us, each under a supervisor |
+//! | [`privileges`], [`accounts`], [`ownership`], [`files`] | root's rights given up; users; sshd's rule for trusted files; reading without waiting |
 //! | [`audit`] | events for auditors and operators |
 //!
-//! `evidence`, `verification` and `decision` do no I/O: no file, network, environment, clock or log. They
+//! `evidence`, `verification`, `policy` and `decision` do no I/O: no file, network, environment, clock or log. They
 //! take bytes and an instant and return values, so all of them are tested without a machine.
 //!
-//! Nothing reaches sshd but a [`verification::VerifiedKey`], and only a
-//! [`verification::VerifiedSigner`] can make one. The order of the checks is thus kept by the compiler.
+//! Nothing of ours reaches sshd but a [`policy::PermittedKey`]; only [`policy::Policy::permit`] can make one, of a
+//! [`verification::VerifiedKey`], which only a [`verification::VerifiedSigner`] can make. The order of the checks is
+//! thus kept by the compiler.
+//!
+//! # A run
+//!
+//! [`commands`] reads the settings, starts the providers, gives root's rights up, and only then lets the straight walk
+//! above begin, on a thread that nobody waits for past the deadline: neither a peer that keeps the network code busy
+//! nor a wait in the kernel can keep sshd waiting. What it found is logged and printed by the thread that waited, so
+//! that nothing is logged as handed over that was not.
 //!
 //! # Threats
 //!
@@ -54,6 +67,7 @@ pub mod config;
 pub mod decision;
 pub mod evidence;
 pub mod files;
+pub mod fingerprint;
 pub mod identity;
 pub mod imds;
 pub mod instance;

@@ -4,6 +4,7 @@ mod authorized_keys;
 mod config;
 mod gather;
 mod openssh;
+mod stapling;
 mod verify;
 
 use std::io::Write;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::evidence::decode_base64;
 use crate::evidence::public_key::{PublicKey, PublicKeyError};
-use crate::identity::Fingerprint;
+use crate::fingerprint::Fingerprint;
 use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, printable_bytes};
 use crate::time::Timestamp;

@@ -5,7 +5,7 @@ use std::fmt;
 use data_encoding::BASE64;
 use ssh_key::Algorithm;
 
-use crate::identity::Fingerprint;
+use crate::fingerprint::Fingerprint;
 use crate::reason::Reason;
 
 /// Longest key line, in characters: the API's own limit for `SSHPublicKey` (`SendSSHPublicKey`).

@@ -2,7 +2,8 @@
 
 use eic_emulator::Entry;
 use eic_emulator::pki::{
-    CertIdHash, CertStatus, Hierarchy, Issuer, KeyPool, ResponderId, Staple, StapleBuilder, oids,
+    CertIdHash, CertStatus, Hierarchy, Issuer, KeyPool, NameConstraints, ResponderId, Staple, StapleBuilder,
+    oids,
 };
 
 use super::*;
@@ -345,4 +346,100 @@ fn a_key_is_good_until_the_very_second() {
     assert_eq!(judge(&entry(NOW, INSTANCE), Some(&forged)), Err(Reason::BadSignature));
     let by_another = entry(NOW + 1, INSTANCE).sign(&hierarchy.intermediate.key);
     assert_eq!(judge(&entry(NOW, INSTANCE), Some(&by_another)), Err(Reason::BadSignature));
+}
+
+#[test]
+fn a_path_that_lacks_only_a_staple_is_told_before_one_whose_root_is_expired() {
+    let hierarchy = hierarchy();
+    let root = |issuer: &Issuer, until| {
+        issuer.certificate().validity(NOW - 9000, until).self_signed(&issuer.key).pem()
+    };
+    // The search comes to the newer root first, which has expired; the older one has cross-signed it.
+    let store = format!("{}{}", root(&hierarchy.root, NOW - 1), root(&hierarchy.older_root, NOW + 9000));
+    let establish = |staples: &[Staple]| {
+        let (chain, anchors) = (chain(&hierarchy), anchors(&store));
+        VerifiedSigner::establish(
+            &chain,
+            &anchors,
+            &read(staples),
+            &name(),
+            RevocationPolicy::Require,
+            at(NOW),
+        )
+    };
+    assert_eq!(reason(establish(&[])), Reason::StapleMissing);
+    assert_eq!(establish(&hierarchy.staples(NOW)).unwrap().path().len(), 3);
+}
+
+#[test]
+fn a_root_that_cannot_be_read_whole_is_no_root() {
+    let hierarchy = hierarchy();
+    let root = hierarchy.root.certificate().validity(NOW - 9000, NOW - 5);
+    // Where the bits of a keyUsage should be: webpki does not look, and our parser gives up.
+    let odd = root.extension(oids::KEY_USAGE, true, &[0x05, 0x00]).self_signed(&hierarchy.root.key).pem();
+    let anchors = anchors(&odd);
+    let staples = read(&hierarchy.staples(NOW));
+    let outcome = VerifiedSigner::establish(
+        &chain(&hierarchy),
+        &anchors,
+        &staples,
+        &name(),
+        RevocationPolicy::Require,
+        at(NOW),
+    );
+    assert_eq!(reason(outcome), Reason::SignerUntrusted);
+}
+
+#[test]
+fn roots_of_one_name_do_not_lend_each_other_what_they_lack() {
+    let hierarchy = hierarchy();
+    let constraints = NameConstraints { permitted: &["other.example"], excluded: &[] };
+    let certificate = |until| hierarchy.root.certificate().validity(NOW - 9000, until);
+    let expired = certificate(NOW - 1).self_signed(&hierarchy.root.key).pem();
+    let constrained =
+        certificate(NOW + 9000).name_constraints(&constraints).self_signed(&hierarchy.root.key).pem();
+    let staples = read(&hierarchy.staples(NOW));
+    for store in [format!("{expired}{constrained}"), format!("{constrained}{expired}")] {
+        let (chain, anchors) = (chain(&hierarchy), anchors(&store));
+        let outcome = VerifiedSigner::establish(
+            &chain,
+            &anchors,
+            &staples,
+            &name(),
+            RevocationPolicy::Require,
+            at(NOW),
+        );
+        assert!(outcome.is_err());
+    }
+}
+
+#[test]
+fn of_several_leaves_with_the_name_a_good_one_is_found() {
+    let mut hierarchy = hierarchy();
+    let expired = hierarchy.leaf(SIGNER, NOW).validity(NOW - 9000, NOW - 1).serial(&[0x55]);
+    let expired = hierarchy.intermediate.sign(expired);
+    hierarchy.chain.insert(0, (expired, hierarchy.intermediate.clone()));
+    assert_eq!(establish(&hierarchy, &hierarchy.staples(NOW), NOW).unwrap().path().len(), 2);
+}
+
+#[test]
+fn without_staples_only_where_the_policy_says_so() {
+    let hierarchy = hierarchy();
+    let establish = |staples: &[Staple]| {
+        let (chain, anchors) = (chain(&hierarchy), anchors(&hierarchy.anchor_pem()));
+        VerifiedSigner::establish(
+            &chain,
+            &anchors,
+            &read(staples),
+            &name(),
+            RevocationPolicy::WhenStapled,
+            at(NOW),
+        )
+    };
+    assert_eq!(establish(&[]).unwrap().unstapled().count(), 2);
+    assert_eq!(establish(&hierarchy.staples(NOW)[..1]).unwrap().unstapled().count(), 1);
+    let unknown = hierarchy.staple(1, NOW).status(CertStatus::Unknown).build();
+    assert_eq!(reason(establish(&[unknown])), Reason::StapleUnknown);
+    let stale = hierarchy.staple(1, NOW).updates(NOW - 9000, Some(NOW - 8000)).build();
+    assert_eq!(reason(establish(&[stale])), Reason::StapleStale);
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::process::Command;
 
+use eic_agent::trust_store::{Roots, TrustStore};
 use eic_emulator::pki::CertStatus;
 use eic_emulator::{Config, Entry};
 
@@ -303,4 +304,11 @@ fn the_shipped_file_is_sound_and_shows_every_setting() {
         assert!(all.lines().skip(1).all(|line| line.contains(" /etc/eic-agent.toml:")), "{all}");
         assert_eq!(all.lines().count(), 1 + 8 + 1, "{all}");
     });
+}
+
+#[test]
+fn amazons_roots_are_found_among_the_systems() {
+    let store = |roots| TrustStore { roots, ..TrustStore::default() }.load().unwrap().count();
+    assert!(store(Roots::System) > 50, "this machine has a trust store");
+    assert_eq!(store(Roots::Amazon), 5, "Amazon Root CA 1 to 4 and Starfield Services Root CA - G2");
 }
