@@ -1,10 +1,9 @@
 //! `config`: the settings, where each comes from, and everything that is wrong with them.
 
 use std::io::{self, Write};
-use std::process::{Command, Stdio};
 
 use super::Outcome;
-use super::openssh::installed_release;
+use super::openssh::{installed_release, not_permitted, permits_ours, permitted_environment};
 use crate::cli::Config;
 use crate::config::{ConfigError, Settings};
 use crate::key_options::Release;
@@ -63,25 +62,11 @@ fn unsupported(settings: &Settings) -> Vec<String> {
     if settings.environment.value {
         match permitted_environment() {
             Some(value) if permits_ours(&value) => {}
-            Some(value) => faults.push(format!(
-                "keys.environment: expected PermitUserEnvironment EIC_* in sshd_config, got {value}; sshd would leave the variables out"
-            )),
+            Some(value) => faults.push(format!("keys.environment: {}", not_permitted(&value))),
             None => faults.push(
-                "keys.environment: sshd -T does not tell whether PermitUserEnvironment is EIC_*; run this as root".to_owned(),
+                "keys.environment: sshd does not tell whether PermitUserEnvironment is EIC_*; run this as root".to_owned(),
             ),
         }
     }
     faults
-}
-
-/// sshd's effective `PermitUserEnvironment`.
-fn permitted_environment() -> Option<String> {
-    let said = Command::new("/usr/sbin/sshd").arg("-T").stdin(Stdio::null()).output().ok()?;
-    let text = String::from_utf8_lossy(&said.stdout).into_owned();
-    text.lines().find_map(|line| line.strip_prefix("permituserenvironment ")).map(str::to_owned)
-}
-
-/// `yes`, or a list of patterns with ours among them.
-fn permits_ours(value: &str) -> bool {
-    value == "yes" || value.split(',').any(|pattern| matches!(pattern, "EIC_*" | "*"))
 }

@@ -1,4 +1,4 @@
-//! Which OpenSSH this instance has.
+//! Which OpenSSH this instance has, and what it permits.
 
 use std::process::{Command, Stdio};
 
@@ -15,4 +15,41 @@ pub(super) fn installed_release() -> Option<Release> {
         Release::find(&String::from_utf8_lossy(&said.stderr))
             .or_else(|| Release::find(&String::from_utf8_lossy(&said.stdout)))
     })
+}
+
+/// sshd's effective `PermitUserEnvironment`. None where it does not tell: `-G` (OpenSSH 9.3) tells everybody
+/// who can read its configuration, `-T` only root.
+pub(super) fn permitted_environment() -> Option<String> {
+    ["-G", "-T"].iter().find_map(|option| {
+        let said = Command::new("/usr/sbin/sshd").arg(option).stdin(Stdio::null()).output().ok()?;
+        let text = String::from_utf8_lossy(&said.stdout).into_owned();
+        text.lines().find_map(|line| line.strip_prefix("permituserenvironment ")).map(str::to_owned)
+    })
+}
+
+/// `yes`, or a list of patterns with ours among them.
+pub(super) fn permits_ours(value: &str) -> bool {
+    value == "yes" || value.split(',').any(|pattern| matches!(pattern, "EIC_*" | "*"))
+}
+
+/// Why that is not enough.
+pub(super) fn not_permitted(value: &str) -> String {
+    format!(
+        "expected PermitUserEnvironment EIC_* in sshd_config, got {value}; sshd would leave the variables out"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::permits_ours;
+
+    #[test]
+    fn only_patterns_with_both_names_permit() {
+        for good in ["yes", "EIC_*", "LANG,EIC_*", "*"] {
+            assert!(permits_ours(good), "{good}");
+        }
+        for bad in ["no", "", "EIC_PRINCIPAL", "LANG,LC_*"] {
+            assert!(!permits_ours(bad), "{bad}");
+        }
+    }
 }

@@ -115,6 +115,22 @@ fn options_restrict_the_session_and_the_environment_names_the_principal() {
             ),
         );
         let key = Key::ed25519(world, "key");
+        // Where sshd tells, a session without the variables is refused and not made in silence.
+        world.emulator.push("ec2-user", &key.line(), BOB);
+        let run = world.run(&["ec2-user"]);
+        assert!(
+            run.notes().contains("settings-invalid: keys.environment: expected PermitUserEnvironment EIC_*"),
+            "{run:?}"
+        );
+        let (status, _, faults) = config(world, &[]);
+        assert!(
+            status == Some(1)
+                && faults.contains("expected PermitUserEnvironment EIC_* in sshd_config, got no"),
+            "{faults}"
+        );
+        let system_config = fs::read_to_string("/etc/ssh/sshd_config").unwrap();
+        fs::write("/etc/ssh/sshd_config", format!("{sshd_config}\n{system_config}")).unwrap();
+        assert_eq!(config(world, &[]).0, Some(0));
         // A principal that would end its quotes, its line, and the option, if it could.
         let hostile = "arn:aws:sts::1:assumed-role/x/\" ssh-rsa AAAA\\,command=\"touch /tmp/pwned\" %41";
         let until = world.emulator.now() + 60;

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use super::super::gather::{Request, RunError, decide_from_metadata};
-use super::super::openssh::installed_release;
+use super::super::openssh::{installed_release, not_permitted, permits_ours, permitted_environment};
 use super::super::{Clock, Outcome};
 use crate::audit::Audit;
 use crate::cli::AuthorizedKeys;
@@ -57,6 +57,8 @@ pub(super) struct Run {
     machine: Machine,
     offered: Option<Fingerprint>,
     settings: Result<Settings, ConfigError>,
+    /// What sshd permits of the environment, where the settings need it and sshd tells.
+    permitted: Option<String>,
     clock: Clock,
 }
 
@@ -71,7 +73,12 @@ impl Run {
         let user = arguments.user.to_str().and_then(|name| LoginName::try_from(name).ok())?;
         let machine = Machine::detect(&arguments.sysfs);
         let offered = arguments.fingerprint.as_deref().and_then(OsStr::to_str).and_then(Fingerprint::offered);
-        (machine != Machine::NotEc2).then_some(Self { user, machine, offered, settings, clock })
+        if machine == Machine::NotEc2 {
+            return None;
+        }
+        let needs_environment = settings.as_ref().is_ok_and(|settings| settings.environment.value);
+        let permitted = if needs_environment { permitted_environment() } else { None };
+        Some(Self { user, machine, offered, settings, permitted, clock })
     }
 
     pub(super) fn failed(&self, reason: Reason, why: &str, audit: &Audit) -> Own {
@@ -88,6 +95,12 @@ impl Run {
         let prefix = settings.line_prefix();
         if let Err(why) = check_release(&prefix) {
             return Found::Failed(Reason::SettingsInvalid, why);
+        }
+        if let Some(value) = self.permitted.as_deref().filter(|value| !permits_ours(value)) {
+            return Found::Failed(
+                Reason::SettingsInvalid,
+                format!("keys.environment: {}", not_permitted(value)),
+            );
         }
         match self.ask_metadata(settings) {
             Ok(None) => Found::Nothing,
