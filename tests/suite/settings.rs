@@ -132,7 +132,7 @@ fn options_restrict_the_session_and_the_environment_names_the_principal() {
         fs::write("/etc/ssh/sshd_config", format!("{sshd_config}\n{system_config}")).unwrap();
         assert_eq!(config(world, &[]).0, Some(0));
         // A principal that would end its quotes, its line, and the option, if it could.
-        let hostile = "arn:aws:sts::1:assumed-role/x/\" ssh-rsa AAAA\\,command=\"touch /tmp/pwned\" %41";
+        let hostile = "arn:aws:sts::1:assumed-role/x/\" ssh-rsa AAAA\\,command=\"id -u\" %41";
         let until = world.emulator.now() + 60;
         let entry = |caller: &str| {
             let entry =
@@ -143,7 +143,7 @@ fn options_restrict_the_session_and_the_environment_names_the_principal() {
             (ADMIN, ADMIN),
             (
                 hostile,
-                "arn:aws:sts::1:assumed-role/x/%22%20ssh-rsa%20AAAA%5C%2Ccommand=%22touch%20/tmp/pwned%22%20%2541",
+                "arn:aws:sts::1:assumed-role/x/%22%20ssh-rsa%20AAAA%5C%2Ccommand=%22id%20-u%22%20%2541",
             ),
         ] {
             world.emulator.set_entries("ec2-user", entry(caller));

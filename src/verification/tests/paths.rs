@@ -1,0 +1,211 @@
+//! Names, paths and roots, and the keys that a proven signer proves.
+
+use super::*;
+
+#[test]
+fn the_path_ends_at_the_first_trusted_root() {
+    let hierarchy = hierarchy();
+    let signer = establish(&hierarchy, &hierarchy.staples(NOW), NOW).unwrap();
+    let subjects: Vec<_> = signer.path().iter().map(|step| step.certificate.subject()).collect();
+    assert_eq!(subjects.len(), 2, "{subjects:?}");
+    assert!(subjects[0].contains(SIGNER) && subjects[1].contains("M01"), "{subjects:?}");
+    assert!(signer.anchor().contains("Root CA 1"), "{}", signer.anchor());
+    assert_eq!(signer.now(), at(NOW));
+
+    // Where only the older root is trusted, the cross-sign is part of the path and needs its staple, too.
+    let older = hierarchy.older_root.certificate().self_signed(&hierarchy.older_root.key).pem();
+    let establish = |staples: &[Staple]| {
+        VerifiedSigner::establish(
+            &chain(&hierarchy),
+            &anchors(&older),
+            &read(staples),
+            &name(),
+            RevocationPolicy::Require,
+            at(NOW),
+        )
+    };
+    assert_eq!(establish(&hierarchy.staples(NOW)).unwrap().path().len(), 3);
+    assert_eq!(reason(establish(&hierarchy.staples(NOW)[..2])), Reason::StapleMissing);
+}
+
+#[test]
+fn certificates_that_the_path_does_not_need_are_ignored() {
+    let hierarchy = hierarchy();
+    let stranger = Hierarchy::of_family(&KeyPool::shared(), "stranger", SIGNER, NOW);
+    let unreadable = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    let mut blocks: Vec<String> = hierarchy.chain.iter().map(|(certificate, _)| certificate.pem()).collect();
+    blocks.reverse();
+    blocks.insert(1, unreadable.to_owned());
+    blocks.push(stranger.chain[1].0.pem());
+    let shuffled = SignerChain::parse(blocks.concat().as_bytes()).unwrap();
+    let anchors = anchors(&hierarchy.anchor_pem());
+    let staples = read(&hierarchy.staples(NOW));
+    assert!(
+        VerifiedSigner::establish(&shuffled, &anchors, &staples, &name(), RevocationPolicy::Require, at(NOW))
+            .is_ok()
+    );
+}
+
+#[test]
+fn validity_is_judged_at_the_given_instant() {
+    let hierarchy = hierarchy();
+    let leaf = hierarchy.leaf(SIGNER, NOW).validity(NOW - 100, NOW + 100);
+    let hierarchy = hierarchy.with_leaf(leaf);
+    let staples = hierarchy.staples(NOW);
+    for (now, expected) in [
+        (NOW - 101, Some(Reason::SignerNotYetValid)),
+        (NOW - 100, None),
+        (NOW + 100, None),
+        (NOW + 101, Some(Reason::SignerExpired)),
+    ] {
+        let outcome = establish(&hierarchy, &staples, now).map(|_| ()).err().map(|error| error.reason());
+        assert_eq!(outcome, expected, "{}", now - NOW);
+    }
+}
+
+#[test]
+fn a_root_outside_its_validity_is_no_root_unless_it_was_renewed() {
+    let hierarchy = hierarchy();
+    let root = |until| {
+        hierarchy.root.certificate().validity(NOW - 9000, until).self_signed(&hierarchy.root.key).pem()
+    };
+    let staples = read(&hierarchy.staples(NOW));
+    let establish = |pem: &str| {
+        VerifiedSigner::establish(
+            &chain(&hierarchy),
+            &anchors(pem),
+            &staples,
+            &name(),
+            RevocationPolicy::Require,
+            at(NOW),
+        )
+    };
+    assert_eq!(reason(establish(&root(NOW - 1))), Reason::SignerExpired);
+    assert!(establish(&root(NOW)).is_ok());
+    for renewed in
+        [format!("{}{}", root(NOW - 1), root(NOW + 1)), format!("{}{}", root(NOW + 1), root(NOW - 1))]
+    {
+        assert!(establish(&renewed).is_ok());
+    }
+}
+
+#[test]
+fn the_signer_is_who_it_should_be() {
+    let hierarchy = hierarchy();
+    let staples = read(&hierarchy.staples(NOW));
+    let anchors = anchors(&hierarchy.anchor_pem());
+    let other: SignerName = "managed-ssh-signer.us-east-2.amazonaws.com".parse().unwrap();
+    let outcome = VerifiedSigner::establish(
+        &chain(&hierarchy),
+        &anchors,
+        &staples,
+        &other,
+        RevocationPolicy::Require,
+        at(NOW),
+    );
+    let error = outcome.map(|_| ()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("expected a certificate with the one common name {other}, got {SIGNER}")
+    );
+    let wanted = certificates_to_staple(&chain(&hierarchy), &anchors, &name(), at(NOW)).unwrap();
+    let names: Vec<_> = wanted.iter().map(crate::evidence::chain::Certificate::staple_name).collect();
+    let served: Vec<_> =
+        hierarchy.chain[..2].iter().map(|(certificate, _)| certificate.sha1_fingerprint()).collect();
+    assert_eq!(names, served);
+}
+
+#[test]
+fn a_key_is_good_until_the_very_second() {
+    let hierarchy = hierarchy();
+    let signer = establish(&hierarchy, &hierarchy.staples(NOW), NOW).unwrap();
+    let instance: InstanceId = INSTANCE.parse().unwrap();
+    let judge = |entry: &Entry, bytes: Option<&[u8]>| {
+        let bundle = KeyBundle::parse(bytes.unwrap_or(&entry.sign(&hierarchy.leaf_key)));
+        let judged = signer.verify_key(bundle.entries()[0].as_ref().unwrap(), &instance);
+        judged.map(|key| key.key().to_string()).map_err(|error| error.reason())
+    };
+    let entry = |until, instance| Entry::new(KEY).timestamp(until).instance(instance);
+    assert_eq!(judge(&entry(NOW + 1, INSTANCE), None), Ok(KEY.to_owned()));
+    assert_eq!(judge(&entry(NOW, INSTANCE), None), Err(Reason::Expired));
+    assert_eq!(judge(&entry(NOW + 1, "i-0123456789abcdef1"), None), Err(Reason::WrongInstance));
+    // A bad signature comes first: what was not signed is not compared with anything.
+    let forged = entry(NOW, "i-0123456789abcdef1").with_signature(&[1; 256]);
+    assert_eq!(judge(&entry(NOW, INSTANCE), Some(&forged)), Err(Reason::BadSignature));
+    let by_another = entry(NOW + 1, INSTANCE).sign(&hierarchy.intermediate.key);
+    assert_eq!(judge(&entry(NOW, INSTANCE), Some(&by_another)), Err(Reason::BadSignature));
+}
+
+#[test]
+fn a_path_that_lacks_only_a_staple_is_told_before_one_whose_root_is_expired() {
+    let hierarchy = hierarchy();
+    let root = |issuer: &Issuer, until| {
+        issuer.certificate().validity(NOW - 9000, until).self_signed(&issuer.key).pem()
+    };
+    // The search comes to the newer root first, which has expired; the older one has cross-signed it.
+    let store = format!("{}{}", root(&hierarchy.root, NOW - 1), root(&hierarchy.older_root, NOW + 9000));
+    let establish = |staples: &[Staple]| {
+        let (chain, anchors) = (chain(&hierarchy), anchors(&store));
+        VerifiedSigner::establish(
+            &chain,
+            &anchors,
+            &read(staples),
+            &name(),
+            RevocationPolicy::Require,
+            at(NOW),
+        )
+    };
+    assert_eq!(reason(establish(&[])), Reason::StapleMissing);
+    assert_eq!(establish(&hierarchy.staples(NOW)).unwrap().path().len(), 3);
+}
+
+#[test]
+fn a_root_that_cannot_be_read_whole_is_no_root() {
+    let hierarchy = hierarchy();
+    let root = hierarchy.root.certificate().validity(NOW - 9000, NOW - 5);
+    // Where the bits of a keyUsage should be: webpki does not look, and our parser gives up.
+    let odd = root.extension(oids::KEY_USAGE, true, &[0x05, 0x00]).self_signed(&hierarchy.root.key).pem();
+    let anchors = anchors(&odd);
+    let staples = read(&hierarchy.staples(NOW));
+    let outcome = VerifiedSigner::establish(
+        &chain(&hierarchy),
+        &anchors,
+        &staples,
+        &name(),
+        RevocationPolicy::Require,
+        at(NOW),
+    );
+    assert_eq!(reason(outcome), Reason::SignerUntrusted);
+}
+
+#[test]
+fn roots_of_one_name_do_not_lend_each_other_what_they_lack() {
+    let hierarchy = hierarchy();
+    let constraints = NameConstraints { permitted: &["other.example"], excluded: &[] };
+    let certificate = |until| hierarchy.root.certificate().validity(NOW - 9000, until);
+    let expired = certificate(NOW - 1).self_signed(&hierarchy.root.key).pem();
+    let constrained =
+        certificate(NOW + 9000).name_constraints(&constraints).self_signed(&hierarchy.root.key).pem();
+    let staples = read(&hierarchy.staples(NOW));
+    for store in [format!("{expired}{constrained}"), format!("{constrained}{expired}")] {
+        let (chain, anchors) = (chain(&hierarchy), anchors(&store));
+        let outcome = VerifiedSigner::establish(
+            &chain,
+            &anchors,
+            &staples,
+            &name(),
+            RevocationPolicy::Require,
+            at(NOW),
+        );
+        assert!(outcome.is_err());
+    }
+}
+
+#[test]
+fn of_several_leaves_with_the_name_a_good_one_is_found() {
+    let mut hierarchy = hierarchy();
+    let expired = hierarchy.leaf(SIGNER, NOW).validity(NOW - 9000, NOW - 1).serial(&[0x55]);
+    let expired = hierarchy.intermediate.sign(expired);
+    hierarchy.chain.insert(0, (expired, hierarchy.intermediate.clone()));
+    assert_eq!(establish(&hierarchy, &hierarchy.staples(NOW), NOW).unwrap().path().len(), 2);
+}
