@@ -22,7 +22,7 @@ pub const MAX_CHAIN_BYTES: usize = 128 * 1024;
 
 /// Most certificates that are looked at; the real bundle has four, and webpki walks at most eight deep.
 /// The rest is left aside, like any certificate that the path does not need.
-pub const MAX_CERTIFICATES: usize = 16;
+pub const MAX_CERTIFICATES: usize = 32;
 
 /// Largest certificate that is looked at, in bytes; a real one has 1,500.
 const MAX_CERTIFICATE_BYTES: usize = 4 * 1024;

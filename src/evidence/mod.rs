@@ -7,6 +7,7 @@ pub mod chain;
 pub mod key_bundle;
 pub mod ocsp;
 pub mod public_key;
+pub(crate) mod signed;
 
 use data_encoding::BASE64;
 

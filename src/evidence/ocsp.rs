@@ -4,7 +4,7 @@ use std::fmt;
 
 use rustls::pki_types::CertificateDer;
 use x509_cert::der::asn1::ObjectIdentifier;
-use x509_cert::der::{self, AnyRef, Decode as _, Encode as _, Reader as _, SliceReader};
+use x509_cert::der::{self, Decode as _, Encode as _};
 use x509_ocsp::{
     BasicOcspResponse, CertStatus, OcspGeneralizedTime, OcspResponse, OcspResponseStatus, SingleResponse,
 };
@@ -12,6 +12,7 @@ use x509_ocsp::{
 pub use x509_ocsp::ResponderId;
 
 use crate::evidence::decode_base64;
+use crate::evidence::signed::Signed;
 use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
@@ -39,11 +40,7 @@ const ID_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101
 /// One OCSP response: what it answers, and what is needed to see who signed it. Untrusted.
 #[derive(Debug, Clone)]
 pub struct OcspStaple {
-    /// tbsResponseData, exactly as it was signed.
-    pub(crate) signed: Vec<u8>,
-    /// The contents of the signature's AlgorithmIdentifier, without tag and length.
-    pub(crate) algorithm: Vec<u8>,
-    pub(crate) signature: Vec<u8>,
+    pub(crate) signed: Signed,
     pub(crate) responder: ResponderId,
     pub(crate) certificates: Vec<CertificateDer<'static>>,
     pub(crate) answers: Vec<Answer>,
@@ -151,11 +148,7 @@ impl OcspStaple {
         }
         let basic_der = inner.response.as_bytes();
         let basic = BasicOcspResponse::from_der(basic_der)?;
-        // The signature covers bytes, so the bytes are taken from the response and never encoded anew.
-        let mut parts = SliceReader::new(AnyRef::from_der(basic_der)?.value())?;
-        let signed = parts.tlv_bytes()?.to_vec();
-        let algorithm = AnyRef::from_der(parts.tlv_bytes()?)?.value().to_vec();
-
+        let signed = Signed::read(basic_der)?;
         let data = basic.tbs_response_data;
         if has_critical(data.response_extensions.as_deref()) {
             return Err(OcspError::CriticalExtension);
@@ -169,12 +162,6 @@ impl OcspStaple {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             signed,
-            algorithm,
-            signature: basic
-                .signature
-                .as_bytes()
-                .ok_or(OcspError::Structure("signature with odd bits".to_owned()))?
-                .to_vec(),
             responder: data.responder_id,
             certificates,
             answers: data.responses.iter().take(MAX_ANSWERS).filter_map(Answer::read).collect(),

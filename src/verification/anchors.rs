@@ -7,7 +7,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
-use super::revocation::sequence;
+use super::primitives::sequence;
 use crate::evidence::chain::Certificate;
 use crate::reason::Reason;
 

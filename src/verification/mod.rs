@@ -24,6 +24,8 @@
 
 mod anchors;
 mod path;
+mod primitives;
+mod reach;
 mod revocation;
 mod signature;
 mod signer_error;

@@ -2,29 +2,19 @@
 
 use std::cell::RefCell;
 
-use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor};
+use rustls::pki_types::{CertificateDer, TrustAnchor};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
 
 use super::anchors::TrustAnchors;
-use super::revocation::{self, RevocationError, RevocationPolicy, StapleFacts, unix_time};
+use super::primitives::{SIGNATURE_ALGORITHMS, unix_time};
+use super::reach::reachable;
+use super::revocation::{self, RevocationError, RevocationPolicy, StapleFacts};
 use super::signer_error::SignerError;
 use crate::evidence::chain::{Certificate, SignerChain};
 use crate::evidence::ocsp::OcspStaple;
 use crate::identity::SignerName;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
-
-/// The signature algorithms of certificates and staples: RSA of 2,048 to 8,192 bits, and ECDSA on P-256 and
-/// P-384. No SHA-1 (RFC 9155), no smaller RSA (NIST SP 800-131A); nothing that Amazon's roots do not use.
-pub(super) static SIGNATURE_ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
-    webpki::ring::RSA_PKCS1_2048_8192_SHA256,
-    webpki::ring::RSA_PKCS1_2048_8192_SHA384,
-    webpki::ring::RSA_PKCS1_2048_8192_SHA512,
-    webpki::ring::ECDSA_P256_SHA256,
-    webpki::ring::ECDSA_P256_SHA384,
-    webpki::ring::ECDSA_P384_SHA256,
-    webpki::ring::ECDSA_P384_SHA384,
-];
 
 /// A signer whose certificate has the right name and a path to a trust anchor on which a fresh staple
 /// vouches for every certificate. Made by [`VerifiedSigner::establish`] alone.
@@ -165,7 +155,7 @@ fn search<T>(
     now: Timestamp,
     vouch: impl Fn(&webpki::Cert<'_>, &TrustAnchor<'_>) -> Result<T, RevocationError>,
 ) -> Result<Found<T>, SignerError> {
-    let others: Vec<_> = chain.certificates().iter().map(|certificate| certificate.der().clone()).collect();
+    let others: Vec<_> = reachable(chain, anchors).map(|certificate| certificate.der().clone()).collect();
     // webpki carries no error of ours and no result out of its search, so both are kept here.
     let refusal = RefCell::new(None);
     let found = RefCell::new(None);

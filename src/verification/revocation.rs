@@ -3,13 +3,13 @@
 use std::fmt;
 
 use ring::digest::{self, digest};
-use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, TrustAnchor, UnixTime};
-use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity};
+use rustls::pki_types::{CertificateDer, TrustAnchor};
+use webpki::{EndEntityCert, KeyUsage};
 use x509_cert::der::asn1::BitStringRef;
 use x509_cert::der::{Decode as _, Encode as _, Reader as _, SliceReader};
 
 use super::CLOCK_SKEW;
-use super::path::SIGNATURE_ALGORITHMS;
+use super::primitives::{SIGNATURE_ALGORITHMS, contents, is_signed_by, sequence, unix_time};
 use crate::evidence::chain::Certificate;
 use crate::evidence::ocsp::{Answer, CertId, IssuerHash, OcspStaple, ResponderId, Status};
 use crate::reason::Reason;
@@ -176,10 +176,10 @@ fn check_signature(
 ) -> Result<(), RevocationError> {
     let mut failure = RevocationError::Responder("it is neither the issuer nor sent along");
     if is_named(&staple.responder, &issuer.subject, issuer_key) {
-        match verify(staple, &issuer.subject_public_key_info) {
-            Ok(()) => return Ok(()),
-            Err(error) => failure = error,
+        if is_signed_by(&staple.signed, &issuer.subject_public_key_info) {
+            return Ok(());
         }
+        failure = RevocationError::BadSignature;
     }
     for der in &staple.certificates {
         let Ok(responder) = EndEntityCert::try_from(der) else { continue };
@@ -188,8 +188,9 @@ fn check_signature(
         if !is_named(&staple.responder, responder.subject(), public_key_bits(contents)) {
             continue;
         }
-        match check_delegation(der, &responder, issuer, now).and_then(|()| verify(staple, contents)) {
-            Ok(()) => return Ok(()),
+        match check_delegation(der, &responder, issuer, now) {
+            Ok(()) if is_signed_by(&staple.signed, contents) => return Ok(()),
+            Ok(()) => failure = RevocationError::BadSignature,
             Err(error) => failure = error,
         }
     }
@@ -233,18 +234,6 @@ const fn delegation_fault(error: &webpki::Error) -> &'static str {
     }
 }
 
-/// Verifies the staple's signature with a key in the contents of a SubjectPublicKeyInfo. Only algorithms
-/// of [`SIGNATURE_ALGORITHMS`] count: none of them uses SHA-1.
-fn verify(staple: &OcspStaple, key_info: &[u8]) -> Result<(), RevocationError> {
-    let wrapped = SubjectPublicKeyInfoDer::from(sequence(key_info));
-    let key = RawPublicKeyEntity::try_from(&wrapped).map_err(|_| RevocationError::BadSignature)?;
-    let verified = SIGNATURE_ALGORITHMS
-        .iter()
-        .filter(|algorithm| algorithm.signature_alg_id().as_ref() == staple.algorithm)
-        .any(|algorithm| key.verify_signature(*algorithm, &staple.signed, &staple.signature).is_ok());
-    if verified { Ok(()) } else { Err(RevocationError::BadSignature) }
-}
-
 /// Whether a ResponderID names this subject (contents of a Name) and key (RFC 6960 section 4.2.1).
 fn is_named(responder: &ResponderId, subject: &[u8], key: Option<&[u8]>) -> bool {
     match responder {
@@ -286,20 +275,4 @@ fn public_key_bits(key_info: &[u8]) -> Option<&[u8]> {
     let mut parts = SliceReader::new(key_info).ok()?;
     parts.tlv_bytes().ok()?;
     BitStringRef::decode(&mut parts).ok()?.as_bytes()
-}
-
-/// The contents of a SubjectPublicKeyInfo, without its tag and length.
-fn contents<'a>(key_info: &'a SubjectPublicKeyInfoDer<'_>) -> &'a [u8] {
-    x509_cert::der::AnyRef::from_der(key_info.as_ref()).map_or(&[], |any| any.value())
-}
-
-/// `contents` as a DER SEQUENCE. webpki hands names and keys out without tag and length.
-pub(super) fn sequence(contents: &[u8]) -> Vec<u8> {
-    x509_cert::der::AnyRef::new(x509_cert::der::Tag::Sequence, contents)
-        .and_then(|any| any.to_der())
-        .unwrap_or_default()
-}
-
-pub(super) const fn unix_time(now: Timestamp) -> UnixTime {
-    UnixTime::since_unix_epoch(std::time::Duration::from_secs(now.as_unix()))
 }

@@ -1,6 +1,7 @@
 //! Names, paths and roots, and the keys that a proven signer proves.
 
 use super::*;
+use crate::verification::reach::reachable;
 
 #[test]
 fn the_path_ends_at_the_first_trusted_root() {
@@ -208,4 +209,45 @@ fn of_several_leaves_with_the_name_a_good_one_is_found() {
     let expired = hierarchy.intermediate.sign(expired);
     hierarchy.chain.insert(0, (expired, hierarchy.intermediate.clone()));
     assert_eq!(establish(&hierarchy, &hierarchy.staples(NOW), NOW).unwrap().path().len(), 2);
+}
+
+#[test]
+fn unsigned_certificates_of_the_right_name_cost_no_search() {
+    let hierarchy = hierarchy();
+    let stranger = Hierarchy::of_family(&KeyPool::shared(), "stranger", SIGNER, NOW);
+    // Each is named like the intermediate and issued by that name, so that any may follow any other.
+    let name_of_it = &hierarchy.intermediate.name;
+    let junk: Vec<_> = (1..=25_u8)
+        .map(|serial| {
+            let keys = [
+                &stranger.leaf_key,
+                &stranger.intermediate.key,
+                &stranger.root.key,
+                &stranger.older_root.key,
+            ];
+            let key = keys[usize::from(serial) % keys.len()];
+            let issuer = Issuer { name: name_of_it.clone(), key: key.clone() };
+            issuer.certificate().serial(&[serial]).sign(name_of_it, &stranger.oldest_root.key).pem()
+        })
+        .collect();
+    let real: Vec<_> = hierarchy.chain.iter().map(|(certificate, _)| certificate.pem()).collect();
+    let anchors = anchors(&hierarchy.anchor_pem());
+    let staples = read(&hierarchy.staples(NOW));
+    // Wherever the genuine ones stand among them.
+    for bundle in [
+        format!("{}{}", real.concat(), junk.concat()),
+        format!("{}{}{}", real[0], junk.concat(), real[1..].concat()),
+    ] {
+        let chain = SignerChain::parse(bundle.as_bytes()).unwrap();
+        assert_eq!(reachable(&chain, &anchors).count(), 2, "leaf and intermediate");
+        let signer = VerifiedSigner::establish(
+            &chain,
+            &anchors,
+            &staples,
+            &name(),
+            RevocationPolicy::Require,
+            at(NOW),
+        );
+        assert_eq!(signer.unwrap().path().len(), 2);
+    }
 }
