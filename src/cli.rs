@@ -144,7 +144,9 @@ pub struct Supervise {
     /// When to end the provider
     #[arg(value_parser = parse_seconds)]
     pub timeout: Duration,
-    /// The provider and its arguments
+    /// The provider's real path
+    pub program: PathBuf,
+    /// The provider as it was named, and its arguments
     #[arg(last = true, required = true)]
     pub command: Vec<OsString>,
 }

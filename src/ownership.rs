@@ -42,17 +42,21 @@ impl fmt::Display for Insecure {
 const WRITABLE: u32 = 0o022;
 
 /// Checks that the file, links followed, and every folder up to `/` is root's and not writable by group or
-/// others (OpenSSH misc.c, `safe_path`; `sshd_config(5)`, AuthorizedKeysCommand). Gives the real path.
+/// others (OpenSSH misc.c, `safe_path`; `sshd_config(5)`, AuthorizedKeysCommand). Gives the real path, which
+/// is the one to open or to run: the one that was given may lead elsewhere by then.
 pub fn check(path: &Path) -> Result<PathBuf, Insecure> {
     if !path.is_absolute() {
         return Err(Insecure::NotAbsolute(path.to_owned()));
     }
-    let real = path.canonicalize().map_err(|error| Insecure::Unreadable(path.to_owned(), error))?;
-    for (depth, place) in real.ancestors().enumerate() {
+    let unreadable = |error| Insecure::Unreadable(path.to_owned(), error);
+    let real = path.canonicalize().map_err(unreadable)?;
+    if !real.metadata().map_err(unreadable)?.is_file() {
+        return Err(Insecure::NotAFile(real));
+    }
+    // The folder that a link stands in decides where it leads, so it is looked at as well.
+    let folder = path.parent().unwrap_or(Path::new("/")).canonicalize().map_err(unreadable)?;
+    for place in real.ancestors().chain(folder.ancestors()) {
         let status = place.metadata().map_err(|error| Insecure::Unreadable(place.to_owned(), error))?;
-        if depth == 0 && !status.is_file() {
-            return Err(Insecure::NotAFile(place.to_owned()));
-        }
         if status.uid() != 0 {
             return Err(Insecure::Owner(place.to_owned(), status.uid()));
         }
@@ -79,6 +83,10 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let refused = check(&file).unwrap_err();
         assert!(matches!(refused, Insecure::Owner(..) | Insecure::Writable(..)), "{refused}");
+        // Nor a link in such a folder to a file that is fine.
+        std::fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink("/bin/sh", &file).unwrap();
+        assert!(matches!(check(&file), Err(Insecure::Owner(..) | Insecure::Writable(..))));
         std::fs::remove_file(&file).unwrap();
         assert!(matches!(check(&file), Err(Insecure::Unreadable(..))));
         assert!(matches!(check(Path::new("bin/sh")), Err(Insecure::NotAbsolute(_))));

@@ -1,11 +1,13 @@
 //! Root's privileges given up for good.
 
 use std::fmt;
+use std::path::Path;
 
 use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
 
 use crate::accounts::Account;
 use crate::audit::IDENT;
+use crate::files::head_of_regular;
 
 /// The users to become, in this order: our own, else the one that every system has for who owns nothing.
 const UNPRIVILEGED: [&str; 2] = [IDENT, "nobody"];
@@ -38,7 +40,8 @@ pub fn give_up_root() -> Result<(), PrivilegesError> {
     if !Uid::effective().is_root() {
         return Ok(());
     }
-    let account = UNPRIVILEGED.iter().find_map(|name| Account::find(name)).filter(|account| account.uid != 0);
+    let known = UNPRIVILEGED.iter().filter_map(|name| Account::find(name));
+    let account = known.into_iter().find(|account| account.uid != 0 && account.gid != 0);
     let account = account.ok_or(PrivilegesError::NoUser)?;
     let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
     let kept = |error: nix::Error| PrivilegesError::Kept(error.to_string());
@@ -48,5 +51,23 @@ pub fn give_up_root() -> Result<(), PrivilegesError> {
     let (users, groups) = (getresuid().map_err(kept)?, getresgid().map_err(kept)?);
     let given_up = [users.real, users.effective, users.saved].iter().all(|id| *id == uid)
         && [groups.real, groups.effective, groups.saved].iter().all(|id| *id == gid);
-    if given_up { Ok(()) } else { Err(PrivilegesError::Kept("the ids did not change".to_owned())) }
+    if !given_up {
+        return Err(PrivilegesError::Kept("the ids did not change".to_owned()));
+    }
+    // With SECBIT_NO_SETUID_FIXUP they would survive the change of ids (capabilities(7)).
+    match capabilities() {
+        Some(kept) => Err(PrivilegesError::Kept(format!("capabilities {kept} are still there"))),
+        None => Ok(()),
+    }
+}
+
+/// The first set of capabilities that is not empty. Where there is no /proc to ask, the ids have to do.
+fn capabilities() -> Option<String> {
+    let status = head_of_regular(Path::new("/proc/self/status"), 16 * 1024).ok()?;
+    let text = String::from_utf8_lossy(&status).into_owned();
+    let mut sets = text.lines().filter_map(|line| {
+        let (name, set) = line.split_once(':')?;
+        matches!(name, "CapPrm" | "CapEff" | "CapAmb").then(|| set.trim().to_owned())
+    });
+    sets.find(|set| set.chars().any(|digit| digit != '0'))
 }

@@ -102,7 +102,8 @@ impl Audit {
 
     /// A provider that is asked beside us failed.
     pub fn provider(&self, program: &str, reason: Reason, detail: &str, user: &str) {
-        let message = format!("Provider {program} asked for user {user}: {reason}: {}", one_line(detail));
+        let message =
+            format!("Provider \"{program}\" asked for user \"{user}\": {reason}: {}", one_line(detail));
         let fields = vec![("EIC_REASON", reason.as_str().to_owned()), ("EIC_PROVIDER", program.to_owned())];
         self.send(&Event::new("provider", user, message, fields));
     }

@@ -15,7 +15,7 @@ use super::{Clock, Outcome};
 use crate::accounts::Account;
 use crate::audit::{Audit, IDENT};
 use crate::cli::AuthorizedKeys;
-use crate::config::Settings;
+use crate::config::{CommandLine, ConfigError, DEFAULT_PATH, FileError, Settings};
 use crate::files::head_of_regular;
 use crate::output::write_once;
 use crate::privileges::give_up_root;
@@ -26,6 +26,12 @@ use own::{Found, Own, Run};
 
 /// The time of a run whose settings cannot be read.
 const FALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest time that anybody can set.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long the settings file may take to be read.
+const SETTINGS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long after the deadline our own part may still tell what it met: nothing but its last words.
 const GRACE: Duration = Duration::from_millis(20);
@@ -38,16 +44,19 @@ pub(super) fn run(
     notes: &mut impl Write,
 ) -> Outcome {
     end_at_last(arguments.overrides.timeout.unwrap_or(FALLBACK_TIMEOUT));
-    let settings = Settings::resolve(&arguments.overrides.settings());
+    // First of all: nothing that may be wrong with our settings can keep a provider from being asked. Its
+    // supervisor ends it when we are gone, so the longest time there is does for all.
+    let providers = providers::split(&arguments.providers);
+    let longest = arguments.overrides.timeout.unwrap_or(LONGEST_TIMEOUT);
+    let asked = providers::ask(providers, arguments.provider_user.as_deref(), longest);
+    let any_asked = !asked.is_empty();
+
+    let settings = settings_within(&arguments.overrides.settings());
     let said = settings.as_ref().map(|settings| settings.timeout.value).ok();
     let allowed = arguments.overrides.timeout.or(said).unwrap_or(FALLBACK_TIMEOUT);
     end_at_last(allowed);
     let deadline = clock.since.checked_add(allowed).unwrap_or(clock.since);
-
     let audit = if may_audit(arguments) { Audit::to_system() } else { Audit::silent() };
-    let providers = providers::split(&arguments.providers);
-    let asked = providers::ask(providers, arguments.provider_user.as_deref(), allowed);
-    let any_asked = !asked.is_empty();
     let own = match Run::prepare(arguments, settings, clock) {
         // Root's privileges are given up, for the whole process, before anything foreign is looked at.
         Some(run) => match give_up_root() {
@@ -57,19 +66,36 @@ pub(super) fn run(
         None => Own::nothing(),
     };
     let mut outcome = own.outcome;
+    let mut told = own.notes;
     if let Err(error) = write_once(own.lines.as_bytes(), out) {
-        let _ = writeln!(notes, "{IDENT}: cannot write the keys: {error}");
+        told.push(format!("cannot write the keys: {error}"));
         outcome = Outcome::Undecided;
     }
     for provider in asked {
-        relay(provider, deadline, allowed, arguments, &audit, out, notes);
+        told.extend(relay(provider, deadline, allowed, arguments, &audit, out));
     }
     // Last, since nobody may be reading them.
-    for note in &own.notes {
+    for note in &told {
         let _ = writeln!(notes, "{IDENT}: {}", one_line(note));
     }
     // A provider was asked: whatever became of our own part, sshd must take what it said.
     if any_asked { Outcome::Done } else { outcome }
+}
+
+/// The settings, for which nobody waits longer than a moment: the file may lie where the kernel waits.
+fn settings_within(given: &CommandLine) -> Result<Settings, ConfigError> {
+    let (sender, receiver) = sync_channel(1);
+    let path = given.config.clone().unwrap_or_else(|| DEFAULT_PATH.into());
+    let aside = given.clone();
+    let reading = thread::Builder::new().name("settings".to_owned()).spawn(move || {
+        let _ = sender.send(Settings::resolve(&aside));
+    });
+    if reading.is_err() {
+        return Settings::resolve(given);
+    }
+    receiver.recv_timeout(SETTINGS_TIMEOUT).unwrap_or_else(|_| {
+        Err(ConfigError::File(path, FileError::Unreadable(std::io::ErrorKind::TimedOut.into())))
+    })
 }
 
 /// Our own part on a thread of its own, waited for no longer than the deadline: neither a peer that keeps
@@ -92,6 +118,7 @@ fn within(run: Run, audit: &Audit, deadline: Instant) -> Own {
     run.tell(&receiver.recv_timeout(patience).unwrap_or_else(late), audit)
 }
 
+/// Prints what a provider said; gives what a person should read of it.
 fn relay(
     provider: Asked,
     deadline: Instant,
@@ -99,17 +126,15 @@ fn relay(
     arguments: &AuthorizedKeys,
     audit: &Audit,
     out: &mut impl Write,
-    notes: &mut impl Write,
-) {
+) -> Option<String> {
     let program = printable_bytes(provider.program().as_os_str().as_encoded_bytes(), MAX_SHOWN);
     let user = printable_bytes(arguments.user.as_encoded_bytes(), MAX_SHOWN);
     let (lines, error) = provider.collect(deadline, allowed);
-    if let Some(error) = error {
-        audit.provider(&program, error.reason(), &error.to_string(), &user);
-        let note = format!("provider {program}: {}: {error}", error.reason());
-        let _ = writeln!(notes, "{IDENT}: {}", one_line(&note));
-    }
     let _ = write_once(&lines, out);
+    error.map(|error| {
+        audit.provider(&program, error.reason(), &error.to_string(), &user);
+        format!("provider {program}: {}: {error}", error.reason())
+    })
 }
 
 /// The last resort against a wait that nobody thought of: the kernel ends the process a second after the
@@ -129,14 +154,13 @@ fn end_at_last(deadline: Duration) {
 fn may_audit(arguments: &AuthorizedKeys) -> bool {
     let chosen = arguments.overrides.are_chosen() || arguments.sysfs.as_os_str() != "/sys";
     let user = nix::unistd::geteuid();
-    !chosen
-        || (user.is_root() && is_root_of_the_machine())
-        || Account::find(IDENT).is_some_and(|agent| agent.uid == user.as_raw())
+    let is_ours = || Account::find(IDENT).is_some_and(|agent| agent.uid == user.as_raw());
+    is_in_the_machines_namespace() && (!chosen || user.is_root() || is_ours())
 }
 
-/// Any user is root in a user namespace of his own. The machine's has all ids, each as itself
-/// (`user_namespaces(7)`).
-fn is_root_of_the_machine() -> bool {
+/// In a user namespace of his own any user is whom he likes, and `/sys` and the network are what he likes.
+/// The machine's has all ids, each as itself (`user_namespaces(7)`).
+fn is_in_the_machines_namespace() -> bool {
     let map = head_of_regular(Path::new("/proc/self/uid_map"), 256).unwrap_or_default();
     String::from_utf8_lossy(&map).split_whitespace().eq(["0", "0", "4294967295"])
 }

@@ -61,12 +61,14 @@ pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
         Command::AuthorizedKeys(arguments) => authorized_keys::run(arguments, clock, out, notes),
         Command::Verify(arguments) => verify::run(arguments, clock.started, out, notes),
         Command::Config(arguments) => config::run(arguments, out, notes),
-        Command::Supervise(arguments) => match supervise(&arguments.command, arguments.timeout) {
-            Ok(status) => Outcome::Provider(status),
-            Err(error) => {
-                let _ = writeln!(notes, "eic-agent: {error}");
-                Outcome::Provider(127)
+        Command::Supervise(arguments) => {
+            match supervise(&arguments.program, &arguments.command, arguments.timeout) {
+                Ok(status) => Outcome::Provider(status),
+                Err(error) => {
+                    let _ = writeln!(notes, "eic-agent: {error}");
+                    Outcome::Provider(127)
+                }
             }
-        },
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Visitor};
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
@@ -43,7 +43,7 @@ impl fmt::Display for Fault {
 /// Reads the text; on any fault, all of them and no settings.
 pub(super) fn read(text: &str) -> Result<FileSettings, Vec<Fault>> {
     let (root, errors) = DeTable::parse_recoverable(text);
-    let mut faults = Faults { text, list: Vec::new() };
+    let mut faults = Faults::in_text(text);
     for error in errors {
         let offset = error.span().map_or(0, |span| span.start);
         faults.add(offset, "", printable(error.message(), MAX_SHOWN));
@@ -89,7 +89,7 @@ pub(super) fn read(text: &str) -> Result<FileSettings, Vec<Fault>> {
     }
 }
 
-fn rules(root: &mut Section<'_>, faults: &mut Faults<'_>) -> Vec<(Rule, usize)> {
+fn rules(root: &mut Section<'_>, faults: &mut Faults) -> Vec<(Rule, usize)> {
     let Some((value, offset)) = root.take("rule") else { return Vec::new() };
     let DeValue::Array(array) = value.into_inner() else {
         faults.add(offset, "rule", "expected [[rule]], a table in double brackets".to_owned());
@@ -120,10 +120,10 @@ fn rules(root: &mut Section<'_>, faults: &mut Faults<'_>) -> Vec<(Rule, usize)> 
         let rule = Rule {
             name: name.map_or_else(|| format!("#{number}"), |(name, _)| name),
             action: action.map_or(Action::Deny, |(action, _)| action),
-            users: section.globs("users", faults),
-            principals: section.globs("principals", faults),
-            accounts: section.globs("accounts", faults),
-            key_types: section.globs("key_types", faults),
+            users: section.globs("users", faults, Kind::User),
+            principals: section.globs("principals", faults, Kind::Principal),
+            accounts: section.globs("accounts", faults, Kind::Account),
+            key_types: section.globs("key_types", faults, Kind::KeyType),
         };
         if action.is_none() && !section.had_fault("action", faults) {
             faults.add(
@@ -138,20 +138,30 @@ fn rules(root: &mut Section<'_>, faults: &mut Faults<'_>) -> Vec<(Rule, usize)> 
     rules
 }
 
-/// The faults so far, and the text that their lines are counted in.
-struct Faults<'t> {
-    text: &'t str,
+/// Most faults that are told; what follows them is hardly ever news.
+const MAX_FAULTS: usize = 50;
+
+/// The faults so far, and where each line of the text begins.
+struct Faults {
+    line_starts: Vec<usize>,
     list: Vec<Fault>,
 }
 
-impl Faults<'_> {
+impl Faults {
+    fn in_text(text: &str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let line_starts = ends.map(|(end, _)| end.saturating_add(1)).collect();
+        Self { line_starts, list: Vec::new() }
+    }
+
     fn line(&self, offset: usize) -> usize {
-        let before = self.text.get(..offset).unwrap_or(self.text);
-        before.matches('\n').count().saturating_add(1)
+        self.line_starts.partition_point(|start| *start <= offset).saturating_add(1)
     }
 
     fn add(&mut self, offset: usize, key: &str, what: String) {
-        self.list.push(Fault { line: self.line(offset), key: printable(key, MAX_SHOWN), what });
+        if self.list.len() < MAX_FAULTS {
+            self.list.push(Fault { line: self.line(offset), key: printable(key, MAX_SHOWN), what });
+        }
     }
 }
 
@@ -171,7 +181,7 @@ impl<'i> Section<'i> {
         Some((value, key.span().start))
     }
 
-    fn section(&mut self, name: &str, faults: &mut Faults<'_>) -> Option<Self> {
+    fn section(&mut self, name: &str, faults: &mut Faults) -> Option<Self> {
         let (value, offset) = self.take(name)?;
         match value.into_inner() {
             DeValue::Table(table) => Some(Self { name: name.to_owned(), table }),
@@ -186,7 +196,7 @@ impl<'i> Section<'i> {
     fn checked<T: DeserializeOwned, U>(
         &mut self,
         name: &str,
-        faults: &mut Faults<'_>,
+        faults: &mut Faults,
         check: impl FnOnce(T) -> Result<U, String>,
     ) -> Option<(U, usize)> {
         let (value, offset) = self.take(name)?;
@@ -204,14 +214,18 @@ impl<'i> Section<'i> {
     fn text<U>(
         &mut self,
         name: &str,
-        faults: &mut Faults<'_>,
+        faults: &mut Faults,
         check: impl FnOnce(&str) -> Result<U, String>,
     ) -> Option<(U, usize)> {
         self.checked(name, faults, |text: String| check(&text))
     }
 
-    fn globs(&mut self, name: &str, faults: &mut Faults<'_>) -> Vec<Glob> {
+    /// Patterns of a kind; one that can never match would make a rule that looks as if it did something.
+    fn globs(&mut self, name: &str, faults: &mut Faults, kind: Kind) -> Vec<Glob> {
         let globs = self.checked(name, faults, |patterns: Vec<String>| {
+            if let Some(dead) = patterns.iter().find(|pattern| !kind.can_match(pattern)) {
+                return Err(format!("expected {}, got {}", kind.words(), shown(dead)));
+            }
             if patterns.is_empty() {
                 return Err(
                     "expected at least one pattern, got []; leave the line out to match all".to_owned()
@@ -222,12 +236,12 @@ impl<'i> Section<'i> {
         globs.map(|(globs, _)| globs).unwrap_or_default()
     }
 
-    fn had_fault(&self, name: &str, faults: &Faults<'_>) -> bool {
+    fn had_fault(&self, name: &str, faults: &Faults) -> bool {
         let key = self.key(name);
         faults.list.iter().any(|fault| fault.key == key)
     }
 
-    fn nothing_else(self, known: &[&str], faults: &mut Faults<'_>) {
+    fn nothing_else(self, known: &[&str], faults: &mut Faults) {
         for (key, _) in &self.table {
             let what = format!("no such setting; expected one of {}", known.join(", "));
             faults.add(key.span().start, &self.key(key.get_ref()), what);
@@ -235,27 +249,69 @@ impl<'i> Section<'i> {
     }
 }
 
-/// Seconds as a whole or a broken number.
-#[derive(Deserialize)]
-#[serde(try_from = "Number")]
-struct Seconds(Duration);
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Number {
-    Whole(i64),
-    Broken(f64),
+/// What a pattern is for.
+#[derive(Clone, Copy)]
+enum Kind {
+    User,
+    Principal,
+    Account,
+    KeyType,
 }
 
-impl TryFrom<Number> for Seconds {
-    type Error = String;
-
-    fn try_from(number: Number) -> Result<Self, String> {
-        let text = match number {
-            Number::Whole(seconds) => seconds.to_string(),
-            Number::Broken(seconds) => seconds.to_string(),
+impl Kind {
+    fn can_match(self, pattern: &str) -> bool {
+        let made_of = |extra: &str| {
+            let fits = |c: char| c.is_ascii_alphanumeric() || "*?".contains(c) || extra.contains(c);
+            !pattern.is_empty() && pattern.chars().all(fits)
         };
-        parse_seconds(&text).map(Self)
+        match self {
+            Self::User => made_of("@._-$"),
+            Self::Principal => pattern.starts_with("arn:") || pattern.starts_with(['*', '?']),
+            Self::Account => {
+                !pattern.is_empty() && pattern.chars().all(|c| c.is_ascii_digit() || "*?".contains(c))
+            }
+            Self::KeyType => {
+                let known = ["ssh-", "sk-", "ecdsa-", "*", "?"];
+                made_of("@._-+")
+                    && (known.iter().any(|start| pattern.starts_with(start)) || pattern.contains('@'))
+            }
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::User => "a login name or a pattern of one, root or adm*",
+            Self::Principal => "an ARN or a pattern of one, arn:aws:sts::*:assumed-role/Admin/*",
+            Self::Account => "twelve digits or a pattern of them",
+            Self::KeyType => "a key algorithm or a pattern of one, ssh-ed25519 or sk-*",
+        }
+    }
+}
+
+/// Seconds as a whole or a broken number.
+struct Seconds(Duration);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SecondsVisitor)
+    }
+}
+
+struct SecondsVisitor;
+
+impl Visitor<'_> for SecondsVisitor {
+    type Value = Seconds;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of seconds, 0.1 to 60")
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<Seconds, E> {
+        parse_seconds(&seconds.to_string()).map(Seconds).map_err(E::custom)
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, seconds: f64) -> Result<Seconds, E> {
+        parse_seconds(&seconds.to_string()).map(Seconds).map_err(E::custom)
     }
 }
 

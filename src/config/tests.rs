@@ -160,8 +160,24 @@ fn every_fault_names_line_key_and_what_would_be_right() {
     ] {
         assert_eq!(read(text).map(|_| ()).unwrap_err(), faults, "{text}");
     }
+    for (list, words) in [
+        ("users = [\"\"]", "a login name"),
+        ("users = [\"a b\"]", "a login name"),
+        ("principals = [\"bob\"]", "an ARN"),
+        ("accounts = [\"1234 \"]", "twelve digits"),
+        ("key_types = [\"ed25519\"]", "a key algorithm"),
+    ] {
+        let faults = read(&format!("[[rule]]\naction = \"deny\"\n{list}\n")).map(|_| ()).unwrap_err();
+        assert!(
+            faults[0].starts_with("3: rule 1.") && faults[0].contains(&format!("expected {words}")),
+            "{faults:?}"
+        );
+    }
     for (text, start) in [
-        ("[imds]\ntimeout = \"5\"\n", "2: imds.timeout: "),
+        (
+            "[imds]\ntimeout = \"5\"\n",
+            "2: imds.timeout: invalid type: string \"5\", expected a number of seconds, 0.1 to 60",
+        ),
         ("[keys]\nenvironment = \"yes\"\n", "2: keys.environment: invalid type: string"),
         ("[[rule]]\naction = \"deny\"\nusers = \"root\"\n", "3: rule 1.users: invalid type: string"),
         ("[imds\n", "1: "),
@@ -201,4 +217,15 @@ fn the_first_fault_is_told_and_the_rest_counted() {
     let words = error.to_string();
     assert!(words.starts_with("/etc/eic-agent.toml:1: a: no such setting"), "{words}");
     assert!(words.ends_with(" (and 2 more; run: eic-agent config)"), "{words}");
+}
+
+#[test]
+fn a_file_full_of_faults_is_read_at_once() {
+    let started = std::time::Instant::now();
+    let faults = reader::read(&"a\n".repeat(100_000)).unwrap_err();
+    assert_eq!(faults.len(), 50);
+    let rules = "[[rule]]\naction = \"deny\"\nusers = [\"root\"]\n".repeat(1000);
+    assert_eq!(read(&rules).unwrap().rules.len(), 1000);
+    // Quadratic, it took minutes here.
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 }

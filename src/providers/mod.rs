@@ -14,6 +14,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::accounts::Account;
 use crate::ownership::{self, Insecure};
 use crate::reason::Reason;
@@ -129,7 +132,7 @@ pub fn ask(providers: Vec<Provider>, user: Option<&str>, allowed: Duration) -> V
             let answer = match &account {
                 _ if number >= MAX_PROVIDERS => Err(ProviderError::TooMany),
                 Err(name) => Err(ProviderError::NoUser(name.clone())),
-                Ok(account) => provider.start(*account, allowed),
+                Ok(account) => provider.start(account.as_ref(), allowed),
             };
             Asked { provider, answer }
         })
@@ -139,28 +142,36 @@ pub fn ask(providers: Vec<Provider>, user: Option<&str>, allowed: Duration) -> V
 impl Provider {
     fn start(
         &self,
-        account: Option<Account>,
+        account: Option<&Account>,
         allowed: Duration,
     ) -> Result<Receiver<Finished>, ProviderError> {
-        ownership::check(&self.program).map_err(ProviderError::Insecure)?;
-        let this = std::env::current_exe().map_err(ProviderError::NotStarted)?;
-        let mut command = Command::new(this);
-        command.arg("supervise").arg(allowed.as_secs_f64().to_string()).arg("--").arg(&self.program);
-        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped());
-        if let Some(Account { uid, gid }) = account {
-            // Without groups of ours; std drops them all when it changes the user.
-            command.gid(gid).uid(uid);
+        // What was checked is what is run: by the time of the exec, a link may lead elsewhere.
+        let checked = ownership::check(&self.program).map_err(ProviderError::Insecure)?;
+        // Not the path of this program: a package may be replacing it at this moment.
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("eic-agent").arg("supervise").arg(allowed.as_secs_f64().to_string()).arg(checked);
+        command.arg("--").arg(&self.program).args(&self.arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        if let Some(Account { uid, gid, name, home }) = account {
+            // std drops our supplementary groups when it changes the user.
+            command.gid(*gid).uid(*uid).env("USER", name).env("LOGNAME", name).env("HOME", home);
         }
         let child = command.spawn().map_err(ProviderError::NotStarted)?;
         let (sender, receiver) = sync_channel(1);
-        let reader = std::thread::Builder::new().name("provider".to_owned());
-        reader
-            .spawn(move || {
-                // Nobody may be waiting any more.
-                let _ = sender.send(finish(child));
-            })
-            .map_err(ProviderError::NotStarted)?;
-        Ok(receiver)
+        let supervisor = child.id();
+        let reader = std::thread::Builder::new().name("provider".to_owned()).spawn(move || {
+            // Nobody may be waiting any more.
+            let _ = sender.send(finish(child));
+        });
+        match reader {
+            Ok(_) => Ok(receiver),
+            Err(error) => {
+                if let Ok(supervisor) = i32::try_from(supervisor) {
+                    let _ = kill(Pid::from_raw(supervisor), Signal::SIGKILL);
+                }
+                Err(ProviderError::NotStarted(error))
+            }
+        }
     }
 }
 

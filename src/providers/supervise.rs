@@ -2,34 +2,73 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Command, Stdio};
-use std::sync::mpsc::sync_channel;
-use std::time::Duration;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _, parent_id};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-/// Runs `command` in a process group of its own and ends the group when `allowed` has passed, so that a
-/// provider that hangs leaves nothing behind. Gives the status to exit with: the provider's, or as a shell
-/// tells of a signal.
-pub fn supervise(command: &[OsString], allowed: Duration) -> io::Result<u8> {
-    let Some((program, arguments)) = command.split_first() else {
+/// How often the supervisor looks whether anybody still waits for the answer.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long a group that was killed may take to be gone.
+const LAST: Duration = Duration::from_secs(1);
+
+/// Runs `program`, called as the first of `command`, in a process group of its own, and ends the group when
+/// `allowed` has passed or whoever started us is gone, so that a provider that hangs leaves nothing behind.
+/// Gives the status to exit with: the provider's, or as a shell tells of a signal.
+pub fn supervise(program: &Path, command: &[OsString], allowed: Duration) -> io::Result<u8> {
+    let Some((name, arguments)) = command.split_first() else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
-    let mut child = Command::new(program).args(arguments).stdin(Stdio::null()).process_group(0).spawn()?;
-    let group = i32::try_from(child.id()).map(Pid::from_raw).map_err(io::Error::other)?;
-    let (sender, receiver) = sync_channel(1);
-    std::thread::Builder::new().spawn(move || {
-        let _ = sender.send(child.wait());
+    let parent = parent_id();
+    let mut command = Command::new(program);
+    command.arg0(name).args(arguments).stdin(Stdio::null()).process_group(0);
+    // The waiting thread comes first: a provider that nobody waits for must not be started.
+    let (sender, receiver) = sync_channel(2);
+    std::thread::Builder::new().spawn(move || match command.spawn() {
+        Ok(mut child) => {
+            let _ = sender.send(Event::Started(child.id()));
+            let _ = sender.send(Event::Ended(child.wait()));
+        }
+        Err(error) => {
+            let _ = sender.send(Event::Ended(Err(error)));
+        }
     })?;
-    let ended = receiver.recv_timeout(allowed);
+    let group = match receiver.recv().map_err(io::Error::other)? {
+        Event::Started(id) => Pid::from_raw(i32::try_from(id).map_err(io::Error::other)?),
+        Event::Ended(ended) => return ended.map(status_of),
+    };
+    let ended = wait(&receiver, parent, allowed);
     // Also what the provider itself has left running.
     let _ = killpg(group, Signal::SIGKILL);
-    let status = match ended {
-        Ok(status) => status?,
-        Err(_) => receiver.recv().map_err(io::Error::other)??,
-    };
+    let ended = ended.or_else(|| wait(&receiver, parent_id(), LAST));
+    ended.unwrap_or(Err(io::ErrorKind::TimedOut.into())).map(status_of)
+}
+
+enum Event {
+    Started(u32),
+    Ended(io::Result<ExitStatus>),
+}
+
+/// Waits for the end; none when the time is over or the parent is another one than it was.
+fn wait(receiver: &Receiver<Event>, parent: u32, allowed: Duration) -> Option<io::Result<ExitStatus>> {
+    let end = Instant::now().checked_add(allowed)?;
+    loop {
+        let remaining = end.saturating_duration_since(Instant::now());
+        match receiver.recv_timeout(remaining.min(LOOK)) {
+            Ok(Event::Ended(ended)) => return Some(ended),
+            Ok(Event::Started(_)) => {}
+            Err(RecvTimeoutError::Timeout) if !remaining.is_zero() && parent_id() == parent => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+fn status_of(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| signal.saturating_add(128)));
-    Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX))
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }

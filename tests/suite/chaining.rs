@@ -43,6 +43,8 @@ fn both_providers_users_log_in_with_metadata_up_and_down() {
         world.configure("rubbish");
         assert!(world.ssh("ubuntu", &[&theirs]).ok, "the settings are broken");
         assert!(!world.ssh("ec2-user", &[&pushed]).ok, "and fail closed for pushed keys");
+        world.configure(&"a\n".repeat(100_000));
+        assert!(world.ssh("ubuntu", &[&theirs]).ok, "the settings are one fault after the other");
         fs::remove_file("/etc/eic-agent.toml").unwrap();
         world.without_asset_tag();
         assert!(world.ssh("ubuntu", &[&theirs]).ok, "the machine is not EC2");
@@ -144,11 +146,11 @@ fn a_provider_that_misbehaves_costs_nobody_else_a_key() {
             assert!(run.keys() == expected, "{name}: {} bytes", run.keys().len());
             assert!(run.took < Duration::from_secs(2), "{name}: {:?}", run.took);
             let logged = syslog.agent_lines().remove(1);
-            let start = format!("Provider {} asked for user ec2-user: {reason}", program.display());
+            let start = format!("Provider \"{}\" asked for user \"ec2-user\": {reason}", program.display());
             assert!(logged.starts_with(&start), "{name}: {logged}");
             syslog.clear();
         }
-        // The supervisors end with the deadline, and what they ran with them.
+        // The supervisors end when we have gone, and what they ran with them.
         std::thread::sleep(Duration::from_millis(300));
         let left = fs::read_dir("/proc").unwrap().flatten().filter(|process| {
             fs::read(process.path().join("cmdline"))

@@ -1,8 +1,11 @@
 //! The options that stand before a key on an `authorized_keys` line (sshd(8)).
 
+mod values;
+
 use std::fmt;
 
 use crate::evidence::key_bundle::Claims;
+use values::Value;
 
 /// An OpenSSH release, major and minor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +51,12 @@ pub enum KeyOptionsError {
     NoValue(String),
     /// The option takes no value, and has one.
     Value(String),
+    /// The option's value is not what it must be; holds the option and what would be right.
+    BadValue(String, &'static str),
+    /// The option may stand only once.
+    Twice(String),
+    /// Longer than 4,096 bytes.
+    TooLong(usize),
     /// The option would make of the pushed key something else than a key that logs in.
     NotForKeys(String),
     /// Something else than a comma between two options, or a quote that is not closed.
@@ -64,6 +73,9 @@ impl fmt::Display for KeyOptionsError {
             }
             Self::NoValue(name) => write!(f, "expected {name}=\"...\", got no value"),
             Self::Value(name) => write!(f, "expected {name} alone, got a value"),
+            Self::BadValue(name, right) => write!(f, "expected {name}=\"...\" with {right}"),
+            Self::Twice(name) => write!(f, "expected {name} once, got it twice"),
+            Self::TooLong(bytes) => write!(f, "expected at most {MAX_BYTES} bytes, got {bytes}"),
             Self::NotForKeys(name) => write!(f, "{name} makes a certificate authority of a pushed key"),
             Self::Form => {
                 f.write_str("expected options with commas between, values in double quotes, no spaces")
@@ -73,36 +85,35 @@ impl fmt::Display for KeyOptionsError {
     }
 }
 
-/// Whether an option takes a value.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Takes {
-    Nothing,
-    Value,
-}
+/// Longest list, in bytes: with the longest key it must fit the 16 KiB of a line that older sshd read.
+const MAX_BYTES: usize = 4096;
 
 /// The options that sshd knows, and the release that brought each (OpenSSH release notes).
-const KNOWN: &[(&str, Takes, Release)] = &[
-    ("agent-forwarding", Takes::Nothing, Release(7, 2)),
-    ("command", Takes::Value, Release(1, 2)),
-    ("environment", Takes::Value, Release(2, 3)),
-    ("expiry-time", Takes::Value, Release(7, 7)),
-    ("from", Takes::Value, Release(1, 2)),
-    ("no-agent-forwarding", Takes::Nothing, Release(1, 2)),
-    ("no-port-forwarding", Takes::Nothing, Release(1, 2)),
-    ("no-pty", Takes::Nothing, Release(1, 2)),
-    ("no-touch-required", Takes::Nothing, Release(8, 2)),
-    ("no-user-rc", Takes::Nothing, Release(5, 4)),
-    ("no-x11-forwarding", Takes::Nothing, Release(1, 2)),
-    ("permitlisten", Takes::Value, Release(7, 8)),
-    ("permitopen", Takes::Value, Release(2, 9)),
-    ("port-forwarding", Takes::Nothing, Release(7, 2)),
-    ("pty", Takes::Nothing, Release(7, 2)),
-    ("restrict", Takes::Nothing, Release(7, 2)),
-    ("tunnel", Takes::Value, Release(4, 3)),
-    ("user-rc", Takes::Nothing, Release(7, 2)),
-    ("verify-required", Takes::Nothing, Release(8, 4)),
-    ("x11-forwarding", Takes::Nothing, Release(7, 2)),
+const KNOWN: &[(&str, Option<Value>, Release)] = &[
+    ("agent-forwarding", None, Release(7, 2)),
+    ("command", Some(Value::Text), Release(1, 2)),
+    ("environment", Some(Value::Environment), Release(2, 3)),
+    ("expiry-time", Some(Value::Expiry), Release(7, 7)),
+    ("from", Some(Value::From), Release(1, 2)),
+    ("no-agent-forwarding", None, Release(1, 2)),
+    ("no-port-forwarding", None, Release(1, 2)),
+    ("no-pty", None, Release(1, 2)),
+    ("no-touch-required", None, Release(8, 2)),
+    ("no-user-rc", None, Release(5, 4)),
+    ("no-x11-forwarding", None, Release(1, 2)),
+    ("permitlisten", Some(Value::Listen), Release(7, 8)),
+    ("permitopen", Some(Value::Open), Release(2, 9)),
+    ("port-forwarding", None, Release(7, 2)),
+    ("pty", None, Release(7, 2)),
+    ("restrict", None, Release(7, 2)),
+    ("tunnel", Some(Value::Tunnel), Release(4, 3)),
+    ("user-rc", None, Release(7, 2)),
+    ("verify-required", None, Release(8, 4)),
+    ("x11-forwarding", None, Release(7, 2)),
 ];
+
+/// Options that may stand more than once; sshd drops a key with two of another that takes a value.
+const REPEATABLE: [&str; 3] = ["environment", "permitlisten", "permitopen"];
 
 /// With these a key vouches for other keys; whoever may push one would then let in whom he likes, for ever.
 const NOT_FOR_KEYS: [&str; 2] = ["cert-authority", "principals"];
@@ -113,7 +124,11 @@ impl KeyOptions {
         if let Some(c) = text.chars().find(|c| !matches!(c, ' '..='~')) {
             return Err(KeyOptionsError::Character(c));
         }
+        if text.len() > MAX_BYTES {
+            return Err(KeyOptionsError::TooLong(text.len()));
+        }
         let mut needs = Release::OLDEST;
+        let mut seen = Vec::new();
         let mut rest = text;
         loop {
             let end = rest.find([',', '=', ' ', '\t', '"']).unwrap_or(rest.len());
@@ -122,7 +137,7 @@ impl KeyOptions {
             if NOT_FOR_KEYS.contains(&lower.as_str()) {
                 return Err(KeyOptionsError::NotForKeys(lower));
             }
-            let Some((_, takes, since)) = KNOWN.iter().find(|(known, ..)| *known == lower) else {
+            let Some((known, takes, since)) = KNOWN.iter().find(|(name, ..)| *name == lower) else {
                 return Err(if name.is_empty() {
                     KeyOptionsError::Form
                 } else {
@@ -131,10 +146,20 @@ impl KeyOptions {
             };
             needs = needs.max(*since);
             let tail = match (takes, tail.strip_prefix('=')) {
-                (Takes::Nothing, None) => tail,
-                (Takes::Nothing, Some(_)) => return Err(KeyOptionsError::Value(lower)),
-                (Takes::Value, None) => return Err(KeyOptionsError::NoValue(lower)),
-                (Takes::Value, Some(value)) => after_quoted(value).ok_or(KeyOptionsError::Form)?,
+                (None, None) => tail,
+                (None, Some(_)) => return Err(KeyOptionsError::Value(lower)),
+                (Some(_), None) => return Err(KeyOptionsError::NoValue(lower)),
+                (Some(kind), Some(quoted)) => {
+                    let (value, after) = quoted_value(quoted).ok_or(KeyOptionsError::Form)?;
+                    let release = kind.check(&value);
+                    needs = needs
+                        .max(release.ok_or_else(|| KeyOptionsError::BadValue(lower.clone(), kind.words()))?);
+                    if seen.contains(known) && !REPEATABLE.contains(known) {
+                        return Err(KeyOptionsError::Twice(lower));
+                    }
+                    seen.push(*known);
+                    after
+                }
             };
             if tail.is_empty() {
                 return Ok(Self { text: text.to_owned(), needs });
@@ -156,16 +181,19 @@ impl KeyOptions {
     }
 }
 
-/// What follows a value in double quotes, in which `\"` stands for a quote.
-fn after_quoted(text: &str) -> Option<&str> {
+/// A value in double quotes, in which `\"` stands for a quote, and what follows it.
+fn quoted_value(text: &str) -> Option<(String, &str)> {
     let mut rest = text.strip_prefix('"')?;
+    let mut value = String::new();
     loop {
-        let end = rest.find('"')?;
-        let (value, tail) = rest.split_at_checked(end)?;
+        let (part, tail) = rest.split_at_checked(rest.find('"')?)?;
         rest = tail.strip_prefix('"')?;
-        if !value.ends_with('\\') {
-            return Some(rest);
-        }
+        let Some(escaped) = part.strip_suffix('\\') else {
+            value.push_str(part);
+            return Some((value, rest));
+        };
+        value.push_str(escaped);
+        value.push('"');
     }
 }
 
@@ -260,10 +288,24 @@ mod tests {
             ("cert-authority", E::NotForKeys("cert-authority".into())),
             ("restrict,Principals=\"x\"", E::NotForKeys("principals".into())),
             ("pty\nssh-ed25519 AAAA", E::Character('\n')),
+            ("command=\"a\",command=\"b\"", E::Twice("command".into())),
+            (
+                "environment=\"EIC_PRINCIPAL=me\"",
+                E::BadValue("environment".into(), Value::Environment.words()),
+            ),
+            ("from=\"127.0.0.1/8\"", E::BadValue("from".into(), Value::From.words())),
             ("command=\"\u{e9}\"", E::Character('\u{e9}')),
         ] {
             assert_eq!(KeyOptions::parse(text), Err(error), "{text:?}");
         }
+    }
+
+    #[test]
+    fn lists_are_bounded() {
+        let long = format!("command=\"{}\"", "x".repeat(MAX_BYTES - 10));
+        assert_eq!(long.len(), MAX_BYTES);
+        assert!(KeyOptions::parse(&long).is_ok());
+        assert_eq!(KeyOptions::parse(&format!("{long},pty")), Err(KeyOptionsError::TooLong(MAX_BYTES + 4)));
     }
 
     #[test]
