@@ -219,7 +219,21 @@ pub fn resolve_name(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStri
     let called_as = std::path::Path::new(&name).file_name().and_then(OsStr::to_str);
     let implied = called_as.is_some_and(|called_as| AUTHORIZED_KEYS_NAMES.contains(&called_as));
     let subcommand = implied.then(|| "authorized-keys".into());
-    std::iter::once(name).chain(subcommand).chain(arguments).collect()
+    let mut resolved: Vec<_> = std::iter::once(name).chain(subcommand).chain(arguments).collect();
+    disarm_user(&mut resolved);
+    resolved
+}
+
+/// A login name that looks like an option, which only a directory service would have, is none of ours: no
+/// key can be pushed for it. It must not be read as an option either, since a chained provider may know it.
+fn disarm_user(arguments: &mut [OsString]) {
+    let own = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
+    let Some([.., user, offered]) = arguments.get_mut(..own) else { return };
+    let is_fingerprint =
+        ["SHA256:", "MD5:"].iter().any(|form| offered.as_encoded_bytes().starts_with(form.as_bytes()));
+    if is_fingerprint && user.as_encoded_bytes().starts_with(b"-") {
+        user.clear();
+    }
 }
 
 #[cfg(test)]
@@ -259,8 +273,32 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_looks_like_an_option_is_no_option() {
+        for name in ["--help", "-h", "--timeout", "--config=/x", "--provider-user", "-"] {
+            let called = keys(&[
+                "eic-agent",
+                "authorized-keys",
+                "--timeout",
+                "3",
+                name,
+                "MD5:y",
+                "--",
+                "/bin/true",
+                name,
+            ]);
+            assert_eq!(
+                (called.user.as_os_str(), called.overrides.timeout),
+                ("".as_ref(), Some(Duration::from_secs(3))),
+                "{name}"
+            );
+            assert_eq!(called.providers, ["/bin/true", name], "{name}");
+        }
+        assert!(parse(&["eic-agent", "authorized-keys", "--help"]).is_err(), "by hand it is help");
+    }
+
+    #[test]
     fn sshd_may_pass_any_name() {
-        for name in ["-x", "", "a b", "--odd"] {
+        for name in ["", "a b", "caf\u{e9}"] {
             let called = keys(&["eic-agent", "authorized-keys", name, "SHA256:y", "--", "/bin/true", name]);
             assert_eq!((called.user, called.fingerprint), (name.into(), Some("SHA256:y".into())), "{name:?}");
             assert_eq!(called.providers, ["/bin/true", name], "{name:?}");

@@ -123,8 +123,9 @@ fn a_slow_daemon_loses_nothing() {
     let sockets = Sockets::new("slow", false, true);
     let reader = sockets.syslog.as_ref().unwrap().try_clone().unwrap();
     reader.set_nonblocking(false).unwrap();
+    reader.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
     let audit = sockets.audit();
-    let count = 600; // More than any queue holds.
+    let count = 60; // Several times what the kernel's default queue holds.
     let reading = std::thread::spawn(move || {
         let mut buffer = vec![0; 8192];
         (0..count).map(|_| reader.recv(&mut buffer).unwrap()).count()
