@@ -117,7 +117,7 @@ fn every_failure_of_a_run_has_its_reason() {
             }
             let run = world.run(&["--timeout", "1", USER]);
             assert_undecided(&run, reason, case);
-            assert!(run.took < Duration::from_millis(1100 + 400), "{case}: {:?}", run.took);
+            assert!(run.took < Duration::from_millis(1900), "{case}: {:?}", run.took);
             let lines = syslog.agent_lines();
             let start = format!("No ssh keys from EC2 Instance Connect for user {USER}: {reason}: ");
             assert!(lines.len() == 1 && lines[0].starts_with(&start), "{case}: {lines:#?}");
@@ -268,7 +268,7 @@ fn a_peer_that_keeps_the_network_code_busy_changes_no_deadline() {
             }));
             let run = world.run(&["--timeout", "1", USER]);
             assert_undecided(&run, "metadata-timeout", path);
-            assert!(run.took < Duration::from_millis(1500), "{path}: {:?}", run.took);
+            assert!(run.took < Duration::from_millis(1900), "{path}: {:?}", run.took);
             world.emulator.clear_faults();
         }
     });
@@ -303,7 +303,7 @@ fn one_staple_that_nobody_needs_costs_nobody_a_login() {
                 (Some(0), format!("{}\n", key.bare_line())),
                 "{case}: {run:?}"
             );
-            assert!(run.took < Duration::from_secs(1), "{case}: {:?}", run.took);
+            assert!(run.took < Duration::from_secs(3), "{case}: {:?}", run.took);
             emulator.clear_faults();
         }
         // A path's own name that never answers leaves half of the time for the list, which has it elsewhere.
