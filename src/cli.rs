@@ -228,7 +228,10 @@ pub fn resolve_name(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStri
 /// key can be pushed for it. It must not be read as an option either, since a chained provider may know it.
 fn disarm_user(arguments: &mut [OsString]) {
     let own = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
-    let Some([.., user, offered]) = arguments.get_mut(..own) else { return };
+    let Some([_, subcommand, .., user, offered]) = arguments.get_mut(..own) else { return };
+    if subcommand != "authorized-keys" {
+        return;
+    }
     let is_fingerprint =
         ["SHA256:", "MD5:"].iter().any(|form| offered.as_encoded_bytes().starts_with(form.as_bytes()));
     if is_fingerprint && user.as_encoded_bytes().starts_with(b"-") {
@@ -294,6 +297,9 @@ mod tests {
             assert_eq!(called.providers, ["/bin/true", name], "{name}");
         }
         assert!(parse(&["eic-agent", "authorized-keys", "--help"]).is_err(), "by hand it is help");
+        let mut verify = ["eic-agent", "verify", "--fingerprint", "SHA256:x"].map(OsString::from);
+        disarm_user(&mut verify);
+        assert_eq!(verify[2], "--fingerprint", "there it is an option");
     }
 
     #[test]
