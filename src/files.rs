@@ -7,15 +7,14 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 
-/// Reads a regular file of at most `limit` bytes; the first `limit` bytes of a longer one are an error of
+/// Reads a regular file of at most `limit` bytes; a longer one is an error of
 /// kind [`io::ErrorKind::FileTooLarge`].
 ///
 /// A pipe or a device in the place of a file is an error and not a wait: opening a FIFO that nobody writes
 /// to blocks in the kernel, where no deadline reaches.
 pub fn read_regular(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = head_of_regular(path, limit.saturating_add(1))?;
+    let bytes = head_of_regular(path, limit.saturating_add(1))?;
     if bytes.len() > limit {
-        bytes.clear();
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {limit} bytes")));
     }
     Ok(bytes)

@@ -10,7 +10,7 @@ use super::{Event, IDENT, Taken};
 const PRIORITY: &str = "6";
 const FACILITY: &str = "10";
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
 }

@@ -6,12 +6,11 @@
 mod journal;
 mod syslog;
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::decision::{Refusal, RefusalError};
@@ -39,7 +38,7 @@ struct Event {
 }
 
 /// Where events go.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Audit {
     journal: Option<journal::Journal>,
     syslog: Option<syslog::Syslog>,
@@ -55,7 +54,7 @@ impl Audit {
 
     /// To nowhere, for a run whose events would say more about its options than about this instance.
     #[must_use]
-    pub fn silent() -> Self {
+    pub const fn silent() -> Self {
         Self { journal: None, syslog: None, patience: Patience::new() }
     }
 
@@ -149,24 +148,23 @@ impl Taken {
 }
 
 /// The time that a run may spend on waiting for daemons.
-#[derive(Debug, Clone)]
-struct Patience(Arc<AtomicU32>);
+#[derive(Debug)]
+struct Patience(Cell<u32>);
 
 impl Patience {
     const STEP: Duration = Duration::from_millis(2);
     const STEPS: u32 = 125;
 
-    fn new() -> Self {
-        Self(Arc::new(AtomicU32::new(Self::STEPS)))
+    const fn new() -> Self {
+        Self(Cell::new(Self::STEPS))
     }
 
     /// Waits for a moment; false when the time is used up.
     fn wait(&self) -> bool {
-        let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        if left.is_ok() {
-            std::thread::sleep(Self::STEP);
-        }
-        left.is_ok()
+        let Some(left) = self.0.get().checked_sub(1) else { return false };
+        self.0.set(left);
+        std::thread::sleep(Self::STEP);
+        true
     }
 }
 

@@ -11,7 +11,7 @@ use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
 
 use super::{Event, IDENT, Taken};
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Syslog {
     path: PathBuf,
 }

@@ -2,7 +2,7 @@
 
 mod own;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -84,38 +84,37 @@ pub(super) fn run(
 
 /// The settings, for which nobody waits longer than a moment: the file may lie where the kernel waits.
 fn settings_within(given: &CommandLine) -> Result<Settings, ConfigError> {
-    let (sender, receiver) = sync_channel(1);
     let path = given.config.clone().unwrap_or_else(|| DEFAULT_PATH.into());
-    let aside = given.clone();
-    let reading = thread::Builder::new().name("settings".to_owned()).spawn(move || {
-        let _ = sender.send(Settings::resolve(&aside));
-    });
-    if reading.is_err() {
-        return Settings::resolve(given);
-    }
-    receiver.recv_timeout(SETTINGS_TIMEOUT).unwrap_or_else(|_| {
-        Err(ConfigError::File(path, FileError::Unreadable(std::io::ErrorKind::TimedOut.into())))
-    })
+    let given = given.clone();
+    in_time(SETTINGS_TIMEOUT, move || Settings::resolve(&given))
+        .unwrap_or_else(|| Err(ConfigError::File(path, FileError::Unreadable(ErrorKind::TimedOut.into()))))
 }
 
-/// Our own part on a thread of its own, waited for no longer than the deadline: neither a peer that keeps
-/// the network code busy, nor a wait in the kernel, nor a flood to judge can keep sshd or a provider's
-/// answer waiting. What it finds is told here, so that nothing is logged that is not handed over.
+/// Our own part, waited for no longer than the deadline: neither a peer that keeps the network code busy, nor
+/// a wait in the kernel, nor a flood to judge can keep sshd or a provider's answer waiting. What it finds is
+/// told here, so that nothing is logged that is not handed over.
 fn within(run: Run, audit: &Audit, deadline: Instant) -> Own {
-    let (sender, receiver) = sync_channel(1);
     let run = Arc::new(run);
     let worker = Arc::clone(&run);
-    let started = thread::Builder::new().name("own".to_owned()).spawn(move || {
-        let _ = sender.send(worker.decide());
-    });
-    if started.is_err() {
-        // Where there can be no thread, the alarm is the watch.
-        return run.tell(&run.decide(), audit);
-    }
     let patience = deadline.saturating_duration_since(Instant::now()).saturating_add(GRACE);
     let late =
-        |_| Found::Failed(Reason::MetadataTimeout, "the deadline passed before a decision stood".to_owned());
-    run.tell(&receiver.recv_timeout(patience).unwrap_or_else(late), audit)
+        || Found::Failed(Reason::MetadataTimeout, "the deadline passed before a decision stood".to_owned());
+    run.tell(&in_time(patience, move || worker.decide()).unwrap_or_else(late), audit)
+}
+
+/// Does `work` on a thread of its own and waits for it no longer than `patience`; none where that was not
+/// enough. Where there can be no thread, it is done here, and the alarm is the watch.
+fn in_time<T: Send + 'static>(patience: Duration, work: impl Fn() -> T + Send + Sync + 'static) -> Option<T> {
+    let (sender, receiver) = sync_channel(1);
+    let work = Arc::new(work);
+    let aside = Arc::clone(&work);
+    let started = thread::Builder::new().spawn(move || {
+        let _ = sender.send(aside());
+    });
+    if started.is_err() {
+        return Some(work());
+    }
+    receiver.recv_timeout(patience).ok()
 }
 
 /// Prints what a provider said; gives what a person should read of it.

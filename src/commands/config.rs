@@ -3,10 +3,9 @@
 use std::io::{self, Write};
 
 use super::Outcome;
-use super::openssh::{installed_release, not_permitted, permits_ours, permitted_environment};
+use super::openssh::{not_permitted, permits_ours, permitted_environment, too_old};
 use crate::cli::Config;
 use crate::config::{ConfigError, Settings};
-use crate::key_options::Release;
 use crate::output::write_once;
 
 /// Runs the command.
@@ -53,10 +52,8 @@ fn refuse(arguments: &Config, error: &ConfigError, out: &mut impl Write, notes: 
 /// What the settings ask for and this instance's OpenSSH cannot do.
 fn unsupported(settings: &Settings) -> Vec<String> {
     let mut faults = Vec::new();
-    let needed = settings.line_prefix().needs();
-    if needed > Release::OLDEST && installed_release().is_none_or(|installed| installed < needed) {
-        let has =
-            installed_release().map_or_else(|| "none that tells its release".to_owned(), |r| r.to_string());
+    if let Some((needed, installed)) = too_old(&settings.line_prefix()) {
+        let has = installed.map_or_else(|| "none that tells its release".to_owned(), |r| r.to_string());
         faults.push(format!("keys: expected {needed} or later, this instance has {has}"));
     }
     if settings.environment.value {

@@ -2,19 +2,30 @@
 
 use std::process::{Command, Stdio};
 
-use crate::key_options::Release;
+use crate::key_options::{LinePrefix, Release};
 
 /// Programs that tell their release; all of them come from one source.
 const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/ssh"];
 
 /// The release of the installed OpenSSH. `-V` makes it known on standard error: newer ones by intent, and
 /// sshd before 9.2 in its complaint about the option.
-pub(super) fn installed_release() -> Option<Release> {
+fn installed_release() -> Option<Release> {
     PROGRAMS.iter().find_map(|program| {
         let said = Command::new(program).arg("-V").stdin(Stdio::null()).output().ok()?;
         Release::find(&String::from_utf8_lossy(&said.stderr))
             .or_else(|| Release::find(&String::from_utf8_lossy(&said.stdout)))
     })
+}
+
+/// Where the installed OpenSSH is too old for what stands before each key: the release that it takes, and the
+/// one that is there, if that can be found out. Nothing is run where every supported release will do.
+pub(super) fn too_old(prefix: &LinePrefix) -> Option<(Release, Option<Release>)> {
+    let needed = prefix.needs();
+    if needed <= Release::OLDEST {
+        return None;
+    }
+    let installed = installed_release();
+    installed.is_none_or(|installed| installed < needed).then_some((needed, installed))
 }
 
 /// sshd's effective `PermitUserEnvironment`. None where it does not tell: `-G` (OpenSSH 9.3) tells everybody

@@ -132,7 +132,7 @@ impl Session {
         }
     }
 
-    /// The body of an item that every instance has, as text without the white space around it.
+    /// The body of `path` as text, without the white space around it; none where the service says 404.
     pub async fn get_text(&self, path: &str, limit: usize) -> Result<Option<String>, ImdsError> {
         let Some(body) = self.get(path, limit).await? else { return Ok(None) };
         match std::str::from_utf8(&body) {

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use super::super::gather::{Request, RunError, decide_from_metadata};
-use super::super::openssh::{installed_release, not_permitted, permits_ours, permitted_environment};
+use super::super::openssh::{not_permitted, permits_ours, permitted_environment, too_old};
 use super::super::{Clock, Outcome};
 use crate::audit::Audit;
 use crate::cli::AuthorizedKeys;
@@ -14,7 +14,7 @@ use crate::fingerprint::Fingerprint;
 use crate::identity::LoginName;
 use crate::imds::Session;
 use crate::instance::Machine;
-use crate::key_options::{LinePrefix, Release};
+use crate::key_options::LinePrefix;
 use crate::output::authorized_keys;
 use crate::policy::Policy;
 use crate::reason::Reason;
@@ -151,13 +151,13 @@ impl Run {
 
 /// sshd drops a key with an option that it does not know without a word; we say one.
 fn check_release(prefix: &LinePrefix) -> Result<(), String> {
-    let needed = prefix.needs();
-    if needed <= Release::OLDEST {
-        return Ok(());
-    }
-    match installed_release() {
-        Some(installed) if installed >= needed => Ok(()),
-        Some(installed) => Err(format!("[keys] needs {needed}, this instance has {installed}")),
-        None => Err(format!("[keys] needs {needed}, and this instance's release cannot be found out")),
+    match too_old(prefix) {
+        None => Ok(()),
+        Some((needed, Some(installed))) => {
+            Err(format!("[keys] needs {needed}, this instance has {installed}"))
+        }
+        Some((needed, None)) => {
+            Err(format!("[keys] needs {needed}, and this instance's release cannot be found out"))
+        }
     }
 }
