@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use super::super::gather::{Request, RunError, decide_from_metadata};
 use super::super::openssh::{not_permitted, permits_ours, permitted_environment, too_old};
 use super::super::{Clock, Outcome};
+use super::{SETTINGS_TIMEOUT, in_time};
 use crate::audit::Audit;
 use crate::cli::AuthorizedKeys;
 use crate::config::{ConfigError, Settings};
@@ -77,7 +78,9 @@ impl Run {
             return None;
         }
         let needs_environment = settings.as_ref().is_ok_and(|settings| settings.environment.value);
-        let permitted = if needs_environment { permitted_environment() } else { None };
+        // Root may ask sshd, so it is asked now; where it does not answer, it is as if it did not tell.
+        let ask = || in_time(SETTINGS_TIMEOUT, permitted_environment).flatten();
+        let permitted = if needs_environment { ask() } else { None };
         Some(Self { user, machine, offered, settings, permitted, clock })
     }
 
