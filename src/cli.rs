@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 
 /// Names of the older shell implementation's commands: called by one of these, the program is
 /// `authorized-keys`, so that an `sshd_config` that names them goes on working.
-const AUTHORIZED_KEYS_NAMES: [&str; 2] = ["eic_run_authorized_keys", "eic_curl_authorized_keys"];
+pub const AUTHORIZED_KEYS_NAMES: [&str; 2] = ["eic_run_authorized_keys", "eic_curl_authorized_keys"];
 
 /// Hands sshd the SSH keys that EC2 Instance Connect pushed to this instance, after proving each one.
 #[derive(Debug, Parser)]
@@ -27,8 +27,8 @@ pub struct Cli {
 }
 
 const EXIT_STATUS: &str = "\
-Exit status: 0 finished, with or without a key; 1 no decision could be made, nothing was printed
-(verify: no key was accepted); 2 the command line is wrong.";
+Exit status: 0 finished; 1 it could not be done, or the answer is no; 2 the command line is wrong;
+3 (enable) another AuthorizedKeysCommand is in force and was left alone.";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -39,6 +39,12 @@ pub enum Command {
     Verify(Verify),
     /// Show the settings, and where each comes from
     Config(Config),
+    /// Make sshd ask this program for keys
+    Enable(Enable),
+    /// Take out of sshd's configuration what enable put in
+    Disable(Disable),
+    /// Say whether sshd really asks this program
+    Status(Status),
     /// Run a provider and end it in time (what authorized-keys runs its providers with)
     #[command(hide = true)]
     Supervise(Supervise),
@@ -136,6 +142,44 @@ pub struct Config {
     /// Print one JSON document on standard output instead
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `enable`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Reads what is in force (sshd -T), writes /etc/ssh/sshd_config.d/10-eic-agent.conf, or a marked block at the
+top of /etc/ssh/sshd_config where no Include reads that folder, checks, and reloads sshd if it runs. Where a
+check fails, everything is put back. Amazon's own command is replaced; any other is left alone:
+
+  eic-agent enable            wire sshd, or say which other command stands in the way
+  eic-agent enable --chain    ask that other command as well, after ours and as the user it has now
+
+Exit status: 0 sshd uses eic-agent, now or already; 1 it could not be done, nothing is changed; 2 the
+command line is wrong; 3 another AuthorizedKeysCommand is in force and was left alone.")]
+pub struct Enable {
+    /// Go on asking the AuthorizedKeysCommand that is in force, as its own user
+    #[arg(long)]
+    pub chain: bool,
+}
+
+/// Arguments of `disable`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status: 0 done, or there was nothing to take out; 1 it could not be done; 2 the command line is wrong.")]
+pub struct Disable {}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status: 0 sshd uses eic-agent (--is-ec2: this is an EC2 instance); 1 it does not, and what is wrong was
+shown; 2 the command line is wrong. Metadata that does not answer is a warning.")]
+pub struct Status {
+    /// Print one JSON document on standard output instead
+    #[arg(long)]
+    pub json: bool,
+    /// Only say whether this machine is an EC2 instance
+    #[arg(long, conflicts_with = "json")]
+    pub is_ec2: bool,
 }
 
 /// Arguments of the supervisor of one provider.

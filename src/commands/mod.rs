@@ -6,6 +6,7 @@ mod gather;
 mod openssh;
 mod stapling;
 mod verify;
+mod wiring;
 
 use std::io::Write;
 use std::time::{Instant, SystemTime};
@@ -23,6 +24,8 @@ pub enum Outcome {
     Undecided,
     /// The command line is wrong, or an input that it names cannot be read. Status 2.
     Usage,
+    /// Another command is in force and was left alone (`enable`). Status 3.
+    LeftAlone,
     /// What a supervised provider ended with.
     Provider(u8),
 }
@@ -35,6 +38,7 @@ impl Outcome {
             Self::Done => 0,
             Self::Undecided => 1,
             Self::Usage => 2,
+            Self::LeftAlone => 3,
             Self::Provider(status) => status,
         }
     }
@@ -61,6 +65,9 @@ pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
         Command::AuthorizedKeys(arguments) => authorized_keys::run(arguments, clock, out, notes),
         Command::Verify(arguments) => verify::run(arguments, clock.started, out, notes),
         Command::Config(arguments) => config::run(arguments, out, notes),
+        Command::Enable(arguments) => wiring::enable(arguments, out, notes),
+        Command::Disable(_) => wiring::disable(out, notes),
+        Command::Status(arguments) => wiring::status(arguments, out, notes),
         Command::Supervise(arguments) => {
             match supervise(&arguments.program, &arguments.command, arguments.timeout) {
                 Ok(status) => Outcome::Provider(status),

@@ -23,4 +23,5 @@ mod openssl_tree;
 mod readme;
 mod reference_cases;
 mod settings;
+mod wiring;
 mod world;

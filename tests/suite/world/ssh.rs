@@ -77,10 +77,14 @@ impl Sshd {
             host_key.file().display()
         );
         fs::write(&config, base).unwrap();
+        Self::listen(&["-f", config.to_str().unwrap()])
+    }
+
+    /// Starts it with these arguments, by default on the configuration in `/etc/ssh`.
+    pub(crate) fn listen(arguments: &[&str]) -> Self {
         let sshd = Command::new("/usr/sbin/sshd")
             .arg("-D")
-            .arg("-f")
-            .arg(&config)
+            .args(arguments)
             .stdin(Stdio::null())
             .spawn()
             .expect("sshd is installed");
@@ -90,6 +94,22 @@ impl Sshd {
             sleep(Duration::from_millis(5));
         }
         Self(sshd)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Has it read its configuration again, as `systemctl reload` does, and waits until it listens again.
+    pub(crate) fn reload(&self) {
+        let told = Command::new("kill").arg("-HUP").arg(self.0.id().to_string()).status().unwrap();
+        assert!(told.success());
+        sleep(Duration::from_millis(300));
+        let started = Instant::now();
+        while TcpStream::connect("127.0.0.1:22").is_err() {
+            assert!(started.elapsed() < Duration::from_secs(10), "sshd does not listen after its reload");
+            sleep(Duration::from_millis(5));
+        }
     }
 }
 

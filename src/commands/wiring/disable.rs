@@ -1,0 +1,111 @@
+//! `disable`: takes out of sshd's configuration exactly what `enable` put in.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::place::undo;
+use super::{DROP_IN, shown};
+use crate::audit::IDENT;
+use crate::commands::Outcome;
+use crate::sshd::block;
+use crate::sshd::command::{Holder, holder};
+use crate::sshd::listener::Listener;
+use crate::sshd::replace::{Change, lock, read, sweep};
+use crate::sshd::server::{CONFIG, Server};
+use crate::sshd::sources::Sources;
+use crate::sshd::units;
+use crate::text::one_line;
+
+/// Runs the command.
+pub(in crate::commands) fn run(out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+    let mut say = |line: String| {
+        let _ = writeln!(out, "{}", one_line(&line));
+    };
+    match disable(&mut say) {
+        Ok(()) => Outcome::Done,
+        Err(why) => {
+            let _ = writeln!(notes, "{IDENT}: {}", one_line(&why));
+            Outcome::Undecided
+        }
+    }
+}
+
+/// Needs no sshd: what was put in comes out even where it is gone, or refuses its configuration.
+fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
+    super::need_root()?;
+    let config = Listener::find().and_then(|listener| listener.config).unwrap_or_else(|| CONFIG.into());
+    let folder = config.parent().unwrap_or(Path::new("/"));
+    if !folder.is_dir() {
+        say(format!("{} is not there: nothing to take out", folder.display()));
+        return units::stop_own();
+    }
+    let _held = lock(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let server = Server::find();
+    let was_sound = server.as_ref().is_some_and(|server| server.test(&config).is_ok());
+    let mut changes = Vec::new();
+    for file in super::places(&config) {
+        sweep(&file);
+        match take_out(&file) {
+            Ok(None) => {}
+            Ok(Some(change)) => changes.push(change),
+            Err(why) => return back(changes, &why),
+        }
+    }
+    if changes.is_empty() {
+        say("there is nothing of eic-agent's in sshd's configuration".to_owned());
+    } else {
+        let refused = server.as_ref().and_then(|server| server.test(&config).err());
+        if let Some(error) = refused.as_ref().filter(|_| was_sound) {
+            return back(changes, &error.to_string());
+        }
+        for change in &changes {
+            let what = if change.removed() { "removed" } else { "took eic-agent's lines out of" };
+            say(format!("{what} {}", change.path().display()));
+        }
+        // A server that is not told goes on asking for a program that may be gone soon: harmless, and worth a word.
+        match refused.map_or_else(units::reload_sshd, |error| Err(error.to_string())) {
+            Ok(Some(unit)) => say(format!("reloaded {unit}")),
+            Ok(None) => {}
+            Err(why) => say(format!("warning: sshd was not reloaded: {why}")),
+        }
+    }
+    for line in left_over(&config) {
+        say(line);
+    }
+    if let Err(why) = units::stop_own() {
+        say(format!("warning: {why}"));
+    }
+    Ok(())
+}
+
+fn take_out(file: &Path) -> Result<Option<Change>, String> {
+    let fault = |error: std::io::Error| format!("{}: {error}", file.display());
+    let Some(before) = read(file).map_err(fault)? else { return Ok(None) };
+    let Some(rest) = block::take_out(&before) else { return Ok(None) };
+    // The file of our own goes with our lines, unless somebody keeps other things there or leads elsewhere.
+    let is_own = file == Path::new(DROP_IN) && file.symlink_metadata().is_ok_and(|file| file.is_file());
+    let after = if is_own && rest.is_empty() { None } else { Some(rest) };
+    Change::make(file, Some(before), after, file).map(Some).map_err(fault)
+}
+
+/// Takes the changes back, for this reason.
+fn back(changes: Vec<Change>, why: &str) -> Result<(), String> {
+    for change in changes.into_iter().rev() {
+        undo(change)?;
+    }
+    Err(format!("nothing is changed: {why}"))
+}
+
+/// Lines that name this program and were not written by `enable`: theirs who wrote them.
+fn left_over(config: &Path) -> Vec<String> {
+    let Ok(own) = super::own_program() else { return Vec::new() };
+    let sources = Sources::read(config);
+    let ours = sources.commands.iter().filter(|command| holder(Some(&command.value), &own) == Holder::Ours);
+    ours.map(|command| {
+        format!(
+            "note: {command} still names this program; enable did not write it: {}",
+            shown(Some(&command.value))
+        )
+    })
+    .collect()
+}

@@ -1,0 +1,105 @@
+//! Our lines put where they win, and proved to: each step leaves a configuration that sshd accepts.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{DROP_IN, Machine};
+use crate::sshd::block;
+use crate::sshd::replace::{Beside, Change, read, sweep};
+use crate::sshd::server::Effective;
+use crate::sshd::sources::Sources;
+
+/// The two settings that belong together.
+pub(super) struct Pair {
+    pub(super) command: String,
+    pub(super) user: String,
+}
+
+impl Pair {
+    pub(super) fn is(&self, effective: &Effective) -> bool {
+        effective.command.as_deref() == Some(&self.command) && effective.user.as_deref() == Some(&self.user)
+    }
+}
+
+/// Puts the pair into a file of its own where one is read, else on top of the main file, and gives the
+/// change once sshd has confirmed that it is in force. On any failure everything is as it was.
+pub(super) fn put_in(machine: &Machine, pair: &Pair) -> Result<Change, String> {
+    let lines = block::lines(&pair.command, &pair.user);
+    try_beside(machine, pair, &lines)?;
+    let drop_in = PathBuf::from(DROP_IN);
+    let reads_drop_in = Sources::read(&machine.config).would_read(&drop_in);
+    let mut why = String::new();
+    for place in reads_drop_in.then_some(drop_in).into_iter().chain([machine.config.clone()]) {
+        match put_into(machine, pair, &lines, &place)? {
+            Ok(change) => return Ok(change),
+            Err(lost) => why = lost,
+        }
+    }
+    Err(why)
+}
+
+/// Has sshd judge the whole, while nothing is in place yet: the main file with our lines on top, beside it.
+/// What cannot win there cannot win anywhere, and lines that this release does not know are found here.
+fn try_beside(machine: &Machine, pair: &Pair, lines: &str) -> Result<(), String> {
+    let config = &machine.config;
+    let fault = |error: io::Error| format!("{}: {error}", config.display());
+    let content = read(config).map_err(fault)?.unwrap_or_default();
+    let beside = Beside::write(config, &block::put_in(&content, lines)).map_err(fault)?;
+    machine.server.test(beside.path()).map_err(|error| error.to_string())?;
+    let effective = machine.server.effective(beside.path(), &[]).map_err(|error| error.to_string())?;
+    if pair.is(&effective) {
+        return Ok(());
+    }
+    // Only a Match that is about every login wins over the first line of the file.
+    let sources = Sources::read(config);
+    let winner = effective.command.as_deref().and_then(|command| sources.of_command(command));
+    let place = winner.map_or_else(String::new, |winner| {
+        let within = winner
+            .within
+            .as_deref()
+            .map_or_else(String::new, |within| format!(", inside \"Match {within}\""));
+        format!(" ({winner}{within})")
+    });
+    Err(format!(
+        "{} as {} would stay in force{place}; change that first",
+        super::shown(effective.command.as_deref()),
+        effective.user.as_deref().unwrap_or("no user")
+    ))
+}
+
+/// Puts the lines into one file. The inner error says why they would not be in force there; nothing of them
+/// is left then.
+fn put_into(
+    machine: &Machine,
+    pair: &Pair,
+    lines: &str,
+    place: &Path,
+) -> Result<Result<Change, String>, String> {
+    let fault = |error: io::Error| format!("{}: {error}", place.display());
+    sweep(place);
+    let before = read(place).map_err(fault)?;
+    let after = block::put_in(before.as_deref().unwrap_or_default(), lines);
+    let change = Change::make(place, before, Some(after), &machine.config).map_err(fault)?;
+    let effective =
+        machine.server.test(&machine.config).and_then(|()| machine.server.effective(&machine.config, &[]));
+    let lost = match effective {
+        Ok(effective) if pair.is(&effective) => return Ok(Ok(change)),
+        Ok(effective) => format!(
+            "{} would not win over {} as {}",
+            place.display(),
+            super::shown(effective.command.as_deref()),
+            effective.user.as_deref().unwrap_or("no user")
+        ),
+        Err(error) => format!("{}: {error}", place.display()),
+    };
+    undo(change)?;
+    Ok(Err(lost))
+}
+
+/// Takes a change back.
+pub(super) fn undo(change: Change) -> Result<(), String> {
+    let path = change.path().display().to_string();
+    change
+        .undo()
+        .map_err(|error| format!("{path} could not be put back: {error}; see that `sshd -t` is content"))
+}

@@ -1,0 +1,222 @@
+//! `status`: does sshd really ask this program, and could it answer?
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Machine, shown};
+use crate::accounts::Account;
+use crate::audit::IDENT;
+use crate::cli::Status;
+use crate::commands::Outcome;
+use crate::config::{CommandLine, Settings};
+use crate::imds::Session;
+use crate::instance;
+use crate::output::write_once;
+use crate::ownership;
+use crate::sshd::command::{Holder, leads_to, split};
+use crate::sshd::server::Effective;
+use crate::sshd::sources::Sources;
+use crate::sshd::units;
+use crate::text::one_line;
+
+/// Where the machine says what it is.
+const SYSFS: &str = "/sys";
+
+/// How long the metadata service may take to give a token: this must never hold anything up.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What was found. The form is an interface, told by `schema_version`; fields may be added to it.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    schema_version: u32,
+    version: &'static str,
+    /// Whether sshd asks this program and could get an answer.
+    in_use: bool,
+    sshd: Wiring,
+    /// `i-…`, `xen` for an instance that does not know its own id, or none outside of EC2.
+    instance: Option<String>,
+    /// Whether the metadata service gave a token; none where it was not asked.
+    metadata: Option<bool>,
+    /// Why it is not in use.
+    problems: Vec<String>,
+    /// What is worth knowing although it is.
+    warnings: Vec<String>,
+}
+
+/// The pair in force.
+#[derive(Debug, Default, Serialize)]
+struct Wiring {
+    program: Option<PathBuf>,
+    /// The process that accepts connections.
+    pid: Option<u32>,
+    config: Option<PathBuf>,
+    command: Option<String>,
+    user: Option<String>,
+    /// Where the command stands: a file, or none for the running server's own command line.
+    file: Option<PathBuf>,
+    line: Option<usize>,
+}
+
+/// Runs the command.
+pub(in crate::commands) fn run(arguments: &Status, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+    let here = instance::Machine::detect(Path::new(SYSFS));
+    if arguments.is_ec2 {
+        let is_ec2 = here != instance::Machine::NotEc2;
+        let words = if is_ec2 { "this is an EC2 instance" } else { "this is no EC2 instance" };
+        let _ = write_once(format!("{words}\n").as_bytes(), out);
+        return if is_ec2 { Outcome::Done } else { Outcome::Undecided };
+    }
+    let report = Report::make(&here);
+    let written = if arguments.json {
+        write_once(format!("{:#}\n", serde_json::json!(report)).as_bytes(), out)
+    } else {
+        for problem in &report.problems {
+            let _ = writeln!(notes, "{IDENT}: {}", one_line(problem));
+        }
+        write_once(report.to_string().as_bytes(), out)
+    };
+    if report.in_use && written.is_ok() { Outcome::Done } else { Outcome::Undecided }
+}
+
+impl Report {
+    fn make(here: &instance::Machine) -> Self {
+        let mut report = Self {
+            schema_version: 1,
+            version: env!("CARGO_PKG_VERSION"),
+            instance: match here {
+                instance::Machine::Known(id) => Some(id.as_str().to_owned()),
+                instance::Machine::Xen => Some("xen".to_owned()),
+                instance::Machine::NotEc2 => None,
+            },
+            ..Self::default()
+        };
+        if let Err(why) = report.look_at_sshd() {
+            report.problems.push(why);
+        }
+        let settings = Settings::resolve(&CommandLine::default());
+        if let Err(error) = &settings {
+            report.problems.push(format!("no pushed key is handed out: {}: {error}", error.reason()));
+        }
+        match (settings, here) {
+            (_, instance::Machine::NotEc2) => {
+                report.warnings.push("this is no EC2 instance: no key can be pushed to it".to_owned());
+            }
+            (Ok(settings), _) => report.ask_metadata(&settings),
+            (Err(_), _) => {}
+        }
+        report.in_use = report.problems.is_empty();
+        report
+    }
+
+    /// Fills in what sshd obeys; an error is why that cannot be found out.
+    fn look_at_sshd(&mut self) -> Result<(), String> {
+        let machine = Machine::find()?;
+        self.sshd.program = Some(machine.server.program().to_owned());
+        self.sshd.pid = machine.listener.as_ref().map(|listener| listener.pid);
+        self.sshd.config = Some(machine.config.clone());
+        let in_force =
+            machine.in_force().map_err(|error| format!("{}: {error}", machine.config.display()))?;
+        let effective = in_force.running.as_ref().unwrap_or(&in_force.filed);
+        self.sshd.command.clone_from(&effective.command);
+        self.sshd.user.clone_from(&effective.user);
+        let sources = Sources::read(&machine.config);
+        let from = effective.command.as_deref().and_then(|command| sources.of_command(command));
+        if let Some(from) = from.filter(|_| in_force.running.is_none()) {
+            self.sshd.file = Some(from.file.clone());
+            self.sshd.line = Some(from.line);
+        }
+        self.judge(&machine, effective, in_force.running.is_some());
+        for except in sources.conditional() {
+            self.warnings.push(format!(
+                "logins of \"Match {}\" have the AuthorizedKeysCommand of {except}",
+                except.within.as_deref().unwrap_or_default()
+            ));
+        }
+        for file in units::overrides() {
+            self.warnings.push(format!(
+                "{} starts sshd with an AuthorizedKeysCommand that wins over every file",
+                file.display()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the pair in force leads to this program, and sshd would run it.
+    fn judge(&mut self, machine: &Machine, effective: &Effective, on_command_line: bool) {
+        let command = effective.command.as_deref();
+        let program = command.and_then(|command| split(command).into_iter().next()).unwrap_or_default();
+        let is_ours = match machine.holder(effective) {
+            Holder::Ours => true,
+            // Our own link in the place of Amazon's command.
+            Holder::Amazons => leads_to(Path::new(&program), &machine.own),
+            Holder::Nobody | Holder::Other => false,
+        };
+        if !is_ours {
+            let origin = if on_command_line { ", which it was started with" } else { "" };
+            let fix = match machine.holder(effective) {
+                Holder::Other if !on_command_line => "eic-agent enable --chain",
+                _ if on_command_line => "systemctl restart sshd, after that is taken out of what starts it",
+                _ => "eic-agent enable",
+            };
+            self.problems.push(format!(
+                "sshd does not ask this program: AuthorizedKeysCommand is {}{origin}; run: {fix}",
+                shown(command)
+            ));
+            return;
+        }
+        if let Err(insecure) = ownership::check(Path::new(&program)) {
+            self.problems.push(format!("sshd does not run {program}: {insecure}"));
+        }
+        // A user of a directory service does not stand there, nor does one that sshd makes of the login name.
+        let user = effective.user.as_deref().unwrap_or_default();
+        if !user.contains('%') && Account::find(user).is_none() {
+            self.problems.push(format!(
+                "sshd does not run this program: its AuthorizedKeysCommandUser {user:?} does not stand in /etc/passwd"
+            ));
+        }
+        if !effective.takes_keys {
+            self.problems.push("sshd takes no keys at all: PubkeyAuthentication is no".to_owned());
+        }
+    }
+
+    fn ask_metadata(&mut self, settings: &Settings) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+        let asked = match runtime {
+            Ok(runtime) => runtime
+                .block_on(Session::open(&settings.endpoints(), PATIENCE))
+                .map_err(|error| format!("{}: {error}", error.reason())),
+            Err(error) => Err(error.to_string()),
+        };
+        self.metadata = Some(asked.is_ok());
+        if let Err(why) = asked {
+            self.warnings.push(format!("the metadata service gives no token: {why}"));
+        }
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut line = |name: &str, value: &str| writeln!(f, "{name:<9} {}", one_line(value));
+        line("in use", if self.in_use { "yes" } else { "no" })?;
+        let place = match (&self.sshd.file, self.sshd.line) {
+            (Some(file), Some(number)) => format!("   ({}:{number})", file.display()),
+            _ => String::new(),
+        };
+        line("command", &format!("{}{place}", shown(self.sshd.command.as_deref())))?;
+        line("user", self.sshd.user.as_deref().unwrap_or("none"))?;
+        line("instance", self.instance.as_deref().unwrap_or("not EC2"))?;
+        let metadata = match self.metadata {
+            Some(true) => "answers",
+            Some(false) => "does not answer",
+            None => "not asked",
+        };
+        line("metadata", metadata)?;
+        for warning in &self.warnings {
+            line("warning", warning)?;
+        }
+        Ok(())
+    }
+}

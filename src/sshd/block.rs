@@ -1,0 +1,127 @@
+//! Our lines inside a file of sshd's configuration: put at its top, and taken out again.
+//!
+//! At the top they come before everything that could win over them, and before any `Match`. Taken out are
+//! exactly the marks and our settings between them: what somebody else wrote there stays.
+
+/// Begins our lines.
+const BEGIN: &str = "# >>> eic-agent: written by `eic-agent enable`, taken out by `eic-agent disable`";
+
+/// Ends our lines.
+const END: &str = "# <<< eic-agent";
+
+/// The two settings that are ours, as sshd compares them: in lower case.
+const SETTINGS: [&str; 2] = ["authorizedkeyscommand", "authorizedkeyscommanduser"];
+
+/// The lines for this pair.
+#[must_use]
+pub fn lines(command: &str, user: &str) -> String {
+    format!("{BEGIN}\nAuthorizedKeysCommand {command}\nAuthorizedKeysCommandUser {user}\n{END}\n")
+}
+
+/// `content` with our lines on top, in the place of any that it had.
+#[must_use]
+pub fn put_in(content: &[u8], lines: &str) -> Vec<u8> {
+    let rest = take_out(content);
+    let mut whole = lines.as_bytes().to_vec();
+    whole.extend_from_slice(rest.as_deref().unwrap_or(content));
+    whole
+}
+
+/// `content` without our lines; none where it has none. Every other byte stays as it is.
+#[must_use]
+pub fn take_out(content: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = Vec::with_capacity(content.len());
+    let mut found = false;
+    // Whether we are between the marks, and whether the end mark is ahead: somebody may have deleted it.
+    let (mut inside, mut closes) = (false, false);
+    let mut remaining = content;
+    while let Some(line) = remaining.split_inclusive(|byte| *byte == b'\n').next() {
+        let text = line.trim_ascii();
+        remaining = remaining.get(line.len()..).unwrap_or_default();
+        if text == BEGIN.as_bytes() {
+            (found, inside, closes) = (true, true, has_line(remaining, END));
+        } else if inside && text == END.as_bytes() {
+            inside = false;
+        } else if inside && is_ours(text) {
+            // Left out.
+        } else {
+            // Without an end mark, ours end at the first line that is not.
+            inside = inside && closes;
+            rest.extend_from_slice(line);
+        }
+    }
+    found.then_some(rest)
+}
+
+fn has_line(content: &[u8], wanted: &str) -> bool {
+    content.split(|byte| *byte == b'\n').any(|line| line.trim_ascii() == wanted.as_bytes())
+}
+
+fn is_ours(line: &[u8]) -> bool {
+    let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t' | b'=')).unwrap_or(line.len());
+    let keyword = line.get(..end).unwrap_or(line).to_ascii_lowercase();
+    SETTINGS.iter().any(|setting| setting.as_bytes() == keyword)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ours() -> String {
+        lines("/usr/bin/eic-agent authorized-keys %u %f", "eic-agent")
+    }
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        for content in [
+            "",
+            "\n",
+            "Port 22",
+            "Port 22\n\n# end\n",
+            "a\r\nb\r\n",
+            "AuthorizedKeysCommand /bin/x\nMatch all\n  AuthorizedKeysCommandUser y\n",
+            "\u{feff}\0\n",
+        ] {
+            let with = put_in(content.as_bytes(), &ours());
+            assert!(with.starts_with(ours().as_bytes()) && with.ends_with(content.as_bytes()));
+            assert_eq!(take_out(&with).as_deref(), Some(content.as_bytes()), "{content:?}");
+            assert_eq!(put_in(&with, &ours()), with, "once, not twice");
+            assert_eq!(take_out(content.as_bytes()), None, "{content:?}");
+        }
+        let not_utf8 = b"Banner \xff\xfe\n";
+        assert_eq!(take_out(&put_in(not_utf8, &ours())).as_deref(), Some(&not_utf8[..]));
+    }
+
+    #[test]
+    fn what_others_wrote_stays() {
+        let block = "AuthorizedKeysCommand /usr/bin/eic-agent authorized-keys %u %f\nAuthorizedKeysCommandUser eic-agent\n";
+        for (before, after) in [
+            // An option of the administrator's in our own line goes with it.
+            (
+                format!(
+                    "{BEGIN}\nauthorizedkeyscommand=/usr/bin/eic-agent authorized-keys --timeout 3 %u\n{END}\n"
+                ),
+                "",
+            ),
+            (
+                format!("{BEGIN}\n{block}PermitRootLogin no\n{END}\nPort 22\n"),
+                "PermitRootLogin no\nPort 22\n",
+            ),
+            (format!("Port 1\n{BEGIN}\n{block}{END}\nPort 2\n"), "Port 1\nPort 2\n"),
+            // The end mark is gone.
+            (
+                format!("{BEGIN}\n{block}Port 2\nAuthorizedKeysCommand /bin/mine\n"),
+                "Port 2\nAuthorizedKeysCommand /bin/mine\n",
+            ),
+            // The begin mark is gone: none of it can be told from what an administrator wrote.
+            (format!("{block}{END}\n"), "-"),
+            // Twice.
+            (format!("{BEGIN}\n{block}{END}\n{BEGIN}\n{block}{END}\nPort 3"), "Port 3"),
+            // An editor that ends lines otherwise.
+            (format!("{BEGIN}\r\n{block}{END}\r\nPort 4\r\n"), "Port 4\r\n"),
+        ] {
+            let expected = (after != "-").then(|| after.as_bytes().to_vec());
+            assert_eq!(take_out(before.as_bytes()), expected, "{before}");
+        }
+    }
+}

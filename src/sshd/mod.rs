@@ -1,0 +1,19 @@
+//! The sshd of this machine: what it obeys, where that stands, and our own lines in its configuration.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`server`] | sshd itself, asked with `-t` and `-T` |
+//! | [`command`] | the words of an `AuthorizedKeysCommand`, and whose it is |
+//! | [`listener`] | the running server's own command line |
+//! | [`sources`] | which file and line says what |
+//! | [`block`] | our lines inside a file: put in, taken out |
+//! | [`replace`] | files replaced at once or not at all |
+//! | [`units`] | systemd's units: reloaded, never restarted |
+
+pub mod block;
+pub mod command;
+pub mod listener;
+pub mod replace;
+pub mod server;
+pub mod sources;
+pub mod units;

@@ -1,0 +1,200 @@
+//! sshd itself, asked what it thinks of a configuration and what is in force under it.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::{DirBuilder, remove_dir_all};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use nix::unistd::mkdtemp;
+
+use crate::process::ask;
+use crate::text::{MAX_SHOWN, printable};
+
+/// Where distributions put sshd.
+const PROGRAMS: [&str; 4] = ["/usr/sbin/sshd", "/sbin/sshd", "/usr/bin/sshd", "/usr/local/sbin/sshd"];
+
+/// Its configuration, as every supported distribution compiles it in.
+pub const CONFIG: &str = "/etc/ssh/sshd_config";
+
+/// How long it may take to answer; it reads a few files.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection that no `Match` is about but one that is about everything: the user is one that nobody logs
+/// in as, the addresses are for documentation (RFC 5737). `-T` needs all five of them.
+const CONNECTION: &str = "user=eic-agent,host=host.invalid,addr=192.0.2.1,laddr=192.0.2.2,lport=22";
+
+/// The program.
+#[derive(Clone, Debug)]
+pub struct Server {
+    program: PathBuf,
+}
+
+/// What is in force for a connection that no `Match` singles out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effective {
+    /// `AuthorizedKeysCommand`, where one is set.
+    pub command: Option<String>,
+    /// `AuthorizedKeysCommandUser`, where one is set. It may come from another file than the command.
+    pub user: Option<String>,
+    /// `PubkeyAuthentication`.
+    pub takes_keys: bool,
+}
+
+/// Why sshd gives no answer.
+#[derive(Debug)]
+pub enum ServerError {
+    /// It could not be run.
+    NotRun(io::Error),
+    /// It refuses, in these words.
+    Refused(String),
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRun(error) => write!(f, "sshd cannot be run: {error}"),
+            Self::Refused(words) => write!(f, "sshd says: {words}"),
+        }
+    }
+}
+
+impl Server {
+    /// The installed one.
+    #[must_use]
+    pub fn find() -> Option<Self> {
+        let program = PROGRAMS.iter().map(PathBuf::from).find(|program| program.is_file())?;
+        Some(Self { program })
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Whether it would start with `config` (`sshd -t`).
+    pub fn test(&self, config: &Path) -> Result<(), ServerError> {
+        self.run(&["-t".as_ref(), "-f".as_ref(), config.as_os_str()]).map(|_| ())
+    }
+
+    /// What is in force under `config` (`sshd -T`), with the values of `-o` options that win over it.
+    pub fn effective(&self, config: &Path, options: &[String]) -> Result<Effective, ServerError> {
+        let mut arguments: Vec<&OsStr> =
+            vec!["-T".as_ref(), "-C".as_ref(), CONNECTION.as_ref(), "-f".as_ref(), config.as_os_str()];
+        for option in options {
+            arguments.extend([OsStr::new("-o"), option.as_ref()]);
+        }
+        self.run(&arguments).map(|said| Effective::read(&said))
+    }
+
+    /// Runs it; where it wants a host key or its folder below `/run`, which a machine has only once sshd was
+    /// started there, it gets them.
+    fn run(&self, arguments: &[&OsStr]) -> Result<String, ServerError> {
+        let mut key = None;
+        loop {
+            let mut command = Command::new(&self.program);
+            command.args(arguments);
+            if let Some(HostKey { file, .. }) = &key {
+                command.arg("-h").arg(file);
+            }
+            let said = ask(&mut command, PATIENCE).map_err(ServerError::NotRun)?;
+            let text = String::from_utf8_lossy(&said.stdout).into_owned();
+            if said.status.success() {
+                return Ok(text);
+            }
+            let complaint = String::from_utf8_lossy(&said.stderr).into_owned();
+            if key.is_none() && complaint.contains("no hostkeys available") {
+                key = Some(HostKey::make().map_err(ServerError::NotRun)?);
+            } else if !make_missing_folder(&complaint) {
+                return Err(ServerError::Refused(shown(&complaint)));
+            }
+        }
+    }
+}
+
+impl Effective {
+    /// Reads `keyword value` lines; sshd says `none` for what is not set.
+    fn read(text: &str) -> Self {
+        let value = |keyword: &str| {
+            let mut values = text.lines().filter_map(|line| line.strip_prefix(keyword)?.strip_prefix(' '));
+            values.next().map(str::trim).filter(|value| *value != "none").map(str::to_owned)
+        };
+        Self {
+            command: value("authorizedkeyscommand"),
+            user: value("authorizedkeyscommanduser"),
+            takes_keys: value("pubkeyauthentication").as_deref() != Some("no"),
+        }
+    }
+}
+
+/// A host key to be thrown away, in a folder of its own.
+struct HostKey {
+    folder: PathBuf,
+    file: PathBuf,
+}
+
+impl HostKey {
+    /// ECDSA, which every release and every crypto policy has.
+    fn make() -> io::Result<Self> {
+        let folder = mkdtemp(&std::env::temp_dir().join("eic-agent.XXXXXX"))?;
+        let key = Self { file: folder.join("host-key"), folder };
+        let mut program = Command::new("ssh-keygen");
+        let said = ask(program.args(["-q", "-t", "ecdsa", "-N", "", "-f"]).arg(&key.file), PATIENCE)?;
+        if said.status.success() {
+            return Ok(key);
+        }
+        Err(io::Error::other(format!(
+            "no host key can be made: {}",
+            shown(&String::from_utf8_lossy(&said.stderr))
+        )))
+    }
+}
+
+impl Drop for HostKey {
+    fn drop(&mut self) {
+        let _ = remove_dir_all(&self.folder);
+    }
+}
+
+/// Makes the folder that sshd misses, if that is its complaint; below `/run`, which is empty at each boot.
+fn make_missing_folder(complaint: &str) -> bool {
+    let said = complaint.lines().find_map(|line| line.split_once("Missing privilege separation directory: "));
+    let Some((_, folder)) = said else { return false };
+    let folder = Path::new(folder.trim());
+    ["/run", "/var/run"].iter().any(|place| folder.parent() == Some(Path::new(place)))
+        && DirBuilder::new().mode(0o755).create(folder).is_ok()
+}
+
+/// The first lines of what sshd complains of, without those about host keys, which are no fault here.
+fn shown(complaint: &str) -> String {
+    let lines =
+        complaint.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains("load host key"));
+    let words: Vec<_> = lines.take(3).map(|line| printable(line, MAX_SHOWN)).collect();
+    if words.is_empty() { "nothing, and fails".to_owned() } else { words.join("; ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_force_is_read() {
+        let said = "port 22\npubkeyauthentication yes\nauthorizedkeyscommand /bin/a %u  %f\nauthorizedkeyscommanduser none\n";
+        let expected = Effective { command: Some("/bin/a %u  %f".to_owned()), user: None, takes_keys: true };
+        assert_eq!(Effective::read(said), expected);
+        let nothing = Effective { command: None, user: None, takes_keys: false };
+        assert_eq!(Effective::read("pubkeyauthentication no\nauthorizedkeyscommand none\n"), nothing);
+    }
+
+    #[test]
+    fn complaints_are_short_and_printable() {
+        let said = "Unable to load host key: /etc/x\r\n/etc/c: line 5: Bad configuration option: \u{1b}[1m\r\n\r\nb\nc\nd\n";
+        assert_eq!(shown(said), "/etc/c: line 5: Bad configuration option: \\x1b[1m; b; c");
+        assert_eq!(shown(""), "nothing, and fails");
+        assert!(!make_missing_folder("Missing privilege separation directory: /etc/sshd"));
+    }
+}

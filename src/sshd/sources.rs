@@ -1,0 +1,227 @@
+//! Which file and line of sshd's configuration says what.
+//!
+//! sshd alone knows what is in force, and is asked; this only tells where that stands, so that a message can
+//! name it. A file is read as `sshd_config(5)` says, as far as these settings need it.
+
+use std::path::{Path, PathBuf};
+
+use super::command::split;
+use super::replace::read;
+use crate::policy::Glob;
+use crate::text::{MAX_SHOWN, printable};
+
+/// Deepest `Include` in an included file; sshd's own limit (OpenSSH servconf.c, `SERVCONF_MAX_DEPTH`).
+const MAX_DEPTH: usize = 16;
+
+/// Most files that are read.
+const MAX_FILES: usize = 1000;
+
+/// Where an `Include` without a folder looks.
+const FOLDER: &str = "/etc/ssh";
+
+/// A line of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+    /// The value, as it stands there.
+    pub value: String,
+    /// The `Match` that it is subject to.
+    pub within: Option<String>,
+}
+
+impl std::fmt::Display for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
+}
+
+/// What was found, in the order in which sshd reads it.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// Every file that was read.
+    pub files: Vec<PathBuf>,
+    /// Every `AuthorizedKeysCommand`.
+    pub commands: Vec<Setting>,
+    /// Every `AuthorizedKeysCommandUser`.
+    pub users: Vec<Setting>,
+    /// Every pattern of an `Include`.
+    pub includes: Vec<Setting>,
+}
+
+impl Sources {
+    /// Reads `config` and what it includes.
+    #[must_use]
+    pub fn read(config: &Path) -> Self {
+        let mut sources = Self::default();
+        sources.file(config, None, 0);
+        sources
+    }
+
+    /// Where `value` stands as a command outside of every `Match`, or inside one where it is only there.
+    #[must_use]
+    pub fn of_command(&self, value: &str) -> Option<&Setting> {
+        let mut same = self.commands.iter().filter(|command| command.value.trim() == value.trim());
+        same.clone().find(|command| command.within.is_none()).or_else(|| same.next())
+    }
+
+    /// The commands that hold only for logins that a `Match` is about.
+    pub fn conditional(&self) -> impl Iterator<Item = &Setting> {
+        self.commands.iter().filter(|command| command.within.is_some())
+    }
+
+    /// Whether `file` is, or would be, read for every login: an `Include` outside of every `Match` fits it.
+    #[must_use]
+    pub fn would_read(&self, file: &Path) -> bool {
+        let folder_is_there = file.parent().is_some_and(Path::is_dir);
+        let mut unconditional = self.includes.iter().filter(|include| include.within.is_none());
+        folder_is_there && unconditional.any(|include| fits(Path::new(&include.value), file))
+    }
+
+    fn file(&mut self, file: &Path, within: Option<&str>, depth: usize) {
+        if depth > MAX_DEPTH || self.files.len() >= MAX_FILES {
+            return;
+        }
+        let Ok(Some(content)) = read(file) else { return };
+        self.files.push(file.to_owned());
+        let mut within = within.map(str::to_owned);
+        for (number, line) in (1..).zip(String::from_utf8_lossy(&content).lines()) {
+            let Some((keyword, value)) = setting(line) else { continue };
+            let setting = |value: &str| Setting {
+                file: file.to_owned(),
+                line: number,
+                value: value.to_owned(),
+                within: within.clone(),
+            };
+            match keyword.to_ascii_lowercase().as_str() {
+                "match" => within = Some(printable(value, MAX_SHOWN)),
+                "authorizedkeyscommand" => self.commands.push(setting(value)),
+                "authorizedkeyscommanduser" => self.users.push(setting(value)),
+                "include" => {
+                    for pattern in split(value) {
+                        let pattern = Path::new(FOLDER).join(pattern);
+                        self.includes.push(setting(&pattern.to_string_lossy()));
+                        for included in expand(&pattern) {
+                            self.file(&included, within.as_deref(), depth.saturating_add(1));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Keyword and value: white space or one `=` between them.
+fn setting(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim();
+    if line.starts_with('#') {
+        return None;
+    }
+    let (keyword, value) = line.split_once([' ', '\t', '='])?;
+    let value = value.trim_start();
+    let value =
+        value.strip_prefix('=').filter(|_| !line.starts_with(&format!("{keyword}="))).unwrap_or(value);
+    Some((keyword, value.trim_start()))
+}
+
+/// Whether a pattern fits a path, part by part: `*` and `?` do not cross a `/`.
+fn fits(pattern: &Path, path: &Path) -> bool {
+    let parts = |path: &Path| -> Vec<String> {
+        path.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
+    };
+    let (patterns, parts) = (parts(pattern), parts(path));
+    patterns.len() == parts.len()
+        && patterns.iter().zip(&parts).all(|(pattern, part)| fits_name(pattern, part))
+}
+
+/// A name that begins with a dot fits only a pattern that does (glob(7)).
+fn fits_name(pattern: &str, name: &str) -> bool {
+    (!name.starts_with('.') || pattern.starts_with('.')) && Glob::new(pattern).matches(name)
+}
+
+/// The files that a pattern stands for, in the order of their names, as glob(3) gives them. `[…]` is not
+/// known here: such a file goes unnamed.
+fn expand(pattern: &Path) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::new()];
+    for part in pattern.components() {
+        let part = part.as_os_str();
+        let text = part.to_string_lossy();
+        if !text.contains(['*', '?']) {
+            for path in &mut found {
+                path.push(part);
+            }
+            continue;
+        }
+        found = found.iter().flat_map(|folder| matching(folder, &text)).take(MAX_FILES).collect();
+    }
+    found.retain(|path| path.exists());
+    found
+}
+
+fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+    names.retain(|name| fits_name(pattern, &name.to_string_lossy()));
+    names.sort();
+    names.into_iter().map(|name| folder.join(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn settings_are_found_where_they_stand() {
+        let folder = std::env::temp_dir().join(format!("eic-agent-sources-{}", std::process::id()));
+        let drop_ins = folder.join("d");
+        fs::create_dir_all(&drop_ins).unwrap();
+        fs::write(
+            drop_ins.join("20-b.conf"),
+            "authorizedkeyscommand=/b\nMatch User x\nAuthorizedKeysCommand /bx\n",
+        )
+        .unwrap();
+        fs::write(drop_ins.join("10-a.conf"), " AuthorizedKeysCommandUser\t nobody \r\n").unwrap();
+        fs::write(drop_ins.join(".hidden.conf"), "AuthorizedKeysCommand /h\n").unwrap();
+        fs::write(drop_ins.join("30-c.conf.old"), "AuthorizedKeysCommand /o\n").unwrap();
+        let main = folder.join("main");
+        let d = drop_ins.display();
+        fs::write(&main, format!("# Include /x\nInclude \"{d}/*.conf\"\nAuthorizedKeysCommand = /m %u\nMatch User git\n  AuthorizedKeysCommand /g\nInclude {}\n", main.display())).unwrap();
+
+        let sources = Sources::read(&main);
+        let shown = |settings: &[Setting]| -> Vec<String> {
+            settings
+                .iter()
+                .take(5)
+                .map(|setting| {
+                    let name = setting.file.file_name().unwrap().to_str().unwrap();
+                    format!(
+                        "{name}:{} {} {:?}",
+                        setting.line,
+                        setting.value,
+                        setting.within.as_deref().unwrap_or("-")
+                    )
+                })
+                .collect()
+        };
+        let expected = [
+            "20-b.conf:1 /b \"-\"",
+            "20-b.conf:3 /bx \"User x\"",
+            "main:3 /m %u \"-\"",
+            "main:5 /g \"User git\"",
+            "20-b.conf:1 /b \"User git\"",
+        ];
+        assert_eq!(shown(&sources.commands), expected, "and a file that includes itself has an end");
+        assert_eq!(shown(&sources.users)[0], "10-a.conf:1 nobody \"-\"");
+        assert_eq!(sources.of_command("/m %u").unwrap().line, 3);
+        assert_eq!(sources.of_command("/g").unwrap().within.as_deref(), Some("User git"));
+        assert!(sources.would_read(&drop_ins.join("10-eic-agent.conf")));
+        assert!(!sources.would_read(&drop_ins.join("10-eic-agent.conf.new")));
+        assert!(!sources.would_read(&folder.join("absent/10-eic-agent.conf")));
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
