@@ -30,7 +30,7 @@ fn agent(world: &World, arguments: &[&str]) -> Ran {
     Ran { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// `/etc/ssh` as this sshd_config and these drop-ins.
+/// `/etc/ssh` with this `sshd_config` and these drop-ins.
 fn lay_out(config: &str, drop_ins: &[(&str, &str)]) {
     for entry in fs::read_dir("/etc/ssh").unwrap() {
         let path = entry.unwrap().path();
@@ -357,7 +357,7 @@ fn what_cannot_be_written_or_run_changes_nothing() {
             assert_eq!(snapshot(), before, "{name}");
         };
         let run = |words: &[&str]| {
-            assert!(Command::new(words[0]).args(&words[1..]).status().unwrap().success(), "{words:?}")
+            assert!(Command::new(words[0]).args(&words[1..]).status().unwrap().success(), "{words:?}");
         };
         for config in ["UsePAM no\n", INCLUDE] {
             lay_out(config, &[]);
