@@ -1,7 +1,7 @@
 # `make` alone lists the targets. `demo` and `test` install what this machine lacks, saying what first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build release check fmt lint docs deny clean
+.PHONY: help demo test build release check fmt lint docs deny clean deb rpm repo package-lint selinux-check install uninstall pages
 
 # Where rustup puts cargo, and where sshd and ip are, though a login shell may not look there.
 CARGO_HOME ?= $(HOME)/.cargo
@@ -18,7 +18,7 @@ SUDO_RUNNER = --config "target.'cfg(unix)'.runner = ['sudo', '-E', 'env', 'PATH=
 RUNNER := $(if $(ROOT),,$(if $(shell command -v sudo),$(SUDO_RUNNER)))
 
 help: ## List these targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: ## Push a key, log in with it, see one refused: all on this machine
 	@tests/setup demo
@@ -58,6 +58,35 @@ deny: ## The dependencies: licences, duplicates, sources, known advisories
 	else \
 	    echo "WARNING: the advisory database cannot be fetched here: ADVISORIES WERE NOT CHECKED (target/deny-fetch.log)" >&2; \
 	fi
+
+pages: ## Make man pages, shell completions and licence texts, in target/pages
+	cargo run --quiet --locked --package eic-pages -- "$(TARGET)/pages" "$$(packaging/build/source-date-epoch)"
+
+deb: dist pages ## Make the .deb of both architectures, in target/packages
+	@tests/setup packages
+	@packaging/package deb
+
+rpm: dist pages ## Make the .rpm of both architectures, in target/packages
+	@tests/setup packages
+	@packaging/package rpm
+
+repo: ## Make signed apt and yum repositories of target/packages, in target/repo
+	@tests/setup repo
+	@packaging/repository
+
+package-lint: ## What lintian and rpmlint say of target/packages, systemd of the unit: warnings are errors
+	@tests/setup package-lint
+	@packaging/lint
+
+selinux-check: ## Compile the SELinux module with a real policy, and look for its rules there
+	@tests/setup package-lint
+	@packaging/selinux/check
+
+install: ## Put the agent below DESTDIR and prefix, for an image made by hand
+	@packaging/install
+
+uninstall: ## Take away what install put there
+	@packaging/install --remove
 
 clean: ## Remove everything that was built
 	cargo clean

@@ -1,0 +1,124 @@
+//! The crates that are linked into the shipped binary, from cargo itself.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::Deserialize;
+
+use crate::Error;
+
+/// What is shipped: see `make dist`.
+const TARGETS: [&str; 2] = ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"];
+
+/// A crate of the binary.
+#[derive(Clone, Debug)]
+pub struct Crate {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its licence, in SPDX's form.
+    pub licence: String,
+    /// Where its source is.
+    pub folder: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    version: String,
+    license: Option<String>,
+    manifest_path: PathBuf,
+}
+
+/// The crates that are linked for either target: no macros, nothing that only builds or tests need.
+pub fn linked() -> Result<Vec<Crate>, Error> {
+    let mut names = BTreeSet::new();
+    for target in TARGETS {
+        let tree = cargo(&[
+            "tree",
+            "--locked",
+            "--package=eic-agent",
+            "--edges=normal,no-proc-macro",
+            "--prefix=none",
+            "--target",
+            target,
+        ])?;
+        names.extend(tree.lines().filter_map(name_and_version));
+    }
+    let of_targets = TARGETS.map(|target| format!("--filter-platform={target}"));
+    let mut words = vec!["metadata", "--locked", "--format-version=1"];
+    words.extend(of_targets.iter().map(String::as_str));
+    let metadata: Metadata = serde_json::from_str(&cargo(&words)?)?;
+    let linked = names.into_iter().filter(|(name, _)| name != "eic-agent");
+    linked.map(|(name, version)| metadata.find(&name, &version)).collect()
+}
+
+/// `ring v0.17.14 (*)`
+fn name_and_version(line: &str) -> Option<(String, String)> {
+    let mut words = line.split(' ');
+    Some((words.next()?.to_owned(), words.next()?.strip_prefix('v')?.to_owned()))
+}
+
+impl Metadata {
+    fn find(&self, name: &str, version: &str) -> Result<Crate, Error> {
+        let package = self.packages.iter().find(|package| package.name == name && package.version == version);
+        let package = package.ok_or_else(|| format!("cargo metadata does not know {name} {version}"))?;
+        // A file of its own is among the texts.
+        let licence = package.license.as_deref().unwrap_or("see its text");
+        Ok(Crate {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            // The older way of saying OR.
+            licence: licence.replace('/', " OR "),
+            folder: package.manifest_path.parent().unwrap_or(Path::new("/")).to_owned(),
+        })
+    }
+}
+
+fn cargo(words: &[&str]) -> Result<String, Error> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let run = Command::new(cargo)
+        .args(words)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("cargo cannot be run: {error}"))?;
+    if !run.status.success() {
+        return Err(format!("cargo {} failed: {}", words.join(" "), run.status).into());
+    }
+    Ok(String::from_utf8(run.stdout)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_tree_are_read() {
+        let ring = ("ring".to_owned(), "0.17.14".to_owned());
+        assert_eq!(name_and_version("ring v0.17.14 (*)"), Some(ring.clone()));
+        assert_eq!(name_and_version("ring v0.17.14"), Some(ring));
+        assert_eq!(name_and_version(""), None);
+    }
+
+    #[test]
+    fn a_crate_is_found_by_name_and_version() {
+        let metadata = r#"{"packages": [
+            {"name": "a", "version": "1.0.0", "license": "MIT", "manifest_path": "/r/a-1/Cargo.toml"},
+            {"name": "a", "version": "2.0.0", "license": "MIT/Apache-2.0", "manifest_path": "/r/a-2/Cargo.toml"}
+        ]}"#;
+        let metadata: Metadata = serde_json::from_str(metadata).unwrap();
+        let found = metadata.find("a", "2.0.0").unwrap();
+        assert_eq!((found.licence.as_str(), found.folder), ("MIT OR Apache-2.0", PathBuf::from("/r/a-2")));
+        assert!(metadata.find("a", "3.0.0").is_err());
+    }
+}

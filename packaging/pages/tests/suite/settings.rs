@@ -1,0 +1,117 @@
+//! eic-agent.toml(5) has the settings that the program reads, all of them and no other, with their defaults.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use eic_agent::config::{CommandLine, DEFAULT_PATH, Settings};
+use eic_pages::settings;
+
+const READER: &str = include_str!("../../../../src/config/reader.rs");
+const COMMENTED: &str = include_str!("../../../eic-agent.toml");
+
+/// `imds.timeout`, by what the page says is its default.
+fn on_the_page() -> BTreeMap<String, Option<String>> {
+    let page = settings::page("2026-01-31").unwrap().replace("\\-", "-");
+    let mut section = "";
+    let mut settings = BTreeMap::new();
+    for line in page.lines() {
+        if let Some(name) = line.strip_prefix(".SS ") {
+            section = name.trim_matches(['[', ']']);
+        } else if let Some((name, about)) =
+            line.strip_prefix("\\fB").and_then(|line| line.split_once("\\fR = "))
+        {
+            let default =
+                about.split_once("[default: \\fB").map(|(_, default)| default.split_once("\\fR]").unwrap().0);
+            settings.insert(format!("{section}.{name}"), default.map(str::to_owned));
+        }
+    }
+    settings
+}
+
+/// The lists by which the reader refuses a setting that it does not know: "no such setting; expected one of …".
+fn read_by_the_program() -> BTreeSet<String> {
+    let lists = READER.split(".nothing_else(&[").skip(1).map(|rest| {
+        let (list, _) = rest.split_once(']').unwrap();
+        list.split(',').map(|name| name.trim().trim_matches('"').to_owned()).collect::<Vec<_>>()
+    });
+    let lists: Vec<_> = lists.filter(|list| !list[0].starts_with('[')).collect();
+    let sections = ["rule", "imds", "trust", "keys"];
+    let found = sections.map(|section| {
+        let list = lists.iter().find(|list| match section {
+            "rule" => list.contains(&"action".to_owned()),
+            "imds" => list.contains(&"endpoint".to_owned()),
+            "trust" => list.contains(&"roots".to_owned()),
+            _ => list.contains(&"options".to_owned()),
+        });
+        let list =
+            list.unwrap_or_else(|| panic!("src/config/reader.rs: no list of what [{section}] may have"));
+        list.iter().map(|name| format!("{section}.{name}")).collect::<Vec<_>>()
+    });
+    assert_eq!(lists.len(), sections.len(), "a section that this test does not know: {lists:?}");
+    found.into_iter().flatten().collect()
+}
+
+/// Names and types of a file: what a setting of an array of tables is, is seen in each.
+fn in_toml(text: &str) -> BTreeSet<String> {
+    let file: toml::Table = text.parse().unwrap_or_else(|error| panic!("{error}: {text}"));
+    let mut settings = BTreeSet::new();
+    for (section, content) in file {
+        let tables = match content {
+            toml::Value::Table(table) => vec![table],
+            toml::Value::Array(tables) => {
+                tables.into_iter().map(|table| table.as_table().unwrap().clone()).collect()
+            }
+            other => panic!("{section} is {other:?}"),
+        };
+        settings.extend(tables.iter().flat_map(|table| table.keys()).map(|name| format!("{section}.{name}")));
+    }
+    settings
+}
+
+#[test]
+fn the_page_has_the_settings_that_the_program_reads() {
+    let page: BTreeSet<_> = on_the_page().into_keys().collect();
+    assert_eq!(page, read_by_the_program());
+}
+
+#[test]
+fn the_commented_file_has_them_too() {
+    // A comment is a `#` with a space; without one it is a setting that is switched off.
+    let lines = COMMENTED.lines().map(|line| match line.strip_prefix('#') {
+        Some(setting) if !setting.starts_with(' ') => setting,
+        _ => line,
+    });
+    assert_eq!(in_toml(&lines.collect::<Vec<_>>().join("\n")), read_by_the_program());
+}
+
+#[test]
+fn the_example_is_of_known_settings() {
+    let page = settings::page("2026-01-31").unwrap();
+    let (_, example) = page.split_once("\n.nf\n").unwrap();
+    let (example, _) = example.split_once("\n.fi\n").unwrap();
+    let example = in_toml(&example.replace("\\-", "-"));
+    assert!(!example.is_empty() && example.is_subset(&read_by_the_program()), "{example:?}");
+}
+
+/// What `eic-agent config` shows where nothing is set.
+#[test]
+fn the_defaults_are_those_of_the_program() {
+    let shown =
+        Settings::resolve(&CommandLine::default()).map(|settings| serde_json::to_value(settings.shown()));
+    let shown =
+        shown.unwrap_or_else(|error| panic!("this takes a machine without a broken {DEFAULT_PATH}: {error}"));
+    let shown = shown.unwrap();
+    let page = on_the_page();
+    for setting in shown["settings"].as_array().unwrap() {
+        let key = setting["key"].as_str().unwrap();
+        assert_eq!(
+            setting["from"]["origin"], "default",
+            "this takes a machine without {DEFAULT_PATH}: {key} is set"
+        );
+        let default = match &setting["value"] {
+            serde_json::Value::Null => None,
+            serde_json::Value::Number(number) => Some(number.as_f64().unwrap().to_string()),
+            other => Some(other.to_string()),
+        };
+        assert_eq!(page.get(key), Some(&default), "{key}");
+    }
+}
