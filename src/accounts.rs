@@ -1,9 +1,12 @@
 //! Users of this machine, from the file itself: a static binary has no name service to ask, and one that
-//! hangs would hang the login.
+//! hangs would hang the login. Where nobody waits for a login, the name service is asked through programs.
 
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use crate::files::head_of_regular;
+use crate::process::ask;
 
 /// Most of `/etc/passwd` that is read, in bytes.
 const MAX_PASSWD_BYTES: usize = 1024 * 1024;
@@ -19,6 +22,8 @@ pub struct Account {
     pub name: String,
     /// Home directory.
     pub home: String,
+    /// Login shell; empty stands for `/bin/sh`.
+    pub shell: String,
 }
 
 impl Account {
@@ -29,6 +34,16 @@ impl Account {
         Self::find_in(&String::from_utf8_lossy(&text), name)
     }
 
+    /// Asks the name service as sshd does, directories like SSSD included, through getent(1). An error says
+    /// why it gives no answer.
+    pub fn ask(name: &str) -> Result<Option<Self>, String> {
+        match entries("passwd", &[name]) {
+            Ok(text) => Ok(Self::find_in(&text, name)),
+            // Without getent there is the file.
+            Err(why) => Self::find(name).map(Some).ok_or(why),
+        }
+    }
+
     /// passwd(5): `name:password:uid:gid:gecos:home:shell`. A line without its end may have been cut short.
     fn find_in(passwd: &str, name: &str) -> Option<Self> {
         passwd.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).find_map(|line| {
@@ -36,8 +51,29 @@ impl Account {
             (fields.next()? == name).then_some(())?;
             let uid = fields.nth(1)?.parse().ok()?;
             let gid = fields.next()?.parse().ok()?;
-            Some(Self { uid, gid, name: name.to_owned(), home: fields.nth(1)?.to_owned() })
+            let home = fields.nth(1)?.to_owned();
+            let shell = fields.next().unwrap_or_default().to_owned();
+            Some(Self { uid, gid, name: name.to_owned(), home, shell })
         })
+    }
+}
+
+/// How long the name service may take; a directory that is away takes its time to say so.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What getent(1) says of these keys: the lines that there are. A key that looks like an option is nobody's.
+pub fn entries(database: &str, keys: &[&str]) -> Result<String, String> {
+    let keys = keys.iter().filter(|key| !key.is_empty() && !key.starts_with('-') && !key.contains('\0'));
+    let mut program = Command::new("getent");
+    program.arg(database).args(keys.clone());
+    if keys.count() == 0 {
+        return Ok(String::new());
+    }
+    let said = ask(&mut program, PATIENCE).map_err(|error| format!("getent {database}: {error}"))?;
+    // 2: one of the keys is not there (getent(1)).
+    match said.status.code() {
+        Some(0 | 2) => Ok(String::from_utf8_lossy(&said.stdout).into_owned()),
+        _ => Err(format!("getent {database}: {}", said.status)),
     }
 }
 
@@ -48,12 +84,28 @@ mod tests {
     #[test]
     fn users_are_found_in_passwd() {
         let passwd = "root:x:0:0::/root:/bin/sh\neic-agent:x:990:991:An agent:/run:/sbin/nologin\ncut:x:1:2::/home:/bin/s";
-        let agent = Account { uid: 990, gid: 991, name: "eic-agent".into(), home: "/run".into() };
+        let agent = Account {
+            uid: 990,
+            gid: 991,
+            name: "eic-agent".into(),
+            home: "/run".into(),
+            shell: "/sbin/nologin".into(),
+        };
         assert_eq!(Account::find_in(passwd, "eic-agent"), Some(agent));
         assert_eq!(Account::find_in(passwd, "cut"), None);
         assert_eq!(Account::find_in(passwd, "eic"), None);
         assert_eq!(Account::find_in("eic-agent\neic-agent:x:no:1\n", "eic-agent"), None);
         assert_eq!(Account::find_in("", "eic-agent"), None);
         assert_eq!(Account::find("root").map(|root| (root.uid, root.gid)), Some((0, 0)));
+    }
+
+    #[test]
+    fn the_name_service_is_asked() {
+        assert_eq!(Account::ask("root").unwrap().map(|root| (root.uid, root.gid)), Some((0, 0)));
+        // getent takes a number for an id.
+        for nobody in ["0", "no-such-user", "-h", ""] {
+            assert_eq!(Account::ask(nobody), Ok(None), "{nobody}");
+        }
+        assert!(entries("nothing", &["x"]).unwrap_err().starts_with("getent nothing: exit status"));
     }
 }

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::CommandLine;
 use crate::fingerprint::Fingerprint;
-use crate::identity::{InstanceId, SignerName};
+use crate::identity::{InstanceId, LoginName, SignerName};
 use crate::imds::Endpoint;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
@@ -37,6 +37,12 @@ pub enum Command {
     AuthorizedKeys(AuthorizedKeys),
     /// Judge evidence from files instead of metadata, and say why
     Verify(Verify),
+    /// Look at every link from the metadata service to a login, and say what to mend
+    Doctor(Doctor),
+    /// Show what sshd would be given for USER now, and why
+    Explain(Explain),
+    /// Save what the metadata service says, for verify --capture elsewhere
+    Capture(Capture),
     /// Show the settings, and where each comes from
     Config(Config),
     /// Make sshd ask this program for keys
@@ -144,6 +150,67 @@ pub struct Config {
     pub json: bool,
 }
 
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+As root it sees more than as anybody else, and says so. Examples:
+  sudo eic-agent doctor --user ec2-user
+  sudo eic-agent doctor --json | jq -r .cause
+
+Exit status: 0 nothing is broken; 1 something is; 2 the command line is wrong.")]
+pub struct Doctor {
+    /// Also look at what is about this login name: access, account, shell, key types
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Print one JSON document on standard output instead
+    #[arg(long)]
+    pub json: bool,
+    /// No colour, also on a terminal
+    #[arg(long)]
+    pub no_color: bool,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example, with a key pushed a moment ago:
+  sudo eic-agent explain ec2-user
+
+Exit status: 0 sshd would be given a key; 1 it would not, and why was shown; 2 the command line is wrong.")]
+pub struct Explain {
+    /// Login name
+    #[arg(value_name = "USER")]
+    pub user: LoginName,
+    /// Only the key with this fingerprint (SHA256:...)
+    #[arg(value_name = "FINGERPRINT")]
+    pub fingerprint: Option<Fingerprint>,
+    /// Print one JSON document on standard output instead
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `capture`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The file holds public keys, certificates, and who pushed; never a token. It is made for its owner alone, and
+never over another file. Examples:
+  sudo eic-agent capture --user ec2-user case.json
+  eic-agent verify --capture case.json
+
+Exit status: 0 the file is written; 1 it is not, or the metadata service does not answer; 2 the command line
+is wrong.")]
+pub struct Capture {
+    /// File to make
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Login name whose keys to save, as often as wanted [default: all that the service lists]
+    #[arg(long, value_name = "USER")]
+    pub user: Vec<LoginName>,
+    /// Replace account, principal and ids; the signatures no longer hold, so it is for reading only
+    #[arg(long)]
+    pub redact: bool,
+}
+
 /// Arguments of `enable`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -214,31 +281,40 @@ Example, on files saved from the metadata service:
     --instance-id i-0123456789abcdef0 --signer-name managed-ssh-signer.us-east-1.amazonaws.com \\
     --at 2025-01-30T12:00:00Z
 
+The same on a capture, as of the instant when it was taken:
+  eic-agent verify --capture case.json
+
 Exit status: 0 at least one key was accepted; 1 none was; 2 the command line is wrong or a file cannot
 be read.")]
 pub struct Verify {
+    /// What eic-agent capture saved, in the place of the next five
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "signer_cert", "ocsp_dir", "instance_id", "signer_name"])]
+    pub capture: Option<PathBuf>,
     /// Key bundle, as active-keys/USER/ serves it; - for standard input
-    #[arg(long, value_name = "FILE")]
-    pub keys: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "capture")]
+    pub keys: Option<PathBuf>,
     /// Signer's certificates in PEM, as signer-cert/ serves them; - for standard input
-    #[arg(long, value_name = "FILE")]
-    pub signer_cert: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "capture")]
+    pub signer_cert: Option<PathBuf>,
     /// Directory of OCSP staples, base64 or DER, under any names
-    #[arg(long, value_name = "DIR")]
-    pub ocsp_dir: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "capture")]
+    pub ocsp_dir: Option<PathBuf>,
     /// Instance that the keys must have been pushed to
-    #[arg(long, value_name = "ID")]
-    pub instance_id: InstanceId,
+    #[arg(long, value_name = "ID", required_unless_present = "capture")]
+    pub instance_id: Option<InstanceId>,
     /// Common name that the signer's certificate must have
-    #[arg(long, value_name = "CN")]
-    pub signer_name: SignerName,
+    #[arg(long, value_name = "CN", required_unless_present = "capture")]
+    pub signer_name: Option<SignerName>,
+    /// Whose keys, where the capture holds several users'
+    #[arg(long, value_name = "USER", requires = "capture")]
+    pub user: Option<LoginName>,
     /// Where the roots are
     #[command(flatten)]
     pub trust: Trust,
     /// Accept only the key with this fingerprint (SHA256:...)
     #[arg(long, value_name = "FP")]
     pub fingerprint: Option<Fingerprint>,
-    /// Instant to judge at, RFC 3339 or Unix seconds [default: now]
+    /// Instant to judge at, RFC 3339 or Unix seconds [default: now, or the capture's own]
     #[arg(long, value_name = "TIME")]
     pub at: Option<Timestamp>,
     /// Print one JSON document on standard output instead

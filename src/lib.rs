@@ -61,6 +61,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod capture;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -22,18 +22,36 @@ pub enum Insecure {
 
 impl fmt::Display for Insecure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.seen())?;
+        self.remedy().map_or(Ok(()), |remedy| write!(f, "; run: {remedy}"))
+    }
+}
+
+impl Insecure {
+    /// What was expected, and what is there.
+    #[must_use]
+    pub fn seen(&self) -> String {
         match self {
-            Self::NotAbsolute(path) => write!(f, "expected an absolute path, got {}", path.display()),
-            Self::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::NotAFile(path) => write!(f, "{} is not a regular file", path.display()),
+            Self::NotAbsolute(path) => format!("expected an absolute path, got {}", path.display()),
+            Self::Unreadable(path, error) => format!("{}: {error}", path.display()),
+            Self::NotAFile(path) => format!("{} is not a regular file", path.display()),
             Self::Owner(path, uid) => {
-                write!(f, "expected {} to be root's, it is uid {uid}'s; run: chown root {0}", path.display())
+                format!("expected {} to be root's, it is uid {uid}'s", path.display())
             }
-            Self::Writable(path, mode) => write!(
-                f,
-                "expected {} to be writable by its owner only, its mode is {mode:04o}; run: chmod go-w {0}",
+            Self::Writable(path, mode) => format!(
+                "expected {} to be writable by its owner only, its mode is {mode:04o}",
                 path.display()
             ),
+        }
+    }
+
+    /// The command that mends it, where there is one.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Owner(path, _) => Some(format!("chown root {}", path.display())),
+            Self::Writable(path, _) => Some(format!("chmod go-w {}", path.display())),
+            Self::NotAbsolute(_) | Self::Unreadable(..) | Self::NotAFile(_) => None,
         }
     }
 }
@@ -54,8 +72,18 @@ pub fn check(path: &Path) -> Result<PathBuf, Insecure> {
         return Err(Insecure::NotAFile(real));
     }
     // The folder that a link stands in decides where it leads, so it is looked at as well.
-    let folder = path.parent().unwrap_or(Path::new("/")).canonicalize().map_err(unreadable)?;
-    for place in real.ancestors().chain(folder.ancestors()) {
+    check_folder(path.parent().unwrap_or(Path::new("/")))?;
+    check_all(&real)?;
+    Ok(real)
+}
+
+/// The same for a folder: nobody but root can put a file there, or another folder in its place.
+pub fn check_folder(path: &Path) -> Result<(), Insecure> {
+    check_all(&path.canonicalize().map_err(|error| Insecure::Unreadable(path.to_owned(), error))?)
+}
+
+fn check_all(real: &Path) -> Result<(), Insecure> {
+    for place in real.ancestors() {
         let status = place.metadata().map_err(|error| Insecure::Unreadable(place.to_owned(), error))?;
         if status.uid() != 0 {
             return Err(Insecure::Owner(place.to_owned(), status.uid()));
@@ -64,7 +92,7 @@ pub fn check(path: &Path) -> Result<PathBuf, Insecure> {
             return Err(Insecure::Writable(place.to_owned(), status.mode() & 0o7777));
         }
     }
-    Ok(real)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -11,11 +11,12 @@ use crate::verification::VerifiedKey;
 /// only constructor.
 ///
 /// ```compile_fail,E0451
-/// let forged = eic_agent::policy::PermittedKey { key: todo!() };
+/// let forged = eic_agent::policy::PermittedKey { key: todo!(), rule: None };
 /// ```
 #[derive(Debug)]
 pub struct PermittedKey {
     key: VerifiedKey,
+    rule: Option<String>,
 }
 
 impl PermittedKey {
@@ -23,6 +24,12 @@ impl PermittedKey {
     #[must_use]
     pub const fn verified(&self) -> &VerifiedKey {
         &self.key
+    }
+
+    /// The name of the rule that allows it, printable; none where no rule is about it.
+    #[must_use]
+    pub fn rule(&self) -> Option<&str> {
+        self.rule.as_deref()
     }
 }
 
@@ -102,7 +109,7 @@ impl Policy {
                 };
                 Err((denied, key))
             }
-            _ => Ok(PermittedKey { key }),
+            rule => Ok(PermittedKey { key, rule: rule.map(|rule| printable(&rule.name, MAX_SHOWN)) }),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ::time::OffsetDateTime;
-use ::time::format_description::well_known::Rfc3339;
+use ::time::format_description::well_known::{Rfc2822, Rfc3339};
 
 /// An instant in whole seconds since the Unix epoch (UTC, no leap seconds).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +22,13 @@ impl Timestamp {
     #[must_use]
     pub const fn as_unix(self) -> u64 {
         self.0
+    }
+
+    /// Reads an HTTP `Date` (RFC 9110, section 5.6.7).
+    #[must_use]
+    pub fn of_http_date(text: &str) -> Option<Self> {
+        let instant = OffsetDateTime::parse(text, &Rfc2822).ok()?;
+        u64::try_from(instant.unix_timestamp()).ok().map(Self)
     }
 
     /// This instant moved `seconds` later; stays at the end of time where that would overflow.
@@ -94,6 +101,15 @@ mod tests {
         assert_eq!("2025-01-30T13:00:00+01:00".parse(), Ok(noon));
         assert_eq!("1738238400".parse(), Ok(noon));
         assert_eq!(noon.to_string(), "2025-01-30T12:00:00Z");
+    }
+
+    #[test]
+    fn http_dates_are_read() {
+        let date = Timestamp::of_http_date("Thu, 30 Jan 2025 12:00:00 GMT");
+        assert_eq!(date, Some(Timestamp::from_unix(1_738_238_400)));
+        for bad in ["", "Thu, 30 Jan 2025", "2025-01-30T12:00:00Z", "Thu, 30 Jan 1969 12:00:00 GMT"] {
+            assert_eq!(Timestamp::of_http_date(bad), None, "{bad}");
+        }
     }
 
     #[test]

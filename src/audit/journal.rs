@@ -20,6 +20,12 @@ impl Journal {
         Self { path: path.to_owned() }
     }
 
+    /// Where a daemon listens there. Nothing is sent.
+    pub(super) fn is_there(&self) -> Option<&Path> {
+        let connected = UnixDatagram::unbound().and_then(|socket| socket.connect(&self.path));
+        connected.is_ok().then_some(&self.path)
+    }
+
     pub(super) fn send(&self, event: &Event) -> Taken {
         Taken::of(UnixDatagram::unbound().and_then(|socket| {
             socket.set_nonblocking(true)?;

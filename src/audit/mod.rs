@@ -52,6 +52,13 @@ impl Audit {
         Self::at(Path::new("/run/systemd/journal/socket"), Path::new("/dev/log"))
     }
 
+    /// The socket that events would go to now; none where nobody listens. Nothing is sent to find out.
+    #[must_use]
+    pub fn destination(&self) -> Option<&Path> {
+        let journal = self.journal.as_ref().and_then(journal::Journal::is_there);
+        journal.or_else(|| self.syslog.as_ref().and_then(syslog::Syslog::is_there))
+    }
+
     /// To nowhere, for a run whose events would say more about its options than about this instance.
     #[must_use]
     pub const fn silent() -> Self {

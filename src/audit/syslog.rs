@@ -21,6 +21,15 @@ impl Syslog {
         Self { path: path.to_owned() }
     }
 
+    /// Where a daemon listens there. Nothing is sent.
+    pub(super) fn is_there(&self) -> Option<&Path> {
+        let is_there = match self.connect() {
+            Ok(_) => true,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        };
+        is_there.then_some(&self.path)
+    }
+
     /// Sends the event without ever waiting: with `syslog(3)`, a daemon that has stopped reading stops every
     /// login.
     pub(super) fn send(&self, event: &Event) -> Taken {

@@ -50,7 +50,7 @@ fn refuse(arguments: &Config, error: &ConfigError, out: &mut impl Write, notes: 
 }
 
 /// What the settings ask for and this instance's OpenSSH cannot do.
-fn unsupported(settings: &Settings) -> Vec<String> {
+pub(super) fn unsupported(settings: &Settings) -> Vec<String> {
     let mut faults = Vec::new();
     if let Some((needed, installed)) = too_old(&settings.line_prefix()) {
         let has = installed.map_or_else(|| "none that tells its release".to_owned(), |r| r.to_string());

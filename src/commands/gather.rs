@@ -26,13 +26,14 @@ use crate::trust_store::{TrustStore, TrustStoreError};
 use crate::verification::{RevocationPolicy, SignerError, certificates_to_staple};
 
 /// Longest of the short items, in bytes.
-const MAX_ITEM_BYTES: usize = 1024;
+pub(super) const MAX_ITEM_BYTES: usize = 1024;
 
-const INSTANCE_ID: &str = "/latest/meta-data/instance-id/";
-const REGION: &str = "/latest/meta-data/placement/region/";
-const ZONE: &str = "/latest/meta-data/placement/availability-zone/";
-const DOMAIN: &str = "/latest/meta-data/services/domain/";
-const SIGNER_CERT: &str = "/latest/meta-data/managed-ssh-keys/signer-cert/";
+pub(super) const INSTANCE_ID: &str = "/latest/meta-data/instance-id/";
+pub(super) const REGION: &str = "/latest/meta-data/placement/region/";
+pub(super) const ZONE: &str = "/latest/meta-data/placement/availability-zone/";
+pub(super) const DOMAIN: &str = "/latest/meta-data/services/domain/";
+pub(super) const USERS: &str = "/latest/meta-data/managed-ssh-keys/active-keys/";
+pub(super) const SIGNER_CERT: &str = "/latest/meta-data/managed-ssh-keys/signer-cert/";
 
 /// Why a run came to no decision.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub(super) enum RunError {
     TrustStore(TrustStoreError),
     Signer(SignerError),
     Runtime(std::io::Error),
+    /// What a capture says that a request came to.
+    Captured(Reason, String),
 }
 
 impl RunError {
@@ -58,6 +61,7 @@ impl RunError {
             Self::TrustStore(error) => error.reason(),
             Self::Signer(error) => error.reason(),
             Self::Runtime(_) => Reason::MetadataUnreachable,
+            Self::Captured(reason, _) => *reason,
         }
     }
 }
@@ -73,6 +77,7 @@ impl fmt::Display for RunError {
             Self::TrustStore(error) => error.fmt(f),
             Self::Signer(error) => error.fmt(f),
             Self::Runtime(error) => write!(f, "cannot set up networking: {error}"),
+            Self::Captured(_, detail) => f.write_str(detail),
         }
     }
 }
@@ -127,9 +132,13 @@ pub(super) async fn decide_from_metadata(
     Stapling::new(session, request.clock, evidence, expected).decide(&path).await.map(Some)
 }
 
+/// Where this user's keys are.
+pub(super) fn keys_path(user: &LoginName) -> String {
+    format!("{USERS}{user}/")
+}
+
 async fn pushed_keys(session: &Session, user: &LoginName) -> Result<Option<KeyBundle>, RunError> {
-    let path = format!("/latest/meta-data/managed-ssh-keys/active-keys/{user}/");
-    let body = session.get_head(&path, MAX_BUNDLE_BYTES).await?;
+    let body = session.get_head(&keys_path(user), MAX_BUNDLE_BYTES).await?;
     Ok(body
         .map(|body| if body.cut { KeyBundle::parse_cut(&body.bytes) } else { KeyBundle::parse(&body.bytes) }))
 }
@@ -143,18 +152,29 @@ async fn instance_id(session: &Session, machine: &Machine) -> Result<InstanceId,
 }
 
 async fn signer_name(session: &Session) -> Result<SignerName, RunError> {
-    let region = async {
+    let place = async {
         match session.get_text(REGION, MAX_ITEM_BYTES).await? {
-            Some(region) => Region::try_from(region.as_str()).map_err(RunError::Region),
+            Some(region) => Ok((Some(region), None)),
             // Older regions' metadata has no such item.
-            None => Region::of_zone(&required(session, ZONE).await?).map_err(RunError::Region),
+            None => Ok::<_, RunError>((None, Some(required(session, ZONE).await?))),
         }
     };
-    let domain = async {
-        let domain = required(session, DOMAIN).await?;
-        Domain::try_from(domain.as_str()).map_err(RunError::Domain)
+    let ((region, zone), domain) = tokio::try_join!(place, required(session, DOMAIN))?;
+    name_from(region.as_deref(), zone.as_deref(), &domain)
+}
+
+/// The signer of the region, which is the zone's where it is not told, and domain.
+pub(super) fn name_from(
+    region: Option<&str>,
+    zone: Option<&str>,
+    domain: &str,
+) -> Result<SignerName, RunError> {
+    let region = match region {
+        Some(region) => Region::try_from(region),
+        None => Region::of_zone(zone.unwrap_or_default()),
     };
-    let (region, domain) = tokio::try_join!(region, domain)?;
+    let region = region.map_err(RunError::Region)?;
+    let domain = Domain::try_from(domain).map_err(RunError::Domain)?;
     Ok(SignerName::of_service(&region, &domain))
 }
 

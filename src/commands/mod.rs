@@ -1,9 +1,13 @@
 //! The subcommands, one file each: the only place where the steps are put in order.
 
 mod authorized_keys;
+mod capture;
 mod config;
+mod doctor;
+mod explain;
 mod gather;
 mod openssh;
+mod replay;
 mod stapling;
 mod verify;
 mod wiring;
@@ -64,6 +68,9 @@ pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     match &cli.command {
         Command::AuthorizedKeys(arguments) => authorized_keys::run(arguments, clock, out, notes),
         Command::Verify(arguments) => verify::run(arguments, clock.started, out, notes),
+        Command::Doctor(arguments) => doctor::run(arguments, clock, out, notes),
+        Command::Explain(arguments) => explain::run(arguments, clock, out, notes),
+        Command::Capture(arguments) => capture::run(arguments, clock, out, notes),
         Command::Config(arguments) => config::run(arguments, out, notes),
         Command::Enable(arguments) => wiring::enable(arguments, out, notes),
         Command::Disable(_) => wiring::disable(out, notes),

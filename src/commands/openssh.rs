@@ -1,17 +1,22 @@
 //! Which OpenSSH this instance has, and what it permits.
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::key_options::{LinePrefix, Release};
+use crate::process::ask;
 
 /// Programs that tell their release; all of them come from one source.
 const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/ssh"];
 
+/// How long a program may take to tell it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The release of the installed OpenSSH. `-V` makes it known on standard error: newer ones by intent, and
 /// sshd before 9.2 in its complaint about the option.
-fn installed_release() -> Option<Release> {
+pub(super) fn installed_release() -> Option<Release> {
     PROGRAMS.iter().find_map(|program| {
-        let said = Command::new(program).arg("-V").stdin(Stdio::null()).output().ok()?;
+        let said = ask(Command::new(program).arg("-V"), PATIENCE).ok()?;
         Release::find(&String::from_utf8_lossy(&said.stderr))
             .or_else(|| Release::find(&String::from_utf8_lossy(&said.stdout)))
     })

@@ -15,9 +15,9 @@ use crate::imds::{ImdsError, Session};
 use crate::verification::{RevocationError, SignerError};
 
 /// Longest list of staple names, in bytes.
-const MAX_LIST_BYTES: usize = 16 * 1024;
+pub(super) const MAX_LIST_BYTES: usize = 16 * 1024;
 
-const STAPLES: &str = "/latest/meta-data/managed-ssh-keys/signer-ocsp/";
+pub(super) const STAPLES: &str = "/latest/meta-data/managed-ssh-keys/signer-ocsp/";
 
 /// Everything but the staples, which are fetched until the decision stands.
 pub(super) struct Stapling<'c> {
@@ -148,7 +148,7 @@ async fn listed_staples(
 }
 
 /// A name that stays below the folder that it is listed in.
-fn is_staple_name(name: &str) -> bool {
+pub(super) fn is_staple_name(name: &str) -> bool {
     (1..=128).contains(&name.len())
         && !name.starts_with('.')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))

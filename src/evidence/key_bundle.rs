@@ -49,6 +49,14 @@ pub struct KeyEntry {
     pub(crate) claims: Claims,
 }
 
+impl KeyEntry {
+    /// The key's algorithm. Untrusted like all of it.
+    #[must_use]
+    pub fn algorithm(&self) -> &str {
+        self.key.algorithm()
+    }
+}
+
 /// What an entry says of itself, for the reader of a log. Signed only when the entry was accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {

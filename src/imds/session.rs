@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::{DATE, HeaderMap, HeaderValue, SERVER, VIA};
 use reqwest::{Client, Method, StatusCode};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::endpoint::Endpoint;
 use super::error::ImdsError;
 use super::retry::{BROKEN_ATTEMPTS, CONNECT_TIMEOUT, attempt_time, pause};
-use crate::text::printable;
+use crate::text::{MAX_SHOWN, printable, printable_bytes};
 
 /// How long a token is asked for, in seconds (1 to 21,600 are allowed): longer than any run, and short
 /// enough that a token that leaks is soon worth nothing.
@@ -34,6 +34,18 @@ pub struct Session {
     endpoint: Endpoint,
     clock: Clock,
     token: Mutex<Token>,
+    greeting: Greeting,
+}
+
+/// What the answer that brought the token says of whoever gave it; printable.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Greeting {
+    /// `Date` (RFC 9110, section 6.6.1): the other side's clock.
+    pub date: Option<String>,
+    /// `Server`; the service says `EC2ws`.
+    pub server: Option<String>,
+    /// `Via` (RFC 9110, section 7.6.3): what stands in between and says so.
+    pub via: Option<String>,
 }
 
 /// The token in use, and whether it already replaced one: a service that refuses two is not asked again.
@@ -61,6 +73,7 @@ pub struct Body {
 
 struct Answer {
     status: StatusCode,
+    greeting: Greeting,
     body: Vec<u8>,
     cut: bool,
 }
@@ -94,8 +107,21 @@ impl Session {
             .user_agent(concat!("eic-agent/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| ImdsError::Malformed(TOKEN_PATH.to_owned(), error.to_string()))?;
-        let (value, endpoint) = request_token(&client, endpoints, clock).await?;
-        Ok(Self { client, endpoint, clock, token: Mutex::new(Token { value, is_second: false }) })
+        let (value, greeting, endpoint) = request_token(&client, endpoints, clock).await?;
+        let token = Mutex::new(Token { value, is_second: false });
+        Ok(Self { client, endpoint, clock, token, greeting })
+    }
+
+    /// Who answers.
+    #[must_use]
+    pub const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub const fn greeting(&self) -> &Greeting {
+        &self.greeting
     }
 
     /// What remains of the run's time.
@@ -149,7 +175,7 @@ impl Session {
                 return Err(ImdsError::TokenRefused(path.to_owned()));
             }
             let endpoint = std::slice::from_ref(&self.endpoint);
-            let (value, _) = request_token(&self.client, endpoint, self.clock).await?;
+            let (value, _, _) = request_token(&self.client, endpoint, self.clock).await?;
             *token = Token { value, is_second: true };
         }
         Ok(token.value.clone())
@@ -165,7 +191,7 @@ async fn request_token(
     client: &Client,
     endpoints: &[Endpoint],
     clock: Clock,
-) -> Result<(HeaderValue, Endpoint), ImdsError> {
+) -> Result<(HeaderValue, Greeting, Endpoint), ImdsError> {
     let headers = HeaderMap::from_iter([(TTL_HEADER, HeaderValue::from_static(TOKEN_TTL_SECONDS))]);
     let (answer, endpoint) =
         exchange(client, endpoints, Method::PUT, TOKEN_PATH, &headers, MAX_TOKEN_BYTES, clock).await?;
@@ -181,7 +207,7 @@ async fn request_token(
     let value = HeaderValue::from_bytes(&answer.body).ok().filter(|_| is_token).ok_or_else(|| {
         ImdsError::Malformed(TOKEN_PATH.to_owned(), "expected a token of visible ASCII characters".to_owned())
     })?;
-    Ok((value, endpoint.clone()))
+    Ok((value, answer.greeting, endpoint.clone()))
 }
 
 fn too_long(path: &str, limit: usize) -> ImdsError {
@@ -247,19 +273,27 @@ async fn attempt_once(request: reqwest::RequestBuilder, limit: usize) -> Result<
             "expected at most {MAX_HEADER_BYTES} bytes of headers, got {header_bytes}"
         )));
     }
+    let greeting = Greeting::of(response.headers());
     // What any other status says besides itself is of no interest, and may never end.
     if status != StatusCode::OK {
-        return Ok(Answer { status, body: Vec::new(), cut: false });
+        return Ok(Answer { status, greeting, body: Vec::new(), cut: false });
     }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| Failure::of(&error))? {
         if body.len().saturating_add(chunk.len()) > limit {
             body.extend_from_slice(chunk.get(..limit.saturating_sub(body.len())).unwrap_or(&chunk));
-            return Ok(Answer { status, body, cut: true });
+            return Ok(Answer { status, greeting, body, cut: true });
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status, body, cut: false })
+    Ok(Answer { status, greeting, body, cut: false })
+}
+
+impl Greeting {
+    fn of(headers: &HeaderMap) -> Self {
+        let value = |name| headers.get(name).map(|value| printable_bytes(value.as_bytes(), MAX_SHOWN));
+        Self { date: value(DATE), server: value(SERVER), via: value(VIA) }
+    }
 }
 
 impl Failure {

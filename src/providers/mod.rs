@@ -152,7 +152,7 @@ impl Provider {
         command.arg0("eic-agent").arg("supervise").arg(allowed.as_secs_f64().to_string()).arg(checked);
         command.arg("--").arg(&self.program).args(&self.arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        if let Some(Account { uid, gid, name, home }) = account {
+        if let Some(Account { uid, gid, name, home, .. }) = account {
             // std drops our supplementary groups when it changes the user.
             command.gid(*gid).uid(*uid).env("USER", name).env("LOGNAME", name).env("HOME", home);
         }

@@ -3,14 +3,17 @@
 //! At the top they come before everything that could win over them, and before any `Match`. Taken out are
 //! exactly the marks and our settings between them: what somebody else wrote there stays.
 
+use super::command::is_agents;
+
 /// Begins our lines.
 const BEGIN: &str = "# >>> eic-agent: written by `eic-agent enable`, taken out by `eic-agent disable`";
 
 /// Ends our lines.
 const END: &str = "# <<< eic-agent";
 
-/// The two settings that are ours, as sshd compares them: in lower case.
-const SETTINGS: [&str; 2] = ["authorizedkeyscommand", "authorizedkeyscommanduser"];
+/// The two settings that are ours, as sshd compares them: in small letters.
+const COMMAND: &str = "authorizedkeyscommand";
+const SETTINGS: [&str; 2] = [COMMAND, "authorizedkeyscommanduser"];
 
 /// The lines for this pair.
 #[must_use]
@@ -27,22 +30,24 @@ pub fn put_in(content: &[u8], lines: &str) -> Vec<u8> {
     whole
 }
 
-/// `content` without our lines; none where it has none. Every other byte stays as it is.
+/// `content` without our lines; none where it has none. Every other byte stays as it is, also between the
+/// marks, and so does a pair there whose command somebody has made another one.
 #[must_use]
 pub fn take_out(content: &[u8]) -> Option<Vec<u8>> {
     let mut rest = Vec::with_capacity(content.len());
     let mut found = false;
     // Whether we are between the marks, and whether the end mark is ahead: somebody may have deleted it.
-    let (mut inside, mut closes) = (false, false);
+    let (mut inside, mut closes, mut is_ours) = (false, false, false);
     let mut remaining = content;
     while let Some(line) = remaining.split_inclusive(|byte| *byte == b'\n').next() {
         let text = line.trim_ascii();
         remaining = remaining.get(line.len()..).unwrap_or_default();
         if text == BEGIN.as_bytes() {
             (found, inside, closes) = (true, true, has_line(remaining, END));
+            is_ours = command_between(remaining).is_none_or(|command| is_agents(&command));
         } else if inside && text == END.as_bytes() {
             inside = false;
-        } else if inside && is_ours(text) {
+        } else if inside && is_ours && SETTINGS.contains(&keyword_of(text).as_str()) {
             // Left out.
         } else {
             // Without an end mark, ours end at the first line that is not.
@@ -53,14 +58,37 @@ pub fn take_out(content: &[u8]) -> Option<Vec<u8>> {
     found.then_some(rest)
 }
 
+/// Whether this command stands between our marks.
+#[must_use]
+pub fn holds(content: &[u8], command: &str) -> bool {
+    let mut remaining = content;
+    while let Some(line) = remaining.split_inclusive(|byte| *byte == b'\n').next() {
+        remaining = remaining.get(line.len()..).unwrap_or_default();
+        let is_begin = line.trim_ascii() == BEGIN.as_bytes();
+        if is_begin && command_between(remaining).is_some_and(|found| found == command.trim()) {
+            return true;
+        }
+    }
+    false
+}
+
+/// The first command up to the end mark.
+fn command_between(content: &[u8]) -> Option<String> {
+    let lines = content.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let mut before_end = lines.take_while(|line| *line != END.as_bytes());
+    let line = before_end.find(|line| keyword_of(line) == COMMAND)?;
+    let value = String::from_utf8_lossy(line.get(COMMAND.len()..)?).into_owned();
+    Some(value.trim_start_matches([' ', '\t', '=']).to_owned())
+}
+
 fn has_line(content: &[u8], wanted: &str) -> bool {
     content.split(|byte| *byte == b'\n').any(|line| line.trim_ascii() == wanted.as_bytes())
 }
 
-fn is_ours(line: &[u8]) -> bool {
+/// A line's keyword, in small letters.
+fn keyword_of(line: &[u8]) -> String {
     let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t' | b'=')).unwrap_or(line.len());
-    let keyword = line.get(..end).unwrap_or(line).to_ascii_lowercase();
-    SETTINGS.iter().any(|setting| setting.as_bytes() == keyword)
+    String::from_utf8_lossy(line.get(..end).unwrap_or(line)).to_ascii_lowercase()
 }
 
 #[cfg(test)]
@@ -108,6 +136,13 @@ mod tests {
                 "PermitRootLogin no\nPort 22\n",
             ),
             (format!("Port 1\n{BEGIN}\n{block}{END}\nPort 2\n"), "Port 1\nPort 2\n"),
+            // A command that somebody has put in the place of ours.
+            (
+                format!(
+                    "{BEGIN}\nAuthorizedKeysCommand /opt/site/keys %u\nAuthorizedKeysCommandUser site\n{END}\nPort 22\n"
+                ),
+                "AuthorizedKeysCommand /opt/site/keys %u\nAuthorizedKeysCommandUser site\nPort 22\n",
+            ),
             // The end mark is gone.
             (
                 format!("{BEGIN}\n{block}Port 2\nAuthorizedKeysCommand /bin/mine\n"),
@@ -123,5 +158,12 @@ mod tests {
             let expected = (after != "-").then(|| after.as_bytes().to_vec());
             assert_eq!(take_out(before.as_bytes()), expected, "{before}");
         }
+    }
+
+    #[test]
+    fn our_own_command_is_found_between_the_marks() {
+        let content = format!("Port 1\n{}AuthorizedKeysCommand /bin/other\n", ours());
+        assert!(holds(content.as_bytes(), "/usr/bin/eic-agent authorized-keys %u %f"));
+        assert!(!holds(content.as_bytes(), "/bin/other") && !holds(b"", "/bin/other"));
     }
 }

@@ -28,11 +28,29 @@ pub fn holder(command: Option<&str>, own: &Path) -> Holder {
     let Some(program) = words.first().map(PathBuf::from) else { return Holder::Nobody };
     if is_amazons(&program) {
         Holder::Amazons
-    } else if leads_to(&program, own) && words.get(1).is_some_and(|word| word == "authorized-keys") {
+    } else if leads_to(&program, own) && is_subcommand(&words) {
         Holder::Ours
     } else {
         Holder::Other
     }
+}
+
+fn is_subcommand(words: &[String]) -> bool {
+    words.get(1).is_some_and(|word| word == "authorized-keys")
+}
+
+/// Whether a command that stands between our marks is this program's, wherever it lies or lay and whatever it
+/// is called.
+#[must_use]
+pub fn is_agents(command: &str) -> bool {
+    is_subcommand(&split(command))
+}
+
+/// The same command of this program's, with the program at `own`.
+#[must_use]
+pub fn moved(command: &str, own: &Path) -> String {
+    let (_, rest) = command.split_once(" authorized-keys").unwrap_or_default();
+    format!("{} authorized-keys{rest}", own.display())
 }
 
 /// Whether `program` is `own`, links followed; by its name where it is no more there.
@@ -41,9 +59,14 @@ pub fn leads_to(program: &Path, own: &Path) -> bool {
     program == own || program.canonicalize().is_ok_and(|real| real == own)
 }
 
-fn is_amazons(program: &Path) -> bool {
+/// Whether this program is Amazon's, by its path.
+#[must_use]
+pub fn is_amazons(program: &Path) -> bool {
     let name = program.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    AUTHORIZED_KEYS_NAMES.contains(&name) && AMAZONS.iter().any(|folder| program.starts_with(folder))
+    let is_plain = !program.components().any(|part| part == std::path::Component::ParentDir);
+    is_plain
+        && AUTHORIZED_KEYS_NAMES.contains(&name)
+        && AMAZONS.iter().any(|folder| program.starts_with(folder))
 }
 
 /// Our own command line; what sshd expands is `%u`, the login name, and `%f`, the offered key's fingerprint.
@@ -59,12 +82,15 @@ pub enum NotChainable {
     Separator,
     /// A quotation mark is open, or nothing is there.
     Unreadable,
+    /// sshd expands tokens in arguments and not in a program's name, and an argument is what it becomes.
+    Percent,
 }
 
 impl std::fmt::Display for NotChainable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Separator => "it has an argument \"--\", which separates providers; put it into a script",
+            Self::Percent => "the program's name has a \"%\"; call it by another",
             Self::Unreadable => "its words cannot be told apart; put it into a script",
         })
     }
@@ -73,8 +99,12 @@ impl std::fmt::Display for NotChainable {
 /// Our command line with `other` asked as well, run as `user` where that is another than sshd's.
 pub fn chained(own: &Path, other: &str, user: Option<&str>) -> Result<String, NotChainable> {
     let words = split(other);
-    if words.is_empty() || !is_balanced(other) {
+    // What sshd said and is not UTF-8 has lost its bytes on the way.
+    if words.is_empty() || !is_balanced(other) || other.contains(char::REPLACEMENT_CHARACTER) {
         return Err(NotChainable::Unreadable);
+    }
+    if words.first().is_some_and(|program| program.contains('%')) {
+        return Err(NotChainable::Percent);
     }
     if words.iter().any(|word| word == "--") {
         return Err(NotChainable::Separator);
@@ -150,10 +180,21 @@ mod tests {
             (Some("/usr/share/ec2-instance-connect/eic_run_authorized_keys %u %f"), Holder::Amazons),
             (Some("/opt/aws/bin/eic_curl_authorized_keys %u %f"), Holder::Amazons),
             (Some("/opt/aws/bin/other %u"), Holder::Other),
+            (Some("/opt/aws/bin/../../site/eic_run_authorized_keys %u"), Holder::Other),
             (Some("/usr/bin/sss_ssh_authorizedkeys"), Holder::Other),
         ] {
             assert_eq!(holder(command, &own), expected, "{command:?}");
         }
+    }
+
+    #[test]
+    fn ours_is_known_wherever_it_lies() {
+        let line = "/opt/x/eic-agent authorized-keys --timeout 3 %u %f -- /bin/y";
+        assert!(
+            is_agents(line) && !is_agents("/opt/x/eic-agent verify") && !is_agents("/bin/y authorized-keys")
+        );
+        let here = moved(line, Path::new("/usr/bin/eic-agent"));
+        assert_eq!(here, "/usr/bin/eic-agent authorized-keys --timeout 3 %u %f -- /bin/y");
     }
 
     #[test]
@@ -169,6 +210,8 @@ mod tests {
             assert_eq!(holder(Some(&line), own), Holder::Ours);
         }
         assert_eq!(chained(own, "/bin/x -- %u", None), Err(NotChainable::Separator));
+        assert_eq!(chained(own, "/bin/100%z/keys %u", None), Err(NotChainable::Percent));
+        assert_eq!(chained(own, "/bin/caf\u{fffd} %u", None), Err(NotChainable::Unreadable));
         assert_eq!(chained(own, "/bin/x \"%u", None), Err(NotChainable::Unreadable));
         assert_eq!(chained(own, " ", None), Err(NotChainable::Unreadable));
     }

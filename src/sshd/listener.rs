@@ -26,29 +26,39 @@ pub struct Listener {
     pub config: Option<PathBuf>,
     /// The settings that it was told (`-o`), in order.
     pub options: Vec<String>,
+    /// Whether its command line can be told apart; where not, more may stand there.
+    pub is_clear: bool,
 }
 
 impl Listener {
-    /// The server that accepts connections, if one runs on the same root as we do: in a chroot, those of
-    /// the machine around it are none of ours. Of several, one that reads the usual configuration.
+    /// The servers that accept connections, by their numbers.
+    ///
+    /// Anybody can call a process `sshd`, so it counts only when it is root's in every way and runs
+    /// `program`; and only on the same root as ours, since in a chroot those of the machine around it are
+    /// none of ours. Only root can look, so for anybody else there is none.
     #[must_use]
-    pub fn find() -> Option<Self> {
+    pub fn all(program: &Path) -> Vec<Self> {
+        let Ok(program) = program.canonicalize() else { return Vec::new() };
         let own_root = fs::metadata("/").ok().map(|root| (root.dev(), root.ino()));
-        let mut found: Vec<_> = fs::read_dir("/proc")
-            .ok()?
-            .filter_map(|entry| {
-                let entry = entry.ok()?;
-                let pid = entry.file_name().to_str()?.parse().ok()?;
-                let root = fs::metadata(entry.path().join("root")).ok().map(|root| (root.dev(), root.ino()));
-                // Only root may look; others see no difference, and look at what there is.
-                if root.is_some() && root != own_root {
-                    return None;
-                }
-                Self::read(pid, &head_of_regular(&entry.path().join("cmdline"), MAX_BYTES).ok()?)
+        let processes = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+        let mut found: Vec<_> = processes
+            .filter_map(|process| {
+                let pid = process.file_name().to_str()?.parse().ok()?;
+                let place = process.path();
+                let root = fs::metadata(place.join("root")).ok().map(|root| (root.dev(), root.ino()))?;
+                let status = head_of_regular(&place.join("status"), MAX_BYTES).ok()?;
+                let status = String::from_utf8_lossy(&status);
+                let genuine = is_roots(&status) && runs(&place, &program) && Some(root) == own_root;
+                genuine.then_some(())?;
+                let listener = Self::read(pid, &head_of_regular(&place.join("cmdline"), MAX_BYTES).ok()?)?;
+                Some((listener, field(&status, "PPid:")?.trim().parse::<u32>().ok()?))
             })
             .collect();
-        found.sort_by_key(|listener| (listener.config.is_some(), listener.pid));
-        found.into_iter().next()
+        found.sort_by_key(|(listener, _)| listener.pid);
+        // Who serves a connection is for a moment a copy of its parent.
+        let pids: Vec<_> = found.iter().map(|(listener, _)| listener.pid).collect();
+        found.retain(|(_, parent)| !pids.contains(parent));
+        found.into_iter().map(|(listener, _)| listener).collect()
     }
 
     /// Whether its own command line sets `AuthorizedKeysCommand`, or its user.
@@ -62,37 +72,39 @@ impl Listener {
     /// Reads a process' command line; none where it is no listening sshd.
     ///
     /// From 8.2, sshd writes its state over it: `sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups`,
-    /// with plain spaces between the arguments. Before, they are as they were given.
+    /// with plain spaces between the arguments, and cut where there is no room. Before, they are as they were
+    /// given.
     fn read(pid: u32, cmdline: &[u8]) -> Option<Self> {
         let text = |bytes: &[u8]| OsStr::from_bytes(bytes).to_string_lossy().into_owned();
-        let mut words: Vec<String>;
         let end = cmdline.iter().rposition(|byte| *byte != 0).map_or(0, |last| last.saturating_add(1));
         let cmdline = cmdline.get(..end).unwrap_or_default();
-        if let Some(title) = cmdline.strip_prefix(b"sshd: ") {
-            let title = text(title);
-            let (arguments, _) = title.split_once(" [listener]")?;
-            words = arguments.split(' ').map(str::to_owned).collect();
-            words = join_values(words);
-        } else {
-            words = cmdline.split(|byte| *byte == 0).map(text).collect();
-        }
-        let mut words = words.into_iter();
-        let program = words.next()?;
-        if Path::new(&program).file_name() != Some(OsStr::new("sshd")) {
+        let Some(title) = cmdline.strip_prefix(b"sshd: ") else {
+            let mut words = cmdline.split(|byte| *byte == 0).map(text);
+            let program = words.next()?;
+            let is_sshd = Path::new(&program).file_name() == Some(OsStr::new("sshd"));
+            return if is_sshd { Self::of_arguments(pid, words, true) } else { None };
+        };
+        let title = text(title);
+        // A session's says the user's name there, in which there is no slash.
+        let program = title.split(' ').next().unwrap_or_default();
+        if !program.starts_with('/') && program != "sshd" {
             return None;
         }
-        Self::of_arguments(pid, words)
+        let arguments = title.split_once(" [listener]").map(|(arguments, _)| arguments);
+        let words: Vec<_> = arguments.unwrap_or(&title).split(' ').map(str::to_owned).collect();
+        let (words, is_clear) = join_values(words);
+        Self::of_arguments(pid, words.into_iter().skip(1), is_clear && arguments.is_some())
     }
 
     /// The arguments as getopt(3) reads them. None for an sshd that is asked something (`-t`, `-T`, `-G`) or
-    /// serves one connection of inetd's (`-i`).
-    fn of_arguments(pid: u32, mut words: impl Iterator<Item = String>) -> Option<Self> {
-        let mut listener = Self { pid, config: None, options: Vec::new() };
+    /// serves one connection (`-i` of inetd's, `-R` of another sshd's).
+    fn of_arguments(pid: u32, mut words: impl Iterator<Item = String>, is_clear: bool) -> Option<Self> {
+        let mut listener = Self { pid, config: None, options: Vec::new(), is_clear };
         while let Some(word) = words.next() {
             let Some(letters) = word.strip_prefix('-') else { break };
             let mut letters = letters.chars();
             while let Some(letter) = letters.next() {
-                if matches!(letter, 't' | 'T' | 'G' | 'i' | 'V') {
+                if matches!(letter, 't' | 'T' | 'G' | 'i' | 'R' | 'V') {
                     return None;
                 }
                 if !WITH_VALUE.contains(letter) {
@@ -112,23 +124,51 @@ impl Listener {
     }
 }
 
-/// Joins to an `-o` the words that follow it, up to the next that looks like an option of sshd's own.
-fn join_values(words: Vec<String>) -> Vec<String> {
+/// A line of a process' status (`proc_pid_status(5)`).
+fn field<'s>(status: &'s str, name: &str) -> Option<&'s str> {
+    status.lines().find_map(|line| line.strip_prefix(name))
+}
+
+/// Whether every id of the process is root's.
+fn is_roots(status: &str) -> bool {
+    let ids = field(status, "Uid:").unwrap_or_default();
+    ids.split_whitespace().count() == 4 && ids.split_whitespace().all(|id| id == "0")
+}
+
+/// Whether the process runs this program, or the one that an upgrade has replaced there.
+fn runs(process: &Path, program: &Path) -> bool {
+    let Ok(runs) = fs::read_link(process.join("exe")) else { return false };
+    let runs = runs.as_os_str().as_bytes();
+    runs.strip_suffix(b" (deleted)").unwrap_or(runs) == program.as_os_str().as_bytes()
+}
+
+/// Joins to an `-o` the words that follow it, up to the next `-o`. False where another option may have
+/// followed instead, since a value may hold a word that looks like one.
+fn join_values(words: Vec<String>) -> (Vec<String>, bool) {
     let mut joined: Vec<String> = Vec::new();
     let mut in_value = false;
+    let mut is_clear = true;
     for word in words {
         match joined.last_mut() {
-            Some(value) if in_value && value != "-o" && !is_option(&word) => {
+            Some(value) if in_value && value == "-o" => joined.push(word),
+            Some(value) if in_value && !word.starts_with("-o") => {
+                // Without a space in it so far, what looks like an option is one.
+                if is_option(&word) && !value.contains(' ') {
+                    in_value = false;
+                    joined.push(word);
+                    continue;
+                }
+                is_clear &= !is_option(&word);
                 value.push(' ');
                 value.push_str(&word);
             }
-            previous => {
-                in_value = word.starts_with("-o") || previous.is_some_and(|previous| previous == "-o");
+            _ => {
+                in_value = word.starts_with("-o");
                 joined.push(word);
             }
         }
     }
-    joined
+    (joined, is_clear)
 }
 
 fn is_option(word: &str) -> bool {
@@ -144,9 +184,9 @@ fn is_option(word: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn read(cmdline: &str) -> Option<(Option<PathBuf>, Vec<String>)> {
+    fn read(cmdline: &str) -> Option<(Option<PathBuf>, Vec<String>, bool)> {
         let listener = Listener::read(7, cmdline.as_bytes())?;
-        Some((listener.config, listener.options))
+        Some((listener.config, listener.options, listener.is_clear))
     }
 
     fn options(values: &[&str]) -> Vec<String> {
@@ -160,35 +200,55 @@ mod tests {
             "AuthorizedKeysCommandUser ec2-instance-connect",
         ];
         for (cmdline, expected) in [
-            ("/usr/sbin/sshd\0-D\0", Some((None, vec![]))),
+            ("/usr/sbin/sshd\0-D\0", Some((None, vec![], true))),
             (
                 "/usr/sbin/sshd\0-D\0-f\0/etc/other\0-oCiphers=a,b\0",
-                Some((Some("/etc/other".into()), options(&["Ciphers=a,b"]))),
+                Some((Some("/etc/other".into()), options(&["Ciphers=a,b"]), true)),
             ),
-            ("sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups\0\0\0", Some((None, vec![]))),
+            ("sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups\0\0\0", Some((None, vec![], true))),
             (
                 "sshd: /usr/sbin/sshd -D -o AuthorizedKeysCommand /usr/share/ec2-instance-connect/eic_run_authorized_keys %u %f -o AuthorizedKeysCommandUser ec2-instance-connect [listener] 0 of 10-100 startups",
-                Some((None, options(&amazons))),
+                Some((None, options(&amazons), true)),
             ),
             (
                 "sshd: /usr/sbin/sshd -D -oCiphers=a -De -f /x y [listener] 1 of 2",
-                Some((Some("/x".into()), options(&["Ciphers=a"]))),
+                Some((Some("/x".into()), options(&["Ciphers=a"]), true)),
             ),
+            (
+                "sshd: /usr/sbin/sshd -o Port 22 -o UsePAM=no [listener] 1 of 2",
+                Some((None, options(&["Port 22", "UsePAM=no"]), true)),
+            ),
+            // What follows may be the value's or sshd's.
+            (
+                "sshd: /usr/sbin/sshd -o ForceCommand /bin/x -q foo -f /mnt/other [listener] 1 of 2",
+                Some((None, options(&["ForceCommand /bin/x -q foo -f /mnt/other"]), false)),
+            ),
+            // Cut where there was no room.
+            ("sshd: /usr/sbin/sshd -D -o Authorize", Some((None, options(&["Authorize"]), false))),
             ("sshd: ec2-user [priv]", None),
             ("sshd: ec2-user@pts/0", None),
             ("/usr/sbin/sshd\0-T\0-C\0user=x", None),
             ("/usr/sbin/sshd\0-i", None),
+            ("/usr/sbin/sshd\0-D\0-R", None),
             ("/usr/bin/vi\0sshd", None),
             ("", None),
             ("/usr/sbin/sshd\0-f", None),
         ] {
             assert_eq!(read(cmdline), expected, "{cmdline:?}");
         }
+        let sets = |cmdline: String| Listener::read(1, cmdline.as_bytes()).unwrap().sets_command();
+        assert!(sets(format!("/usr/sbin/sshd\0-o\0{}\0", amazons[0])));
+        assert!(!sets("/usr/sbin/sshd\0-oPort=22".to_owned()));
+    }
+
+    #[test]
+    fn a_process_that_is_not_sshd_is_none() {
+        // This test's own process, by whatever name, does not run sshd.
+        let own = std::process::id();
+        assert!(Listener::all(Path::new("/usr/sbin/sshd")).iter().all(|listener| listener.pid != own));
+        let process = PathBuf::from(format!("/proc/{own}"));
         assert!(
-            Listener::read(1, format!("/usr/sbin/sshd\0-o\0{}\0", amazons[0]).as_bytes())
-                .unwrap()
-                .sets_command()
+            runs(&process, &std::env::current_exe().unwrap()) && !runs(&process, Path::new("/usr/sbin/sshd"))
         );
-        assert!(!Listener::read(1, b"/usr/sbin/sshd\0-oPort=22").unwrap().sets_command());
     }
 }

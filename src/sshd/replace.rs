@@ -1,14 +1,18 @@
 //! Files replaced at once or not at all: whatever happens, a power cut included, a reader finds the old
 //! content or the new.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use crate::files::read_regular;
+use crate::process::ask;
 
 /// Longest file of sshd's configuration that is read, in bytes; real ones have a few thousand.
 pub const MAX_BYTES: usize = 1024 * 1024;
@@ -31,6 +35,12 @@ struct Likeness {
     mode: u32,
 }
 
+impl Likeness {
+    fn of(model: &Metadata) -> Self {
+        Self { uid: model.uid(), gid: model.gid(), mode: model.mode() & 0o7777 }
+    }
+}
+
 /// The content of a file; none where there is no such file.
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match read_regular(path, MAX_BYTES) {
@@ -39,21 +49,45 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Keeps others who change sshd's configuration with this program out of `folder` while it is held. The
-/// folder itself is what is locked, so that nothing has to be written for it.
-pub fn lock(folder: &Path) -> io::Result<Flock<File>> {
-    Flock::lock(File::open(folder)?, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
-        nix::errno::Errno::EWOULDBLOCK => io::Error::new(
-            io::ErrorKind::WouldBlock,
-            "another eic-agent is changing it right now; run this again",
-        ),
-        error => error.into(),
-    })
+/// Where those who change sshd's configuration with this program wait for each other: a file that only root
+/// can open, so that nobody else can hold it.
+const LOCK: &str = "/run/eic-agent.lock";
+
+/// How long another one is waited for.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Keeps others like us out while it is held. None where there is no `/run`, as in a bare chroot.
+pub fn lock() -> io::Result<Option<Flock<File>>> {
+    lock_at(Path::new(LOCK), PATIENCE)
+}
+
+fn lock_at(place: &Path, patience: Duration) -> io::Result<Option<Flock<File>>> {
+    let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
+    let mut file = match options.open(place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let started = Instant::now();
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => return Ok(Some(held)),
+            Err((given_back, Errno::EWOULDBLOCK)) if started.elapsed() < patience => file = given_back,
+            Err((_, Errno::EWOULDBLOCK)) => {
+                let why = format!("another eic-agent has been at it for {} s", patience.as_secs());
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, why));
+            }
+            Err((_, error)) => return Err(error.into()),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 impl Change {
     /// Puts `after` in the place of `before`, or removes the file where `after` is none. A file that is not
-    /// there yet gets owner and mode of `like`; one that is keeps its own. Links are followed.
+    /// there yet gets owner and mode of `like`; one that is keeps its own, with its ACL and its label. Links
+    /// are followed.
     pub fn make(
         path: &Path,
         before: Option<Vec<u8>>,
@@ -62,7 +96,19 @@ impl Change {
     ) -> io::Result<Self> {
         let path = if before.is_some() { path.canonicalize()? } else { path.to_owned() };
         let model = if before.is_some() { path.metadata()? } else { like.metadata()? };
-        let like = Likeness { uid: model.uid(), gid: model.gid(), mode: model.mode() & 0o7777 };
+        if before.is_some() && model.nlink() > 1 {
+            return Err(io::Error::other(format!(
+                "it has {} names, which a change would part",
+                model.nlink()
+            )));
+        }
+        if after.as_ref().is_some_and(|after| after.len() > MAX_BYTES) {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("it would be larger than {MAX_BYTES} bytes"),
+            ));
+        }
+        let like = Likeness::of(&model);
         let change = Self { path, before, after, like };
         swap(&change.path, change.before.as_deref(), change.after.as_deref(), like)?;
         Ok(change)
@@ -94,8 +140,7 @@ impl Beside {
     /// Writes it.
     pub fn write(path: &Path, content: &[u8]) -> io::Result<Self> {
         let real = path.canonicalize()?;
-        let model = real.metadata()?;
-        let like = Likeness { uid: model.uid(), gid: model.gid(), mode: model.mode() & 0o7777 };
+        let like = Likeness::of(&real.metadata()?);
         write_beside(&real, content, like).map(Self)
     }
 
@@ -146,11 +191,18 @@ fn swap(path: &Path, old: Option<&[u8]>, new: Option<&[u8]>, like: Likeness) -> 
 
 fn write_beside(path: &Path, content: &[u8], like: Likeness) -> io::Result<PathBuf> {
     let place = beside(path);
+    let fault = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", place.display()));
     match std::fs::remove_file(&place) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault(error)),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&place)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&place).map_err(fault)?;
+    // ACL and SELinux label, which a new file has from its folder; then what must be so in any case.
+    if path.exists() {
+        let mut program = Command::new("cp");
+        program.args(["--attributes-only", "--preserve=all", "--"]).args([path, &place]);
+        let _ = ask(&mut program, Duration::from_secs(5));
+    }
     let written = fchown(&file, Some(like.uid), Some(like.gid))
         .and_then(|()| file.set_permissions(Permissions::from_mode(like.mode)))
         .and_then(|()| file.write_all(content))
@@ -158,7 +210,7 @@ fn write_beside(path: &Path, content: &[u8], like: Likeness) -> io::Result<PathB
     if written.is_err() {
         let _ = std::fs::remove_file(&place);
     }
-    written.map(|()| place)
+    written.map_err(fault).map(|()| place)
 }
 
 fn expect(path: &Path, content: Option<&[u8]>) -> io::Result<()> {
@@ -219,10 +271,20 @@ mod tests {
         names.sort();
         assert_eq!(names, ["file", "link", "new.conf"], "nothing stays beside them");
 
-        let first = lock(&folder).unwrap();
-        assert_eq!(lock(&folder).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        fs::hard_link(&file, folder.join("second name")).unwrap();
+        let parted = Change::make(&file, Some(b"old".into()), Some(b"x".into()), &file).unwrap_err();
+        assert!(parted.to_string().contains("2 names"), "{parted}");
+        let large =
+            Change::make(&new, Some(b"edited".into()), Some(vec![0; MAX_BYTES + 1]), &file).unwrap_err();
+        assert_eq!((large.kind(), fs::read(&new).unwrap()), (io::ErrorKind::FileTooLarge, b"edited".into()));
+
+        let (place, patience) = (folder.join("lock"), Duration::from_millis(50));
+        let first = lock_at(&place, patience).unwrap();
+        assert_eq!(lock_at(&place, patience).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         drop(first);
-        assert!(lock(&folder).is_ok());
+        assert!(lock_at(&place, patience).unwrap().is_some());
+        assert!(lock_at(&folder.join("absent/lock"), patience).unwrap().is_none());
+        assert!(lock_at(&link, patience).is_err(), "no link is followed");
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -23,9 +23,15 @@ pub const CONFIG: &str = "/etc/ssh/sshd_config";
 /// How long it may take to answer; it reads a few files.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A connection that no `Match` is about but one that is about everything: the user is one that nobody logs
-/// in as, the addresses are for documentation (RFC 5737). `-T` needs all five of them.
-const CONNECTION: &str = "user=eic-agent,host=host.invalid,addr=192.0.2.1,laddr=192.0.2.2,lport=22";
+/// A connection that no `Match` is about but one that is about everything or about its user: the addresses
+/// are for documentation (RFC 5737). `-T` needs all of them, and the local port, too.
+const CONNECTION: &str = "host=host.invalid,addr=192.0.2.1,laddr=192.0.2.2";
+
+/// The port that is asked about first; another where the server does not listen there.
+const PORT: &str = "22";
+
+/// A user that nobody logs in as, and no `Match` names.
+const NOBODY: &str = "eic-probe.invalid";
 
 /// The program.
 #[derive(Clone, Debug)]
@@ -33,7 +39,11 @@ pub struct Server {
     program: PathBuf,
 }
 
-/// What is in force for a connection that no `Match` singles out.
+/// Everything that is in force for one connection: `keyword value` lines in sshd's own words (`sshd -T`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Printed(String);
+
+/// The part of it that is about us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effective {
     /// `AuthorizedKeysCommand`, where one is set.
@@ -49,6 +59,8 @@ pub struct Effective {
 pub enum ServerError {
     /// It could not be run.
     NotRun(io::Error),
+    /// It wants a host key, of which there is none, and none can be made.
+    NoHostKey(io::Error),
     /// It refuses, in these words.
     Refused(String),
 }
@@ -57,6 +69,9 @@ impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotRun(error) => write!(f, "sshd cannot be run: {error}"),
+            Self::NoHostKey(error) => {
+                write!(f, "sshd wants a host key to be asked, and none can be made: {error}")
+            }
             Self::Refused(words) => write!(f, "sshd says: {words}"),
         }
     }
@@ -81,14 +96,44 @@ impl Server {
         self.run(&["-t".as_ref(), "-f".as_ref(), config.as_os_str()]).map(|_| ())
     }
 
-    /// What is in force under `config` (`sshd -T`), with the values of `-o` options that win over it.
+    /// What is in force under `config` (`sshd -T`), with the values of `-o` options that win over it, for a
+    /// connection that no `Match` singles out.
     pub fn effective(&self, config: &Path, options: &[String]) -> Result<Effective, ServerError> {
+        self.printed(config, options, None).map(|printed| Effective::of(&printed))
+    }
+
+    /// Everything that is in force for logins of `user`, or else for a connection that no `Match` singles
+    /// out. A name with a comma cannot be asked about, and is nobody's.
+    pub fn printed(
+        &self,
+        config: &Path,
+        options: &[String],
+        user: Option<&str>,
+    ) -> Result<Printed, ServerError> {
+        let user = user.filter(|user| !user.contains([',', '\0'])).unwrap_or(NOBODY);
+        let printed = self.printed_at(config, options, user, PORT)?;
+        let first = printed.values("port").next().map(str::to_owned);
+        let listens_there = printed.values("port").any(|port| port == PORT);
+        match first.filter(|_| !listens_there) {
+            Some(port) => self.printed_at(config, options, user, &port),
+            None => Ok(printed),
+        }
+    }
+
+    fn printed_at(
+        &self,
+        config: &Path,
+        options: &[String],
+        user: &str,
+        port: &str,
+    ) -> Result<Printed, ServerError> {
+        let connection = format!("user={user},{CONNECTION},lport={port}");
         let mut arguments: Vec<&OsStr> =
-            vec!["-T".as_ref(), "-C".as_ref(), CONNECTION.as_ref(), "-f".as_ref(), config.as_os_str()];
+            vec!["-T".as_ref(), "-C".as_ref(), connection.as_ref(), "-f".as_ref(), config.as_os_str()];
         for option in options {
             arguments.extend([OsStr::new("-o"), option.as_ref()]);
         }
-        self.run(&arguments).map(|said| Effective::read(&said))
+        self.run(&arguments).map(Printed)
     }
 
     /// Runs it; where it wants a host key or its folder below `/run`, which a machine has only once sshd was
@@ -108,7 +153,7 @@ impl Server {
             }
             let complaint = String::from_utf8_lossy(&said.stderr).into_owned();
             if key.is_none() && complaint.contains("no hostkeys available") {
-                key = Some(HostKey::make().map_err(ServerError::NotRun)?);
+                key = Some(HostKey::make().map_err(ServerError::NoHostKey)?);
             } else if !make_missing_folder(&complaint) {
                 return Err(ServerError::Refused(shown(&complaint)));
             }
@@ -116,17 +161,28 @@ impl Server {
     }
 }
 
+impl Printed {
+    /// The value of a keyword, which is written in small letters here; sshd says `none` for what is not set.
+    #[must_use]
+    pub fn value(&self, keyword: &str) -> Option<&str> {
+        self.values(keyword).next().filter(|value| !value.eq_ignore_ascii_case("none"))
+    }
+
+    /// Every value of a keyword that takes many.
+    pub fn values(&self, keyword: &str) -> impl Iterator<Item = &str> {
+        let values = self.0.lines().filter_map(move |line| line.strip_prefix(keyword)?.strip_prefix(' '));
+        values.map(str::trim)
+    }
+}
+
 impl Effective {
-    /// Reads `keyword value` lines; sshd says `none` for what is not set.
-    fn read(text: &str) -> Self {
-        let value = |keyword: &str| {
-            let mut values = text.lines().filter_map(|line| line.strip_prefix(keyword)?.strip_prefix(' '));
-            values.next().map(str::trim).filter(|value| *value != "none").map(str::to_owned)
-        };
+    /// The part of what is in force that is about us.
+    #[must_use]
+    pub fn of(printed: &Printed) -> Self {
         Self {
-            command: value("authorizedkeyscommand"),
-            user: value("authorizedkeyscommanduser"),
-            takes_keys: value("pubkeyauthentication").as_deref() != Some("no"),
+            command: printed.value("authorizedkeyscommand").map(str::to_owned),
+            user: printed.value("authorizedkeyscommanduser").map(str::to_owned),
+            takes_keys: printed.value("pubkeyauthentication") != Some("no"),
         }
     }
 }
@@ -140,10 +196,13 @@ struct HostKey {
 impl HostKey {
     /// ECDSA, which every release and every crypto policy has.
     fn make() -> io::Result<Self> {
-        let folder = mkdtemp(&std::env::temp_dir().join("eic-agent.XXXXXX"))?;
+        // Below /run it does not outlive a boot, whatever happens; who may not write there is not root.
+        let make = |place: &Path| mkdtemp(&place.join("eic-agent.XXXXXX"));
+        let folder = make(Path::new("/run")).or_else(|_| make(&std::env::temp_dir()))?;
         let key = Self { file: folder.join("host-key"), folder };
         let mut program = Command::new("ssh-keygen");
-        let said = ask(program.args(["-q", "-t", "ecdsa", "-N", "", "-f"]).arg(&key.file), PATIENCE)?;
+        let said = ask(program.args(["-q", "-t", "ecdsa", "-N", "", "-f"]).arg(&key.file), PATIENCE)
+            .map_err(|error| io::Error::new(error.kind(), format!("ssh-keygen: {error}")))?;
         if said.status.success() {
             return Ok(key);
         }
@@ -185,9 +244,12 @@ mod tests {
     fn what_is_in_force_is_read() {
         let said = "port 22\npubkeyauthentication yes\nauthorizedkeyscommand /bin/a %u  %f\nauthorizedkeyscommanduser none\n";
         let expected = Effective { command: Some("/bin/a %u  %f".to_owned()), user: None, takes_keys: true };
-        assert_eq!(Effective::read(said), expected);
+        let read = |said: &str| Effective::of(&Printed(said.to_owned()));
+        assert_eq!(read(said), expected);
         let nothing = Effective { command: None, user: None, takes_keys: false };
-        assert_eq!(Effective::read("pubkeyauthentication no\nauthorizedkeyscommand none\n"), nothing);
+        assert_eq!(read("pubkeyauthentication no\nauthorizedkeyscommand none\n"), nothing);
+        let lists = Printed("allowusers a\nallowusersx c\nallowusers b@x\n".to_owned());
+        assert_eq!(lists.values("allowusers").collect::<Vec<_>>(), ["a", "b@x"]);
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Setting {
     pub value: String,
     /// The `Match` that it is subject to.
     pub within: Option<String>,
+    /// Which `Match` that is, by its number; 0 where none is.
+    block: usize,
 }
 
 impl std::fmt::Display for Setting {
@@ -49,6 +51,10 @@ pub struct Sources {
     pub users: Vec<Setting>,
     /// Every pattern of an `Include`.
     pub includes: Vec<Setting>,
+    /// Every other setting, with its keyword in small letters.
+    others: Vec<(String, Setting)>,
+    /// How many `Match` there were.
+    blocks: usize,
 }
 
 impl Sources {
@@ -56,15 +62,39 @@ impl Sources {
     #[must_use]
     pub fn read(config: &Path) -> Self {
         let mut sources = Self::default();
-        sources.file(config, None, 0);
+        sources.file(config, (None, 0), 0);
         sources
     }
 
     /// Where `value` stands as a command outside of every `Match`, or inside one where it is only there.
     #[must_use]
     pub fn of_command(&self, value: &str) -> Option<&Setting> {
-        let mut same = self.commands.iter().filter(|command| command.value.trim() == value.trim());
+        let is_none = |text: &str| text.eq_ignore_ascii_case("none");
+        let mut same = self.commands.iter().filter(|command| {
+            let set = command.value.trim();
+            set == value.trim() || (is_none(set) && is_none(value.trim()))
+        });
         same.clone().find(|command| command.within.is_none()).or_else(|| same.next())
+    }
+
+    /// Where `keyword`, written in small letters, gets `value` outside of every `Match`, or inside one where
+    /// it is only there. Of a list, where a part of it stands that has `value` among its words.
+    #[must_use]
+    pub fn of(&self, keyword: &str, value: &str) -> Option<&Setting> {
+        let is_same = |setting: &Setting| {
+            setting.value.trim().eq_ignore_ascii_case(value)
+                || split(&setting.value).iter().any(|w| w == value)
+        };
+        let own = self.others.iter().filter(|(known, _)| known == keyword).map(|(_, setting)| setting);
+        let mut same = own.filter(|setting| is_same(setting));
+        same.clone().find(|setting| setting.within.is_none()).or_else(|| same.next())
+    }
+
+    /// The first line with `keyword` outside of every `Match`, or inside one.
+    #[must_use]
+    pub fn first(&self, keyword: &str, is_conditional: bool) -> Option<&Setting> {
+        let mut own = self.others.iter().filter(|(known, _)| known == keyword).map(|(_, setting)| setting);
+        own.find(|setting| setting.within.is_some() == is_conditional)
     }
 
     /// The commands that hold only for logins that a `Match` is about.
@@ -80,12 +110,21 @@ impl Sources {
         folder_is_there && unconditional.any(|include| fits(Path::new(&include.value), file))
     }
 
-    fn file(&mut self, file: &Path, within: Option<&str>, depth: usize) {
+    /// The commands of a `Match` that names no user for them: what is in force outside runs them.
+    pub fn without_user(&self) -> impl Iterator<Item = &Setting> {
+        let is_none = |setting: &Setting| setting.value.trim().eq_ignore_ascii_case("none");
+        let has_user = |command: &Setting| self.users.iter().any(|user| user.block == command.block);
+        self.conditional().filter(move |command| !is_none(command) && !has_user(command))
+    }
+
+    /// Reads a file; a `Match` that it is included in reaches into it, and its own end with it.
+    fn file(&mut self, file: &Path, within: (Option<&str>, usize), depth: usize) {
         if depth > MAX_DEPTH || self.files.len() >= MAX_FILES {
             return;
         }
         let Ok(Some(content)) = read(file) else { return };
         self.files.push(file.to_owned());
+        let (within, mut block) = within;
         let mut within = within.map(str::to_owned);
         for (number, line) in (1..).zip(String::from_utf8_lossy(&content).lines()) {
             let Some((keyword, value)) = setting(line) else { continue };
@@ -94,9 +133,14 @@ impl Sources {
                 line: number,
                 value: value.to_owned(),
                 within: within.clone(),
+                block,
             };
             match keyword.to_ascii_lowercase().as_str() {
-                "match" => within = Some(printable(value, MAX_SHOWN)),
+                "match" => {
+                    within = Some(printable(value, MAX_SHOWN));
+                    self.blocks = self.blocks.saturating_add(1);
+                    block = self.blocks;
+                }
                 "authorizedkeyscommand" => self.commands.push(setting(value)),
                 "authorizedkeyscommanduser" => self.users.push(setting(value)),
                 "include" => {
@@ -104,11 +148,11 @@ impl Sources {
                         let pattern = Path::new(FOLDER).join(pattern);
                         self.includes.push(setting(&pattern.to_string_lossy()));
                         for included in expand(&pattern) {
-                            self.file(&included, within.as_deref(), depth.saturating_add(1));
+                            self.file(&included, (within.as_deref(), block), depth.saturating_add(1));
                         }
                     }
                 }
-                _ => {}
+                keyword => self.others.push((keyword.to_owned(), setting(value))),
             }
         }
     }
@@ -139,17 +183,33 @@ fn fits(pattern: &Path, path: &Path) -> bool {
 
 /// A name that begins with a dot fits only a pattern that does (glob(7)).
 fn fits_name(pattern: &str, name: &str) -> bool {
-    (!name.starts_with('.') || pattern.starts_with('.')) && Glob::new(pattern).matches(name)
+    (!name.starts_with('.') || pattern.starts_with('.')) && Glob::new(&without_sets(pattern)).matches(name)
 }
 
-/// The files that a pattern stands for, in the order of their names, as glob(3) gives them. `[…]` is not
-/// known here: such a file goes unnamed.
+/// `[…]` stands for one of some characters; here for any one, which can only find more files than sshd does.
+fn without_sets(pattern: &str) -> String {
+    let mut simple = String::new();
+    let mut rest = pattern;
+    while let Some((before, set)) = rest.split_once('[') {
+        // A `]` that comes first is one of the characters.
+        let skipped = set.strip_prefix(['!', '^']).unwrap_or(set);
+        let skipped = skipped.strip_prefix(']').unwrap_or(skipped);
+        let Some((_, after)) = skipped.split_once(']') else { break };
+        simple.push_str(before);
+        simple.push('?');
+        rest = after;
+    }
+    simple.push_str(rest);
+    simple
+}
+
+/// The files that a pattern stands for, in the order of their names, as glob(3) gives them.
 fn expand(pattern: &Path) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::new()];
     for part in pattern.components() {
         let part = part.as_os_str();
         let text = part.to_string_lossy();
-        if !text.contains(['*', '?']) {
+        if !text.contains(['*', '?', '[']) {
             for path in &mut found {
                 path.push(part);
             }
@@ -190,7 +250,7 @@ mod tests {
         fs::write(drop_ins.join("30-c.conf.old"), "AuthorizedKeysCommand /o\n").unwrap();
         let main = folder.join("main");
         let d = drop_ins.display();
-        fs::write(&main, format!("# Include /x\nInclude \"{d}/*.conf\"\nAuthorizedKeysCommand = /m %u\nMatch User git\n  AuthorizedKeysCommand /g\nInclude {}\n", main.display())).unwrap();
+        fs::write(&main, format!("# Include /x\nInclude \"{d}/*.conf\"\nAuthorizedKeysCommand = /m %u\nMatch User git\n  AuthorizedKeysCommand /g\nInclude {}\nallowUsers a b\n", main.display())).unwrap();
 
         let sources = Sources::read(&main);
         let shown = |settings: &[Setting]| -> Vec<String> {
@@ -219,9 +279,25 @@ mod tests {
         assert_eq!(shown(&sources.users)[0], "10-a.conf:1 nobody \"-\"");
         assert_eq!(sources.of_command("/m %u").unwrap().line, 3);
         assert_eq!(sources.of_command("/g").unwrap().within.as_deref(), Some("User git"));
+        assert_eq!(sources.of("allowusers", "b").unwrap().line, 7);
+        assert_eq!(sources.of("allowusers", "c"), None);
         assert!(sources.would_read(&drop_ins.join("10-eic-agent.conf")));
         assert!(!sources.would_read(&drop_ins.join("10-eic-agent.conf.new")));
         assert!(!sources.would_read(&folder.join("absent/10-eic-agent.conf")));
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn patterns_find_at_least_what_glob_does() {
+        for (pattern, name, fits) in [
+            ("[a]*.cfg", "a1.cfg", true),
+            ("[!a]x", "bx", true),
+            ("[]x]y", "]y", true),
+            ("a[b", "a[b", true),
+            ("*.conf", ".x.conf", false),
+            ("[ab].conf", "abc.conf", false),
+        ] {
+            assert_eq!(fits_name(pattern, name), fits, "{pattern} {name}");
+        }
     }
 }

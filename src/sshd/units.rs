@@ -1,12 +1,16 @@
 //! systemd's units. sshd is reloaded and never restarted, and only where it runs as a unit: a reload keeps
 //! every session, and a server that nobody started is not ours to start.
 
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use crate::process::ask;
+use crate::sshd::command::is_amazons;
 use crate::sshd::replace::read;
 use crate::text::{MAX_SHOWN, printable_bytes};
 
@@ -25,8 +29,14 @@ const UNIT_FOLDERS: [&str; 5] = [
     "/lib/systemd/system",
 ];
 
+/// Where distributions keep words for sshd's command line.
+const ENVIRONMENT_FILES: [&str; 3] = ["/etc/default/ssh", "/etc/sysconfig/sshd", "/etc/default/sshd"];
+
 /// How long systemd may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long it may take to say what it knows.
+const PATIENCE_TO_SHOW: Duration = Duration::from_secs(5);
 
 /// Whether systemd is this system's init and runs (`sd_booted(3)`).
 #[must_use]
@@ -40,9 +50,37 @@ pub fn reload_sshd() -> Result<Option<&'static str>, String> {
     if !systemd_runs() {
         return Ok(None);
     }
-    let is_active = |unit: &&&str| systemctl(&["is-active", "--quiet", unit]).is_ok();
-    let Some(unit) = SSHD_UNITS.iter().find(is_active) else { return Ok(None) };
-    systemctl(&["reload", unit]).map(|()| Some(*unit))
+    for unit in SSHD_UNITS {
+        if is_active(unit)? {
+            return systemctl(&["reload", unit]).map(|()| Some(unit));
+        }
+    }
+    Ok(None)
+}
+
+/// The process that systemd has started as sshd, and holds for it.
+#[must_use]
+pub fn sshd_pid() -> Option<u32> {
+    if !systemd_runs() {
+        return None;
+    }
+    SSHD_UNITS.iter().find_map(|unit| {
+        let mut program = Command::new("systemctl");
+        let said = ask(program.args(["show", "--property", "MainPID", unit]), PATIENCE_TO_SHOW).ok()?;
+        let text = String::from_utf8_lossy(&said.stdout).into_owned();
+        text.trim().strip_prefix("MainPID=")?.parse().ok().filter(|pid| *pid != 0)
+    })
+}
+
+/// Whether a unit runs: systemctl(1) says 3 where it does not, 4 where there is none such.
+fn is_active(unit: &str) -> Result<bool, String> {
+    let arguments = ["is-active", "--quiet", unit];
+    match ask(Command::new("systemctl").args(arguments), PATIENCE) {
+        Ok(said) if said.status.success() => Ok(true),
+        Ok(said) if matches!(said.status.code(), Some(3 | 4)) => Ok(false),
+        Ok(said) => Err(format!("systemctl {}: {}", arguments.join(" "), said.status)),
+        Err(error) => Err(format!("systemctl {}: {error}", arguments.join(" "))),
+    }
 }
 
 /// Has our own unit started now, where systemd runs, and at every boot. True where there was a unit.
@@ -70,37 +108,98 @@ pub fn stop_own() -> Result<(), String> {
     Ok(())
 }
 
-/// Files that change how sshd's unit is started and set `AuthorizedKeysCommand` there: such a setting wins
+/// Files that decide how sshd's unit is started and set `AuthorizedKeysCommand` there: such a setting wins
 /// over every file of sshd's own from the next start on.
 #[must_use]
 pub fn overrides() -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = Vec::new();
-    for folder in UNIT_FOLDERS {
-        for unit in SSHD_UNITS {
-            let drop_ins = fs::read_dir(Path::new(folder).join(format!("{unit}.d"))).into_iter().flatten();
-            let mut files: Vec<_> = drop_ins.filter_map(|entry| Some(entry.ok()?.path())).collect();
-            files.sort();
-            files.retain(|file| file.extension().is_some_and(|extension| extension == "conf"));
-            files.push(Path::new(folder).join(unit));
-            found.extend(files.into_iter().filter(|file| sets_command(file)));
+    let files = unit_files().into_iter().chain(ENVIRONMENT_FILES.iter().map(PathBuf::from));
+    let contents: Vec<_> = files
+        .map(|file| {
+            let content = read(&file).ok().flatten().unwrap_or_default();
+            (file, String::from_utf8_lossy(&content).replace("\\\n", " "))
+        })
+        .collect();
+    let sets = |line: &str| line.to_ascii_lowercase().contains("authorizedkeyscommand");
+    // The last ExecStart counts, and an empty one takes back those before.
+    let mut starts: Option<(&Path, bool)> = None;
+    let mut found: Vec<&Path> = Vec::new();
+    for (file, content) in &contents {
+        for line in content.lines().map(str::trim) {
+            match line.strip_prefix("ExecStart").and_then(|rest| rest.trim_start().strip_prefix('=')) {
+                Some(value) if value.trim().is_empty() => starts = None,
+                Some(value) => starts = Some((file, sets(value))),
+                None if !line.starts_with(['#', ';']) && sets(line) && !found.contains(&file.as_path()) => {
+                    found.push(file);
+                }
+                None => {}
+            }
         }
     }
-    // /lib is /usr/lib on most systems.
-    let mut seen = Vec::new();
-    found.retain(|file| {
-        let real = file.canonicalize().unwrap_or_else(|_| file.clone());
-        let is_new = !seen.contains(&real);
-        seen.push(real);
-        is_new
-    });
-    found
+    let start = starts.and_then(|(file, sets)| sets.then_some(file));
+    start
+        .into_iter()
+        .chain(found.into_iter().filter(|file| Some(*file) != start))
+        .map(Path::to_owned)
+        .collect()
 }
 
-fn sets_command(file: &Path) -> bool {
+/// Whether what such a file sets is Amazon's own command.
+#[must_use]
+pub fn starts_amazons(file: &Path) -> bool {
     let content = read(file).ok().flatten().unwrap_or_default();
-    String::from_utf8_lossy(&content).lines().any(|line| {
-        line.trim_start().starts_with("Exec") && line.to_ascii_lowercase().contains("authorizedkeyscommand")
-    })
+    let text = String::from_utf8_lossy(&content).into_owned();
+    let mut words = text.split([' ', '\t', '"', '\'', '=', '\n']);
+    words.any(|word| is_amazons(Path::new(word)))
+}
+
+/// Such files that we may not read, so that they may say what they like.
+#[must_use]
+pub fn unreadable() -> Vec<PathBuf> {
+    let files = unit_files().into_iter().chain(ENVIRONMENT_FILES.iter().map(PathBuf::from));
+    files.filter(|file| read(file).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)).collect()
+}
+
+/// sshd's unit and its drop-ins, in systemd's order (systemd.unit(5)): the unit first, the drop-ins by their
+/// names, and of two files of one name that of the first folder. A link to /dev/null takes one out.
+fn unit_files() -> Vec<PathBuf> {
+    let mut units =
+        UNIT_FOLDERS.iter().flat_map(|folder| SSHD_UNITS.map(|unit| Path::new(folder).join(unit)));
+    let mut drop_ins: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    for folder in UNIT_FOLDERS {
+        for unit in SSHD_UNITS {
+            let entries = fs::read_dir(Path::new(folder).join(format!("{unit}.d"))).into_iter().flatten();
+            for file in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+                let Some(name) = file.file_name().map(OsStr::to_owned) else { continue };
+                if file.extension().is_some_and(|extension| extension == "conf") {
+                    drop_ins.entry(name).or_insert(file);
+                }
+            }
+        }
+    }
+    units.find(|unit| unit.exists()).into_iter().chain(drop_ins.into_values()).collect()
+}
+
+/// The name of sshd's unit here, as an operator is told to use it.
+#[must_use]
+pub fn sshd_unit() -> &'static str {
+    let lies = |unit: &&&str| UNIT_FOLDERS.iter().any(|folder| Path::new(folder).join(unit).exists());
+    let unit = SSHD_UNITS.iter().find(lies).unwrap_or(&"sshd.service");
+    unit.strip_suffix(".service").unwrap_or(unit)
+}
+
+/// What systemd says of our own unit: `LoadState`, `UnitFileState`, `ActiveState` and `Result`.
+pub fn own_state() -> Result<BTreeMap<String, String>, String> {
+    let properties = "--property=LoadState,UnitFileState,ActiveState,Result";
+    let mut program = Command::new("systemctl");
+    let said = ask(program.args(["show", properties, OWN_UNIT]), PATIENCE_TO_SHOW);
+    let said = said.map_err(|error| format!("systemctl: {error}"))?;
+    if !said.status.success() {
+        let words = printable_bytes(said.stderr.trim_ascii(), MAX_SHOWN);
+        return Err(format!("systemctl: {}: {words}", said.status));
+    }
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
 fn own_unit_is_there() -> bool {

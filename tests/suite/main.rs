@@ -14,7 +14,10 @@
     clippy::unused_self
 )]
 
+mod capture;
 mod chaining;
+mod doctor;
+mod explain;
 mod failures;
 mod fixtures;
 mod logins;

@@ -12,26 +12,27 @@ use serde_json::Value;
 
 use crate::world::{BOB, INSTANCE, Key, Sshd, World, on_an_instance};
 
-const CONFIG: &str = "/etc/ssh/sshd_config";
-const DROP_INS: &str = "/etc/ssh/sshd_config.d";
-const OURS: &str = "/etc/ssh/sshd_config.d/10-eic-agent.conf";
-const INCLUDE: &str = "Include /etc/ssh/sshd_config.d/*.conf\n";
-const SSS: &str = "AuthorizedKeysCommand /usr/bin/sss_ssh_authorizedkeys\nAuthorizedKeysCommandUser nobody\n";
+pub(crate) const CONFIG: &str = "/etc/ssh/sshd_config";
+pub(crate) const DROP_INS: &str = "/etc/ssh/sshd_config.d";
+pub(crate) const OURS: &str = "/etc/ssh/sshd_config.d/10-eic-agent.conf";
+pub(crate) const INCLUDE: &str = "Include /etc/ssh/sshd_config.d/*.conf\n";
+const SSS: &str = "AuthorizedKeysCommand /usr/bin/id\nAuthorizedKeysCommandUser nobody\n";
 
-struct Ran {
-    status: Option<i32>,
-    out: String,
-    err: String,
+/// One run of the agent by hand.
+pub(crate) struct Ran {
+    pub(crate) status: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
-fn agent(world: &World, arguments: &[&str]) -> Ran {
+pub(crate) fn agent(world: &World, arguments: &[&str]) -> Ran {
     let output = Command::new(world.agent()).args(arguments).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Ran { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 /// `/etc/ssh` with this `sshd_config` and these drop-ins.
-fn lay_out(config: &str, drop_ins: &[(&str, &str)]) {
+pub(crate) fn lay_out(config: &str, drop_ins: &[(&str, &str)]) {
     for entry in fs::read_dir("/etc/ssh").unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
@@ -111,7 +112,7 @@ fn cases() -> Vec<Case> {
         ours,
         says: "AuthorizedKeysCommand ",
     };
-    let chained = ("--provider-user nobody %u %f -- /usr/bin/sss_ssh_authorizedkeys %u", "root");
+    let chained = ("--provider-user nobody %u %f -- /usr/bin/id %u", "root");
     let refused = |name, config: &str, drop_ins, status, says| Case {
         name,
         config: config.to_owned(),
@@ -126,7 +127,7 @@ fn cases() -> Vec<Case> {
     let amazons = "AuthorizedKeysCommand /opt/aws/bin/eic_run_authorized_keys %u %f\nAuthorizedKeysCommandUser ec2-instance-connect\n";
     let userdb = (
         "20-systemd-userdb.conf",
-        "AuthorizedKeysCommand /usr/bin/userdbctl ssh-authorized-keys %u\nAuthorizedKeysCommandUser root\n",
+        "AuthorizedKeysCommand /usr/bin/true ssh-authorized-keys %u\nAuthorizedKeysCommandUser root\n",
     );
     vec![
         sound("empty file", "", vec![], CONFIG, plain),
@@ -171,13 +172,7 @@ fn cases() -> Vec<Case> {
                 plain,
             )
         },
-        refused(
-            "SSSD",
-            SSS,
-            vec![],
-            3,
-            "(/etc/ssh/sshd_config:1): /usr/bin/sss_ssh_authorizedkeys as nobody",
-        ),
+        refused("SSSD", SSS, vec![], 3, "(/etc/ssh/sshd_config:1): /usr/bin/id as nobody"),
         refused(
             "SSSD in a drop-in",
             INCLUDE,
@@ -188,17 +183,17 @@ fn cases() -> Vec<Case> {
         refused("userdb", INCLUDE, vec![userdb], 3, "eic-agent enable --chain"),
         refused(
             "a command and a user of different files",
-            &format!("{INCLUDE}AuthorizedKeysCommand /bin/x\n"),
+            &format!("{INCLUDE}AuthorizedKeysCommand /bin/true\n"),
             vec![("90-a.conf", "AuthorizedKeysCommandUser nobody\n")],
             3,
-            "/bin/x as nobody",
+            "/bin/true as nobody",
         ),
         refused(
             "a Match about everybody",
-            "Match all\nAuthorizedKeysCommand /bin/x\nAuthorizedKeysCommandUser nobody\n",
+            "Match all\nAuthorizedKeysCommand /bin/true\nAuthorizedKeysCommandUser nobody\n",
             vec![],
             3,
-            "/bin/x as nobody",
+            "/bin/true as nobody",
         ),
         refused("a fault", "Port 22\nNoSuchSetting yes\n", vec![], 1, "NoSuchSetting"),
         refused("a fault in a drop-in", INCLUDE, vec![("50-x.conf", "Port x\n")], 1, "50-x.conf"),
@@ -216,33 +211,82 @@ fn cases() -> Vec<Case> {
             INCLUDE,
             vec![userdb],
             OURS,
-            ("%u %f -- /usr/bin/userdbctl ssh-authorized-keys %u", "root"),
+            ("%u %f -- /usr/bin/true ssh-authorized-keys %u", "root"),
         )),
         chain(sound(
             "as the login name",
-            "AuthorizedKeysCommand /bin/x %h\nAuthorizedKeysCommandUser %u\n",
+            "AuthorizedKeysCommand /bin/true %h\nAuthorizedKeysCommandUser %u\n",
             vec![],
             CONFIG,
-            ("%u %f -- /bin/x %h", "%u"),
+            ("%u %f -- /bin/true %h", "%u"),
         )),
         chain(sound("nobody's", "", vec![], CONFIG, plain)),
         chain(refused(
+            "a Match that names no user for its command",
+            &format!("{SSS}Match User git\n  AuthorizedKeysCommand /bin/gitkeys %u\n"),
+            vec![],
+            3,
+            "/etc/ssh/sshd_config:4, inside \"Match User git\", would be run by root instead of nobody",
+        )),
+        refused(
+            "a Match that names no user, where one is set outside",
+            "AuthorizedKeysCommandUser nobody\nMatch User git\n  AuthorizedKeysCommand /bin/gitkeys %u\n",
+            vec![],
+            3,
+            "would be run by eic-agent instead of nobody",
+        ),
+        chain(refused(
+            "a percent sign in a program's name",
+            "AuthorizedKeysCommand /bin/100%z %u\nAuthorizedKeysCommandUser nobody\n",
+            vec![],
+            3,
+            "has a \"%\"",
+        )),
+        chain(refused(
+            "a program that is not there",
+            "AuthorizedKeysCommand /bin/not-there %u\nAuthorizedKeysCommandUser nobody\n",
+            vec![],
+            3,
+            "/bin/not-there: No such file",
+        )),
+        refused(
+            "a Match about everybody but us",
+            "Match User *,!eic-agent\n  Include /etc/ssh/[s]shd_config.d/*.conf\n",
+            vec![("50-a.conf", SSS)],
+            3,
+            "/usr/bin/id as nobody",
+        ),
+        refused(
+            "a Match about the port that it listens on",
+            "Port 2222\nMatch LocalPort 2222\n  AuthorizedKeysCommand /bin/true\n  AuthorizedKeysCommandUser nobody\n",
+            vec![],
+            3,
+            "/bin/true as nobody",
+        ),
+        refused(
+            "none set inside a Match about everybody",
+            "Match all\n  AuthorizedKeysCommand None\n",
+            vec![],
+            1,
+            "none (/etc/ssh/sshd_config:2, inside \"Match all\") would stay in force",
+        ),
+        chain(refused(
             "an unknown user",
-            "AuthorizedKeysCommand /bin/x\nAuthorizedKeysCommandUser nosuch\n",
+            "AuthorizedKeysCommand /bin/true\nAuthorizedKeysCommandUser nosuch\n",
             vec![],
             3,
             "nosuch, who does not stand in /etc/passwd",
         )),
         chain(refused(
             "a separator",
-            "AuthorizedKeysCommand /bin/x -- %u\nAuthorizedKeysCommandUser root\n",
+            "AuthorizedKeysCommand /bin/true -- %u\nAuthorizedKeysCommandUser root\n",
             vec![],
             3,
             "put it into a script",
         )),
         chain(refused(
             "a Match about everybody",
-            "Match all\nAuthorizedKeysCommand /bin/x\nAuthorizedKeysCommandUser nobody\n",
+            "Match all\nAuthorizedKeysCommand /bin/true\nAuthorizedKeysCommandUser nobody\n",
             vec![],
             1,
             "(/etc/ssh/sshd_config:2, inside \"Match all\")",
@@ -525,12 +569,8 @@ fn the_running_servers_own_command_line_counts() {
     on_an_instance("wiring::the_running_servers_own_command_line_counts", Config::default(), |world| {
         let host = Key::ed25519(world, "host");
         let base = format!("HostKey {}\nListenAddress 127.0.0.1\n", host.file().display());
-        let foreign = [
-            "-o",
-            "AuthorizedKeysCommand /usr/bin/sss_ssh_authorizedkeys %u",
-            "-o",
-            "AuthorizedKeysCommandUser nobody",
-        ];
+        let foreign =
+            ["-o", "AuthorizedKeysCommand /usr/bin/id %u", "-o", "AuthorizedKeysCommandUser nobody"];
         lay_out(&base, &[]);
         let before = snapshot();
         let sshd = Sshd::listen(&foreign);
@@ -538,9 +578,7 @@ fn the_running_servers_own_command_line_counts() {
             let ran = agent(world, arguments);
             assert_eq!(ran.status, Some(3), "{}", ran.err);
             assert!(
-                ran.err.contains(
-                    "-o AuthorizedKeysCommand /usr/bin/sss_ssh_authorizedkeys %u, which wins over every file"
-                ),
+                ran.err.contains("-o AuthorizedKeysCommand /usr/bin/id %u, which wins over every file"),
                 "{}",
                 ran.err
             );
@@ -559,6 +597,7 @@ fn the_running_servers_own_command_line_counts() {
         let ran = agent(world, &["enable"]);
         assert_eq!(ran.status, Some(0), "{}", ran.err);
         assert!(ran.out.contains("systemctl restart sshd"), "{}", ran.out);
+        assert!(!ran.out.contains("kill -HUP"), "a reload would change nothing: {}", ran.out);
         let (code, report) = status(world);
         assert_eq!((code, &report["sshd"]["pid"]), (Some(1), &Value::from(sshd.pid())), "{report:#}");
         assert!(report["problems"][0].as_str().unwrap().contains("which it was started with"), "{report:#}");
@@ -571,7 +610,8 @@ fn the_running_servers_own_command_line_counts() {
         let other = world.path("etc/other_config");
         fs::write(&other, &base).unwrap();
         let sshd = Sshd::listen(&["-f", other.to_str().unwrap()]);
-        assert_eq!(agent(world, &["enable"]).status, Some(0));
+        let ran = agent(world, &["enable"]);
+        assert_eq!(ran.status, Some(0), "{}", ran.err);
         assert!(fs::read_to_string(&other).unwrap().starts_with("# >>> eic-agent"));
         assert_eq!(snapshot(), before);
         assert_eq!(agent(world, &["disable"]).status, Some(0));
@@ -594,5 +634,118 @@ fn links_stay_links() {
         assert!(fs::read_to_string(&real).unwrap().starts_with("# >>> eic-agent"));
         assert_eq!(agent(world, &["disable"]).status, Some(0));
         assert_eq!(snapshot(), before);
+    });
+}
+
+/// What anybody can do while root runs `enable` or `disable`.
+#[test]
+fn nobody_else_has_a_say() {
+    on_an_instance("wiring::nobody_else_has_a_say", Config::default(), |world| {
+        lay_out(INCLUDE, &[]);
+        let before = snapshot();
+        let home = world.path("home/ubuntu");
+        fs::write(home.join("sshd_config"), "").unwrap();
+        let title = format!(
+            "sshd: /usr/sbin/sshd -D -f {}/sshd_config -o AuthorizedKeysCommand /bin/x [listener] 0 of 10-100 startups",
+            home.display()
+        );
+        let user = ["--reuid=ubuntu", "--regid=ubuntu", "--clear-groups"];
+        let mut pretender = Command::new("setpriv")
+            .args(user)
+            .args(["bash", "-c", "exec -a \"$0\" sleep 600", &title])
+            .spawn()
+            .unwrap();
+        let mut holder =
+            Command::new("setpriv").args(user).args(["flock", "/etc/ssh", "sleep", "600"]).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let ran = agent(world, &["enable"]);
+        assert!(ran.status == Some(0) && ran.out.contains(OURS), "{}{}", ran.out, ran.err);
+        assert_eq!(fs::read_to_string(home.join("sshd_config")).unwrap(), "");
+        assert_eq!(status(world).1["sshd"]["pid"], Value::Null);
+        assert_eq!(agent(world, &["disable"]).status, Some(0));
+        assert_eq!(snapshot(), before);
+        for process in [&mut pretender, &mut holder] {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+
+        // A configuration that others may write is none to write as root.
+        fs::set_permissions(DROP_INS, fs::Permissions::from_mode(0o777)).unwrap();
+        let ran = agent(world, &["enable"]);
+        assert!(ran.status == Some(1) && ran.err.contains("writable by its owner only"), "{}", ran.err);
+    });
+}
+
+#[test]
+fn what_wins_later_is_told() {
+    on_an_instance("wiring::what_wins_later_is_told", Config::default(), |world| {
+        let host = Key::ed25519(world, "host");
+        let base = format!("{INCLUDE}HostKey {}\nListenAddress 127.0.0.1\n", host.file().display());
+        lay_out(&base, &[]);
+        assert_eq!(agent(world, &["enable"]).status, Some(0));
+        let refuses = |what: &str, code: i32, words: &str| {
+            let ran = agent(world, &["enable"]);
+            assert_eq!(ran.status, Some(code), "{what}: {}{}", ran.out, ran.err);
+            assert!(ran.err.contains(words), "{what}: {}", ran.err);
+            assert_eq!(agent(world, &["status"]).status, Some(1), "{what}");
+        };
+        let foreign =
+            ["-o", "AuthorizedKeysCommand /usr/bin/id %u", "-o", "AuthorizedKeysCommandUser nobody"];
+        let sshd = Sshd::listen(&foreign);
+        refuses("a server that was started otherwise", 3, "wins over every file");
+        drop(sshd);
+        let sshd = Sshd::listen(&["-o", "ForceCommand /bin/true -q x", "-f", CONFIG]);
+        let ran = agent(world, &["enable"]);
+        assert!(ran.status == Some(1) && ran.err.contains("cannot be told apart"), "{}", ran.err);
+        drop(sshd);
+
+        fs::write(Path::new(DROP_INS).join("05-a.conf"), "AuthorizedKeysCommandUser nosuch\n").unwrap();
+        refuses("a user that is not there", 1, "nosuch");
+        fs::remove_file(Path::new(DROP_INS).join("05-a.conf")).unwrap();
+
+        let unit = Path::new("/run/systemd/system/ssh.service.d");
+        fs::create_dir_all(unit).unwrap();
+        fs::write(
+            unit.join("x.conf"),
+            "[Service]\nExecStart=\nExecStart=/usr/sbin/sshd -D \\\n  -o \"AuthorizedKeysCommand /bin/x\"\n",
+        )
+        .unwrap();
+        let ran = agent(world, &["enable"]);
+        assert!(ran.status == Some(3) && ran.err.contains("ssh.service.d/x.conf"), "{}", ran.err);
+        fs::remove_dir_all("/run/systemd").unwrap();
+        assert_eq!(agent(world, &["enable"]).status, Some(0));
+    });
+}
+
+#[test]
+fn our_own_line_follows_the_program() {
+    on_an_instance("wiring::our_own_line_follows_the_program", Config::default(), |world| {
+        lay_out("UsePAM no\n", &[]);
+        assert_eq!(agent(world, &["enable"]).status, Some(0));
+        let edited =
+            fs::read_to_string(CONFIG).unwrap().replace("authorized-keys ", "authorized-keys --timeout 3 ");
+        fs::write(CONFIG, edited).unwrap();
+        fs::create_dir(world.path("bin2")).unwrap();
+        fs::rename(world.agent(), world.path("bin2/eic-agent")).unwrap();
+        let moved = world.path("bin2/eic-agent");
+        let run = |argument: &str| Command::new(&moved).arg(argument).output().unwrap();
+        assert_eq!(run("enable").status.code(), Some(0));
+        assert_eq!(pair(world, "ubuntu").0, format!("{} authorized-keys --timeout 3 %u %f", moved.display()));
+        // The file of the drop-in is masked, as administrators do; ours elsewhere comes out all the same.
+        fs::create_dir(DROP_INS).unwrap();
+        symlink("/dev/null", OURS).unwrap();
+        assert_eq!(run("disable").status.code(), Some(0));
+        assert_eq!(fs::read_to_string(CONFIG).unwrap(), "UsePAM no\n");
+    });
+}
+
+#[test]
+fn who_is_in_more_groups_is_not_chained() {
+    on_an_instance("wiring::who_is_in_more_groups_is_not_chained", Config::default(), |world| {
+        let groups = fs::read_to_string("/etc/group").unwrap() + "extra:x:60999:ubuntu,provider\n";
+        fs::write("/etc/group", groups).unwrap();
+        lay_out("AuthorizedKeysCommand /usr/bin/id\nAuthorizedKeysCommandUser provider\n", &[]);
+        let ran = agent(world, &["enable", "--chain"]);
+        assert!(ran.status == Some(3) && ran.err.contains("in the group extra as well"), "{}", ran.err);
     });
 }

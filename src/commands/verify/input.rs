@@ -1,48 +1,97 @@
-//! Reads the files that `verify` is given.
+//! Reads what `verify` is given: files, or a capture.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
+use super::super::gather::RunError;
+use super::super::replay;
+use super::{Case, Unproven};
+use crate::capture::{self, Capture};
 use crate::cli::Verify;
-use crate::decision::Evidence;
+use crate::decision::{Evidence, Expectations};
 use crate::evidence::chain::{MAX_CHAIN_BYTES, SignerChain};
 use crate::evidence::key_bundle::{KeyBundle, MAX_BUNDLE_BYTES};
 use crate::evidence::ocsp::{MAX_STAPLE_BYTES, MAX_STAPLES, OcspStaple};
-use crate::reason::Reason;
+use crate::identity::{InstanceId, LoginName, SignerName};
+use crate::policy::Policy;
+use crate::time::Timestamp;
 use crate::trust_store::{Roots, TrustStore, TrustStoreError};
+use crate::verification::RevocationPolicy;
 
-/// Why there is nothing to judge.
-pub(super) enum InputError {
-    /// A file cannot be read: the command line names the wrong one.
-    Unreadable(String),
-    /// The files can be read, and what they hold is refused as a whole.
-    Unusable(Reason, String),
+/// What the command line names. An error is that a file cannot be read, so that it names the wrong one.
+pub(super) fn read(arguments: &Verify, now: Timestamp) -> Result<Case, String> {
+    match &arguments.capture {
+        Some(file) => read_capture(arguments, file),
+        None => read_files(arguments, now),
+    }
 }
 
-pub(super) fn read(arguments: &Verify) -> Result<Evidence, InputError> {
-    if is_stdin(&arguments.keys) && is_stdin(&arguments.signer_cert) {
-        return Err(InputError::Unreadable(
-            "standard input can be either --keys or --signer-cert, not both".to_owned(),
-        ));
-    }
-    let keys = read_bundle(&arguments.keys)?;
-    let pem = read_file(&arguments.signer_cert, MAX_CHAIN_BYTES)?;
-    let files = read_staples(&arguments.ocsp_dir)?;
-
-    let trust = TrustStore {
-        ca_file: arguments.trust.ca_file.clone(),
-        ca_dir: arguments.trust.ca_dir.clone(),
-        roots: Roots::System,
-    };
-    let anchors = trust.load().map_err(|error| match error {
-        TrustStoreError::Unreadable(..) | TrustStoreError::NotHashed(_) if trust.is_chosen() => {
-            InputError::Unreadable(error.to_string())
+/// A capture brings its own expectations and its own instant.
+fn read_capture(arguments: &Verify, file: &Path) -> Result<Case, String> {
+    let capture = Capture::parse(&read_file(file, capture::MAX_BYTES)?)
+        .map_err(|error| format!("{}: {error}", file.display()))?;
+    let user = match (&arguments.user, replay::users(&capture).as_slice()) {
+        (Some(user), _) => user.clone(),
+        (None, [user]) => user.clone(),
+        (None, users) => {
+            let names: Vec<_> = users.iter().map(LoginName::as_str).collect();
+            return Err(format!(
+                "expected --user with one of the capture's users, which are: {}",
+                names.join(" ")
+            ));
         }
-        other => InputError::Unusable(other.reason(), other.to_string()),
-    })?;
-    let chain =
-        SignerChain::parse(&pem).map_err(|error| InputError::Unusable(error.reason(), error.to_string()))?;
+    };
+    let taken_at = capture.taken_at().ok_or("the capture does not say when it was taken")?;
+    let mut signer = String::new();
+    let mut read = || -> Result<(Evidence, Expectations), RunError> {
+        let name = replay::signer_name(&capture)?;
+        signer = name.to_string();
+        let instance = replay::instance_id(&capture)?;
+        let evidence = replay::evidence(&capture, &user, &trust(arguments))?;
+        Ok((evidence, expectations(arguments, name, instance)))
+    };
+    let evidence = read().map_err(|error| Unproven::new(error.reason(), error.to_string()));
+    Ok(Case { signer, evidence, redacted: capture.redacted, at: arguments.at.unwrap_or(taken_at) })
+}
+
+fn read_files(arguments: &Verify, now: Timestamp) -> Result<Case, String> {
+    // clap requires these where there is no capture.
+    let (Some(keys), Some(signer_cert), Some(ocsp_dir), Some(instance), Some(name)) = (
+        &arguments.keys,
+        &arguments.signer_cert,
+        &arguments.ocsp_dir,
+        &arguments.instance_id,
+        &arguments.signer_name,
+    ) else {
+        return Err("expected --capture, or all of the files and names that it stands for".to_owned());
+    };
+    if is_stdin(keys) && is_stdin(signer_cert) {
+        return Err("standard input can be either --keys or --signer-cert, not both".to_owned());
+    }
+    let keys = read_bundle(keys)?;
+    let pem = read_file(signer_cert, MAX_CHAIN_BYTES)?;
+    let files = read_staples(ocsp_dir)?;
+    let case = |evidence| Case {
+        signer: name.to_string(),
+        evidence,
+        redacted: false,
+        at: arguments.at.unwrap_or(now),
+    };
+    let trust = trust(arguments);
+    let anchors = match trust.load() {
+        Ok(anchors) => anchors,
+        Err(error @ (TrustStoreError::Unreadable(..) | TrustStoreError::NotHashed(_)))
+            if trust.is_chosen() =>
+        {
+            return Err(error.to_string());
+        }
+        Err(error) => return Ok(case(Err(Unproven::new(error.reason(), error.to_string())))),
+    };
+    let chain = match SignerChain::parse(&pem) {
+        Ok(chain) => chain,
+        Err(error) => return Ok(case(Err(Unproven::new(error.reason(), error.to_string())))),
+    };
     let mut staples = Vec::new();
     let mut unreadable_staples = Vec::new();
     for file in &files {
@@ -51,7 +100,26 @@ pub(super) fn read(arguments: &Verify) -> Result<Evidence, InputError> {
             Err(error) => unreadable_staples.push(error),
         }
     }
-    Ok(Evidence { chain, staples, unreadable_staples, keys, anchors })
+    let evidence = Evidence { chain, staples, unreadable_staples, keys, anchors };
+    Ok(case(Ok((evidence, expectations(arguments, name.clone(), instance.clone())))))
+}
+
+fn trust(arguments: &Verify) -> TrustStore {
+    TrustStore {
+        ca_file: arguments.trust.ca_file.clone(),
+        ca_dir: arguments.trust.ca_dir.clone(),
+        roots: Roots::System,
+    }
+}
+
+fn expectations(arguments: &Verify, signer: SignerName, instance: InstanceId) -> Expectations {
+    Expectations {
+        signer,
+        instance,
+        offered: arguments.fingerprint.clone(),
+        policy: Policy::default(),
+        revocation: RevocationPolicy::Require,
+    }
 }
 
 fn is_stdin(path: &Path) -> bool {
@@ -59,7 +127,7 @@ fn is_stdin(path: &Path) -> bool {
 }
 
 /// As from metadata: what is too long is judged up to there.
-fn read_bundle(path: &Path) -> Result<KeyBundle, InputError> {
+fn read_bundle(path: &Path) -> Result<KeyBundle, String> {
     let bytes = read_head(path, MAX_BUNDLE_BYTES.saturating_add(1))?;
     Ok(match bytes.get(..MAX_BUNDLE_BYTES) {
         Some(head) if bytes.len() > MAX_BUNDLE_BYTES => KeyBundle::parse_cut(head),
@@ -67,17 +135,16 @@ fn read_bundle(path: &Path) -> Result<KeyBundle, InputError> {
     })
 }
 
-fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>, InputError> {
+fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
     let bytes = read_head(path, limit.saturating_add(1))?;
     if bytes.len() > limit {
-        return Err(InputError::Unreadable(format!("{} is larger than {limit} bytes", path.display())));
+        return Err(format!("{} is larger than {limit} bytes", path.display()));
     }
     Ok(bytes)
 }
 
-fn read_head(path: &Path, limit: usize) -> Result<Vec<u8>, InputError> {
-    let unreadable =
-        |error: io::Error| InputError::Unreadable(format!("cannot read {}: {error}", path.display()));
+fn read_head(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
+    let unreadable = |error: io::Error| format!("cannot read {}: {error}", path.display());
     // Not only regular files: a shell's <(command) is a pipe.
     let source: Box<dyn Read> =
         if is_stdin(path) { Box::new(io::stdin()) } else { Box::new(File::open(path).map_err(unreadable)?) };
@@ -87,9 +154,8 @@ fn read_head(path: &Path, limit: usize) -> Result<Vec<u8>, InputError> {
 }
 
 /// The regular files of the directory, in the order of their names; hidden ones are not staples.
-fn read_staples(directory: &Path) -> Result<Vec<Vec<u8>>, InputError> {
-    let unreadable =
-        |error: io::Error| InputError::Unreadable(format!("cannot read {}: {error}", directory.display()));
+fn read_staples(directory: &Path) -> Result<Vec<Vec<u8>>, String> {
+    let unreadable = |error: io::Error| format!("cannot read {}: {error}", directory.display());
     let mut paths = Vec::new();
     for entry in fs::read_dir(directory).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
@@ -104,7 +170,7 @@ fn read_staples(directory: &Path) -> Result<Vec<Vec<u8>>, InputError> {
             directory.display(),
             paths.len()
         );
-        return Err(InputError::Unreadable(why));
+        return Err(why);
     }
     paths.sort();
     // One byte over the limit is read, so that the parser sees that there is more, and says so.

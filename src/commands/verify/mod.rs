@@ -11,13 +11,11 @@ use crate::decision::{Decision, Evidence, Expectations, decide};
 use crate::evidence::chain::Certificate;
 use crate::key_options::LinePrefix;
 use crate::output::{authorized_keys, write_once};
-use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::text::one_line;
 use crate::time::Timestamp;
-use crate::verification::{RevocationPolicy, certificates_to_staple};
-use input::InputError;
-use report::Report;
+use crate::verification::certificates_to_staple;
+pub(super) use report::{Key, Report};
 
 /// Runs the command. Accepted keys go to `out` and what was found to `notes`; with `--json` all of it goes
 /// to `out` as one document.
@@ -27,16 +25,19 @@ pub(super) fn run(
     out: &mut impl Write,
     notes: &mut impl Write,
 ) -> Outcome {
-    let now = arguments.at.unwrap_or(now);
-    let judged = match input::read(arguments) {
-        Ok(evidence) => judge(arguments, &evidence, now),
-        Err(InputError::Unreadable(why)) => {
+    let case = match input::read(arguments, now) {
+        Ok(case) => case,
+        Err(why) => {
             let _ = writeln!(notes, "eic-agent: {}", one_line(&why));
             return Outcome::Usage;
         }
-        Err(InputError::Unusable(reason, why)) => Err(Unproven { reason, why, path: Vec::new() }),
     };
-    let report = Report::new(&arguments.signer_name, &judged, now);
+    let Case { signer, evidence, redacted, at } = case;
+    let judged = match evidence {
+        Ok((evidence, expected)) => judge(&evidence, &expected, at),
+        Err(unproven) => Err(unproven),
+    };
+    let report = Report::new(&signer, &judged, at).of_redacted(redacted);
     let written = if arguments.json {
         report.write_json(out)
     } else {
@@ -55,22 +56,35 @@ pub(super) fn run(
     }
 }
 
-/// A signer that is not believed, and the path that was found all the same, if any.
-struct Unproven {
+/// What is to be judged.
+struct Case {
+    /// Who must have signed, as far as that is known.
+    signer: String,
+    evidence: Result<(Evidence, Expectations), Unproven>,
+    redacted: bool,
+    at: Timestamp,
+}
+
+/// Evidence that is not believed as a whole, and the path that was found all the same, if any.
+pub(super) struct Unproven {
     reason: Reason,
     why: String,
     path: Vec<Certificate>,
 }
 
-fn judge(arguments: &Verify, evidence: &Evidence, now: Timestamp) -> Result<Decision, Unproven> {
-    let expected = Expectations {
-        signer: arguments.signer_name.clone(),
-        instance: arguments.instance_id.clone(),
-        offered: arguments.fingerprint.clone(),
-        policy: Policy::default(),
-        revocation: RevocationPolicy::Require,
-    };
-    decide(evidence, &expected, now).map_err(|error| {
+impl Unproven {
+    pub(super) const fn new(reason: Reason, why: String) -> Self {
+        Self { reason, why, path: Vec::new() }
+    }
+}
+
+/// Judges, and looks for the path also of a signer that is refused.
+pub(super) fn judge(
+    evidence: &Evidence,
+    expected: &Expectations,
+    now: Timestamp,
+) -> Result<Decision, Unproven> {
+    decide(evidence, expected, now).map_err(|error| {
         let path = certificates_to_staple(&evidence.chain, &evidence.anchors, &expected.signer, now);
         Unproven { reason: error.reason(), why: error.to_string(), path: path.unwrap_or_default() }
     })

@@ -8,7 +8,6 @@ use super::Unproven;
 use crate::decision::{Decision, Verdict};
 use crate::evidence::chain;
 use crate::evidence::key_bundle::Claims;
-use crate::identity::SignerName;
 use crate::output::write_once;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
@@ -16,62 +15,69 @@ use crate::verification::{PathCertificate, VerifiedKey};
 
 /// The document. Fields are added, never changed in meaning, under the same `schema_version`.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
-    schema_version: u32,
-    at: String,
-    signer: Signer,
-    keys: Vec<Key>,
+pub(in crate::commands) struct Report {
+    pub(in crate::commands) schema_version: u32,
+    pub(in crate::commands) at: String,
+    pub(in crate::commands) signer: Signer,
+    pub(in crate::commands) keys: Vec<Key>,
+    /// Whether ids were replaced in what was judged, so that no signature can hold.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::commands) redacted: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Signer {
-    name: String,
-    trusted: bool,
-    reason: Option<&'static str>,
-    detail: Option<String>,
-    path: Vec<Certificate>,
-    anchor: Option<String>,
+pub(in crate::commands) struct Signer {
+    pub(in crate::commands) name: String,
+    pub(in crate::commands) trusted: bool,
+    pub(in crate::commands) reason: Option<&'static str>,
+    pub(in crate::commands) detail: Option<String>,
+    pub(in crate::commands) path: Vec<Certificate>,
+    pub(in crate::commands) anchor: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct Certificate {
-    subject: String,
-    serial: String,
-    not_before: String,
-    not_after: String,
+pub(in crate::commands) struct Certificate {
+    pub(in crate::commands) subject: String,
+    pub(in crate::commands) serial: String,
+    pub(in crate::commands) not_before: String,
+    pub(in crate::commands) not_after: String,
     /// None where the signer was refused, so that no staple vouches for anything.
-    staple: Option<Staple>,
+    pub(in crate::commands) staple: Option<Staple>,
 }
 
 #[derive(Debug, Serialize)]
-struct Staple {
-    status: &'static str,
-    produced_at: String,
-    this_update: String,
-    next_update: String,
-    responder: String,
+pub(in crate::commands) struct Staple {
+    pub(in crate::commands) status: &'static str,
+    pub(in crate::commands) produced_at: String,
+    pub(in crate::commands) this_update: String,
+    pub(in crate::commands) next_update: String,
+    pub(in crate::commands) responder: String,
 }
 
 #[derive(Debug, Default, Serialize)]
-struct Key {
-    verdict: &'static str,
-    reason: Option<&'static str>,
-    detail: Option<String>,
-    fingerprint: Option<String>,
-    algorithm: Option<String>,
-    expires: Option<String>,
-    instance: Option<String>,
-    request_id: Option<String>,
-    principal: Option<String>,
+pub(in crate::commands) struct Key {
+    pub(in crate::commands) verdict: &'static str,
+    pub(in crate::commands) reason: Option<&'static str>,
+    pub(in crate::commands) detail: Option<String>,
+    pub(in crate::commands) fingerprint: Option<String>,
+    pub(in crate::commands) algorithm: Option<String>,
+    pub(in crate::commands) expires: Option<String>,
+    /// From the instant of the judgement to the expiry of a proven key.
+    pub(in crate::commands) seconds_left: Option<u64>,
+    /// The rule of this instance that allows the key, where one is about it.
+    pub(in crate::commands) rule: Option<String>,
+    pub(in crate::commands) instance: Option<String>,
+    pub(in crate::commands) request_id: Option<String>,
+    pub(in crate::commands) principal: Option<String>,
     /// The line for sshd; only of an accepted key.
     #[serde(rename = "authorized_key")]
-    line: Option<String>,
+    pub(in crate::commands) line: Option<String>,
 }
 
 impl Report {
-    pub(super) fn new(name: &SignerName, judged: &Result<Decision, Unproven>, at: Timestamp) -> Self {
+    pub(in crate::commands) fn new(name: &str, judged: &Result<Decision, Unproven>, at: Timestamp) -> Self {
         let mut signer = Signer {
-            name: name.to_string(),
+            name: name.to_owned(),
             trusted: judged.is_ok(),
             reason: None,
             detail: None,
@@ -83,7 +89,7 @@ impl Report {
             Ok(decision) => {
                 signer.path = decision.signer().path().iter().map(Certificate::vouched).collect();
                 signer.anchor = Some(decision.signer().anchor().to_owned());
-                keys = decision.verdicts().iter().map(Key::of).collect();
+                keys = decision.verdicts().iter().map(|verdict| Key::of(verdict, at)).collect();
             }
             Err(unproven) => {
                 signer.reason = Some(unproven.reason.as_str());
@@ -92,7 +98,12 @@ impl Report {
                     unproven.path.iter().map(|certificate| Certificate::of(certificate, None)).collect();
             }
         }
-        Self { schema_version: 1, at: at.to_string(), signer, keys }
+        Self { schema_version: 1, at: at.to_string(), signer, keys, redacted: false }
+    }
+
+    pub(in crate::commands) const fn of_redacted(mut self, redacted: bool) -> Self {
+        self.redacted = redacted;
+        self
     }
 
     pub(super) fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
@@ -101,7 +112,10 @@ impl Report {
         write_once(text.as_bytes(), out)
     }
 
-    pub(super) fn write_text(&self, notes: &mut impl Write) -> io::Result<()> {
+    pub(in crate::commands) fn write_text(&self, notes: &mut impl Write) -> io::Result<()> {
+        if self.redacted {
+            writeln!(notes, "this capture was redacted: its signatures cannot hold, it is for reading only")?;
+        }
         let Signer { name, reason, detail, path, anchor, .. } = &self.signer;
         match (reason, detail) {
             (Some(reason), Some(detail)) => writeln!(notes, "signer {name}: refused: {reason}: {detail}")?,
@@ -152,13 +166,14 @@ impl Certificate {
 }
 
 impl Key {
-    fn of(verdict: &Verdict) -> Self {
+    fn of(verdict: &Verdict, at: Timestamp) -> Self {
         match verdict {
-            Verdict::Accepted(key) => {
-                let key = key.verified();
-                Self { verdict: "accepted", line: Some(key.key().to_string()), ..Self::proven(key) }
+            Verdict::Accepted(permitted) => {
+                let key = permitted.verified();
+                let rule = permitted.rule().map(str::to_owned);
+                Self { verdict: "accepted", rule, line: Some(key.key().to_string()), ..Self::proven(key, at) }
             }
-            Verdict::NotOffered(key) => Self { verdict: "not-offered", ..Self::proven(key) },
+            Verdict::NotOffered(key) => Self { verdict: "not-offered", ..Self::proven(key, at) },
             Verdict::Refused(refusal) => Self {
                 verdict: "refused",
                 reason: Some(refusal.error.reason().as_str()),
@@ -168,8 +183,9 @@ impl Key {
         }
     }
 
-    fn proven(key: &VerifiedKey) -> Self {
+    fn proven(key: &VerifiedKey, at: Timestamp) -> Self {
         Self {
+            seconds_left: Some(at.seconds_until(key.expires())),
             algorithm: Some(key.key().algorithm().to_owned()),
             expires: Some(key.expires().to_string()),
             ..Self::claiming(key.claims())
@@ -194,6 +210,9 @@ impl Key {
         }
         if let Some(expires) = &self.expires {
             write!(notes, ", until {expires}")?;
+        }
+        if let Some(rule) = &self.rule {
+            write!(notes, ", allowed by the rule {rule}")?;
         }
         if let Some(id) = &self.request_id {
             write!(notes, ", request-id {id}")?;

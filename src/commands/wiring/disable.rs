@@ -7,6 +7,7 @@ use super::place::undo;
 use super::{DROP_IN, shown};
 use crate::audit::IDENT;
 use crate::commands::Outcome;
+use crate::ownership::check;
 use crate::sshd::block;
 use crate::sshd::command::{Holder, holder};
 use crate::sshd::listener::Listener;
@@ -33,67 +34,67 @@ pub(in crate::commands) fn run(out: &mut impl Write, notes: &mut impl Write) -> 
 /// Needs no sshd: what was put in comes out even where it is gone, or refuses its configuration.
 fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
     super::need_root()?;
-    let config = Listener::find().and_then(|listener| listener.config).unwrap_or_else(|| CONFIG.into());
-    let folder = config.parent().unwrap_or(Path::new("/"));
-    if !folder.is_dir() {
-        say(format!("{} is not there: nothing to take out", folder.display()));
-        return units::stop_own();
-    }
-    let _held = lock(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let _held = lock().map_err(|error| format!("the lock of other runs: {error}"))?;
     let server = Server::find();
-    let was_sound = server.as_ref().is_some_and(|server| server.test(&config).is_ok());
-    let mut changes = Vec::new();
-    for file in super::places(&config) {
+    let servers = server.as_ref().map(|server| Listener::all(server.program())).unwrap_or_default();
+    let config = Path::new(CONFIG);
+    let was_sound = server.as_ref().is_some_and(|server| server.test(config).is_ok());
+    let (mut changes, mut faults) = (Vec::new(), Vec::new());
+    for file in super::places(&servers) {
         sweep(&file);
         match take_out(&file) {
             Ok(None) => {}
             Ok(Some(change)) => changes.push(change),
-            Err(why) => return back(changes, &why),
+            Err(why) => faults.push(why),
         }
     }
-    if changes.is_empty() {
+    let refused = server.as_ref().and_then(|server| server.test(config).err());
+    if let Some(error) = refused.as_ref().filter(|_| was_sound && !changes.is_empty()) {
+        for change in changes.into_iter().rev() {
+            undo(change)?;
+        }
+        return Err(format!("nothing is changed: {error}"));
+    }
+    for change in &changes {
+        let what = if change.removed() { "removed" } else { "took eic-agent's lines out of" };
+        say(format!("{what} {}", change.path().display()));
+    }
+    if changes.is_empty() && faults.is_empty() {
         say("there is nothing of eic-agent's in sshd's configuration".to_owned());
-    } else {
-        let refused = server.as_ref().and_then(|server| server.test(&config).err());
-        if let Some(error) = refused.as_ref().filter(|_| was_sound) {
-            return back(changes, &error.to_string());
-        }
-        for change in &changes {
-            let what = if change.removed() { "removed" } else { "took eic-agent's lines out of" };
-            say(format!("{what} {}", change.path().display()));
-        }
-        // A server that is not told goes on asking for a program that may be gone soon: harmless, and worth a word.
-        match refused.map_or_else(units::reload_sshd, |error| Err(error.to_string())) {
-            Ok(Some(unit)) => say(format!("reloaded {unit}")),
-            Ok(None) => {}
-            Err(why) => say(format!("warning: sshd was not reloaded: {why}")),
-        }
     }
-    for line in left_over(&config) {
+    // A server that is not told goes on asking for a program that may be gone soon: harmless, and worth a word.
+    let reload = || refused.map_or_else(units::reload_sshd, |error| Err(error.to_string()));
+    match if changes.is_empty() { Ok(None) } else { reload() } {
+        Ok(Some(unit)) => say(format!("reloaded {unit}")),
+        Ok(None) => {}
+        Err(why) => say(format!("warning: sshd was not reloaded: {why}")),
+    }
+    for line in left_over(config) {
         say(line);
     }
     if let Err(why) = units::stop_own() {
         say(format!("warning: {why}"));
     }
-    Ok(())
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("eic-agent's lines may still stand in: {}", faults.join("; ")))
+    }
 }
 
+/// What is no regular file holds nothing of ours.
 fn take_out(file: &Path) -> Result<Option<Change>, String> {
+    if !file.is_file() {
+        return Ok(None);
+    }
     let fault = |error: std::io::Error| format!("{}: {error}", file.display());
     let Some(before) = read(file).map_err(fault)? else { return Ok(None) };
     let Some(rest) = block::take_out(&before) else { return Ok(None) };
+    check(file).map_err(|insecure| insecure.to_string())?;
     // The file of our own goes with our lines, unless somebody keeps other things there or leads elsewhere.
     let is_own = file == Path::new(DROP_IN) && file.symlink_metadata().is_ok_and(|file| file.is_file());
     let after = if is_own && rest.is_empty() { None } else { Some(rest) };
     Change::make(file, Some(before), after, file).map(Some).map_err(fault)
-}
-
-/// Takes the changes back, for this reason.
-fn back(changes: Vec<Change>, why: &str) -> Result<(), String> {
-    for change in changes.into_iter().rev() {
-        undo(change)?;
-    }
-    Err(format!("nothing is changed: {why}"))
 }
 
 /// Lines that name this program and were not written by `enable`: theirs who wrote them.

@@ -3,25 +3,32 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::place::{Pair, put_in, undo};
-use super::{InForce, Machine, shown};
+use super::place::{Failure, Pair, put_in, undo};
+use super::{InForce, Machine, shown, user_fault, where_from};
 use crate::accounts::Account;
 use crate::audit::IDENT;
 use crate::cli::Enable;
 use crate::commands::Outcome;
-use crate::sshd::command::{Holder, chained, plain};
-use crate::sshd::replace::{lock, sweep};
+use crate::ownership;
+use crate::sshd::block;
+use crate::sshd::command::{Holder, chained, is_agents, moved, plain, split};
+use crate::sshd::replace::{lock, read, sweep};
 use crate::sshd::server::Effective;
 use crate::sshd::sources::Sources;
 use crate::sshd::units;
 use crate::text::one_line;
 
-/// Why it ends without our lines in place.
+/// Most of `/etc/group` that is read, in bytes.
+const MAX_GROUP_BYTES: usize = 1024 * 1024;
+
+/// Why it ends without our lines in force.
 enum Refusal {
     /// It could not be done; everything is as it was.
     Failed(String),
     /// Another command is in force, and was left alone.
     LeftAlone(String),
+    /// It could not be done, and something is not as it was.
+    Stuck(String),
 }
 
 impl From<String> for Refusal {
@@ -30,50 +37,59 @@ impl From<String> for Refusal {
     }
 }
 
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Clean(why) => Self::Failed(why),
+            Failure::Stuck(why) => Self::Stuck(why),
+        }
+    }
+}
+
 /// Runs the command.
 pub(in crate::commands) fn run(arguments: &Enable, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     let mut say = |line: String| {
         let _ = writeln!(out, "{}", one_line(&line));
     };
-    match enable(arguments.chain, &mut say) {
-        Ok(()) => Outcome::Done,
-        Err(Refusal::Failed(why)) => {
-            let _ = writeln!(notes, "{IDENT}: nothing is changed: {}", one_line(&why));
-            Outcome::Undecided
-        }
-        Err(Refusal::LeftAlone(why)) => {
-            let _ = writeln!(notes, "{IDENT}: nothing is changed: {}", one_line(&why));
-            Outcome::LeftAlone
-        }
-    }
+    let (outcome, before, why) = match enable(arguments.chain, &mut say) {
+        Ok(()) => return Outcome::Done,
+        Err(Refusal::Failed(why)) => (Outcome::Undecided, "nothing is changed: ", why),
+        Err(Refusal::LeftAlone(why)) => (Outcome::LeftAlone, "nothing is changed: ", why),
+        Err(Refusal::Stuck(why)) => (Outcome::Undecided, "", why),
+    };
+    let _ = writeln!(notes, "{IDENT}: {before}{}", one_line(&why));
+    outcome
 }
 
 fn enable(chain: bool, say: &mut impl FnMut(String)) -> Result<(), Refusal> {
     super::need_root()?;
-    let machine = Machine::find()?;
-    let folder = machine.config.parent().unwrap_or(Path::new("/")).to_owned();
     // Held to the end: what is read below is what is changed.
-    let _held = lock(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let _held = lock().map_err(|error| format!("the lock of other runs: {error}"))?;
+    let machine = Machine::find()?;
+    ownership::check(&machine.config).map_err(|insecure| format!("sshd's configuration: {insecure}"))?;
     sweep(&machine.config);
     let wrong = |error| format!("{}: {error}", machine.config.display());
     machine.server.test(&machine.config).map_err(wrong)?;
     let in_force = machine.in_force().map_err(wrong)?;
+    stands_in_the_way(&machine, &in_force)?;
     if machine.holder(&in_force.filed) == Holder::Ours {
         say(format!(
             "sshd is wired already: AuthorizedKeysCommand {}",
             shown(in_force.filed.command.as_deref())
         ));
+        if let Some(fault) = user_fault(in_force.filed.user.as_deref())? {
+            return Err(Refusal::Failed(fault.seen));
+        }
         // A run that was cut short may not have come this far.
-        tell_sshd(&machine, units::reload_sshd()?, say);
+        tell_sshd(&machine, &in_force, units::reload_sshd()?, say);
     } else {
         wire(&machine, &in_force, chain, say)?;
     }
     for line in besides(&machine, &in_force) {
         say(line);
     }
-    match units::start_own() {
-        Ok(_) => {}
-        Err(why) => say(format!("warning: {why}")),
+    if let Err(why) = units::start_own() {
+        say(format!("warning: {why}"));
     }
     Ok(())
 }
@@ -84,48 +100,95 @@ fn wire(
     chain: bool,
     say: &mut impl FnMut(String),
 ) -> Result<(), Refusal> {
-    let pair = pair(machine, in_force, chain)?;
+    let pair = pair(machine, &in_force.filed, chain)?;
+    keep_users_of_matches(machine, &in_force.filed, &pair)?;
     let change = put_in(machine, &pair)?;
     let reloaded = match units::reload_sshd() {
         Ok(reloaded) => reloaded,
         Err(why) => {
-            undo(change)?;
-            return Err(Refusal::Failed(why));
+            undo(change).map_err(Refusal::Stuck)?;
+            // It may have read the new one before it failed, and then reads the old one again.
+            return Err(match units::reload_sshd() {
+                Ok(_) => Refusal::Failed(why),
+                Err(_) => Refusal::Stuck(format!(
+                    "the files are as they were, but the running sshd may have read others: {why}"
+                )),
+            });
         }
     };
     say(format!("wrote {}", change.path().display()));
     say(format!("AuthorizedKeysCommand {}", pair.command));
     say(format!("AuthorizedKeysCommandUser {}", pair.user));
-    tell_sshd(machine, reloaded, say);
+    if chain && pair.command.contains(" -- ") {
+        say("note: what is asked beside has as long as [imds] timeout in /etc/eic-agent.toml, 5 s where it says nothing".to_owned());
+    }
+    tell_sshd(machine, in_force, reloaded, say);
     Ok(())
 }
 
-fn tell_sshd(machine: &Machine, reloaded: Option<&str>, say: &mut impl FnMut(String)) {
+fn tell_sshd(machine: &Machine, in_force: &InForce, reloaded: Option<&str>, say: &mut impl FnMut(String)) {
     match (reloaded, &machine.listener) {
         (Some(unit), _) => say(format!("reloaded {unit}")),
-        (None, Some(listener)) => {
+        // One that was started with a command of its own keeps that through a reload.
+        (None, Some(listener)) if in_force.running.is_none() => {
             say(format!("sshd (pid {0}) is no unit of systemd's; tell it: kill -HUP {0}", listener.pid));
         }
-        (None, None) => {}
+        (None, _) => {}
     }
 }
 
-/// The pair to put in: ours, with what is in force asked beside it where that is wanted.
-fn pair(machine: &Machine, in_force: &InForce, chain: bool) -> Result<Pair, Refusal> {
+/// What wins over every file, and is neither ours nor Amazon's: the running server's own command line, or that
+/// of its next start.
+fn stands_in_the_way(machine: &Machine, in_force: &InForce) -> Result<(), Refusal> {
+    if let Some(unclear) = machine.unclear().filter(|_| machine.says_more_than_flags()) {
+        return Err(Refusal::Failed(unclear));
+    }
+    let overrides = units::overrides();
     if let Some(running) =
         in_force.running.as_ref().filter(|running| machine.holder(running) == Holder::Other)
     {
+        let fix =
+            if overrides.is_empty() { "find who starts it so".to_owned() } else { where_from(&overrides) };
         return Err(Refusal::LeftAlone(format!(
-            "sshd was started with -o AuthorizedKeysCommand {}, which wins over every file; {}",
-            shown(running.command.as_deref()),
-            where_from(&units::overrides())
+            "sshd was started with -o AuthorizedKeysCommand {}, which wins over every file; {fix}",
+            shown(running.command.as_deref())
         )));
     }
-    match machine.holder(&in_force.filed) {
-        Holder::Other if chain => chain_of(machine, &in_force.filed),
-        Holder::Other => Err(Refusal::LeftAlone(standing(machine, &in_force.filed))),
-        _ => own_pair(machine),
+    let foreign: Vec<_> = overrides.into_iter().filter(|file| !units::starts_amazons(file)).collect();
+    if foreign.is_empty() {
+        return Ok(());
     }
+    Err(Refusal::LeftAlone(format!(
+        "sshd's unit starts it with another AuthorizedKeysCommand, which wins over every file; {}",
+        where_from(&foreign)
+    )))
+}
+
+/// The pair to put in: ours, with what is in force asked beside it where that is wanted.
+fn pair(machine: &Machine, filed: &Effective, chain: bool) -> Result<Pair, Refusal> {
+    let (Holder::Other, Some(command)) = (machine.holder(filed), filed.command.as_deref()) else {
+        return own_pair(machine);
+    };
+    let sources = Sources::read(&machine.config);
+    let place = sources.of_command(command);
+    let is_in_our_block = || {
+        let content = place.and_then(|place| read(&place.file).ok().flatten());
+        content.is_some_and(|content| block::holds(&content, command))
+    };
+    // Our own line, of when this program lay elsewhere.
+    if is_agents(command) && is_in_our_block() {
+        let user = filed.user.clone().unwrap_or_else(|| IDENT.to_owned());
+        return Ok(Pair { command: moved(command, &machine.own), user });
+    }
+    if chain {
+        return chain_of(machine, command, filed.user.as_deref().unwrap_or_default());
+    }
+    Err(Refusal::LeftAlone(format!(
+        "another AuthorizedKeysCommand is in force{}: {} as {}; to have it asked as well, run: eic-agent enable --chain",
+        place.map_or_else(String::new, |place| format!(" ({place})")),
+        shown(Some(command)),
+        filed.user.as_deref().unwrap_or("no user")
+    )))
 }
 
 fn own_pair(machine: &Machine) -> Result<Pair, Refusal> {
@@ -139,42 +202,58 @@ fn own_pair(machine: &Machine) -> Result<Pair, Refusal> {
 
 /// Ours in front of the command in force, which keeps its user: sshd runs us as root, and we run it as that
 /// user and become nobody ourselves. A user that sshd makes of the login name (`%u`) stays sshd's to make.
-fn chain_of(machine: &Machine, effective: &Effective) -> Result<Pair, Refusal> {
-    let command = effective.command.as_deref().unwrap_or_default();
-    let user = effective.user.as_deref().unwrap_or_default();
+fn chain_of(machine: &Machine, command: &str, user: &str) -> Result<Pair, Refusal> {
+    let refuse =
+        |why: String| Refusal::LeftAlone(format!("{} cannot be asked beside: {why}", shown(Some(command))));
     let (runs_us, runs_it) = match user {
         "root" => ("root", None),
         user if user.contains('%') => (user, None),
         user => ("root", Some(user)),
     };
-    if let Some(user) = runs_it.filter(|user| Account::find(user).is_none()) {
-        return Err(Refusal::LeftAlone(format!(
-            "{} runs as {user}, who does not stand in /etc/passwd; it cannot be run as that user from here",
-            shown(Some(command))
-        )));
-    }
-    if runs_us == "root" && Account::find(IDENT).is_none() {
-        own_pair(machine)?;
-    }
-    match chained(&machine.own, command, runs_it) {
-        Ok(command) => Ok(Pair { command, user: runs_us.to_owned() }),
-        Err(why) => {
-            Err(Refusal::LeftAlone(format!("{} cannot be asked beside: {why}", shown(Some(command)))))
+    if let Some(user) = runs_it {
+        if Account::find(user).is_none() {
+            return Err(refuse(format!("it runs as {user}, who does not stand in /etc/passwd")));
+        }
+        if let Some(group) = supplementary_group(user) {
+            return Err(refuse(format!(
+                "it runs as {user}, who is in the group {group} as well, and would run without that"
+            )));
         }
     }
+    if runs_us == "root" {
+        own_pair(machine)?;
+    }
+    let line = chained(&machine.own, command, runs_it).map_err(|why| refuse(why.to_string()))?;
+    // We are stricter than sshd with what we run: a link's own folder counts, too.
+    let program = split(command).into_iter().next().unwrap_or_default();
+    ownership::check(Path::new(&program)).map_err(|insecure| refuse(insecure.to_string()))?;
+    Ok(Pair { command: line, user: runs_us.to_owned() })
 }
 
-/// What stands in the way, where, and what to do.
-fn standing(machine: &Machine, effective: &Effective) -> String {
-    let command = effective.command.as_deref();
+/// A group that counts this user among its members, besides his own: who we run gets none of those.
+fn supplementary_group(user: &str) -> Option<String> {
+    let groups = crate::files::read_regular(Path::new("/etc/group"), MAX_GROUP_BYTES).ok()?;
+    let groups = String::from_utf8_lossy(&groups).into_owned();
+    groups.lines().find_map(|line| {
+        let (name, members) = (line.split(':').next()?, line.split(':').nth(3)?);
+        members.split(',').any(|member| member.trim() == user).then(|| name.to_owned())
+    })
+}
+
+/// A `Match` that sets a command and no user has it run by the user outside, which must not become another:
+/// least of all root.
+fn keep_users_of_matches(machine: &Machine, filed: &Effective, pair: &Pair) -> Result<(), Refusal> {
+    if filed.user.as_deref() == Some(&pair.user) {
+        return Ok(());
+    }
     let sources = Sources::read(&machine.config);
-    let place = command.and_then(|command| sources.of_command(command));
-    format!(
-        "another AuthorizedKeysCommand is in force{}: {} as {}; to have it asked as well, run: eic-agent enable --chain",
-        place.map_or_else(String::new, |place| format!(" ({place})")),
-        shown(command),
-        effective.user.as_deref().unwrap_or("no user")
-    )
+    let Some(lacking) = sources.without_user().next() else { return Ok(()) };
+    Err(Refusal::LeftAlone(format!(
+        "the AuthorizedKeysCommand of {lacking}, inside \"Match {}\", would be run by {} instead of {}; write its own AuthorizedKeysCommandUser below it, then run this again",
+        lacking.within.as_deref().unwrap_or_default(),
+        pair.user,
+        filed.user.as_deref().unwrap_or("nobody at all")
+    )))
 }
 
 /// What an operator should know although it is wired.
@@ -186,6 +265,14 @@ fn besides(machine: &Machine, before: &InForce) -> Vec<String> {
             except.within.as_deref().unwrap_or_default()
         ));
     }
+    for other in &machine.others {
+        let config = other
+            .config
+            .as_deref()
+            .map_or_else(|| "no file of its own".into(), |file| file.display().to_string());
+        lines.push(format!("note: another sshd (pid {}, {config}) is left as it is", other.pid));
+    }
+    lines.extend(machine.unclear().map(|unclear| format!("warning: {unclear}")));
     let overrides = units::overrides();
     if !overrides.is_empty() {
         lines.push(format!(
@@ -199,15 +286,4 @@ fn besides(machine: &Machine, before: &InForce) -> Vec<String> {
         );
     }
     lines
-}
-
-fn where_from(overrides: &[std::path::PathBuf]) -> String {
-    if overrides.is_empty() {
-        return "find who starts it so".to_owned();
-    }
-    let files: Vec<_> = overrides.iter().map(|file| file.display().to_string()).collect();
-    format!(
-        "remove that from {}, then: systemctl daemon-reload, and restart sshd (open sessions stay)",
-        files.join(", ")
-    )
 }

@@ -2,6 +2,7 @@
 
 mod disable;
 mod enable;
+mod judge;
 mod place;
 mod status;
 
@@ -9,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 pub(super) use disable::run as disable;
 pub(super) use enable::run as enable;
+pub(super) use judge::{
+    Fault, Fix, Wired, is_ours, placed, program_fault, shown_reload, user_fault, where_from,
+};
 pub(super) use status::run as status;
 
 use crate::ownership;
@@ -16,22 +20,26 @@ use crate::sshd::command::{Holder, holder};
 use crate::sshd::listener::Listener;
 use crate::sshd::server::{CONFIG, Effective, Server, ServerError};
 use crate::sshd::sources::Sources;
+use crate::sshd::units;
 use crate::text::{MAX_SHOWN, printable};
 
 /// Our file where an `Include` reads its folder: before systemd's `20-systemd-userdb.conf`.
-const DROP_IN: &str = "/etc/ssh/sshd_config.d/10-eic-agent.conf";
+pub(super) const DROP_IN: &str = "/etc/ssh/sshd_config.d/10-eic-agent.conf";
 
 /// Where packages put this program; named where the kernel does not tell where it lies.
 const PACKAGED: &str = "/usr/bin/eic-agent";
 
 /// This machine's sshd, as far as it is about us.
-struct Machine {
-    server: Server,
-    listener: Option<Listener>,
+pub(super) struct Machine {
+    pub(super) server: Server,
+    /// The running server that logins go to.
+    pub(super) listener: Option<Listener>,
+    /// Other running servers, with a configuration of their own.
+    pub(super) others: Vec<Listener>,
     /// The configuration that the running server reads, else the usual one.
-    config: PathBuf,
+    pub(super) config: PathBuf,
     /// This program, as sshd will run it.
-    own: PathBuf,
+    pub(super) own: PathBuf,
 }
 
 /// What is in force, by the files alone and for the running server.
@@ -42,11 +50,41 @@ struct InForce {
 }
 
 impl Machine {
+    /// With a program of our own that sshd would run.
     fn find() -> Result<Self, String> {
+        Ok(Self { own: own_program()?, ..Self::look()? })
+    }
+
+    /// With this program wherever it lies, for those who only look.
+    pub(super) fn look() -> Result<Self, String> {
         let server = Server::find().ok_or("there is no sshd on this machine; install openssh-server")?;
-        let listener = Listener::find();
+        let (listener, others) = chosen(Listener::all(server.program()));
         let config = listener.as_ref().and_then(|listener| listener.config.clone());
-        Ok(Self { server, listener, config: config.unwrap_or_else(|| CONFIG.into()), own: own_program()? })
+        let own = own_path();
+        let own = own.canonicalize().unwrap_or(own);
+        Ok(Self { server, listener, others, config: config.unwrap_or_else(|| CONFIG.into()), own })
+    }
+
+    /// Why it cannot be told what the running server was started with; what is missed may win over all files.
+    pub(super) fn unclear(&self) -> Option<String> {
+        let listener = self.listener.as_ref().filter(|listener| !listener.is_clear)?;
+        Some(format!(
+            "the command line of the running sshd (pid {}) cannot be told apart; put what stands there into {}",
+            listener.pid,
+            self.config.display()
+        ))
+    }
+
+    /// Whether more than single letters stands on its command line, so that a setting or a file may be among it.
+    fn says_more_than_flags(&self) -> bool {
+        self.listener
+            .as_ref()
+            .is_some_and(|listener| listener.config.is_some() || !listener.options.is_empty())
+    }
+
+    /// The settings on the running server's own command line.
+    pub(super) fn options(&self) -> &[String] {
+        self.listener.as_ref().map_or(&[], |listener| &listener.options)
     }
 
     fn in_force(&self) -> Result<InForce, ServerError> {
@@ -65,14 +103,39 @@ impl Machine {
     }
 }
 
-/// The files that our lines may stand in: what sshd reads, and where `enable` writes by itself.
-fn places(config: &Path) -> Vec<PathBuf> {
-    let mut files = Sources::read(config).files;
-    for usual in [Path::new(CONFIG), Path::new(DROP_IN)] {
-        if !files.iter().any(|file| file == usual) {
-            files.push(usual.to_owned());
-        }
+/// The server that logins go to, and the others: systemd's where it starts one, else one that reads the usual
+/// configuration, else the only one there is.
+fn chosen(mut all: Vec<Listener>) -> (Option<Listener>, Vec<Listener>) {
+    let of_unit = units::sshd_pid();
+    let place = all
+        .iter()
+        .position(|listener| Some(listener.pid) == of_unit)
+        .or_else(|| all.iter().position(|listener| listener.config.is_none()))
+        .or_else(|| (all.len() == 1 && !units::systemd_runs()).then_some(0));
+    match place {
+        Some(place) => (Some(all.remove(place)), all),
+        None => (None, all),
     }
+}
+
+/// The files that our lines may stand in: what any running server reads, where `enable` writes by itself,
+/// and whatever else lies in `/etc/ssh`, where a server may have read it once.
+fn places(servers: &[Listener]) -> Vec<PathBuf> {
+    let configs = servers.iter().filter_map(|server| server.config.as_deref());
+    let mut files: Vec<_> =
+        configs.chain([Path::new(CONFIG)]).flat_map(|config| Sources::read(config).files).collect();
+    files.extend([CONFIG, DROP_IN].map(PathBuf::from));
+    for folder in ["/etc/ssh", "/etc/ssh/sshd_config.d"] {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        files.extend(entries.map(|entry| entry.path()).filter(|path| path.is_file()));
+    }
+    let mut seen = Vec::new();
+    files.retain(|file| {
+        let real = file.canonicalize().unwrap_or_else(|_| file.clone());
+        let is_new = !seen.contains(&real);
+        seen.push(real);
+        is_new
+    });
     files
 }
 
@@ -84,15 +147,18 @@ fn need_root() -> Result<(), String> {
     }
 }
 
-/// This program's real path, which has to pass sshd's own check of what it runs.
-fn own_program() -> Result<PathBuf, String> {
-    // Without /proc, as in a bare chroot, the kernel does not tell.
-    let own = std::env::current_exe().unwrap_or_else(|_| {
+/// Where this program lies. Without /proc, as in a bare chroot, the kernel does not tell.
+fn own_path() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| {
         let called = std::env::args_os().next().map(PathBuf::from);
         called.filter(|called| called.is_absolute()).unwrap_or_else(|| PACKAGED.into())
-    });
-    let own =
-        ownership::check(&own).map_err(|insecure| format!("sshd would not run this program: {insecure}"))?;
+    })
+}
+
+/// This program's real path, which has to pass sshd's own check of what it runs.
+fn own_program() -> Result<PathBuf, String> {
+    let own = ownership::check(&own_path())
+        .map_err(|insecure| format!("sshd would not run this program: {insecure}"))?;
     let plain = own
         .to_str()
         .is_some_and(|path| path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'\\%#".contains(&byte)));
@@ -104,6 +170,17 @@ fn own_program() -> Result<PathBuf, String> {
 }
 
 /// A command for a message.
-fn shown(command: Option<&str>) -> String {
+pub(super) fn shown(command: Option<&str>) -> String {
     command.map_or_else(|| "none".to_owned(), |command| printable(command, MAX_SHOWN))
+}
+
+/// What is in force for this user's logins, by the running server where it says something else than the
+/// files, and whose command that is.
+pub(super) fn in_force_for(user: Option<&str>) -> Result<(Effective, Holder), String> {
+    let machine = Machine::look()?;
+    let printed = machine.server.printed(&machine.config, machine.options(), user);
+    let printed = printed.map_err(|error| format!("{}: {error}", machine.config.display()))?;
+    let effective = Effective::of(&printed);
+    let holder = machine.holder(&effective);
+    Ok((effective, holder))
 }

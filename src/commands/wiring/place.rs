@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{DROP_IN, Machine};
+use super::{DROP_IN, Machine, placed, shown};
+use crate::ownership::{check, check_folder};
 use crate::sshd::block;
 use crate::sshd::replace::{Beside, Change, read, sweep};
 use crate::sshd::server::Effective;
@@ -21,9 +22,23 @@ impl Pair {
     }
 }
 
+/// Why the pair is not in place.
+pub(super) enum Failure {
+    /// And everything is as it was.
+    Clean(String),
+    /// And what was there could not be put back.
+    Stuck(String),
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self::Clean(why)
+    }
+}
+
 /// Puts the pair into a file of its own where one is read, else on top of the main file, and gives the
-/// change once sshd has confirmed that it is in force. On any failure everything is as it was.
-pub(super) fn put_in(machine: &Machine, pair: &Pair) -> Result<Change, String> {
+/// change once sshd has confirmed that it is in force.
+pub(super) fn put_in(machine: &Machine, pair: &Pair) -> Result<Change, Failure> {
     let lines = block::lines(&pair.command, &pair.user);
     try_beside(machine, pair, &lines)?;
     let drop_in = PathBuf::from(DROP_IN);
@@ -35,7 +50,7 @@ pub(super) fn put_in(machine: &Machine, pair: &Pair) -> Result<Change, String> {
             Err(lost) => why = lost,
         }
     }
-    Err(why)
+    Err(Failure::Clean(why))
 }
 
 /// Has sshd judge the whole, while nothing is in place yet: the main file with our lines on top, beside it.
@@ -52,19 +67,9 @@ fn try_beside(machine: &Machine, pair: &Pair, lines: &str) -> Result<(), String>
     }
     // Only a Match that is about every login wins over the first line of the file.
     let sources = Sources::read(config);
-    let winner = effective.command.as_deref().and_then(|command| sources.of_command(command));
-    let place = winner.map_or_else(String::new, |winner| {
-        let within = winner
-            .within
-            .as_deref()
-            .map_or_else(String::new, |within| format!(", inside \"Match {within}\""));
-        format!(" ({winner}{within})")
-    });
-    Err(format!(
-        "{} as {} would stay in force{place}; change that first",
-        super::shown(effective.command.as_deref()),
-        effective.user.as_deref().unwrap_or("no user")
-    ))
+    let winner = sources.of_command(effective.command.as_deref().unwrap_or("none"));
+    let place = winner.map_or_else(String::new, |winner| format!(" ({})", placed(winner)));
+    Err(format!("{}{place} would stay in force; change that first", shown_pair(&effective)))
 }
 
 /// Puts the lines into one file. The inner error says why they would not be in force there; nothing of them
@@ -74,25 +79,25 @@ fn put_into(
     pair: &Pair,
     lines: &str,
     place: &Path,
-) -> Result<Result<Change, String>, String> {
-    let fault = |error: io::Error| format!("{}: {error}", place.display());
+) -> Result<Result<Change, String>, Failure> {
+    let fault = |error: io::Error| Failure::Clean(format!("{}: {error}", place.display()));
+    let folder = place.parent().unwrap_or(Path::new("/"));
+    check_folder(folder).map_err(|insecure| insecure.to_string())?;
     sweep(place);
     let before = read(place).map_err(fault)?;
+    if before.is_some() {
+        check(place).map_err(|insecure| insecure.to_string())?;
+    }
     let after = block::put_in(before.as_deref().unwrap_or_default(), lines);
     let change = Change::make(place, before, Some(after), &machine.config).map_err(fault)?;
-    let effective =
-        machine.server.test(&machine.config).and_then(|()| machine.server.effective(&machine.config, &[]));
+    let test = machine.server.test(&machine.config);
+    let effective = test.and_then(|()| machine.server.effective(&machine.config, &[]));
     let lost = match effective {
         Ok(effective) if pair.is(&effective) => return Ok(Ok(change)),
-        Ok(effective) => format!(
-            "{} would not win over {} as {}",
-            place.display(),
-            super::shown(effective.command.as_deref()),
-            effective.user.as_deref().unwrap_or("no user")
-        ),
+        Ok(effective) => format!("{} would not win over {}", place.display(), shown_pair(&effective)),
         Err(error) => format!("{}: {error}", place.display()),
     };
-    undo(change)?;
+    undo(change).map_err(Failure::Stuck)?;
     Ok(Err(lost))
 }
 
@@ -102,4 +107,13 @@ pub(super) fn undo(change: Change) -> Result<(), String> {
     change
         .undo()
         .map_err(|error| format!("{path} could not be put back: {error}; see that `sshd -t` is content"))
+}
+
+fn shown_pair(effective: &Effective) -> String {
+    match &effective.command {
+        None => "AuthorizedKeysCommand none".to_owned(),
+        Some(command) => {
+            format!("{} as {}", shown(Some(command)), effective.user.as_deref().unwrap_or("no user"))
+        }
+    }
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Machine, shown};
-use crate::accounts::Account;
+use super::{Fault, Fix, Machine, Wired, program_fault, shown, user_fault};
 use crate::audit::IDENT;
 use crate::cli::Status;
 use crate::commands::Outcome;
@@ -15,9 +14,7 @@ use crate::config::{CommandLine, Settings};
 use crate::imds::Session;
 use crate::instance;
 use crate::output::write_once;
-use crate::ownership;
-use crate::sshd::command::{Holder, leads_to, split};
-use crate::sshd::server::Effective;
+use crate::sshd::command::split;
 use crate::sshd::sources::Sources;
 use crate::sshd::units;
 use crate::text::one_line;
@@ -113,7 +110,7 @@ impl Report {
 
     /// Fills in what sshd obeys; an error is why that cannot be found out.
     fn look_at_sshd(&mut self) -> Result<(), String> {
-        let machine = Machine::find()?;
+        let machine = Machine::look()?;
         self.sshd.program = Some(machine.server.program().to_owned());
         self.sshd.pid = machine.listener.as_ref().map(|listener| listener.pid);
         self.sshd.config = Some(machine.config.clone());
@@ -128,7 +125,15 @@ impl Report {
             self.sshd.file = Some(from.file.clone());
             self.sshd.line = Some(from.line);
         }
-        self.judge(&machine, effective, in_force.running.is_some());
+        let wired = Wired {
+            machine: &machine,
+            sources: &sources,
+            running: effective,
+            filed: &in_force.filed,
+            general: effective,
+        };
+        self.judge(&wired)?;
+        self.warnings.extend(machine.unclear());
         for except in sources.conditional() {
             self.warnings.push(format!(
                 "logins of \"Match {}\" have the AuthorizedKeysCommand of {except}",
@@ -145,41 +150,19 @@ impl Report {
     }
 
     /// Whether the pair in force leads to this program, and sshd would run it.
-    fn judge(&mut self, machine: &Machine, effective: &Effective, on_command_line: bool) {
-        let command = effective.command.as_deref();
-        let program = command.and_then(|command| split(command).into_iter().next()).unwrap_or_default();
-        let is_ours = match machine.holder(effective) {
-            Holder::Ours => true,
-            // Our own link in the place of Amazon's command.
-            Holder::Amazons => leads_to(Path::new(&program), &machine.own),
-            Holder::Nobody | Holder::Other => false,
-        };
-        if !is_ours {
-            let origin = if on_command_line { ", which it was started with" } else { "" };
-            let fix = match machine.holder(effective) {
-                Holder::Other if !on_command_line => "eic-agent enable --chain",
-                _ if on_command_line => "systemctl restart sshd, after that is taken out of what starts it",
-                _ => "eic-agent enable",
-            };
-            self.problems.push(format!(
-                "sshd does not ask this program: AuthorizedKeysCommand is {}{origin}; run: {fix}",
-                shown(command)
-            ));
-            return;
+    fn judge(&mut self, wired: &Wired<'_>) -> Result<(), String> {
+        if let Some(lost) = wired.lost() {
+            self.problems.push(told(lost));
+            return Ok(());
         }
-        if let Err(insecure) = ownership::check(Path::new(&program)) {
-            self.problems.push(format!("sshd does not run {program}: {insecure}"));
-        }
-        // A user of a directory service does not stand there, nor does one that sshd makes of the login name.
-        let user = effective.user.as_deref().unwrap_or_default();
-        if !user.contains('%') && Account::find(user).is_none() {
-            self.problems.push(format!(
-                "sshd does not run this program: its AuthorizedKeysCommandUser {user:?} does not stand in /etc/passwd"
-            ));
-        }
-        if !effective.takes_keys {
+        let command = wired.running.command.as_deref().unwrap_or_default();
+        let program = split(command).into_iter().next().unwrap_or_default();
+        self.problems.extend(program_fault(Path::new(&program)).map(told));
+        self.problems.extend(user_fault(wired.running.user.as_deref())?.map(told));
+        if !wired.running.takes_keys {
             self.problems.push("sshd takes no keys at all: PubkeyAuthentication is no".to_owned());
         }
+        Ok(())
     }
 
     fn ask_metadata(&mut self, settings: &Settings) {
@@ -194,6 +177,13 @@ impl Report {
         if let Err(why) = asked {
             self.warnings.push(format!("the metadata service gives no token: {why}"));
         }
+    }
+}
+
+fn told(fault: Fault) -> String {
+    match fault.fix {
+        Fix::Run(command) => format!("{}; run: {command}", fault.seen),
+        Fix::Do(words) => format!("{}; {words}", fault.seen),
     }
 }
 

@@ -1,0 +1,157 @@
+//! Which keys sshd takes of this login: `public-keys` and `key-types`.
+
+use super::super::wiring::shown_reload;
+use super::check::Check;
+use super::sshd::{Blind, Sshd};
+use crate::policy::Glob;
+use crate::text::{MAX_SHOWN, printable};
+
+const KEYS: &str = "a pushed key is a public key; sshd must take public keys, and nothing besides";
+const TYPES: &str = "sshd does not even ask about a key whose algorithm it does not accept";
+
+/// The keyword from OpenSSH 8.5 on, and the one before.
+const ACCEPTED: [&str; 2] = ["pubkeyacceptedalgorithms", "pubkeyacceptedkeytypes"];
+
+/// What people push, by the name of the key's algorithm: EC2 Instance Connect takes these two
+/// (SendSSHPublicKey, "Supported key types").
+const USUAL: [&str; 2] = ["ssh-ed25519", "ssh-rsa"];
+
+/// Bits of the shortest RSA key that clients push.
+const RSA_BITS: u32 = 2048;
+
+/// Both checks. `pushed` are the algorithms of the keys that are pushed right now, if that is known.
+pub(super) fn checks(sshd: &Result<Sshd, Blind>, pushed: &[String]) -> Vec<Check> {
+    match sshd {
+        Ok(sshd) => vec![public_keys(sshd), key_types(sshd, pushed)],
+        Err(blind) => vec![blind.skipped("public-keys", KEYS), blind.skipped("key-types", TYPES)],
+    }
+}
+
+fn public_keys(sshd: &Sshd) -> Check {
+    const ID: &str = "public-keys";
+    const TAKES: &str = "pubkeyauthentication";
+    const METHODS: &str = "authenticationmethods";
+    let reload = shown_reload(&sshd.machine);
+    if sshd.running.value(TAKES) == Some("no") {
+        let place = sshd.place(TAKES, "no");
+        let seen = format!("PubkeyAuthentication is no{place}");
+        return Check::fail(ID, KEYS, seen, format!("set PubkeyAuthentication yes there, then: {reload}"));
+    }
+    // Lists of methods, any of which is enough; `any` where none is set.
+    let value = sshd.running.value(METHODS).unwrap_or("any");
+    let methods = |list: &str| -> Vec<String> { list.split(',').map(str::to_owned).collect() };
+    let lists: Vec<_> = value.split_whitespace().map(methods).collect();
+    let is_key = |method: &String| method == "publickey" || method.starts_with("publickey:");
+    let is_enough =
+        |list: &Vec<String>| matches!(list.as_slice(), [method] if is_key(method) || method == "any");
+    if lists.is_empty() || lists.iter().any(is_enough) {
+        return Check::ok(ID, KEYS, "PubkeyAuthentication is yes, and a key is enough");
+    }
+    let first = value.split_whitespace().next().unwrap_or_default();
+    let seen =
+        format!("AuthenticationMethods is {}{}", printable(value, MAX_SHOWN), sshd.place(METHODS, first));
+    let fix = format!("add publickey as a list of its own to AuthenticationMethods, then: {reload}");
+    if lists.iter().any(|list| list.iter().any(is_key)) {
+        Check::warn(ID, KEYS, format!("{seen}: a key alone is not enough"), fix)
+    } else {
+        Check::fail(ID, KEYS, format!("{seen}: no key is asked for"), fix)
+    }
+}
+
+fn key_types(sshd: &Sshd, pushed: &[String]) -> Check {
+    const ID: &str = "key-types";
+    let found = ACCEPTED.iter().find_map(|keyword| Some((*keyword, sshd.running.value(keyword)?)));
+    let Some((keyword, accepted)) = found else {
+        return Check::skipped(ID, TYPES, "sshd does not tell which algorithms it accepts");
+    };
+    let usual: Vec<_> = USUAL.iter().map(|name| (*name).to_owned()).collect();
+    let (wanted, whose) = if pushed.is_empty() { (usual, "usual") } else { (pushed.to_vec(), "pushed") };
+    let refused: Vec<_> =
+        wanted.iter().filter(|algorithm| !takes(accepted, algorithm)).map(|name| shown_type(name)).collect();
+    let reload = shown_reload(&sshd.machine);
+    if !refused.is_empty() {
+        let name = if keyword == "pubkeyacceptedalgorithms" {
+            "PubkeyAcceptedAlgorithms"
+        } else {
+            "PubkeyAcceptedKeyTypes"
+        };
+        let mut places = ACCEPTED.iter().map(|keyword| sshd.place(keyword, accepted));
+        let place = places.find(|place| !place.is_empty()).unwrap_or_default();
+        let seen = format!("{name} refuses {} keys{place}", refused.join(" and "));
+        let add: Vec<_> =
+            wanted.iter().filter(|one| !takes(accepted, one)).map(|one| signed_as(one)).collect();
+        if refused.len() == wanted.len() {
+            let fix = format!("add {} to {name}, then: {reload}", add.join(","));
+            return Check::fail(ID, TYPES, seen, fix);
+        }
+        let fix = format!("push a key of another type, or add {} to {name}, then: {reload}", add.join(","));
+        return Check::warn(ID, TYPES, seen, fix);
+    }
+    let bits = sshd.running.value("requiredrsasize").and_then(|bits| bits.parse::<u32>().ok()).unwrap_or(0);
+    if bits > RSA_BITS && wanted.iter().any(|algorithm| algorithm == "ssh-rsa") {
+        let place = sshd.place("requiredrsasize", &bits.to_string());
+        let seen = format!("RequiredRSASize refuses RSA keys below {bits} bits{place}");
+        let fix = format!(
+            "push an ed25519 key or a longer RSA key, or set RequiredRSASize {RSA_BITS}, then: {reload}"
+        );
+        return Check::warn(ID, TYPES, seen, fix);
+    }
+    let names: Vec<_> = wanted.iter().map(|name| shown_type(name)).collect();
+    Check::ok(ID, TYPES, format!("the {whose} types are accepted: {}", names.join(", ")))
+}
+
+/// Whether a key of this algorithm can log in. RSA keys have to sign with SHA-2: clients make no other
+/// signatures by themselves since OpenSSH 8.8.
+fn takes(accepted: &str, algorithm: &str) -> bool {
+    let names: &[&str] =
+        if algorithm == "ssh-rsa" { &["rsa-sha2-256", "rsa-sha2-512"] } else { &[algorithm] };
+    names.iter().any(|name| is_listed(accepted, name))
+}
+
+/// A pattern list as sshd reads it (OpenSSH match.c, `match_pattern_list`): one negated pattern that fits
+/// refuses.
+fn is_listed(list: &str, name: &str) -> bool {
+    let fits = |pattern: &str| Glob::new(pattern).matches(name);
+    let refuses = |pattern: &str| pattern.strip_prefix('!').is_some_and(fits);
+    !list.split(',').any(refuses) && list.split(',').any(|pattern| !pattern.starts_with('!') && fits(pattern))
+}
+
+fn signed_as(algorithm: &str) -> String {
+    if algorithm == "ssh-rsa" {
+        "rsa-sha2-512,rsa-sha2-256".to_owned()
+    } else {
+        printable(algorithm, MAX_SHOWN)
+    }
+}
+
+fn shown_type(algorithm: &str) -> String {
+    match algorithm {
+        "ssh-ed25519" => "ed25519".to_owned(),
+        "ssh-rsa" => "RSA".to_owned(),
+        other => printable(other, MAX_SHOWN),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_algorithms_are_patterns() {
+        for (accepted, ed25519, rsa) in [
+            ("ssh-ed25519,rsa-sha2-512", true, true),
+            ("ssh-ed25519,ssh-rsa", true, false),
+            ("ecdsa-sha2-nistp256,rsa-sha2-256", false, true),
+            ("*", true, true),
+            ("!ssh-ed25519,*", false, true),
+            ("*,!rsa-*", true, false),
+            ("", false, false),
+        ] {
+            assert_eq!(
+                (takes(accepted, "ssh-ed25519"), takes(accepted, "ssh-rsa")),
+                (ed25519, rsa),
+                "{accepted}"
+            );
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `doctor`: every link of the chain from the metadata service to a login, in order.
+//!
+//! | file | checks |
+//! | --- | --- |
+//! | [`service`] | `machine`, `settings`, `metadata`, `metadata-v6`, `proxy`, `clock`, `region`, `trust-store`, `signer`, `staples` |
+//! | [`server`] | `openssh`, `command`, `command-user`, `command-path`, `unit-override` |
+//! | [`keys`] | `public-keys`, `key-types` |
+//! | [`providers`] | `providers` |
+//! | [`access`] | `access` |
+//! | [`account`] | `account`, `shell` |
+//! | [`system`] | `selinux`, `log`, `unit` |
+
+mod access;
+mod account;
+mod check;
+mod keys;
+mod providers;
+mod server;
+mod service;
+mod sshd;
+mod system;
+
+use std::io::{IsTerminal as _, Write};
+
+use check::Report;
+
+use super::{Clock, Outcome};
+use crate::cli::Doctor;
+use crate::output::write_once;
+
+/// Runs the command.
+pub(super) fn run(arguments: &Doctor, clock: Clock, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+    let user = arguments.user.as_deref();
+    // What takes root is looked at first; the network is not read as root.
+    let settings = service::settings();
+    let sshd = sshd::Sshd::look(user);
+    let before = server::checks(&sshd);
+    let after = account::checks(&sshd, user, clock.started).into_iter().chain(system::checks());
+    let after: Vec<_> = std::iter::once(providers::check(&sshd)).chain(after).collect();
+    let service = service::checks(settings, user, clock);
+    let mut checks = service.checks;
+    checks.extend(before);
+    checks.extend(keys::checks(&sshd, &service.pushed));
+    checks.extend(after);
+    let mut report = Report {
+        schema_version: 1,
+        version: env!("CARGO_PKG_VERSION"),
+        at: clock.started.to_string(),
+        user: arguments.user.clone(),
+        checks,
+        cause: None,
+    };
+    report.find_cause();
+    let text = if arguments.json {
+        format!("{:#}\n", serde_json::json!(report))
+    } else {
+        let colour = !arguments.no_color && std::io::stdout().is_terminal();
+        report.text(colour)
+    };
+    if let Err(error) = write_once(text.as_bytes(), out) {
+        let _ = writeln!(notes, "eic-agent: cannot write the result: {error}");
+        return Outcome::Undecided;
+    }
+    if report.is_broken() { Outcome::Undecided } else { Outcome::Done }
+}

@@ -1,0 +1,113 @@
+//! `explain`: what sshd would be given for a user right now, and why.
+
+mod chained;
+mod document;
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use chained::Chain;
+use document::{Document, Times};
+
+use super::capture::{Fetched, Wanted, fetch};
+use super::config::unsupported;
+use super::gather::RunError;
+use super::verify::{Report, Unproven, judge};
+use super::{Clock, Outcome, replay};
+use crate::audit::IDENT;
+use crate::cli::Explain;
+use crate::config::{CommandLine, Settings};
+use crate::decision::{Decision, Evidence, Expectations};
+use crate::instance::Machine;
+use crate::output::write_once;
+use crate::policy::Policy;
+use crate::privileges::give_up_root;
+use crate::reason::Reason;
+use crate::text::one_line;
+
+/// Runs the command.
+pub(super) fn run(
+    arguments: &Explain,
+    clock: Clock,
+    out: &mut impl Write,
+    notes: &mut impl Write,
+) -> Outcome {
+    let mut times = Times::default();
+    // What takes root comes first, as in a login: the settings, sshd's word, the providers under their user.
+    let settings = times.of_settings(settings);
+    let chain = Chain::ask(&arguments.user, arguments.fingerprint.as_ref());
+    if let Err(error) = give_up_root() {
+        let _ = writeln!(notes, "{IDENT}: {}", one_line(&error.to_string()));
+        return Outcome::Undecided;
+    }
+    let own = settings.and_then(|settings| judge_now(arguments, clock, &settings, &mut times));
+    let document = Document::new(arguments, clock, own, chain, times);
+    let text =
+        if arguments.json { format!("{:#}\n", serde_json::json!(document)) } else { document.to_string() };
+    match write_once(text.as_bytes(), out) {
+        Ok(()) if document.gives_any() => Outcome::Done,
+        _ => Outcome::Undecided,
+    }
+}
+
+/// The settings, if a login could use them.
+fn settings() -> Result<Settings, String> {
+    let settings =
+        Settings::resolve(&CommandLine::default()).map_err(|error| format!("{}: {error}", error.reason()))?;
+    match unsupported(&settings).into_iter().next() {
+        None => Ok(settings),
+        Some(fault) => Err(format!("{}: {fault}", Reason::SettingsInvalid)),
+    }
+}
+
+fn judge_now(
+    arguments: &Explain,
+    clock: Clock,
+    settings: &Settings,
+    times: &mut Times,
+) -> Result<Report, String> {
+    let machine = Machine::detect(Path::new("/sys"));
+    if machine == Machine::NotEc2 {
+        return Err("this is no EC2 instance: no key can be pushed to it".to_owned());
+    }
+    let fetched = fetch(&Wanted {
+        endpoints: &settings.endpoints(),
+        allowed: settings.timeout.value,
+        machine: &machine,
+        users: std::slice::from_ref(&arguments.user),
+        now: clock.started,
+    });
+    times.fetched(&fetched);
+    let started = Instant::now();
+    let report = report(arguments, clock, settings, &fetched);
+    times.judgement(started.elapsed());
+    Ok(report)
+}
+
+/// The judgement of everything that came.
+fn report(arguments: &Explain, clock: Clock, settings: &Settings, fetched: &Fetched) -> Report {
+    let capture = &fetched.capture;
+    let mut signer = String::new();
+    let mut read = || -> Result<(Evidence, Expectations), RunError> {
+        let name = replay::signer_name(capture)?;
+        signer = name.to_string();
+        let expected = Expectations {
+            signer: name,
+            instance: replay::instance_id(capture)?,
+            offered: arguments.fingerprint.clone(),
+            policy: Policy {
+                rules: settings.rules.iter().map(|rule| rule.value.clone()).collect(),
+                user: Some(arguments.user.clone()),
+            },
+            revocation: settings.revocation.value,
+        };
+        Ok((replay::evidence(capture, &arguments.user, &settings.trust_store())?, expected))
+    };
+    let now = clock.now();
+    let judged: Result<Decision, Unproven> = match read() {
+        Ok((evidence, expected)) => judge(&evidence, &expected, now),
+        Err(error) => Err(Unproven::new(error.reason(), error.to_string())),
+    };
+    Report::new(&signer, &judged, now)
+}

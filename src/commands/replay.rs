@@ -1,0 +1,99 @@
+//! A capture judged: the same evidence as a run has, read from what was saved or fetched a moment ago.
+
+use super::gather::{DOMAIN, INSTANCE_ID, REGION, RunError, SIGNER_CERT, USERS, ZONE, keys_path, name_from};
+use super::stapling::STAPLES;
+use crate::capture::{Answer, Capture};
+use crate::decision::Evidence;
+use crate::evidence::chain::SignerChain;
+use crate::evidence::key_bundle::KeyBundle;
+use crate::evidence::ocsp::{MAX_STAPLES, OcspError, OcspStaple};
+use crate::identity::{InstanceId, LoginName, SignerName};
+use crate::imds::ImdsError;
+use crate::trust_store::TrustStore;
+
+/// Everything that a judgement of this user's keys takes; a user without keys has an empty bundle.
+pub(super) fn evidence(
+    capture: &Capture,
+    user: &LoginName,
+    trust: &TrustStore,
+) -> Result<Evidence, RunError> {
+    let keys = keys(capture, user)?.unwrap_or_default();
+    let chain = chain(capture)?;
+    let (staples, unreadable_staples) = staples(capture);
+    let anchors = trust.load().map_err(RunError::TrustStore)?;
+    Ok(Evidence { chain, staples, unreadable_staples, keys, anchors })
+}
+
+/// The users whose keys it holds, or would hold had any been pushed.
+pub(super) fn users(capture: &Capture) -> Vec<LoginName> {
+    let names = capture.items.iter().filter_map(|item| item.path.strip_prefix(USERS)?.strip_suffix('/'));
+    names.filter_map(|name| LoginName::try_from(name).ok()).collect()
+}
+
+/// The instance's own id: the machine's word before the service's.
+pub(super) fn instance_id(capture: &Capture) -> Result<InstanceId, RunError> {
+    let own = capture.machine.as_deref().and_then(|machine| InstanceId::try_from(machine).ok());
+    own.map_or_else(
+        || InstanceId::try_from(required(capture, INSTANCE_ID)?.as_str()).map_err(RunError::InstanceId),
+        Ok,
+    )
+}
+
+/// Who must have signed.
+pub(super) fn signer_name(capture: &Capture) -> Result<SignerName, RunError> {
+    let region = text(capture, REGION)?;
+    let zone = if region.is_none() { Some(required(capture, ZONE)?) } else { None };
+    name_from(region.as_deref(), zone.as_deref(), &required(capture, DOMAIN)?)
+}
+
+/// The signer's certificates.
+pub(super) fn chain(capture: &Capture) -> Result<SignerChain, RunError> {
+    let pem = body(capture, SIGNER_CERT)?.ok_or_else(|| missing(SIGNER_CERT))?;
+    SignerChain::parse(&pem).map_err(RunError::Chain)
+}
+
+/// The staples, and what was served as one and cannot be read.
+pub(super) fn staples(capture: &Capture) -> (Vec<OcspStaple>, Vec<OcspError>) {
+    let (mut staples, mut unreadable) = (Vec::new(), Vec::new());
+    let items =
+        capture.items.iter().filter(|item| item.path.len() > STAPLES.len() && item.path.starts_with(STAPLES));
+    for item in items.take(MAX_STAPLES) {
+        let Answer::Body(bytes) = item.answer() else { continue };
+        match OcspStaple::parse(&bytes) {
+            Ok(staple) => staples.push(staple),
+            Err(error) => unreadable.push(error),
+        }
+    }
+    (staples, unreadable)
+}
+
+/// What is pushed for this user; none where nothing is.
+pub(super) fn keys(capture: &Capture, user: &LoginName) -> Result<Option<KeyBundle>, RunError> {
+    let path = keys_path(user);
+    let cut = capture.item(&path).is_some_and(|item| item.cut);
+    let bytes = body(capture, &path)?;
+    Ok(bytes.map(|bytes| if cut { KeyBundle::parse_cut(&bytes) } else { KeyBundle::parse(&bytes) }))
+}
+
+fn body(capture: &Capture, path: &str) -> Result<Option<Vec<u8>>, RunError> {
+    match capture.answer(path) {
+        Answer::Body(bytes) => Ok(Some(bytes)),
+        Answer::Absent => Ok(None),
+        Answer::Failed(reason, detail) => Err(RunError::Captured(reason, detail)),
+    }
+}
+
+fn text(capture: &Capture, path: &str) -> Result<Option<String>, RunError> {
+    let Some(bytes) = body(capture, path)? else { return Ok(None) };
+    let text = String::from_utf8(bytes)
+        .map_err(|_| RunError::Imds(ImdsError::Malformed(path.to_owned(), "it is not UTF-8".to_owned())))?;
+    Ok(Some(text.trim().to_owned()))
+}
+
+fn required(capture: &Capture, path: &str) -> Result<String, RunError> {
+    text(capture, path)?.ok_or_else(|| missing(path))
+}
+
+fn missing(path: &str) -> RunError {
+    RunError::Imds(ImdsError::Missing(path.to_owned()))
+}

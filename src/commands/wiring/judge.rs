@@ -1,0 +1,213 @@
+//! Whether sshd asks this program, and why not: what `status` and `doctor` both say.
+
+use std::path::{Path, PathBuf};
+
+use super::{DROP_IN, Machine, shown};
+use crate::accounts::Account;
+use crate::audit::IDENT;
+use crate::ownership;
+use crate::sshd::command::{Holder, chained, holder, leads_to, split};
+use crate::sshd::replace::read;
+use crate::sshd::server::Effective;
+use crate::sshd::sources::{Setting, Sources};
+use crate::sshd::units;
+
+/// What makes a user of packages, where the package brought it.
+const SYSUSERS: &str = "/usr/lib/sysusers.d/eic-agent.conf";
+
+/// What is wrong, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::commands) struct Fault {
+    pub(in crate::commands) seen: String,
+    pub(in crate::commands) fix: Fix,
+}
+
+/// What to do about a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::commands) enum Fix {
+    /// A command to run as root.
+    Run(String),
+    /// Something that a person has to do.
+    Do(String),
+}
+
+/// The pair in force for some login, and what it has to be compared with.
+pub(in crate::commands) struct Wired<'a> {
+    pub(in crate::commands) machine: &'a Machine,
+    pub(in crate::commands) sources: &'a Sources,
+    /// With the running server's own command line.
+    pub(in crate::commands) running: &'a Effective,
+    /// By the files alone.
+    pub(in crate::commands) filed: &'a Effective,
+    /// For a login that no `Match` is about.
+    pub(in crate::commands) general: &'a Effective,
+}
+
+impl Wired<'_> {
+    /// Why sshd does not ask this program; none where it does.
+    pub(in crate::commands) fn lost(&self) -> Option<Fault> {
+        let command = self.running.command.as_deref();
+        if is_ours(command, &self.machine.own) {
+            return None;
+        }
+        let seen = format!("sshd does not ask this program: AuthorizedKeysCommand is {}", shown(command));
+        if self.is_on_command_line() {
+            let seen = format!("{seen}, which it was started with and which wins over every file");
+            return Some(Fault { seen, fix: self.started_otherwise() });
+        }
+        let place = self.winner().map_or_else(String::new, |winner| format!(" ({})", placed(winner)));
+        Some(Fault { seen: format!("{seen}{place}{}", self.ours()), fix: self.fix() })
+    }
+
+    /// Where the command in force stands; none where it stands on the running server's command line.
+    pub(in crate::commands) fn winner(&self) -> Option<&Setting> {
+        if self.is_on_command_line() {
+            return None;
+        }
+        let command = self.running.command.as_deref().unwrap_or("none");
+        let is_general = self.running.command == self.general.command;
+        let mut conditional = self.sources.conditional().filter(|setting| setting.value.trim() == command);
+        if is_general { self.sources.of_command(command) } else { conditional.next() }
+    }
+
+    fn is_on_command_line(&self) -> bool {
+        self.running.command != self.filed.command
+    }
+
+    /// Where our own line stands, and why it is not the one.
+    fn ours(&self) -> String {
+        let own = &self.machine.own;
+        let is_ours = |setting: &&Setting| is_ours(Some(&setting.value), own);
+        let mut commands = self.sources.commands.iter().filter(is_ours);
+        if let Some(first) = commands.clone().find(|setting| setting.within.is_none()) {
+            let is_conditional = self.winner().is_some_and(|winner| winner.within.is_some());
+            let why = if is_conditional { "a Match wins over it" } else { "the first value wins" };
+            return format!("; ours is at {first}, and {why}");
+        }
+        if let Some(ours) = commands.next() {
+            return format!("; ours is at {}, which is not about this login", placed(ours));
+        }
+        let drop_in = Path::new(DROP_IN);
+        if !self.sources.files.iter().any(|file| file == drop_in) && names(drop_in, own) {
+            return format!(
+                "; ours in {DROP_IN} is not read: {} does not include it",
+                self.machine.config.display()
+            );
+        }
+        String::new()
+    }
+
+    fn fix(&self) -> Fix {
+        let command = self.running.command.as_deref();
+        // Nothing that `enable` writes wins over a Match.
+        let Some(winner) = self.winner().filter(|winner| winner.within.is_some()) else {
+            let chain = if holder(command, &self.machine.own) == Holder::Other { " --chain" } else { "" };
+            return Fix::Run(format!("{IDENT} enable{chain}"));
+        };
+        let reload = shown_reload(self.machine);
+        let user = self.running.user.as_deref().filter(|user| *user != "root" && !user.contains('%'));
+        match command.map(|command| chained(&self.machine.own, command, user)) {
+            Some(Ok(line)) => {
+                let runs = if user.is_some() { " and AuthorizedKeysCommandUser root" } else { "" };
+                Fix::Do(format!(
+                    "take {winner} out, or have both asked: AuthorizedKeysCommand {line}{runs} there; then: {reload}"
+                ))
+            }
+            _ => Fix::Do(format!("take {winner} out, then: {reload}")),
+        }
+    }
+
+    /// What to do about a server that was started with a command of its own.
+    fn started_otherwise(&self) -> Fix {
+        let files = units::overrides();
+        if !files.is_empty() {
+            return Fix::Do(where_from(&files));
+        }
+        let restart = format!("systemctl restart {}", units::sshd_unit());
+        if units::systemd_runs() {
+            return Fix::Do(format!(
+                "no unit starts it so any more: sudo {restart} (open sessions stay); if that does not help, find what starts sshd with -o AuthorizedKeysCommand"
+            ));
+        }
+        let pid = self.machine.listener.as_ref().map_or_else(String::new, |l| format!(" (pid {})", l.pid));
+        Fix::Do(format!("take -o AuthorizedKeysCommand out of what starts sshd{pid}, and start it anew"))
+    }
+}
+
+/// Whether a command is ours, also by our own link in the place of Amazon's.
+pub(in crate::commands) fn is_ours(command: Option<&str>, own: &Path) -> bool {
+    match holder(command, own) {
+        Holder::Ours => true,
+        Holder::Amazons => {
+            let program = command.and_then(|command| split(command).into_iter().next()).unwrap_or_default();
+            leads_to(Path::new(&program), own)
+        }
+        Holder::Nobody | Holder::Other => false,
+    }
+}
+
+/// Why sshd cannot run a command as this user. A name that sshd makes of the login name is not looked up.
+pub(in crate::commands) fn user_fault(user: Option<&str>) -> Result<Option<Fault>, String> {
+    let Some(user) = user else {
+        let seen = "sshd does not run this program: no AuthorizedKeysCommandUser is set".to_owned();
+        return Ok(Some(Fault { seen, fix: Fix::Run(format!("{IDENT} enable")) }));
+    };
+    if user.contains('%') || Account::find(user).is_some() || Account::ask(user)?.is_some() {
+        return Ok(None);
+    }
+    let seen = format!(
+        "sshd does not run this program: its AuthorizedKeysCommandUser {user:?} does not stand in /etc/passwd, nor does getent know it"
+    );
+    let fix = if user != IDENT {
+        Fix::Do(format!("name a user that is there, for example {IDENT}"))
+    } else if Path::new(SYSUSERS).is_file() {
+        Fix::Run("systemd-sysusers eic-agent.conf".to_owned())
+    } else {
+        Fix::Run(format!("useradd --system --no-create-home --shell /usr/sbin/nologin {IDENT}"))
+    };
+    Ok(Some(Fault { seen, fix }))
+}
+
+/// Why sshd does not run this program of a command in force.
+pub(in crate::commands) fn program_fault(program: &Path) -> Option<Fault> {
+    let insecure = ownership::check(program).err()?;
+    let fix = insecure
+        .remedy()
+        .map_or_else(|| Fix::Do(format!("put the program back at {}", program.display())), Fix::Run);
+    Some(Fault { seen: format!("sshd does not run {}: {}", program.display(), insecure.seen()), fix })
+}
+
+/// What has sshd read its configuration again.
+pub(in crate::commands) fn shown_reload(machine: &Machine) -> String {
+    match &machine.listener {
+        _ if units::systemd_runs() => format!("sudo systemctl reload {}", units::sshd_unit()),
+        Some(listener) => format!("sudo kill -HUP {}", listener.pid),
+        None => "start sshd".to_owned(),
+    }
+}
+
+/// How to get rid of what these files say.
+pub(in crate::commands) fn where_from(files: &[PathBuf]) -> String {
+    let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+    format!(
+        "take AuthorizedKeysCommand out of {}, then: sudo systemctl daemon-reload, and: sudo systemctl restart {} (open sessions stay)",
+        names.join(" and "),
+        units::sshd_unit()
+    )
+}
+
+/// A place, with the `Match` that it is inside of.
+pub(in crate::commands) fn placed(setting: &Setting) -> String {
+    let within = setting.within.as_deref();
+    within.map_or_else(|| setting.to_string(), |within| format!("{setting}, inside \"Match {within}\""))
+}
+
+/// Whether a file that is not read has our command.
+fn names(file: &Path, own: &Path) -> bool {
+    let content = read(file).ok().flatten().unwrap_or_default();
+    String::from_utf8_lossy(&content).lines().any(|line| {
+        let words = split(line);
+        words.first().is_some_and(|word| word.eq_ignore_ascii_case("AuthorizedKeysCommand"))
+            && words.get(1).is_some_and(|program| leads_to(Path::new(program), own))
+    })
+}

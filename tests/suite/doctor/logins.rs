@@ -1,0 +1,177 @@
+//! What sshd says to a key and to a login name.
+
+use std::fs;
+
+use super::{Row, edited, ending, follow, row, with};
+use crate::wiring::CONFIG;
+
+pub(super) fn key_rows() -> Vec<Row> {
+    vec![
+        row(
+            "PubkeyAuthentication",
+            with("PubkeyAuthentication no\n"),
+            (
+                "public-keys",
+                "fail",
+                "PubkeyAuthentication is no (/etc/ssh/sshd_config:1)",
+                "set PubkeyAuthentication yes",
+            ),
+        ),
+        row(
+            "PubkeyAuthentication for this user",
+            ending("Match User ec2-user\n PubkeyAuthentication no\n"),
+            ("public-keys", "fail", "inside \"Match User ec2-user\"", "sudo kill -HUP"),
+        ),
+        row(
+            "AuthenticationMethods without keys",
+            with("AuthenticationMethods password\n"),
+            (
+                "public-keys",
+                "fail",
+                "AuthenticationMethods is password (/etc/ssh/sshd_config:1): no key",
+                "add publickey",
+            ),
+        ),
+        row(
+            "AuthenticationMethods with more than keys",
+            with("PasswordAuthentication yes\nAuthenticationMethods publickey,password\n"),
+            ("public-keys", "warn", "a key alone is not enough", "add publickey"),
+        ),
+        row(
+            "neither ed25519 nor RSA",
+            with("PubkeyAcceptedAlgorithms ecdsa-sha2-nistp256\n"),
+            (
+                "key-types",
+                "fail",
+                "refuses ed25519 and RSA keys (/etc/ssh/sshd_config:1)",
+                "add ssh-ed25519,rsa-sha2-512,rsa-sha2-256",
+            ),
+        ),
+        row(
+            "no ed25519",
+            with("PubkeyAcceptedAlgorithms -ssh-ed25519\n"),
+            (
+                "key-types",
+                "warn",
+                "PubkeyAcceptedAlgorithms refuses ed25519 keys (/etc/ssh/sshd_config:1)",
+                "push a key of another type",
+            ),
+        ),
+        row(
+            "RSA with SHA-1 only",
+            with("PubkeyAcceptedKeyTypes ssh-ed25519,ssh-rsa\n"),
+            ("key-types", "warn", "refuses RSA keys", "rsa-sha2-512,rsa-sha2-256"),
+        ),
+        row(
+            "long RSA keys only",
+            with("RequiredRSASize 3072\n"),
+            (
+                "key-types",
+                "warn",
+                "refuses RSA keys below 3072 bits (/etc/ssh/sshd_config:1)",
+                "RequiredRSASize 2048",
+            ),
+        ),
+    ]
+}
+
+pub(super) fn account_rows() -> Vec<Row> {
+    let root = |row: Row| Row { user: "root", ..row };
+    vec![
+        row(
+            "AllowUsers",
+            with("AllowUsers ubuntu admin\n"),
+            (
+                "access",
+                "fail",
+                "AllowUsers does not have ec2-user (/etc/ssh/sshd_config:1)",
+                "add ec2-user to AllowUsers, then: sudo kill -HUP",
+            ),
+        ),
+        row(
+            "AllowUsers from somewhere",
+            with("AllowUsers ubuntu ec2-user@10.0.0.0/8\n"),
+            ("access", "warn", "AllowUsers has only ec2-user@10.0.0.0/8", "log in from there"),
+        ),
+        row(
+            "DenyUsers",
+            with("DenyUsers nobody ec2-*\n"),
+            ("access", "fail", "DenyUsers has ec2-* (/etc/ssh/sshd_config:1)", "take ec2-* out of DenyUsers"),
+        ),
+        row(
+            "AllowGroups",
+            with("AllowGroups provider sudo\n"),
+            (
+                "access",
+                "fail",
+                "ec2-user is in no group of AllowGroups provider sudo",
+                "sudo usermod -aG provider ec2-user",
+            ),
+        ),
+        row(
+            "DenyGroups",
+            with("DenyGroups ec2-user\n"),
+            ("access", "fail", "DenyGroups has ec2-user", "take ec2-user out of DenyGroups"),
+        ),
+        root(row(
+            "PermitRootLogin",
+            with("PermitRootLogin no\n"),
+            ("access", "fail", "PermitRootLogin is no (/etc/ssh/sshd_config:1)", "log in as another user"),
+        )),
+        root(row(
+            "PermitRootLogin for commands",
+            with("PermitRootLogin forced-commands-only\n"),
+            ("access", "fail", "PermitRootLogin is forced-commands-only", "prohibit-password"),
+        )),
+        follow(
+            &["access", "shell"],
+            Row {
+                user: "nosuch",
+                ..row("no such user", |_| {}, ("account", "fail", "there is no user nosuch", "useradd"))
+            },
+        ),
+        row(
+            "a locked account",
+            edited("/etc/shadow", "ec2-user:*:", "ec2-user:!:"),
+            (
+                "account",
+                "fail",
+                "ec2-user is locked (! in /etc/shadow), and UsePAM is no",
+                "sudo usermod -p '*' ec2-user",
+            ),
+        ),
+        row(
+            "an expired account",
+            edited("/etc/shadow", "ec2-user:*:19000:0:99999:7:::", "ec2-user:*:19000:0:99999:7::19001:"),
+            ("account", "fail", "ec2-user expired ", "sudo chage -E -1 ec2-user"),
+        ),
+        row(
+            "a password to be changed",
+            |world| {
+                edited("/etc/shadow", "ec2-user:*:19000:", "ec2-user:*:0:")(world);
+                edited(CONFIG, "UsePAM no", "UsePAM yes")(world);
+            },
+            ("account", "warn", "the password of ec2-user has to be changed", "sudo chage -d"),
+        ),
+        row(
+            "nologin",
+            edited("/etc/passwd", "/home/ec2-user:/bin/sh", "/home/ec2-user:/usr/sbin/nologin"),
+            ("shell", "fail", "/usr/sbin/nologin, ends every session", "sudo usermod -s /bin/sh ec2-user"),
+        ),
+        row(
+            "no shell",
+            edited("/etc/passwd", "/home/ec2-user:/bin/sh", "/home/ec2-user:/bin/nosuch"),
+            ("shell", "fail", "/bin/nosuch: No such file", "sudo usermod -s /bin/sh ec2-user"),
+        ),
+        row(
+            "a shell that cannot be run",
+            edited("/etc/passwd", "/home/ec2-user:/bin/sh", "/home/ec2-user:/etc/passwd"),
+            ("shell", "fail", "/etc/passwd, cannot be run", "sudo usermod -s /bin/sh ec2-user"),
+        ),
+        row(
+            "/etc/nologin",
+            |_| fs::write("/etc/nologin", "Be back soon\n").unwrap(),
+            ("shell", "fail", "/etc/nologin keeps everybody out", "sudo rm /etc/nologin"),
+        ),
+    ]
+}

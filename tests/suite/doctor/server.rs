@@ -1,0 +1,249 @@
+//! What sshd asks: its release, the command in force, and what that asks in turn.
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::Path;
+
+use super::{NO_SSHD, NOT_ASKED, Row, Undo, covered, edited, ending, follow, mode, row, run, with};
+use crate::wiring::{CONFIG, DROP_INS, INCLUDE, OURS};
+use crate::world::World;
+
+const FOREIGN: &str = "AuthorizedKeysCommand /usr/bin/env\nAuthorizedKeysCommandUser nobody\n";
+
+/// Our line with providers behind it.
+fn chained(options: &str, provider: &str) -> impl Fn(&World) {
+    let (options, provider) = (options.to_owned(), provider.to_owned());
+    move |world| {
+        let own = world.agent();
+        let own = own.display();
+        let pair = format!("AuthorizedKeysCommand {own} authorized-keys {options}%u %f -- {provider}\n");
+        fs::write(OURS, format!("{pair}AuthorizedKeysCommandUser root\n")).unwrap();
+    }
+}
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![
+        Row {
+            breaks: Box::new(|_| covered("/dev/null", "/usr/sbin/sshd")),
+            ..follow(
+                NO_SSHD,
+                row("no sshd", |_| {}, ("openssh", "fail", "there is no sshd", "install openssh")),
+            )
+        },
+        Row {
+            breaks: Box::new(|world| {
+                let old = world.script(
+                    "old-sshd",
+                    "[ \"$1\" != -V ] && exec /run/real-sshd \"$@\"; echo OpenSSH_7.2p2 >&2",
+                );
+                fs::copy("/usr/sbin/sshd", "/run/real-sshd").unwrap();
+                covered(old.to_str().unwrap(), "/usr/sbin/sshd")
+            }),
+            ..row(
+                "an old sshd",
+                |_| {},
+                ("openssh", "warn", "expected OpenSSH 7.4 or later, got OpenSSH 7.2", "update"),
+            )
+        },
+        follow(
+            &NO_SSHD[1..],
+            row(
+                "a fault in sshd_config",
+                with("NoSuchSetting yes\n"),
+                (
+                    "command",
+                    "fail",
+                    "sshd_config: line 1: Bad configuration option: NoSuchSetting",
+                    "sudo sshd -t",
+                ),
+            ),
+        ),
+        follow(
+            NOT_ASKED,
+            row(
+                "not wired",
+                |_| fs::remove_file(OURS).unwrap(),
+                ("command", "fail", "AuthorizedKeysCommand is none", "sudo eic-agent enable"),
+            ),
+        ),
+        follow(
+            NOT_ASKED,
+            row(
+                "a foreign drop-in first",
+                |_| fs::write(Path::new(DROP_INS).join("05-x.conf"), FOREIGN).unwrap(),
+                (
+                    "command",
+                    "fail",
+                    "is /usr/bin/env (/etc/ssh/sshd_config.d/05-x.conf:1); ours is at /etc/ssh/sshd_config.d/10-eic-agent.conf:2, and the first value wins",
+                    "sudo eic-agent enable --chain",
+                ),
+            ),
+        ),
+        follow(
+            NOT_ASKED,
+            row(
+                "a Match for this user",
+                ending(
+                    "Match User ec2-user\n  AuthorizedKeysCommand /usr/bin/env\n  AuthorizedKeysCommandUser nobody\n",
+                ),
+                (
+                    "command",
+                    "fail",
+                    "inside \"Match User ec2-user\"); ours is at /etc/ssh/sshd_config.d/10-eic-agent.conf:2, and a Match wins over it",
+                    "authorized-keys --provider-user nobody %u %f -- /usr/bin/env %u and AuthorizedKeysCommandUser root there",
+                ),
+            ),
+        ),
+        follow(
+            NOT_ASKED,
+            row(
+                "ours inside a Match",
+                |_| {
+                    let ours = fs::read_to_string(OURS).unwrap();
+                    fs::write(OURS, format!("Match User git\n{ours}")).unwrap();
+                },
+                (
+                    "command",
+                    "fail",
+                    "10-eic-agent.conf:3, inside \"Match User git\", which is not about this login",
+                    "sudo eic-agent enable",
+                ),
+            ),
+        ),
+        follow(
+            NOT_ASKED,
+            row(
+                "no Include",
+                edited(CONFIG, INCLUDE, ""),
+                (
+                    "command",
+                    "fail",
+                    "ours in /etc/ssh/sshd_config.d/10-eic-agent.conf is not read: /etc/ssh/sshd_config does not include it",
+                    "sudo eic-agent enable",
+                ),
+            ),
+        ),
+        follow(
+            &["providers"],
+            row(
+                "an option that there is not",
+                edited(OURS, "authorized-keys", "authorized-keys --timout 3"),
+                ("command", "fail", "unexpected argument '%u'", "authorized-keys --help"),
+            ),
+        ),
+        follow(
+            NOT_ASKED,
+            Row {
+                breaks: Box::new(|_| {
+                    let folder = "/opt/aws/bin";
+                    run(&["mount", "-t", "tmpfs", "tmpfs", "/opt"]);
+                    fs::create_dir_all(folder).unwrap();
+                    fs::write(format!("{folder}/eic_run_authorized_keys"), "").unwrap();
+                    fs::write(OURS, "AuthorizedKeysCommand /opt/aws/bin/eic_run_authorized_keys %u %f\nAuthorizedKeysCommandUser nobody\n").unwrap();
+                    Box::new(Undo(|| run(&["umount", "/opt"])))
+                }),
+                ..row(
+                    "Amazon's",
+                    |_| {},
+                    ("command", "warn", "Amazon's own command is asked", "sudo eic-agent enable"),
+                )
+            },
+        ),
+        row(
+            "no such AuthorizedKeysCommandUser",
+            edited(OURS, "User eic-agent", "User nosuch"),
+            (
+                "command-user",
+                "fail",
+                "AuthorizedKeysCommandUser \"nosuch\" does not stand in /etc/passwd",
+                "eic-agent",
+            ),
+        ),
+        row(
+            "the system user is gone",
+            |world| {
+                edited("/etc/passwd", "\neic-agent:", "\nother:")(world);
+                edited("/etc/shadow", "\neic-agent:", "\nother:")(world);
+                edited("/etc/group", "\neic-agent:", "\nother:")(world);
+            },
+            ("command-user", "fail", "nor does getent know it", "sudo useradd --system"),
+        ),
+        row(
+            "a folder that the group may write",
+            |world| mode(&world.path("bin"), 0o775),
+            (
+                "command-path",
+                "fail",
+                "bin to be writable by its owner only, its mode is 0775",
+                "sudo chmod go-w /",
+            ),
+        ),
+        row(
+            "another owner",
+            |world| chown(world.agent(), Some(60100), None).unwrap(),
+            ("command-path", "fail", "it is uid 60100's", "sudo chown root /"),
+        ),
+        row(
+            "a folder that is closed",
+            |world| mode(&world.path("bin"), 0o700),
+            ("command-path", "fail", "eic-agent cannot run it: the mode of", "sudo chmod a+x /"),
+        ),
+        row(
+            "a unit's drop-in",
+            |_| {
+                let folder = "/etc/systemd/system/ssh.service.d";
+                fs::create_dir_all(folder).unwrap();
+                let start = "ExecStart=/usr/sbin/sshd -D -o \"AuthorizedKeysCommand /x %%u\" $SSHD_OPTS";
+                fs::write(format!("{folder}/x.conf"), format!("[Service]\nExecStart=\n{start}\n")).unwrap();
+            },
+            (
+                "unit-override",
+                "warn",
+                "/etc/systemd/system/ssh.service.d/x.conf starts sshd with an AuthorizedKeysCommand of its own, from its next start",
+                "take AuthorizedKeysCommand out of /etc/systemd/system/ssh.service.d/x.conf",
+            ),
+        ),
+        row(
+            "a provider that is not there",
+            chained("", "/usr/bin/nosuch %u"),
+            (
+                "providers",
+                "warn",
+                "/usr/bin/nosuch is not run: /usr/bin/nosuch: No such file",
+                "put /usr/bin/nosuch back",
+            ),
+        ),
+        row(
+            "a provider that others may write",
+            |world| {
+                let provider = world.script("open", "true");
+                mode(&provider, 0o777);
+                chained("", provider.to_str().unwrap())(world);
+            },
+            ("providers", "warn", "open to be writable by its owner only", "sudo chmod go-w /"),
+        ),
+        row(
+            "no such provider's user",
+            chained("--provider-user nosuch ", "/usr/bin/env"),
+            (
+                "providers",
+                "warn",
+                "--provider-user nosuch does not stand in /etc/passwd",
+                "10-eic-agent.conf:1",
+            ),
+        ),
+        row(
+            "a provider's user, and sshd does not run us as root",
+            |world| {
+                chained("--provider-user nobody ", "/usr/bin/env")(world);
+                edited(OURS, "User root", "User eic-agent")(world);
+            },
+            (
+                "providers",
+                "warn",
+                "runs as eic-agent, not as --provider-user nobody",
+                "AuthorizedKeysCommandUser root",
+            ),
+        ),
+    ]
+}

@@ -1,0 +1,77 @@
+//! What stands around sshd: SELinux, the log, our unit.
+
+use std::fs;
+
+use super::{Broken, Row, Undo, row, run};
+use crate::world::World;
+
+/// Programs that stand before those of the system, whether it has them or not.
+fn programs(world: &World, scripts: &[(&str, &str)]) -> Broken {
+    for (name, text) in scripts {
+        world.script(name, text);
+    }
+    let layers = format!("lowerdir={}:/usr/sbin", world.path("bin").display());
+    run(&["mount", "-t", "overlay", "overlay", "-o", &layers, "/usr/sbin"]);
+    Box::new(Undo(|| run(&["umount", "/usr/sbin"])))
+}
+
+/// A system on which systemd runs, and says this of our unit.
+fn systemd(world: &World, says: &str) -> Broken {
+    fs::create_dir_all("/run/systemd/system").unwrap();
+    programs(world, &[("systemctl", &format!("printf '{says}'"))])
+}
+
+/// A system on which SELinux enforces, with these modules.
+fn selinux(world: &World, modules: &str) -> Broken {
+    fs::create_dir_all("/sys/fs/selinux").unwrap();
+    fs::write("/sys/fs/selinux/enforce", "1").unwrap();
+    programs(world, &[("semodule", &format!("printf '{modules}'"))])
+}
+
+pub(super) fn rows() -> Vec<Row> {
+    let says = |verdict, seen, fix| ("unit", verdict, seen, fix);
+    let unit = |name, state: &'static str, says| Row {
+        breaks: Box::new(move |world| systemd(world, state)),
+        ..row(name, |_| {}, says)
+    };
+    vec![
+        Row {
+            breaks: Box::new(|world| selinux(world, "base\\nssh\\n")),
+            ..row(
+                "SELinux without our module",
+                |_| {},
+                ("selinux", "fail", "the module eic-agent is not installed", "semodule -X 200 -i"),
+            )
+        },
+        Row {
+            breaks: Box::new(|world| selinux(world, "base\\neic-agent\\t1.0\\n")),
+            ..row("SELinux with it", |_| {}, ("selinux", "ok", "enforcing, and our module is installed", ""))
+        },
+        Row {
+            breaks: Box::new(|_| {
+                fs::rename("/dev/log", "/dev/log.away").unwrap();
+                Box::new(Undo(|| fs::rename("/dev/log.away", "/dev/log").unwrap()))
+            }),
+            ..row(
+                "no log",
+                |_| {},
+                ("log", "warn", "neither the journal nor /dev/log", "start a syslog daemon"),
+            )
+        },
+        unit(
+            "a unit that is well",
+            "LoadState=loaded\\nActiveState=active\\nUnitFileState=enabled\\nResult=success\\n",
+            says("ok", "eic-agent.service is enabled and active", ""),
+        ),
+        unit(
+            "a unit that failed",
+            "LoadState=loaded\\nActiveState=failed\\nUnitFileState=enabled\\nResult=exit-code\\n",
+            says("warn", "eic-agent.service failed", "sudo systemctl restart eic-agent.service"),
+        ),
+        unit(
+            "a unit that is not enabled",
+            "LoadState=loaded\\nActiveState=inactive\\nUnitFileState=disabled\\nResult=success\\n",
+            says("warn", "eic-agent.service is not enabled", "sudo systemctl enable --now eic-agent.service"),
+        ),
+    ]
+}
