@@ -33,10 +33,12 @@ pub(super) fn users(capture: &Capture) -> Vec<LoginName> {
 /// The instance's own id: the machine's word before the service's.
 pub(super) fn instance_id(capture: &Capture) -> Result<InstanceId, RunError> {
     let own = capture.machine.as_deref().and_then(|machine| InstanceId::try_from(machine).ok());
-    own.map_or_else(
-        || InstanceId::try_from(required(capture, INSTANCE_ID)?.as_str()).map_err(RunError::InstanceId),
-        Ok,
-    )
+    own.map_or_else(|| metadata_instance_id(capture), Ok)
+}
+
+/// The id that the service tells.
+pub(super) fn metadata_instance_id(capture: &Capture) -> Result<InstanceId, RunError> {
+    InstanceId::try_from(required(capture, INSTANCE_ID)?.as_str()).map_err(RunError::InstanceId)
 }
 
 /// Who must have signed.

@@ -190,9 +190,7 @@ mod tests {
     #[test]
     fn ours_is_known_wherever_it_lies() {
         let line = "/opt/x/eic-agent authorized-keys --timeout 3 %u %f -- /bin/y";
-        assert!(
-            is_agents(line) && !is_agents("/opt/x/eic-agent verify") && !is_agents("/bin/y authorized-keys")
-        );
+        assert!(is_agents(line) && is_agents("/bin/eic authorized-keys %u") && !is_agents("/bin/y %u"));
         let here = moved(line, Path::new("/usr/bin/eic-agent"));
         assert_eq!(here, "/usr/bin/eic-agent authorized-keys --timeout 3 %u %f -- /bin/y");
     }

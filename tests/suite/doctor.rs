@@ -3,6 +3,7 @@
 
 mod logins;
 mod server;
+mod service;
 mod system;
 
 use std::any::Any;
@@ -16,7 +17,7 @@ use eic_emulator::Config;
 use serde_json::Value;
 
 use crate::wiring::{CONFIG, INCLUDE, OURS, agent, lay_out};
-use crate::world::{Key, Sshd, Syslog, World, on_an_instance};
+use crate::world::{BOB, Key, Sshd, Syslog, World, on_an_instance};
 
 /// What is undone when the row is over.
 struct Undo<F: FnMut()>(F);
@@ -38,6 +39,17 @@ struct Row {
     says: Vec<(&'static str, &'static str, &'static str, &'static str)>,
     /// Ids that cannot be looked at then.
     follows: &'static [&'static str],
+    /// Whether a pushed ed25519 key logs in all the same.
+    login: Login,
+}
+
+#[derive(Clone, Copy)]
+enum Login {
+    /// Not where something failed.
+    AsSaid,
+    Refused,
+    /// Nothing is really broken, or a part of the machine decides that is not ours.
+    Either,
 }
 
 fn row(
@@ -49,7 +61,7 @@ fn row(
         breaks(world);
         Box::new(())
     });
-    Row { name, user: "ec2-user", breaks, says: vec![says], follows: &[] }
+    Row { name, user: "ec2-user", breaks, says: vec![says], follows: &[], login: Login::AsSaid }
 }
 
 /// More lines of `sshd_config`, before the `Include`.
@@ -88,7 +100,7 @@ fn run(words: &[&str]) {
 /// Covers one path with another for a row.
 fn covered(by: &str, path: &'static str) -> Broken {
     run(&["mount", "--bind", by, path]);
-    Box::new(Undo(move || run(&["umount", path])))
+    Box::new(Undo(move || run(&["umount", "--lazy", path])))
 }
 
 const NOT_ASKED: &[&str] = &["command-user", "command-path", "providers"];
@@ -103,6 +115,14 @@ const NO_SSHD: &[&str] = &[
     "account",
 ];
 
+fn refused(row: Row) -> Row {
+    Row { login: Login::Refused, ..row }
+}
+
+fn either(row: Row) -> Row {
+    Row { login: Login::Either, ..row }
+}
+
 fn follow(follows: &'static [&'static str], row: Row) -> Row {
     Row { follows, ..row }
 }
@@ -111,6 +131,7 @@ fn follow(follows: &'static [&'static str], row: Row) -> Row {
 struct Sound {
     files: BTreeMap<PathBuf, Vec<u8>>,
     checks: BTreeMap<String, String>,
+    key: Key,
 }
 
 const KEPT: [&str; 5] = [CONFIG, OURS, "/etc/passwd", "/etc/shadow", "/etc/group"];
@@ -124,7 +145,9 @@ impl Sound {
             assert_eq!(check["fix"], Value::Null, "{check:#}");
         }
         assert_eq!(report["cause"], Value::Null);
-        Self { files, checks: verdicts(&report) }
+        let key = Key::ed25519(world, "pushed");
+        assert!(log_in(world, "ec2-user", &key).0 && log_in(world, "root", &key).0, "a login works");
+        Self { files, checks: verdicts(&report), key }
     }
 
     fn restore(&self, world: &World) {
@@ -167,6 +190,13 @@ impl Sound {
                 expect(verdict == self.checks[id], check);
             }
         }
+        let expected = match row.login {
+            Login::AsSaid => Some(!fails),
+            Login::Refused => Some(false),
+            Login::Either => None,
+        };
+        let (logs_in, said) = log_in(world, row.user, &self.key);
+        expect(expected.is_none_or(|expected| expected == logs_in), &Value::from(said));
         if let Some(report) = tried(world, row, &report) {
             expect(verdicts(&report) == self.checks, &report);
         }
@@ -180,6 +210,23 @@ impl Sound {
         assert!(faults.is_empty(), "{}", faults.join("\n"));
         assert_eq!(verdicts(&doctor(world)), self.checks, "all is well again");
     }
+}
+
+/// Pushes the key, and logs in through an sshd of its own, which reads the configuration as it is now.
+fn log_in(world: &World, user: &str, key: &Key) -> (bool, String) {
+    world.emulator.push(user, &key.line(), BOB);
+    let options = ["BatchMode=yes", "IdentitiesOnly=yes", "LogLevel=ERROR", "StrictHostKeyChecking=no"];
+    let ran = Command::new("ssh")
+        .args(["-F", "none", "-o", "UserKnownHostsFile=/dev/null", "-o", "ProxyCommand=/usr/sbin/sshd -i"])
+        .args(options.iter().flat_map(|option| ["-o", option]))
+        .arg("-i")
+        .arg(key.file())
+        .args([&format!("{user}@instance"), "id -un"])
+        .output()
+        .unwrap();
+    world.emulator.clear_keys();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&ran.stdout).trim() == user, format!("{}{}", text(&ran.stdout), text(&ran.stderr)))
 }
 
 /// Programs that a fix may name, and that mend what they can mend here and now.
@@ -243,6 +290,23 @@ fn what_sshd_asks_is_judged() {
 }
 
 #[test]
+fn the_service_is_judged() {
+    on_an_instance("doctor::the_service_is_judged", Config::default(), |world| {
+        let _running = wired(world);
+        service::restore(world);
+        let sound = Sound::new(world);
+        let check = |row: &Row| {
+            let faults = sound.check(world, row);
+            service::restore(world);
+            faults
+        };
+        let faults: Vec<_> = service::rows().iter().flat_map(check).collect();
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        assert_eq!(verdicts(&doctor(world)), sound.checks, "all is well again");
+    });
+}
+
+#[test]
 fn keys_and_accounts_are_judged() {
     every_row("doctor::keys_and_accounts_are_judged", || {
         logins::key_rows().into_iter().chain(logins::account_rows()).chain(system::rows()).collect()
@@ -264,7 +328,7 @@ fn the_running_server_is_judged() {
             |_| {},
             ("command", "fail", told, "take -o AuthorizedKeysCommand out of what starts sshd (pid "),
         );
-        let mut faults = sound.check(world, &follow(NOT_ASKED, started));
+        let mut faults = sound.check(world, &either(follow(NOT_ASKED, started)));
         let by_a_unit = Row {
             says: vec![
                 (
@@ -284,12 +348,12 @@ fn the_running_server_is_judged() {
                 "-o of the environment",
                 |_| {
                     fs::write("/etc/default/ssh", "SSHD_OPTS='-o \"AuthorizedKeysCommand /usr/bin/env\"'\n")
-                        .unwrap()
+                        .unwrap();
                 },
                 ("", "", "", ""),
             )
         };
-        faults.extend(sound.check(world, &follow(NOT_ASKED, by_a_unit)));
+        faults.extend(sound.check(world, &either(follow(NOT_ASKED, by_a_unit))));
         fs::write("/etc/default/ssh", "# AuthorizedKeysCommand in a comment\n").unwrap();
         drop(sshd);
 
@@ -348,33 +412,44 @@ fn text_is_for_a_tired_person_and_root_is_not_needed() {
         assert!(!ran.out.contains('\u{1b}'), "no colour where it is no terminal");
 
         // sshd tells root only, since its configuration is root's: no false verdict in either direction.
-        let ran = Command::new("setpriv")
-            .args(["--reuid=nobody", "--clear-groups"])
-            .arg(world.agent())
-            .args(["doctor", "--json", "--user", "ec2-user"])
-            .output()
-            .unwrap();
-        let report: Value = serde_json::from_slice(&ran.stdout).unwrap();
-        assert_eq!(ran.status.code(), Some(0), "{report:#}");
-        let root_only = [
-            "command",
-            "command-user",
-            "command-path",
-            "public-keys",
-            "key-types",
-            "providers",
-            "access",
-            "account",
-        ];
+        let report = as_nobody(world);
         for check in report["checks"].as_array().unwrap() {
-            if root_only.contains(&check["id"].as_str().unwrap()) {
+            if NO_SSHD.contains(&check["id"].as_str().unwrap()) {
                 assert_eq!(check["verdict"], "skipped", "{check:#}");
                 assert!(check["seen"].as_str().unwrap().contains("run with sudo"), "{check:#}");
             }
         }
-        let verdicts = verdicts(&report);
+        let told = verdicts(&report);
         for id in ["openssh", "unit-override", "shell", "selinux", "log"] {
-            assert_eq!(verdicts[id], "ok", "{report:#}");
+            assert_eq!(told[id], "ok", "{report:#}");
+        }
+
+        // Where everybody may read it, only what takes root is left open.
+        for file in [CONFIG, OURS] {
+            mode(Path::new(file), 0o644);
+        }
+        let report = as_nobody(world);
+        let told = verdicts(&report);
+        for (id, verdict) in
+            [("command", "skipped"), ("account", "skipped"), ("command-path", "ok"), ("access", "fail")]
+        {
+            assert_eq!(told[id], verdict, "{report:#}");
+        }
+        assert!(report.to_string().contains("run with sudo to see what the running sshd was started with"));
+        edited("/etc/passwd", "/home/ec2-user:/bin/sh", "/home/ec2-user:/bin/nosuch")(world);
+        for (readable, verdict) in [(0o644, "fail"), (0o600, "skipped")] {
+            mode(Path::new(CONFIG), readable);
+            assert_eq!(verdicts(&as_nobody(world))["shell"], verdict);
         }
     });
+}
+
+fn as_nobody(world: &World) -> Value {
+    let ran = Command::new("setpriv")
+        .args(["--reuid=nobody", "--clear-groups"])
+        .arg(world.agent())
+        .args(["doctor", "--json", "--user", "ec2-user"])
+        .output()
+        .unwrap();
+    serde_json::from_slice(&ran.stdout).unwrap()
 }

@@ -12,11 +12,12 @@ use super::super::wiring::{
 };
 use super::check::Check;
 use super::providers::words_of;
-use super::sshd::{Blind, Sshd, failed};
+use super::sshd::{Blind, Sshd, failed, shown_fix};
 use crate::accounts::Account;
 use crate::audit::IDENT;
 use crate::files::head_of_regular;
 use crate::key_options::Release;
+use crate::ownership::{self, Insecure};
 use crate::sshd::command::{Holder, holder, split};
 use crate::sshd::server::CONFIG;
 use crate::sshd::units;
@@ -27,6 +28,10 @@ const COMMAND: &str = "sshd takes pushed keys only from the AuthorizedKeysComman
 const USER: &str = "sshd runs the command as AuthorizedKeysCommandUser, and not at all without";
 const PATH: &str = "sshd runs only what is root's and writable by nobody else, up to /";
 const OVERRIDE: &str = "settings on sshd's command line win over every file of its configuration";
+
+/// Lies on Debian and what comes from it. Their sshd lets a group write that has its owner in it and nobody
+/// else (user-group-modes.patch).
+const DEBIAN: &str = "/etc/debian_version";
 
 /// Before it, sshd asks the command first and reads the files then (OpenSSH 8.1, auth2-pubkey.c).
 const FILES_FIRST: Release = Release(8, 1);
@@ -174,7 +179,16 @@ fn command_path(wired: &Wired<'_>) -> Check {
     }
     let program = program_of(command);
     if let Some(fault) = program_fault(&program) {
-        return failed(ID, PATH, fault);
+        return match ownership::check(&program) {
+            Err(Insecure::Writable(place, mode)) if mode & 0o002 == 0 && Path::new(DEBIAN).exists() => {
+                let seen = format!(
+                    "the group of {} may write it; sshd still runs it here, while only its owner is in that group",
+                    place.display()
+                );
+                Check::warn(ID, PATH, seen, shown_fix(fault.fix))
+            }
+            _ => failed(ID, PATH, fault),
+        };
     }
     let user = wired.running.user.as_deref().unwrap_or_default();
     let account = Account::ask(user).ok().flatten();

@@ -85,8 +85,8 @@ pub(super) fn checks(settings: (Check, Option<Settings>), user: Option<&str>, cl
 }
 
 /// The ids of what [`Service::ask`] looks at, in order.
-const ALL: [&str; 8] =
-    ["metadata", "metadata-v6", "proxy", "clock", "region", "trust-store", "signer", "staples"];
+const ALL: [&str; 9] =
+    ["metadata", "metadata-v6", "proxy", "instance", "clock", "region", "trust-store", "signer", "staples"];
 
 const METADATA: &str = "pushed keys are in the instance's metadata and nowhere else";
 const CLOCK: &str = "a key is good for a minute, and certificates between their dates, by this clock";
@@ -158,7 +158,7 @@ impl Service {
             if works(&first) { first } else { second.filter(|(_, fetched)| fetched.refused.is_none()) };
         let Some((_, fetched)) = chosen else {
             self.checks.push(proxy(None));
-            let rest = ["clock", "region", "trust-store", "signer", "staples"];
+            let rest = ["instance", "clock", "region", "trust-store", "signer", "staples"];
             return self.skip(&rest, "the metadata service does not answer");
         };
         self.judge(&fetched, settings, user.as_ref(), clock);
@@ -167,6 +167,7 @@ impl Service {
     fn judge(&mut self, fetched: &Fetched, settings: &Settings, user: Option<&LoginName>, clock: Clock) {
         let now = clock.now();
         self.checks.push(proxy(Some(fetched)));
+        self.checks.push(instance_is_this(fetched));
         self.checks.push(clock_is_right(fetched.capture.date.as_deref(), clock.started));
         let name = replay::signer_name(&fetched.capture);
         self.checks.push(match &name {
@@ -186,7 +187,10 @@ impl Service {
                 format!("{} trusted roots{}", anchors.count(), place(settings)),
             ),
             Err(error) => {
-                Check::fail("trust-store", SIGNER, error.to_string(), "install the package ca-certificates")
+                let is_chosen = settings.ca_file.value.is_some() || settings.ca_dir.value.is_some();
+                let mend = format!("mend what [trust] in {DEFAULT_PATH} names");
+                let fix = if is_chosen { mend } else { "install the package ca-certificates".to_owned() };
+                Check::fail("trust-store", SIGNER, error.to_string(), fix)
             }
         });
         let chain = replay::chain(&fetched.capture);
@@ -286,6 +290,28 @@ fn proxy(fetched: Option<&Fetched>) -> Check {
     )
 }
 
+/// The machine's word counts; where metadata says otherwise, it is another instance's.
+fn instance_is_this(fetched: &Fetched) -> Check {
+    const ID: &str = "instance";
+    const WHY: &str = "each key is signed for one instance";
+    let theirs = replay::metadata_instance_id(&fetched.capture);
+    match (fetched.capture.machine.as_deref(), theirs) {
+        (_, Err(error)) => Check::fail(
+            ID,
+            WHY,
+            format!("{}: {error}", error.reason()),
+            "find out what answers in place of the metadata service",
+        ),
+        (Some(own), Ok(theirs)) if own != "xen" && own != theirs.as_str() => Check::fail(
+            ID,
+            WHY,
+            format!("the machine's firmware says {own}, metadata says {theirs}"),
+            "find out what answers in place of the metadata service: it is another instance's",
+        ),
+        (_, Ok(theirs)) => Check::ok(ID, WHY, format!("metadata agrees: {theirs}")),
+    }
+}
+
 fn clock_is_right(date: Option<&str>, now: Timestamp) -> Check {
     const ID: &str = "clock";
     const FIX: &str = "set the clock: chronyc makestep, with the Amazon Time Sync Service 169.254.169.123";
@@ -365,4 +391,46 @@ fn refused(id: &'static str, error: &SignerError) -> Check {
         _ => "wait for the service to renew what it serves; then ask AWS support",
     };
     Check::fail(id, SIGNER, format!("{reason}: {error}"), fix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::Verdict;
+    use super::*;
+    use crate::capture::Capture;
+
+    fn answered(server: Option<&str>, via: Option<&str>) -> Fetched {
+        let mut capture = Capture::new(Timestamp::from_unix(1), None);
+        capture.server = server.map(str::to_owned);
+        Fetched { capture, token: Duration::ZERO, via: via.map(str::to_owned), refused: None }
+    }
+
+    #[test]
+    fn who_stands_in_between_is_named() {
+        for (server, via, verdict, seen) in [
+            (Some("EC2ws"), None, Verdict::Ok, "none is seen"),
+            (Some("EC2ws"), Some("1.1 squid"), Verdict::Warn, "Via: 1.1 squid"),
+            (Some("nginx"), None, Verdict::Warn, "expected the server EC2ws, got nginx"),
+        ] {
+            let check = proxy(Some(&answered(server, via)));
+            assert!(check.verdict == verdict && check.seen.contains(seen), "{check:?}");
+        }
+        assert_eq!(proxy(None).verdict, Verdict::Ok);
+    }
+
+    #[test]
+    fn a_clock_counts_from_where_it_hurts() {
+        let now = Timestamp::from_unix(1_738_238_400);
+        for (date, verdict) in [
+            ("Thu, 30 Jan 2025 12:00:00 GMT", Verdict::Ok),
+            ("Thu, 30 Jan 2025 12:00:30 GMT", Verdict::Ok),
+            ("Thu, 30 Jan 2025 12:00:31 GMT", Verdict::Warn),
+            ("Thu, 30 Jan 2025 12:05:01 GMT", Verdict::Fail),
+            ("Thu, 30 Jan 2025 11:59:29 GMT", Verdict::Warn),
+            ("Thu, 30 Jan 2025 11:59:00 GMT", Verdict::Fail),
+            ("then", Verdict::Skipped),
+        ] {
+            assert_eq!(clock_is_right(Some(date), now).verdict, verdict, "{date}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Row, edited, ending, follow, row, with};
+use super::{Row, edited, either, ending, follow, refused, row, with};
 use crate::wiring::CONFIG;
 
 pub(super) fn key_rows() -> Vec<Row> {
@@ -32,11 +32,11 @@ pub(super) fn key_rows() -> Vec<Row> {
                 "add publickey",
             ),
         ),
-        row(
+        refused(row(
             "AuthenticationMethods with more than keys",
             with("PasswordAuthentication yes\nAuthenticationMethods publickey,password\n"),
             ("public-keys", "warn", "a key alone is not enough", "add publickey"),
-        ),
+        )),
         row(
             "neither ed25519 nor RSA",
             with("PubkeyAcceptedAlgorithms ecdsa-sha2-nistp256\n"),
@@ -47,7 +47,7 @@ pub(super) fn key_rows() -> Vec<Row> {
                 "add ssh-ed25519,rsa-sha2-512,rsa-sha2-256",
             ),
         ),
-        row(
+        refused(row(
             "no ed25519",
             with("PubkeyAcceptedAlgorithms -ssh-ed25519\n"),
             (
@@ -56,7 +56,7 @@ pub(super) fn key_rows() -> Vec<Row> {
                 "PubkeyAcceptedAlgorithms refuses ed25519 keys (/etc/ssh/sshd_config:1)",
                 "push a key of another type",
             ),
-        ),
+        )),
         row(
             "RSA with SHA-1 only",
             with("PubkeyAcceptedKeyTypes ssh-ed25519,ssh-rsa\n"),
@@ -88,11 +88,11 @@ pub(super) fn account_rows() -> Vec<Row> {
                 "add ec2-user to AllowUsers, then: sudo kill -HUP",
             ),
         ),
-        row(
+        refused(row(
             "AllowUsers from somewhere",
             with("AllowUsers ubuntu ec2-user@10.0.0.0/8\n"),
             ("access", "warn", "AllowUsers has only ec2-user@10.0.0.0/8", "log in from there"),
-        ),
+        )),
         row(
             "DenyUsers",
             with("DenyUsers nobody ec2-*\n"),
@@ -145,14 +145,14 @@ pub(super) fn account_rows() -> Vec<Row> {
             edited("/etc/shadow", "ec2-user:*:19000:0:99999:7:::", "ec2-user:*:19000:0:99999:7::19001:"),
             ("account", "fail", "ec2-user expired ", "sudo chage -E -1 ec2-user"),
         ),
-        row(
+        either(row(
             "a password to be changed",
             |world| {
                 edited("/etc/shadow", "ec2-user:*:19000:", "ec2-user:*:0:")(world);
                 edited(CONFIG, "UsePAM no", "UsePAM yes")(world);
             },
             ("account", "warn", "the password of ec2-user has to be changed", "sudo chage -d"),
-        ),
+        )),
         row(
             "nologin",
             edited("/etc/passwd", "/home/ec2-user:/bin/sh", "/home/ec2-user:/usr/sbin/nologin"),

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::path::Path;
 
-use super::{NO_SSHD, NOT_ASKED, Row, Undo, covered, edited, ending, follow, mode, row, run, with};
+use super::{Login, NO_SSHD, NOT_ASKED, Row, Undo, covered, edited, ending, follow, mode, row, run, with};
 use crate::wiring::{CONFIG, DROP_INS, INCLUDE, OURS};
 use crate::world::World;
 
@@ -22,6 +22,12 @@ fn chained(options: &str, provider: &str) -> impl Fn(&World) {
 }
 
 pub(super) fn rows() -> Vec<Row> {
+    [command_rows(), runnable_rows(), provider_rows()].into_iter().flatten().collect()
+}
+
+/// Whether sshd asks this program.
+#[expect(clippy::too_many_lines, reason = "one table")]
+fn command_rows() -> Vec<Row> {
     vec![
         Row {
             breaks: Box::new(|_| covered("/dev/null", "/usr/sbin/sshd")),
@@ -140,8 +146,9 @@ pub(super) fn rows() -> Vec<Row> {
                     fs::create_dir_all(folder).unwrap();
                     fs::write(format!("{folder}/eic_run_authorized_keys"), "").unwrap();
                     fs::write(OURS, "AuthorizedKeysCommand /opt/aws/bin/eic_run_authorized_keys %u %f\nAuthorizedKeysCommandUser nobody\n").unwrap();
-                    Box::new(Undo(|| run(&["umount", "/opt"])))
+                    Box::new(Undo(|| run(&["umount", "--lazy", "/opt"])))
                 }),
+                login: Login::Refused,
                 ..row(
                     "Amazon's",
                     |_| {},
@@ -149,6 +156,12 @@ pub(super) fn rows() -> Vec<Row> {
                 )
             },
         ),
+    ]
+}
+
+/// Whether sshd can run it.
+fn runnable_rows() -> Vec<Row> {
+    vec![
         row(
             "no such AuthorizedKeysCommandUser",
             edited(OURS, "User eic-agent", "User nosuch"),
@@ -169,14 +182,24 @@ pub(super) fn rows() -> Vec<Row> {
             ("command-user", "fail", "nor does getent know it", "sudo useradd --system"),
         ),
         row(
-            "a folder that the group may write",
-            |world| mode(&world.path("bin"), 0o775),
+            "a folder that everybody may write",
+            |world| mode(&world.path("bin"), 0o777),
             (
                 "command-path",
                 "fail",
-                "bin to be writable by its owner only, its mode is 0775",
+                "bin to be writable by its owner only, its mode is 0777",
                 "sudo chmod go-w /",
             ),
+        ),
+        row(
+            "a folder that the group may write",
+            |world| mode(&world.path("bin"), 0o775),
+            // Debian's own sshd takes it, where only root is in root's group.
+            if Path::new("/etc/debian_version").exists() {
+                ("command-path", "warn", "bin may write it; sshd still runs it here", "sudo chmod go-w /")
+            } else {
+                ("command-path", "fail", "its mode is 0775", "sudo chmod go-w /")
+            },
         ),
         row(
             "another owner",
@@ -203,6 +226,12 @@ pub(super) fn rows() -> Vec<Row> {
                 "take AuthorizedKeysCommand out of /etc/systemd/system/ssh.service.d/x.conf",
             ),
         ),
+    ]
+}
+
+/// Whether what it asks in turn can be run.
+fn provider_rows() -> Vec<Row> {
+    vec![
         row(
             "a provider that is not there",
             chained("", "/usr/bin/nosuch %u"),

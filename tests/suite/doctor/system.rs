@@ -1,8 +1,8 @@
-//! What stands around sshd: SELinux, the log, our unit.
+//! What stands around sshd: `SELinux`, the log, our unit.
 
 use std::fs;
 
-use super::{Broken, Row, Undo, row, run};
+use super::{Broken, Login, Row, Undo, row, run};
 use crate::world::World;
 
 /// Programs that stand before those of the system, whether it has them or not.
@@ -12,7 +12,7 @@ fn programs(world: &World, scripts: &[(&str, &str)]) -> Broken {
     }
     let layers = format!("lowerdir={}:/usr/sbin", world.path("bin").display());
     run(&["mount", "-t", "overlay", "overlay", "-o", &layers, "/usr/sbin"]);
-    Box::new(Undo(|| run(&["umount", "/usr/sbin"])))
+    Box::new(Undo(|| run(&["umount", "--lazy", "/usr/sbin"])))
 }
 
 /// A system on which systemd runs, and says this of our unit.
@@ -21,7 +21,7 @@ fn systemd(world: &World, says: &str) -> Broken {
     programs(world, &[("systemctl", &format!("printf '{says}'"))])
 }
 
-/// A system on which SELinux enforces, with these modules.
+/// A system on which `SELinux` enforces, with these modules.
 fn selinux(world: &World, modules: &str) -> Broken {
     fs::create_dir_all("/sys/fs/selinux").unwrap();
     fs::write("/sys/fs/selinux/enforce", "1").unwrap();
@@ -37,6 +37,7 @@ pub(super) fn rows() -> Vec<Row> {
     vec![
         Row {
             breaks: Box::new(|world| selinux(world, "base\\nssh\\n")),
+            login: Login::Either,
             ..row(
                 "SELinux without our module",
                 |_| {},

@@ -1,0 +1,203 @@
+//! The links before sshd: the machine, its metadata, its clock, the signer.
+
+use std::fs;
+use std::time::Duration;
+
+use eic_emulator::Fault;
+use eic_emulator::http::Response;
+use eic_emulator::pki::{CertStatus, Hierarchy, KeyPool};
+
+use super::{Login, Row, follow, refused, row};
+use crate::world::{INSTANCE, World};
+
+const SIGNER: &str = "managed-ssh-signer.us-east-1.amazonaws.com";
+const SIGNER_CERT: &str = "managed-ssh-keys/signer-cert";
+
+const NO_METADATA: &[&str] =
+    &["metadata-v6", "proxy", "metadata", "instance", "clock", "region", "trust-store", "signer", "staples"];
+const NO_ANSWER: &[&str] = &["instance", "clock", "region", "trust-store", "signer", "staples"];
+
+/// What no file holds, as it is when all is well.
+pub(super) fn restore(world: &World) {
+    world.emulator.clear_faults();
+    world.emulator.set_clock_offset(0);
+    world.emulator.set_hierarchy(Hierarchy::new(&KeyPool::shared(), SIGNER, world.emulator.now()));
+    world.trust(&world.emulator.ca_pem());
+    world.configure("");
+    fs::write("/sys/devices/virtual/dmi/id/board_asset_tag", format!("{INSTANCE}\n")).unwrap();
+}
+
+/// Answers on one path, in the place of the service's.
+fn answers(path: &'static str, text: &'static str) -> impl Fn(&World) {
+    move |world| world.emulator.inject(Fault::at(path).respond(Response::text(text)))
+}
+
+fn injected(fault: impl Fn() -> Fault) -> impl Fn(&World) {
+    move |world| world.emulator.inject(fault())
+}
+
+/// Another signer than the usual one, on the same authority.
+fn signer(change: impl Fn(Hierarchy, i64) -> Hierarchy) -> impl Fn(&World) {
+    move |world| {
+        let now = world.emulator.now();
+        world.emulator.set_hierarchy(change(Hierarchy::new(&KeyPool::shared(), SIGNER, now), now));
+    }
+}
+
+/// Another staple of the signer's own certificate.
+fn stapled(
+    change: impl Fn(eic_emulator::pki::StapleBuilder, i64) -> eic_emulator::pki::StapleBuilder,
+) -> impl Fn(&World) {
+    move |world| {
+        let (signer, now) = (world.emulator.hierarchy(), world.emulator.now());
+        world
+            .emulator
+            .set_staples(vec![change(signer.staple(0, now), now).build(), signer.staple(1, now).build()]);
+    }
+}
+
+fn either(row: Row) -> Row {
+    Row { login: Login::Either, ..row }
+}
+
+fn shifted(seconds: i64) -> impl Fn(&World) {
+    move |world| world.emulator.set_clock_offset(seconds)
+}
+
+pub(super) fn rows() -> Vec<Row> {
+    let metadata = |name, fault: fn() -> Fault, seen, fix| {
+        follow(NO_ANSWER, refused(row(name, injected(fault), ("metadata", "fail", seen, fix))))
+    };
+    let region = |path, text, seen| {
+        follow(
+            &["signer", "staples"],
+            refused(row(text, answers(path, text), ("region", "fail", seen, "find out what answers"))),
+        )
+    };
+    let unsigned = |name, change: fn(Hierarchy, i64) -> Hierarchy, seen, fix| {
+        follow(&["staples"], refused(row(name, signer(change), ("signer", "fail", seen, fix))))
+    };
+    vec![
+        follow(
+            NO_METADATA,
+            refused(row(
+                "not EC2",
+                World::without_asset_tag,
+                ("machine", "fail", "board_asset_tag", "use another way to log in"),
+            )),
+        ),
+        follow(
+            NO_METADATA,
+            refused(row(
+                "settings",
+                |world| world.configure("[imds]\ntimout = 3\n"),
+                (
+                    "settings",
+                    "fail",
+                    "settings-invalid: /etc/eic-agent.toml:2: imds.timout",
+                    "mend /etc/eic-agent.toml",
+                ),
+            )),
+        ),
+        metadata(
+            "403",
+            || Fault::token().status(403),
+            "metadata-forbidden",
+            "modify-instance-metadata-options --http-endpoint enabled",
+        ),
+        metadata(
+            "silent",
+            || Fault::token().delay(Duration::from_secs(3600)),
+            "metadata-timeout",
+            "--http-put-response-hop-limit 2",
+        ),
+        metadata("429", || Fault::token().status(429), "metadata-throttled", "1,024 packets a second"),
+        metadata(
+            "a page",
+            || Fault::token().respond(Response::text("<html> </html>")),
+            "metadata-malformed",
+            "find out what answers",
+        ),
+        either(row(
+            "another instance's metadata",
+            answers("instance-id", "i-0fedcba9876543210"),
+            (
+                "instance",
+                "fail",
+                "the machine's firmware says i-0123456789abcdef0, metadata says i-0fedcba9876543210",
+                "another instance's",
+            ),
+        )),
+        either(row(
+            "ten minutes behind",
+            shifted(600),
+            ("clock", "fail", "600 s behind", "chronyc makestep"),
+        )),
+        refused(row(
+            "ten minutes ahead",
+            shifted(-600),
+            ("clock", "fail", "600 s ahead", "chronyc makestep"),
+        )),
+        row("a little behind", shifted(100), ("clock", "warn", "100 s behind", "chronyc makestep")),
+        region("placement/region", "us-east-1.evil", "region-malformed"),
+        region("services/domain", "amazonaws.com.evil.example", "domain-unknown"),
+        follow(
+            &["signer", "staples"],
+            refused(row(
+                "no roots",
+                |world| {
+                    fs::write("/etc/empty.pem", "# none\n").unwrap();
+                    world.configure("[trust]\nca_file = \"/etc/empty.pem\"\n");
+                },
+                ("trust-store", "fail", "/etc/empty.pem", "mend what [trust] in /etc/eic-agent.toml names"),
+            )),
+        ),
+        unsigned(
+            "another authority",
+            |_, now| Hierarchy::of_family(&KeyPool::shared(), "foreign", SIGNER, now),
+            "signer-untrusted",
+            "update the package ca-certificates",
+        ),
+        unsigned(
+            "another region's signer",
+            |usual, now| {
+                let leaf = usual.leaf("managed-ssh-signer.eu-west-1.amazonaws.com", now);
+                usual.with_leaf(leaf)
+            },
+            "signer-name-mismatch",
+            "find out what answers",
+        ),
+        unsigned(
+            "an expired signer",
+            |usual, now| {
+                let leaf = usual.leaf(SIGNER, now).validity(now - 7200, now - 3600);
+                usual.with_leaf(leaf)
+            },
+            "signer-expired",
+            "see that the clock is right",
+        ),
+        follow(
+            &["staples"],
+            refused(row(
+                "no signer",
+                injected(|| Fault::at(SIGNER_CERT).status(404)),
+                ("signer", "fail", "metadata-missing", "ask AWS support"),
+            )),
+        ),
+        refused(row(
+            "no staples",
+            |world| world.emulator.set_staples(Vec::new()),
+            ("staples", "fail", "staple-missing", "when-stapled"),
+        )),
+        refused(row(
+            "a stale staple",
+            stapled(|staple, now| staple.updates(now - 9000, Some(now - 4000))),
+            ("staples", "fail", "staple-stale", "see that the clock is right"),
+        )),
+        refused(row(
+            "a revoked signer",
+            stapled(|staple, now| staple.status(CertStatus::Revoked { at: now - 9, reason: None })),
+            ("staples", "fail", "signer-revoked", "trust none of its keys"),
+        )),
+    ]
+}
