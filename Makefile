@@ -1,7 +1,7 @@
 # `make` alone lists the targets. `demo` and `test` install what this machine lacks, saying what first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build release check fmt lint docs deny clean deb rpm repo package-lint selinux-check install uninstall pages
+.PHONY: help demo test build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test
 
 # Where rustup puts cargo, and where sshd and ip are, though a login shell may not look there.
 CARGO_HOME ?= $(HOME)/.cargo
@@ -18,7 +18,7 @@ SUDO_RUNNER = --config "target.'cfg(unix)'.runner = ['sudo', '-E', 'env', 'PATH=
 RUNNER := $(if $(ROOT),,$(if $(shell command -v sudo),$(SUDO_RUNNER)))
 
 help: ## List these targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 demo: ## Push a key, log in with it, see one refused: all on this machine
 	@tests/setup demo
@@ -62,6 +62,17 @@ deny: ## The dependencies: licences, duplicates, sources, known advisories
 pages: ## Make man pages, shell completions and licence texts, in target/pages
 	cargo run --quiet --locked --package eic-pages -- "$(TARGET)/pages" "$$(packaging/build/source-date-epoch)"
 
+dist: ## Build what is shipped, for x86_64 and arm64, in target/dist: static binaries, bills of materials, sums
+	@tests/setup dist
+	@packaging/build/dist
+
+reproducible: dist ## Build it again in other folders: every file must come out the same
+	@packaging/build/reproducible
+
+dist-test: dist ## Test the shipped binaries themselves, arm64 by an emulator
+	@tests/setup test
+	@packaging/build/test-binaries
+
 deb: dist pages ## Make the .deb of both architectures, in target/packages
 	@tests/setup packages
 	@packaging/package deb
@@ -73,6 +84,13 @@ rpm: dist pages ## Make the .rpm of both architectures, in target/packages
 repo: ## Make signed apt and yum repositories of target/packages, in target/repo
 	@tests/setup repo
 	@packaging/repository
+
+# A later version of the same programs is what the upgrades are tested with.
+package-test: deb rpm ## Install, upgrade and remove the packages, over every shape of sshd_config: real logins
+	@tests/setup package-test
+	@VERSION=99.0.0 OUT=target/package-test/later packaging/package deb rpm
+	@cargo build --quiet --locked --release --package eic-emulator
+	@$(AS_ROOT) env EIC_EMULATOR="$(TARGET)/release/eic-emulator" EIC_PACKAGES="$(TARGET)/packages" tests/packages/run
 
 package-lint: ## What lintian and rpmlint say of target/packages, systemd of the unit: warnings are errors
 	@tests/setup package-lint

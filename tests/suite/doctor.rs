@@ -17,7 +17,7 @@ use eic_emulator::Config;
 use serde_json::Value;
 
 use crate::wiring::{CONFIG, INCLUDE, OURS, agent, lay_out};
-use crate::world::{BOB, Key, Sshd, Syslog, World, on_an_instance};
+use crate::world::{BOB, Key, Sshd, Syslog, World, installed, on_an_instance};
 
 /// What is undone when the row is over.
 struct Undo<F: FnMut()>(F);
@@ -287,6 +287,40 @@ fn every_row(name: &str, rows: fn() -> Vec<Row>) {
 #[test]
 fn what_sshd_asks_is_judged() {
     every_row("doctor::what_sshd_asks_is_judged", server::rows);
+}
+
+/// The documented shape, by a validator that knows nothing of us.
+#[test]
+fn json_has_the_shape_of_its_schema() {
+    on_an_instance("doctor::json_has_the_shape_of_its_schema", Config::default(), |world| {
+        let _running = wired(world);
+        let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/schema/doctor.schema.json");
+        let file = world.path("etc/report.json");
+        let validate = |report: &str| {
+            fs::write(&file, report).unwrap();
+            let program = "import json, sys, jsonschema\n\
+                           schema, report = (json.load(open(name)) for name in sys.argv[1:])\n\
+                           jsonschema.Draft202012Validator.check_schema(schema)\n\
+                           jsonschema.Draft202012Validator(schema).validate(report)";
+            let python = installed("python3");
+            let ran = Command::new(python).args(["-c", program, schema]).arg(&file).output().unwrap();
+            (ran.status.success(), String::from_utf8_lossy(&ran.stderr).into_owned())
+        };
+        for arguments in [&["doctor", "--json"][..], &["doctor", "--json", "--user", "ec2-user"]] {
+            let (valid, said) = validate(&agent(world, arguments).out);
+            assert!(valid, "{said}");
+        }
+        with("DenyUsers ec2-user\n")(world);
+        let broken = agent(world, &["doctor", "--json", "--user", "ec2-user"]).out;
+        assert!(broken.contains("\"fail\"") && validate(&broken).0);
+        for (from, to) in [
+            ("\"fail\"", "\"broken\""),
+            ("\"schema_version\": 1", "\"schema_version\": 2"),
+            ("\"why\"", "\"because\""),
+        ] {
+            assert!(!validate(&broken.replace(from, to)).0, "{to} is not of that shape");
+        }
+    });
 }
 
 #[test]

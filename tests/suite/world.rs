@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use eic_emulator::{Config, Emulator};
 
+pub(crate) use clients::installed;
 pub(crate) use log::{Journal, Syslog};
 pub(crate) use ssh::{Key, Sshd};
 

@@ -57,7 +57,7 @@ impl World {
 }
 
 /// `make test` installs the clients and says where; a run of `cargo test` by hand finds them there, too.
-fn installed(name: &str) -> PathBuf {
+pub(crate) fn installed(name: &str) -> PathBuf {
     let folder = env::var_os("EIC_TEST_CLIENTS")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/clients"), PathBuf::from);
     let program = folder.join("bin").join(name);

@@ -1,0 +1,103 @@
+#!/bin/sh
+# The life of the package on Debian: installed with apt-get from the signed repository, logs in, is upgraded under an
+# open session, removed, purged, and nothing of it stays.
+
+# whole_tree NAME: everything but what a purge may leave: the state of dpkg and apt, logs, and the account, whose uid
+# must not pass to somebody else.
+whole_tree() {
+    listing "$ROOT" | grep -vE '[ /](var/lib/dpkg|var/lib/apt|var/cache|var/log|etc/ld\.so\.cache|etc/(passwd|shadow|group|gshadow)-?)([/ ]|$)' >"$MACHINE/$1"
+}
+
+start_metadata
+own_key ec2-user
+use_repository sound
+whole_tree before
+keep etc/ssh ssh-before
+
+# --- installed ---
+
+start_sshd
+open_session ec2-user own
+check_session "before the installation"
+run apt-get install --yes eic-agent
+check "apt-get's exit status" 0 "$status"
+check "the version that is installed" "$VERSION" "$(version)"
+check_sshd_t
+check_pair ec2-user "$OURS as eic-agent"
+check "the unit is enabled" enabled "$(in_root systemctl is-enabled eic-agent.service 2>&1)"
+check "its other name" eic-agent.service \
+    "$(readlink "$ROOT/usr/lib/systemd/system/ec2-instance-connect.service")"
+check "the reference's entry point leads to" /usr/bin/eic-agent \
+    "$(in_root readlink -f /usr/share/ec2-instance-connect/eic_run_authorized_keys)"
+check "the user" "/ /usr/sbin/nologin" "$(in_root getent passwd eic-agent | cut -d: -f6,7 | tr : ' ')"
+check_session "after the installation"
+
+# No systemd runs here that could reload sshd: the administrator is told, and does it.
+check_says "the installation" "kill -HUP $sshd_pid" "$output"
+push ec2-user pushed
+check_refused ec2-user pushed
+kill -HUP "$sshd_pid"
+wait_for_sshd
+check_login ec2-user pushed
+check_refused ec2-user other
+check_login ec2-user own
+check_session "after the reload"
+agent status
+check "status' exit status" 0 "$status"
+
+# --- upgraded under the open session ---
+
+echo '# mine' >>"$ROOT/etc/eic-agent.toml"
+touches >"$MACHINE/touched"
+keep etc/ssh wired
+use_repository sound-later
+run apt-get upgrade --yes
+check "apt-get's exit status" 0 "$status"
+check "the version that is installed" "$LATER_VERSION" "$(version)"
+keep etc/ssh now
+check_same "/etc/ssh after the upgrade" "$MACHINE/wired" "$MACHINE/now"
+touches >"$MACHINE/touched-now"
+check_same "when each file of /etc/ssh was written" "$MACHINE/touched" "$MACHINE/touched-now"
+check "what the upgrade says of sshd" nothing "$(printf '%s\n' "$output" | grep -iE 'sshd|wired|AuthorizedKeys' | grep . || echo nothing)"
+check "the settings keep the edit" "# mine" "$(tail -n 1 "$ROOT/etc/eic-agent.toml")"
+check_session "after the upgrade"
+push ec2-user pushed
+check_login ec2-user pushed
+check "sshd is the one that was started" running "$(kill -0 "$sshd_pid" && echo running)"
+
+# --- removed, and purged ---
+
+run apt-get remove --yes eic-agent
+check "apt-get's exit status" 0 "$status"
+keep etc/ssh now
+check_same "/etc/ssh after the removal" "$MACHINE/ssh-before" "$MACHINE/now"
+check_sshd_t
+check "the settings stay until the purge" "# mine" "$(tail -n 1 "$ROOT/etc/eic-agent.toml")"
+check_session "after the removal"
+# sshd still has the old settings: it asks a program that is gone, and the user's own key goes on working.
+check_login ec2-user own
+kill -HUP "$sshd_pid"
+wait_for_sshd
+push ec2-user pushed
+check_refused ec2-user pushed
+check_login ec2-user own
+
+run apt-get purge --yes eic-agent
+check "apt-get's exit status" 0 "$status"
+check_session "after the purge"
+close_session
+stop_sshd
+keep etc/ssh now
+check_same "/etc/ssh after the purge" "$MACHINE/ssh-before" "$MACHINE/now"
+note "apart from the state of dpkg and apt, logs, and the account eic-agent, whose uid must not pass to another:"
+use_repository sound
+whole_tree now
+check_same "the whole tree after the purge" "$MACHINE/before" "$MACHINE/now"
+check "what is in the lists of accounts beside it" "$(in_root getent passwd | cut -d: -f1 | grep -v '^eic-agent$' | sha256sum)" \
+    "$(chroot "$STUFF/root" getent passwd | cut -d: -f1 | sha256sum)"
+
+# --- and once more, as on the first day ---
+
+run apt-get install --yes eic-agent
+check "apt-get's exit status" 0 "$status"
+check_pair ec2-user "$OURS as eic-agent"

@@ -1,0 +1,32 @@
+#!/bin/sh
+# The packages of the other architecture: the same files, and a program that works. The processor is qemu's.
+
+# files_of PACKAGE: names, modes and targets of links.
+files_of_deb() { dpkg-deb -c "$1" | awk '{ $3 = $4 = $5 = ""; print }' | sort -k 3; }
+files_of_rpm() { rpm -qp --qf '[%{FILEMODES:perms} %{FILEUSERNAME}:%{FILEGROUPNAME} %{FILENAMES} %{FILELINKTOS}\n]' "$1" | sort -k 3; }
+
+files_of_deb "$DEB" >"$MACHINE/native"
+files_of_deb "$DEB_FOREIGN" >"$MACHINE/foreign"
+check_same "files of both .deb" "$MACHINE/native" "$MACHINE/foreign"
+files_of_rpm "$RPM" >"$MACHINE/native"
+files_of_rpm "$RPM_FOREIGN" >"$MACHINE/foreign"
+check_same "files of both .rpm" "$MACHINE/native" "$MACHINE/foreign"
+
+run dpkg -i "$DEB_FOREIGN"
+check "dpkg's exit status, of another architecture" 1 "$status"
+check_says "dpkg" 'architecture' "$output"
+
+# The user and everything else comes with the native package, the program from the other one.
+start_metadata
+in_root dpkg -i "$DEB" >/dev/null 2>&1
+mkdir "$MACHINE/deb" "$MACHINE/rpm-files"
+dpkg-deb -x "$DEB_FOREIGN" "$MACHINE/deb"
+rpm2archive -n - <"$RPM_FOREIGN" | tar -x -C "$MACHINE/rpm-files"
+check "the program of both formats" "$(sha256sum <"$MACHINE/deb/usr/bin/eic-agent")" "$(sha256sum <"$MACHINE/rpm-files/usr/bin/eic-agent")"
+cp "$MACHINE/deb/usr/bin/eic-agent" "$ROOT/run/eic-agent"
+cp "$(command -v "$QEMU")" "$ROOT/run/qemu"
+run /run/qemu /run/eic-agent --version
+check "what it says" "$(in_root /usr/bin/eic-agent --version)" "$output"
+push ec2-user pushed
+run /run/qemu /run/eic-agent authorized-keys --timeout 30 ec2-user
+check "the key that was pushed" "$(cut -d ' ' -f 1,2 "$STUFF/keys/pushed.pub")" "$(printf '%s\n' "$output" | cut -d ' ' -f 1,2)"

@@ -1,0 +1,29 @@
+#!/bin/sh
+# apt takes the package from the signed repository alone: not with a broken signature, not with another key's, not
+# with a package that was exchanged below it.
+
+# refused WHAT PATTERN: neither the lists nor the package are taken.
+refused() {
+    run apt-get update
+    said=$output
+    run apt-get install --yes eic-agent
+    check_says "$1" "$2" "$said$output"
+    check "apt-get install's exit status, $1" 100 "$status"
+    check "the version that is installed, $1" "" "$(version)"
+}
+
+# try NAME PATTERN
+try() {
+    set_repository "$1"
+    refused "$1" "$2"
+    rm -rf "${ROOT:?}"/var/lib/apt/lists/*
+}
+try no-signature 'not signed'
+try other-key 'NO_PUBKEY'
+try changed-index 'BADSIG'
+try changed-package 'hash sum mismatch'
+
+use_repository sound
+run apt-get install --yes eic-agent
+check "apt-get install's exit status, from the sound one" 0 "$status"
+check "the version that is installed" "$VERSION" "$(version)"

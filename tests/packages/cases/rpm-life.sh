@@ -1,0 +1,67 @@
+#!/bin/sh
+# The life of the package on RHEL and its kin: installed with dnf from the signed repository, logs in, is upgraded under
+# an open session, and removed.
+
+start_metadata
+own_key ec2-user
+start_rpm
+case=shapes/rhel-9
+# shellcheck source=shape-words.sh
+. "$here/shape-words.sh"
+case=cases/rpm-life
+lay
+keep etc/ssh before
+effective ec2-user >"$MACHINE/effective"
+
+start_sshd
+open_session ec2-user own
+dnf_from sound install eic-agent
+check "dnf's exit status" 0 "$status"
+check "the version that is installed" "$VERSION" "$(rpm_version)"
+check "our lines are in" drop-in "$(where)"
+check "mode and owner of the drop-in" "600 root:root" "$(stat -c '%a %U:%G' "$DROP_IN")"
+check_sshd_t
+check_pair ec2-user "$OURS as eic-agent"
+extra
+effective ec2-user >"$MACHINE/effective-now"
+check_same "everything else that sshd does" "$MACHINE/effective" "$MACHINE/effective-now"
+check_says "the installation" "kill -HUP $sshd_pid" "$output"
+kill -HUP "$sshd_pid"
+wait_for_sshd
+push ec2-user pushed
+check_login ec2-user pushed
+check_refused ec2-user other
+check_login ec2-user own
+check_session "after the installation"
+check "the reference's entry point leads to" /usr/bin/eic-agent "$(in_root readlink -f /opt/aws/bin/eic_run_authorized_keys)"
+check "the user" "/ /sbin/nologin" "$(in_root getent passwd eic-agent | cut -d: -f6,7 | sed 's,/usr/sbin,/sbin,' | tr : ' ')"
+check "what it says it obsoletes" nothing "$(rpm --root "$ROOT" -q --obsoletes eic-agent | grep . || echo nothing)"
+check "what it conflicts with" ec2-instance-connect "$(rpm --root "$ROOT" -q --conflicts eic-agent)"
+check "what it provides of the reference" 1 "$(rpm --root "$ROOT" -q --provides eic-agent | grep -c '^ec2-instance-connect')"
+check "files that rpm finds changed" none "$(rpm --root "$ROOT" -V eic-agent | grep . || echo none)"
+check "files that are not root's, or that others may write" none \
+    "$(rpm --root "$ROOT" -q --qf '[%{FILEMODES:perms} %{FILEUSERNAME}:%{FILEGROUPNAME} %{FILENAMES}\n]' eic-agent | grep -vE '^(l.{9}|[-d].{4}-..-.) root:root ' | grep . || echo none)"
+check "its settings" "noreplace" "$(rpm --root "$ROOT" -q --qf '[%{FILEFLAGS:fflags} %{FILENAMES}\n]' eic-agent | sed -n 's/^cn \/etc\/eic-agent.toml$/noreplace/p')"
+
+echo '# mine' >>"$ROOT/etc/eic-agent.toml"
+touches >"$MACHINE/touched"
+dnf_from sound-later upgrade
+check "dnf's exit status" 0 "$status"
+check "the version that is installed" "$LATER_VERSION" "$(rpm_version)"
+touches >"$MACHINE/touched-now"
+check_same "when each file of /etc/ssh was written" "$MACHINE/touched" "$MACHINE/touched-now"
+check "the settings keep the edit" "# mine" "$(tail -n 1 "$ROOT/etc/eic-agent.toml")"
+check "what the upgrade says of sshd" nothing "$(printf '%s\n' "$output" | grep -iE 'wired|AuthorizedKeys' | grep . || echo nothing)"
+check_session "after the upgrade"
+push ec2-user pushed
+check_login ec2-user pushed
+
+dnf_from sound-later remove eic-agent
+check "dnf's exit status" 0 "$status"
+keep etc/ssh now
+check_same "/etc/ssh after the removal" "$MACHINE/before" "$MACHINE/now"
+check_session "after the removal"
+check_login ec2-user own
+close_session
+check "what is left of it" "./etc/eic-agent.toml.rpmsave" \
+    "$(cd "$ROOT" && find . -xdev -iname '*eic[-_]*' ! -path './var/log/*' ! -path './var/cache/*' | sort)"

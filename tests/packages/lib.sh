@@ -1,0 +1,325 @@
+#!/bin/sh
+# What the cases are written with. A case runs outside of the tree, in the machine's namespaces, and does everything
+# inside by `run`.
+
+# shellcheck disable=SC2016 # what is quoted here is for other shells, perl and sshd
+
+# Everything below writes and deletes there, and nowhere else.
+: "${ROOT:?is set by world}" "${MACHINE:?}" "${STUFF:?}"
+
+OURS='/usr/bin/eic-agent authorized-keys %u %f'
+CONFIG=$ROOT/etc/ssh/sshd_config
+DROP_IN=$ROOT/etc/ssh/sshd_config.d/10-eic-agent.conf
+
+# --- checks: each says what was expected and what came ----------------------------------------------------------
+
+checks=0
+failures=0
+
+begin() {
+    case=$1
+    finished=false
+    printf '\n=== %s\n' "$1"
+    trap 'end $?' EXIT
+}
+
+# A case that does not come to its end has failed, whatever it checked until then.
+end() {
+    stop_sshd
+    $finished || {
+        failures=$((failures + 1))
+        echo "  FAILED  the case ended in the middle, with exit status $1: see above"
+    }
+    if [ $failures -eq 0 ]; then verdict=ok; else verdict=FAILED; fi
+    printf '=== %s: %s (%d checks, %d failed)\n' "$case" $verdict $checks $failures
+    [ $failures -eq 0 ]
+}
+
+finish() { finished=true; }
+
+note() { printf '  --      %s\n' "$*"; }
+
+ok() {
+    checks=$((checks + 1))
+    printf '  ok      %s\n' "$*"
+}
+
+# failed WHAT EXPECTED CAME
+failed() {
+    checks=$((checks + 1))
+    failures=$((failures + 1))
+    printf '  FAILED  %s\n          expected: %s\n          came:     %s\n' "$1" "$2" "$3"
+}
+
+# check WHAT EXPECTED CAME
+check() {
+    if [ "$2" = "$3" ]; then ok "$1: $2"; else failed "$1" "$2" "$3"; fi
+}
+
+# check_says WHAT PATTERN TEXT: an extended regular expression, in whatever case, somewhere in the text.
+check_says() {
+    if printf '%s\n' "$3" | grep -qiE -- "$2"; then ok "$1 says: $2"; else failed "$1" "/$2/" "$3"; fi
+}
+
+# check_same WHAT BEFORE AFTER: two listings.
+check_same() {
+    if difference=$(diff "$2" "$3"); then
+        ok "$1: the same"
+    else
+        failed "$1" "no difference" "$(printf '(< before, > now)\n%s' "$difference")"
+    fi
+}
+
+# --- the tree -------------------------------------------------------------------------------------------------------
+
+in_root() { (become "$@"); }
+
+# become COMMAND…: for what runs in the background: its pid is then the command's own.
+become() {
+    exec chroot "$ROOT" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+        DEBIAN_FRONTEND=noninteractive TERM=dumb "$@"
+}
+
+# run COMMAND…: in the tree, as root; sets $status and $output, and shows both.
+run() {
+    status=0
+    output=$(in_root "$@" 2>&1 </dev/null) || status=$?
+    printf '  $ %s    [%d]\n' "$*" $status
+    [ -z "$output" ] || printf '%s\n' "$output" | sed 's/^/  | /'
+}
+
+agent() { run /usr/bin/eic-agent "$@"; }
+
+# version: which one of ours dpkg has installed.
+version() { in_root dpkg-query -W -f '${db:Status-Status} ${Version}' eic-agent 2>/dev/null | sed -n 's/^installed //p'; }
+
+# touches: when each file of /etc/ssh was written, and which file it is.
+touches() { (cd "$ROOT/etc/ssh" && find . -printf '%p %i %T@\n' | sort); }
+
+# set_repository NAME: apt knows one of the repositories in /run/offer, as the README says, and nothing else.
+set_repository() {
+    mkdir -p "$ROOT/etc/apt/keyrings"
+    cp "/run/offer/$1/eic-agent.asc" "$ROOT/etc/apt/keyrings/"
+    cp "/run/offer/$1/apt/eic-agent.sources" "$ROOT/etc/apt/sources.list.d/"
+}
+
+use_repository() {
+    set_repository "$1"
+    in_root apt-get update >"$MACHINE/apt-update" 2>&1 || failed "apt-get update" "exit status 0" "$(cat "$MACHINE/apt-update")"
+}
+
+# listing FOLDER: names, types, modes, owners, targets of links and contents of everything below, one a line.
+listing() {
+    # Kept apart from the names, since a name may hold anything but a newline here.
+    (cd "$1" && find . -xdev -printf '%y %m %u:%g %p %l\n' | sort -k 4)
+    (cd "$1" && find . -xdev -type f -print0 | sort -z | xargs -0 -r sha256sum)
+}
+
+# keep FOLDER NAME: remembers a folder's listing under a name.
+keep() { listing "$ROOT/$1" >"$MACHINE/$2"; }
+
+# --- rpm and dnf: this machine's, at work in the tree ---------------------------------------------------------------------
+
+# outside COMMAND…: as `run`, but a program of this machine.
+outside() {
+    status=0
+    output=$("$@" 2>&1 </dev/null) || status=$?
+    printf '  $ %s    [%d]\n' "$*" $status
+    [ -z "$output" ] || printf '%s\n' "$output" | sed 's/^/  | /'
+}
+
+# The tree of Debian has what an .rpm requires, and rpm is told so by a package that is nothing but names.
+start_rpm() {
+    mkdir -p "$ROOT/var/lib/rpm"
+    rpm --root "$ROOT" --initdb
+    rpm --root "$ROOT" -i /run/offer/reference/base-*.rpm >"$MACHINE/rpm" 2>&1 ||
+        failed "rpm -i base" "exit status 0" "$(cat "$MACHINE/rpm")"
+}
+
+in_rpm() { outside rpm --root "$ROOT" "$@"; }
+
+# dnf_from REPOSITORY COMMAND…: dnf knows one of the repositories in /run/offer, and the reference's, which is not signed.
+dnf_from() {
+    from=$1
+    shift
+    rm -rf "$MACHINE/dnf"
+    mkdir -p "$MACHINE/dnf"
+    cp "/run/offer/$from/yum/eic-agent.repo" "$MACHINE/dnf"
+    cat >"$MACHINE/dnf/dnf.conf" <<END
+[main]
+reposdir=$MACHINE/dnf
+cachedir=/run/dnf-$from
+logdir=/run/dnf
+persistdir=/run/dnf
+plugins=0
+
+[reference]
+name=reference
+baseurl=file:///run/offer/reference
+gpgcheck=0
+END
+    outside dnf --config "$MACHINE/dnf/dnf.conf" --installroot "$ROOT" --releasever 9 --assumeyes "$@"
+}
+
+# rpm_version: which one of ours rpm has installed.
+rpm_version() { rpm --root "$ROOT" -qa --qf '%{VERSION}-%{RELEASE}' eic-agent; }
+
+# --- sshd -----------------------------------------------------------------------------------------------------------
+
+sshd_pid=
+
+# start_sshd [OPTION…]: in the foreground, so that its pid is known and it ends with the case.
+start_sshd() {
+    # In the form that a unit's ExecStart gives it.
+    become /usr/sbin/sshd -D -E /run/sshd.log "$@" </dev/null >"$MACHINE/sshd.out" 2>&1 &
+    sshd_pid=$!
+    wait_for_sshd
+}
+
+wait_for_sshd() {
+    tries=0
+    until in_root ssh-keyscan -T 1 -t ed25519 127.0.0.1 >/dev/null 2>&1; do
+        tries=$((tries + 1))
+        if [ $tries -gt 50 ] || ! kill -0 $sshd_pid 2>/dev/null; then
+            failed "sshd starts" "an answer on port 22" "$(cat "$MACHINE/sshd.out" "$ROOT/run/sshd.log" 2>&1)"
+            stop_sshd
+            return 0
+        fi
+        sleep 0.1
+    done
+}
+
+# listeners: the pids of servers that wait for connections.
+listeners() { pgrep -x -f 'sshd: .*\[listener\].*' | tr '\n' ' ' | sed 's/ $//'; }
+
+stop_sshd() {
+    [ -n "$sshd_pid" ] || return 0
+    kill "$sshd_pid" 2>/dev/null || :
+    wait "$sshd_pid" 2>/dev/null || :
+    sshd_pid=
+}
+
+# setting USER NAME: what sshd does with a name (in small letters) for a user.
+setting() {
+    in_root /usr/sbin/sshd -T -C "user=$1,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22" 2>/dev/null |
+        sed -n "s/^$2 //p"
+}
+
+# effective USER: everything that sshd does for a user, but for the pair of ours.
+effective() {
+    in_root /usr/sbin/sshd -T -C "user=$1,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22" 2>/dev/null |
+        grep -v '^authorizedkeyscommand'
+}
+
+# pair USER: the two settings that are ours to set, `COMMAND as USER`.
+pair() {
+    in_root /usr/sbin/sshd -T -C "user=$1,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22" 2>/dev/null |
+        awk '/^authorizedkeyscommand / { sub(/^[^ ]* /, ""); command = $0 }
+            /^authorizedkeyscommanduser / { user = $2 }
+            END { print command " as " user }'
+}
+
+check_pair() { check "what sshd asks for $1's keys" "$2" "$(pair "$1")"; }
+
+# sshd_t: `good`, or what sshd says against its configuration. It talks of old settings, too, when it is good.
+sshd_t() {
+    if fault=$(in_root /usr/sbin/sshd -t 2>&1); then echo good; else echo "$fault"; fi
+}
+
+check_sshd_t() {
+    check "sshd -t" good "$(sshd_t)"
+}
+
+# --- logins ---------------------------------------------------------------------------------------------------------
+
+# start_metadata: instance metadata at its own address, and the AWS API beside it.
+start_metadata() {
+    cp -a "$STUFF/emulator" "$MACHINE/emulator"
+    "$EMULATOR" serve --imds 169.254.169.254:80 --api 127.0.0.1:8080 --state "$MACHINE/emulator" \
+        >"$MACHINE/emulator.ready" 2>"$MACHINE/emulator.log" </dev/null &
+    tries=0
+    until [ -s "$MACHINE/emulator.ready" ]; do
+        tries=$((tries + 1))
+        [ $tries -le 100 ] || {
+            failed "the emulator starts" "a line of JSON" "$(cat "$MACHINE/emulator.log")"
+            return 1
+        }
+        sleep 0.1
+    done
+    # The one root that this machine trusts.
+    cp "$MACHINE/emulator/ca.pem" "$ROOT/etc/ssl/certs/ca-certificates.crt"
+    # Somebody who reads the log: a login that fails shall tell why.
+    become perl -MSocket -e 'socket(S, PF_UNIX, SOCK_DGRAM, 0); bind(S, sockaddr_un("/dev/log")) or die;
+        chmod 0666, "/dev/log"; $| = 1; while (defined recv(S, $_, 65536, 0)) { print "$_\n" }' \
+        >"$MACHINE/syslog" 2>&1 </dev/null &
+}
+
+# push USER KEY: as SendSSHPublicKey does.
+push() {
+    body=$(printf '{"InstanceId":"i-0123456789abcdef0","InstanceOSUser":"%s","SSHPublicKey":"%s"}' \
+        "$1" "$(cat "$STUFF/keys/$2.pub")")
+    answer=$(curl -sS --max-time 10 http://127.0.0.1:8080/ \
+        -H 'Content-Type: application/x-amz-json-1.1' \
+        -H 'X-Amz-Target: AWSEC2InstanceConnectService.SendSSHPublicKey' \
+        -H 'Authorization: AWS4-HMAC-SHA256 Credential=AKIAEXAMPLEBOB/20250130/us-east-1/ec2-instance-connect/aws4_request, SignedHeaders=host, Signature=00' \
+        -d "$body" 2>&1) || :
+    case $answer in
+    *'"Success":true'*) ;;
+    *) failed "pushing the key $1 for $2" '"Success":true' "$answer" ;;
+    esac
+}
+
+ssh_options='-F /dev/null -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o LogLevel=ERROR
+    -o BatchMode=yes -o IdentitiesOnly=yes -o ConnectTimeout=10'
+
+# try_login USER KEY: prints who came in, or what ssh said.
+try_login() {
+    # shellcheck disable=SC2086 # options on purpose
+    in_root timeout 30 ssh $ssh_options -i "/run/keys/$2" "$1@127.0.0.1" 'echo "logged in as $(id -un)"' </dev/null 2>&1 || :
+}
+
+# why: what sshd and the agent logged of the last seconds, for a login that went wrong.
+why() { tail -qn 8 "$ROOT/run/sshd.log" "$MACHINE/syslog" 2>/dev/null | sed 's/^/            /'; }
+
+# check_login USER KEY
+check_login() {
+    came=$(try_login "$1" "$2")
+    check "ssh $1@…, key $2" "logged in as $1" "$came"
+    case $came in "logged in"*) ;; *) why ;; esac
+}
+
+# check_refused USER KEY
+check_refused() {
+    # What stands in brackets is what this sshd would have taken besides.
+    check "ssh $1@…, key $2" "$1@127.0.0.1: Permission denied" "$(try_login "$1" "$2" | sed 's/ (.*//')"
+}
+
+# open_session USER KEY: a session that stays open and answers.
+open_session() {
+    mkfifo "$MACHINE/to" "$MACHINE/from"
+    # shellcheck disable=SC2086 # options on purpose
+    become ssh $ssh_options -i "/run/keys/$2" "$1@127.0.0.1" 'while read -r word; do echo "heard $word"; done' \
+        <"$MACHINE/to" >"$MACHINE/from" 2>"$MACHINE/session.log" &
+    exec 3>"$MACHINE/to" 4<"$MACHINE/from"
+}
+
+# check_session WHEN: the session that was opened answers.
+check_session() {
+    echo "$checks" >&3 || :
+    heard=$(timeout 10 sh -c 'read -r line && echo "$line"' <&4) || heard="no answer: $(cat "$MACHINE/session.log")"
+    check "the open session, $1" "heard $checks" "$heard"
+}
+
+close_session() {
+    exec 3>&- 4<&-
+    rm "$MACHINE/to" "$MACHINE/from"
+}
+
+# own_key USER: an ordinary authorized_keys with the key `own`, which no package has anything to do with.
+own_key() {
+    mkdir -p "$ROOT/home/$1/.ssh"
+    cp "$STUFF/keys/own.pub" "$ROOT/home/$1/.ssh/authorized_keys"
+    in_root chown -R "$1:" "/home/$1/.ssh"
+    chmod 700 "$ROOT/home/$1/.ssh"
+    chmod 600 "$ROOT/home/$1/.ssh/authorized_keys"
+}

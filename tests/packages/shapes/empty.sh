@@ -1,0 +1,4 @@
+#!/bin/sh
+# An empty file.
+place=block
+lay() { : >"$CONFIG"; }

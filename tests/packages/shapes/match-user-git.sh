@@ -1,0 +1,9 @@
+#!/bin/sh
+# A command for one user alone: git keeps it, everybody else gets ours.
+place=drop-in
+says='Match User git'
+git='/usr/local/bin/keys-of %u as git'
+lay() {
+    printf '\nMatch User git\n    AuthorizedKeysCommand /usr/local/bin/keys-of %%u\n    AuthorizedKeysCommandUser git\n' >>"$CONFIG"
+    provider /usr/local/bin/keys-of
+}

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Far longer than any real one: 6,000 lines, one of them of 60,000 characters.
+place=block
+lay() {
+    awk 'BEGIN {
+        for (i = 1; i <= 6000; i++) print "# line " i " of a file that configuration management has grown over years"
+        for (i = 1; i <= 6000; i++) long = long "0123456789"
+        print "# " long
+        print "UsePAM yes"
+    }' >"$CONFIG"
+}
