@@ -184,7 +184,7 @@ impl Service {
             Ok(anchors) => Check::ok(
                 "trust-store",
                 SIGNER,
-                format!("{} trusted roots{}", anchors.count(), place(settings)),
+                format!("trusted roots: {}{}", anchors.count(), place(settings)),
             ),
             Err(error) => {
                 let is_chosen = settings.ca_file.value.is_some() || settings.ca_dir.value.is_some();
