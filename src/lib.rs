@@ -29,6 +29,9 @@
 //! | [`providers`] | other providers asked beside us, each under a supervisor |
 //! | [`privileges`], [`accounts`], [`ownership`], [`files`] | root's rights given up; users; sshd's rule for trusted files; reading without waiting |
 //! | [`audit`] | events for auditors and operators |
+//! | [`sshd`] | the machine's sshd: what it obeys, where that stands, our lines in its configuration |
+//! | [`process`] | other programs of the system, asked within a bound |
+//! | [`capture`] | everything that metadata said, as one document |
 //!
 //! `evidence`, `verification`, `policy` and `decision` do no I/O: no file, network, environment, clock or log. They
 //! take bytes and an instant and return values, so all of them are tested without a machine.

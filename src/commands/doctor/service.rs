@@ -10,6 +10,7 @@ use super::super::{Clock, replay};
 use super::check::Check;
 use crate::config::{CommandLine, DEFAULT_PATH, Settings};
 use crate::evidence::chain::{Certificate, SignerChain};
+use crate::evidence::key_bundle::KeyBundle;
 use crate::evidence::ocsp::OcspStaple;
 use crate::identity::{LoginName, SignerName};
 use crate::imds::{Endpoint, ImdsError};
@@ -212,7 +213,7 @@ impl Service {
             _ => self.skip(&["signer", "staples"], "region and trusted roots come first"),
         }
         let keys = user.and_then(|user| replay::keys(&fetched.capture, user).ok().flatten());
-        let entries = keys.iter().flat_map(|keys| keys.entries()).filter_map(|entry| entry.as_ref().ok());
+        let entries = keys.iter().flat_map(KeyBundle::entries).filter_map(|entry| entry.as_ref().ok());
         self.pushed = entries.map(|entry| entry.algorithm().to_owned()).collect();
     }
 }

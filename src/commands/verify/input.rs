@@ -32,8 +32,7 @@ fn read_capture(arguments: &Verify, file: &Path) -> Result<Case, String> {
     let capture = Capture::parse(&read_file(file, capture::MAX_BYTES)?)
         .map_err(|error| format!("{}: {error}", file.display()))?;
     let user = match (&arguments.user, replay::users(&capture).as_slice()) {
-        (Some(user), _) => user.clone(),
-        (None, [user]) => user.clone(),
+        (Some(user), _) | (None, [user]) => user.clone(),
         (None, users) => {
             let names: Vec<_> = users.iter().map(LoginName::as_str).collect();
             return Err(format!(

@@ -7,7 +7,7 @@ use eic_emulator::Fault;
 use eic_emulator::http::Response;
 use eic_emulator::pki::{CertStatus, Hierarchy, KeyPool};
 
-use super::{Login, Row, follow, refused, row};
+use super::{Broken, Login, Row, Undo, follow, refused, row, run};
 use crate::world::{INSTANCE, World};
 
 const SIGNER: &str = "managed-ssh-signer.us-east-1.amazonaws.com";
@@ -65,17 +65,20 @@ fn shifted(seconds: i64) -> impl Fn(&World) {
 }
 
 pub(super) fn rows() -> Vec<Row> {
+    metadata_rows().into_iter().chain(place_rows()).chain(signer_rows()).collect()
+}
+
+/// The kernel drops what goes there, as a firewall does.
+fn dropped(_: &World) -> Broken {
+    run(&["nft", "add table ip away"]);
+    run(&["nft", "add chain ip away out { type filter hook output priority 0; }"]);
+    run(&["nft", "add rule ip away out ip daddr 169.254.169.254 drop"]);
+    Box::new(Undo(|| run(&["nft", "delete table ip away"])))
+}
+
+fn metadata_rows() -> Vec<Row> {
     let metadata = |name, fault: fn() -> Fault, seen, fix| {
         follow(NO_ANSWER, refused(row(name, injected(fault), ("metadata", "fail", seen, fix))))
-    };
-    let region = |path, text, seen| {
-        follow(
-            &["signer", "staples"],
-            refused(row(text, answers(path, text), ("region", "fail", seen, "find out what answers"))),
-        )
-    };
-    let unsigned = |name, change: fn(Hierarchy, i64) -> Hierarchy, seen, fix| {
-        follow(&["staples"], refused(row(name, signer(change), ("signer", "fail", seen, fix))))
     };
     vec![
         follow(
@@ -118,6 +121,22 @@ pub(super) fn rows() -> Vec<Row> {
             "metadata-malformed",
             "find out what answers",
         ),
+        Row {
+            breaks: Box::new(dropped),
+            ..metadata("nft", || Fault::at("nothing").status(404), "metadata-timeout", "nft list ruleset")
+        },
+    ]
+}
+
+/// Which instance this is, what time, and where.
+fn place_rows() -> Vec<Row> {
+    let region = |path, text, seen| {
+        follow(
+            &["signer", "staples"],
+            refused(row(text, answers(path, text), ("region", "fail", seen, "find out what answers"))),
+        )
+    };
+    vec![
         either(row(
             "another instance's metadata",
             answers("instance-id", "i-0fedcba9876543210"),
@@ -152,6 +171,14 @@ pub(super) fn rows() -> Vec<Row> {
                 ("trust-store", "fail", "/etc/empty.pem", "mend what [trust] in /etc/eic-agent.toml names"),
             )),
         ),
+    ]
+}
+
+fn signer_rows() -> Vec<Row> {
+    let unsigned = |name, change: fn(Hierarchy, i64) -> Hierarchy, seen, fix| {
+        follow(&["staples"], refused(row(name, signer(change), ("signer", "fail", seen, fix))))
+    };
+    vec![
         unsigned(
             "another authority",
             |_, now| Hierarchy::of_family(&KeyPool::shared(), "foreign", SIGNER, now),
