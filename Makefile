@@ -90,7 +90,8 @@ package-test: deb rpm ## Install, upgrade and remove the packages, over every sh
 	@tests/setup package-test
 	@VERSION=99.0.0 OUT=target/package-test/later packaging/package deb rpm
 	@cargo build --quiet --locked --release --package eic-emulator
-	@$(AS_ROOT) env EIC_EMULATOR="$(TARGET)/release/eic-emulator" EIC_PACKAGES="$(TARGET)/packages" tests/packages/run
+	@$(AS_ROOT) env EIC_EMULATOR="$(abspath $(TARGET))/release/eic-emulator" EIC_PACKAGES="$(abspath $(TARGET))/packages" \
+	    tests/packages/run
 
 package-lint: ## What lintian and rpmlint say of target/packages, systemd of the unit: warnings are errors
 	@tests/setup package-lint

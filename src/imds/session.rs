@@ -239,6 +239,8 @@ async fn exchange<'e>(
             last = match outcome {
                 Ok(Ok(answer)) => return Ok((answer, endpoint)),
                 Ok(Err(failure)) => failure,
+                // The deadline may cut the last attempt short; that it was overloaded before says more.
+                Err(_) if matches!(last, Failure::Overload(_)) => last,
                 Err(_) => Failure::Silent,
             };
             if !matches!(last, Failure::Connect(_)) {

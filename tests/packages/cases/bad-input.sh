@@ -47,6 +47,19 @@ check "disable's exit status, when somebody else broke sshd_config since" 0 "$st
 check "our drop-in" gone "$([ -e "$DROP_IN" ] || echo gone)"
 laid
 
+# --- another command inside a Match that everybody matches: it wins over every line outside of it ---
+
+printf '\nMatch all\n    AuthorizedKeysCommand /usr/bin/foreign\n    AuthorizedKeysCommandUser nobody\n' >>"$CONFIG"
+keep etc/ssh before
+agent enable
+check "enable's exit status, with a Match all" 3 "$status"
+agent enable --chain
+check "enable --chain's exit status, with a Match all" 1 "$status"
+check_says "enable --chain" 'inside "Match all"' "$output"
+keep etc/ssh now
+check_same "/etc/ssh after it" "$MACHINE/before" "$MACHINE/now"
+laid
+
 # --- no sshd_config at all ---
 
 rm "$CONFIG"
@@ -87,6 +100,23 @@ keep etc/ssh now
 check_same "/etc/ssh after disable" "$MACHINE/before" "$MACHINE/now"
 check_pair ec2-user "$OURS as eic-agent"
 umount "$ROOT/etc"
+laid
+
+# --- a full disk ---
+
+mount -t tmpfs -o mode=755 tmpfs "$ROOT/etc/ssh"
+cp -a "$MACHINE/laid/." "$ROOT/etc/ssh"
+mount -o remount,size=1m "$ROOT/etc/ssh"
+dd if=/dev/zero of="$ROOT/etc/ssh/full" bs=4k 2>/dev/null || :
+unchanged "on a full disk" 'No space left'
+rm "$ROOT/etc/ssh/full"
+agent enable
+check "enable's exit status, with room again" 0 "$status"
+dd if=/dev/zero of="$ROOT/etc/ssh/full" bs=4k 2>/dev/null || :
+agent disable
+check "disable's exit status, on a full disk" 0 "$status"
+check "our drop-in" gone "$([ -e "$DROP_IN" ] || echo gone)"
+umount "$ROOT/etc/ssh"
 laid
 
 # --- no sshd, no /etc/ssh, no user, nobody else's rights ---
