@@ -153,7 +153,9 @@ pub struct Config {
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-As root it sees more than as anybody else, and says so. Examples:
+As root it sees more than as anybody else, and says so. With --user it also runs, as sshd would, what sshd is
+configured to run, without chained providers; the log has that run like a login's. PAM's modules and
+/etc/hosts.deny are not looked at. Examples:
   sudo eic-agent doctor --user ec2-user
   sudo eic-agent doctor --json | jq -r .cause
 
@@ -281,14 +283,15 @@ Example, on files saved from the metadata service:
     --instance-id i-0123456789abcdef0 --signer-name managed-ssh-signer.us-east-1.amazonaws.com \\
     --at 2025-01-30T12:00:00Z
 
-The same on a capture, as of the instant when it was taken:
+The same on a capture, as of the instant and for the machine that it says of itself; whoever can write
+the file can write those, so give --at and --instance-id where it matters:
   eic-agent verify --capture case.json
 
 Exit status: 0 at least one key was accepted; 1 none was; 2 the command line is wrong or a file cannot
 be read.")]
 pub struct Verify {
-    /// What eic-agent capture saved, in the place of the next five
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "signer_cert", "ocsp_dir", "instance_id", "signer_name"])]
+    /// What eic-agent capture saved, in the place of the next five; of them, id and name may be given, too
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "signer_cert", "ocsp_dir"])]
     pub capture: Option<PathBuf>,
     /// Key bundle, as active-keys/USER/ serves it; - for standard input
     #[arg(long, value_name = "FILE", required_unless_present = "capture")]

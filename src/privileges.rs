@@ -25,10 +25,10 @@ impl fmt::Display for PrivilegesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoUser => {
-                write!(f, "sshd started us as root, and there is no user {IDENT} to become; create it")
+                write!(f, "started as root, and there is no user {IDENT} to become; create it")
             }
             Self::Kept(why) => {
-                write!(f, "sshd started us as root, and root's privileges cannot be given up: {why}")
+                write!(f, "started as root, and root's privileges cannot be given up: {why}")
             }
         }
     }

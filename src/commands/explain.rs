@@ -35,12 +35,17 @@ pub(super) fn run(
 ) -> Outcome {
     let mut times = Times::default();
     // What takes root comes first, as in a login: the settings, sshd's word, the providers under their user.
-    let settings = times.of_settings(settings);
     let chain = Chain::ask(&arguments.user, arguments.fingerprint.as_ref());
+    let settings = times.of_settings(|| settings(&chain.settings));
     if let Err(error) = give_up_root() {
         let _ = writeln!(notes, "{IDENT}: {}", one_line(&error.to_string()));
         return Outcome::Undecided;
     }
+    // As the user that a login runs it as, who may not be able to read what root can.
+    let settings = settings.and_then(|settings| match chain.user.as_deref() {
+        Some("root") => Ok(settings),
+        _ => resolve(&chain.settings),
+    });
     let own = settings.and_then(|settings| judge_now(arguments, clock, &settings, &mut times));
     let document = Document::new(arguments, clock, own, chain, times);
     let text =
@@ -52,13 +57,16 @@ pub(super) fn run(
 }
 
 /// The settings, if a login could use them.
-fn settings() -> Result<Settings, String> {
-    let settings =
-        Settings::resolve(&CommandLine::default()).map_err(|error| format!("{}: {error}", error.reason()))?;
+fn settings(line: &CommandLine) -> Result<Settings, String> {
+    let settings = resolve(line)?;
     match unsupported(&settings).into_iter().next() {
         None => Ok(settings),
         Some(fault) => Err(format!("{}: {fault}", Reason::SettingsInvalid)),
     }
+}
+
+fn resolve(line: &CommandLine) -> Result<Settings, String> {
+    Settings::resolve(line).map_err(|error| format!("{}: {error}", error.reason()))
 }
 
 fn judge_now(

@@ -9,6 +9,7 @@ mod gather;
 mod openssh;
 mod replay;
 mod stapling;
+mod tokens;
 mod verify;
 mod wiring;
 

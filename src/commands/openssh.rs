@@ -1,6 +1,6 @@
 //! Which OpenSSH this instance has, and what it permits.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use crate::key_options::{LinePrefix, Release};
@@ -37,7 +37,7 @@ pub(super) fn too_old(prefix: &LinePrefix) -> Option<(Release, Option<Release>)>
 /// who can read its configuration, `-T` only root.
 pub(super) fn permitted_environment() -> Option<String> {
     ["-G", "-T"].iter().find_map(|option| {
-        let said = Command::new("/usr/sbin/sshd").arg(option).stdin(Stdio::null()).output().ok()?;
+        let said = ask(Command::new("/usr/sbin/sshd").arg(option), PATIENCE).ok()?;
         let text = String::from_utf8_lossy(&said.stdout).into_owned();
         text.lines().find_map(|line| line.strip_prefix("permituserenvironment ")).map(str::to_owned)
     })

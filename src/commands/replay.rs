@@ -2,13 +2,14 @@
 
 use super::gather::{DOMAIN, INSTANCE_ID, REGION, RunError, SIGNER_CERT, USERS, ZONE, keys_path, name_from};
 use super::stapling::STAPLES;
-use crate::capture::{Answer, Capture};
+use crate::capture::{Answer, Capture, Item};
 use crate::decision::Evidence;
 use crate::evidence::chain::SignerChain;
 use crate::evidence::key_bundle::KeyBundle;
 use crate::evidence::ocsp::{MAX_STAPLES, OcspError, OcspStaple};
 use crate::identity::{InstanceId, LoginName, SignerName};
 use crate::imds::ImdsError;
+use crate::reason::Reason;
 use crate::trust_store::TrustStore;
 
 /// Everything that a judgement of this user's keys takes; a user without keys has an empty bundle.
@@ -54,13 +55,11 @@ pub(super) fn chain(capture: &Capture) -> Result<SignerChain, RunError> {
     SignerChain::parse(&pem).map_err(RunError::Chain)
 }
 
-/// The staples, and what was served as one and cannot be read.
+/// The staples, and what was served as one and cannot be read. One that is longer than is taken did not come.
 pub(super) fn staples(capture: &Capture) -> (Vec<OcspStaple>, Vec<OcspError>) {
     let (mut staples, mut unreadable) = (Vec::new(), Vec::new());
-    let items =
-        capture.items.iter().filter(|item| item.path.len() > STAPLES.len() && item.path.starts_with(STAPLES));
-    for item in items.take(MAX_STAPLES) {
-        let Answer::Body(bytes) = item.answer() else { continue };
+    for item in staple_items(capture) {
+        let (false, Answer::Body(bytes)) = (item.cut, item.answer()) else { continue };
         match OcspStaple::parse(&bytes) {
             Ok(staple) => staples.push(staple),
             Err(error) => unreadable.push(error),
@@ -69,16 +68,39 @@ pub(super) fn staples(capture: &Capture) -> (Vec<OcspStaple>, Vec<OcspError>) {
     (staples, unreadable)
 }
 
+/// Why the first staple that did not come did not; where one is missing, that is what to tell.
+pub(super) fn lost_staple(capture: &Capture) -> Option<(Reason, String)> {
+    staple_items(capture).find_map(|item| match item.answer() {
+        Answer::Failed(reason, detail) => Some((reason, detail)),
+        Answer::Body(_) if item.cut => Some((Reason::MetadataMalformed, too_long(&item.path))),
+        _ => None,
+    })
+}
+
+fn staple_items(capture: &Capture) -> impl Iterator<Item = &Item> {
+    let is_staple = |item: &&Item| item.path.len() > STAPLES.len() && item.path.starts_with(STAPLES);
+    capture.items.iter().filter(is_staple).take(MAX_STAPLES)
+}
+
 /// What is pushed for this user; none where nothing is.
 pub(super) fn keys(capture: &Capture, user: &LoginName) -> Result<Option<KeyBundle>, RunError> {
     let path = keys_path(user);
     let cut = capture.item(&path).is_some_and(|item| item.cut);
-    let bytes = body(capture, &path)?;
+    let bytes = match body(capture, &path) {
+        // As from metadata: what is too long is judged up to there.
+        Err(_) if cut => match capture.answer(&path) {
+            Answer::Body(head) => Some(head),
+            _ => None,
+        },
+        came => came?,
+    };
     Ok(bytes.map(|bytes| if cut { KeyBundle::parse_cut(&bytes) } else { KeyBundle::parse(&bytes) }))
 }
 
 fn body(capture: &Capture, path: &str) -> Result<Option<Vec<u8>>, RunError> {
+    let cut = capture.item(path).is_some_and(|item| item.cut);
     match capture.answer(path) {
+        Answer::Body(_) if cut => Err(RunError::Captured(Reason::MetadataMalformed, too_long(path))),
         Answer::Body(bytes) => Ok(Some(bytes)),
         Answer::Absent => Ok(None),
         Answer::Failed(reason, detail) => Err(RunError::Captured(reason, detail)),
@@ -94,6 +116,10 @@ fn text(capture: &Capture, path: &str) -> Result<Option<String>, RunError> {
 
 fn required(capture: &Capture, path: &str) -> Result<String, RunError> {
     text(capture, path)?.ok_or_else(|| missing(path))
+}
+
+fn too_long(path: &str) -> String {
+    format!("the answer for {path} is longer than the metadata service's")
 }
 
 fn missing(path: &str) -> RunError {

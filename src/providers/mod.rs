@@ -23,6 +23,9 @@ use crate::reason::Reason;
 
 pub use supervise::supervise;
 
+/// `_PATH_STDPATH` of the C library: what sshd gives to a command.
+const STANDARD_PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
+
 /// Most providers.
 const MAX_PROVIDERS: usize = 8;
 
@@ -154,7 +157,10 @@ impl Provider {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         if let Some(Account { uid, gid, name, home, .. }) = account {
             // std drops our supplementary groups when it changes the user.
-            command.gid(*gid).uid(*uid).env("USER", name).env("LOGNAME", name).env("HOME", home);
+            command.gid(*gid).uid(*uid);
+            // As sshd does it (OpenSSH misc.c, `subprocess`), also where a person runs this by hand.
+            command.env_clear().env("PATH", STANDARD_PATH);
+            command.env("USER", name).env("LOGNAME", name).env("HOME", home);
         }
         let child = command.spawn().map_err(ProviderError::NotStarted)?;
         let (sender, receiver) = sync_channel(1);

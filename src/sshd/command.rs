@@ -46,11 +46,14 @@ pub fn is_agents(command: &str) -> bool {
     is_subcommand(&split(command))
 }
 
-/// The same command of this program's, with the program at `own`.
+/// The same command of this program's, with the program at `own`; none where its words are quoted, so that
+/// they cannot be taken as they stand.
 #[must_use]
-pub fn moved(command: &str, own: &Path) -> String {
-    let (_, rest) = command.split_once(" authorized-keys").unwrap_or_default();
-    format!("{} authorized-keys{rest}", own.display())
+pub fn moved(command: &str, own: &Path) -> Option<String> {
+    let (_, rest) = command.trim().split_once([' ', '\t'])?;
+    rest.trim_start()
+        .starts_with("authorized-keys")
+        .then(|| format!("{} {}", own.display(), rest.trim_start()))
 }
 
 /// Whether `program` is `own`, links followed; by its name where it is no more there.
@@ -191,8 +194,11 @@ mod tests {
     fn ours_is_known_wherever_it_lies() {
         let line = "/opt/x/eic-agent authorized-keys --timeout 3 %u %f -- /bin/y";
         assert!(is_agents(line) && is_agents("/bin/eic authorized-keys %u") && !is_agents("/bin/y %u"));
-        let here = moved(line, Path::new("/usr/bin/eic-agent"));
-        assert_eq!(here, "/usr/bin/eic-agent authorized-keys --timeout 3 %u %f -- /bin/y");
+        let here = |line: &str| moved(line, Path::new("/usr/bin/eic-agent"));
+        let expected = "/usr/bin/eic-agent authorized-keys --timeout 3 %u %f -- /bin/y".to_owned();
+        assert_eq!(here(line), Some(expected));
+        assert_eq!(here("/x\tauthorized-keys %u").unwrap(), "/usr/bin/eic-agent authorized-keys %u");
+        assert_eq!(here("\"/my x\" authorized-keys %u"), None);
     }
 
     #[test]

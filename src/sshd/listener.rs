@@ -84,7 +84,9 @@ impl Listener {
             let is_sshd = Path::new(&program).file_name() == Some(OsStr::new("sshd"));
             return if is_sshd { Self::of_arguments(pid, words, true) } else { None };
         };
-        let title = text(title);
+        // Where it was cut short, what was there before shows behind it.
+        let is_whole = !title.contains(&0);
+        let title = text(title).replace('\0', " ");
         // A session's says the user's name there, in which there is no slash.
         let program = title.split(' ').next().unwrap_or_default();
         if !program.starts_with('/') && program != "sshd" {
@@ -93,7 +95,7 @@ impl Listener {
         let arguments = title.split_once(" [listener]").map(|(arguments, _)| arguments);
         let words: Vec<_> = arguments.unwrap_or(&title).split(' ').map(str::to_owned).collect();
         let (words, is_clear) = join_values(words);
-        Self::of_arguments(pid, words.into_iter().skip(1), is_clear && arguments.is_some())
+        Self::of_arguments(pid, words.into_iter().skip(1), is_clear && is_whole && arguments.is_some())
     }
 
     /// The arguments as getopt(3) reads them. None for an sshd that is asked something (`-t`, `-T`, `-G`) or
@@ -225,6 +227,7 @@ mod tests {
             ),
             // Cut where there was no room.
             ("sshd: /usr/sbin/sshd -D -o Authorize", Some((None, options(&["Authorize"]), false))),
+            ("sshd: /usr/sbin/sshd -o\0Authorize", Some((None, options(&["Authorize"]), false))),
             ("sshd: ec2-user [priv]", None),
             ("sshd: ec2-user@pts/0", None),
             ("/usr/sbin/sshd\0-T\0-C\0user=x", None),

@@ -66,7 +66,10 @@ fn lock_at(place: &Path, patience: Duration) -> io::Result<Option<Flock<File>>> 
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
     let mut file = match options.open(place) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // What is read-only there will be elsewhere, and says so then.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ReadOnlyFilesystem) => {
+            return Ok(None);
+        }
         opened => opened?,
     };
     let started = Instant::now();

@@ -7,8 +7,7 @@
 # looked at in the trace itself.
 
 # shellcheck disable=SC2086 # $chain is no argument where it is empty
-# shellcheck source=shape-words.sh
-. "$here/shape-words.sh"
+shape "${case#*/}"
 
 changing='creat|write|writev|pwrite64|pwritev|ftruncate|truncate|fallocate|copy_file_range|sendfile|fsync|fdatasync|sync|syncfs'
 changing="$changing|rename|renameat|renameat2|unlink|unlinkat|link|linkat|symlink|symlinkat|mkdir|mkdirat|rmdir"
@@ -26,7 +25,7 @@ steps() {
 }
 
 # save STATE, restore STATE: what the agent changes, and what a case of kills must start from each time.
-changed='ssh systemd managed'
+changed='ssh systemd'
 save() {
     rm -rf "${MACHINE:?}/$1"
     mkdir "$MACHINE/$1"
@@ -73,12 +72,8 @@ goes_back() {
     diff "$MACHINE/unwired" "$MACHINE/now" | sed "s/^/left after $1: /"
 }
 
-# everything NAME: what of the system the agent may have changed.
-everything() {
-    for folder in etc run/sshd root tmp; do listing "$ROOT/$folder"; done >"$MACHINE/$1"
-    # Too much to be read each time; names tell here.
-    (cd "$ROOT" && find var usr/lib/systemd -xdev -printf '%y %m %s %p\n' | sort) >>"$MACHINE/$1"
-}
+# everything NAME: all that is different from the prepared tree.
+everything() { listing "$MACHINE/upper" >"$MACHINE/$1"; }
 
 # kill_everywhere STATE COMMAND…: beginning each time from that state.
 kill_everywhere() {
@@ -139,6 +134,7 @@ in_root dpkg -i "$DEB" >"$MACHINE/installed" 2>&1 || failed "dpkg -i" "exit stat
 run /usr/bin/eic-agent disable
 mkdir "$MACHINE/whole"
 save unwired-state
+restore unwired-state
 everything unwired
 old_pair=$(pair ec2-user)
 content "$CONFIG" >"$MACHINE/whole/sshd_config"

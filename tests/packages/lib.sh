@@ -118,6 +118,14 @@ listing() {
 # keep FOLDER NAME: remembers a folder's listing under a name.
 keep() { listing "$ROOT/$1" >"$MACHINE/$2"; }
 
+# shape NAME: one of shapes/, whose words are told in shape-words.sh.
+shape() {
+    # shellcheck source=shape-words.sh
+    . "$here/shape-words.sh"
+    # shellcheck source=/dev/null
+    . "$here/shapes/$1.sh"
+}
+
 # --- rpm and dnf: this machine's, at work in the tree ---------------------------------------------------------------------
 
 # outside COMMAND…: as `run`, but a program of this machine.

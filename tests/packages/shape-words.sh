@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the shapes are written with.
+# What the shapes are written with. `shape NAME` of lib.sh reads one.
 #
 # A shape says:
 #   lay          how /etc/ssh comes to look like that
@@ -20,9 +20,6 @@ chained=
 chain_place=
 provider_user=root
 extra() { :; }
-
-# shellcheck source=/dev/null
-. "$here/shapes/${case#*/}.sh"
 
 # provider PATH: somebody else's AuthorizedKeysCommand. It knows one key, and leaves a note of who ran it.
 provider() {

@@ -2,8 +2,7 @@
 # What happens to one shape of sshd's configuration, from shapes/: the package is installed over it, sshd is right and
 # logs in, and everything can be taken out again to the last byte.
 
-# shellcheck source=shape-words.sh
-. "$here/shape-words.sh"
+shape "${case#*/}"
 
 # check_unwired WHEN: /etc/ssh is what it was laid as.
 check_unwired() {
@@ -67,7 +66,7 @@ run dpkg -i "$DEB"
 check "dpkg's exit status" 0 "$status"
 [ -z "$says" ] || check_says "the installation" "$says" "$output"
 
-if [ $want -eq 0 ]; then
+if [ "$want" -eq 0 ]; then
     check_wired "$place" "$OURS as eic-agent"
     check_logins none
     agent enable
@@ -76,7 +75,7 @@ else
     check_says "the installation" 'eic-agent enable --chain' "$output"
     check_logins foreign
     agent enable
-    check "enable's exit status" $want "$status"
+    check "enable's exit status" "$want" "$status"
     check_says enable 'eic-agent enable --chain' "$output"
     check_unwired "after enable"
     agent status

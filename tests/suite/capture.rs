@@ -35,6 +35,14 @@ fn a_capture_is_judged_elsewhere_as_of_its_own_instant() {
             world.without_asset_tag();
             let ran = agent(world, &["verify", "--capture", &file]);
             assert_eq!((ran.status, ran.out.trim()), (Some(0), key.bare_line().as_str()), "{}", ran.err);
+            assert!(ran.err.starts_with("as the capture says of itself: taken 20"), "{}", ran.err);
+            let other_id =
+                agent(world, &["verify", "--capture", &file, "--instance-id", "i-0fedcba9876543210"]);
+            assert!(
+                other_id.status == Some(1) && other_id.err.contains("wrong-instance"),
+                "{}",
+                other_id.err
+            );
             let later = agent(world, &["verify", "--capture", &file, "--at", "2999-01-01T00:00:00Z"]);
             assert_eq!(later.status, Some(1), "{}", later.out);
 
@@ -87,7 +95,7 @@ fn a_capture_holds_no_token_and_no_names_when_redacted() {
             let report: Value = serde_json::from_str(&ran.out).unwrap();
             assert_eq!((ran.status, &report["redacted"]), (Some(1), &Value::Bool(true)), "{report:#}");
             let ran = agent(world, &["verify", "--capture", &redacted]);
-            assert!(ran.err.starts_with("this capture was redacted: "), "{}", ran.err);
+            assert!(ran.err.contains("\nthis capture was redacted: "), "{}", ran.err);
         },
     );
 }

@@ -103,7 +103,7 @@ fn covered(by: &str, path: &'static str) -> Broken {
     Box::new(Undo(move || run(&["umount", "--lazy", path])))
 }
 
-const NOT_ASKED: &[&str] = &["command-user", "command-path", "providers"];
+const NOT_ASKED: &[&str] = &["command-user", "command-path", "providers", "answer"];
 const NO_SSHD: &[&str] = &[
     "command",
     "command-user",

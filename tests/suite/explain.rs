@@ -102,12 +102,25 @@ fn what_stands_in_the_way_is_told() {
         lay_out("", &[]);
         let key = Key::ed25519(world, "key");
         world.emulator.push("ubuntu", &key.line(), BOB);
-        let (status, report, _) = explain(world, &["ubuntu"]);
-        assert_eq!((status, &report["keys_given"]), (Some(0), &Value::from(1)));
+        let (status, report, text) = explain(world, &["ubuntu"]);
+        assert_eq!((status, &report["keys_given"]), (Some(1), &Value::from(0)));
+        assert_eq!(report["judgement"]["keys"][0]["verdict"], "accepted", "{text}");
+        assert!(text.contains("sshd would be given nothing of ours for ubuntu: see the note."), "{text}");
         assert!(
             report["sshd"]["note"].as_str().unwrap().contains("run: eic-agent enable"),
             "sshd does not ask: {report:#}"
         );
+
+        assert_eq!(agent(world, &["enable"]).status, Some(0));
+        let (status, report, _) = explain(world, &["ubuntu"]);
+        assert_eq!((status, &report["keys_given"]), (Some(0), &Value::from(1)));
+        world.configure("");
+        std::fs::set_permissions("/etc/eic-agent.toml", std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
+        let (status, report, _) = explain(world, &["ubuntu"]);
+        assert_eq!(status, Some(1), "the agent's user cannot read what root can: {report:#}");
+        assert!(report["error"].as_str().unwrap().contains("settings-unreadable"), "{report:#}");
+        std::fs::remove_file("/etc/eic-agent.toml").unwrap();
 
         let refuses = |what: &str, path: &str, words: &str| {
             let (status, report, text) = explain(world, &["ubuntu"]);

@@ -1,7 +1,7 @@
 //! Asks the metadata service for everything that a judgement can need, whatever each answer is.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::JoinSet;
 
@@ -10,7 +10,7 @@ use super::super::gather::{
 };
 use super::super::stapling::{MAX_LIST_BYTES, STAPLES, is_staple_name};
 use crate::capture::{self, Answer, Capture, Item};
-use crate::evidence::chain::{MAX_CHAIN_BYTES, SignerChain};
+use crate::evidence::chain::{Certificate, MAX_CHAIN_BYTES, SignerChain};
 use crate::evidence::key_bundle::MAX_BUNDLE_BYTES;
 use crate::evidence::ocsp::{MAX_STAPLE_BYTES, MAX_STAPLES};
 use crate::identity::LoginName;
@@ -36,6 +36,8 @@ pub(in crate::commands) struct Fetched {
     pub(in crate::commands) capture: Capture,
     /// How long the token took.
     pub(in crate::commands) token: Duration,
+    /// This machine's clock when the token came.
+    pub(in crate::commands) greeted: Timestamp,
     /// What stands between us and the service, where it says so.
     pub(in crate::commands) via: Option<String>,
     /// Why there is not even a token; the capture says it, too.
@@ -58,7 +60,7 @@ pub(in crate::commands) fn fetch(wanted: &Wanted<'_>) -> Fetched {
             milliseconds(token),
             Answer::Failed(error.reason(), error.to_string()),
         ));
-        Fetched { capture, token, via: None, refused: Some(error) }
+        Fetched { capture, token, greeted: wanted.now, via: None, refused: Some(error) }
     })
 }
 
@@ -66,6 +68,7 @@ async fn everything(wanted: &Wanted<'_>) -> Result<Fetched, ImdsError> {
     let started = Instant::now();
     let session = Arc::new(Session::open(wanted.endpoints, wanted.allowed).await?);
     let token = started.elapsed();
+    let greeted = Timestamp::from(SystemTime::now());
     let mut capture = Capture::new(wanted.now, name_of(wanted.machine));
     capture.endpoint = Some(session.endpoint().to_string());
     capture.date.clone_from(&session.greeting().date);
@@ -89,7 +92,7 @@ async fn everything(wanted: &Wanted<'_>) -> Result<Fetched, ImdsError> {
         second.extend(listed_users(&capture).iter().map(|user| (keys_path(user), MAX_BUNDLE_BYTES)));
     }
     capture.items.extend(items(&session, second).await);
-    Ok(Fetched { capture, token, via, refused: None })
+    Ok(Fetched { capture, token, greeted, via, refused: None })
 }
 
 /// How the machine calls itself.
@@ -136,21 +139,18 @@ pub(in crate::commands) fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e5).round() / 100.0
 }
 
-/// The staples that are listed, and those that the signer's certificates normally have, listed or not.
+/// The staples that the signer's certificates normally have, listed or not, and those that are listed.
 fn staple_names(capture: &Capture) -> Vec<String> {
-    let mut names = lines(capture, STAPLES);
-    names.retain(|name| is_staple_name(name));
+    let mut listed = lines(capture, STAPLES);
+    listed.retain(|name| is_staple_name(name));
+    let mut names = Vec::new();
     if let Answer::Body(pem) = capture.answer(SIGNER_CERT) {
         if let Ok(chain) = SignerChain::parse(&pem) {
-            // An unlisted one may be there all the same.
-            for certificate in chain.certificates() {
-                let (usual, newer) = (certificate.staple_name(), certificate.sha256_name());
-                if !names.iter().any(|name| *name == usual || *name == newer) {
-                    names.push(usual);
-                }
-            }
+            names.extend(chain.certificates().iter().map(Certificate::staple_name));
         }
     }
+    listed.retain(|name| !names.contains(name));
+    names.extend(listed);
     names.truncate(MAX_STAPLES);
     names
 }

@@ -71,7 +71,8 @@ fn fill(
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     written.map_err(|error| format!("{}: {error}", arguments.file.display()))?;
     if let Some(error) = fetched.refused {
-        return Ok(Err(format!("{}: {error}", error.reason())));
+        let file = arguments.file.display();
+        return Ok(Err(format!("{}: {error}; {file} says so, too", error.reason())));
     }
     let users: Vec<_> = replay::users(&capture).iter().map(ToString::to_string).collect();
     let of =

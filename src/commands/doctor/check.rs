@@ -61,6 +61,13 @@ impl Check {
     }
 }
 
+impl Check {
+    /// Whether root would have seen more; every such check says it in these words.
+    fn wants_root(&self) -> bool {
+        self.verdict == Verdict::Skipped && self.seen.contains("run with sudo")
+    }
+}
+
 /// Everything that was looked at, in the order in which a login needs it.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -110,19 +117,27 @@ impl Report {
     }
 
     fn conclusion(&self) -> String {
-        let cause = self.checks.iter().find(|check| Some(check.id) == self.cause);
-        match cause {
-            None => "Nothing is wrong that can be seen from here.".to_owned(),
-            Some(cause) => {
-                let likely = if cause.verdict == Verdict::Fail {
-                    "Most likely cause of a refused login"
-                } else {
-                    "Logins should work; worth a look"
-                };
-                let fix = cause.fix.as_deref().unwrap_or_default();
-                format!("{likely}: {}: {}\nDo this first: {}", cause.id, one_line(&cause.seen), one_line(fix))
-            }
-        }
+        let hidden = self.checks.iter().filter(|check| check.wants_root()).count();
+        let unseen = match hidden {
+            0 => None,
+            1 => Some("1 link was not looked at: run with sudo".to_owned()),
+            many => Some(format!("{many} links were not looked at: run with sudo")),
+        };
+        let Some(cause) = self.checks.iter().find(|check| Some(check.id) == self.cause) else {
+            return unseen.map_or_else(
+                || "Nothing is wrong that can be seen from here.".to_owned(),
+                |unseen| format!("Nothing is broken as far as was seen, and {unseen}."),
+            );
+        };
+        let likely = match unseen {
+            _ if cause.verdict == Verdict::Fail => "Most likely cause of a refused login".to_owned(),
+            Some(unseen) => format!("Worth a look, and {unseen}"),
+            // Of the keys that are pushed now, none gets through.
+            None if cause.id == super::answer::ID => "No key that is pushed now is taken".to_owned(),
+            None => "Logins should work; worth a look".to_owned(),
+        };
+        let fix = cause.fix.as_deref().unwrap_or_default();
+        format!("{likely}: {}: {}\nDo this first: {}", cause.id, one_line(&cause.seen), one_line(fix))
     }
 }
 
@@ -164,5 +179,27 @@ mod tests {
         let weak = report(checks.into_iter().take(2).collect());
         assert_eq!((weak.cause, weak.is_broken()), (Some("b"), false));
         assert_eq!(report(vec![Check::ok("a", "w", "fine")]).cause, None);
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_not_called_sound() {
+        let hidden = |id| Check::skipped(id, "w", "run with sudo to see it");
+        let concludes = |checks| report(checks).conclusion();
+        assert_eq!(
+            concludes(vec![Check::skipped("a", "w", "no login name")]),
+            "Nothing is wrong that can be seen from here."
+        );
+        assert_eq!(
+            concludes(vec![hidden("a"), Check::ok("b", "w", "fine"), hidden("c")]),
+            "Nothing is broken as far as was seen, and 2 links were not looked at: run with sudo."
+        );
+        let weak = Check::warn("b", "w", "old", "renew");
+        assert_eq!(
+            concludes(vec![hidden("a"), weak.clone()]),
+            "Worth a look, and 1 link was not looked at: run with sudo: b: old\nDo this first: renew"
+        );
+        assert!(concludes(vec![weak]).starts_with("Logins should work; worth a look: b: "));
+        let broken = Check::fail("b", "w", "gone", "renew");
+        assert!(concludes(vec![hidden("a"), broken]).starts_with("Most likely cause of a refused login: b"));
     }
 }

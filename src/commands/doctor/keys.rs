@@ -1,4 +1,10 @@
-//! Which keys sshd takes of this login: `public-keys` and `key-types`.
+//! Which keys sshd takes of this login: `public-keys`, `key-types` and `revoked-keys`.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use nix::fcntl::OFlag;
 
 use super::super::wiring::shown_reload;
 use super::check::Check;
@@ -8,6 +14,7 @@ use crate::text::{MAX_SHOWN, printable};
 
 const KEYS: &str = "a pushed key is a public key; sshd must take public keys, and nothing besides";
 const TYPES: &str = "sshd does not even ask about a key whose algorithm it does not accept";
+const REVOKED: &str = "where sshd cannot read its list of revoked keys, it refuses every key";
 
 /// The keyword from OpenSSH 8.5 on, and the one before.
 const ACCEPTED: [&str; 2] = ["pubkeyacceptedalgorithms", "pubkeyacceptedkeytypes"];
@@ -19,11 +26,15 @@ const USUAL: [&str; 2] = ["ssh-ed25519", "ssh-rsa"];
 /// Bits of the shortest RSA key that clients push.
 const RSA_BITS: u32 = 2048;
 
-/// Both checks. `pushed` are the algorithms of the keys that are pushed right now, if that is known.
+/// All of them. `pushed` are the algorithms of the keys that are pushed right now, if that is known.
 pub(super) fn checks(sshd: &Result<Sshd, Blind>, pushed: &[String]) -> Vec<Check> {
     match sshd {
-        Ok(sshd) => vec![public_keys(sshd), key_types(sshd, pushed)],
-        Err(blind) => vec![blind.skipped("public-keys", KEYS), blind.skipped("key-types", TYPES)],
+        Ok(sshd) => vec![public_keys(sshd), key_types(sshd, pushed), revoked_keys(sshd)],
+        Err(blind) => vec![
+            blind.skipped("public-keys", KEYS),
+            blind.skipped("key-types", TYPES),
+            blind.skipped("revoked-keys", REVOKED),
+        ],
     }
 }
 
@@ -98,6 +109,33 @@ fn key_types(sshd: &Sshd, pushed: &[String]) -> Check {
     }
     let names: Vec<_> = wanted.iter().map(|name| shown_type(name)).collect();
     Check::ok(ID, TYPES, format!("the {whose} types are accepted: {}", names.join(", ")))
+}
+
+/// Whether the list can be read, as sshd does for every key (OpenSSH auth.c, `auth_key_is_revoked`).
+fn revoked_keys(sshd: &Sshd) -> Check {
+    const ID: &str = "revoked-keys";
+    const KEYWORD: &str = "revokedkeys";
+    let Some(file) = sshd.running.value(KEYWORD) else {
+        return Check::ok(ID, REVOKED, "no RevokedKeys is set");
+    };
+    let shown = printable(file, MAX_SHOWN);
+    // Never waiting, whatever lies there.
+    let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(file);
+    match opened.and_then(|mut list| list.read(&mut [0])) {
+        Ok(_) => Check::ok(ID, REVOKED, format!("{shown} can be read")),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Check::skipped(ID, REVOKED, format!("run with sudo to see whether {shown} can be read"))
+        }
+        Err(error) => {
+            let seen = format!("RevokedKeys {shown}{}: {error}", sshd.place(KEYWORD, file));
+            let fix = if error.kind() == ErrorKind::NotFound {
+                format!("put {shown} back; where no key was ever revoked, an empty file does")
+            } else {
+                format!("put a list that can be read at {shown}")
+            };
+            Check::fail(ID, REVOKED, seen, fix)
+        }
+    }
 }
 
 /// Whether a key of this algorithm can log in. RSA keys have to sign with SHA-2: clients make no other

@@ -3,15 +3,19 @@
 //! | file | checks |
 //! | --- | --- |
 //! | [`service`] | `machine`, `settings`, `metadata`, `metadata-v6`, `proxy`, `clock`, `region`, `trust-store`, `signer`, `staples` |
-//! | [`server`] | `openssh`, `command`, `command-user`, `command-path`, `unit-override` |
-//! | [`keys`] | `public-keys`, `key-types` |
+//! | [`server`] | `openssh`, `listener`, `command`, `command-user`, `command-path`, `unit-override` |
+//! | [`keys`] | `public-keys`, `key-types`, `revoked-keys` |
 //! | [`providers`] | `providers` |
 //! | [`access`] | `access` |
 //! | [`account`] | `account`, `shell` |
 //! | [`system`] | `selinux`, `log`, `unit` |
+//! | [`answer`] | `answer` |
+//!
+//! What no link looks at: PAM's modules and `/etc/hosts.deny`, which may refuse whom sshd lets in.
 
 mod access;
 mod account;
+mod answer;
 mod check;
 mod keys;
 mod providers;
@@ -37,11 +41,14 @@ pub(super) fn run(arguments: &Doctor, clock: Clock, out: &mut impl Write, notes:
     let before = server::checks(&sshd);
     let after = account::checks(&sshd, user, clock.started).into_iter().chain(system::checks());
     let after: Vec<_> = std::iter::once(providers::check(&sshd)).chain(after).collect();
+    let answer = answer::check(&sshd, user, &before);
     let service = service::checks(settings, user, clock);
     let mut checks = service.checks;
+    let answer = answer::unless_explained(answer, &checks);
     checks.extend(before);
     checks.extend(keys::checks(&sshd, &service.pushed));
     checks.extend(after);
+    checks.push(answer);
     let mut report = Report {
         schema_version: 1,
         version: env!("CARGO_PKG_VERSION"),

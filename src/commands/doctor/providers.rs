@@ -70,8 +70,12 @@ pub(super) fn check(sshd: &Result<Sshd, Blind>) -> Check {
 
 /// Our own command line, read as we shall read it.
 pub(super) fn words_of(command: Option<&str>) -> Result<AuthorizedKeys, String> {
-    let words = split(command.unwrap_or_default()).into_iter().map(OsString::from);
-    match Cli::try_parse_from(resolve_name(words)) {
+    understood(split(command.unwrap_or_default()))
+}
+
+/// The same, where sshd has expanded the words.
+pub(super) fn understood(words: Vec<String>) -> Result<AuthorizedKeys, String> {
+    match Cli::try_parse_from(resolve_name(words.into_iter().map(OsString::from))) {
         Ok(Cli { command: Command::AuthorizedKeys(words) }) => Ok(words),
         Ok(_) => Err("it is another subcommand".to_owned()),
         Err(error) => {

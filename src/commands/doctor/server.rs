@@ -1,14 +1,15 @@
-//! sshd itself: its release, and whether it asks this program and can run it.
+//! sshd itself: its release, whether it runs, and whether it asks this program and can run it.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use super::super::openssh::installed_release;
 use super::super::wiring::{
-    Wired, is_ours, placed, program_fault, shown, shown_reload, user_fault, where_from,
+    Machine, Wired, is_ours, placed, program_fault, shown, shown_reload, user_fault, where_from,
 };
 use super::check::Check;
 use super::providers::words_of;
@@ -18,12 +19,14 @@ use crate::audit::IDENT;
 use crate::files::head_of_regular;
 use crate::key_options::Release;
 use crate::ownership::{self, Insecure};
+use crate::process::ask;
 use crate::sshd::command::{Holder, holder, split};
 use crate::sshd::server::CONFIG;
 use crate::sshd::units;
 use crate::text::{MAX_SHOWN, printable};
 
 const OPENSSH: &str = "sshd is what lets anybody in; this program works with OpenSSH 7.4 and later";
+const LISTENER: &str = "without a server that listens there is no login at all";
 const COMMAND: &str = "sshd takes pushed keys only from the AuthorizedKeysCommand that is in force";
 const USER: &str = "sshd runs the command as AuthorizedKeysCommandUser, and not at all without";
 const PATH: &str = "sshd runs only what is root's and writable by nobody else, up to /";
@@ -36,6 +39,13 @@ const DEBIAN: &str = "/etc/debian_version";
 /// Before it, sshd asks the command first and reads the files then (OpenSSH 8.1, auth2-pubkey.c).
 const FILES_FIRST: Release = Release(8, 1);
 
+/// How long systemd may take to say whether a unit is active.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Ports with somebody who listens (`proc_pid_net(5)`): the local address ends in the port, and state 0A is
+/// LISTEN.
+const SOCKETS: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
+
 /// Programs that install others, and how they are called.
 const INSTALLERS: [(&str, &str); 4] = [
     ("/usr/bin/apt-get", "apt-get install openssh-server"),
@@ -44,9 +54,9 @@ const INSTALLERS: [(&str, &str); 4] = [
     ("/usr/bin/zypper", "zypper install openssh"),
 ];
 
-/// `openssh`, `command`, `command-user`, `command-path` and `unit-override`.
+/// `openssh`, `listener`, `command`, `command-user`, `command-path` and `unit-override`.
 pub(super) fn checks(sshd: &Result<Sshd, Blind>) -> Vec<Check> {
-    let mut checks = vec![openssh(sshd)];
+    let mut checks = vec![openssh(sshd), listener(sshd)];
     match sshd {
         Ok(sshd) => checks.extend(sshd.wired(|wired| {
             [command(sshd, wired), command_user(wired), command_path(wired), unit_override(Some(wired))]
@@ -87,6 +97,53 @@ fn openssh(sshd: &Result<Sshd, Blind>) -> Check {
         ),
         Some(release) => Check::ok(ID, OPENSSH, release.to_string()),
     }
+}
+
+/// Whether somebody listens: an sshd, or what starts one for each connection.
+fn listener(sshd: &Result<Sshd, Blind>) -> Check {
+    const ID: &str = "listener";
+    // The configuration may be broken, and a server runs on with the one before.
+    let Ok(machine) = Machine::look() else { return Blind::Absent.skipped(ID, LISTENER) };
+    let servers: Vec<_> =
+        machine.listener.iter().chain(&machine.others).map(|server| format!("pid {}", server.pid)).collect();
+    if !servers.is_empty() {
+        return Check::ok(ID, LISTENER, format!("sshd runs ({})", servers.join(", ")));
+    }
+    if !nix::unistd::Uid::effective().is_root() {
+        return Check::skipped(ID, LISTENER, "run with sudo to see whether an sshd runs");
+    }
+    let ports: Vec<u16> = sshd
+        .iter()
+        .flat_map(|sshd| sshd.running.values("port").filter_map(|port| port.parse().ok()))
+        .collect();
+    if let Some(port) = ports.iter().find(|port| is_listened_at(**port)) {
+        return Check::ok(ID, LISTENER, format!("port {port} is listened at, by no sshd that runs on"));
+    }
+    let sockets = ["ssh.socket", "sshd.socket"];
+    let asked = || ask(Command::new("systemctl").args(["is-active", "--quiet"]).args(sockets), PATIENCE);
+    if units::systemd_runs() && asked().is_ok_and(|said| said.status.success()) {
+        return Check::ok(ID, LISTENER, "systemd starts an sshd for each connection");
+    }
+    let fix = if units::systemd_runs() {
+        format!("sudo systemctl start {}", units::sshd_unit())
+    } else {
+        format!("start sshd: sudo {}", machine.server.program().display())
+    };
+    Check::fail(ID, LISTENER, "no sshd runs", fix)
+}
+
+fn is_listened_at(port: u16) -> bool {
+    SOCKETS.iter().any(|table| {
+        let table = head_of_regular(Path::new(table), 4 * 1024 * 1024).unwrap_or_default();
+        String::from_utf8_lossy(&table).lines().any(|line| listens(line, port))
+    })
+}
+
+fn listens(line: &str, port: u16) -> bool {
+    let mut fields = line.split_whitespace().skip(1);
+    let (local, state) = (fields.next().unwrap_or_default(), fields.nth(1));
+    let is_there = local.rsplit_once(':').and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
+    state == Some("0A") && is_there == Some(port)
 }
 
 fn command(sshd: &Sshd, wired: &Wired<'_>) -> Check {
@@ -280,4 +337,19 @@ fn unread(sshd: &Sshd) -> Option<PathBuf> {
 fn mentions(file: &Path, own: &Path) -> bool {
     let content = head_of_regular(file, crate::sshd::replace::MAX_BYTES).unwrap_or_default();
     String::from_utf8_lossy(&content).contains(&format!("{} authorized-keys", own.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_is_read() {
+        let here =
+            "   0: 0100007F:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1";
+        let six = "   1: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A 0:0";
+        let session = "   2: 0100007F:0016 0100007F:B3A2 01 00000000:00000000 00:00000000 00000000     0";
+        assert!(listens(here, 22) && listens(six, 22));
+        assert!(!listens(here, 2222) && !listens(session, 22) && !listens("  sl  local_address rem", 22));
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::env;
 use std::path::Path;
-use std::time::Duration;
 
 use super::super::capture::{Fetched, Wanted, fetch};
 use super::super::config::unsupported;
@@ -22,9 +21,6 @@ use crate::time::Timestamp;
 use crate::verification::{
     CLOCK_SKEW, RevocationPolicy, SignerError, TrustAnchors, VerifiedSigner, certificates_to_staple,
 };
-
-/// How long each address may take here.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A key lives for 60 seconds: with a clock that is off by less, what is left of it is enough to log in.
 const NOTICEABLE_SKEW: u64 = 30;
@@ -120,7 +116,7 @@ impl Service {
         let get = |endpoint: &Endpoint| {
             fetch(&Wanted {
                 endpoints: std::slice::from_ref(endpoint),
-                allowed: PATIENCE,
+                allowed: settings.timeout.value,
                 machine,
                 users: &users,
                 now: clock.started,
@@ -169,7 +165,7 @@ impl Service {
         let now = clock.now();
         self.checks.push(proxy(Some(fetched)));
         self.checks.push(instance_is_this(fetched));
-        self.checks.push(clock_is_right(fetched.capture.date.as_deref(), clock.started));
+        self.checks.push(clock_is_right(fetched.capture.date.as_deref(), fetched.greeted));
         let name = replay::signer_name(&fetched.capture);
         self.checks.push(match &name {
             Ok(name) => Check::ok("region", SIGNER, format!("its signer is {name}")),
@@ -199,7 +195,8 @@ impl Service {
             (Ok(name), Ok(anchors), Ok(chain)) => {
                 let (staples, _) = replay::staples(&fetched.capture);
                 let revocation = settings.revocation.value;
-                self.checks.extend(signer(chain, anchors, &staples, name, revocation, now));
+                let lost = replay::lost_staple(&fetched.capture);
+                self.checks.extend(signer(chain, anchors, (&staples, lost), name, revocation, now));
             }
             (_, _, Err(error)) => {
                 self.checks.push(Check::fail(
@@ -338,7 +335,7 @@ fn clock_is_right(date: Option<&str>, now: Timestamp) -> Check {
 fn signer(
     chain: &SignerChain,
     anchors: &TrustAnchors,
-    staples: &[OcspStaple],
+    (staples, lost): (&[OcspStaple], Option<(Reason, String)>),
     name: &SignerName,
     revocation: RevocationPolicy,
     now: Timestamp,
@@ -360,7 +357,15 @@ fn signer(
             });
             Check::ok("staples", SIGNER, format!("all good: {}", left.collect::<Vec<_>>().join(", ")))
         }
-        Err(error) => refused("staples", &error),
+        Err(error) => match lost.filter(|_| error.reason() == Reason::StapleMissing) {
+            Some((reason, detail)) => Check::fail(
+                "staples",
+                SIGNER,
+                format!("{reason}: {detail}"),
+                "see that metadata answers in time",
+            ),
+            None => refused("staples", &error),
+        },
     };
     vec![signer, staples]
 }
@@ -383,9 +388,7 @@ fn refused(id: &'static str, error: &SignerError) -> Check {
             "update the package ca-certificates; under roots = \"amazon\" see that Amazon's roots are in it"
         }
         Reason::SignerRevoked => "trust none of its keys; ask AWS support",
-        Reason::StapleMissing => {
-            "wait for the service; for the day that it ends staples there is revocation = \"when-stapled\""
-        }
+        Reason::StapleMissing => "wait for the service to serve them again; then ask AWS support",
         Reason::SignerNameMismatch | Reason::SignerConstrained | Reason::SignerKeyUsage => {
             "find out what answers in place of the metadata service"
         }
@@ -396,6 +399,8 @@ fn refused(id: &'static str, error: &SignerError) -> Check {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::check::Verdict;
     use super::*;
     use crate::capture::Capture;
@@ -403,7 +408,13 @@ mod tests {
     fn answered(server: Option<&str>, via: Option<&str>) -> Fetched {
         let mut capture = Capture::new(Timestamp::from_unix(1), None);
         capture.server = server.map(str::to_owned);
-        Fetched { capture, token: Duration::ZERO, via: via.map(str::to_owned), refused: None }
+        Fetched {
+            capture,
+            token: Duration::ZERO,
+            greeted: Timestamp::from_unix(1),
+            via: via.map(str::to_owned),
+            refused: None,
+        }
     }
 
     #[test]

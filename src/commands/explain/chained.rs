@@ -1,22 +1,31 @@
 //! The command that sshd runs, and the other providers that it names, asked as in a login.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use serde::Serialize;
 
 use super::super::capture::milliseconds;
+use super::super::tokens::expand;
 use super::super::wiring;
-use crate::accounts::Account;
 use crate::cli::{Cli, Command, resolve_name};
+use crate::config::CommandLine;
 use crate::fingerprint::Fingerprint;
 use crate::identity::LoginName;
 use crate::providers;
 use crate::sshd::command::{Holder, split};
+use crate::text::printable_bytes;
 
 /// How long a provider may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Most lines of a provider that are shown.
+const MAX_PRINTED: usize = 16;
+
+/// Most characters of such a line.
+const MAX_LINE: usize = 120;
 
 /// What sshd runs, and what came of the providers.
 #[derive(Debug, Default, Serialize)]
@@ -25,9 +34,14 @@ pub(super) struct Chain {
     pub(super) command: Option<String>,
     /// `AuthorizedKeysCommandUser`.
     pub(super) user: Option<String>,
-    /// Why the command or the providers could not be looked at, or the command is not ours.
+    /// Whether sshd asks this program for the user, and would run it.
+    pub(super) asks: bool,
+    /// Why not, or why it or the providers could not be looked at.
     pub(super) note: Option<String>,
     pub(super) providers: Vec<Answered>,
+    /// What our own line says of the settings.
+    #[serde(skip)]
+    pub(super) settings: CommandLine,
 }
 
 /// What a provider printed.
@@ -35,6 +49,8 @@ pub(super) struct Chain {
 pub(super) struct Answered {
     pub(super) program: String,
     pub(super) lines: usize,
+    /// The first of those lines, printable and cut.
+    pub(super) printed: Vec<String>,
     /// Why its answer does not count, or only in part.
     pub(super) reason: Option<&'static str>,
     pub(super) detail: Option<String>,
@@ -52,13 +68,14 @@ impl Chain {
     }
 
     fn look(&mut self, user: &LoginName, offered: Option<&Fingerprint>) -> Result<(), String> {
-        let (effective, holder) = wiring::in_force_for(Some(user.as_str()))?;
+        let (effective, holder, own) = wiring::in_force_for(Some(user.as_str()))?;
         self.command.clone_from(&effective.command);
         self.user.clone_from(&effective.user);
         let command = effective.command.as_deref().unwrap_or_default();
         match holder {
             Holder::Ours => {}
-            Holder::Amazons => return Ok(()),
+            Holder::Amazons if wiring::is_ours(Some(command), &own) => {}
+            Holder::Amazons => return Err("sshd asks Amazon's own command; run: eic-agent enable".to_owned()),
             Holder::Nobody => {
                 return Err(
                     "sshd asks nobody: no AuthorizedKeysCommand is set; run: eic-agent enable".to_owned()
@@ -72,6 +89,18 @@ impl Chain {
         let Ok(Cli { command: Command::AuthorizedKeys(arguments) }) = parsed else {
             return Err("this program does not understand the arguments that sshd gives it".to_owned());
         };
+        self.settings = arguments.overrides.settings();
+        if !effective.takes_keys {
+            return Err("sshd takes no keys of this user: PubkeyAuthentication is no".to_owned());
+        }
+        let program = words_of(command).next().unwrap_or_default();
+        if let Some(fault) = wiring::program_fault(Path::new(&program)) {
+            return Err(fault.seen);
+        }
+        if let Some(fault) = wiring::user_fault(effective.user.as_deref())? {
+            return Err(fault.seen);
+        }
+        self.asks = true;
         if arguments.providers.is_empty() {
             return Ok(());
         }
@@ -85,12 +114,12 @@ impl Chain {
         for asked in providers::ask(providers::split(&arguments.providers), runs_as, PATIENCE) {
             let program = asked.program().display().to_string();
             let (printed, error) = asked.collect(deadline, PATIENCE);
+            let lines = printed.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+            let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
             self.providers.push(Answered {
                 program,
-                lines: printed
-                    .split(|byte| *byte == b'\n')
-                    .filter(|line| !line.trim_ascii().is_empty())
-                    .count(),
+                lines: lines.len(),
+                printed: lines.iter().take(MAX_PRINTED).map(|line| printable_bytes(line, MAX_LINE)).collect(),
                 reason: error.as_ref().map(|error| error.reason().as_str()),
                 detail: error.as_ref().map(ToString::to_string),
                 took_ms: milliseconds(started.elapsed()),
@@ -100,46 +129,6 @@ impl Chain {
     }
 }
 
-/// A word as sshd expands it (`sshd_config(5)`, TOKENS).
-fn expand(word: &str, user: &LoginName, offered: Option<&Fingerprint>) -> Result<String, String> {
-    let account =
-        || Account::find(user.as_str()).ok_or_else(|| format!("{user} does not stand in /etc/passwd"));
-    let mut expanded = String::new();
-    let mut characters = word.chars();
-    while let Some(c) = characters.next() {
-        if c != '%' {
-            expanded.push(c);
-            continue;
-        }
-        match characters.next() {
-            Some('%') => expanded.push('%'),
-            Some('u') => expanded.push_str(user.as_str()),
-            Some('f') => expanded.push_str(&offered.map(ToString::to_string).unwrap_or_default()),
-            Some('h') => expanded.push_str(&account()?.home),
-            Some('U') => expanded.push_str(&account()?.uid.to_string()),
-            other => {
-                let token: String = other.into_iter().collect();
-                return Err(format!(
-                    "a provider is told %{token}, which only a real login knows; it was not asked"
-                ));
-            }
-        }
-    }
-    Ok(expanded)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_are_expanded() {
-        let user = LoginName::try_from("root").unwrap();
-        for (word, expected) in [("%u", "root"), ("a%%%U-%f", "a%0-"), ("plain", "plain")] {
-            assert_eq!(expand(word, &user, None).as_deref(), Ok(expected), "{word}");
-        }
-        assert_eq!(expand("%h/x", &user, None), Ok(format!("{}/x", Account::find("root").unwrap().home)));
-        assert!(expand("%k", &user, None).unwrap_err().contains("%k"));
-        assert!(expand("x%", &user, None).is_err());
-    }
+fn words_of(command: &str) -> impl Iterator<Item = String> {
+    split(command).into_iter()
 }

@@ -72,7 +72,7 @@ impl Document {
             Ok(report) => (Some(report), None),
             Err(why) => (None, Some(why)),
         };
-        let keys = judgement.iter().flat_map(|report| &report.keys);
+        let keys = judgement.iter().flat_map(|report| &report.keys).filter(|_| sshd.asks);
         Self {
             schema_version: 1,
             version: env!("CARGO_PKG_VERSION"),
@@ -152,6 +152,7 @@ impl fmt::Display for Document {
                 _ => format!("{} lines", provider.lines),
             };
             row(f, "provider", &format!("{}: {what}, {} ms", provider.program, provider.took_ms))?;
+            provider.printed.iter().try_for_each(|line| row(f, "  printed", line))?;
         }
         let times = &self.times_ms;
         let slowest = times.items.iter().max_by(|one, other| one.1.total_cmp(&other.1));
@@ -162,6 +163,13 @@ impl fmt::Display for Document {
         }));
         shown.extend(times.judgement.map(|took| format!("judgement {took} ms")));
         row(f, "times", &shown.join(", "))?;
+        if !self.sshd.asks {
+            return writeln!(
+                f,
+                "\nsshd would be given nothing of ours for {}: see the note.",
+                one_line(&self.user)
+            );
+        }
         writeln!(
             f,
             "\nsshd would be given {} of ours and {} of other providers for {}.",

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::super::gather::RunError;
 use super::super::replay;
+use super::report::Claimed;
 use super::{Case, Unproven};
 use crate::capture::{self, Capture};
 use crate::cli::Verify;
@@ -45,13 +46,25 @@ fn read_capture(arguments: &Verify, file: &Path) -> Result<Case, String> {
     let mut signer = String::new();
     let mut read = || -> Result<(Evidence, Expectations), RunError> {
         let name = replay::signer_name(&capture)?;
+        let name = arguments.signer_name.clone().unwrap_or(name);
         signer = name.to_string();
-        let instance = replay::instance_id(&capture)?;
+        let instance = match &arguments.instance_id {
+            Some(instance) => instance.clone(),
+            None => replay::instance_id(&capture)?,
+        };
         let evidence = replay::evidence(&capture, &user, &trust(arguments))?;
         Ok((evidence, expectations(arguments, name, instance)))
     };
     let evidence = read().map_err(|error| Unproven::new(error.reason(), error.to_string()));
-    Ok(Case { signer, evidence, redacted: capture.redacted, at: arguments.at.unwrap_or(taken_at) })
+    let instance = replay::instance_id(&capture).ok().map(|id| id.to_string());
+    let claimed = Claimed { taken_at: taken_at.to_string(), instance };
+    Ok(Case {
+        signer,
+        evidence,
+        redacted: capture.redacted,
+        claimed: Some(claimed),
+        at: arguments.at.unwrap_or(taken_at),
+    })
 }
 
 fn read_files(arguments: &Verify, now: Timestamp) -> Result<Case, String> {
@@ -75,6 +88,7 @@ fn read_files(arguments: &Verify, now: Timestamp) -> Result<Case, String> {
         signer: name.to_string(),
         evidence,
         redacted: false,
+        claimed: None,
         at: arguments.at.unwrap_or(now),
     };
     let trust = trust(arguments);

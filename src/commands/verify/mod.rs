@@ -15,6 +15,7 @@ use crate::reason::Reason;
 use crate::text::one_line;
 use crate::time::Timestamp;
 use crate::verification::certificates_to_staple;
+use report::Claimed;
 pub(super) use report::{Key, Report};
 
 /// Runs the command. Accepted keys go to `out` and what was found to `notes`; with `--json` all of it goes
@@ -32,12 +33,12 @@ pub(super) fn run(
             return Outcome::Usage;
         }
     };
-    let Case { signer, evidence, redacted, at } = case;
+    let Case { signer, evidence, redacted, claimed, at } = case;
     let judged = match evidence {
         Ok((evidence, expected)) => judge(&evidence, &expected, at),
         Err(unproven) => Err(unproven),
     };
-    let report = Report::new(&signer, &judged, at).of_redacted(redacted);
+    let report = Report::new(&signer, &judged, at).of_capture(redacted, claimed);
     let written = if arguments.json {
         report.write_json(out)
     } else {
@@ -62,6 +63,8 @@ struct Case {
     signer: String,
     evidence: Result<(Evidence, Expectations), Unproven>,
     redacted: bool,
+    /// Of a capture: what it says of itself.
+    claimed: Option<Claimed>,
     at: Timestamp,
 }
 

@@ -23,6 +23,16 @@ pub(in crate::commands) struct Report {
     /// Whether ids were replaced in what was judged, so that no signature can hold.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(in crate::commands) redacted: bool,
+    /// What a capture says of itself and was judged by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::commands) capture: Option<Claimed>,
+}
+
+/// What a capture says of itself; nobody signed it.
+#[derive(Debug, Clone, Serialize)]
+pub(in crate::commands) struct Claimed {
+    pub(in crate::commands) taken_at: String,
+    pub(in crate::commands) instance: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,11 +108,12 @@ impl Report {
                     unproven.path.iter().map(|certificate| Certificate::of(certificate, None)).collect();
             }
         }
-        Self { schema_version: 1, at: at.to_string(), signer, keys, redacted: false }
+        Self { schema_version: 1, at: at.to_string(), signer, keys, redacted: false, capture: None }
     }
 
-    pub(in crate::commands) const fn of_redacted(mut self, redacted: bool) -> Self {
+    pub(super) fn of_capture(mut self, redacted: bool, claimed: Option<Claimed>) -> Self {
         self.redacted = redacted;
+        self.capture = claimed;
         self
     }
 
@@ -113,6 +124,13 @@ impl Report {
     }
 
     pub(in crate::commands) fn write_text(&self, notes: &mut impl Write) -> io::Result<()> {
+        if let Some(Claimed { taken_at, instance }) = &self.capture {
+            let instance = instance.as_deref().unwrap_or("an unnamed machine");
+            writeln!(
+                notes,
+                "as the capture says of itself: taken {taken_at} on {instance}; no rules and no settings of any machine apply"
+            )?;
+        }
         if self.redacted {
             writeln!(notes, "this capture was redacted: its signatures cannot hold, it is for reading only")?;
         }

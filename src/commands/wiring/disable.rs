@@ -7,7 +7,6 @@ use super::place::undo;
 use super::{DROP_IN, shown};
 use crate::audit::IDENT;
 use crate::commands::Outcome;
-use crate::ownership::check;
 use crate::sshd::block;
 use crate::sshd::command::{Holder, holder};
 use crate::sshd::listener::Listener;
@@ -69,9 +68,10 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
         Ok(None) => {}
         Err(why) => say(format!("warning: sshd was not reloaded: {why}")),
     }
-    for line in left_over(config) {
-        say(line);
+    if faults.is_empty() {
+        left_over(config).into_iter().for_each(&mut *say);
     }
+    unread().into_iter().for_each(&mut *say);
     if let Err(why) = units::stop_own() {
         say(format!("warning: {why}"));
     }
@@ -82,6 +82,18 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
     }
 }
 
+/// Files of `/etc/ssh` that nobody reads now, and that have our lines: a backup, or a server's that is not running.
+fn unread() -> Vec<String> {
+    let entries = std::fs::read_dir("/etc/ssh").into_iter().flatten().filter_map(Result::ok);
+    let files = entries.map(|entry| entry.path()).filter(|path| path.is_file());
+    let ours = files
+        .filter(|file| read(file).ok().flatten().is_some_and(|content| block::take_out(&content).is_some()));
+    ours.map(|file| {
+        format!("note: {} has eic-agent's lines, and no running sshd reads it; left as it is", file.display())
+    })
+    .collect()
+}
+
 /// What is no regular file holds nothing of ours.
 fn take_out(file: &Path) -> Result<Option<Change>, String> {
     if !file.is_file() {
@@ -90,7 +102,6 @@ fn take_out(file: &Path) -> Result<Option<Change>, String> {
     let fault = |error: std::io::Error| format!("{}: {error}", file.display());
     let Some(before) = read(file).map_err(fault)? else { return Ok(None) };
     let Some(rest) = block::take_out(&before) else { return Ok(None) };
-    check(file).map_err(|insecure| insecure.to_string())?;
     // The file of our own goes with our lines, unless somebody keeps other things there or leads elsewhere.
     let is_own = file == Path::new(DROP_IN) && file.symlink_metadata().is_ok_and(|file| file.is_file());
     let after = if is_own && rest.is_empty() { None } else { Some(rest) };

@@ -70,6 +70,9 @@ fn enable(chain: bool, say: &mut impl FnMut(String)) -> Result<(), Refusal> {
     sweep(&machine.config);
     let wrong = |error| format!("{}: {error}", machine.config.display());
     machine.server.test(&machine.config).map_err(wrong)?;
+    if let Some(unclear) = machine.unclear().filter(|_| machine.says_more_than_flags()) {
+        return Err(Refusal::Failed(unclear));
+    }
     let in_force = machine.in_force().map_err(wrong)?;
     stands_in_the_way(&machine, &in_force)?;
     if machine.holder(&in_force.filed) == Holder::Ours {
@@ -140,9 +143,6 @@ fn tell_sshd(machine: &Machine, in_force: &InForce, reloaded: Option<&str>, say:
 /// What wins over every file, and is neither ours nor Amazon's: the running server's own command line, or that
 /// of its next start.
 fn stands_in_the_way(machine: &Machine, in_force: &InForce) -> Result<(), Refusal> {
-    if let Some(unclear) = machine.unclear().filter(|_| machine.says_more_than_flags()) {
-        return Err(Refusal::Failed(unclear));
-    }
     let overrides = units::overrides();
     if let Some(running) =
         in_force.running.as_ref().filter(|running| machine.holder(running) == Holder::Other)
@@ -178,7 +178,10 @@ fn pair(machine: &Machine, filed: &Effective, chain: bool) -> Result<Pair, Refus
     // Our own line, of when this program lay elsewhere.
     if is_agents(command) && is_in_our_block() {
         let user = filed.user.clone().unwrap_or_else(|| IDENT.to_owned());
-        return Ok(Pair { command: moved(command, &machine.own), user });
+        return match moved(command, &machine.own) {
+            Some(command) => Ok(Pair { command, user }),
+            None => own_pair(machine),
+        };
     }
     if chain {
         return chain_of(machine, command, filed.user.as_deref().unwrap_or_default());

@@ -117,6 +117,15 @@ impl Wired<'_> {
         }
     }
 
+    /// A fault of the pair in force: where the running server was started with that, no file mends it.
+    pub(in crate::commands) fn as_started(&self, fault: Fault) -> Fault {
+        if !self.is_on_command_line() {
+            return fault;
+        }
+        let seen = format!("{}; the running sshd was started with it", fault.seen);
+        Fault { seen, fix: self.started_otherwise() }
+    }
+
     /// What to do about a server that was started with a command of its own.
     fn started_otherwise(&self) -> Fix {
         let files = units::overrides();

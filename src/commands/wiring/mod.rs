@@ -118,17 +118,13 @@ fn chosen(mut all: Vec<Listener>) -> (Option<Listener>, Vec<Listener>) {
     }
 }
 
-/// The files that our lines may stand in: what any running server reads, where `enable` writes by itself,
-/// and whatever else lies in `/etc/ssh`, where a server may have read it once.
+/// The files that our lines may stand in: what any running server reads, and where `enable` writes by itself.
 fn places(servers: &[Listener]) -> Vec<PathBuf> {
     let configs = servers.iter().filter_map(|server| server.config.as_deref());
     let mut files: Vec<_> =
         configs.chain([Path::new(CONFIG)]).flat_map(|config| Sources::read(config).files).collect();
-    files.extend([CONFIG, DROP_IN].map(PathBuf::from));
-    for folder in ["/etc/ssh", "/etc/ssh/sshd_config.d"] {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-        files.extend(entries.map(|entry| entry.path()).filter(|path| path.is_file()));
-    }
+    // Our own by its own name first, however else it may be included.
+    files.splice(0..0, [CONFIG, DROP_IN].map(PathBuf::from));
     let mut seen = Vec::new();
     files.retain(|file| {
         let real = file.canonicalize().unwrap_or_else(|_| file.clone());
@@ -176,11 +172,11 @@ pub(super) fn shown(command: Option<&str>) -> String {
 
 /// What is in force for this user's logins, by the running server where it says something else than the
 /// files, and whose command that is.
-pub(super) fn in_force_for(user: Option<&str>) -> Result<(Effective, Holder), String> {
+pub(super) fn in_force_for(user: Option<&str>) -> Result<(Effective, Holder, PathBuf), String> {
     let machine = Machine::look()?;
     let printed = machine.server.printed(&machine.config, machine.options(), user);
     let printed = printed.map_err(|error| format!("{}: {error}", machine.config.display()))?;
     let effective = Effective::of(&printed);
     let holder = machine.holder(&effective);
-    Ok((effective, holder))
+    Ok((effective, holder, machine.own))
 }

@@ -14,6 +14,7 @@ use crate::config::{CommandLine, Settings};
 use crate::imds::Session;
 use crate::instance;
 use crate::output::write_once;
+use crate::privileges::give_up_root;
 use crate::sshd::command::split;
 use crate::sshd::sources::Sources;
 use crate::sshd::units;
@@ -158,7 +159,8 @@ impl Report {
         let command = wired.running.command.as_deref().unwrap_or_default();
         let program = split(command).into_iter().next().unwrap_or_default();
         self.problems.extend(program_fault(Path::new(&program)).map(told));
-        self.problems.extend(user_fault(wired.running.user.as_deref())?.map(told));
+        let user = user_fault(wired.running.user.as_deref())?;
+        self.problems.extend(user.map(|fault| told(wired.as_started(fault))));
         if !wired.running.takes_keys {
             self.problems.push("sshd takes no keys at all: PubkeyAuthentication is no".to_owned());
         }
@@ -166,6 +168,11 @@ impl Report {
     }
 
     fn ask_metadata(&mut self, settings: &Settings) {
+        // What comes from the network is not read as root; this is the last that is looked at.
+        if let Err(error) = give_up_root() {
+            self.warnings.push(format!("the metadata service was not asked: {error}"));
+            return;
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
         let asked = match runtime {
             Ok(runtime) => runtime

@@ -49,7 +49,7 @@ laid
 
 # --- another command inside a Match that everybody matches: it wins over every line outside of it ---
 
-printf '\nMatch all\n    AuthorizedKeysCommand /usr/bin/foreign\n    AuthorizedKeysCommandUser nobody\n' >>"$CONFIG"
+printf '\nMatch all\n    AuthorizedKeysCommand /bin/true\n    AuthorizedKeysCommandUser nobody\n' >>"$CONFIG"
 keep etc/ssh before
 agent enable
 check "enable's exit status, with a Match all" 3 "$status"
@@ -75,7 +75,7 @@ laid
 # --- one that is a folder, and one that leads nowhere ---
 
 rm "$CONFIG" && mkdir "$CONFIG"
-unchanged "with a folder in its place" 'sshd_config' 1
+unchanged "with a folder in its place" 'sshd_config'
 laid
 ln -sf nowhere "$CONFIG"
 unchanged "with a link to nowhere" 'sshd_config'

@@ -5,10 +5,7 @@
 start_metadata
 own_key ec2-user
 start_rpm
-case=shapes/rhel-9
-# shellcheck source=shape-words.sh
-. "$here/shape-words.sh"
-case=cases/rpm-life
+shape rhel-9
 lay
 keep etc/ssh before
 effective ec2-user >"$MACHINE/effective"

@@ -5,10 +5,7 @@
 start_metadata
 own_key ec2-user
 start_rpm
-case=shapes/amazon-linux-2
-# shellcheck source=shape-words.sh
-. "$here/shape-words.sh"
-case=cases/rpm-over-the-reference
+shape amazon-linux-2
 
 dnf_from sound install ec2-instance-connect-1.1
 check "dnf's exit status, the reference" 0 "$status"

@@ -2,10 +2,7 @@
 # The .rpm's scripts one by one, through rpm itself, without dnf: over Amazon Linux 2's sshd_config.
 
 start_rpm
-case=shapes/amazon-linux-2
-# shellcheck source=shape-words.sh
-. "$here/shape-words.sh"
-case=cases/rpm-scriptlets
+shape amazon-linux-2
 lay
 keep etc/ssh before
 

@@ -214,7 +214,7 @@ fn signer_rows() -> Vec<Row> {
         refused(row(
             "no staples",
             |world| world.emulator.set_staples(Vec::new()),
-            ("staples", "fail", "staple-missing", "when-stapled"),
+            ("staples", "fail", "staple-missing", "wait for the service to serve them again"),
         )),
         refused(row(
             "a stale staple",

@@ -1,0 +1,8 @@
+#!/bin/sh
+# Another command for connections from one network: it stays there, and everybody else gets ours.
+place=drop-in
+says='Match Address 10'
+lay() {
+    printf '\nMatch Address 10.0.0.0/8\n    AuthorizedKeysCommand /usr/local/bin/keys-of %%u\n    AuthorizedKeysCommandUser git\n' >>"$CONFIG"
+    provider /usr/local/bin/keys-of
+}
