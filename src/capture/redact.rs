@@ -28,9 +28,9 @@ impl Capture {
     pub fn redact(mut self) -> Self {
         self.redacted = true;
         let mut stand_ins = StandIns::default();
-        self.machine = self.machine.map(|machine| match machine.starts_with("i-") {
-            true => stand_ins.of("i-redacted", &machine),
-            false => machine,
+        self.machine = self.machine.map(|machine| {
+            let is_id = machine.starts_with("i-");
+            if is_id { stand_ins.of("i-redacted", &machine) } else { machine }
         });
         self.server = self.server.map(|server| stand_ins.scan(&server));
         for item in &mut self.items {
@@ -193,9 +193,10 @@ mod tests {
 
     #[test]
     fn much_to_replace_stays_little() {
-        let many: String = (0..50_000).map(|number| format!("#Request=r{number}\n")).collect();
-        let letters: String = ('a'..='z').map(|letter| format!("#Request={letter}\n")).collect();
-        let keys = format!("{letters}{many}{}", "e".repeat(500_000));
+        let letters = ('a'..='z').map(String::from);
+        let numbers = (0..50_000).map(|number| format!("r{number}"));
+        let requests = letters.chain(numbers).collect::<Vec<_>>().join("\n#Request=");
+        let keys = format!("#Request={requests}\n{}", "e".repeat(500_000));
         let redacted =
             capture(vec![(&format!("{USERS}u/"), Answer::Body(keys.clone().into_bytes()))]).redact();
         assert!(redacted.to_json().unwrap().len() < 4 * keys.len());

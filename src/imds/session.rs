@@ -300,7 +300,9 @@ impl Greeting {
 
 impl Failure {
     fn of(error: &reqwest::Error) -> Self {
-        let words = innermost(error);
+        let timed_out = error.is_connect() && error.is_timeout();
+        let words =
+            if timed_out { "no answer to the attempt to connect".to_owned() } else { innermost(error) };
         if error.is_connect() { Self::Connect(words) } else { Self::Broken(words) }
     }
 

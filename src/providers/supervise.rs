@@ -14,11 +14,15 @@ use nix::unistd::Pid;
 /// How often the supervisor looks whether anybody still waits for the answer.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How long after the deadline a provider is ended by us: by then, whoever waits for it has said that it was late
+/// and is gone. Were both to end at once, the log might have our kill for the reason.
+const SLACK: Duration = Duration::from_secs(2);
+
 /// How long a group that was killed may take to be gone.
 const LAST: Duration = Duration::from_secs(1);
 
 /// Runs `program`, called as the first of `command`, in a process group of its own, and ends the group when
-/// `allowed` has passed or whoever started us is gone, so that a provider that hangs leaves nothing behind.
+/// `allowed` is well past or whoever started us is gone, so that a provider that hangs leaves nothing behind.
 /// Gives the status to exit with: the provider's, or as a shell tells of a signal.
 pub fn supervise(program: &Path, command: &[OsString], allowed: Duration) -> io::Result<u8> {
     let Some((name, arguments)) = command.split_first() else {
@@ -42,7 +46,7 @@ pub fn supervise(program: &Path, command: &[OsString], allowed: Duration) -> io:
         Event::Started(id) => Pid::from_raw(i32::try_from(id).map_err(io::Error::other)?),
         Event::Ended(ended) => return ended.map(status_of),
     };
-    let ended = wait(&receiver, parent, allowed);
+    let ended = wait(&receiver, parent, allowed.saturating_add(SLACK));
     // Also what the provider itself has left running.
     let _ = killpg(group, Signal::SIGKILL);
     let ended = ended.or_else(|| wait(&receiver, parent_id(), LAST));

@@ -30,7 +30,7 @@ const ANSWER: &str =
 /// How long it may take: it ends itself a second after the longest time that can be set, a minute.
 const PATIENCE: Duration = Duration::from_secs(65);
 
-/// While we are root. `before` are the links that say whether sshd can run it at all.
+/// While we are root. Among `before` are the links that say whether sshd can run it at all.
 pub(super) fn check(sshd: &Result<Sshd, Blind>, user: Option<&str>, before: &[Check]) -> Check {
     let sshd = match sshd {
         Ok(sshd) => sshd,
@@ -47,7 +47,8 @@ pub(super) fn check(sshd: &Result<Sshd, Blind>, user: Option<&str>, before: &[Ch
     if !nix::unistd::Uid::effective().is_root() {
         return Check::skipped(ID, ANSWER, "run with sudo to run it as sshd does");
     }
-    if before.iter().any(|check| check.verdict == Verdict::Fail) {
+    let stops = |check: &Check| check.verdict == Verdict::Fail && check.id.starts_with("command");
+    if before.iter().any(stops) {
         return Check::skipped(ID, ANSWER, "sshd cannot run it; a link above says why");
     }
     let Ok(user) = LoginName::try_from(user) else {
@@ -137,7 +138,9 @@ impl Asked {
             (0, Some(refused)) => {
                 let reason = printable(refused.split(':').next().unwrap_or_default(), MAX_SHOWN);
                 let seen = format!("no key for {user}; refused: {}", printable(refused, 1024));
-                let fix = format!("sudo {IDENT} explain {user}; README.md says what helps against {reason}");
+                let fix = format!(
+                    "see sudo {IDENT} explain {user}, and what README.md says helps against {reason}"
+                );
                 Check::warn(ID, ANSWER, seen, fix)
             }
             (0, None) => {

@@ -119,7 +119,7 @@ impl Wired<'_> {
 
     /// A fault of the pair in force: where the running server was started with that, no file mends it.
     pub(in crate::commands) fn as_started(&self, fault: Fault) -> Fault {
-        if !self.is_on_command_line() {
+        if !self.is_on_command_line() && self.running.user == self.filed.user {
             return fault;
         }
         let seen = format!("{}; the running sshd was started with it", fault.seen);
@@ -139,7 +139,9 @@ impl Wired<'_> {
             ));
         }
         let pid = self.machine.listener.as_ref().map_or_else(String::new, |l| format!(" (pid {})", l.pid));
-        Fix::Do(format!("take -o AuthorizedKeysCommand out of what starts sshd{pid}, and start it anew"))
+        Fix::Do(format!(
+            "take -o AuthorizedKeysCommand out of what starts sshd{pid}, if it still stands there, and restart it"
+        ))
     }
 }
 

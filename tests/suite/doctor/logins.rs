@@ -63,6 +63,21 @@ pub(super) fn key_rows() -> Vec<Row> {
             ("key-types", "warn", "refuses RSA keys", "rsa-sha2-512,rsa-sha2-256"),
         ),
         row(
+            "no list of revoked keys",
+            with("RevokedKeys /etc/ssh/revoked_keys\n"),
+            (
+                "revoked-keys",
+                "fail",
+                "RevokedKeys /etc/ssh/revoked_keys (/etc/ssh/sshd_config:1): No such file",
+                "put /etc/ssh/revoked_keys back",
+            ),
+        ),
+        row(
+            "no list but a folder",
+            with("RevokedKeys /etc/ssh\n"),
+            ("revoked-keys", "fail", "Is a directory", "put a list that can be read at /etc/ssh"),
+        ),
+        row(
             "long RSA keys only",
             with("RequiredRSASize 3072\n"),
             (

@@ -22,7 +22,7 @@ fn chained(options: &str, provider: &str) -> impl Fn(&World) {
 }
 
 pub(super) fn rows() -> Vec<Row> {
-    [command_rows(), runnable_rows(), provider_rows()].into_iter().flatten().collect()
+    [command_rows(), runnable_rows(), provider_rows(), answer_rows()].into_iter().flatten().collect()
 }
 
 /// Whether sshd asks this program.
@@ -52,7 +52,7 @@ fn command_rows() -> Vec<Row> {
             )
         },
         follow(
-            &NO_SSHD[1..],
+            &NO_SSHD[2..],
             row(
                 "a fault in sshd_config",
                 with("NoSuchSetting yes\n"),
@@ -130,7 +130,7 @@ fn command_rows() -> Vec<Row> {
             ),
         ),
         follow(
-            &["providers"],
+            &["providers", "answer"],
             row(
                 "an option that there is not",
                 edited(OURS, "authorized-keys", "authorized-keys --timout 3"),
@@ -161,7 +161,8 @@ fn command_rows() -> Vec<Row> {
 
 /// Whether sshd can run it.
 fn runnable_rows() -> Vec<Row> {
-    vec![
+    let broken = |row: Row| if row.says[0].1 == "fail" { follow(&["answer"], row) } else { row };
+    let rows = vec![
         row(
             "no such AuthorizedKeysCommandUser",
             edited(OURS, "User eic-agent", "User nosuch"),
@@ -226,7 +227,8 @@ fn runnable_rows() -> Vec<Row> {
                 "take AuthorizedKeysCommand out of /etc/systemd/system/ssh.service.d/x.conf",
             ),
         ),
-    ]
+    ];
+    rows.into_iter().map(broken).collect()
 }
 
 /// Whether what it asks in turn can be run.
@@ -272,6 +274,45 @@ fn provider_rows() -> Vec<Row> {
                 "warn",
                 "runs as eic-agent, not as --provider-user nobody",
                 "AuthorizedKeysCommandUser root",
+            ),
+        ),
+    ]
+}
+
+/// What only the run itself shows.
+fn answer_rows() -> Vec<Row> {
+    vec![
+        row(
+            "another settings file on our line",
+            |world| {
+                fs::write("/etc/other.toml", "[imds]\nendpoint = \"http://169.254.169.253\"\n").unwrap();
+                edited(OURS, "authorized-keys", "authorized-keys --config /etc/other.toml")(world);
+            },
+            (
+                "answer",
+                "fail",
+                "as eic-agent, it ends without a decision: metadata-",
+                "authorized-keys --config /etc/other.toml ec2-user",
+            ),
+        ),
+        row(
+            "another endpoint on our line",
+            edited(OURS, "authorized-keys", "authorized-keys --imds-endpoint http://169.254.169.253"),
+            ("answer", "fail", "metadata-", "--imds-endpoint http://169.254.169.253"),
+        ),
+        row(
+            "another machine on our line",
+            edited(OURS, "authorized-keys", "authorized-keys --sysfs /home"),
+            ("answer", "fail", "/home says that this is no EC2 instance", "take --sysfs out"),
+        ),
+        row(
+            "the tokens swapped",
+            edited(OURS, "%u %f", "%f %u"),
+            (
+                "answer",
+                "fail",
+                "the login name that it is given is SHA256:",
+                "write %u before %f in /etc/ssh/sshd_config.d/10-eic-agent.conf:2, then: sudo kill -HUP",
             ),
         ),
     ]

@@ -1,21 +1,34 @@
 //! The links before sshd: the machine, its metadata, its clock, the signer.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use eic_emulator::Fault;
 use eic_emulator::http::Response;
 use eic_emulator::pki::{CertStatus, Hierarchy, KeyPool};
 
-use super::{Broken, Login, Row, Undo, follow, refused, row, run};
-use crate::world::{INSTANCE, World};
+use super::{Broken, Login, Row, Undo, edited, follow, mode, refused, row, run};
+use crate::wiring::OURS;
+use crate::world::{BOB, INSTANCE, Key, World};
 
 const SIGNER: &str = "managed-ssh-signer.us-east-1.amazonaws.com";
+const SETTINGS: &str = "/etc/eic-agent.toml";
 const SIGNER_CERT: &str = "managed-ssh-keys/signer-cert";
 
-const NO_METADATA: &[&str] =
-    &["metadata-v6", "proxy", "metadata", "instance", "clock", "region", "trust-store", "signer", "staples"];
-const NO_ANSWER: &[&str] = &["instance", "clock", "region", "trust-store", "signer", "staples"];
+const NO_METADATA: &[&str] = &[
+    "metadata-v6",
+    "proxy",
+    "metadata",
+    "instance",
+    "clock",
+    "region",
+    "trust-store",
+    "signer",
+    "staples",
+    "answer",
+];
+const NO_ANSWER: &[&str] = &["instance", "clock", "region", "trust-store", "signer", "staples", "answer"];
 
 /// What no file holds, as it is when all is well.
 pub(super) fn restore(world: &World) {
@@ -24,6 +37,7 @@ pub(super) fn restore(world: &World) {
     world.emulator.set_hierarchy(Hierarchy::new(&KeyPool::shared(), SIGNER, world.emulator.now()));
     world.trust(&world.emulator.ca_pem());
     world.configure("");
+    mode(Path::new(SETTINGS), 0o644);
     fs::write("/sys/devices/virtual/dmi/id/board_asset_tag", format!("{INSTANCE}\n")).unwrap();
 }
 
@@ -65,7 +79,7 @@ fn shifted(seconds: i64) -> impl Fn(&World) {
 }
 
 pub(super) fn rows() -> Vec<Row> {
-    metadata_rows().into_iter().chain(place_rows()).chain(signer_rows()).collect()
+    [metadata_rows(), place_rows(), signer_rows(), run_rows()].into_iter().flatten().collect()
 }
 
 /// The kernel drops what goes there, as a firewall does.
@@ -74,6 +88,54 @@ fn dropped(_: &World) -> Broken {
     run(&["nft", "add chain ip away out { type filter hook output priority 0; }"]);
     run(&["nft", "add rule ip away out ip daddr 169.254.169.254 drop"]);
     Box::new(Undo(|| run(&["nft", "delete table ip away"])))
+}
+
+/// The kernel refuses what this user sends there, and he is whom sshd runs us as.
+fn refused_to_nobody(world: &World) -> Broken {
+    edited(OURS, "User eic-agent", "User nobody")(world);
+    run(&["nft", "add table ip away"]);
+    run(&["nft", "add chain ip away out { type filter hook output priority 0; }"]);
+    run(&["nft", "add rule ip away out ip daddr 169.254.169.254 meta skuid nobody reject"]);
+    Box::new(Undo(|| run(&["nft", "delete table ip away"])))
+}
+
+/// What the links before sshd look like, and sshd's own run of us meets.
+fn run_rows() -> Vec<Row> {
+    vec![
+        row(
+            "settings that only root reads",
+            |_| mode(Path::new(SETTINGS), 0o600),
+            (
+                "answer",
+                "fail",
+                "as eic-agent, it ends without a decision: settings-unreadable: /etc/eic-agent.toml",
+                "sudo chmod a+r /etc/eic-agent.toml",
+            ),
+        ),
+        Row {
+            breaks: Box::new(refused_to_nobody),
+            ..row(
+                "a firewall against AuthorizedKeysCommandUser",
+                |_| {},
+                ("answer", "fail", "as nobody, it ends without a decision: metadata-", "sudo -u nobody /"),
+            )
+        },
+        refused(row(
+            "a rule against the pushed key",
+            |world| {
+                world.configure("[[rule]]\nname = \"nobody\"\naction = \"deny\"\nusers = [\"ec2-user\"]\n");
+                world.emulator.push("ec2-user", &Key::ed25519(world, "denied").line(), BOB);
+            },
+            ("answer", "warn", "no key for ec2-user; refused: denied-by-rule", "explain ec2-user"),
+        )),
+        row(
+            "a pushed key",
+            |world| {
+                world.emulator.push("ec2-user", &Key::ed25519(world, "good").line(), BOB);
+            },
+            ("answer", "ok", "1 key for ec2-user", ""),
+        ),
+    ]
 }
 
 fn metadata_rows() -> Vec<Row> {
@@ -123,7 +185,8 @@ fn metadata_rows() -> Vec<Row> {
         ),
         Row {
             breaks: Box::new(dropped),
-            ..metadata("nft", || Fault::at("nothing").status(404), "metadata-timeout", "nft list ruleset")
+            // Whether the attempts or the deadline end first is a matter of milliseconds.
+            ..metadata("nft", || Fault::at("nothing").status(404), "metadata-", "nft list ruleset")
         },
     ]
 }
