@@ -1,7 +1,8 @@
 //! What auditors and operators read: one event a line, to the journal or else to syslog.
 //!
 //! Everything in a line that came from outside is made printable first. Nothing here blocks: a daemon whose
-//! queue is full is waited for a quarter of a second in a whole run, and then the line is lost.
+//! queue is full is waited for a quarter of a second in a whole run, and hardly at all past the run's deadline;
+//! then the line is lost.
 
 mod journal;
 mod syslog;
@@ -11,7 +12,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::decision::{Refusal, RefusalError};
 use crate::evidence::key_bundle::Claims;
@@ -50,6 +51,13 @@ impl Audit {
     #[must_use]
     pub fn to_system() -> Self {
         Self::at(Path::new("/run/systemd/journal/socket"), Path::new("/dev/log"))
+    }
+
+    /// Waits for no daemon longer than until a moment after this instant, whatever is left of the run's patience.
+    #[must_use]
+    pub fn until(mut self, deadline: Instant) -> Self {
+        self.patience.end = deadline.checked_add(Patience::LAST);
+        self
     }
 
     /// The socket that events would go to now; none where nobody listens. Nothing is sent to find out.
@@ -156,20 +164,28 @@ impl Taken {
 
 /// The time that a run may spend on waiting for daemons.
 #[derive(Debug)]
-struct Patience(Cell<u32>);
+struct Patience {
+    steps: Cell<u32>,
+    end: Option<Instant>,
+}
 
 impl Patience {
     const STEP: Duration = Duration::from_millis(2);
     const STEPS: u32 = 125;
+    /// Past the deadline: enough for a daemon that is merely behind by a few lines, too little to be felt.
+    const LAST: Duration = Duration::from_millis(50);
 
     const fn new() -> Self {
-        Self(Cell::new(Self::STEPS))
+        Self { steps: Cell::new(Self::STEPS), end: None }
     }
 
     /// Waits for a moment; false when the time is used up.
     fn wait(&self) -> bool {
-        let Some(left) = self.0.get().checked_sub(1) else { return false };
-        self.0.set(left);
+        let Some(left) = self.steps.get().checked_sub(1) else { return false };
+        if self.end.is_some_and(|end| Instant::now() >= end) {
+            return false;
+        }
+        self.steps.set(left);
         std::thread::sleep(Self::STEP);
         true
     }

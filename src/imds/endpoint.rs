@@ -45,6 +45,12 @@ impl Endpoint {
         format!("http://{host}").parse().ok()
     }
 
+    /// The TCP port.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.0.port_or_known_default()
+    }
+
     /// The URL of `path`, which begins with a slash.
     pub(super) fn url(&self, path: &str) -> Url {
         let mut url = self.0.clone();
@@ -87,6 +93,9 @@ mod tests {
     fn the_service_is_tried_over_v4_first() {
         let shown: Vec<_> = Endpoint::of_service().iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["http://169.254.169.254", "http://[fd00:ec2::254]"]);
+        let ports: Vec<_> = Endpoint::of_service().iter().map(Endpoint::port).collect();
+        assert_eq!(ports, [Some(80), Some(80)]);
+        assert_eq!("http://[::1]:8080".parse::<Endpoint>().unwrap().port(), Some(8080));
     }
 
     #[test]

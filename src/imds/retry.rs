@@ -13,12 +13,18 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 /// service answers within milliseconds.
 const ATTEMPT_TIME: Duration = Duration::from_secs(2);
 
-/// How long a connect may take.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a connect may take at most.
+const CONNECT_TIME: Duration = Duration::from_secs(1);
 
 /// Attempts that may meet a refused connection or a broken answer. Who does not listen will hardly begin
 /// to within seconds, and a login is waiting; overload and lost packets are waited out until the deadline.
 pub(super) const BROKEN_ATTEMPTS: u32 = 3;
+
+/// How long a connect may take in a run of this time. [`BROKEN_ATTEMPTS`] at both endpoints fit into it, so that
+/// a firewall that drops everything is found out as one, and the other endpoint is tried whatever the time.
+pub(super) fn connect_time(allowed: Duration) -> Duration {
+    allowed.checked_div(8).unwrap_or(allowed).min(CONNECT_TIME)
+}
 
 /// How long to wait for one attempt: half of what remains, so that a second one fits and a service that is
 /// merely slow is heard in the end. Where another endpoint is left, it keeps its half in any case.
@@ -66,6 +72,16 @@ mod tests {
         assert_eq!(attempt_time(seconds(3), true), seconds(2));
         assert_eq!(attempt_time(seconds(1), true), seconds(1));
         assert_eq!(attempt_time(seconds(1), false), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn connects_to_both_endpoints_fit_into_the_time() {
+        for seconds in [1, 5, 60] {
+            let allowed = Duration::from_secs(seconds);
+            let pauses: Duration = (0..BROKEN_ATTEMPTS - 1).map(|attempt| jittered(attempt, u64::MAX)).sum();
+            assert!(connect_time(allowed) * 2 * BROKEN_ATTEMPTS + pauses < allowed);
+        }
+        assert_eq!(connect_time(Duration::from_secs(60)), CONNECT_TIME);
     }
 
     #[test]

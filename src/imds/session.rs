@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::endpoint::Endpoint;
 use super::error::ImdsError;
-use super::retry::{BROKEN_ATTEMPTS, CONNECT_TIMEOUT, attempt_time, pause};
+use super::retry::{BROKEN_ATTEMPTS, attempt_time, connect_time, pause};
 use crate::text::{MAX_SHOWN, printable, printable_bytes};
 
 /// How long a token is asked for, in seconds (1 to 21,600 are allowed): longer than any run, and short
@@ -96,14 +96,23 @@ impl Session {
     /// Opens a session: asks for a token at each endpoint in turn, and stays with the first one that can be
     /// connected to. Everything that the session ever does ends `allowed` from now.
     pub async fn open(endpoints: &[Endpoint], allowed: Duration) -> Result<Self, ImdsError> {
-        let now = Instant::now();
-        let clock = Clock { deadline: now.checked_add(allowed).unwrap_or(now), allowed };
+        Self::open_since(std::time::Instant::now(), endpoints, allowed).await
+    }
+
+    /// The same for a run that began a while ago: everything ends `allowed` from then.
+    pub async fn open_since(
+        begun: std::time::Instant,
+        endpoints: &[Endpoint],
+        allowed: Duration,
+    ) -> Result<Self, ImdsError> {
+        let begun = Instant::from_std(begun);
+        let clock = Clock { deadline: begun.checked_add(allowed).unwrap_or(begun), allowed };
         let client = Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .http1_only()
             .http1_max_headers(MAX_HEADERS)
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(connect_time(allowed))
             .user_agent(concat!("eic-agent/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| ImdsError::Malformed(TOKEN_PATH.to_owned(), error.to_string()))?;
@@ -232,15 +241,20 @@ async fn exchange<'e>(
             let is_last = place.saturating_add(1) == endpoints.len();
             let remaining = clock.deadline.saturating_duration_since(Instant::now());
             if remaining.is_zero() {
-                return Err(last.at_deadline(path, clock.allowed));
+                return Err(last.at_deadline(path, endpoints, clock.allowed));
             }
+            let patience = attempt_time(remaining, is_last);
             let request = client.request(method.clone(), endpoint.url(path)).headers(headers.clone());
-            let outcome = timeout(attempt_time(remaining, is_last), attempt_once(request, limit)).await;
+            let outcome = timeout(patience, attempt_once(request, limit)).await;
             last = match outcome {
                 Ok(Ok(answer)) => return Ok((answer, endpoint)),
                 Ok(Err(failure)) => failure,
                 // The deadline may cut the last attempt short; that it was overloaded before says more.
                 Err(_) if matches!(last, Failure::Overload(_)) => last,
+                // Likewise where nobody could be connected to, and there was not even time for that.
+                Err(_) if matches!(last, Failure::Connect(_)) && patience <= connect_time(clock.allowed) => {
+                    last
+                }
                 Err(_) => Failure::Silent,
             };
             if !matches!(last, Failure::Connect(_)) {
@@ -258,7 +272,7 @@ async fn exchange<'e>(
         let remaining = clock.deadline.saturating_duration_since(Instant::now());
         sleep(pause(attempt).min(remaining)).await;
     }
-    Err(last.at_deadline(path, clock.allowed))
+    Err(last.at_deadline(path, endpoints, clock.allowed))
 }
 
 async fn attempt_once(request: reqwest::RequestBuilder, limit: usize) -> Result<Answer, Failure> {
@@ -314,9 +328,10 @@ impl Failure {
         }
     }
 
-    fn at_deadline(&self, path: &str, allowed: Duration) -> ImdsError {
+    fn at_deadline(&self, path: &str, endpoints: &[Endpoint], allowed: Duration) -> ImdsError {
         match self {
             Self::Overload(status) => ImdsError::Throttled(path.to_owned(), *status),
+            Self::Connect(_) => self.given_up(path, endpoints),
             other => ImdsError::Timeout { path: path.to_owned(), allowed, last: other.words() },
         }
     }

@@ -6,6 +6,7 @@
 
 mod clients;
 mod log;
+mod measure;
 mod ssh;
 
 use std::env;
@@ -20,7 +21,8 @@ use eic_emulator::{Config, Emulator};
 
 pub(crate) use clients::installed;
 pub(crate) use log::{Journal, Syslog};
-pub(crate) use ssh::{Key, Sshd};
+pub(crate) use measure::Measured;
+pub(crate) use ssh::{Key, Login, Sshd};
 
 /// Set for the run inside; holds the root of the private files.
 const INSIDE: &str = "EIC_TEST_WORLD";
@@ -85,8 +87,19 @@ pub(crate) struct World {
 
 /// Runs `body` on a private instance. `test` is the test's full name, by which it is run again inside.
 pub(crate) fn on_an_instance(test: &str, config: Config, body: impl FnOnce(&World)) {
+    on_an_instance_for(LONGEST, test, config, body);
+}
+
+/// The same, with as many seconds as it needs. Gives what the run inside said; nothing, to itself.
+pub(crate) fn on_an_instance_for(
+    seconds: &str,
+    test: &str,
+    config: Config,
+    body: impl FnOnce(&World),
+) -> String {
     if let Some(root) = env::var_os(INSIDE) {
-        return body(&World::enter(PathBuf::from(root), config));
+        body(&World::enter(PathBuf::from(root), config));
+        return String::new();
     }
     let exe = env::current_exe().unwrap();
     let root = COVERABLE
@@ -100,7 +113,7 @@ pub(crate) fn on_an_instance(test: &str, config: Config, body: impl FnOnce(&Worl
     let run = Command::new("timeout")
         .args([
             "--kill-after=5",
-            LONGEST,
+            seconds,
             "unshare",
             "--net",
             "--mount",
@@ -122,13 +135,13 @@ pub(crate) fn on_an_instance(test: &str, config: Config, body: impl FnOnce(&Worl
     let said = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     if run.status.success() {
         assert!(said.contains("1 passed"), "{test} is not the test's name: {said}");
-        return;
+        return said;
     }
     if !said.contains(test) {
         // The namespaces never came to be: this machine cannot run the test, and says so.
         eprintln!("NOT RUN: {test}: no private instance can be made here (root is needed): {said}");
         assert_ne!(env::var("CI").as_deref(), Ok("true"), "every test must run under CI=true: {said}");
-        return;
+        return String::new();
     }
     panic!("inside its private instance:\n{said}");
 }
@@ -245,7 +258,7 @@ impl World {
         Run { took: started.elapsed(), output }
     }
 
-    fn uid(&self, user: &str) -> u32 {
+    pub(crate) fn uid(&self, user: &str) -> u32 {
         let passwd = fs::read_to_string("/etc/passwd").unwrap();
         let line = passwd.lines().find_map(|line| line.strip_prefix(user)?.strip_prefix(":x:")).unwrap();
         line.split(':').next().unwrap().parse().unwrap()

@@ -13,7 +13,10 @@ pub struct Fault {
     service: Service,
     method: Option<String>,
     place: Place,
+    name: &'static str,
     skipped: u32,
+    every: u32,
+    passed: u32,
     remaining: Option<u32>,
     delay: Duration,
     action: Option<Action>,
@@ -58,7 +61,10 @@ impl Fault {
             service,
             method: None,
             place,
+            name: "fault",
             skipped: 0,
+            every: 1,
+            passed: 0,
             remaining: None,
             delay: Duration::ZERO,
             action: None,
@@ -109,6 +115,20 @@ impl Fault {
         self
     }
 
+    /// Strikes only every so many requests, the first of them included: 1 % of them with 100.
+    #[must_use]
+    pub fn every(mut self, requests: u32) -> Self {
+        self.every = requests.max(1);
+        self
+    }
+
+    /// The name that the records give to what it did.
+    #[must_use]
+    pub fn named(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
     /// Ends after this many requests. Without it, it stays.
     #[must_use]
     pub fn times(mut self, requests: u32) -> Self {
@@ -129,6 +149,7 @@ impl Fault {
 
 /// What a fault asks for at one request.
 pub(crate) struct Injected {
+    pub(crate) name: &'static str,
     pub(crate) delay: Duration,
     pub(crate) action: Option<Action>,
 }
@@ -153,11 +174,16 @@ impl Faults {
                 fault.skipped -= 1;
                 continue;
             }
+            let nth = fault.passed;
+            fault.passed = (nth + 1) % fault.every;
+            if nth != 0 {
+                continue;
+            }
             if let Some(remaining) = &mut fault.remaining {
                 let Some(fewer) = remaining.checked_sub(1) else { continue };
                 *remaining = fewer;
             }
-            return Some(Injected { delay: fault.delay, action: fault.action.clone() });
+            return Some(Injected { name: fault.name, delay: fault.delay, action: fault.action.clone() });
         }
         None
     }

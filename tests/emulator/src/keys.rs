@@ -35,8 +35,8 @@ impl PushedKeys {
                 keys.raw.is_some() || !keys.pushed.is_empty()
             });
             let bundle = |keys: &UserKeys| {
-                let pushed = keys.pushed.iter().flat_map(|(_, entry)| entry);
-                keys.raw.iter().flatten().chain(pushed).copied().collect()
+                let pushed = keys.pushed.iter().map(|(_, entry)| entry.as_slice());
+                keys.raw.as_deref().into_iter().chain(pushed).collect::<Vec<_>>().concat()
             };
             users.iter().map(|(user, keys)| (user.clone(), bundle(keys))).collect()
         })

@@ -32,6 +32,8 @@ pub struct RequestRecord {
     pub headers: Vec<(String, String)>,
     /// The answer's status; none when something other than an answer was sent.
     pub status: Option<u16>,
+    /// The fault that struck, by its name.
+    pub fault: Option<&'static str>,
     /// When it was decided upon.
     pub at: Instant,
 }

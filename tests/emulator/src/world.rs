@@ -137,19 +137,27 @@ impl World {
     ) -> (Action, Duration) {
         let injected = self.faults.next(service, request);
         let delay = injected.as_ref().map_or(Duration::ZERO, |fault| fault.delay);
+        let fault = injected.as_ref().map(|fault| fault.name);
         let action = injected.and_then(|fault| fault.action).unwrap_or_else(usual);
-        self.record(service, request, connection, &action);
+        self.record(service, request, connection, &action, fault);
         (action, delay)
     }
 
     /// The answer to something that could not be read.
     pub(crate) fn refuse(&self, service: Service, status: u16, connection: u64) -> Action {
         let action = Action::Respond(Response::status(status));
-        self.record(service, &Request::default(), connection, &action);
+        self.record(service, &Request::default(), connection, &action, None);
         action
     }
 
-    fn record(&self, service: Service, request: &Request, connection: u64, action: &Action) {
+    fn record(
+        &self,
+        service: Service,
+        request: &Request,
+        connection: u64,
+        action: &Action,
+        fault: Option<&'static str>,
+    ) {
         let record = RequestRecord {
             service,
             connection,
@@ -160,6 +168,7 @@ impl World {
                 Action::Respond(response) => Some(response.status),
                 Action::Raw(_) => None,
             },
+            fault,
             at: Instant::now(),
         };
         if let Some(observer) = &self.config.observer {

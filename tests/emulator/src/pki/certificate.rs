@@ -95,6 +95,8 @@ pub struct CertificateBuilder {
     version: u8,
     extensions: Vec<(Vec<u32>, Vec<u8>)>,
     scheme: SignatureScheme,
+    claimed: Option<SignatureScheme>,
+    signature: Option<Vec<u8>>,
 }
 
 impl CertificateBuilder {
@@ -109,6 +111,8 @@ impl CertificateBuilder {
             version: 3,
             extensions: Vec::new(),
             scheme: SignatureScheme::Pkcs1Sha256,
+            claimed: None,
+            signature: None,
         }
         .extension(oids::SUBJECT_KEY_ID, false, &der::octets(&key.id()))
     }
@@ -154,6 +158,20 @@ impl CertificateBuilder {
     #[must_use]
     pub fn scheme(mut self, scheme: SignatureScheme) -> Self {
         self.scheme = scheme;
+        self
+    }
+
+    /// Says around the signature that it was made in another way than the signed part says.
+    #[must_use]
+    pub fn claimed_scheme(mut self, scheme: SignatureScheme) -> Self {
+        self.claimed = Some(scheme);
+        self
+    }
+
+    /// These bytes in the place of a signature.
+    #[must_use]
+    pub fn signature(mut self, bytes: &[u8]) -> Self {
+        self.signature = Some(bytes.to_vec());
         self
     }
 
@@ -204,16 +222,18 @@ impl CertificateBuilder {
     /// Any extension, its value already encoded, in place of one that has the same identifier.
     #[must_use]
     pub fn extension(mut self, oid: &[u32], critical: bool, value: &[u8]) -> Self {
-        let mut parts = vec![der::oid(oid)];
-        if critical {
-            parts.push(der::boolean(true));
-        }
-        parts.push(der::octets(value));
-        let encoded = der::sequence(&parts);
+        let encoded = der::extension(oid, critical, value);
         match self.extensions.iter_mut().find(|(existing, _)| existing == oid) {
             Some((_, existing)) => *existing = encoded,
             None => self.extensions.push((oid.to_vec(), encoded)),
         }
+        self
+    }
+
+    /// Any extension beside one that has the same identifier, which no certificate may have.
+    #[must_use]
+    pub fn another_extension(mut self, oid: &[u32], critical: bool, value: &[u8]) -> Self {
+        self.extensions.push((oid.to_vec(), der::extension(oid, critical, value)));
         self
     }
 
@@ -236,8 +256,9 @@ impl CertificateBuilder {
         let content = self.extension(oids::AUTHORITY_KEY_ID, false, &authority);
         let serial = content.serial.clone().unwrap_or_else(|| content.derived_serial(issuer));
         let signed = content.to_be_signed(&serial, issuer);
-        let signature = key.sign(content.scheme, &signed);
-        let der = der::sequence(&[signed, content.scheme.identifier(), der::bits(&signature)]);
+        let signature = content.signature.unwrap_or_else(|| key.sign(content.scheme, &signed));
+        let scheme = content.claimed.unwrap_or(content.scheme);
+        let der = der::sequence(&[signed, scheme.identifier(), der::bits(&signature)]);
         Certificate { der, serial, subject: content.subject, issuer: issuer.clone(), public: content.key }
     }
 

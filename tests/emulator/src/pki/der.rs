@@ -125,6 +125,16 @@ pub fn time(instant: i64) -> Vec<u8> {
     element(0x17, format!("{year:02}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z").as_bytes())
 }
 
+/// `Extension` of a certificate or an OCSP response (RFC 5280, 4.1), its value already encoded.
+pub fn extension(arcs: &[u32], critical: bool, value: &[u8]) -> Vec<u8> {
+    let mut parts = vec![oid(arcs)];
+    if critical {
+        parts.push(boolean(true));
+    }
+    parts.push(octets(value));
+    sequence(&parts)
+}
+
 fn concat<T: AsRef<[u8]>>(parts: &[T]) -> Vec<u8> {
     parts.iter().flat_map(|part| part.as_ref().iter().copied()).collect()
 }

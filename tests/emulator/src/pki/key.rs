@@ -60,6 +60,11 @@ impl SignatureScheme {
 pub struct PublicKey(Vec<u8>);
 
 impl PublicKey {
+    /// A key that need not exist: nobody has to know its private half, or be able to use it.
+    pub fn of_numbers(modulus: &[u8], exponent: &[u8]) -> Self {
+        Self(der::sequence(&[der::unsigned(modulus), der::unsigned(exponent)]))
+    }
+
     /// The `SubjectPublicKeyInfo`.
     pub fn spki(&self) -> Vec<u8> {
         let algorithm = der::sequence(&[der::oid(oids::RSA_ENCRYPTION), der::null()]);
@@ -165,10 +170,14 @@ pub struct KeyPool {
 }
 
 impl KeyPool {
-    /// The pool of this process: tests share it, so that a run makes each key once.
+    /// The pool of this process: tests share it, so that a run makes each key once. Where the directory
+    /// `EIC_EMULATOR_KEYS` is named, as when the same tests run hundreds of times, the keys are kept there.
     pub fn shared() -> Arc<Self> {
         static SHARED: OnceLock<Arc<KeyPool>> = OnceLock::new();
-        Arc::clone(SHARED.get_or_init(Arc::default))
+        Arc::clone(SHARED.get_or_init(|| match std::env::var_os("EIC_EMULATOR_KEYS") {
+            Some(directory) => Self::in_directory(Path::new(&directory)),
+            None => Arc::default(),
+        }))
     }
 
     /// A pool whose keys outlive the process, as `NAME.der` files that only their owner may read.

@@ -38,6 +38,14 @@ impl Name {
         self
     }
 
+    /// Adds several common names in one place of the name (a multi-valued RDN).
+    #[must_use]
+    pub fn cns_in_one_place(mut self, names: &[&str]) -> Self {
+        let values = names.iter().map(|name| der::sequence(&[der::oid(oids::COMMON_NAME), der::utf8(name)]));
+        self.0.push(der::set(&values.collect::<Vec<_>>()));
+        self
+    }
+
     /// The name's encoding.
     pub fn der(&self) -> Vec<u8> {
         der::sequence(&self.0)

@@ -2,7 +2,7 @@
 
 use data_encoding::BASE64;
 
-use super::{Certificate, Issuer, Name, RsaKey, SignatureScheme, der, oids, sha1, sha256};
+use super::{Certificate, Issuer, Name, RsaKey, SignatureScheme, der, oids, sha1, sha256, sha512};
 
 /// A response and the name under which metadata lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub enum CertIdHash {
     Sha1,
     /// What it may use tomorrow.
     Sha256,
+    /// What the agent does not know.
+    Sha512,
 }
 
 /// Which certificate an answer is about.
@@ -55,12 +57,24 @@ impl CertId {
         let (oid, digest) = match hash {
             CertIdHash::Sha1 => (oids::SHA1, sha1 as fn(&[u8]) -> Vec<u8>),
             CertIdHash::Sha256 => (oids::SHA256, sha256 as _),
+            CertIdHash::Sha512 => (oids::SHA512, sha512 as _),
         };
+        let algorithm = der::sequence(&[der::oid(oid), der::null()]);
+        Self::encoded(
+            &algorithm,
+            &digest(&issuer.name.der()),
+            &digest(issuer.key.public().pkcs1_der()),
+            certificate.serial(),
+        )
+    }
+
+    /// Identifies nothing in particular: an `AlgorithmIdentifier`, two digests and a serial number.
+    pub fn encoded(algorithm: &[u8], name_hash: &[u8], key_hash: &[u8], serial: &[u8]) -> Self {
         Self(der::sequence(&[
-            der::sequence(&[der::oid(oid), der::null()]),
-            der::octets(&digest(&issuer.name.der())),
-            der::octets(&digest(issuer.key.public().pkcs1_der())),
-            der::unsigned(certificate.serial()),
+            algorithm.to_vec(),
+            der::octets(name_hash),
+            der::octets(key_hash),
+            der::unsigned(serial),
         ]))
     }
 }
@@ -76,6 +90,8 @@ pub struct SingleResponse {
     pub this_update: i64,
     /// True until.
     pub next_update: Option<i64>,
+    /// Extensions, encoded.
+    pub extensions: Vec<Vec<u8>>,
 }
 
 impl SingleResponse {
@@ -91,6 +107,9 @@ impl SingleResponse {
         };
         let mut parts = vec![self.id.0.clone(), status, der::generalized_time(self.this_update)];
         parts.extend(self.next_update.map(|until| der::context(0, &der::generalized_time(until))));
+        if !self.extensions.is_empty() {
+            parts.push(der::context(1, &der::sequence(&self.extensions)));
+        }
         der::sequence(&parts)
     }
 }
@@ -124,11 +143,15 @@ pub struct StapleBuilder {
     issuer: Issuer,
     answer: SingleResponse,
     others: Vec<SingleResponse>,
+    later: Vec<SingleResponse>,
+    extensions: Vec<Vec<u8>>,
     produced_at: i64,
     responder: ResponderId,
     signer: RsaKey,
     responder_certificates: Vec<Certificate>,
     scheme: SignatureScheme,
+    claimed: Option<SignatureScheme>,
+    signature: Option<Vec<u8>>,
     tampered: bool,
     name: StapleName,
 }
@@ -145,13 +168,18 @@ impl StapleBuilder {
                 status: CertStatus::Good,
                 this_update,
                 next_update: Some(this_update + 7 * 86_400),
+                extensions: Vec::new(),
             },
             others: Vec::new(),
+            later: Vec::new(),
+            extensions: Vec::new(),
             produced_at: this_update,
             responder: ResponderId::SignersKey,
             signer: issuer.key.clone(),
             responder_certificates: Vec::new(),
             scheme: SignatureScheme::Pkcs1Sha256,
+            claimed: None,
+            signature: None,
             tampered: false,
             name: StapleName::Sha1,
         }
@@ -193,6 +221,27 @@ impl StapleBuilder {
         self
     }
 
+    /// Puts another answer after this one.
+    #[must_use]
+    pub fn followed_by(mut self, other: SingleResponse) -> Self {
+        self.later.push(other);
+        self
+    }
+
+    /// Adds an extension to the answer, its value already encoded.
+    #[must_use]
+    pub fn answer_extension(mut self, oid: &[u32], critical: bool, value: &[u8]) -> Self {
+        self.answer.extensions.push(der::extension(oid, critical, value));
+        self
+    }
+
+    /// Adds an extension to the response as a whole, its value already encoded.
+    #[must_use]
+    pub fn extension(mut self, oid: &[u32], critical: bool, value: &[u8]) -> Self {
+        self.extensions.push(der::extension(oid, critical, value));
+        self
+    }
+
     /// How the responder names itself.
     #[must_use]
     pub fn responder(mut self, responder: ResponderId) -> Self {
@@ -221,6 +270,20 @@ impl StapleBuilder {
         self
     }
 
+    /// Says that it was signed in another way than it was.
+    #[must_use]
+    pub fn claimed_scheme(mut self, scheme: SignatureScheme) -> Self {
+        self.claimed = Some(scheme);
+        self
+    }
+
+    /// These bytes in the place of a signature.
+    #[must_use]
+    pub fn signature(mut self, bytes: &[u8]) -> Self {
+        self.signature = Some(bytes.to_vec());
+        self
+    }
+
     /// Flips a bit of the signature.
     #[must_use]
     pub fn tampered(mut self) -> Self {
@@ -243,11 +306,13 @@ impl StapleBuilder {
     /// Signs the response.
     pub fn build(&self) -> Staple {
         let data = self.response_data();
-        let mut signature = self.signer.sign(self.scheme, &data);
+        let made = || self.signer.sign(self.scheme, &data);
+        let mut signature = self.signature.clone().unwrap_or_else(made);
         if self.tampered {
             signature[0] ^= 1;
         }
-        let mut parts = vec![data, self.scheme.identifier(), der::bits(&signature)];
+        let scheme = self.claimed.unwrap_or(self.scheme);
+        let mut parts = vec![data, scheme.identifier(), der::bits(&signature)];
         if !self.responder_certificates.is_empty() {
             let certificates: Vec<_> = self.responder_certificates.iter().map(Certificate::der).collect();
             parts.push(der::context(0, &der::sequence(&certificates)));
@@ -272,8 +337,12 @@ impl StapleBuilder {
             ResponderId::Key(hash) => der::context(2, &der::octets(hash)),
             ResponderId::Name(name) => der::context(1, &name.der()),
         };
-        let answers: Vec<_> =
-            self.others.iter().chain(std::iter::once(&self.answer)).map(SingleResponse::der).collect();
-        der::sequence(&[responder, der::generalized_time(self.produced_at), der::sequence(&answers)])
+        let answers = self.others.iter().chain(std::iter::once(&self.answer)).chain(&self.later);
+        let answers: Vec<_> = answers.map(SingleResponse::der).collect();
+        let mut parts = vec![responder, der::generalized_time(self.produced_at), der::sequence(&answers)];
+        if !self.extensions.is_empty() {
+            parts.push(der::context(1, &der::sequence(&self.extensions)));
+        }
+        der::sequence(&parts)
     }
 }

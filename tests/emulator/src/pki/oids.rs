@@ -25,6 +25,9 @@ pub const SHA1: Oid = &[1, 3, 14, 3, 2, 26];
 /// Digest: SHA-256.
 pub const SHA256: Oid = &[2, 16, 840, 1, 101, 3, 4, 2, 1];
 
+/// Digest: SHA-512.
+pub const SHA512: Oid = &[2, 16, 840, 1, 101, 3, 4, 2, 3];
+
 /// Extension: subject key identifier.
 pub const SUBJECT_KEY_ID: Oid = &[2, 5, 29, 14];
 /// Extension: key usage.
@@ -42,6 +45,13 @@ pub const EXTENDED_KEY_USAGE: Oid = &[2, 5, 29, 37];
 /// Extension: an OCSP responder's certificate need not be checked for revocation.
 pub const OCSP_NO_CHECK: Oid = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 5];
 
+/// Extension: this is no certificate but the promise of one (RFC 6962, 3.1), always critical.
+pub const PRECERTIFICATE_POISON: Oid = &[1, 3, 6, 1, 4, 1, 11_129, 2, 4, 3];
+/// Extension that nobody knows.
+pub const UNHEARD_OF: Oid = &[1, 3, 6, 1, 4, 1, 55_555, 1];
+
+/// Extended key usage: anything, which is nothing in particular.
+pub const ANY_USAGE: Oid = &[2, 5, 29, 37, 0];
 /// Extended key usage: TLS server.
 pub const SERVER_AUTH: Oid = &[1, 3, 6, 1, 5, 5, 7, 3, 1];
 /// Extended key usage: TLS client.
@@ -53,3 +63,5 @@ pub const OCSP_SIGNING: Oid = &[1, 3, 6, 1, 5, 5, 7, 3, 9];
 
 /// OCSP: the only response type there is.
 pub const OCSP_BASIC: Oid = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 1];
+/// OCSP: the extension that carries a nonce.
+pub const OCSP_NONCE: Oid = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 2];

@@ -24,6 +24,20 @@ fn a_fault_counts_its_requests() {
 }
 
 #[test]
+fn a_fault_strikes_every_so_many_requests_and_the_records_name_it() {
+    let emulator = Emulator::start(Config::default()).unwrap();
+    let token = token(&emulator);
+    emulator.take_requests();
+    emulator.inject(Fault::everywhere().status(503).after(1).every(3).named("busy"));
+    let ask = |_| get(&emulator, &token, "/latest/meta-data/instance-id/").status;
+    let statuses: Vec<_> = (0..8).map(ask).collect();
+    assert_eq!(statuses, [200, 503, 200, 200, 503, 200, 200, 503]);
+    let names: Vec<_> = emulator.take_requests().iter().map(|request| request.fault).collect();
+    let busy = Some("busy");
+    assert_eq!(names, [None, busy, None, None, busy, None, None, busy]);
+}
+
+#[test]
 fn faults_come_one_after_another() {
     let emulator = Emulator::start(Config::default()).unwrap();
     emulator.inject(Fault::token().status(429).times(1));

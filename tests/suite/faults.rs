@@ -1,0 +1,333 @@
+//! A hostile world, case by case: what is done to the metadata service, the network, the machine or the log, and
+//! what a run must then print, log and cost.
+//!
+//! Every row runs the real program as sshd does, under its user, and is held to the same bounds: it ends within
+//! its time and a tenth of a second, in [`MOST_MEMORY`], after few requests, and leaves no process. One row of
+//! each theme also logs in through the real sshd with an ordinary key while the fault lasts.
+
+mod addresses;
+mod http;
+mod identity;
+mod logging;
+mod retry;
+mod status;
+mod token;
+mod transport;
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use eic_emulator::http::Response;
+use eic_emulator::{Config, Emulator, Fault};
+
+use crate::metadata::{USER, pushed};
+use crate::world::{Key, Measured, Sshd, Syslog, World, on_an_instance};
+
+/// What a run may take beyond its time.
+const SLACK: Duration = Duration::from_millis(100);
+
+/// The most memory that a run may ever have in use, in KiB.
+const MOST_MEMORY: u64 = 16 * 1024;
+
+/// The most requests of a run: a service that is ill must not be met with a flood.
+const MOST_REQUESTS: usize = 40;
+
+/// The most that ssh and sshd take for themselves, on a machine that has other things to do.
+const LOGIN: Duration = Duration::from_secs(10);
+
+/// How often a row may be run again. Only for being late: what a busy machine can do to a run, and to the service that
+/// it asks, is to let them wait until the time is over.
+const AGAIN: usize = 2;
+
+/// What a run must come to. Each names every line that the run may log.
+#[derive(Clone, Copy, Debug)]
+enum Expected {
+    /// The pushed key, and the line that says so.
+    Key,
+    /// No key, no line, status 0.
+    Nothing,
+    /// No key, one line with this reason and these words, status 1.
+    Undecided(&'static str, &'static str),
+    /// No key, status 0, and so many lines with this reason and these words.
+    Refused(&'static str, &'static str, usize),
+}
+
+/// One case.
+struct Row {
+    name: String,
+    expected: Expected,
+    breaks: Box<dyn Fn(&Bench)>,
+    /// `--timeout`, in seconds.
+    within: f32,
+    /// Whether the run's line reaches a log that the bench reads.
+    is_logged: bool,
+    /// Whether somebody also logs in while it is so.
+    with_login: bool,
+}
+
+fn row(name: impl Into<String>, expected: Expected, breaks: impl Fn(&Bench) + 'static) -> Row {
+    // What ends early has time to end early also on a busy machine.
+    let (name, breaks) = (name.into(), Box::new(breaks));
+    Row { name, expected, breaks, within: 5.0, is_logged: true, with_login: false }
+}
+
+/// A row of nothing but faults of the metadata service.
+fn faulty(
+    name: impl Into<String>,
+    expected: Expected,
+    faults: impl IntoIterator<Item = Fault> + Clone + 'static,
+) -> Row {
+    row(name, expected, move |bench| bench.inject(faults.clone()))
+}
+
+impl Row {
+    fn within(self, seconds: f32) -> Self {
+        Self { within: seconds, ..self }
+    }
+
+    fn with_login(self) -> Self {
+        Self { with_login: true, ..self }
+    }
+}
+
+/// The private instance of one theme, with a key pushed to it, and a log that is read.
+struct Bench<'w> {
+    world: &'w World,
+    syslog: Syslog,
+    key: Key,
+    /// The service at its second address, where a row has it.
+    v6: RefCell<Option<Emulator>>,
+    /// Sockets that nobody reads.
+    held: RefCell<Vec<OwnedFd>>,
+}
+
+/// What became of one row.
+struct Held {
+    took: Duration,
+    memory: u64,
+    requests: usize,
+    faults: String,
+}
+
+/// Holds every row on a private instance. `test` is the test's full name.
+fn hold(test: &str, rows: fn() -> Vec<Row>) {
+    hold_with(test, rows, |_| {});
+}
+
+/// The same, where more than the emulator's faults and the packet filter has to be put right after each row.
+fn hold_with(test: &str, rows: fn() -> Vec<Row>, restore: fn(&Bench)) {
+    on_an_instance(test, Config::default(), |world| {
+        let bench = Bench {
+            world,
+            syslog: Syslog::bind(),
+            key: pushed(world, "key"),
+            v6: RefCell::default(),
+            held: RefCell::default(),
+        };
+        let (mut table, mut failed) = (String::new(), String::new());
+        for row in rows() {
+            let mut held = bench.hold(&row, restore);
+            for _ in 0..AGAIN {
+                let late = held.took >= Duration::from_secs_f32(row.within);
+                if held.faults.is_empty() || !late {
+                    break;
+                }
+                writeln!(table, "again: {}: {}", row.name, held.faults.trim()).unwrap();
+                held = bench.hold(&row, restore);
+            }
+            let Held { took, memory, requests, faults } = held;
+            let (name, expected) = (&row.name, row.expected);
+            writeln!(table, "{name} | {expected:?} | {took:?} | {memory} KiB | {requests} requests").unwrap();
+            failed += &faults;
+        }
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(test), &table).unwrap();
+        assert!(failed.is_empty(), "{failed}\nThe whole table:\n{table}");
+    });
+}
+
+impl Bench<'_> {
+    /// Breaks it, runs, puts it right again, and judges.
+    fn hold(&self, row: &Row, restore: fn(&Bench)) -> Held {
+        let put_right = || {
+            self.world.emulator.clear_faults();
+            self.world.emulator.clear_on_connect();
+            packet_filter("flush ruleset");
+            restore(self);
+        };
+        self.syslog.clear();
+        self.world.emulator.take_requests();
+        (row.breaks)(self);
+        let ran = self.world.measure_as("eic-agent", &["--timeout", &row.within.to_string(), USER]);
+        let left = processes("eic-agent");
+        put_right();
+        let mut held = self.judge(row, &ran, &left);
+        if row.with_login {
+            (row.breaks)(self);
+            held.faults += &self.log_in(row);
+            put_right();
+        }
+        held
+    }
+
+    fn judge(&self, row: &Row, ran: &Measured, left: &[String]) -> Held {
+        let Measured { took, memory, status, keys, notes } = ran;
+        let requests = self.world.emulator.take_requests().len();
+        let mut faults = String::new();
+        let mut must = |holds: bool, what: &str| {
+            if !holds {
+                let name = &row.name;
+                writeln!(faults, "{name}: {what}; it took {took:?}, {memory} KiB, {requests} requests")
+                    .unwrap();
+            }
+        };
+        let (expected, line, lines) = self.expected(row);
+        let printed = String::from_utf8_lossy(keys);
+        let logged = self.syslog.agent_lines();
+        must(*status == Some(expected), &format!("expected status {expected}, got {status:?}"));
+        must(printed == line, &format!("expected {line:?} on stdout, got {printed:?}"));
+        must(lines.are(&logged), &format!("expected {lines:?} in the log, got {logged:#?}"));
+        let deadline = Duration::from_secs_f32(row.within) + SLACK;
+        must(*took <= deadline, &format!("expected an end within {deadline:?}; {notes}"));
+        must(*memory <= MOST_MEMORY, &format!("expected at most {MOST_MEMORY} KiB"));
+        must(requests <= MOST_REQUESTS, &format!("expected at most {MOST_REQUESTS} requests"));
+        must(left.is_empty(), &format!("expected no process to be left, got {left:?}"));
+        Held { took: *took, memory: *memory, requests, faults }
+    }
+
+    /// Status, output and log of a run that came to what it must.
+    fn expected(&self, row: &Row) -> (i32, String, Lines) {
+        let line = format!("{}\n", self.key.bare_line());
+        let refused = "Refusing ssh key from EC2 Instance Connect for user ec2-user: ";
+        let provided = "Providing ssh key from EC2 Instance Connect with fingerprint: ";
+        let (status, keys, start, words, count) = match row.expected {
+            Expected::Key => (0, line, format!("{provided}{}", self.key.fingerprint()), "", 1),
+            Expected::Nothing => (0, String::new(), String::new(), "", 0),
+            Expected::Undecided(reason, words) => {
+                let start = format!("No ssh keys from EC2 Instance Connect for user {USER}: {reason}: ");
+                (1, String::new(), start, words, 1)
+            }
+            Expected::Refused(reason, words, count) => {
+                (0, String::new(), format!("{refused}{reason}: "), words, count)
+            }
+        };
+        (status, keys, Lines { start, words, count: if row.is_logged { count } else { 0 } })
+    }
+
+    /// Comes in with the pushed key where the row has it, and else with the one of the user's own file, which ssh
+    /// offers after it.
+    fn log_in(&self, row: &Row) -> String {
+        let own = Key::ed25519(self.world, "own");
+        self.world.authorize(USER, &own);
+        let host = Key::ed25519(self.world, "host");
+        let config = self.world.path("etc/sshd_config");
+        let text = format!(
+            "ListenAddress 127.0.0.1:22\nHostKey {}\nPidFile none\nUsePAM no\nPasswordAuthentication no\n\
+             KbdInteractiveAuthentication no\nAuthorizedKeysCommandUser eic-agent\n\
+             AuthorizedKeysCommand {} authorized-keys --timeout {} %u %f\n",
+            host.file().display(),
+            self.world.agent().display(),
+            row.within
+        );
+        fs::write(&config, text).unwrap();
+        // sshd's own log is a file: what is done to /dev/log is not done to sshd.
+        let log = self.world.path("etc/sshd.log");
+        let sshd = Sshd::listen(&["-E", log.to_str().unwrap(), "-f", config.to_str().unwrap()]);
+        let login = self.world.ssh(USER, &[&self.key, &own]);
+        drop(sshd);
+        let said = fs::read_to_string(&log).unwrap();
+        let good = if matches!(row.expected, Expected::Key) { &self.key } else { &own };
+        let is_in =
+            |line: &str| line.starts_with("Accepted publickey") && line.ends_with(&good.fingerprint());
+        // sshd asks about a key when it is offered, and again when it is used.
+        let longest = (Duration::from_secs_f32(row.within) + SLACK) * 2 + LOGIN;
+        let holds = login.ok && login.took < longest && said.lines().any(is_in);
+        for file in [own.file(), &own.public_file(), host.file(), &host.public_file(), &log] {
+            fs::remove_file(file).unwrap();
+        }
+        let name = &row.name;
+        if holds { String::new() } else { format!("{name}: a login within {longest:?}: {login:?}\n{said}\n") }
+    }
+
+    fn inject(&self, faults: impl IntoIterator<Item = Fault>) {
+        for fault in faults {
+            self.world.emulator.inject(fault);
+        }
+    }
+}
+
+/// What the log must hold, and nothing else.
+#[derive(Debug)]
+struct Lines {
+    start: String,
+    words: &'static str,
+    count: usize,
+}
+
+impl Lines {
+    fn are(&self, logged: &[String]) -> bool {
+        logged.len() == self.count
+            && logged.iter().all(|line| line.starts_with(&self.start) && line.contains(self.words))
+    }
+}
+
+/// The processes of this name in the private instance.
+fn processes(name: &str) -> Vec<String> {
+    let entries = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    let is_it = |path: &Path| fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim() == name);
+    entries.filter(|path| is_it(path)).map(|path| path.display().to_string()).collect()
+}
+
+/// Has the kernel do this to what goes out, where it matches.
+fn outgoing(rule: &str) {
+    packet_filter(&format!(
+        "table inet away {{\nchain out {{\ntype filter hook output priority 0\n{rule}\n}}\n}}\n"
+    ));
+}
+
+fn packet_filter(commands: &str) {
+    let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    nft.stdin.take().unwrap().write_all(commands.as_bytes()).unwrap();
+    assert!(nft.wait().unwrap().success(), "nft: {commands}");
+}
+
+/// Answers a path with these bytes in place of an HTTP answer, and closes the connection.
+fn sends(path: &str, bytes: impl Into<Vec<u8>>) -> Fault {
+    let bytes = bytes.into();
+    Fault::at(path).raw(move |wire, _| wire.send(&bytes))
+}
+
+/// Answers a path with this text.
+fn says(path: &str, text: impl Into<Vec<u8>>) -> Fault {
+    Fault::at(path).respond(Response::text(text))
+}
+
+#[test]
+fn there_are_enough_rows_and_each_has_its_name() {
+    let themes = [
+        addresses::rows(),
+        http::rows(),
+        identity::rows(),
+        logging::rows(),
+        retry::rows(),
+        status::rows(),
+        token::rows(),
+        transport::rows(),
+    ];
+    for theme in &themes {
+        assert!(theme.iter().any(|row| row.with_login), "a login in every theme");
+    }
+    let mut names: Vec<_> = themes.iter().flatten().map(|row| row.name.as_str()).collect();
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count, "a name stands for one row");
+    assert!(count >= 60, "{count}");
+}

@@ -1,0 +1,130 @@
+//! What SECURITY.md says is so.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use eic_emulator::Config;
+
+use crate::failures::assert_undecided;
+use crate::world::{BOB, Key, Sshd, Syslog, on_an_instance};
+
+const SECURITY: &str = include_str!("../../SECURITY.md");
+
+/// Where a test's module may lie.
+const MODULES: [&str; 2] = ["tests/suite", "src"];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What stands between single backquotes.
+fn quoted() -> impl Iterator<Item = &'static str> {
+    // The only fenced block has no backquote of its own.
+    SECURITY.split('`').skip(1).step_by(2).filter(|text| !text.contains('\n') && !text.is_empty())
+}
+
+/// Whether `module::…::name` is a test: the function stands in the module's file, behind `#[test]` or made by a
+/// macro that puts it there.
+fn is_a_test(path: &str) -> bool {
+    let (module, name) = path.rsplit_once("::").unwrap();
+    let module = module.replace("::", "/");
+    let files = MODULES
+        .iter()
+        .flat_map(|base| [format!("{base}/{module}.rs"), format!("{base}/{module}/mod.rs")])
+        .filter_map(|file| fs::read_to_string(root().join(file)).ok());
+    let declared = format!("fn {name}(");
+    files.into_iter().any(|text| {
+        text.split(&declared).nth(1).is_some()
+            && text.split(&declared).next().is_some_and(|before| {
+                before.lines().rev().take(4).any(|line| line.trim_start().starts_with("#[test]"))
+            })
+    })
+}
+
+#[test]
+fn security_md_names_what_is_there() {
+    let folders = ["src/", "tests/", "packaging/", "systemd/"];
+    let (mut files, mut tests) = (0, 0);
+    for text in quoted() {
+        if folders.iter().any(|folder| text.starts_with(folder))
+            || matches!(text, "Cargo.toml" | ".deny.toml")
+        {
+            assert!(root().join(text).exists(), "SECURITY.md names {text}, which is not there");
+            files += 1;
+        } else if text.contains("::") && !text.contains(' ') && !text.contains("fd00") {
+            assert!(is_a_test(text), "SECURITY.md names {text}, which is no test");
+            tests += 1;
+        }
+    }
+    for link in SECURITY.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        assert!(link.contains("://") || root().join(link).exists(), "{link}");
+    }
+    assert!(
+        files > 20 && tests > 40,
+        "{files} files and {tests} tests: has the form of SECURITY.md changed?"
+    );
+    assert!(!is_a_test("logins::provided"), "a helper is no test");
+    assert!(!is_a_test("logins::nobody_wrote_this"));
+}
+
+#[test]
+fn the_provider_is_not_a_validated_one() {
+    // Should this ever be true, or the other library come in, SECURITY.md has to say something else.
+    assert!(!rustls::crypto::ring::default_provider().fips());
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    assert!(!lock.contains("\"aws-lc"), "a second provider is in Cargo.lock");
+}
+
+/// Loads the rules of SECURITY.md as they stand there.
+fn shut_metadata() {
+    let rules = SECURITY.split("```\n").nth(1).expect("a fenced block");
+    assert!(rules.starts_with("table inet metadata {"), "{rules}");
+    let mut nft =
+        Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().expect("nft is installed");
+    nft.stdin.take().unwrap().write_all(rules.as_bytes()).unwrap();
+    assert!(nft.wait().unwrap().success(), "{rules}");
+}
+
+#[test]
+fn the_firewall_lets_the_agent_through_and_nobody_else() {
+    let test = "security::the_firewall_lets_the_agent_through_and_nobody_else";
+    on_an_instance(test, Config::default(), |world| {
+        let _syslog = Syslog::bind();
+        let key = Key::ed25519(world, "key");
+        let login_as = |command_user: &str| {
+            let command = world.agent();
+            let settings = format!(
+                "AuthorizedKeysCommand {} authorized-keys %u %f\nAuthorizedKeysCommandUser {command_user}\n",
+                command.display()
+            );
+            let _sshd = Sshd::with(world, &settings);
+            world.emulator.push("ec2-user", &key.line(), BOB);
+            let login = world.ssh("ec2-user", &[&key]);
+            for file in ["etc/host", "etc/host.pub"] {
+                fs::remove_file(world.path(file)).unwrap();
+            }
+            login
+        };
+        assert!(login_as("ubuntu").ok && is_reached_by("ubuntu"), "without the rules any user will do");
+        shut_metadata();
+        for command_user in ["eic-agent", "root"] {
+            let login = login_as(command_user);
+            assert!(login.ok, "{command_user}: {login:?}");
+        }
+        assert!(!login_as("ubuntu").ok);
+        assert_undecided(&world.run_as("ubuntu", &["ec2-user"]), "metadata-unreachable", "shut out");
+        assert!(is_reached_by("root") && is_reached_by("eic-agent"));
+        assert!(!is_reached_by("ubuntu") && !is_reached_by("ec2-user"));
+    });
+}
+
+/// Whether a user gets any answer of metadata's, be it that there is a token missing.
+fn is_reached_by(user: &str) -> bool {
+    let asked = Command::new("setpriv")
+        .args([&format!("--reuid={user}"), "--clear-groups", "curl", "--silent", "--max-time", "5"])
+        .arg("http://169.254.169.254/latest/meta-data/")
+        .output();
+    asked.expect("setpriv (util-linux) and curl are installed").status.success()
+}
