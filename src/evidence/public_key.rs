@@ -3,7 +3,8 @@
 use std::fmt;
 
 use data_encoding::BASE64;
-use ssh_key::Algorithm;
+use ssh_key::public::KeyData;
+use ssh_key::{Algorithm, Mpint};
 
 use crate::fingerprint::Fingerprint;
 use crate::reason::Reason;
@@ -13,6 +14,10 @@ pub const MAX_KEY_CHARACTERS: usize = 4096;
 
 /// Longest algorithm name, in bytes (RFC 4251 section 6).
 const MAX_ALGORITHM: usize = 64;
+
+/// What OpenSSH calls its algorithms where a person reads it. Older releases (Amazon Linux 2 has 7.4) take these for
+/// the names of keys, in capitals or not (`sshkey_type_from_name`).
+const SHORT_NAMES: [&str; 7] = ["rsa1", "rsa", "dsa", "ecdsa", "ed25519", "ecdsa-sk", "ed25519-sk"];
 
 /// A public key: an algorithm and its wire form (RFC 4253 section 6.6).
 ///
@@ -82,20 +87,25 @@ impl PublicKey {
         if algorithm.contains("-cert-v0") {
             return Err(PublicKeyError::Certificate);
         }
+        // To an older OpenSSH another name of an algorithm that it knows: another key than ours.
+        if SHORT_NAMES.iter().any(|short| short.eq_ignore_ascii_case(algorithm)) {
+            return Err(PublicKeyError::Malformed("the line begins with the short name of a key algorithm"));
+        }
         // The name of a signature, which OpenSSH reads as the key type without the prefix: another key than ours.
         if algorithm.starts_with("webauthn-") {
             return Err(PublicKeyError::Malformed("webauthn-... names a signature, not a key"));
         }
         let blob = words
             .next()
-            .and_then(|text| BASE64.decode(text.as_bytes()).ok())
+            .and_then(canonical_base64)
             .ok_or(PublicKeyError::Malformed("no base64 follows the algorithm"))?;
         if named_algorithm(&blob) != Some(algorithm.as_bytes()) {
             return Err(PublicKeyError::Malformed("the key's body names another algorithm than the line"));
         }
         if matches!(Algorithm::new(algorithm), Ok(known) if !matches!(known, Algorithm::Other(_))) {
-            let reencoded = ssh_key::PublicKey::from_bytes(&blob).and_then(|key| key.to_bytes());
-            if reencoded.as_deref() != Ok(blob.as_slice()) {
+            let parsed = ssh_key::PublicKey::from_bytes(&blob).ok();
+            let key = parsed.filter(|key| key.to_bytes().as_deref() == Ok(blob.as_slice()));
+            if !key.is_some_and(|key| is_plain(key.key_data())) {
                 return Err(PublicKeyError::Malformed("the key's body is not a key of its algorithm"));
             }
         }
@@ -122,8 +132,28 @@ impl fmt::Display for PublicKey {
     }
 }
 
+/// Numbers that are not negative, and points in the long form: OpenSSH reads nothing else (`sshbuf_get_bignum2`,
+/// `sshbuf_get_ec`).
+fn is_plain(key: &KeyData) -> bool {
+    let positive = |numbers: &[&Mpint]| numbers.iter().all(|number| number.as_positive_bytes().is_some());
+    let uncompressed = |point: &[u8]| point.first() == Some(&0x04);
+    match key {
+        KeyData::Rsa(key) => positive(&[&key.e, &key.n]),
+        KeyData::Dsa(key) => positive(&[&key.p, &key.q, &key.g, &key.y]),
+        KeyData::Ecdsa(key) => uncompressed(key.as_sec1_bytes()),
+        KeyData::SkEcdsaSha2NistP256(key) => uncompressed(key.ec_point().as_bytes()),
+        _ => true,
+    }
+}
+
 /// A name of RFC 4251 section 6 in the characters that are in use; above all no quote, comma or equals
 /// sign, with which an option of an `authorized_keys` line could begin.
+/// Reads base64 with its padding at the end alone. `data-encoding` takes several encodings in a row for one, which sshd
+/// refuses.
+fn canonical_base64(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text.as_bytes()).ok().filter(|bytes| BASE64.encode(bytes) == text)
+}
+
 fn is_algorithm_name(word: &str) -> bool {
     (1..=MAX_ALGORITHM).contains(&word.len())
         && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'@' | b'+'))
@@ -172,6 +202,10 @@ mod tests {
         let truncated = &ED25519[..ED25519.len() - 8];
         let padded = format!("{ED25519}AAAA");
         let renamed = opaque("ssh-future", "ssh-future448");
+        let padded_inside = {
+            let blob = BASE64.decode(opaque("ssh-future", "ssh-future")[11..].as_bytes()).unwrap();
+            format!("ssh-future {}{}", BASE64.encode(&blob[..4]), BASE64.encode(&blob[4..]))
+        };
         let option = format!("command=\"id\" {ED25519}");
         let from = format!("restrict {ED25519}");
         let bad = [
@@ -182,6 +216,7 @@ mod tests {
             "ssh-ed25519 AAAA",
             truncated,
             &padded,
+            &padded_inside,
             &renamed,
             &option,
             &from,
@@ -202,9 +237,72 @@ mod tests {
     }
 
     #[test]
+    fn short_names_are_no_names_of_keys() {
+        for name in ["ED25519", "rsa", "Ecdsa-Sk"] {
+            let refused = PublicKey::parse(opaque(name, name).as_bytes()).unwrap_err();
+            assert_eq!(refused.reason(), Reason::KeyMalformed, "{name}");
+        }
+    }
+
+    #[test]
+    fn numbers_and_points_are_as_openssh_reads_them() {
+        let wire = |parts: &[&[u8]]| {
+            let part = |part: &&[u8]| [&u32::try_from(part.len()).unwrap().to_be_bytes(), *part].concat();
+            let name = String::from_utf8(parts[0].to_vec()).unwrap();
+            format!("{name} {}", BASE64.encode(&parts.iter().flat_map(part).collect::<Vec<_>>()))
+        };
+        let point = |form: u8, size: usize| [vec![form], vec![7; size]].concat();
+        let curve: [&[u8]; 2] = [b"ecdsa-sha2-nistp256", b"nistp256"];
+        let hardware: [&[u8]; 2] = [b"sk-ecdsa-sha2-nistp256@openssh.com", b"nistp256"];
+        for (line, is_good) in [
+            (wire(&[b"ssh-rsa", &[1, 0, 1], &[0x45; 256]]), true),
+            (wire(&[b"ssh-rsa", &[1, 0, 1], &[0xc5; 256]]), false),
+            (wire(&[b"ssh-rsa", &[0x81], &[0x45; 256]]), false),
+            (wire(&[b"ssh-dss", &[7; 128], &[7; 20], &[7; 128], &[7; 128]]), true),
+            (wire(&[b"ssh-dss", &[7; 128], &[7; 20], &[7; 128], &[0x87; 128]]), false),
+            (wire(&[curve[0], curve[1], &point(4, 64)]), true),
+            (wire(&[curve[0], curve[1], &point(2, 32)]), false),
+            (wire(&[hardware[0], hardware[1], &point(4, 64), b"ssh:"]), true),
+            (wire(&[hardware[0], hardware[1], &point(3, 32), b"ssh:"]), false),
+        ] {
+            assert_eq!(PublicKey::parse(line.as_bytes()).is_ok(), is_good, "{line}");
+        }
+    }
+
+    #[test]
     fn certificates_are_refused_by_name() {
         let name = "ssh-ed25519-cert-v01@openssh.com";
         assert_eq!(PublicKey::parse(opaque(name, name).as_bytes()), Err(PublicKeyError::Certificate));
+    }
+
+    /// No quote, comma or equals sign: with those, an option of the line could begin.
+    #[test]
+    fn the_name_of_an_algorithm_is_short_and_plain() {
+        let longest = "a".repeat(MAX_ALGORITHM);
+        for name in ["a", "Az09-._@+", &longest] {
+            let line = opaque(name, name);
+            assert_eq!(PublicKey::parse(line.as_bytes()).unwrap().algorithm(), name);
+        }
+        let odd = "!\"#$%&'()*,/:;<=>?[\\]^`{|}~\u{7f}\u{e9}".chars().map(|c| format!("ssh{c}future"));
+        for name in odd.chain(["a".repeat(MAX_ALGORITHM + 1)]) {
+            let refused = PublicKey::parse(opaque(&name, &name).as_bytes()).unwrap_err();
+            assert!(
+                refused.to_string().contains("begin with the name of a key algorithm"),
+                "{name}: {refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_came() {
+        let name = "ssh-rsa-cert-v01@openssh.com";
+        for (line, words) in [
+            (opaque(name, name), "expected a plain public key, got an OpenSSH certificate"),
+            ("x".repeat(4097), "the key line has 4097 characters, at most 4096 are allowed"),
+            ("ssh-rsa !".into(), "expected an OpenSSH public key, but no base64 follows the algorithm"),
+        ] {
+            assert_eq!(PublicKey::parse(line.as_bytes()).unwrap_err().to_string(), words);
+        }
     }
 
     #[test]

@@ -16,15 +16,22 @@
 
 mod capture;
 mod chaining;
+mod confinement;
 mod doctor;
 mod explain;
 mod failures;
+mod faults;
 mod fixtures;
+mod fuzz_corpus;
+mod hostile;
+mod load;
 mod logins;
 mod metadata;
 mod openssl_tree;
+mod properties;
 mod readme;
 mod reference_cases;
+mod security;
 mod settings;
 mod wiring;
 mod world;

@@ -154,3 +154,63 @@ fn a_bundle_knows_which_keys_it_may_hold() {
     assert!(!holds("", &other));
     assert!(holds("rubbish\n", &other), "nobody knows whose that is");
 }
+
+#[test]
+fn the_bounds_of_an_entry_are_met_to_the_byte() {
+    let entry = |fields: &str, key: &str, signature: &str| format!("{HEAD}{fields}{key}\n{signature}\n");
+    // 64 # lines with the two of the head; a line of 4,096 bytes with its #; 4,096 bytes of signature.
+    assert_eq!(reasons(&entry(&"#x\n".repeat(62), KEY, "AAEC")), [good()]);
+    assert_eq!(reasons(&entry(&"#x\n".repeat(63), KEY, "AAEC")), [Err("entry-too-large")]);
+    assert_eq!(reasons(&entry(&"#x\n".repeat(64), KEY, "AAEC")), [Err("entry-too-large")]);
+    assert_eq!(reasons(&entry(&format!("#{}\n", "x".repeat(4095)), KEY, "AAEC")), [good()]);
+    assert_eq!(reasons(&entry(&format!("#{}\n", "x".repeat(4096)), KEY, "AAEC")), [Err("entry-too-large")]);
+    assert_eq!(reasons(&entry("", KEY, &"AAEC".repeat(1024))), [good()]);
+    assert_eq!(reasons(&entry("", KEY, &format!("{}\nA", "AAEC".repeat(1024)))), [Err("entry-too-large")]);
+}
+
+#[test]
+fn a_refusal_says_what_was_expected_and_what_came() {
+    let errors = |text: &str| -> Vec<String> {
+        let bundle = KeyBundle::parse(text.as_bytes());
+        bundle.entries().iter().map(|entry| entry.as_ref().unwrap_err().error.to_string()).collect()
+    };
+    for (text, words) in [
+        (HEAD.to_owned(), "expected a key line after the # lines, got none"),
+        (format!("#Instance=i-1\n{KEY}\nAAEC\n"), "expected a #Timestamp line, got none"),
+        (format!("#Timestamp=1\n{KEY}\nAAEC\n"), "expected an #Instance line, got none"),
+        (
+            format!("#Timestamp=1\x1b\n#Instance=i-1\n{KEY}\nAAEC\n"),
+            "expected #Timestamp in decimal Unix seconds, got \"1\\x1b\"",
+        ),
+        (format!("{HEAD}#Caller=\n#Caller=\n"), "expected #Caller once, got it twice"),
+        (format!("{HEAD}{KEY}\n"), "expected a signature after the key line, got none"),
+        (format!("{HEAD}{KEY}\n!\n"), "expected a base64 signature, got something else"),
+        (
+            format!("{HEAD}{KEY}\n{}\n", "A".repeat(4097)),
+            "the entry passes a bound: 4,096 bytes of signature",
+        ),
+        (format!("{HEAD}x y\n"), "expected an OpenSSH public key, but no base64 follows the algorithm"),
+    ] {
+        assert_eq!(errors(&text), [words]);
+    }
+    assert_eq!(
+        EntryError::TooMany.to_string(),
+        "only the first 2048 entries of the first 2097152 bytes are judged, the rest is refused"
+    );
+}
+
+#[test]
+fn a_bundle_that_cannot_hold_a_key_is_known_by_fingerprints_alone() {
+    let key = PublicKey::parse(KEY.as_bytes()).unwrap();
+    let holds = |text: &str, offered| KeyBundle::parse(text.as_bytes()).may_hold(offered);
+    // The key can be read, what stands around it cannot.
+    let broken = format!("#Timestamp=x\n{KEY}\nAAEC\n");
+    assert!(holds(&broken, key.fingerprint()), "its refusal is worth a line in the log");
+    assert!(!holds(&broken, &Fingerprint::of(b"other")));
+}
+
+#[test]
+fn an_entry_tells_the_algorithm_of_its_key() {
+    let bundle = KeyBundle::parse(format!("{HEAD}{KEY}\nAAEC\n").as_bytes());
+    assert_eq!(bundle.entries()[0].as_ref().unwrap().algorithm(), "ssh-ed25519");
+}

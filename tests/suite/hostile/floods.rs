@@ -1,0 +1,193 @@
+//! Far too much of everything. What is served is worked through within the deadline, in no more memory than any
+//! other, and what is good among the first of it still comes out.
+
+use eic_emulator::pki::{Issuer, StapleName};
+
+use super::evidence::{Content, Evidence, Served};
+use super::judges::{in_files, on_instances};
+use super::{FIRST, LAST, Row, bad, good, judged};
+use crate::fixtures::{SIGNER, key_line};
+
+/// Most entries that are judged; one more refusal stands for the rest.
+const ENTRIES: usize = 2048;
+
+#[test]
+fn from_files() {
+    in_files(&rows());
+}
+
+#[test]
+fn from_metadata() {
+    on_instances("hostile::floods::from_metadata", &rows());
+}
+
+fn rows() -> Vec<Row> {
+    [entries(), lines(), certificates(), staples()].into_iter().flatten().collect()
+}
+
+/// So many refusals with one reason, and the one for the rest.
+fn refusals(reason: &'static str, count: usize) -> Vec<&'static str> {
+    [vec![reason; count], vec!["too-many-entries"]].concat()
+}
+
+/// A good entry, and a flood after it.
+fn then(e: &mut Evidence, flood: impl AsRef<[u8]>) {
+    e.bundle = Some([&e.signed(FIRST), flood.as_ref()].concat());
+}
+
+fn entries() -> Vec<Row> {
+    vec![
+        judged("10,000 good entries", &[FIRST; ENTRIES], &["too-many-entries"], |e| {
+            e.bundle = Some(e.signed(FIRST).repeat(10_000));
+        }),
+        judged(
+            "10,000 forged entries after a good one",
+            &[FIRST],
+            &refusals("bad-signature", ENTRIES - 1),
+            |e| {
+                let forged = e.entry(key_line("other")).sign(&e.stranger.leaf_key);
+                then(e, forged.repeat(10_000));
+            },
+        ),
+        judged(
+            "10,000 entries of one byte after a good one",
+            &[FIRST],
+            &refusals("no-key", ENTRIES - 1),
+            |e| {
+                then(e, "#\n\n".repeat(10_000));
+            },
+        ),
+        // Whoever may push can keep a key away from its user, as the service's own throttle would; not let one in.
+        judged("a good entry after 10,000 of one byte", &[], &refusals("no-key", ENTRIES), |e| {
+            e.bundle = Some(["#\n\n".repeat(10_000).into_bytes(), e.signed(FIRST)].concat());
+        }),
+        judged("a good entry as the last that is judged", &[FIRST], &["no-key"; ENTRIES - 1], |e| {
+            e.bundle = Some(["#\n\n".repeat(ENTRIES - 1).into_bytes(), e.signed(FIRST)].concat());
+        }),
+        judged(
+            "10,000 key lines without anything else",
+            &[FIRST],
+            &refusals("no-timestamp", ENTRIES - 1),
+            |e| {
+                then(e, format!("{}\n", key_line("other")).repeat(10_000));
+            },
+        ),
+    ]
+}
+
+const MEGABYTE: usize = 1 << 20;
+
+/// A line of a megabyte between two good entries.
+fn megabyte(e: &mut Evidence, before: &str, fill: &str, after: &str) {
+    e.between(format!("{before}{}{after}\n\n", fill.repeat(MEGABYTE / fill.len())));
+}
+
+fn lines() -> Vec<Row> {
+    const BOTH: &[&str] = &[FIRST, LAST];
+    vec![
+        judged("a field of 1 MB", BOTH, &["entry-too-large"], |e| megabyte(e, "#Caller=", "a", "")),
+        judged("a field of 1 MB in a signed entry", BOTH, &["entry-too-large"], |e| {
+            let entry =
+                e.entry(key_line("other")).line(format!("#New={}", "a".repeat(MEGABYTE))).sign(e.key());
+            e.between(entry);
+        }),
+        judged("a key of 1 MB", BOTH, &["key-too-long"], |e| megabyte(e, "ssh-ed25519 ", "A", "")),
+        judged("a comment of 1 MB", BOTH, &["key-too-long"], |e| {
+            let key = key_line("other") + " ";
+            megabyte(e, &key, "c", "");
+        }),
+        judged("a key line of 1 MB of spaces", BOTH, &["key-too-long"], |e| megabyte(e, "x", " ", "x")),
+        judged("a signature of 1 MB", BOTH, &["entry-too-large"], |e| {
+            let text = String::from_utf8(e.entry(key_line("other")).signed_text()).unwrap();
+            megabyte(e, &text, "A", "");
+        }),
+        judged("1 MB of base64 and nothing else", BOTH, &["entry-too-large"], |e| megabyte(e, "", "A", "")),
+        judged("1 MB of NULs", BOTH, &["entry-too-large"], |e| megabyte(e, "", "\0", "")),
+        judged("1 MB of number signs", BOTH, &["entry-too-large"], |e| megabyte(e, "", "#", "")),
+        judged("1 MB of blank lines", BOTH, &[], |e| megabyte(e, "", "\n", "")),
+        judged("1 MB of blanks", BOTH, &[], |e| megabyte(e, "", " ", "")),
+        judged("1 MB of fields of one byte", BOTH, &["entry-too-large"], |e| megabyte(e, "", "#\n", "")),
+        judged("a last line of 3 MB that never ends", &[FIRST], &["too-many-entries"], |e| {
+            then(e, "A".repeat(3 * MEGABYTE));
+        }),
+        judged("3 MB of blanks, then a good entry", &[FIRST], &["too-many-entries"], |e| {
+            let late = [" ".repeat(3 * MEGABYTE).into_bytes(), b"\n".to_vec(), e.signed(LAST)].concat();
+            then(e, late);
+        }),
+    ]
+}
+
+fn certificates() -> Vec<Row> {
+    vec![
+        bad("a signer's bundle of more than 128 KiB", "metadata-malformed", |e| {
+            let blocks = e.blocks().iter().map(|block| block.repeat(60)).collect::<Vec<_>>();
+            e.serve_pem(&blocks);
+        })
+        .only_served(),
+        // Each is named like the intermediate and says that the same name issued it: any may follow any other.
+        good("thirty unsigned certificates with the intermediate's name", |e| {
+            let blocks = e.blocks();
+            let posing =
+                Issuer { name: e.signer.intermediate.name.clone(), key: e.stranger.root.key.clone() };
+            let junk = (0..30).map(|serial| {
+                let forger = &e.stranger.older_root.key;
+                posing.certificate().serial(&[2, serial]).sign(&posing.name, forger).pem()
+            });
+            let junk: Vec<_> = junk.collect();
+            e.serve_pem(&[&blocks[..1], &junk, &blocks[1..2]].concat());
+        }),
+        // A customer's authority, constrained by the root, may really sign what follows.
+        bad("a mesh of authorities that a customer's authority signed", "signer-constrained", |e| mesh(e, 1)),
+        bad("the same mesh under eight leaves with the signer's name", "signer-constrained", |e| mesh(e, 8)),
+    ]
+}
+
+/// Authorities of one name and key, thirty-two certificates in all, each signed by all of them, none by a root
+/// that is trusted but for the first; and leaves with the signer's name below them.
+fn mesh(e: &mut Evidence, leaves: u8) {
+    let tenant = e.authority("tenant");
+    let root = e.signer.root.clone();
+    let others = eic_emulator::pki::NameConstraints { permitted: &["tenant.example"], excluded: &[] };
+    let first = root.sign(tenant.certificate().name_constraints(&others));
+    let leaf = |serial| tenant.sign(e.signer.leaf(SIGNER, e.now).serial(&[3, serial])).pem();
+    let link = |serial| tenant.sign(tenant.certificate().serial(&[4, serial])).pem();
+    let mut blocks: Vec<_> = (0..leaves).map(leaf).collect();
+    blocks.extend((0..31 - leaves).map(link));
+    blocks.push(first.pem());
+    e.serve_pem(&blocks);
+}
+
+fn staples() -> Vec<Row> {
+    vec![
+        good("four hundred staples on the list", |e| {
+            let name = |at| StapleName::Other(format!("{at}"));
+            e.staples =
+                Some((0..2).map(|at| e.signer.staple(at, e.now).named(name(at)).build().into()).collect());
+            let stranger = e.stranger.staple(0, e.now).build();
+            for number in 2..400 {
+                let content = Content::Der(stranger.der.clone());
+                // They sort behind the two; a list of 16 KiB is as long as one may be.
+                e.staples_mut().push(Served { name: format!("z{number}"), content });
+            }
+        })
+        .only_served(),
+        bad("a list of more than 16 KiB", "metadata-malformed", |e| {
+            let stranger = e.stranger.staple(0, e.now).build();
+            let named = |number| Served {
+                name: format!("{number:0100}"),
+                content: Content::Der(stranger.der.clone()),
+            };
+            e.staples = Some((0..200).map(named).collect());
+        })
+        .only_served(),
+        good("sixteen staples of 8 KiB of rubbish", |e| {
+            let rubbish = (0..14).map(|number| Served {
+                name: format!("{number}"),
+                content: Content::Raw(eic_emulator::pki::der::sequence(&[vec![0x30; 8 * 1024 - 4]])),
+            });
+            let rubbish: Vec<_> = rubbish.collect();
+            e.staples_mut().truncate(2);
+            e.staples_mut().extend(rubbish);
+        }),
+    ]
+}

@@ -1,0 +1,111 @@
+//! Keys and signatures that nobody should rely on.
+
+use eic_emulator::pki::{CertificateBuilder, Issuer, Name, PublicKey, RsaKey, SignatureScheme};
+
+use super::evidence::Evidence;
+use super::judges::{in_files, on_instances};
+use super::{Row, bad, good, judged};
+use crate::fixtures::SIGNER;
+
+const NOBODY: &str = "signer-untrusted";
+const ALL_BAD: &[&str] = &["bad-signature", "bad-signature", "bad-signature"];
+
+#[test]
+fn from_files() {
+    in_files(&rows());
+}
+
+#[test]
+fn from_metadata() {
+    on_instances("hostile::weak::from_metadata", &rows());
+}
+
+/// RSA of 1,024 bits: out since 2013 (NIST SP 800-131A); the least that is accepted is 2,048.
+fn small(e: &Evidence) -> RsaKey {
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("hostile-keys/rsa-1024");
+    let kept = std::fs::read(&file).ok().and_then(|der| RsaKey::from_pkcs1_der(&der).ok());
+    kept.unwrap_or_else(|| {
+        let made = RsaKey::generate(1024);
+        let whole = file.with_extension(format!("{}-{}", std::process::id(), e.now));
+        std::fs::write(&whole, made.to_pkcs1_der()).unwrap();
+        std::fs::rename(whole, &file).unwrap();
+        made
+    })
+}
+
+/// A leaf for a key that is never used: nothing that is served is signed by it.
+fn leaf_key(e: &mut Evidence, key: &PublicKey) {
+    let now = e.now;
+    e.leaf(|_| {
+        CertificateBuilder::new(Name::common(SIGNER), key, now - 9000, now + 9000).signer_profile(SIGNER)
+    });
+}
+
+fn signer_is_small(e: &mut Evidence) {
+    let key = small(e);
+    leaf_key(e, &key.public().clone());
+    e.signer.leaf_key = key;
+}
+
+fn rows() -> Vec<Row> {
+    vec![
+        // The certificate is in order, but no signature of such a key counts, not even a true one.
+        judged("a leaf of 1,024 bits, and entries that it really signed", &[], ALL_BAD, signer_is_small),
+        bad("an intermediate of 1,024 bits", NOBODY, |e| {
+            e.signer.intermediate.key = small(e);
+            e.intermediate(|authority| authority);
+            e.leaf(|leaf| leaf);
+        }),
+        bad("a root of 1,024 bits", NOBODY, |e| {
+            e.signer.root.key = small(e);
+            e.root(|root| root);
+            e.intermediate(|authority| authority);
+            e.signer.chain.truncate(2);
+        }),
+        judged("a leaf of 16,384 bits, as large as a bomb", &[], ALL_BAD, |e| {
+            leaf_key(e, &PublicKey::of_numbers(&[0xc5; 2048], &[1, 0, 1]));
+        }),
+        // Raised to the first power a signature is its own message: anybody could write one.
+        judged("a leaf with the exponent 1", &[], ALL_BAD, |e| {
+            leaf_key(e, &PublicKey::of_numbers(&[0xc5; 256], &[1]));
+        }),
+        judged("a leaf with an even modulus", &[], ALL_BAD, |e| {
+            leaf_key(e, &PublicKey::of_numbers(&[0xc4; 256], &[1, 0, 1]));
+        }),
+        judged("a leaf with the modulus 0", &[], ALL_BAD, |e| {
+            leaf_key(e, &PublicKey::of_numbers(&[0], &[1, 0, 1]));
+        }),
+        bad("a leaf signed with SHA-1", NOBODY, |e| e.leaf(|leaf| leaf.scheme(SignatureScheme::Pkcs1Sha1))),
+        bad("an intermediate signed with SHA-1", NOBODY, |e| {
+            e.intermediate(|authority| authority.scheme(SignatureScheme::Pkcs1Sha1));
+        }),
+        // A root is trusted for being in the store, not for signing itself (RFC 5280 section 6.1.1): Starfield
+        // Class 2, at the end of the real bundle, did so with SHA-1.
+        good("a root that signed itself with SHA-1", |e| {
+            e.root(|root| root.scheme(SignatureScheme::Pkcs1Sha1));
+        }),
+        good("a root whose own signature is no signature", |e| e.root(|root| root.signature(&[0; 256]))),
+        // RFC 4055 lets an authority sign so. Amazon's do not, and what they do not use is not accepted.
+        bad("a leaf signed with RSA-PSS", NOBODY, |e| {
+            e.leaf(|leaf| leaf.scheme(SignatureScheme::PssSha256 { salt: 32 }));
+        }),
+        bad("a leaf whose signature is all zeros", NOBODY, |e| e.leaf(|leaf| leaf.signature(&[0; 256]))),
+        bad("a leaf whose signature is empty", NOBODY, |e| e.leaf(|leaf| leaf.signature(&[]))),
+        bad("a leaf whose signature is one number too large", NOBODY, |e| {
+            e.leaf(|leaf| leaf.signature(&[0xff; 256]));
+        }),
+        // RFC 5280 section 4.1.1.2: the algorithm outside must be the one that is signed.
+        bad("a leaf that names two ways of signing", NOBODY, |e| {
+            e.leaf(|leaf| leaf.claimed_scheme(SignatureScheme::PssSha256 { salt: 32 }));
+        }),
+        bad("a leaf signed by somebody else in the issuer's name", NOBODY, |e| {
+            let leaf = e.signer.leaf(SIGNER, e.now);
+            let stranger =
+                Issuer { name: e.signer.intermediate.name.clone(), key: e.stranger.intermediate.key.clone() };
+            e.signer.chain[0].0 = stranger.sign(leaf);
+        }),
+        bad("an intermediate whose signature is all zeros", NOBODY, |e| {
+            e.intermediate(|authority| authority.signature(&[0; 256]));
+        }),
+    ]
+}
