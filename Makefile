@@ -1,7 +1,7 @@
 # `make` alone lists the targets. `demo` and `test` install what this machine lacks, saying what first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test
+.PHONY: help demo test load build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test fuzz mutants
 
 # Where rustup puts cargo, and where sshd and ip are, though a login shell may not look there.
 CARGO_HOME ?= $(HOME)/.cargo
@@ -9,6 +9,8 @@ export PATH := $(PATH):$(CARGO_HOME)/bin:/usr/local/sbin:/usr/sbin:/sbin
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CLIENTS := $(CURDIR)/target/clients
+LOGINS ?= 1000
+AT_ONCE ?= 50
 
 # sshd, network namespaces and other users' logins take root; compiling does not, and never runs as root for a
 # caller who is not.
@@ -30,6 +32,14 @@ test: ## Run every test: unit tests, doctests, and real logins over a real sshd
 	@tests/setup test
 	@echo "Building and testing ..."
 	EIC_TEST_CLIENTS="$(CLIENTS)" cargo test --locked --workspace --no-fail-fast $(RUNNER)
+
+load: ## LOGINS=1000 logins, AT_ONCE=50, over a real sshd with faults in metadata: prints the figures
+	@tests/setup test
+	@echo "Building ..."
+	@cargo build --quiet --locked --release --package eic-agent
+	EIC_LOAD_LOGINS="$(LOGINS)" EIC_LOAD_AT_ONCE="$(AT_ONCE)" EIC_LOAD_AGENT="$(abspath $(TARGET))/release/eic-agent" \
+	    CI=true cargo test --quiet --locked --test suite $(RUNNER) -- --nocapture --exact \
+	    load::every_login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind
 
 build: ## Build for debugging
 	cargo build --locked --workspace
@@ -58,6 +68,16 @@ deny: ## The dependencies: licences, duplicates, sources, known advisories
 	else \
 	    echo "WARNING: the advisory database cannot be fetched here: ADVISORIES WERE NOT CHECKED (target/deny-fetch.log)" >&2; \
 	fi
+
+# A release takes half an hour.
+MINUTES = 30
+fuzz: ## Fuzz for MINUTES=30 in all: prints each target's executions per second; a crash fails and is kept
+	@tests/setup fuzz
+	@tests/fuzz/run $(MINUTES) $(FUZZ_TARGETS)
+
+mutants: ## Change the core's code in every way there is, one at a time: the tests must notice
+	@tests/setup mutants
+	@tests/mutants/run
 
 pages: ## Make man pages, shell completions and licence texts, in target/pages
 	cargo run --quiet --locked --package eic-pages -- "$(TARGET)/pages" "$$(packaging/build/source-date-epoch)"

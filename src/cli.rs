@@ -54,6 +54,9 @@ pub enum Command {
     /// Run a provider and end it in time (what authorized-keys runs its providers with)
     #[command(hide = true)]
     Supervise(Supervise),
+    /// Confine this process as authorized-keys does, and say what of it holds (what doctor runs)
+    #[command(hide = true)]
+    Confinement,
 }
 
 /// Arguments of `authorized-keys`.

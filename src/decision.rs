@@ -182,3 +182,6 @@ impl Decision {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Reading small files that decide about a login: bounded, and never waiting.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -13,19 +13,33 @@ use nix::fcntl::OFlag;
 /// A pipe or a device in the place of a file is an error and not a wait: opening a FIFO that nobody writes
 /// to blocks in the kernel, where no deadline reaches.
 pub fn read_regular(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    let bytes = head_of_regular(path, limit.saturating_add(1))?;
+    read_open(&open_regular(path)?, limit)
+}
+
+/// The first `limit` bytes of a regular file.
+pub fn head_of_regular(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    head_of(&open_regular(path)?, limit)
+}
+
+/// Opens a regular file to be read.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    Ok(file)
+}
+
+/// All of an open file of at most `limit` bytes; as [`read_regular`].
+pub fn read_open(file: &File, limit: usize) -> io::Result<Vec<u8>> {
+    let bytes = head_of(file, limit.saturating_add(1))?;
     if bytes.len() > limit {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {limit} bytes")));
     }
     Ok(bytes)
 }
 
-/// The first `limit` bytes of a regular file.
-pub fn head_of_regular(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
+fn head_of(file: &File, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(u64::try_from(limit).unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -28,6 +28,7 @@
 //! | [`output`] | `authorized_keys` lines, from permitted keys only |
 //! | [`providers`] | other providers asked beside us, each under a supervisor |
 //! | [`privileges`], [`accounts`], [`ownership`], [`files`] | root's rights given up; users; sshd's rule for trusted files; reading without waiting |
+//! | [`confinement`] | what a run cannot do any more once it looks at foreign bytes |
 //! | [`audit`] | events for auditors and operators |
 //! | [`sshd`] | the machine's sshd: what it obeys, where that stands, our lines in its configuration |
 //! | [`process`] | other programs of the system, asked within a bound |
@@ -42,8 +43,8 @@
 //!
 //! # A run
 //!
-//! [`commands`] reads the settings, starts the providers, gives root's rights up, and only then lets the straight walk
-//! above begin, on a thread that nobody waits for past the deadline: neither a peer that keeps the network code busy
+//! [`commands`] starts the providers, reads the settings, gives root's rights up, opens the trust store, confines the
+//! process, and only then lets the straight walk above begin, on a thread that nobody waits for past the deadline: neither a peer that keeps the network code busy
 //! nor a wait in the kernel can keep sshd waiting. What it found is logged and printed by the thread that waited, so
 //! that nothing is logged as handed over that was not.
 //!
@@ -68,6 +69,7 @@ pub mod capture;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod confinement;
 pub mod decision;
 pub mod evidence;
 pub mod files;

@@ -29,3 +29,6 @@ pub fn write_once(bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

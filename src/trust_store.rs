@@ -1,11 +1,17 @@
 //! Where the roots are read from: the operator's files, or the distribution's.
+//!
+//! They are opened before a run looks at anything foreign, and parsed once there is a key to judge: a run that finds
+//! none is spared the time, and one that does can no longer open a file.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::files::read_regular;
+use crate::files::{open_regular, read_open, read_regular};
 use crate::reason::Reason;
 use crate::verification::{AnchorsError, TrustAnchors};
 
@@ -14,6 +20,12 @@ const MAX_STORE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Most files of a hashed directory that are read.
 const MAX_STORE_FILES: usize = 4096;
+
+/// A bundle's first certificate begins here at the latest, behind what a distribution has to say of it.
+const MAX_PREAMBLE_BYTES: usize = 4096;
+
+/// How a certificate begins in PEM (RFC 7468 section 5.1), and other things do as well.
+const BEGIN: &[u8] = b"-----BEGIN ";
 
 /// The distributions' bundles, the first one there is used.
 const BUNDLES: &[&str] = &[
@@ -55,10 +67,10 @@ pub struct TrustStore {
 }
 
 /// Why there are no roots.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum TrustStoreError {
     /// A file or directory cannot be read.
-    Unreadable(PathBuf, io::Error),
+    Unreadable(PathBuf, Arc<io::Error>),
     /// A directory holds no hashed certificate.
     NotHashed(PathBuf),
     /// None of the places of the distributions has roots; holds what was wrong with those that are there.
@@ -100,33 +112,79 @@ impl TrustStore {
         self.ca_file.is_some() || self.ca_dir.is_some()
     }
 
-    /// Reads the roots.
+    /// Opens and reads the roots.
     pub fn load(&self) -> Result<TrustAnchors, TrustStoreError> {
-        if !self.is_chosen() {
-            return self.load_system(BUNDLES, DIRECTORIES);
-        }
-        let mut files = Vec::new();
-        let mut place = PathBuf::new();
-        if let Some(path) = &self.ca_file {
-            files.push(read_bundle(path)?);
-            place.clone_from(path);
-        }
-        if let Some(path) = &self.ca_dir {
-            files.extend(read_hashed(path)?);
-            place.clone_from(path);
-        }
-        self.anchors(&place, &files)
+        self.open().load()
     }
 
-    /// The first of the distributions' places that has roots. One without any is passed over like one that
-    /// is not there, and told when none is left.
-    fn load_system(&self, bundles: &[&str], directories: &[&str]) -> Result<TrustAnchors, TrustStoreError> {
+    /// Opens the files that the roots are in. What is wrong with them is told where they are read.
+    #[must_use]
+    pub fn open(&self) -> OpenStore {
+        if self.is_chosen() {
+            return OpenStore { roots: self.roots, is_chosen: true, places: vec![self.open_chosen()] };
+        }
+        self.open_system(BUNDLES, DIRECTORIES)
+    }
+
+    fn open_chosen(&self) -> Result<Place, TrustStoreError> {
+        let mut place = Place { path: PathBuf::new(), files: Vec::new() };
+        if let Some(path) = &self.ca_file {
+            place.files.push(Pem::Open(open_bundle(path)?));
+            place.path.clone_from(path);
+        }
+        if let Some(path) = &self.ca_dir {
+            place.files.extend(read_hashed(path)?);
+            place.path.clone_from(path);
+        }
+        Ok(place)
+    }
+
+    /// All of the distributions' bundles that are there, and only where none of them looks like one, the
+    /// hashed directories, which take longer.
+    fn open_system(&self, bundles: &[&str], directories: &[&str]) -> OpenStore {
+        let mut has_bundle = false;
+        let mut places = Vec::new();
+        for path in bundles.iter().map(Path::new) {
+            let bundle = open_bundle(path).inspect(|bundle| has_bundle |= has_certificates(bundle));
+            places.push(bundle.map(|bundle| Place { path: path.to_owned(), files: vec![Pem::Open(bundle)] }));
+        }
+        for path in directories.iter().map(Path::new).filter(|_| !has_bundle) {
+            places.push(read_hashed(path).map(|files| Place { path: path.to_owned(), files }));
+        }
+        OpenStore { roots: self.roots, is_chosen: false, places }
+    }
+}
+
+/// A trust store whose files are open.
+#[derive(Debug)]
+pub struct OpenStore {
+    roots: Roots,
+    is_chosen: bool,
+    places: Vec<Result<Place, TrustStoreError>>,
+}
+
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    files: Vec<Pem>,
+}
+
+/// A bundle, which is one open file, or one of a hashed directory's files: those may be more than a process
+/// can have open, and are read at once.
+#[derive(Debug)]
+enum Pem {
+    Open(File),
+    Read(Vec<u8>),
+}
+
+impl OpenStore {
+    /// Reads and parses the roots, once: those of the first place that has any. A distribution's place
+    /// without any is passed over like one that is not there, and told when none is left.
+    pub fn load(&self) -> Result<TrustAnchors, TrustStoreError> {
         let mut tried = Vec::new();
-        let bundles = bundles.iter().map(|path| (Path::new(path), false));
-        let places = bundles.chain(directories.iter().map(|path| (Path::new(path), true)));
-        for (path, hashed) in places {
-            let files = if hashed { read_hashed(path) } else { read_bundle(path).map(|bundle| vec![bundle]) };
-            match files.and_then(|files| self.anchors(path, &files)) {
+        for place in &self.places {
+            match place.as_ref().map_err(Clone::clone).and_then(|place| place.load(self.roots)) {
+                loaded if self.is_chosen => return loaded,
                 Ok(anchors) => return Ok(anchors),
                 Err(TrustStoreError::Unreadable(_, error)) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => tried.push(error.to_string()),
@@ -134,34 +192,57 @@ impl TrustStore {
         }
         Err(TrustStoreError::NoneFound(tried))
     }
+}
 
-    fn anchors(&self, place: &Path, files: &[Vec<u8>]) -> Result<TrustAnchors, TrustStoreError> {
-        let anchors = TrustAnchors::from_pem(files.iter().map(Vec::as_slice));
-        let anchors = match self.roots {
-            Roots::System => anchors,
-            Roots::Amazon => anchors.and_then(TrustAnchors::of_amazon),
-        };
-        anchors.map_err(|error| TrustStoreError::Anchors(place.to_owned(), error))
+impl Pem {
+    fn bytes(&self) -> io::Result<Cow<'_, [u8]>> {
+        match self {
+            Self::Open(file) => read_open(file, MAX_STORE_BYTES).map(Cow::Owned),
+            Self::Read(bytes) => Ok(Cow::Borrowed(bytes)),
+        }
     }
 }
 
-fn read_bundle(path: &Path) -> Result<Vec<u8>, TrustStoreError> {
-    read_regular(path, MAX_STORE_BYTES).map_err(|error| TrustStoreError::Unreadable(path.to_owned(), error))
+impl Place {
+    fn load(&self, roots: Roots) -> Result<TrustAnchors, TrustStoreError> {
+        let files: io::Result<Vec<_>> = self.files.iter().map(Pem::bytes).collect();
+        let files = files.map_err(|error| unreadable(&self.path, error))?;
+        let anchors = TrustAnchors::from_pem(files.iter().map(AsRef::as_ref));
+        let anchors = match roots {
+            Roots::System => anchors,
+            Roots::Amazon => anchors.and_then(TrustAnchors::of_amazon),
+        };
+        anchors.map_err(|error| TrustStoreError::Anchors(self.path.clone(), error))
+    }
+}
+
+fn unreadable(path: &Path, error: io::Error) -> TrustStoreError {
+    TrustStoreError::Unreadable(path.to_owned(), Arc::new(error))
+}
+
+fn open_bundle(path: &Path) -> Result<File, TrustStoreError> {
+    open_regular(path).map_err(|error| unreadable(path, error))
+}
+
+/// Whether it looks like a bundle.
+fn has_certificates(bundle: &File) -> bool {
+    let mut head = [0; MAX_PREAMBLE_BYTES];
+    let read = bundle.read_at(&mut head, 0).unwrap_or(0);
+    head.get(..read).is_some_and(|head| head.windows(BEGIN.len()).any(|window| window == BEGIN))
 }
 
 /// The files of a hashed directory: `HHHHHHHH.N` as openssl-rehash(1) names them. Only these count, as for
 /// OpenSSL; a directory of certificates often holds others that nobody meant as roots.
-fn read_hashed(path: &Path) -> Result<Vec<Vec<u8>>, TrustStoreError> {
-    let unreadable = |error| TrustStoreError::Unreadable(path.to_owned(), error);
+fn read_hashed(path: &Path) -> Result<Vec<Pem>, TrustStoreError> {
     let mut files = Vec::new();
     let mut left = MAX_STORE_BYTES;
-    for entry in fs::read_dir(path).map_err(unreadable)?.flatten() {
+    for entry in fs::read_dir(path).map_err(|error| unreadable(path, error))?.flatten() {
         let name = entry.file_name();
         if files.len() < MAX_STORE_FILES && name.to_str().is_some_and(is_hash_name) {
             // A link that leads nowhere is common after a root was removed, and takes nothing away.
             if let Ok(file) = read_regular(&entry.path(), left) {
                 left = left.saturating_sub(file.len());
-                files.push(file);
+                files.push(Pem::Read(file));
             }
         }
     }
@@ -195,8 +276,10 @@ mod tests {
     fn what_is_missing_is_said() {
         let absent = TrustStore { ca_file: Some("/nonexistent/ca.pem".into()), ..TrustStore::default() };
         assert_eq!(absent.load().unwrap_err().reason(), Reason::TrustStoreUnusable);
-        let nothing =
-            TrustStore::default().load_system(&["/nonexistent/a.pem"], &["/nonexistent/b"]).unwrap_err();
+        let nothing = TrustStore::default()
+            .open_system(&["/nonexistent/a.pem"], &["/nonexistent/b"])
+            .load()
+            .unwrap_err();
         assert_eq!(nothing.to_string(), "no CA certificates found; install the package ca-certificates");
     }
 
@@ -220,8 +303,9 @@ mod tests {
         let (absent, empty, comment, good) =
             (text("absent"), text("empty.pem"), text("comment.pem"), text("good.pem"));
         let (hashed, unhashed) = (text("hashed"), text("unhashed"));
-        let load =
-            |bundles: &[&str], directories: &[&str]| TrustStore::default().load_system(bundles, directories);
+        let load = |bundles: &[&str], directories: &[&str]| {
+            TrustStore::default().open_system(bundles, directories).load()
+        };
         assert!(load(&[&absent, &empty, &comment, &hashed, &good], &[]).is_ok(), "a folder is no bundle");
         assert!(load(&[&absent, &empty], &[&unhashed, &hashed]).is_ok());
         let refused = load(&[&absent, &empty, &comment], &[&unhashed]).unwrap_err().to_string();

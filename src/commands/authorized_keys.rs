@@ -16,13 +16,14 @@ use crate::accounts::Account;
 use crate::audit::{Audit, IDENT};
 use crate::cli::AuthorizedKeys;
 use crate::config::{CommandLine, ConfigError, DEFAULT_PATH, FileError, Settings};
+use crate::confinement::{confine, no_more_threads};
 use crate::files::head_of_regular;
 use crate::output::write_once;
 use crate::privileges::give_up_root;
-use crate::providers::{self, Asked};
+use crate::providers::{self, Asked, Heard};
 use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, one_line, printable_bytes};
-use own::{Found, Own, Run};
+use own::{Found, Own, Ready, Run};
 
 /// The time of a run whose settings cannot be read.
 const FALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,14 +57,25 @@ pub(super) fn run(
     let allowed = arguments.overrides.timeout.or(said).unwrap_or(FALLBACK_TIMEOUT);
     end_at_last(allowed);
     let deadline = clock.since.checked_add(allowed).unwrap_or(clock.since);
-    let audit = if may_audit(arguments) { Audit::to_system() } else { Audit::silent() };
-    let own = match Run::prepare(arguments, settings, clock) {
-        // Root's privileges are given up, for the whole process, before anything foreign is looked at.
-        Some(run) => match give_up_root() {
-            Ok(()) => within(run, &audit, deadline),
-            Err(error) => run.failed(Reason::PrivilegesKept, &error.to_string(), &audit),
-        },
-        None => Own::nothing(),
+    let audit = if may_audit(arguments) { Audit::to_system() } else { Audit::silent() }.until(deadline);
+    let prepared = Run::prepare(arguments, settings, clock);
+    // Root's privileges are given up, for the whole process, before anything foreign is looked at.
+    let is_unprivileged = if prepared.is_some() { give_up_root() } else { Ok(()) };
+    let ready = match (prepared, is_unprivileged) {
+        (Some(run), Ok(())) => {
+            let ready = run.open(deadline);
+            // What holds and what does not, doctor says; a kernel that knows less still gets its keys.
+            let _ = confine(&ready.ports(), asked.len());
+            Ok(Some(ready))
+        }
+        (Some(run), Err(error)) => Err(run.failed(Reason::PrivilegesKept, &error.to_string(), &audit)),
+        (None, _) => Ok(None),
+    };
+    let asked: Vec<_> = asked.into_iter().map(Asked::listen).collect();
+    let own = match ready {
+        Ok(Some(ready)) => within(ready, &audit, deadline),
+        Ok(None) => Own::nothing(),
+        Err(failed) => failed,
     };
     let mut outcome = own.outcome;
     let mut told = own.notes;
@@ -93,13 +105,17 @@ fn settings_within(given: &CommandLine) -> Result<Settings, ConfigError> {
 /// Our own part, waited for no longer than the deadline: neither a peer that keeps the network code busy, nor
 /// a wait in the kernel, nor a flood to judge can keep sshd or a provider's answer waiting. What it finds is
 /// told here, so that nothing is logged that is not handed over.
-fn within(run: Run, audit: &Audit, deadline: Instant) -> Own {
-    let run = Arc::new(run);
-    let worker = Arc::clone(&run);
+fn within(ready: Ready, audit: &Audit, deadline: Instant) -> Own {
+    let ready = Arc::new(ready);
+    let worker = Arc::clone(&ready);
     let patience = deadline.saturating_duration_since(Instant::now()).saturating_add(GRACE);
     let late =
         || Found::Failed(Reason::MetadataTimeout, "the deadline passed before a decision stood".to_owned());
-    run.tell(&in_time(patience, move || worker.decide()).unwrap_or_else(late), audit)
+    let decide = move || {
+        no_more_threads();
+        worker.decide()
+    };
+    ready.tell(&in_time(patience, decide).unwrap_or_else(late), audit)
 }
 
 /// Does `work` on a thread of its own and waits for it no longer than `patience`; none where that was not
@@ -119,7 +135,7 @@ fn in_time<T: Send + 'static>(patience: Duration, work: impl Fn() -> T + Send + 
 
 /// Prints what a provider said; gives what a person should read of it.
 fn relay(
-    provider: Asked,
+    provider: Heard,
     deadline: Instant,
     allowed: Duration,
     arguments: &AuthorizedKeys,

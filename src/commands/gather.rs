@@ -22,7 +22,7 @@ use crate::imds::{ImdsError, Session};
 use crate::instance::Machine;
 use crate::policy::Policy;
 use crate::reason::Reason;
-use crate::trust_store::{TrustStore, TrustStoreError};
+use crate::trust_store::{OpenStore, TrustStoreError};
 use crate::verification::{RevocationPolicy, SignerError, certificates_to_staple};
 
 /// Longest of the short items, in bytes.
@@ -44,6 +44,7 @@ pub(super) enum RunError {
     Domain(NotA),
     Chain(ChainError),
     TrustStore(TrustStoreError),
+    TrustStoreLate,
     Signer(SignerError),
     Runtime(std::io::Error),
     /// What a capture says that a request came to.
@@ -59,6 +60,7 @@ impl RunError {
             Self::Domain(_) => Reason::DomainUnknown,
             Self::Chain(error) => error.reason(),
             Self::TrustStore(error) => error.reason(),
+            Self::TrustStoreLate => Reason::TrustStoreUnusable,
             Self::Signer(error) => error.reason(),
             Self::Runtime(_) => Reason::MetadataUnreachable,
             Self::Captured(reason, _) => *reason,
@@ -75,6 +77,7 @@ impl fmt::Display for RunError {
             }
             Self::Chain(error) => error.fmt(f),
             Self::TrustStore(error) => error.fmt(f),
+            Self::TrustStoreLate => f.write_str("the trust store could not be opened in time"),
             Self::Signer(error) => error.fmt(f),
             Self::Runtime(error) => write!(f, "cannot set up networking: {error}"),
             Self::Captured(_, detail) => f.write_str(detail),
@@ -93,7 +96,8 @@ impl From<ImdsError> for RunError {
 pub(super) struct Request<'r> {
     pub(super) user: &'r LoginName,
     pub(super) machine: &'r Machine,
-    pub(super) trust: &'r TrustStore,
+    /// None where its place did not answer in time.
+    pub(super) trust: Option<&'r OpenStore>,
     pub(super) offered: Option<Fingerprint>,
     pub(super) policy: Policy,
     pub(super) revocation: RevocationPolicy,
@@ -118,7 +122,8 @@ pub(super) async fn decide_from_metadata(
         signer_name(&session),
         signer_chain(&session),
     )?;
-    let anchors = request.trust.load().map_err(RunError::TrustStore)?;
+    let trust = request.trust.ok_or(RunError::TrustStoreLate)?;
+    let anchors = trust.load().map_err(RunError::TrustStore)?;
     let path =
         certificates_to_staple(&chain, &anchors, &signer, request.clock.now()).map_err(RunError::Signer)?;
     let evidence = Evidence { chain, staples: Vec::new(), unreadable_staples: Vec::new(), keys, anchors };

@@ -3,6 +3,7 @@
 mod authorized_keys;
 mod capture;
 mod config;
+mod confinement;
 mod doctor;
 mod explain;
 mod gather;
@@ -76,6 +77,7 @@ pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
         Command::Enable(arguments) => wiring::enable(arguments, out, notes),
         Command::Disable(_) => wiring::disable(out, notes),
         Command::Status(arguments) => wiring::status(arguments, out, notes),
+        Command::Confinement => confinement::run(out, notes),
         Command::Supervise(arguments) => {
             match supervise(&arguments.program, &arguments.command, arguments.timeout) {
                 Ok(status) => Outcome::Provider(status),

@@ -156,7 +156,12 @@ impl Settings {
             Err(refused) => return Err(refused.for_path(path)),
             Ok(text) => text,
         };
-        let said = reader::read(&text).map_err(|faults| ConfigError::Faults(path.to_owned(), faults))?;
+        Self::of_text(given, path, &text)
+    }
+
+    /// What the file's text says, with the command line over it.
+    pub fn of_text(given: &CommandLine, path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let said = reader::read(text).map_err(|faults| ConfigError::Faults(path.to_owned(), faults))?;
         Ok(Self::merge(given, Some((path, said))))
     }
 

@@ -251,3 +251,6 @@ impl Certificate {
 fn instant(unix: i64) -> Timestamp {
     Timestamp::from_unix(u64::try_from(unix).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests;

@@ -233,26 +233,4 @@ const fn failure(status: OcspResponseStatus) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_no_staple_is_refused() {
-        for (bytes, expected) in [
-            (&b"<html>"[..], OcspError::Encoding),
-            (b"\xff", OcspError::Encoding),
-            // OCSPResponse { tryLater }
-            (b"\x30\x03\x0a\x01\x03", OcspError::NotSuccessful("tryLater")),
-            (b"MAMKAQM=", OcspError::NotSuccessful("tryLater")),
-            (b"MA\nMK\r\nAQM=\n", OcspError::NotSuccessful("tryLater")),
-            (b"\x30\x03\x0a\x01\x00", OcspError::NotSuccessful("no response bytes")),
-        ] {
-            assert_eq!(OcspStaple::parse(bytes).unwrap_err(), expected, "{bytes:?}");
-        }
-        for bytes in [&b""[..], b"\x30", b"\x30\x03\x0a\x01\x04", b"\x30\x80\x00\x00", b"MAMK"] {
-            assert!(matches!(OcspStaple::parse(bytes), Err(OcspError::Structure(_))), "{bytes:?}");
-        }
-        let huge = vec![b'A'; MAX_STAPLE_BYTES + 1];
-        assert_eq!(OcspStaple::parse(&huge).unwrap_err(), OcspError::TooLarge(MAX_STAPLE_BYTES + 1));
-    }
-}
+mod tests;

@@ -146,14 +146,14 @@ fn is_plain(key: &KeyData) -> bool {
     }
 }
 
-/// A name of RFC 4251 section 6 in the characters that are in use; above all no quote, comma or equals
-/// sign, with which an option of an `authorized_keys` line could begin.
 /// Reads base64 with its padding at the end alone. `data-encoding` takes several encodings in a row for one, which sshd
 /// refuses.
 fn canonical_base64(text: &str) -> Option<Vec<u8>> {
     BASE64.decode(text.as_bytes()).ok().filter(|bytes| BASE64.encode(bytes) == text)
 }
 
+/// A name of RFC 4251 section 6 in the characters that are in use; above all no quote, comma or equals
+/// sign, with which an option of an `authorized_keys` line could begin.
 fn is_algorithm_name(word: &str) -> bool {
     (1..=MAX_ALGORITHM).contains(&word.len())
         && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'@' | b'+'))
@@ -203,7 +203,7 @@ mod tests {
         let padded = format!("{ED25519}AAAA");
         let renamed = opaque("ssh-future", "ssh-future448");
         let padded_inside = {
-            let blob = BASE64.decode(opaque("ssh-future", "ssh-future")[11..].as_bytes()).unwrap();
+            let blob = BASE64.decode(&opaque("ssh-future", "ssh-future").as_bytes()[11..]).unwrap();
             format!("ssh-future {}{}", BASE64.encode(&blob[..4]), BASE64.encode(&blob[4..]))
         };
         let option = format!("command=\"id\" {ED25519}");

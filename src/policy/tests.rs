@@ -76,6 +76,22 @@ fn the_first_match_decides() {
 }
 
 #[test]
+fn a_permitted_key_tells_the_rule_that_allows_it() {
+    let rule_of = |rules: &[Rule]| {
+        let policy = Policy { rules: rules.to_vec(), user: None };
+        policy.permit(verified(Some(ADMIN))).unwrap().rule().map(str::to_owned)
+    };
+    let named = Rule { principals: globs(&["*Admin*"]), ..rule("admins\n", Action::Allow) };
+    assert_eq!(rule_of(std::slice::from_ref(&named)).as_deref(), Some("admins\\x0a"), "made printable");
+    assert_eq!(rule_of(&[Rule { principals: globs(&["*Dev*"]), ..named }]), None, "no rule is about it");
+}
+
+#[test]
+fn a_pattern_reads_as_it_was_written() {
+    assert_eq!(Glob::new("arn:*:role/?").as_str(), "arn:*:role/?");
+}
+
+#[test]
 fn every_list_must_match_and_any_of_its_patterns() {
     let strict = Rule {
         users: globs(&["root", "adm*"]),

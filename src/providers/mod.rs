@@ -14,9 +14,6 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
 use crate::accounts::Account;
 use crate::ownership::{self, Insecure};
 use crate::reason::Reason;
@@ -42,6 +39,13 @@ pub struct Provider {
 /// A provider that was asked.
 #[derive(Debug)]
 pub struct Asked {
+    provider: Provider,
+    answer: Result<Child, ProviderError>,
+}
+
+/// A provider whose answer is being read.
+#[derive(Debug)]
+pub struct Heard {
     provider: Provider,
     answer: Result<Receiver<Finished>, ProviderError>,
 }
@@ -122,7 +126,7 @@ impl Provider {
     }
 }
 
-/// Starts all providers, side by side. As `user` when this process is root's; any other can only start them
+/// Starts all providers, side by side; what they say waits in the kernel until they are listened to. As `user` when this process is root's; any other can only start them
 /// as what it is itself, which is the user that sshd chose.
 #[must_use]
 pub fn ask(providers: Vec<Provider>, user: Option<&str>, allowed: Duration) -> Vec<Asked> {
@@ -143,11 +147,7 @@ pub fn ask(providers: Vec<Provider>, user: Option<&str>, allowed: Duration) -> V
 }
 
 impl Provider {
-    fn start(
-        &self,
-        account: Option<&Account>,
-        allowed: Duration,
-    ) -> Result<Receiver<Finished>, ProviderError> {
+    fn start(&self, account: Option<&Account>, allowed: Duration) -> Result<Child, ProviderError> {
         // What was checked is what is run: by the time of the exec, a link may lead elsewhere.
         let checked = ownership::check(&self.program).map_err(ProviderError::Insecure)?;
         // Not the path of this program: a package may be replacing it at this moment.
@@ -162,22 +162,25 @@ impl Provider {
             command.env_clear().env("PATH", STANDARD_PATH);
             command.env("USER", name).env("LOGNAME", name).env("HOME", home);
         }
-        let child = command.spawn().map_err(ProviderError::NotStarted)?;
-        let (sender, receiver) = sync_channel(1);
-        let supervisor = child.id();
-        let reader = std::thread::Builder::new().name("provider".to_owned()).spawn(move || {
-            // Nobody may be waiting any more.
-            let _ = sender.send(finish(child));
+        command.spawn().map_err(ProviderError::NotStarted)
+    }
+}
+
+impl Asked {
+    /// Begins to read the answer, on a thread of its own, which is confined as this one is by now. Where there
+    /// can be none, the provider's supervisor ends it when we are gone: it needs no signal, and from a process
+    /// without root's rights it would take none.
+    #[must_use]
+    pub fn listen(self) -> Heard {
+        let answer = self.answer.and_then(|child| {
+            let (sender, receiver) = sync_channel(1);
+            let reader = std::thread::Builder::new().name("provider".to_owned()).spawn(move || {
+                // Nobody may be waiting any more.
+                let _ = sender.send(finish(child));
+            });
+            reader.map(|_| receiver).map_err(ProviderError::NotStarted)
         });
-        match reader {
-            Ok(_) => Ok(receiver),
-            Err(error) => {
-                if let Ok(supervisor) = i32::try_from(supervisor) {
-                    let _ = kill(Pid::from_raw(supervisor), Signal::SIGKILL);
-                }
-                Err(ProviderError::NotStarted(error))
-            }
-        }
+        Heard { provider: self.provider, answer }
     }
 }
 
@@ -194,7 +197,7 @@ fn finish(mut child: Child) -> Finished {
     Finished { printed, cut, status: child.wait() }
 }
 
-impl Asked {
+impl Heard {
     /// The program that was asked.
     #[must_use]
     pub fn program(&self) -> &Path {

@@ -2,8 +2,8 @@
 
 use eic_emulator::Entry;
 use eic_emulator::pki::{
-    CertIdHash, CertStatus, Hierarchy, Issuer, KeyPool, NameConstraints, ResponderId, Staple, StapleBuilder,
-    oids,
+    CertIdHash, CertStatus, Hierarchy, Issuer, KeyPool, Name, NameConstraints, ResponderId, Staple,
+    StapleBuilder, der, oids,
 };
 
 use super::*;
@@ -68,5 +68,8 @@ fn leaf_stapled(hierarchy: &Hierarchy, change: impl FnOnce(StapleBuilder) -> Sta
     staples
 }
 
+mod anchors;
 mod paths;
+mod responders;
+mod signers;
 mod staples;

@@ -1,6 +1,7 @@
 //! Our own part of the answer: what EC2 Instance Connect has for this user.
 
 use std::ffi::OsStr;
+use std::time::Instant;
 
 use super::super::gather::{Request, RunError, decide_from_metadata};
 use super::super::openssh::{not_permitted, permits_ours, permitted_environment, too_old};
@@ -13,12 +14,13 @@ use crate::decision::Decision;
 use crate::evidence::chain::Certificate;
 use crate::fingerprint::Fingerprint;
 use crate::identity::LoginName;
-use crate::imds::Session;
+use crate::imds::{Endpoint, Session};
 use crate::instance::Machine;
-use crate::key_options::LinePrefix;
+use crate::key_options::{LinePrefix, Release};
 use crate::output::authorized_keys;
 use crate::policy::Policy;
 use crate::reason::Reason;
+use crate::trust_store::OpenStore;
 
 /// Most refusals that a person is shown; the log has more.
 const MAX_NOTES: usize = 8;
@@ -52,7 +54,7 @@ pub(super) enum Found {
     Failed(Reason, String),
 }
 
-/// Everything that the run needs, looked up before root's privileges are given up.
+/// What only root may look up.
 pub(super) struct Run {
     user: LoginName,
     machine: Machine,
@@ -61,6 +63,13 @@ pub(super) struct Run {
     /// What sshd permits of the environment, where the settings need it and sshd tells.
     permitted: Option<String>,
     clock: Clock,
+}
+
+/// A run that has everything open or looked up that it needs of this machine: all that is left is metadata.
+pub(super) struct Ready {
+    run: Run,
+    trust: Option<OpenStore>,
+    release: Result<(), String>,
 }
 
 impl Run {
@@ -89,17 +98,42 @@ impl Run {
         Own::undecided(format!("{reason}: {why}"))
     }
 
+    /// Opens and looks up the rest, without root's privileges, and for no longer than until the deadline where
+    /// that may wait: for a place that an operator chose, and for other programs.
+    pub(super) fn open(self, deadline: Instant) -> Ready {
+        let Ok(settings) = &self.settings else { return Ready { run: self, trust: None, release: Ok(()) } };
+        let patience = || deadline.saturating_duration_since(Instant::now());
+        let (store, prefix) = (settings.trust_store(), settings.line_prefix());
+        let trust =
+            if store.is_chosen() { in_time(patience(), move || store.open()) } else { Some(store.open()) };
+        let release = if prefix.needs() <= Release::OLDEST {
+            Ok(())
+        } else {
+            let late = || Err("[keys]: the programs that tell OpenSSH's release do not answer".to_owned());
+            in_time(patience(), move || check_release(&prefix)).unwrap_or_else(late)
+        };
+        Ready { run: self, trust, release }
+    }
+}
+
+impl Ready {
+    /// The ports of the metadata service.
+    pub(super) fn ports(&self) -> Vec<u16> {
+        let endpoints = self.run.settings.as_ref().map(Settings::endpoints).unwrap_or_default();
+        endpoints.iter().filter_map(Endpoint::port).collect()
+    }
+
     /// Asks metadata and judges. None of it is told to anybody yet.
     pub(super) fn decide(&self) -> Found {
-        let settings = match &self.settings {
+        let settings = match &self.run.settings {
             Ok(settings) => settings,
             Err(error) => return Found::Failed(error.reason(), error.to_string()),
         };
         let prefix = settings.line_prefix();
-        if let Err(why) = check_release(&prefix) {
-            return Found::Failed(Reason::SettingsInvalid, why);
+        if let Err(why) = &self.release {
+            return Found::Failed(Reason::SettingsInvalid, why.clone());
         }
-        if let Some(value) = self.permitted.as_deref().filter(|value| !permits_ours(value)) {
+        if let Some(value) = self.run.permitted.as_deref().filter(|value| !permits_ours(value)) {
             return Found::Failed(
                 Reason::SettingsInvalid,
                 format!("keys.environment: {}", not_permitted(value)),
@@ -118,7 +152,7 @@ impl Run {
         match found {
             Found::Nothing => Own::nothing(),
             Found::Decision(decision, prefix) => self.hand_over(decision, prefix, audit),
-            Found::Failed(reason, why) => self.failed(*reason, why, audit),
+            Found::Failed(reason, why) => self.run.failed(*reason, why, audit),
         }
     }
 
@@ -126,17 +160,20 @@ impl Run {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
         let rules = settings.rules.iter().map(|rule| rule.value.clone()).collect();
+        let Run { user, machine, offered, clock, .. } = &self.run;
         let request = Request {
-            user: &self.user,
-            machine: &self.machine,
-            trust: &settings.trust_store(),
-            offered: self.offered.clone(),
-            policy: Policy { rules, user: Some(self.user.clone()) },
+            user,
+            machine,
+            trust: self.trust.as_ref(),
+            offered: offered.clone(),
+            policy: Policy { rules, user: Some(user.clone()) },
             revocation: settings.revocation.value,
-            clock: &self.clock,
+            clock,
         };
         runtime.block_on(async {
-            let session = Session::open(&settings.endpoints(), settings.timeout.value).await?;
+            // What it took to get here has been waited for, too.
+            let (begun, allowed) = (clock.since, settings.timeout.value);
+            let session = Session::open_since(begun, &settings.endpoints(), allowed).await?;
             decide_from_metadata(session, request).await
         })
     }
@@ -144,8 +181,8 @@ impl Run {
     fn hand_over(&self, decision: &Decision, prefix: &LinePrefix, audit: &Audit) -> Own {
         let unstapled: Vec<_> = decision.signer().unstapled().map(Certificate::subject).collect();
         // What is handed over comes first: where the log's daemon is slow, its line is the one to save.
-        audit.provided(decision.accepted(), &unstapled, &self.user);
-        audit.refused(decision.refused(), &self.user);
+        audit.provided(decision.accepted(), &unstapled, &self.run.user);
+        audit.refused(decision.refused(), &self.run.user);
         let refused = decision.refused().map(|refusal| &refusal.error).take(MAX_NOTES);
         let notes = refused.map(|error| format!("refused: {}: {error}", error.reason())).collect();
         Own { lines: authorized_keys(decision.accepted(), prefix), notes, outcome: Outcome::Done }

@@ -8,7 +8,7 @@
 //! | [`providers`] | `providers` |
 //! | [`access`] | `access` |
 //! | [`account`] | `account`, `shell` |
-//! | [`system`] | `selinux`, `log`, `unit` |
+//! | [`system`] | `selinux`, `log`, `unit`, `confinement` |
 //! | [`answer`] | `answer` |
 //!
 //! What no link looks at: PAM's modules and `/etc/hosts.deny`, which may refuse whom sshd lets in.

@@ -1,5 +1,6 @@
-//! What stands around sshd: `selinux`, `log` and `unit`.
+//! What stands around sshd and the run: `selinux`, `log`, `unit` and `confinement`.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -9,9 +10,11 @@ use crate::audit::{Audit, IDENT};
 use crate::files::head_of_regular;
 use crate::process::ask;
 use crate::sshd::units::{OWN_UNIT, own_state, systemd_runs};
+use crate::text::printable_bytes;
 
 const SELINUX: &str = "where SELinux enforces, sshd's programs reach the metadata service only by our module";
 const LOG: &str = "the log says which keys were handed over, and why one was not";
+const CONFINEMENT: &str = "what a run could do if metadata ever took it over; no login needs it";
 const UNIT: &str = "the unit says in systemctl whether sshd uses this program; no login needs it";
 
 /// Where the kernel says whether it enforces.
@@ -25,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// All of them.
 pub(super) fn checks() -> Vec<Check> {
-    vec![selinux(), log(), unit()]
+    vec![selinux(), log(), unit(), confinement()]
 }
 
 fn selinux() -> Check {
@@ -77,6 +80,28 @@ fn log() -> Check {
             } else {
                 "start a syslog daemon, for example rsyslog"
             },
+        ),
+    }
+}
+
+/// Which tiers hold is the kernel's affair, so none of them is a fault. A run that does not survive them is.
+fn confinement() -> Check {
+    const ID: &str = "confinement";
+    let mut program = Command::new("/proc/self/exe");
+    program.arg0(IDENT).arg(ID);
+    let said = match ask(&mut program, PATIENCE) {
+        Ok(said) => said,
+        Err(error) => return Check::skipped(ID, CONFINEMENT, format!("this program cannot be run: {error}")),
+    };
+    let words = |bytes: &[u8]| printable_bytes(bytes.trim_ascii(), 512);
+    match said.status.code() {
+        Some(0) => Check::ok(ID, CONFINEMENT, words(&said.stdout)),
+        Some(_) => Check::skipped(ID, CONFINEMENT, words(&said.stderr)),
+        None => Check::warn(
+            ID,
+            CONFINEMENT,
+            format!("a run that confines itself ends with {}", said.status),
+            format!("report it with the kernel's release (uname -r), to whom {IDENT} is from"),
         ),
     }
 }

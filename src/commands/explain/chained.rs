@@ -111,7 +111,9 @@ impl Chain {
         let runs_as = arguments.provider_user.as_deref().or(effective.user.as_deref());
         let started = Instant::now();
         let deadline = started.checked_add(PATIENCE).unwrap_or(started);
-        for asked in providers::ask(providers::split(&arguments.providers), runs_as, PATIENCE) {
+        let asked = providers::ask(providers::split(&arguments.providers), runs_as, PATIENCE);
+        let asked: Vec<_> = asked.into_iter().map(providers::Asked::listen).collect();
+        for asked in asked {
             let program = asked.program().display().to_string();
             let (printed, error) = asked.collect(deadline, PATIENCE);
             let lines = printed.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);

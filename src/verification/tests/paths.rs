@@ -251,3 +251,61 @@ fn unsigned_certificates_of_the_right_name_cost_no_search() {
         assert_eq!(signer.unwrap().path().len(), 2);
     }
 }
+
+#[test]
+fn what_an_anchor_signed_is_reached_in_a_bundle_of_nothing_else() {
+    let hierarchy = hierarchy();
+    // More than are searched as they are, every one of them issued in the root's name.
+    let leaf = |serial: u8| hierarchy.leaf(SIGNER, NOW).serial(&[serial]);
+    let signed = (1..=3).map(|serial| hierarchy.root.sign(leaf(serial)));
+    let forged = (4..=8).map(|serial| leaf(serial).sign(&hierarchy.root.name, &hierarchy.leaf_key));
+    let bundle: String = forged.chain(signed).map(|certificate| certificate.pem()).collect();
+    let chain = SignerChain::parse(bundle.as_bytes()).unwrap();
+    let reached = |store: &str| -> Vec<String> {
+        let anchors = anchors(store);
+        reachable(&chain, &anchors).map(|certificate| certificate.serial().to_owned()).collect()
+    };
+    assert_eq!(reached(&hierarchy.anchor_pem()), ["01", "02", "03"]);
+    let stranger = Hierarchy::of_family(&KeyPool::shared(), "stranger", SIGNER, NOW);
+    assert_eq!(reached(&stranger.anchor_pem()), [""; 0]);
+    assert_eq!(reached(&format!("{}{}", stranger.anchor_pem(), hierarchy.anchor_pem())).len(), 3);
+}
+
+#[test]
+fn a_key_that_is_refused_is_refused_with_both_values() {
+    let hierarchy = hierarchy();
+    let signer = establish(&hierarchy, &hierarchy.staples(NOW), NOW).unwrap();
+    let words = |entry: &[u8]| {
+        let bundle = KeyBundle::parse(entry);
+        let entry = bundle.entries()[0].as_ref().unwrap();
+        signer.verify_key(entry, &INSTANCE.parse().unwrap()).unwrap_err().to_string()
+    };
+    let entry = |until, instance: &str| Entry::new(KEY).timestamp(until).instance(instance);
+    assert_eq!(
+        words(&entry(NOW + 1, INSTANCE).with_signature(&[1; 256])),
+        "expected the signer's RSA-PSS signature (SHA-256, salt 32) over the entry, got another"
+    );
+    assert_eq!(
+        words(&entry(NOW + 1, "i-0\x1b").sign(&hierarchy.leaf_key)),
+        "signed for \"i-0\\x1b\", this is i-0123456789abcdef0"
+    );
+    assert_eq!(
+        words(&entry(NOW - 60, INSTANCE).sign(&hierarchy.leaf_key)),
+        "expired 2025-01-30T11:59:00Z, now 2025-01-30T12:00:00Z"
+    );
+}
+
+#[test]
+fn a_proven_key_says_what_was_signed() {
+    let hierarchy = hierarchy();
+    let signer = establish(&hierarchy, &hierarchy.staples(NOW), NOW).unwrap();
+    let entry = Entry::new(format!("{KEY} comment")).timestamp(NOW + 60).instance(INSTANCE).caller("arn:x");
+    let bundle = KeyBundle::parse(&entry.request("r-1").sign(&hierarchy.leaf_key));
+    let key = signer.verify_key(bundle.entries()[0].as_ref().unwrap(), &INSTANCE.parse().unwrap()).unwrap();
+    assert_eq!((key.key().to_string(), key.expires()), (KEY.to_owned(), at(NOW + 60)));
+    let claims = key.claims();
+    assert_eq!(claims.principal.as_deref(), Some("arn:x"));
+    assert_eq!(claims.request_id.as_deref(), Some("r-1"));
+    assert_eq!(claims.instance.as_deref(), Some(INSTANCE));
+    assert_eq!(claims.fingerprint.as_ref(), Some(key.key().fingerprint()));
+}

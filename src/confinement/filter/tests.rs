@@ -1,0 +1,195 @@
+//! The program's verdicts, each held against what `seccompiler` makes of the same list.
+
+use std::collections::BTreeMap;
+
+use seccompiler::{
+    SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+};
+
+use super::*;
+
+/// `struct seccomp_data`.
+#[derive(Clone, Copy, Debug)]
+struct Made {
+    number: u32,
+    architecture: u32,
+    arguments: [u64; 6],
+}
+
+fn made(number: u32, arguments: [u64; 6]) -> Made {
+    Made { number, architecture: ARCHITECTURE.unwrap(), arguments }
+}
+
+/// What the kernel would do: the few instructions that there are, and a jump out of the program is a fault.
+fn verdict(program: &[sock_filter], call: Made) -> u32 {
+    let (mut at, mut word) = (0, 0_u32);
+    loop {
+        let step = &program[at];
+        at += 1;
+        let jump = |holds: bool| usize::from(if holds { step.jt } else { step.jf });
+        match step.code {
+            LOAD if step.k == NUMBER => word = call.number,
+            LOAD if step.k == ARCHITECTURE_OF_CALL => word = call.architecture,
+            LOAD => {
+                let argument = call.arguments[usize::try_from((step.k - ARGUMENTS) / 8).unwrap()];
+                let shift = if (step.k - ARGUMENTS) % 8 == 0 { 0 } else { 32 };
+                word = u32::try_from((argument >> shift) & 0xffff_ffff).unwrap();
+            }
+            AND => word &= step.k,
+            JUMP_EQUAL => at += jump(word == step.k),
+            JUMP_GREATER_OR_EQUAL => at += jump(word >= step.k),
+            // BPF_JA, which only seccompiler uses.
+            0x05 => at += usize::try_from(step.k).unwrap(),
+            RETURN => return step.k,
+            other => panic!("instruction {other:#x}"),
+        }
+    }
+}
+
+/// The same list, by `seccompiler`.
+fn reference() -> BpfProgram {
+    let condition = |argument: &Argument| {
+        SeccompCondition::new(
+            u8::try_from(argument.place).unwrap(),
+            SeccompCmpArgLen::Dword,
+            SeccompCmpOp::MaskedEq(argument.mask.into()),
+            argument.value.into(),
+        )
+        .unwrap()
+    };
+    let rule =
+        |alternative: &&[Argument]| SeccompRule::new(alternative.iter().map(condition).collect()).unwrap();
+    let rules: BTreeMap<i64, Vec<_>> =
+        CALLS.iter().map(|call| (call.number, call.when.iter().map(rule).collect())).collect();
+    assert_eq!(rules.len(), CALLS.len(), "a call stands there twice");
+    let refuse = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let architecture = std::env::consts::ARCH.try_into().unwrap();
+    SeccompFilter::new(rules, refuse, SeccompAction::Allow, architecture).unwrap().try_into().unwrap()
+}
+
+#[test]
+fn verdicts_are_those_of_seccompiler() {
+    let (own, reference) = (program().unwrap(), reference());
+    assert!(own.len() < 256, "{} instructions", own.len());
+    // Every value that a comparison is about, its neighbours, and each single bit.
+    let mut values: Vec<u64> = (0..34).map(|bit| 1 << bit).chain([0, u64::MAX]).collect();
+    for argument in CALLS.iter().flat_map(|call| call.when.iter().copied().flatten()) {
+        let value = u64::from(argument.value);
+        values.extend([value, value + 1, value.wrapping_sub(1), value | 0x8_0000, value | 0x800]);
+    }
+    values.sort_unstable();
+    values.dedup();
+    let mut allowed = 0;
+    for number in (0..1024).chain([0x4000_0000, 0x4000_0001, u32::MAX]) {
+        for (first, second) in
+            values.iter().flat_map(|first| values.iter().map(move |second| (first, second)))
+        {
+            let call = made(number, [*first, *second, *first, *second, 0, 0]);
+            let expected = verdict(&reference, call);
+            assert_eq!(verdict(&own, call), expected, "{call:?}");
+            allowed += u32::from(expected == ALLOW);
+            // Only few calls look at arguments.
+            if !CALLS.iter().any(|call| call.number == c_long::from(number) && !call.when.is_empty()) {
+                break;
+            }
+        }
+    }
+    assert!(allowed > 1000, "{allowed}");
+    let foreign = Made { architecture: 0x4000_0003, ..made(1, [0; 6]) };
+    assert_eq!((verdict(&own, foreign), verdict(&reference, foreign)), (KILL, KILL));
+}
+
+#[test]
+fn what_must_not_be_called_is_refused() {
+    let program = program().unwrap();
+    let says = |number: c_long, arguments| verdict(&program, made(u32::try_from(number).unwrap(), arguments));
+    let forbidden = [
+        libc::SYS_execve,
+        libc::SYS_execveat,
+        libc::SYS_clone3,
+        libc::SYS_ptrace,
+        libc::SYS_process_vm_readv,
+        libc::SYS_process_vm_writev,
+        libc::SYS_pidfd_getfd,
+        libc::SYS_pidfd_open,
+        libc::SYS_kill,
+        libc::SYS_tkill,
+        libc::SYS_tgkill,
+        libc::SYS_openat,
+        libc::SYS_openat2,
+        libc::SYS_open_by_handle_at,
+        libc::SYS_unlinkat,
+        libc::SYS_renameat2,
+        libc::SYS_linkat,
+        libc::SYS_symlinkat,
+        libc::SYS_mkdirat,
+        libc::SYS_fchmodat,
+        libc::SYS_fchownat,
+        libc::SYS_truncate,
+        libc::SYS_memfd_create,
+        libc::SYS_mount,
+        libc::SYS_umount2,
+        libc::SYS_pivot_root,
+        libc::SYS_chroot,
+        libc::SYS_unshare,
+        libc::SYS_setns,
+        libc::SYS_setuid,
+        libc::SYS_setresuid,
+        libc::SYS_setgroups,
+        libc::SYS_capset,
+        libc::SYS_personality,
+        libc::SYS_init_module,
+        libc::SYS_finit_module,
+        libc::SYS_kexec_load,
+        libc::SYS_bpf,
+        libc::SYS_perf_event_open,
+        libc::SYS_userfaultfd,
+        libc::SYS_io_uring_setup,
+        libc::SYS_keyctl,
+        libc::SYS_add_key,
+        libc::SYS_socketpair,
+        libc::SYS_bind,
+        libc::SYS_listen,
+        libc::SYS_accept4,
+        libc::SYS_settimeofday,
+        libc::SYS_reboot,
+        libc::SYS_seccomp,
+    ];
+    for number in forbidden {
+        assert_eq!(says(number, [0; 6]), REFUSE, "{number}");
+    }
+    #[cfg(target_arch = "x86_64")]
+    for number in [libc::SYS_open, libc::SYS_creat, libc::SYS_fork, libc::SYS_vfork, libc::SYS_unlink] {
+        assert_eq!(says(number, [0; 6]), REFUSE, "{number}");
+    }
+    let (stream, cloexec) = (1, 0x8_0000);
+    for (number, arguments, expected) in [
+        (libc::SYS_socket, [1, 2 | cloexec, 0, 0, 0, 0], ALLOW),
+        (libc::SYS_socket, [2, stream | cloexec, 6, 0, 0, 0], ALLOW),
+        (libc::SYS_socket, [10, stream, 0, 0, 0, 0], ALLOW),
+        (libc::SYS_socket, [2, 2, 0, 0, 0, 0], REFUSE), // UDP
+        (libc::SYS_socket, [2, 3, 1, 0, 0, 0], REFUSE), // raw
+        (libc::SYS_socket, [2, stream, 262, 0, 0, 0], REFUSE), // multipath TCP
+        (libc::SYS_socket, [2, stream, 132, 0, 0, 0], REFUSE), // SCTP
+        (libc::SYS_socket, [16, 3, 0, 0, 0, 0], REFUSE), // netlink
+        (libc::SYS_socket, [40, stream, 0, 0, 0, 0], REFUSE), // vsock
+        (libc::SYS_sendto, [0, 0, 0, 0x4000, 0, 0], ALLOW),
+        (libc::SYS_sendto, [0, 0, 0, 0x2000_4000, 0, 0], REFUSE),
+        (libc::SYS_mmap, [0, 4096, 3, 0x22, 0, 0], ALLOW),
+        (libc::SYS_mmap, [0, 4096, 7, 0x22, 0, 0], REFUSE),
+        (libc::SYS_mprotect, [0, 4096, 5, 0, 0, 0], REFUSE),
+        // As musl and the GNU library start a thread; a process; a thread with a network of its own.
+        (libc::SYS_clone, [0x7d_0f00, 0, 0, 0, 0, 0], ALLOW),
+        (libc::SYS_clone, [0x3d_0f00, 0, 0, 0, 0, 0], ALLOW),
+        (libc::SYS_clone, [0x120_0011, 0, 0, 0, 0, 0], REFUSE),
+        (libc::SYS_clone, [0x403d_0f00, 0, 0, 0, 0, 0], REFUSE),
+        (libc::SYS_prlimit64, [0, 6, 0, 0, 0, 0], ALLOW),
+        (libc::SYS_prlimit64, [1, 6, 0, 0, 0, 0], REFUSE),
+        (libc::SYS_prctl, [15, 0, 0, 0, 0, 0], ALLOW),
+        (libc::SYS_prctl, [4, 1, 0, 0, 0, 0], REFUSE), // PR_SET_DUMPABLE
+        (libc::SYS_fcntl, [3, 8, 1, 0, 0, 0], REFUSE), // F_SETOWN
+        (libc::SYS_ioctl, [0, 0x5412, 0, 0, 0, 0], REFUSE), // TIOCSTI
+    ] {
+        assert_eq!(says(number, arguments), expected, "{number} {arguments:?}");
+    }
+}

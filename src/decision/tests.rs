@@ -1,0 +1,163 @@
+//! The judgement as a whole, on evidence that the emulator's authority made for one pinned instant.
+
+use eic_emulator::Entry;
+use eic_emulator::pki::{Hierarchy, KeyPool};
+
+use super::*;
+use crate::policy::{Action, Glob, Rule};
+
+/// 2025-01-30T12:00:00Z
+const NOW: i64 = 1_738_238_400;
+const SIGNER: &str = "managed-ssh-signer.us-east-1.amazonaws.com";
+const INSTANCE: &str = "i-0123456789abcdef0";
+const FIRST: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+const SECOND: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB2Fk5pW1V0l8TrhcfH8wRrzDUU2OPZH9ZuUoa5Fg2ZC";
+
+fn at(unix: i64) -> Timestamp {
+    Timestamp::from_unix(u64::try_from(unix).unwrap())
+}
+
+fn hierarchy() -> Hierarchy {
+    Hierarchy::new(&KeyPool::shared(), SIGNER, NOW)
+}
+
+fn entry(key: &str) -> Entry {
+    Entry::new(key).timestamp(NOW + 60).instance(INSTANCE).caller("arn:aws:iam::222222222222:user/bob")
+}
+
+fn evidence(hierarchy: &Hierarchy, bundle: &[u8]) -> Evidence {
+    let staples = hierarchy.staples(NOW);
+    Evidence {
+        chain: SignerChain::parse(hierarchy.bundle_pem().as_bytes()).unwrap(),
+        staples: staples.iter().map(|staple| OcspStaple::parse(&staple.der).unwrap()).collect(),
+        unreadable_staples: Vec::new(),
+        keys: KeyBundle::parse(bundle),
+        anchors: TrustAnchors::from_pem([hierarchy.anchor_pem().as_bytes()]).unwrap(),
+    }
+}
+
+fn expected() -> Expectations {
+    Expectations {
+        signer: SIGNER.parse().unwrap(),
+        instance: INSTANCE.parse().unwrap(),
+        offered: None,
+        policy: Policy::default(),
+        revocation: RevocationPolicy::Require,
+    }
+}
+
+fn accepted(decision: &Decision) -> Vec<String> {
+    decision.accepted().map(|key| key.verified().key().to_string()).collect()
+}
+
+fn refusals(decision: &Decision) -> Vec<Reason> {
+    decision.refused().map(|refusal| refusal.error.reason()).collect()
+}
+
+#[test]
+fn each_entry_is_judged_by_itself_and_reported_in_order() {
+    let hierarchy = hierarchy();
+    let key = &hierarchy.leaf_key;
+    let bundle = [
+        entry(FIRST).sign(key),
+        b"rubbish\n\n".to_vec(),
+        entry(FIRST).with_signature(&[1; 256]),
+        entry(SECOND).request("r-5").sign(key),
+        Entry::new(FIRST).timestamp(NOW - 1).instance(INSTANCE).request("r-6").sign(key),
+    ]
+    .concat();
+    let decision = decide(&evidence(&hierarchy, &bundle), &expected(), at(NOW)).unwrap();
+    assert_eq!(accepted(&decision), [FIRST, SECOND]);
+    assert_eq!(refusals(&decision), [Reason::NoKey, Reason::BadSignature, Reason::Expired]);
+    let kinds: String = decision
+        .verdicts()
+        .iter()
+        .map(|verdict| match verdict {
+            Verdict::Accepted(_) => 'a',
+            Verdict::NotOffered(_) => 'n',
+            Verdict::Refused(_) => 'r',
+        })
+        .collect();
+    assert_eq!(kinds, "arrar");
+    let claims: Vec<_> = decision.refused().map(|refusal| refusal.claims.request_id.as_deref()).collect();
+    assert_eq!(claims, [None, None, Some("r-6")], "what an entry says of itself goes with its refusal");
+    assert!(decision.signer().path()[0].certificate.subject().contains(SIGNER));
+}
+
+#[test]
+fn only_the_offered_key_is_handed_over_and_the_others_are_no_refusals() {
+    let hierarchy = hierarchy();
+    let bundle = [entry(FIRST).sign(&hierarchy.leaf_key), entry(SECOND).sign(&hierarchy.leaf_key)].concat();
+    let evidence = evidence(&hierarchy, &bundle);
+    let fingerprint = evidence.keys.entries()[1].as_ref().unwrap().key.fingerprint().clone();
+    let expected = Expectations { offered: Some(fingerprint.clone()), ..expected() };
+    let decision = decide(&evidence, &expected, at(NOW)).unwrap();
+    assert_eq!(accepted(&decision), [SECOND]);
+    assert_eq!(refusals(&decision), []);
+    assert!(matches!(&decision.verdicts()[0], Verdict::NotOffered(key) if key.key().to_string() == FIRST));
+
+    // A rule is not asked about a key that nobody offers.
+    let policy = Policy { rules: vec![deny_all()], user: None };
+    let decision = decide(&evidence, &Expectations { policy, ..expected }, at(NOW)).unwrap();
+    assert_eq!((accepted(&decision).len(), refusals(&decision)), (0, vec![Reason::DeniedByRule]));
+}
+
+#[test]
+fn a_refusal_says_what_its_cause_says() {
+    let hierarchy = hierarchy();
+    let bundle = [
+        b"#Instance=i-1\n\n".to_vec(),
+        entry(FIRST).instance(INSTANCE).sign(&hierarchy.leaf_key),
+        Entry::new(FIRST).timestamp(NOW + 60).instance("i-0fedcba9876543210").sign(&hierarchy.leaf_key),
+        entry(FIRST).sign(&hierarchy.leaf_key),
+    ]
+    .concat();
+    let policy = Policy { rules: vec![deny_all()], user: None };
+    let expected = Expectations { policy, ..expected() };
+    let decision = decide(&evidence(&hierarchy, &bundle), &expected, at(NOW)).unwrap();
+    let words: Vec<_> = decision.refused().map(|refusal| refusal.error.to_string()).collect();
+    assert_eq!(
+        words,
+        [
+            "expected a key line after the # lines, got none",
+            "expected #Instance once, got it twice",
+            "signed for \"i-0fedcba9876543210\", this is i-0123456789abcdef0",
+            "nobody (a rule of this instance), pushed by arn:aws:iam::222222222222:user/bob",
+        ]
+    );
+    let claims: Vec<_> = decision.refused().map(|refusal| refusal.claims.instance.as_deref()).collect();
+    assert_eq!(claims, [Some("i-1"), Some(INSTANCE), Some("i-0fedcba9876543210"), Some(INSTANCE)]);
+}
+
+fn deny_all() -> Rule {
+    Rule {
+        name: "nobody".into(),
+        action: Action::Deny,
+        users: Vec::new(),
+        principals: vec![Glob::new("*")],
+        accounts: Vec::new(),
+        key_types: Vec::new(),
+    }
+}
+
+#[test]
+fn a_staple_that_cannot_be_read_decides_where_one_is_missing() {
+    let hierarchy = hierarchy();
+    let bundle = entry(FIRST).sign(&hierarchy.leaf_key);
+    let reason = |staples: usize, unreadable: bool, revocation| {
+        let mut evidence = evidence(&hierarchy, &bundle);
+        evidence.staples.truncate(staples);
+        evidence.unreadable_staples.extend(unreadable.then_some(OcspError::Encoding));
+        let expected = Expectations { revocation, ..expected() };
+        decide(&evidence, &expected, at(NOW)).map(|decision| accepted(&decision).len()).map_err(|error| {
+            assert_eq!(error.to_string().contains(&OcspError::Encoding.to_string()), unreadable, "{error}");
+            error.reason()
+        })
+    };
+    for revocation in [RevocationPolicy::Require, RevocationPolicy::WhenStapled] {
+        assert_eq!(reason(1, true, revocation), Err(Reason::StapleMalformed));
+        assert_eq!(reason(2, true, revocation), Ok(1), "the path lacks no staple");
+    }
+    assert_eq!(reason(1, false, RevocationPolicy::Require), Err(Reason::StapleMissing));
+    assert_eq!(reason(1, false, RevocationPolicy::WhenStapled), Ok(1));
+}

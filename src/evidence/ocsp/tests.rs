@@ -1,0 +1,151 @@
+use eic_emulator::pki::{
+    CertIdHash, CertStatus, Hierarchy, Issuer, KeyPool, ResponderId as EmulatedResponder, StapleBuilder, der,
+    oids,
+};
+
+use super::*;
+
+/// 2025-01-30T12:00:00Z
+const NOW: i64 = 1_738_238_400;
+
+fn builder() -> StapleBuilder {
+    Hierarchy::new(&KeyPool::shared(), "signer.example", NOW).staple(0, NOW)
+}
+
+fn parse(builder: &StapleBuilder) -> Result<OcspStaple, OcspError> {
+    OcspStaple::parse(&builder.build().der)
+}
+
+fn at(unix: i64) -> Timestamp {
+    Timestamp::from_unix(u64::try_from(unix).unwrap())
+}
+
+#[test]
+fn what_is_no_staple_is_refused() {
+    for (bytes, expected) in [
+        (&b"<html>"[..], OcspError::Encoding),
+        (b"\xff", OcspError::Encoding),
+        // OCSPResponse { tryLater }
+        (b"\x30\x03\x0a\x01\x03", OcspError::NotSuccessful("tryLater")),
+        (b"MAMKAQM=", OcspError::NotSuccessful("tryLater")),
+        (b"MA\nMK\r\nAQM=\n", OcspError::NotSuccessful("tryLater")),
+        (b"\x30\x03\x0a\x01\x00", OcspError::NotSuccessful("no response bytes")),
+    ] {
+        assert_eq!(OcspStaple::parse(bytes).unwrap_err(), expected, "{bytes:?}");
+    }
+    for bytes in [&b""[..], b"\x30", b"\x30\x03\x0a\x01\x04", b"\x30\x80\x00\x00", b"MAMK"] {
+        assert!(matches!(OcspStaple::parse(bytes), Err(OcspError::Structure(_))), "{bytes:?}");
+    }
+    let huge = vec![b'A'; MAX_STAPLE_BYTES + 1];
+    assert_eq!(OcspStaple::parse(&huge).unwrap_err(), OcspError::TooLarge(MAX_STAPLE_BYTES + 1));
+}
+
+#[test]
+fn a_staple_is_read_as_it_was_made() {
+    let revoked = CertStatus::Revoked { at: NOW - 9, reason: Some(1) };
+    for (made, status) in [
+        (CertStatus::Good, Status::Good),
+        (CertStatus::Unknown, Status::Unknown),
+        (revoked, Status::Revoked(at(NOW - 9))),
+    ] {
+        let builder = builder().status(made).updates(NOW - 5, Some(NOW + 5));
+        for bytes in [builder.build().der, builder.build().text().into_bytes()] {
+            let staple = OcspStaple::parse(&bytes).unwrap();
+            let [answer] = &staple.answers[..] else { panic!("{} answers", staple.answers.len()) };
+            assert_eq!(answer.status, status);
+            assert_eq!((answer.this_update, answer.next_update), (at(NOW - 5), Some(at(NOW + 5))));
+            assert_eq!((answer.subject.hash, staple.produced_at), (IssuerHash::Sha1, at(NOW - 5)));
+            assert!(staple.certificates.is_empty());
+        }
+    }
+    let endless = parse(&builder().updates(NOW, None)).unwrap();
+    assert_eq!(endless.answers[0].next_update, None);
+}
+
+#[test]
+fn an_answer_about_a_hash_that_nobody_knows_is_left_aside() {
+    let by = |hash| parse(&builder().cert_id_hash(hash)).unwrap().answers;
+    assert_eq!(by(CertIdHash::Sha256)[0].subject.hash, IssuerHash::Sha256);
+    assert!(by(CertIdHash::Sha512).is_empty());
+    let known = parse(&builder().preceded_by(builder().cert_id_hash(CertIdHash::Sha512).answer())).unwrap();
+    assert_eq!(known.answers.len(), 1, "the one beside it is read");
+}
+
+#[test]
+fn a_critical_extension_forbids_what_it_stands_beside() {
+    let value = der::octets(b"x");
+    let around = |critical| parse(&builder().extension(oids::UNHEARD_OF, critical, &value));
+    assert_eq!(around(false).unwrap().answers.len(), 1);
+    assert_eq!(around(true).unwrap_err(), OcspError::CriticalExtension);
+    let within = |critical| builder().answer_extension(oids::UNHEARD_OF, critical, &value);
+    assert_eq!(parse(&within(false)).unwrap().answers.len(), 1);
+    assert_eq!(parse(&within(true)).unwrap().answers.len(), 0);
+    assert_eq!(parse(&builder().preceded_by(within(true).answer())).unwrap().answers.len(), 1);
+}
+
+#[test]
+fn answers_and_certificates_are_bounded() {
+    let many = (0..16).fold(builder(), |many, _| many.followed_by(builder().answer()));
+    assert_eq!(parse(&many).unwrap().answers.len(), 16, "of seventeen");
+
+    let key = KeyPool::shared().get("responder");
+    let responder = Issuer::new("Emulator OCSP responder", key.clone());
+    let certificate = responder.certificate().self_signed(&key);
+    let many = (0..5).fold(builder(), |builder, _| builder.delegated_to(certificate.clone(), &key));
+    let staple = parse(&many).unwrap();
+    assert_eq!(staple.certificates.len(), 4, "of five");
+    assert_eq!(staple.certificates[0].as_ref(), certificate.der());
+}
+
+#[test]
+fn a_staple_may_have_8192_bytes() {
+    let text = builder().build().text();
+    let filled = |size: usize| format!("{}{text}", "\n".repeat(size - text.len()));
+    assert!(OcspStaple::parse(filled(8192).as_bytes()).is_ok());
+    let error = OcspStaple::parse(filled(8193).as_bytes()).unwrap_err();
+    assert_eq!(error.to_string(), "expected at most 8192 bytes, got 8193");
+}
+
+#[test]
+fn who_signed_is_told_as_the_staple_says_it() {
+    let by = |responder| parse(&builder().responder(responder)).unwrap().responder();
+    assert_eq!(by(EmulatedResponder::Key(vec![0xab; 20])), format!("by key {}", "ab".repeat(20)));
+    let name = Issuer::new("R\u{e9}sponder", KeyPool::shared().get("responder")).name;
+    let words = by(EmulatedResponder::Name(name));
+    assert!(words.starts_with("by name CN=R"), "{words}");
+    assert!(words.is_ascii(), "{words}");
+}
+
+#[test]
+fn what_is_no_staple_says_what_it_is() {
+    for (bytes, words) in [
+        (&b"<html>"[..], "expected DER or base64, got neither"),
+        (b"\x30\x03\x0a\x01\x01", "expected a successful OCSP response, got malformedRequest"),
+        (b"\x30\x03\x0a\x01\x02", "expected a successful OCSP response, got internalError"),
+        (b"\x30\x03\x0a\x01\x03", "expected a successful OCSP response, got tryLater"),
+        (b"\x30\x03\x0a\x01\x05", "expected a successful OCSP response, got sigRequired"),
+        (b"\x30\x03\x0a\x01\x06", "expected a successful OCSP response, got unauthorized"),
+    ] {
+        let error = OcspStaple::parse(bytes).unwrap_err();
+        assert_eq!(error.to_string(), words);
+        assert_eq!(error.reason(), Reason::StapleMalformed);
+    }
+    let structure = OcspStaple::parse(b"\x30").unwrap_err().to_string();
+    assert!(structure.starts_with("expected an OCSP response (RFC 6960): "), "{structure}");
+    assert_eq!(OcspError::CriticalExtension.to_string(), "an extension marked critical is not known");
+}
+
+/// RFC 6960 section 4.2.1 has one response type; another one could mean anything.
+#[test]
+fn only_the_basic_response_type_is_read() {
+    let whole = builder().build().der;
+    let (basic, another) = (der::oid(oids::OCSP_BASIC), der::oid(oids::OCSP_NONCE));
+    let place = whole.windows(basic.len()).position(|window| window == basic).unwrap();
+    let mut changed = whole.clone();
+    changed[place..place + basic.len()].copy_from_slice(&another);
+    assert!(OcspStaple::parse(&whole).is_ok());
+    assert_eq!(
+        OcspStaple::parse(&changed).unwrap_err(),
+        OcspError::Structure("expected the basic response type".to_owned())
+    );
+}

@@ -1,0 +1,205 @@
+//! What the signer's own certificate must be, what its path must be, and what a refusal says.
+
+use eic_emulator::pki::{CertificateBuilder, KeyUsage};
+
+use super::*;
+
+/// What the hierarchy's signer is refused for, in words, when its leaf is this one.
+fn refusal(leaf: impl FnOnce(CertificateBuilder) -> CertificateBuilder) -> Option<String> {
+    let hierarchy = hierarchy();
+    let leaf = leaf(hierarchy.leaf(SIGNER, NOW));
+    refusal_of(&hierarchy.with_leaf(leaf))
+}
+
+fn refusal_of(hierarchy: &Hierarchy) -> Option<String> {
+    establish(hierarchy, &hierarchy.staples(NOW), NOW).err().map(|error| error.to_string())
+}
+
+#[test]
+fn an_alternative_name_extension_must_have_the_signers_name() {
+    assert_eq!(refusal(|leaf| leaf.without(oids::SUBJECT_ALT_NAME)), None);
+    assert_eq!(refusal(|leaf| leaf.san(&["other.example", SIGNER])), None);
+    assert_eq!(refusal(|leaf| leaf.san(&[&SIGNER.to_uppercase()])), None, "DNS names know no case");
+    let wanted = format!("expected the alternative name {SIGNER} beside the common name, got ");
+    for (names, came) in [
+        (&["a.example", "b.example"][..], "a.example, b.example"),
+        (&["*.us-east-1.amazonaws.com"], "*.us-east-1.amazonaws.com"),
+    ] {
+        assert_eq!(refusal(|leaf| leaf.san(names)), Some(format!("{wanted}{came}")));
+    }
+    let address = der::sequence(&[der::context_primitive(7, &[127, 0, 0, 1])]);
+    let addressed = refusal(|leaf| leaf.extension(oids::SUBJECT_ALT_NAME, false, &address));
+    assert_eq!(addressed, Some(format!("{wanted}none")));
+}
+
+#[test]
+fn key_usages_allow_what_the_certificates_are_used_for() {
+    let lacks = |subject: &str, what: &str| Some(format!("the keyUsage of \"{subject}\" lacks {what}"));
+    assert_eq!(refusal(|leaf| leaf.without(oids::KEY_USAGE)), None);
+    assert_eq!(
+        refusal(|leaf| leaf.key_usage(&[KeyUsage::KeyEncipherment])),
+        lacks(&format!("CN={SIGNER}"), "digitalSignature")
+    );
+    let any = "a certificate of the signer's path";
+    let purpose = lacks(any, "serverAuth (extended key usage)");
+    assert_eq!(refusal(|leaf| leaf.extended_key_usage(&[oids::CODE_SIGNING])), purpose);
+    assert_eq!(refusal(|leaf| leaf.extended_key_usage(&[])), purpose, "an empty list of purposes");
+
+    let hierarchy = hierarchy();
+    let intermediate = hierarchy.intermediate_certificate().key_usage(&[KeyUsage::DigitalSignature]);
+    let words = refusal_of(&hierarchy.with_intermediate(intermediate)).unwrap();
+    assert!(words.contains("M01\" lacks keyCertSign"), "{words}");
+}
+
+#[test]
+fn a_constraint_on_names_holds_for_the_common_name_too() {
+    let constrained = |permitted, leaf: fn(CertificateBuilder) -> CertificateBuilder| {
+        let hierarchy = hierarchy();
+        let constraints = NameConstraints { permitted, excluded: &[] };
+        let intermediate = hierarchy.intermediate_certificate().name_constraints(&constraints);
+        let leaf = leaf(hierarchy.leaf(SIGNER, NOW));
+        refusal_of(&hierarchy.with_intermediate(intermediate).with_leaf(leaf))
+    };
+    let words = |of: &str| format!("a name constraint of {of} does not let it vouch for the signer's name");
+    assert_eq!(constrained(&["amazonaws.com"], |leaf| leaf), None);
+    let outside = constrained(&["other.example"], |leaf| leaf);
+    assert_eq!(outside, Some(words("\"a certificate of the signer's path\"")));
+    // webpki looks at alternative names alone: without one, any constraint at all is too much.
+    for permitted in [&["amazonaws.com"][..], &["other.example"]] {
+        let unnamed = constrained(permitted, |leaf| leaf.without(oids::SUBJECT_ALT_NAME)).unwrap();
+        assert!(unnamed.contains("M01") && unnamed.starts_with("a name constraint of \""), "{unnamed}");
+    }
+}
+
+#[test]
+fn a_root_that_constrains_names_vouches_for_no_bare_common_name() {
+    let hierarchy = hierarchy();
+    let constraints = NameConstraints { permitted: &["amazonaws.com"], excluded: &[] };
+    let root = hierarchy.root.certificate().name_constraints(&constraints);
+    let store = root.self_signed(&hierarchy.root.key).pem();
+    let bare = hierarchy.leaf(SIGNER, NOW).without(oids::SUBJECT_ALT_NAME);
+    let refusal = |hierarchy: &Hierarchy| {
+        let (chain, anchors, staples) = (chain(hierarchy), anchors(&store), read(&hierarchy.staples(NOW)));
+        VerifiedSigner::establish(&chain, &anchors, &staples, &name(), RevocationPolicy::Require, at(NOW))
+            .err()
+            .map(|error| (error.reason(), error.to_string().contains("Root CA 1")))
+    };
+    assert_eq!(refusal(&hierarchy), None);
+    assert_eq!(refusal(&hierarchy.with_leaf(bare)), Some((Reason::SignerConstrained, true)));
+}
+
+#[test]
+fn a_root_counts_from_the_first_instant_of_its_validity() {
+    let hierarchy = hierarchy();
+    let staples = read(&hierarchy.staples(NOW));
+    let refusal = |from| {
+        let root = hierarchy.root.certificate().validity(from, NOW + 9000);
+        let anchors = anchors(&root.self_signed(&hierarchy.root.key).pem());
+        let chain = chain(&hierarchy);
+        VerifiedSigner::establish(&chain, &anchors, &staples, &name(), RevocationPolicy::Require, at(NOW))
+            .err()
+    };
+    assert_eq!(refusal(NOW), None);
+    assert_eq!(refusal(NOW - 1), None);
+    let error = refusal(NOW + 1).unwrap();
+    assert_eq!(error.reason(), Reason::SignerNotYetValid);
+    let words = error.to_string();
+    for part in
+        ["Root CA 1\"", "from 2025-01-30T12:00:01Z until 2025-01-30T14:30:00Z, now 2025-01-30T12:00:00Z"]
+    {
+        assert!(words.contains(part), "{words}");
+    }
+    let never = hierarchy.root.certificate().validity(NOW, NOW - 1).self_signed(&hierarchy.root.key).pem();
+    let (chain, anchors) = (chain(&hierarchy), anchors(&never));
+    let outcome =
+        VerifiedSigner::establish(&chain, &anchors, &staples, &name(), RevocationPolicy::Require, at(NOW));
+    assert_eq!(reason(outcome), Reason::SignerExpired, "it began, and had ended before");
+}
+
+#[test]
+fn of_several_leaves_with_the_name_the_first_ones_fault_is_told() {
+    let mut hierarchy = hierarchy();
+    let leaf = |change: fn(CertificateBuilder) -> CertificateBuilder| {
+        let certificate = hierarchy.intermediate.sign(change(hierarchy.leaf(SIGNER, NOW)));
+        (certificate, hierarchy.intermediate.clone())
+    };
+    let usage = leaf(|leaf| leaf.key_usage(&[KeyUsage::KeyEncipherment]));
+    let names = leaf(|leaf| leaf.san(&["other.example"]));
+    let good = leaf(|leaf| leaf);
+    let issuers = hierarchy.chain.split_off(1);
+    let mut told = |leaves: &[&(eic_emulator::pki::Certificate, Issuer)], staples| {
+        hierarchy.chain = leaves.iter().map(|leaf| (*leaf).clone()).chain(issuers.clone()).collect();
+        let made = hierarchy.staples(NOW);
+        establish(&hierarchy, if staples { &made } else { &[] }, NOW).err().map(|error| error.reason())
+    };
+    assert_eq!(told(&[&usage, &names], true), Some(Reason::SignerKeyUsage));
+    assert_eq!(told(&[&names, &usage], true), Some(Reason::SignerNameMismatch));
+    assert_eq!(told(&[&usage, &good], true), None);
+    // But a leaf that lacks only a staple is told before any other.
+    assert_eq!(told(&[&usage, &good], false), Some(Reason::StapleMissing));
+    assert_eq!(told(&[&good, &usage], false), Some(Reason::StapleMissing));
+}
+
+#[test]
+fn of_two_paths_without_good_staples_the_first_is_told() {
+    let mut hierarchy = hierarchy();
+    let other = hierarchy.leaf(SIGNER, NOW).serial(&[0x31]);
+    let other = (hierarchy.intermediate.sign(other), hierarchy.intermediate.clone());
+    hierarchy.chain.insert(1, other);
+    let revoked = CertStatus::Revoked { at: NOW - 60, reason: None };
+    let staples = |first, second| {
+        let mut staples = hierarchy.staples(NOW);
+        staples[0] = hierarchy.staple(0, NOW).status(first).build();
+        staples[1] = hierarchy.staple(1, NOW).status(second).build();
+        reason(establish(&hierarchy, &staples, NOW))
+    };
+    assert_eq!(staples(CertStatus::Unknown, revoked), Reason::StapleUnknown);
+    assert_eq!(staples(revoked, CertStatus::Unknown), Reason::SignerRevoked);
+}
+
+#[test]
+fn dates_of_the_path_are_told_with_the_clocks() {
+    let expired = refusal(|leaf| leaf.validity(NOW - 9, NOW - 5)).unwrap();
+    assert_eq!(
+        expired,
+        "a certificate of the signer's path expired 2025-01-30T11:59:55Z, now 2025-01-30T12:00:00Z; is the clock right?"
+    );
+    let early = refusal(|leaf| leaf.validity(NOW + 5, NOW + 9)).unwrap();
+    assert_eq!(
+        early,
+        "a certificate of the signer's path is valid from 2025-01-30T12:00:05Z, now 2025-01-30T12:00:00Z; is the clock right?"
+    );
+}
+
+#[test]
+fn a_signer_that_no_root_vouches_for_is_told_with_their_number() {
+    let hierarchy = hierarchy();
+    let stranger = Hierarchy::of_family(&KeyPool::shared(), "stranger", SIGNER, NOW);
+    let refusal = |store: &str| {
+        let (chain, anchors, staples) = (chain(&hierarchy), anchors(store), read(&hierarchy.staples(NOW)));
+        let policy = RevocationPolicy::Require;
+        VerifiedSigner::establish(&chain, &anchors, &staples, &name(), policy, at(NOW)).unwrap_err()
+    };
+    for count in [1, 3] {
+        let error = refusal(&stranger.anchor_pem().repeat(count));
+        assert_eq!(error.reason(), Reason::SignerUntrusted);
+        let words = error.to_string();
+        let start = format!("no path from the signer's certificate to any of {count} trusted roots (");
+        assert!(words.starts_with(&start), "{words}");
+    }
+}
+
+#[test]
+fn a_missing_staple_is_blamed_on_one_that_cannot_be_read() {
+    let hierarchy = hierarchy();
+    let refusal = |staples: &[Staple]| establish(&hierarchy, staples, NOW).unwrap_err();
+    let unreadable = [OcspStaple::parse(b"<html>").unwrap_err()];
+    let missing = refusal(&[]);
+    assert!(missing.to_string().ends_with("expected an OCSP staple for it, got 0 for other certificates"));
+    assert_eq!(missing.clone().blame_unreadable(&[]), missing);
+    let blamed = missing.blame_unreadable(&unreadable);
+    assert_eq!(blamed.reason(), Reason::StapleMalformed);
+    assert!(blamed.to_string().ends_with("got one that cannot be read: expected DER or base64, got neither"));
+    let stale = refusal(&leaf_stapled(&hierarchy, |staple| staple.updates(NOW - 9000, Some(NOW - 8000))));
+    assert_eq!(stale.clone().blame_unreadable(&unreadable), stale, "that one is about this certificate");
+}

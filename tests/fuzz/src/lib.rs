@@ -1,0 +1,4 @@
+//! What each fuzz target does with its input, and what must hold whatever that is.
+
+pub mod http;
+pub mod targets;

@@ -1,0 +1,50 @@
+//! A capture, as somebody else may have sent it.
+
+use eic_agent::capture::{Answer, Capture, Item};
+
+use super::assert_printable;
+
+const USER: &str = "/latest/meta-data/managed-ssh-keys/active-keys/ec2-user/";
+const SECRETS: [&str; 3] = ["arn:aws:iam::998877665544:user/mallory", "Req-5ecret-1d", "i-0fedcba9876543210"];
+
+/// Written out and read again it says the same; redacted, it no longer says who.
+pub fn run(input: &[u8]) {
+    let mut capture = match Capture::parse(input) {
+        Ok(capture) => capture,
+        Err(error) => return assert_printable(&error.to_string()),
+    };
+    assert!(capture.taken_at().is_some());
+    for item in &capture.items {
+        if let Answer::Failed(reason, detail) = item.answer() {
+            assert_printable(reason.as_str());
+            drop(detail);
+        }
+    }
+    let again = Capture::parse(capture.to_json().unwrap().as_bytes()).unwrap();
+    assert_eq!(again.items.len(), capture.items.len());
+    for (written, read) in capture.items.iter().zip(&again.items) {
+        assert_eq!((&written.path, written.answer()), (&read.path, read.answer()));
+    }
+
+    // An entry of ours in front of each text that came.
+    let [caller, request, instance] = SECRETS;
+    let entry = format!("#Caller={caller}\n#Request={request}\n#Instance={instance}\n");
+    let texts: Vec<_> = capture.items.iter().map(Item::answer).collect();
+    let bodies = texts.into_iter().filter_map(|answer| match answer {
+        Answer::Body(bytes) => Some(Answer::Body([entry.as_bytes(), &bytes].concat())),
+        _ => None,
+    });
+    let planted: Vec<_> = bodies.map(|body| Item::new(USER, 0.0, body)).collect();
+    capture.items.extend(planted);
+    let redacted = capture.redact();
+    assert!(redacted.redacted);
+    let json = redacted.to_json().unwrap();
+    // What somebody sent already says it elsewhere, where it is not known for what it is.
+    for secret in SECRETS.into_iter().filter(|secret| !contains(input, secret)) {
+        assert!(!json.contains(secret), "{secret} is still there: {json}");
+    }
+}
+
+fn contains(input: &[u8], secret: &str) -> bool {
+    input.windows(secret.len()).any(|window| window == secret.as_bytes())
+}

@@ -1,0 +1,43 @@
+//! What openssl made for `tests/fixtures`, and the moment that it was made for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use eic_agent::identity::SignerName;
+use eic_agent::time::Timestamp;
+use eic_agent::verification::TrustAnchors;
+
+fn folder() -> PathBuf {
+    // Compiled as a part of the fuzzing crate and as a part of the agent's tests.
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = [here.join("tests/fixtures"), here.join("../fixtures")];
+    folders.into_iter().find(|folder| folder.is_dir()).expect("tests/fixtures is there")
+}
+
+/// A file, read.
+pub(super) fn read(name: &str) -> Vec<u8> {
+    fs::read(folder().join(name)).unwrap_or_else(|error| panic!("fixture {name}: {error}"))
+}
+
+/// Every file of a folder, read.
+pub(super) fn read_all(name: &str) -> Vec<Vec<u8>> {
+    let entries =
+        fs::read_dir(folder().join(name)).unwrap_or_else(|error| panic!("fixtures {name}: {error}"));
+    entries.map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
+}
+
+/// When the fixtures are judged.
+pub(super) static AT: LazyLock<Timestamp> = LazyLock::new(|| {
+    let instants = String::from_utf8(read("instants")).unwrap();
+    instants.lines().find_map(|line| line.strip_prefix("at=")?.parse().ok()).expect("instants has at=")
+});
+
+/// Whose certificate they are about.
+pub(super) static SIGNER: LazyLock<SignerName> =
+    LazyLock::new(|| "managed-ssh-signer.us-east-1.amazonaws.com".parse().unwrap());
+
+/// The one root that is trusted.
+pub(super) fn anchors() -> TrustAnchors {
+    TrustAnchors::from_pem([read("certs/root.pem").as_slice()]).unwrap()
+}

@@ -1,0 +1,151 @@
+//! The whole judgement, of evidence that the emulator's authorities issued and the fuzzer rearranged: nothing is
+//! accepted that the signer did not sign, for this instance, until later than now.
+
+mod case;
+mod stock;
+
+use std::sync::LazyLock;
+
+use eic_agent::decision::{Decision, Evidence, decide};
+use eic_agent::evidence::chain::SignerChain;
+use eic_agent::evidence::key_bundle::KeyBundle;
+use eic_agent::evidence::ocsp::OcspStaple;
+use eic_agent::output::authorized_keys;
+use eic_agent::policy::PermittedKey;
+use eic_agent::time::Timestamp;
+use eic_agent::verification::{CLOCK_SKEW, PathCertificate, RevocationPolicy, SignerError, TrustAnchors};
+
+use super::assert_printable;
+use case::Case;
+use stock::{Certificate, Entry, STOCK, Says, Who};
+
+/// Makes what all inputs share.
+pub fn prepare() {
+    LazyLock::force(&STOCK);
+}
+
+/// Judges, and holds every acceptance against what was issued.
+pub fn run(input: &[u8]) {
+    let case = Case::of(input);
+    let bundle = case.bundle();
+    match judge(&case, &bundle) {
+        Some(Ok(decision)) => {
+            check_path(&case, decision.signer().path());
+            check_accepted(&case, &bundle, &decision);
+        }
+        Some(Err(error)) => {
+            assert_printable(&error.to_string());
+            assert!(!case.usual, "refused the usual signer: {error}");
+        }
+        None => assert!(!case.usual, "could not read the usual chain"),
+    }
+    if case.usual {
+        check_next(&case, &bundle);
+    }
+}
+
+fn judge(case: &Case, bundle: &[u8]) -> Option<Result<Decision, SignerError>> {
+    let chain = SignerChain::parse(&case.chain_text()).ok()?;
+    let (mut staples, mut unreadable_staples) = (Vec::new(), Vec::new());
+    for piece in &case.staples {
+        match OcspStaple::parse(&piece.served()) {
+            Ok(staple) => staples.push(staple),
+            Err(error) => unreadable_staples.push(error),
+        }
+    }
+    let anchors = TrustAnchors::from_pem([STOCK.anchor.as_bytes()]).expect("the anchor is a root");
+    let evidence = Evidence { chain, staples, unreadable_staples, keys: KeyBundle::parse(bundle), anchors };
+    Some(decide(&evidence, &case.expected, instant(case.now)))
+}
+
+/// Every certificate of the path was issued, is valid now, and a staple vouches for it that was issued, too.
+fn check_path(case: &Case, path: &[PathCertificate]) {
+    let now = instant(case.now);
+    let (_, name) = signer_of(path);
+    assert_eq!(name, case.expected.signer.as_str());
+    for step in path {
+        let (place, issued) = issued(step);
+        assert!(issued.trusted, "a path through certificate {place}");
+        let (from, until) = issued.validity;
+        assert!((from..=until).contains(&case.now), "certificate {place} at {}", case.now);
+        let Some(facts) = &step.staple else {
+            assert_eq!(case.expected.revocation, RevocationPolicy::WhenStapled);
+            continue;
+        };
+        let said = STOCK.staples.iter().find(|staple| {
+            let (this_update, next_update) = (instant(staple.updates.0), instant(staple.updates.1));
+            staple.about == place && (facts.this_update, facts.next_update) == (this_update, next_update)
+        });
+        let said = said.unwrap_or_else(|| panic!("nobody said of certificate {place}: {facts:?}"));
+        assert_eq!(said.says, Says::Good, "of certificate {place}");
+        assert!(facts.this_update <= now.later(CLOCK_SKEW) && now <= facts.next_update.later(CLOCK_SKEW));
+        // Revoked is revoked, whatever else is said.
+        for sent in case.staples.iter().filter_map(|piece| piece.stock) {
+            let sent = &STOCK.staples[sent];
+            let revokes = sent.says == Says::Revoked && sent.about == place;
+            assert!(!revokes || instant(sent.updates.0) > now.later(CLOCK_SKEW), "{place} is revoked");
+        }
+    }
+}
+
+/// Every accepted key stands in the bundle as it was signed, and that key is what is printed.
+fn check_accepted(case: &Case, bundle: &[u8], decision: &Decision) {
+    let (who, _) = signer_of(decision.signer().path());
+    let mut expected = String::new();
+    for key in decision.accepted() {
+        assert!(!case.denied, "a rule denies every key");
+        let entry = STOCK.entries.iter().chain(&case.signed).find(|entry| is_of(entry, key, who));
+        let entry = entry.unwrap_or_else(|| panic!("{who:?} signed no such entry: {key:?}"));
+        assert_eq!(entry.instance, case.expected.instance.as_str());
+        assert!(entry.expires > case.now, "expired {}, now {}", entry.expires, case.now);
+        assert!(contains(bundle, &entry.signed_text), "never sent: {entry:?}");
+        assert!(case.offered().is_none_or(|offered| offered == key.verified().key().fingerprint()));
+        expected += &case.prefix.of(&entry.claims);
+        expected += entry.key.as_deref().expect("is_of compares it");
+        expected.push('\n');
+    }
+    assert_eq!(authorized_keys(decision.accepted(), &case.prefix), expected);
+    for refusal in decision.refused() {
+        assert_printable(&refusal.error.to_string());
+    }
+}
+
+fn is_of(entry: &Entry, key: &PermittedKey, who: Who) -> bool {
+    let key = key.verified();
+    let claims = key.claims();
+    entry.by == Some(who)
+        && entry.key == Some(key.key().to_string())
+        && instant(entry.expires) == key.expires()
+        && claims.instance.as_deref() == Some(entry.instance)
+        && claims.principal == entry.claims.principal
+        && claims.request_id == entry.claims.request_id
+}
+
+/// Whatever stands in front of it, an entry that the usual signer signed is accepted.
+fn check_next(case: &Case, bundle: &[u8]) {
+    let good = &STOCK.entries[0];
+    let bundle = [bundle, b"\n\n", &good.bytes].concat();
+    let decision =
+        judge(case, &bundle).expect("the chain was read before").expect("the signer is the usual one");
+    let last = decision.accepted().last().map(|key| key.verified().key().to_string());
+    assert_eq!(last, good.key, "an entry in front cost the login of the one behind it");
+}
+
+/// Who signs entries with the key of a path's first certificate, and under which name.
+fn signer_of(path: &[PathCertificate]) -> (Who, &'static str) {
+    issued(&path[0]).1.signer.expect("the first certificate of a path is a signer's")
+}
+
+fn issued(step: &PathCertificate) -> (usize, &'static Certificate) {
+    let der = step.certificate.der().as_ref();
+    let found = STOCK.certificates.iter().enumerate().find(|(_, issued)| issued.der == der);
+    found.unwrap_or_else(|| panic!("nobody issued {:?}", step.certificate))
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+fn instant(unix: i64) -> Timestamp {
+    Timestamp::from_unix(u64::try_from(unix).expect("later than 1970"))
+}

@@ -1,0 +1,82 @@
+//! Key options, and what a session is told of who pushed the key. The first line is the options, the second the
+//! caller, the third the request's id.
+
+use eic_agent::evidence::key_bundle::Claims;
+use eic_agent::key_options::{KeyOptions, LinePrefix, Release};
+
+use super::assert_printable;
+
+const KEY: &str = "ssh-ed25519 AAAA";
+
+/// Whatever stands before a key, sshd finds the key where it is, and no option that makes an authority of it.
+pub fn run(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let mut lines = text.splitn(3, '\n');
+    let options = match KeyOptions::parse(lines.next().unwrap_or_default()) {
+        Ok(options) => {
+            assert!(options.needs() >= Release::OLDEST);
+            Some(options)
+        }
+        Err(error) => {
+            assert!(!error.to_string().contains(char::is_control), "{error}");
+            None
+        }
+    };
+    let claims = Claims {
+        principal: lines.next().map(str::to_owned),
+        request_id: lines.next().map(str::to_owned),
+        ..Claims::default()
+    };
+    for environment in [false, true] {
+        let prefix = LinePrefix { options: options.clone(), environment };
+        let before = prefix.of(&claims);
+        assert_printable(&before);
+        if before.is_empty() {
+            continue;
+        }
+        let line = format!("{before}{KEY}");
+        let key = past_options(&line).unwrap_or_else(|| panic!("sshd finds no key: {line:?}"));
+        assert_eq!(key, KEY, "{line:?}");
+        for name in names(before.trim_end()) {
+            let name = name.to_ascii_lowercase();
+            assert!(!["cert-authority", "principals"].contains(&name.as_str()), "{line:?}");
+        }
+    }
+}
+
+/// As sshd's `sshkey_advance_past_options` goes (OpenSSH, authfile.c and auth2-pubkeyfile.c).
+fn past_options(line: &str) -> Option<&str> {
+    let bytes = line.as_bytes();
+    let mut quoted = false;
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        if !quoted && (byte == b' ' || byte == b'\t') {
+            return line[at..].trim_start_matches([' ', '\t']).into();
+        }
+        if byte == b'\\' && bytes.get(at + 1) == Some(&b'"') {
+            at += 1;
+        } else if byte == b'"' {
+            quoted = !quoted;
+        }
+        at += 1;
+    }
+    None
+}
+
+/// The names of the options: what stands after a comma, outside of quotes.
+fn names(options: &str) -> Vec<&str> {
+    let (mut names, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
+    for (at, byte) in options.bytes().enumerate() {
+        match byte {
+            b'"' if !escaped => quoted = !quoted,
+            b',' if !quoted => {
+                names.push(&options[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+        escaped = byte == b'\\' && !escaped;
+    }
+    names.push(&options[start..]);
+    names.into_iter().map(|option| option.split('=').next().unwrap_or(option)).collect()
+}

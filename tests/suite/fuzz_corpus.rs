@@ -1,0 +1,45 @@
+//! What fuzzing found, and what it begins with, through the same targets: a crash that was fixed once stays fixed,
+//! wherever no fuzzer is. `make fuzz` takes the ones for `http`, which need a clock that can be stopped.
+
+#[path = "../fuzz/src/targets/mod.rs"]
+#[allow(unreachable_pub, reason = "there it is a library")]
+mod targets;
+
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::Path;
+
+type Target = fn(&[u8]);
+
+const TARGETS: [(&str, Target); 8] = [
+    ("bundle", targets::bundle::run),
+    ("capture", targets::capture::run),
+    ("chain", targets::chain::run),
+    ("judgement", targets::judgement::run),
+    ("key", targets::key::run),
+    ("options", targets::options::run),
+    ("settings", targets::settings::run),
+    ("staple", targets::staple::run),
+];
+
+#[test]
+fn what_fuzzing_found_does_no_harm() {
+    targets::judgement::prepare();
+    let mut failures = Vec::new();
+    for (name, run) in TARGETS {
+        let mut inputs = 0;
+        for kind in ["corpus", "crashes", "seeds"] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz").join(kind).join(name);
+            for file in fs::read_dir(&folder).into_iter().flatten() {
+                let path = file.unwrap().path();
+                let input = fs::read(&path).unwrap();
+                inputs += 1;
+                if catch_unwind(|| run(&input)).is_err() {
+                    failures.push(path);
+                }
+            }
+        }
+        assert!(inputs > 0, "{name}: tests/fuzz holds no input for it");
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
