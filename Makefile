@@ -1,7 +1,7 @@
 # `make` alone lists the targets. `demo` and `test` install what this machine lacks, saying what first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test load build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test fuzz mutants
+.PHONY: help demo test load build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test fuzz mutants bench bench-guard
 
 # Where rustup puts cargo, and where sshd and ip are, though a login shell may not look there.
 CARGO_HOME ?= $(HOME)/.cargo
@@ -40,6 +40,14 @@ load: ## LOGINS=1000 logins, AT_ONCE=50, over a real sshd with faults in metadat
 	EIC_LOAD_LOGINS="$(LOGINS)" EIC_LOAD_AT_ONCE="$(AT_ONCE)" EIC_LOAD_AGENT="$(abspath $(TARGET))/release/eic-agent" \
 	    CI=true cargo test --quiet --locked --test suite $(RUNNER) -- --nocapture --exact \
 	    load::every_login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind
+
+bench: ## What a run and a login cost, beside a floor: a table, target/bench/bench.json and login.svg
+	@tests/setup bench
+	@tests/bench/run show
+
+bench-guard: ## Fail when a run of the shipped binary costs more than tests/bench/budget.toml allows
+	@tests/setup bench
+	@tests/bench/run guard
 
 build: ## Build for debugging
 	cargo build --locked --workspace
