@@ -61,6 +61,7 @@ mod tests {
         assert_eq!(Fingerprint::offered("ssh-ed25519"), None);
         let empty = Fingerprint::of(b"");
         assert_eq!(empty.as_str(), "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU");
+        assert_eq!(empty.to_string(), empty.as_str());
         assert_eq!(Fingerprint::offered("SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="), Some(empty));
     }
 

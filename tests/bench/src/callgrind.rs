@@ -1,0 +1,37 @@
+//! Instructions, counted by valgrind: the same on a busy machine and on a quiet one.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
+use crate::world::{AGENTS_USER, World, uid};
+
+/// The instructions that this command executes in user mode, as the agent's user; its output holds `expected`, or
+/// there is none.
+pub(crate) fn instructions(world: &World, command: &[String], expected: Option<&str>) -> u64 {
+    // Opened by valgrind before the program runs: the agent gives up opening files.
+    let log = world.shared_folder().join("callgrind");
+    let _ = fs::remove_file(&log);
+    let user = uid(AGENTS_USER);
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--vgdb=no", "--callgrind-out-file=/dev/null"])
+        .arg(format!("--log-file={}", log.display()))
+        .args(command)
+        .uid(user)
+        .gid(user)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .output()
+        .expect("valgrind is installed; tests/setup bench does it");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let as_expected = expected.map_or(said.is_empty(), |expected| said.contains(expected));
+    let log = fs::read_to_string(&log).unwrap_or_default();
+    assert!(
+        output.status.success() && as_expected,
+        "under valgrind {command:?} ended with {}, and said {said}{}{log}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let counted = log.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
+    counted.unwrap_or_else(|| panic!("no count of instructions in what callgrind said: {log}"))
+}

@@ -1,0 +1,202 @@
+//! `make bench-guard`: what a run costs, as far as it does not depend on the machine's speed, against the budget that
+//! is committed. Raising the budget is thus a change that somebody reads.
+
+use std::fs;
+use std::path::Path;
+
+use toml::Table;
+
+use crate::callgrind::instructions;
+use crate::measure::{Pushed, least_traffic};
+use crate::program::{Programs, Run};
+use crate::service::{Metadata, Traffic, count_packets};
+use crate::world::{INSTANCE, World, size};
+
+/// Where the budget is, from the top of the repository.
+const BUDGET: &str = "tests/bench/budget.toml";
+
+/// How often instructions are counted while there are too many; the least counts. A wait that takes another turn makes
+/// more, never less, so that one good count is enough.
+const COUNTS: usize = 10;
+
+/// From how far below its budget, in hundredths, a figure is told to be less: the budget may follow.
+const WORTH_LOWERING: u64 = 95;
+
+/// The fixtures that `verify` judges, with what it is asked.
+const CERTIFICATES: [&str; 4] = [
+    include_str!("../../fixtures/certs/leaf.pem"),
+    include_str!("../../fixtures/certs/intermediate.pem"),
+    include_str!("../../fixtures/certs/root-by-older.pem"),
+    include_str!("../../fixtures/certs/older-by-oldest.pem"),
+];
+const ROOT: &str = include_str!("../../fixtures/certs/root.pem");
+const STAPLES: [(&str, &str); 2] = [
+    ("leaf", include_str!("../../fixtures/staples/leaf")),
+    ("intermediate", include_str!("../../fixtures/staples/intermediate")),
+];
+const KEYS: &str = include_str!("../../fixtures/bundles/good-ed25519");
+const KEY: &str = include_str!("../../fixtures/keys/ed25519.pub");
+const INSTANTS: &str = include_str!("../../fixtures/instants");
+
+/// One figure and its budget.
+struct Item {
+    section: &'static str,
+    name: &'static str,
+    measured: u64,
+}
+
+/// Measures, compares and tells. True when everything is within its budget.
+pub(crate) fn hold(world: &World, programs: &Programs, _out: &Path) -> bool {
+    count_packets();
+    let text = fs::read_to_string(BUDGET).unwrap_or_else(|error| panic!("{BUDGET}: {error}"));
+    let budget: Table = text.parse().unwrap_or_else(|error| panic!("{BUDGET}: {error}"));
+    let architecture = std::env::consts::ARCH;
+    let Some(budget) = budget.get(architecture).and_then(toml::Value::as_table) else {
+        println!("{BUDGET} has no budget for {architecture}: what does a run cost there?");
+        return false;
+    };
+    let items = measure(world, programs, budget);
+    println!("{} against {BUDGET}:", programs.agent.display());
+    println!("{:18} {:14} {:>12} {:>12}", "", "", "budget", "measured");
+    let verdicts: Vec<_> = items.iter().map(|item| judge(item, budget)).collect();
+    let good = verdicts.iter().all(|good| *good);
+    let figures = budget.values().filter_map(toml::Value::as_table).flat_map(Table::keys);
+    let known = figures.filter(|name| !name.ends_with("-permille")).count();
+    if known != items.len() {
+        println!("{BUDGET} has {known} figures for {architecture}, and {} are measured", items.len());
+        return false;
+    }
+    if !good {
+        println!(
+            "\nA run costs more than its budget. If that is worth it, raise the figure in {BUDGET} to what was \
+             measured, and say why in the change. Another release of Rust gives another program: see the top of that file."
+        );
+    }
+    good
+}
+
+fn measure(world: &World, programs: &Programs, budget: &Table) -> Vec<Item> {
+    let mut items = vec![Item { section: "binary", name: "bytes", measured: size(&programs.agent) }];
+    let mut least = |section, command: &[String], expected: Option<&str>| {
+        let name = "instructions";
+        let mut item = Item { section, name, measured: instructions(world, command, expected) };
+        for _ in 1..COUNTS {
+            if most(&item, budget).is_none_or(|(_, most)| item.measured <= most) {
+                break;
+            }
+            item.measured = item.measured.min(instructions(world, command, expected));
+        }
+        items.push(item);
+    };
+    least("verify", &verify(world), Some(KEY.trim_end()));
+    let pushed = Pushed::new(world);
+    let traffic = |metadata: &Metadata, run: Run| {
+        let command = programs.agent().patient_command(run, pushed.fingerprint());
+        least_traffic(world, metadata, &command, pushed.expected(run))
+    };
+    let closed = {
+        let metadata = Metadata::start(world, false, pushed.line());
+        for run in Run::ALL {
+            let command = programs.agent().patient_command(run, pushed.fingerprint());
+            least(run.name(), &command, pushed.expected(run));
+        }
+        Run::ALL.map(|run| (run.name(), traffic(&metadata, run)))
+    };
+    let kept = {
+        let metadata = Metadata::start(world, true, pushed.line());
+        [("key-kept-alive", Run::Key), ("no-key-kept-alive", Run::NoKey)]
+            .map(|(section, run)| (section, traffic(&metadata, run)))
+    };
+    for (section, Traffic { requests, connections, packets }) in closed.into_iter().chain(kept) {
+        for (name, measured) in [("requests", requests), ("connections", connections), ("packets", packets)] {
+            items.push(Item { section, name, measured });
+        }
+    }
+    items
+}
+
+/// `eic-agent verify` on the fixtures, which are the same for ever.
+fn verify(world: &World) -> Vec<String> {
+    let folder = world.shared_folder();
+    let place = |name: &str| folder.join(name).display().to_string();
+    fs::create_dir_all(place("ocsp")).expect("a folder for the staples");
+    let staples = STAPLES.map(|(name, staple)| (format!("ocsp/{name}"), staple.to_owned()));
+    let files =
+        [("keys", KEYS.to_owned()), ("signer-cert", CERTIFICATES.concat()), ("root.pem", ROOT.to_owned())];
+    for (name, content) in files.map(|(name, content)| (name.to_owned(), content)).into_iter().chain(staples)
+    {
+        fs::write(place(&name), content).expect("a fixture");
+    }
+    let at = INSTANTS.lines().find_map(|line| line.strip_prefix("at=")).expect("the fixtures' instant");
+    let agent = world.agent().display().to_string();
+    let (keys, chain, staples, root) =
+        (place("keys"), place("signer-cert"), place("ocsp"), place("root.pem"));
+    let signer = "managed-ssh-signer.us-east-1.amazonaws.com";
+    [&agent, "verify", "--keys", &keys, "--signer-cert", &chain, "--ocsp-dir", &staples, "--ca-file", &root]
+        .into_iter()
+        .chain(["--instance-id", INSTANCE, "--signer-name", signer, "--at", at])
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What the budget of a figure is, and what is the most that passes.
+fn most(item: &Item, budget: &Table) -> Option<(u64, u64)> {
+    let section = budget.get(item.section)?;
+    let number = |name: &str| section.get(name)?.as_integer()?.try_into().ok();
+    let allowed: u64 = number(item.name)?;
+    // Only instructions differ between runs of the same program.
+    let permille: u64 = number(&format!("{}-permille", item.name)).unwrap_or_default();
+    Some((allowed, allowed + allowed * permille / 1000))
+}
+
+/// Tells one figure. True when it is within its budget.
+fn judge(item: &Item, budget: &Table) -> bool {
+    let Item { section, name, measured } = item;
+    let Some((allowed, most)) = most(item, budget) else {
+        println!("{section:18} {name:14} {:>12} {measured:>12}  HAS NO BUDGET", "");
+        return false;
+    };
+    let verdict = match () {
+        () if *measured > most => {
+            format!("TOO MUCH, by {:.1} %", (*measured as f64 / allowed as f64 - 1.0) * 100.0)
+        }
+        () if *measured * 100 < allowed * WORTH_LOWERING => "ok, and less".to_owned(),
+        () => "ok".to_owned(),
+    };
+    println!("{section:18} {name:14} {allowed:>12} {measured:>12}  {verdict}");
+    *measured <= most
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(measured: u64, name: &'static str) -> bool {
+        let budget: Table =
+            "[key]\ninstructions = 10000\ninstructions-permille = 2\nrequests = 7\n".parse().unwrap();
+        judge(&Item { section: "key", name, measured }, &budget)
+    }
+
+    #[test]
+    fn a_figure_is_within_its_budget_or_not() {
+        assert!(
+            judged(10_000, "instructions") && judged(10_020, "instructions") && judged(1, "instructions")
+        );
+        assert!(!judged(10_021, "instructions"));
+        assert!(judged(7, "requests"));
+        assert!(!judged(8, "requests"));
+    }
+
+    #[test]
+    fn a_figure_without_a_budget_is_a_failure() {
+        assert!(!judged(1, "connections"));
+    }
+
+    #[test]
+    fn the_budget_can_be_read() {
+        let budget: Table = include_str!("../budget.toml").parse().unwrap();
+        for section in ["binary", "verify", "key", "no-key", "key-kept-alive", "no-key-kept-alive"] {
+            assert!(budget["x86_64"].get(section).is_some_and(toml::Value::is_table), "{section}");
+        }
+    }
+}

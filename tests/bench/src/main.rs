@@ -1,0 +1,60 @@
+//! What a run of the agent and a login cost: `make bench` shows it beside a floor of the same run, `make bench-guard`
+//! holds what does not depend on the machine's speed against a budget.
+
+mod callgrind;
+mod guard;
+mod logins;
+mod measure;
+mod parts;
+mod picture;
+mod program;
+mod report;
+mod runner;
+mod service;
+mod trace;
+mod world;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use program::Programs;
+
+const USAGE: &str = "\
+usage: eic-bench show|guard --agent FILE --floor FILE --out FOLDER [--also FILE]
+
+show   measures, and writes bench.json and login.svg into FOLDER
+guard  holds a run's instructions, requests, connections, packets and the file's size against tests/bench/budget.toml
+--also is another program that is called as the floor is, measured beside it";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    if command == runner::NAME {
+        runner::main();
+        return ExitCode::SUCCESS;
+    }
+    let (mut agent, mut floor, mut also, mut out) = (None, None, None, None);
+    while let Some(option) = arguments.next() {
+        let place = match option.as_str() {
+            "--agent" => &mut agent,
+            "--floor" => &mut floor,
+            "--also" => &mut also,
+            "--out" => &mut out,
+            _ => return usage(),
+        };
+        let Some(value) = arguments.next() else { return usage() };
+        *place = Some(PathBuf::from(value));
+    }
+    let (Some(agent), Some(floor), Some(out)) = (agent, floor, out) else { return usage() };
+    let work = match command.as_str() {
+        "show" => report::show,
+        "guard" => guard::hold,
+        _ => return usage(),
+    };
+    world::inside(|world| work(world, &Programs::install(world, &agent, &floor, also.as_deref()), &out))
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
+}

@@ -1,0 +1,266 @@
+//! Runs of the agent and of the floor, in turn, over every metadata service that there is.
+
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::callgrind::instructions;
+use crate::program::{Program, Programs, Run};
+use crate::runner::{Sample, at_once, in_turn};
+use crate::service::{Metadata, Traffic};
+use crate::world::{Key, World};
+
+/// Milliseconds that an answer of metadata takes, and how many rounds are measured then.
+const LATENCIES: [(u64, usize); 3] = [(0, 300), (1, 150), (5, 100)];
+
+/// How many runs start at once.
+const CROWDS: [usize; 2] = [50, 200];
+
+/// How often what hardly differs between runs is looked at.
+const LOOKS: usize = 5;
+
+/// The key that is pushed, and what is asked and expected.
+pub(crate) struct Pushed {
+    pub(crate) key: Key,
+    fingerprint: String,
+    line: String,
+}
+
+impl Pushed {
+    pub(crate) fn new(world: &World) -> Self {
+        let key = Key::ed25519(world, "pushed");
+        let (fingerprint, line) = (key.fingerprint(), key.bare_line());
+        Self { key, fingerprint, line }
+    }
+
+    pub(crate) fn line(&self) -> &str {
+        &self.line
+    }
+
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    pub(crate) fn expected(&self, run: Run) -> Option<&str> {
+        (run == Run::Key).then_some(&self.line)
+    }
+}
+
+/// One program's figures over one service.
+#[derive(Debug)]
+pub(crate) struct Figures {
+    pub(crate) program: String,
+    pub(crate) run: Run,
+    pub(crate) latency: u64,
+    pub(crate) keep_alive: bool,
+    /// Microseconds.
+    pub(crate) median: f64,
+    pub(crate) p99: f64,
+    pub(crate) cpu: f64,
+    pub(crate) faults: f64,
+    pub(crate) failed: usize,
+    pub(crate) traffic: Traffic,
+}
+
+/// What does not depend on the service.
+#[derive(Debug)]
+pub(crate) struct Weight {
+    pub(crate) program: String,
+    pub(crate) run: Run,
+    pub(crate) instructions: u64,
+    /// KiB.
+    pub(crate) memory: u64,
+}
+
+/// Many at once.
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    pub(crate) program: String,
+    pub(crate) at_once: usize,
+    pub(crate) good: usize,
+    /// Microseconds.
+    pub(crate) median: f64,
+    pub(crate) longest: f64,
+}
+
+pub(crate) fn all_services(world: &World, programs: &Programs, pushed: &Pushed) -> Vec<Figures> {
+    let mut figures = Vec::new();
+    for keep_alive in [false, true] {
+        let metadata = Metadata::start(world, keep_alive, pushed.line());
+        for (latency, rounds) in LATENCIES {
+            metadata.answer_after(latency);
+            for run in Run::ALL {
+                eprintln!("bench: {} path, {}, {latency} ms", run.name(), connection(keep_alive));
+                figures.extend(
+                    one_service(world, programs, pushed, &metadata, run, rounds).map(|measured| Figures {
+                        latency,
+                        keep_alive,
+                        ..measured
+                    }),
+                );
+            }
+        }
+    }
+    figures
+}
+
+pub(crate) const fn connection(keep_alive: bool) -> &'static str {
+    if keep_alive { "kept alive" } else { "closed" }
+}
+
+fn one_service(
+    world: &World,
+    programs: &Programs,
+    pushed: &Pushed,
+    metadata: &Metadata,
+    run: Run,
+    rounds: usize,
+) -> impl Iterator<Item = Figures> {
+    let commands: Vec<_> =
+        programs.all.iter().map(|program| program.command(run, pushed.fingerprint())).collect();
+    let expected = pushed.expected(run);
+    // Everything is in memory then, and the staples of the hour are made.
+    in_turn(world, &commands, 3, expected);
+    let samples = in_turn(world, &commands, rounds, expected);
+    let figures: Vec<_> = programs
+        .all
+        .iter()
+        .zip(&commands)
+        .zip(samples)
+        .map(|((program, command), samples)| Figures {
+            program: program.name.clone(),
+            run,
+            latency: 0,
+            keep_alive: false,
+            median: share(&samples, 50, |sample| sample.wall),
+            p99: share(&samples, 99, |sample| sample.wall),
+            cpu: share(&samples, 50, |sample| sample.cpu),
+            faults: share(&samples, 50, |sample| sample.faults),
+            failed: samples.iter().filter(|sample| !sample.good).count(),
+            traffic: least_traffic(world, metadata, command, expected),
+        })
+        .collect();
+    figures.into_iter()
+}
+
+/// The least of a few runs: on a busy machine the kernel acknowledges more often, and a run may ask again.
+pub(crate) fn least_traffic(
+    world: &World,
+    metadata: &Metadata,
+    command: &[String],
+    expected: Option<&str>,
+) -> Traffic {
+    let once = |_| {
+        metadata.traffic_of(|| {
+            let samples = in_turn(world, &[command.to_vec()], 1, expected);
+            assert!(samples[0][0].good, "{command:?} fails, or does not say what it has to");
+        })
+    };
+    let all: Vec<_> = (0..LOOKS).map(once).collect();
+    let least = |what: fn(&Traffic) -> u64| all.iter().map(what).min().unwrap_or_default();
+    Traffic {
+        requests: least(|traffic| traffic.requests),
+        connections: least(|traffic| traffic.connections),
+        packets: least(|traffic| traffic.packets),
+    }
+}
+
+pub(crate) fn weights(world: &World, programs: &Programs, pushed: &Pushed) -> Vec<Weight> {
+    let _metadata = Metadata::start(world, false, pushed.line());
+    let mut weights = Vec::new();
+    for run in Run::ALL {
+        for program in &programs.all {
+            eprintln!("bench: {} path, instructions and memory of the {}", run.name(), program.name);
+            let expected = pushed.expected(run);
+            let command = program.patient_command(run, pushed.fingerprint());
+            weights.push(Weight {
+                program: program.name.clone(),
+                run,
+                instructions: instructions(world, &command, expected),
+                memory: most_memory(&command),
+            });
+        }
+    }
+    weights
+}
+
+/// The most memory that a run ever had in use, in KiB: the median of a few. GNU time is small, so that it is the
+/// program's own.
+fn most_memory(command: &[String]) -> u64 {
+    let mut seen: Vec<u64> = (0..LOOKS)
+        .map(|_| {
+            let output = Command::new("/usr/bin/time")
+                .args(["--quiet", "-f", "peak %M"])
+                .args(command)
+                .stdin(Stdio::null())
+                .output()
+                .expect("GNU time is installed; tests/setup bench does it");
+            let said = String::from_utf8_lossy(&output.stderr);
+            let peak = said.rsplit_once("peak ").and_then(|(_, peak)| peak.trim().parse().ok());
+            peak.unwrap_or_else(|| panic!("no memory in what GNU time said: {said}"))
+        })
+        .collect();
+    seen.sort_unstable();
+    seen[seen.len() / 2]
+}
+
+pub(crate) fn crowds(world: &World, programs: &Programs, pushed: &Pushed) -> Vec<Crowd> {
+    let _metadata = Metadata::start(world, false, pushed.line());
+    let one = |program: &Program, times| {
+        eprintln!("bench: {times} at once of the {}", program.name);
+        // With the time that an instance gives: whether all come through is what is asked here.
+        let command = program.command(Run::Key, pushed.fingerprint());
+        let samples = at_once(world, &command, times, pushed.expected(Run::Key));
+        Crowd {
+            program: program.name.clone(),
+            at_once: times,
+            good: samples.iter().filter(|sample| sample.good).count(),
+            median: share(&samples, 50, |sample| sample.wall),
+            longest: share(&samples, 100, |sample| sample.wall),
+        }
+    };
+    CROWDS.iter().flat_map(|times| programs.all.iter().map(move |program| one(program, *times))).collect()
+}
+
+/// The value that so many hundredths of the samples do not pass.
+pub(crate) fn share(samples: &[Sample], hundredths: usize, what: impl Fn(&Sample) -> f64) -> f64 {
+    let mut values: Vec<_> = samples.iter().map(what).collect();
+    at(&mut values, hundredths)
+}
+
+/// The same of plain values.
+pub(crate) fn at(values: &mut [f64], hundredths: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().saturating_sub(1);
+    values.get((last * hundredths).div_ceil(100)).copied().unwrap_or(f64::NAN)
+}
+
+impl Figures {
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "program": self.program, "path": self.run.name(), "latency_ms": self.latency,
+            "connection": connection(self.keep_alive), "wall_median_us": self.median, "wall_p99_us": self.p99,
+            "cpu_median_us": self.cpu, "page_faults": self.faults, "failed": self.failed,
+            "requests": self.traffic.requests, "connections": self.traffic.connections,
+            "packets": self.traffic.packets,
+        })
+    }
+}
+
+impl Weight {
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "program": self.program, "path": self.run.name(), "instructions": self.instructions,
+            "peak_memory_kib": self.memory,
+        })
+    }
+}
+
+impl Crowd {
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "program": self.program, "at_once": self.at_once, "succeeded": self.good,
+            "wall_median_us": self.median, "wall_longest_us": self.longest,
+        })
+    }
+}

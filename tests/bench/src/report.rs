@@ -1,0 +1,142 @@
+//! `make bench`: everything is measured, and shown as a table, as JSON and as a picture.
+
+use std::fs;
+use std::path::Path;
+use std::thread::available_parallelism;
+
+use serde_json::{Value, json};
+
+use crate::logins::{self, Crowded, Logins};
+use crate::measure::{self, Crowd, Figures, Pushed, Weight, connection};
+use crate::parts::{self, Part};
+use crate::picture;
+use crate::program::Programs;
+use crate::service::count_packets;
+use crate::trace;
+use crate::world::{World, size};
+
+/// Measures and shows. True when nothing that had to succeed failed.
+pub(crate) fn show(world: &World, programs: &Programs, out: &Path) -> bool {
+    count_packets();
+    let cores = available_parallelism().map_or(1, std::num::NonZero::get);
+    let pushed = Pushed::new(world);
+    let figures = measure::all_services(world, programs, &pushed);
+    let weights = measure::weights(world, programs, &pushed);
+    let crowds = measure::crowds(world, programs, &pushed);
+    eprintln!("bench: ssh logins");
+    let logins = logins::pairs(world, &pushed);
+    let crowded = logins::crowds(world, &pushed);
+    eprintln!("bench: the parts of a judgement");
+    let parts = parts::all();
+    eprintln!("bench: one login under strace");
+    let traced = trace::one_login(world, &pushed);
+
+    let bytes = size(&programs.agent);
+    println!("\nagent: {} ({bytes} bytes); {cores} cores\n", programs.agent.display());
+    tell_runs(&figures);
+    tell_weights(&weights);
+    tell_crowds(&crowds, &logins, &crowded);
+    tell_parts(&parts);
+
+    let document = json!({
+        "cores": cores,
+        "agent_bytes": bytes,
+        "runs": list(&figures, Figures::json),
+        "weights": list(&weights, Weight::json),
+        "runs_at_once": list(&crowds, Crowd::json),
+        "ssh": logins.json(),
+        "ssh_at_once": list(&crowded, Crowded::json),
+        "parts": list(&parts, Part::json),
+    });
+    fs::create_dir_all(out).expect("the folder of the results");
+    let (data, svg) = (out.join("bench.json"), out.join("login.svg"));
+    fs::write(&data, format!("{document:#}\n")).expect("bench.json");
+    fs::write(&svg, picture::draw(&traced, Logins::median(&logins.pushed), cores)).expect("login.svg");
+    println!("\n{}\n{}", data.display(), svg.display());
+
+    let failed: usize = figures.iter().map(|figures| figures.failed).sum();
+    if failed > 0 {
+        println!("\n{failed} of the runs one after another failed");
+    }
+    failed == 0
+}
+
+fn list<T>(all: &[T], json: fn(&T) -> Value) -> Value {
+    all.iter().map(json).collect()
+}
+
+fn tell_runs(figures: &[Figures]) {
+    println!("Runs, as sshd makes them, the programs in turn; x is the floor's wall time of the same run");
+    println!(
+        "{:7} {:6} {:>4}  {:8} {:>10} {:>6} {:>10} {:>9} {:>7} {:>5} {:>6} {:>8}",
+        "path",
+        "answer",
+        "ms",
+        "program",
+        "median ms",
+        "x",
+        "p99 ms",
+        "cpu ms",
+        "faults",
+        "req.",
+        "conn.",
+        "packets"
+    );
+    for one in figures {
+        let floor = figures.iter().find(|other| {
+            other.program == "floor"
+                && (other.run, other.latency, other.keep_alive) == (one.run, one.latency, one.keep_alive)
+        });
+        println!(
+            "{:7} {:6} {:>4}  {:8} {:>10.2} {:>6.2} {:>10.2} {:>9.2} {:>7.0} {:>5} {:>6} {:>8}{}",
+            one.run.name(),
+            connection(one.keep_alive).split(' ').next().unwrap_or_default(),
+            one.latency,
+            one.program,
+            one.median / 1e3,
+            floor.map_or(f64::NAN, |floor| one.median / floor.median),
+            one.p99 / 1e3,
+            one.cpu / 1e3,
+            one.faults,
+            one.traffic.requests,
+            one.traffic.connections,
+            one.traffic.packets,
+            if one.failed > 0 { format!("  {} FAILED", one.failed) } else { String::new() }
+        );
+    }
+}
+
+fn tell_weights(weights: &[Weight]) {
+    println!("\n{:7} {:8} {:>14} {:>16}", "path", "program", "instructions", "peak memory KiB");
+    for one in weights {
+        println!("{:7} {:8} {:>14} {:>16}", one.run.name(), one.program, one.instructions, one.memory);
+    }
+}
+
+fn tell_crowds(crowds: &[Crowd], logins: &Logins, crowded: &[Crowded]) {
+    println!("\n{:26} {:>9} {:>12} {:>12}", "key path, at once", "succeeded", "median ms", "longest ms");
+    for one in crowds {
+        let name = format!("{} runs of the {}", one.at_once, one.program);
+        println!("{name:26} {:>9} {:>12.1} {:>12.1}", one.good, one.median / 1e3, one.longest / 1e3);
+    }
+    for one in crowded {
+        let name = format!("ssh logins, {} at once", one.at_once);
+        println!("{name:26} {:>9} {:>12.1} {:>12.1}", one.good, one.median, one.longest);
+    }
+    println!("\nssh login, {} of each in turn, median ms", logins.pushed.len());
+    for (name, times) in [
+        ("pushed key, by the agent", &logins.pushed),
+        ("plain authorized_keys", &logins.plain),
+        ("neither: refused", &logins.refused),
+    ] {
+        println!("{name:26} {:>9.1}", Logins::median(times));
+    }
+    println!("{:26} {:>9.1}", "median of the differences", logins.difference());
+}
+
+fn tell_parts(parts: &[Part]) {
+    println!("\n{:60} {:>10} {:>10}", "parts of a judgement alone", "median us", "least us");
+    for part in parts {
+        println!("{:60} {:>10.1} {:>10.1}", part.name, part.median, part.least);
+    }
+}

@@ -1,0 +1,152 @@
+//! Starts programs and measures them, in a process of its own: it is of the user that sshd takes, and small, so that
+//! starting a program from it costs little and copies nothing.
+
+use std::env;
+use std::io::{self, Read as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
+use serde_json::{Value, json};
+
+use crate::world::{AGENTS_USER, World, uid};
+
+/// The subcommand, for this program's own use.
+pub(crate) const NAME: &str = "runner";
+
+/// What the runner measures of one run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    /// From before the start until the end and the last byte of the output: microseconds.
+    pub(crate) wall: f64,
+    /// Of a processor, in user and kernel mode: microseconds.
+    pub(crate) cpu: f64,
+    pub(crate) faults: f64,
+    /// Whether it succeeded and said what it had to say.
+    pub(crate) good: bool,
+}
+
+/// Runs these commands in turn, so many rounds, and gives each one's samples. Every other round goes backwards, so that
+/// none always finds the processor's caches as the same other one left them. `expected` is what stands in the output
+/// of a good run; none: nothing is there.
+pub(crate) fn in_turn(
+    world: &World,
+    commands: &[Vec<String>],
+    rounds: usize,
+    expected: Option<&str>,
+) -> Vec<Vec<Sample>> {
+    let samples =
+        ask(world, &json!({ "commands": commands, "rounds": rounds, "at_once": 1, "expected": expected }));
+    let each = samples.chunks(commands.len()).collect::<Vec<_>>();
+    (0..commands.len()).map(|command| each.iter().map(|round| round[command]).collect()).collect()
+}
+
+/// Runs one command so many times at once.
+pub(crate) fn at_once(
+    world: &World,
+    command: &[String],
+    times: usize,
+    expected: Option<&str>,
+) -> Vec<Sample> {
+    ask(world, &json!({ "commands": [command], "rounds": 1, "at_once": times, "expected": expected }))
+}
+
+fn ask(world: &World, what: &Value) -> Vec<Sample> {
+    let runner = world.path("bin/eic-bench");
+    if !runner.exists() {
+        world.install(&env::current_exe().expect("this program's own file"), "eic-bench");
+    }
+    let user = uid(AGENTS_USER);
+    let mut child = Command::new(runner)
+        .arg(NAME)
+        .env_clear()
+        .uid(user)
+        .gid(user)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the runner starts");
+    serde_json::to_writer(child.stdin.take().expect("its input"), what).expect("the runner listens");
+    let output = child.wait_with_output().expect("the runner ends");
+    let samples: Value = serde_json::from_slice(&output.stdout).expect("what the runner measured");
+    let sample = |value: &Value| Sample {
+        wall: value[0].as_f64().unwrap_or_default(),
+        cpu: value[1].as_f64().unwrap_or_default(),
+        faults: value[2].as_f64().unwrap_or_default(),
+        good: value[3] == true,
+    };
+    samples.as_array().expect("a list").iter().map(sample).collect()
+}
+
+/// The runner's side: the task on standard input, the samples on standard output.
+pub(crate) fn main() {
+    let mut task = String::new();
+    io::stdin().read_to_string(&mut task).expect("a task");
+    let task: Value = serde_json::from_str(&task).expect("a task in JSON");
+    let words = |command: &Value| -> Vec<String> {
+        let words = command.as_array().expect("words").iter();
+        words.map(|word| word.as_str().expect("a word").to_owned()).collect()
+    };
+    let commands: Vec<_> = task["commands"].as_array().expect("commands").iter().map(words).collect();
+    let number =
+        |name: &str| task[name].as_u64().and_then(|number| usize::try_from(number).ok()).expect("a number");
+    let (rounds, at_once, expected) = (number("rounds"), number("at_once"), task["expected"].as_str());
+    let samples: Vec<Sample> = if at_once > 1 {
+        let barrier = Barrier::new(at_once);
+        thread::scope(|scope| {
+            let start = || {
+                barrier.wait();
+                let (wall, good) = measure(&commands[0], expected);
+                Sample { wall, cpu: 0.0, faults: 0.0, good }
+            };
+            let all: Vec<_> = (0..at_once).map(|_| scope.spawn(start)).collect();
+            all.into_iter().map(|one| one.join().expect("a sample")).collect()
+        })
+    } else {
+        (0..rounds).flat_map(|round| one_round(&commands, expected, round % 2 == 1)).collect()
+    };
+    let samples: Vec<_> =
+        samples.iter().map(|one| json!([one.wall, one.cpu, one.faults, one.good])).collect();
+    println!("{}", Value::from(samples));
+}
+
+/// A sample of each, in the order in which they are given.
+fn one_round(commands: &[Vec<String>], expected: Option<&str>, backwards: bool) -> Vec<Sample> {
+    if !backwards {
+        return commands.iter().map(|command| alone(command, expected)).collect();
+    }
+    let mut samples: Vec<_> = commands.iter().rev().map(|command| alone(command, expected)).collect();
+    samples.reverse();
+    samples
+}
+
+fn alone(command: &[String], expected: Option<&str>) -> Sample {
+    let used = || {
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("what children used");
+        let cpu = (usage.user_time() + usage.system_time()).num_microseconds();
+        (cpu as f64, (usage.minor_page_faults() + usage.major_page_faults()) as f64)
+    };
+    let before = used();
+    let (wall, good) = measure(command, expected);
+    let after = used();
+    Sample { wall, cpu: after.0 - before.0, faults: after.1 - before.1, good }
+}
+
+fn measure(command: &[String], expected: Option<&str>) -> (f64, bool) {
+    let mut prepared = Command::new(&command[0]);
+    prepared.args(&command[1..]).stdin(Stdio::null()).stderr(Stdio::null());
+    let started = Instant::now();
+    let output = prepared.output().expect("the program starts");
+    let took = started.elapsed();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let as_expected = expected.map_or(said.is_empty(), |expected| said.contains(expected));
+    (microseconds(took), output.status.success() && as_expected)
+}
+
+pub(crate) fn microseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}

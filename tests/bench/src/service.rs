@@ -1,0 +1,87 @@
+//! The metadata service of the private instance, and what a run asks of it.
+
+use std::collections::BTreeSet;
+use std::thread::sleep;
+use std::time::Duration;
+
+use eic_emulator::{Config, Emulator, Fault, Service};
+
+use crate::program::Run;
+use crate::world::{World, run};
+
+/// How long after a run its last packets may come.
+const SETTLED: Duration = Duration::from_millis(30);
+
+/// How long the pushed key stays: longer than anything here takes.
+const KEY_STAYS: i64 = 3600;
+
+pub(crate) struct Metadata {
+    pub(crate) emulator: Emulator,
+}
+
+/// What one run cost the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Traffic {
+    pub(crate) requests: u64,
+    pub(crate) connections: u64,
+    pub(crate) packets: u64,
+}
+
+impl Metadata {
+    /// Starts it on the real address, with this key pushed for the user who has one.
+    pub(crate) fn start(world: &World, keep_alive: bool, key_line: &str) -> Self {
+        let emulator = Emulator::start(Config {
+            imds: ([169, 254, 169, 254], 80).into(),
+            key_ttl: KEY_STAYS,
+            keep_alive,
+            hierarchy: Some(world.hierarchy.clone()),
+            ..Config::default()
+        })
+        .expect("the real address of metadata");
+        emulator.push(Run::Key.user(), key_line, "arn:aws:iam::123456789012:user/bob");
+        Self { emulator }
+    }
+
+    /// From now on every answer takes so long.
+    pub(crate) fn answer_after(&self, milliseconds: u64) {
+        self.emulator.clear_faults();
+        if milliseconds > 0 {
+            self.emulator.inject(Fault::everywhere().delay(Duration::from_millis(milliseconds)));
+        }
+    }
+
+    /// What the service saw of this work.
+    pub(crate) fn traffic_of(&self, work: impl FnOnce()) -> Traffic {
+        self.emulator.take_requests();
+        let before = packets();
+        work();
+        sleep(SETTLED);
+        let records = self.emulator.take_requests();
+        let records: Vec<_> = records.iter().filter(|record| record.service == Service::Imds).collect();
+        let connections: BTreeSet<_> = records.iter().map(|record| record.connection).collect();
+        Traffic {
+            requests: records.len() as u64,
+            connections: connections.len() as u64,
+            packets: packets() - before,
+        }
+    }
+}
+
+/// Begins to count the packets to and from metadata. On loopback every packet goes out once, whichever way it is bound.
+pub(crate) fn count_packets() {
+    for line in [
+        "add table ip bench",
+        "add counter ip bench both",
+        "add chain ip bench out { type filter hook output priority 0; }",
+        "add rule ip bench out ip daddr 169.254.169.254 tcp dport 80 counter name both",
+        "add rule ip bench out ip saddr 169.254.169.254 tcp sport 80 counter name both",
+    ] {
+        run("nft", &line.split(' ').collect::<Vec<_>>());
+    }
+}
+
+fn packets() -> u64 {
+    let listed = run("nft", &["list", "counter", "ip", "bench", "both"]);
+    let count = listed.split_whitespace().skip_while(|word| *word != "packets").nth(1);
+    count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("a count in {listed}"))
+}

@@ -1,0 +1,42 @@
+#!/bin/sh
+# Makes the private instance inside new namespaces of networks, mounts and processes: `$1` is the place to cover with
+# its files, the rest is what to run there, as root. The test suite and the benchmark read this file.
+set -eu
+umask 022
+root=$1; shift
+mount --make-rprivate /
+mount -t proc proc /proc
+ip link set lo up
+ip address add 169.254.169.254/32 dev lo
+ip -6 address add fd00:ec2::254/128 dev lo nodad 2>/dev/null || true
+mount -t tmpfs -o mode=755 tmpfs "$root"
+mkdir "$root/bin" "$root/home" "$root/etc" "$root/dev"
+
+# Devices: the usual ones, and room for a /dev/log of our own.
+mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+for node in null zero full random urandom tty; do
+    touch "$root/dev/$node"; mount --bind "/dev/$node" "$root/dev/$node"
+done
+mkdir "$root/dev/pts" "$root/dev/shm"
+mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
+ln -s /proc/self/fd "$root/dev/fd"
+mount --move "$root/dev" /dev
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir /run/sshd
+
+# An /etc of our own, with accounts that can log in by key: "*" is no password and no lock.
+cp -a /etc "$root/sysetc"
+uid=60100
+for user in ec2-user ubuntu admin provider eic-agent; do
+    sed -i "/^$user:/d" "$root/sysetc/passwd" "$root/sysetc/shadow" "$root/sysetc/group"
+    echo "$user:x:$uid:$uid::$root/home/$user:/bin/sh" >>"$root/sysetc/passwd"
+    echo "$user:*:19000:0:99999:7:::" >>"$root/sysetc/shadow"
+    echo "$user:x:$uid:" >>"$root/sysetc/group"
+    mkdir -p "$root/home/$user/.ssh"
+    chown -R "$uid:$uid" "$root/home/$user"
+    uid=$((uid + 1))
+done
+rm -f "$root/sysetc/eic-agent.toml"
+mount --bind "$root/sysetc" /etc
+exec "$@"
