@@ -18,6 +18,9 @@ use crate::verification::{AnchorsError, TrustAnchors};
 /// Most that is read of a trust store, in bytes; distributions ship 200 KB to 1 MB.
 const MAX_STORE_BYTES: usize = 4 * 1024 * 1024;
 
+/// What a distribution's bundle has at the very least, in bytes: some twenty roots.
+const MIN_BUNDLE_BYTES: u64 = 32 * 1024;
+
 /// Most files of a hashed directory that are read.
 const MAX_STORE_FILES: usize = 4096;
 
@@ -224,8 +227,12 @@ fn open_bundle(path: &Path) -> Result<File, TrustStoreError> {
     open_regular(path).map_err(|error| unreadable(path, error))
 }
 
-/// Whether it looks like a bundle.
+/// Whether it looks like a distribution's bundle: certificates, and many. What holds but a few, or one that is
+/// broken, is no reason to look nowhere else.
 fn has_certificates(bundle: &File) -> bool {
+    if bundle.metadata().map_or(0, |metadata| metadata.len()) < MIN_BUNDLE_BYTES {
+        return false;
+    }
     let mut head = [0; MAX_PREAMBLE_BYTES];
     let read = bundle.read_at(&mut head, 0).unwrap_or(0);
     head.get(..read).is_some_and(|head| head.windows(BEGIN.len()).any(|window| window == BEGIN))

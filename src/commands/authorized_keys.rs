@@ -59,18 +59,7 @@ pub(super) fn run(
     let deadline = clock.since.checked_add(allowed).unwrap_or(clock.since);
     let audit = if may_audit(arguments) { Audit::to_system() } else { Audit::silent() }.until(deadline);
     let prepared = Run::prepare(arguments, settings, clock);
-    // Root's privileges are given up, for the whole process, before anything foreign is looked at.
-    let is_unprivileged = if prepared.is_some() { give_up_root() } else { Ok(()) };
-    let ready = match (prepared, is_unprivileged) {
-        (Some(run), Ok(())) => {
-            let ready = run.open(deadline);
-            // What holds and what does not, doctor says; a kernel that knows less still gets its keys.
-            let _ = confine(&ready.ports(), asked.len());
-            Ok(Some(ready))
-        }
-        (Some(run), Err(error)) => Err(run.failed(Reason::PrivilegesKept, &error.to_string(), &audit)),
-        (None, _) => Ok(None),
-    };
+    let ready = prepared.map(|run| ready(run, asked.len(), deadline, &audit)).transpose();
     let asked: Vec<_> = asked.into_iter().map(Asked::listen).collect();
     let own = match ready {
         Ok(Some(ready)) => within(ready, &audit, deadline),
@@ -92,6 +81,23 @@ pub(super) fn run(
     }
     // A provider was asked: whatever became of our own part, sshd must take what it said.
     if any_asked { Outcome::Done } else { outcome }
+}
+
+/// Has everything open that the run needs of this machine, and confines the process.
+fn ready(run: Run, providers: usize, deadline: Instant, audit: &Audit) -> Result<Ready, Own> {
+    // All that would follow is to say so. A change of user would wait for every thread of the process, with all
+    // signals blocked, and one that still reads a file from a server that is gone never answers.
+    if let Some(error) = run.fault() {
+        return Err(run.failed(error.reason(), &error.to_string(), audit));
+    }
+    // Root's privileges are given up, for the whole process, before anything foreign is looked at.
+    if let Err(error) = give_up_root() {
+        return Err(run.failed(Reason::PrivilegesKept, &error.to_string(), audit));
+    }
+    let ready = run.open(deadline);
+    // What holds and what does not, doctor says; a kernel that knows less still gets its keys.
+    let _ = confine(&ready.ports(), providers);
+    Ok(ready)
 }
 
 /// The settings, for which nobody waits longer than a moment: the file may lie where the kernel waits.

@@ -147,7 +147,9 @@ const CALLS: &[Call] = &[
     only(
         libc::SYS_socket,
         &[
-            &[is(0, 1 /* AF_UNIX */)],
+            // The log is datagrams, or a stream where an older daemon takes those.
+            &[is(0, 1 /* AF_UNIX */), masked(1, SOCKET_KIND, 2)],
+            &[is(0, 1 /* AF_UNIX */), masked(1, SOCKET_KIND, 1)],
             &[is(0, 2 /* AF_INET */), masked(1, SOCKET_KIND, 1), masked(2, NOT_TCP, 0)],
             &[is(0, 10 /* AF_INET6 */), masked(1, SOCKET_KIND, 1), masked(2, NOT_TCP, 0)],
         ],

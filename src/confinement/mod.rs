@@ -39,6 +39,12 @@
 //!   be opened does the same.
 //! - A rule for addresses: neither Landlock nor the filter can read them. The port is what can be had.
 //! - Landlock's newer rights: the one over sockets with a path (ABI 9) would keep the log away.
+//!
+//! # What it does not keep from
+//!
+//! Who takes a run over can still speak to any service that listens on a socket with a path and answers the user
+//! `eic-agent`, and to metadata's port on any address. A thread that waits for a file of a server that is gone is not
+//! reached by Landlock, only by the filter; it has read nothing yet.
 
 pub mod filter;
 
@@ -51,7 +57,7 @@ use landlock::{
 use nix::sys::prctl::{set_dumpable, set_no_new_privs};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Most bytes that a run may have to write to. Its own part stays below 16 MiB, and two stacks are reserved.
+/// Most bytes that a run may have to write to. Its own part stays below 32 MiB, and two stacks are reserved.
 const MAX_DATA_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The same for each provider: a stack is reserved, and its answer may be kept twice while it grows.

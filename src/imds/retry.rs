@@ -20,8 +20,8 @@ const CONNECT_TIME: Duration = Duration::from_secs(1);
 /// to within seconds, and a login is waiting; overload and lost packets are waited out until the deadline.
 pub(super) const BROKEN_ATTEMPTS: u32 = 3;
 
-/// How long a connect may take in a run of this time. [`BROKEN_ATTEMPTS`] at both endpoints fit into it, so that
-/// a firewall that drops everything is found out as one, and the other endpoint is tried whatever the time.
+/// How long a connect may take in a run of this time. [`BROKEN_ATTEMPTS`] at both endpoints fit into it: a packet
+/// that was lost is sent again before the kernel would, and the other endpoint is tried whatever the time.
 pub(super) fn connect_time(allowed: Duration) -> Duration {
     allowed.checked_div(8).unwrap_or(allowed).min(CONNECT_TIME)
 }

@@ -80,8 +80,10 @@ struct Answer {
 
 /// Why one attempt gave no answer that counts.
 enum Failure {
-    /// No connection.
+    /// No connection: it was refused, or there is no way there.
     Connect(String),
+    /// No answer to the attempt to connect: a packet was lost, or something drops all of them.
+    Unanswered,
     /// A connection, and no whole HTTP answer on it.
     Broken(String),
     /// Nothing in time.
@@ -237,6 +239,7 @@ async fn exchange<'e>(
     let mut last = Failure::Silent;
     let mut broken = 0_u32;
     for attempt in 0_u32.. {
+        let mut lost = false;
         for (place, endpoint) in endpoints.iter().enumerate() {
             let is_last = place.saturating_add(1) == endpoints.len();
             let remaining = clock.deadline.saturating_duration_since(Instant::now());
@@ -252,19 +255,22 @@ async fn exchange<'e>(
                 // The deadline may cut the last attempt short; that it was overloaded before says more.
                 Err(_) if matches!(last, Failure::Overload(_)) => last,
                 // Likewise where nobody could be connected to, and there was not even time for that.
-                Err(_) if matches!(last, Failure::Connect(_)) && patience <= connect_time(clock.allowed) => {
-                    last
-                }
+                Err(_) if last.is_unconnected() && patience <= connect_time(clock.allowed) => last,
                 Err(_) => Failure::Silent,
             };
-            if !matches!(last, Failure::Connect(_)) {
+            lost |= matches!(last, Failure::Unanswered);
+            if !last.is_unconnected() {
                 break;
             }
+        }
+        // Where one refuses and the other's answer was lost, that one is the one to wait for.
+        if lost && last.is_unconnected() {
+            last = Failure::Unanswered;
         }
         match &last {
             Failure::Bound(why) => return Err(ImdsError::Malformed(path.to_owned(), why.clone())),
             Failure::Connect(_) | Failure::Broken(_) => broken = broken.saturating_add(1),
-            Failure::Silent | Failure::Overload(_) => {}
+            Failure::Silent | Failure::Unanswered | Failure::Overload(_) => {}
         }
         if broken >= BROKEN_ATTEMPTS {
             return Err(last.given_up(path, endpoints));
@@ -314,15 +320,21 @@ impl Greeting {
 
 impl Failure {
     fn of(error: &reqwest::Error) -> Self {
-        let timed_out = error.is_connect() && error.is_timeout();
-        let words =
-            if timed_out { "no answer to the attempt to connect".to_owned() } else { innermost(error) };
-        if error.is_connect() { Self::Connect(words) } else { Self::Broken(words) }
+        match (error.is_connect(), error.is_timeout()) {
+            (true, true) => Self::Unanswered,
+            (true, false) => Self::Connect(innermost(error)),
+            (false, _) => Self::Broken(innermost(error)),
+        }
+    }
+
+    const fn is_unconnected(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Unanswered)
     }
 
     fn words(&self) -> String {
         match self {
             Self::Connect(why) | Self::Broken(why) | Self::Bound(why) => why.clone(),
+            Self::Unanswered => "no answer to the attempt to connect".to_owned(),
             Self::Silent => "nothing came".to_owned(),
             Self::Overload(status) => format!("status {status}"),
         }
@@ -331,16 +343,16 @@ impl Failure {
     fn at_deadline(&self, path: &str, endpoints: &[Endpoint], allowed: Duration) -> ImdsError {
         match self {
             Self::Overload(status) => ImdsError::Throttled(path.to_owned(), *status),
-            Self::Connect(_) => self.given_up(path, endpoints),
+            Self::Connect(_) | Self::Unanswered => self.given_up(path, endpoints),
             other => ImdsError::Timeout { path: path.to_owned(), allowed, last: other.words() },
         }
     }
 
     fn given_up(&self, path: &str, endpoints: &[Endpoint]) -> ImdsError {
         match self {
-            Self::Connect(why) => {
+            Self::Connect(_) | Self::Unanswered => {
                 let tried: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
-                ImdsError::Unreachable(tried.join(" or "), why.clone())
+                ImdsError::Unreachable(tried.join(" or "), self.words())
             }
             other => ImdsError::Malformed(path.to_owned(), other.words()),
         }

@@ -12,6 +12,7 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::accounts::Account;
@@ -47,7 +48,16 @@ pub struct Asked {
 #[derive(Debug)]
 pub struct Heard {
     provider: Provider,
-    answer: Result<Receiver<Finished>, ProviderError>,
+    answer: Result<Answer, ProviderError>,
+}
+
+/// Where the answer is read.
+#[derive(Debug)]
+enum Answer {
+    /// On a thread of its own.
+    Aside(Receiver<Finished>),
+    /// By whoever collects it.
+    Here(Child),
 }
 
 /// How a provider ended: what it printed, whether that was all of it, and its status.
@@ -126,8 +136,9 @@ impl Provider {
     }
 }
 
-/// Starts all providers, side by side; what they say waits in the kernel until they are listened to. As `user` when this process is root's; any other can only start them
-/// as what it is itself, which is the user that sshd chose.
+/// Starts all providers, side by side; what they say waits in the kernel until they are listened to. As `user`
+/// when this process is root's; any other can only start them as what it is itself, which is the user that sshd
+/// chose.
 #[must_use]
 pub fn ask(providers: Vec<Provider>, user: Option<&str>, allowed: Duration) -> Vec<Asked> {
     let is_root = nix::unistd::Uid::effective().is_root();
@@ -168,20 +179,33 @@ impl Provider {
 
 impl Asked {
     /// Begins to read the answer, on a thread of its own, which is confined as this one is by now. Where there
-    /// can be none, the provider's supervisor ends it when we are gone: it needs no signal, and from a process
-    /// without root's rights it would take none.
+    /// can be none, it is read when it is collected, and the alarm is the watch.
     #[must_use]
     pub fn listen(self) -> Heard {
-        let answer = self.answer.and_then(|child| {
-            let (sender, receiver) = sync_channel(1);
-            let reader = std::thread::Builder::new().name("provider".to_owned()).spawn(move || {
+        Heard { provider: self.provider, answer: self.answer.and_then(Answer::begin) }
+    }
+}
+
+impl Answer {
+    fn begin(child: Child) -> Result<Self, ProviderError> {
+        let (sender, receiver) = sync_channel(1);
+        let child = Arc::new(Mutex::new(Some(child)));
+        let theirs = Arc::clone(&child);
+        let reader = std::thread::Builder::new().name("provider".to_owned()).spawn(move || {
+            if let Some(child) = taken(&theirs) {
                 // Nobody may be waiting any more.
                 let _ = sender.send(finish(child));
-            });
-            reader.map(|_| receiver).map_err(ProviderError::NotStarted)
+            }
         });
-        Heard { provider: self.provider, answer }
+        match reader {
+            Ok(_) => Ok(Self::Aside(receiver)),
+            Err(error) => taken(&child).map(Self::Here).ok_or(ProviderError::NotStarted(error)),
+        }
     }
+}
+
+fn taken(child: &Mutex<Option<Child>>) -> Option<Child> {
+    child.lock().ok().and_then(|mut child| child.take())
 }
 
 fn finish(mut child: Child) -> Finished {
@@ -208,7 +232,8 @@ impl Heard {
     #[must_use]
     pub fn collect(self, deadline: Instant, allowed: Duration) -> (Vec<u8>, Option<ProviderError>) {
         let receiver = match self.answer {
-            Ok(receiver) => receiver,
+            Ok(Answer::Aside(receiver)) => receiver,
+            Ok(Answer::Here(child)) => return finish(child).judge(),
             Err(error) => return (Vec::new(), Some(error)),
         };
         match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {

@@ -274,6 +274,27 @@ fn a_peer_that_keeps_the_network_code_busy_changes_no_deadline() {
     });
 }
 
+/// What the link-local budget of an instance does to it when something else uses it up.
+#[test]
+fn lost_packets_are_waited_out() {
+    on_an_instance("failures::lost_packets_are_waited_out", Config::default(), |world| {
+        let key = pushed(world, "key");
+        world.lose_address("fd00:ec2::254/128");
+        let nft =
+            |rules: &str| assert!(Command::new("nft").args([rules]).status().unwrap().success(), "{rules}");
+        nft("add table ip lossy");
+        nft("add chain ip lossy out { type filter hook output priority 0; }");
+        nft("add rule ip lossy out ip daddr 169.254.169.254 tcp flags syn drop");
+        let later = std::thread::spawn(|| {
+            std::thread::sleep(Duration::from_millis(3500));
+            Command::new("nft").arg("delete table ip lossy").status().unwrap().success()
+        });
+        let run = world.run(&["--timeout", "8", USER]);
+        assert!(later.join().unwrap());
+        assert_eq!((run.status(), run.keys()), (Some(0), format!("{}\n", key.bare_line())), "{run:?}");
+    });
+}
+
 #[test]
 fn one_staple_that_nobody_needs_costs_nobody_a_login() {
     let test = "failures::one_staple_that_nobody_needs_costs_nobody_a_login";

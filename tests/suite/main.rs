@@ -33,5 +33,6 @@ mod readme;
 mod reference_cases;
 mod security;
 mod settings;
+mod stuck;
 mod wiring;
 mod world;

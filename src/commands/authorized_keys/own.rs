@@ -98,19 +98,27 @@ impl Run {
         Own::undecided(format!("{reason}: {why}"))
     }
 
-    /// Opens and looks up the rest, without root's privileges, and for no longer than until the deadline where
-    /// that may wait: for a place that an operator chose, and for other programs.
+    /// Why there can be no decision, whatever metadata says.
+    pub(super) fn fault(&self) -> Option<&ConfigError> {
+        self.settings.as_ref().err()
+    }
+
+    /// Opens and looks up the rest, without root's privileges. Files and programs may keep us waiting, so nobody
+    /// waits for them longer than a moment, and never so long that nothing is left for metadata and providers.
     pub(super) fn open(self, deadline: Instant) -> Ready {
         let Ok(settings) = &self.settings else { return Ready { run: self, trust: None, release: Ok(()) } };
-        let patience = || deadline.saturating_duration_since(Instant::now());
+        let now = Instant::now();
+        let left = deadline.saturating_duration_since(now);
+        let patience = left.checked_div(2).unwrap_or(left).min(SETTINGS_TIMEOUT);
+        let until = now.checked_add(patience).unwrap_or(now);
         let (store, prefix) = (settings.trust_store(), settings.line_prefix());
-        let trust =
-            if store.is_chosen() { in_time(patience(), move || store.open()) } else { Some(store.open()) };
+        let trust = in_time(patience, move || store.open());
         let release = if prefix.needs() <= Release::OLDEST {
             Ok(())
         } else {
             let late = || Err("[keys]: the programs that tell OpenSSH's release do not answer".to_owned());
-            in_time(patience(), move || check_release(&prefix)).unwrap_or_else(late)
+            let patience = until.saturating_duration_since(Instant::now());
+            in_time(patience, move || check_release(&prefix)).unwrap_or_else(late)
         };
         Ready { run: self, trust, release }
     }

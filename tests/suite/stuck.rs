@@ -1,0 +1,99 @@
+//! Files that lie where the kernel waits for an answer that never comes, as on a server for files that is gone.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::symlink;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use eic_emulator::Config;
+
+use crate::metadata::pushed;
+use crate::world::{Run, World, installed, on_an_instance};
+
+/// Where it is mounted.
+const GONE: &str = "/mnt/gone";
+
+/// A file system in user space whose server never says a word: fuse(4).
+const SERVER: &str = "import ctypes, os, sys, time\n\
+    place, device = sys.argv[1:]\n\
+    os.mknod(device, 0o20666, os.makedev(10, 229))\n\
+    channel = os.open(device, os.O_RDWR)\n\
+    options = f'fd={channel},rootmode=40000,user_id=0,group_id=0,allow_other'\n\
+    mount = ctypes.CDLL(None, use_errno=True).mount\n\
+    if mount(b'gone', place.encode(), b'fuse', 0, options.encode()) != 0:\n\
+    \x20   sys.exit(os.strerror(ctypes.get_errno()))\n\
+    print('mounted', flush=True)\n\
+    time.sleep(600)\n";
+
+struct Gone(Child);
+
+impl Gone {
+    fn mount(world: &World) -> Self {
+        fs::create_dir_all(GONE).unwrap();
+        let mut server = Command::new(installed("python3"))
+            .args(["-c", SERVER, GONE])
+            .arg(world.path("dev-fuse"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "mounted\n");
+        Self(server)
+    }
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A run that asks a provider whose answer is larger than a pipe.
+fn run(world: &World, user: &str, arguments: &[&str]) -> Run {
+    let provider = world.script("provider", "head -c 100000 /dev/zero | tr '\\0' x; echo");
+    let mut words = vec!["--timeout", "3", "--provider-user", "nobody"];
+    words.extend(arguments);
+    words.extend(["ec2-user", "--", provider.to_str().unwrap()]);
+    world.run_as(user, &words)
+}
+
+#[test]
+fn settings_on_a_server_that_is_gone_cost_no_provider_its_key() {
+    on_an_instance(
+        "stuck::settings_on_a_server_that_is_gone_cost_no_provider_its_key",
+        Config::default(),
+        |world| {
+            let _gone = Gone::mount(world);
+            for user in ["root", "eic-agent"] {
+                let run = run(world, user, &["--config", "/mnt/gone/eic-agent.toml"]);
+                assert_eq!((run.status(), run.keys().len()), (Some(0), 100_001), "{user}: {}", run.notes());
+                assert!(run.notes().contains("settings-unreadable"), "{user}: {}", run.notes());
+                assert!(run.took < Duration::from_millis(3500), "{user}: {:?}", run.took);
+            }
+        },
+    );
+}
+
+#[test]
+fn roots_on_a_server_that_is_gone_cost_no_provider_its_key_and_nobody_long() {
+    let test = "stuck::roots_on_a_server_that_is_gone_cost_no_provider_its_key_and_nobody_long";
+    on_an_instance(test, Config::default(), |world| {
+        pushed(world, "key");
+        let _gone = Gone::mount(world);
+        for user in ["root", "eic-agent"] {
+            let run = run(world, user, &["--ca-file", "/mnt/gone/ca.pem"]);
+            assert_eq!((run.status(), run.keys().len()), (Some(0), 100_001), "{user}: {}", run.notes());
+            assert!(run.notes().contains("trust-store-unusable"), "{user}: {}", run.notes());
+            assert!(run.took < Duration::from_millis(3500), "{user}: {:?}", run.took);
+        }
+        // One of the system's own places, by a link.
+        fs::create_dir_all("/etc/ssl").unwrap();
+        symlink("/mnt/gone/ca.pem", "/etc/ssl/ca-bundle.pem").unwrap();
+        let run = run(world, "root", &[]);
+        assert_eq!((run.status(), run.keys().len()), (Some(0), 100_001), "{}", run.notes());
+        assert!(run.took < Duration::from_millis(3500), "{:?}", run.took);
+    });
+}
