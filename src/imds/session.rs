@@ -239,7 +239,7 @@ async fn exchange<'e>(
     let mut last = Failure::Silent;
     let mut broken = 0_u32;
     for attempt in 0_u32.. {
-        let mut lost = false;
+        let mut unheard = false;
         for (place, endpoint) in endpoints.iter().enumerate() {
             let is_last = place.saturating_add(1) == endpoints.len();
             let remaining = clock.deadline.saturating_duration_since(Instant::now());
@@ -258,13 +258,13 @@ async fn exchange<'e>(
                 Err(_) if last.is_unconnected() && patience <= connect_time(clock.allowed) => last,
                 Err(_) => Failure::Silent,
             };
-            lost |= matches!(last, Failure::Unanswered);
+            unheard |= matches!(last, Failure::Unanswered);
             if !last.is_unconnected() {
                 break;
             }
         }
         // Where one refuses and the other's answer was lost, that one is the one to wait for.
-        if lost && last.is_unconnected() {
+        if unheard && last.is_unconnected() {
             last = Failure::Unanswered;
         }
         match &last {

@@ -63,7 +63,8 @@ fn past_options(line: &str) -> Option<&str> {
     None
 }
 
-/// The names of the options: what stands after a comma, outside of quotes.
+/// The names of the options: what stands after a comma, outside of quotes. A backslash before a quote escapes it even
+/// where another stands before that (OpenSSH, misc.c, `opt_dequote`).
 fn names(options: &str) -> Vec<&str> {
     let (mut names, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
     for (at, byte) in options.bytes().enumerate() {
@@ -75,7 +76,7 @@ fn names(options: &str) -> Vec<&str> {
             }
             _ => {}
         }
-        escaped = byte == b'\\' && !escaped;
+        escaped = byte == b'\\';
     }
     names.push(&options[start..]);
     names.into_iter().map(|option| option.split('=').next().unwrap_or(option)).collect()
