@@ -64,7 +64,7 @@ fn kernel_rows() -> Vec<Row> {
             refused,
             "tcp dport 80 meta skuid eic-agent reject with tcp reset",
         ),
-        row("no address and no route", Undecided(UNREACHABLE, "(Network is unreachable"), |_| {
+        row("no address and no route", Undecided(UNREACHABLE, "unreachable (os error 101)"), |_| {
             addresses("del");
         }),
         filtered("dropped", unanswered, "tcp dport 80 drop"),
