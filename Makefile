@@ -95,7 +95,7 @@ dist: ## Build what is shipped, for x86_64 and arm64, in target/dist: static bin
 	@packaging/build/dist
 
 reproducible: dist ## Build it again in other folders: every file must come out the same
-	@packaging/build/reproducible
+	@packaging/build/reproducible "$(TARGET)/dist" $(ARCHITECTURES)
 
 dist-test: dist ## Test the shipped binaries themselves, arm64 by an emulator
 	@tests/setup test
