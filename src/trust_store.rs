@@ -1,7 +1,8 @@
 //! Where the roots are read from: the operator's files, or the distribution's.
 //!
-//! They are opened before a run looks at anything foreign, and parsed once there is a key to judge: a run that finds
-//! none is spared the time, and one that does can no longer open a file.
+//! They are opened before a run looks at anything foreign, and read once there is a key to judge: a run that finds
+//! none is spared the time, and one that does can no longer open a file. Of the 140 roots of a distribution only those
+//! that the signer's certificates name are parsed, as long as a path leads to them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,6 +12,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::evidence::chain::SignerChain;
 use crate::files::{open_regular, read_open, read_regular};
 use crate::reason::Reason;
 use crate::verification::{AnchorsError, TrustAnchors};
@@ -181,12 +183,12 @@ enum Pem {
 }
 
 impl OpenStore {
-    /// Reads and parses the roots, once: those of the first place that has any. A distribution's place
+    /// Reads and parses the roots: those of the first place that has any. A distribution's place
     /// without any is passed over like one that is not there, and told when none is left.
     pub fn load(&self) -> Result<TrustAnchors, TrustStoreError> {
         let mut tried = Vec::new();
         for place in &self.places {
-            match place.as_ref().map_err(Clone::clone).and_then(|place| place.load(self.roots)) {
+            match place.as_ref().map_err(Clone::clone).and_then(|place| place.load_all(self.roots)) {
                 loaded if self.is_chosen => return loaded,
                 Ok(anchors) => return Ok(anchors),
                 Err(TrustStoreError::Unreadable(_, error)) if error.kind() == io::ErrorKind::NotFound => {}
@@ -194,6 +196,17 @@ impl OpenStore {
             }
         }
         Err(TrustStoreError::NoneFound(tried))
+    }
+}
+
+impl OpenStore {
+    /// Of the roots that [`load`](Self::load) gives, those that can have issued a certificate of `chain`, without
+    /// parsing the others. None where there are none, which says nothing: `load` has to be asked.
+    #[must_use]
+    pub fn load_issuers(&self, chain: &SignerChain) -> Option<TrustAnchors> {
+        // The place that counts is the first that has roots; that it has these is enough to know.
+        let place = self.places.iter().flatten().next()?;
+        place.load(self.roots, |files| TrustAnchors::issuers_from_pem(files, chain)).ok()
     }
 }
 
@@ -207,10 +220,18 @@ impl Pem {
 }
 
 impl Place {
-    fn load(&self, roots: Roots) -> Result<TrustAnchors, TrustStoreError> {
+    fn load_all(&self, roots: Roots) -> Result<TrustAnchors, TrustStoreError> {
+        self.load(roots, |files| TrustAnchors::from_pem(files))
+    }
+
+    fn load(
+        &self,
+        roots: Roots,
+        parse: impl Fn(Vec<&[u8]>) -> Result<TrustAnchors, AnchorsError>,
+    ) -> Result<TrustAnchors, TrustStoreError> {
         let files: io::Result<Vec<_>> = self.files.iter().map(Pem::bytes).collect();
         let files = files.map_err(|error| unreadable(&self.path, error))?;
-        let anchors = TrustAnchors::from_pem(files.iter().map(AsRef::as_ref));
+        let anchors = parse(files.iter().map(AsRef::as_ref).collect());
         let anchors = match roots {
             Roots::System => anchors,
             Roots::Amazon => anchors.and_then(TrustAnchors::of_amazon),

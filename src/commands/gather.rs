@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::Clock;
 use super::stapling::Stapling;
 use crate::decision::{Decision, Evidence, Expectations};
-use crate::evidence::chain::{ChainError, MAX_CHAIN_BYTES, SignerChain};
+use crate::evidence::chain::{Certificate, ChainError, MAX_CHAIN_BYTES, SignerChain};
 use crate::evidence::key_bundle::{KeyBundle, MAX_BUNDLE_BYTES};
 use crate::fingerprint::Fingerprint;
 use crate::identity::{Domain, InstanceId, LoginName, NotA, Region, SignerName};
@@ -22,8 +22,9 @@ use crate::imds::{ImdsError, Session};
 use crate::instance::Machine;
 use crate::policy::Policy;
 use crate::reason::Reason;
+use crate::time::Timestamp;
 use crate::trust_store::{OpenStore, TrustStoreError};
-use crate::verification::{RevocationPolicy, SignerError, certificates_to_staple};
+use crate::verification::{RevocationPolicy, SignerError, TrustAnchors, certificates_to_staple};
 
 /// Longest of the short items, in bytes.
 pub(super) const MAX_ITEM_BYTES: usize = 1024;
@@ -123,9 +124,7 @@ pub(super) async fn decide_from_metadata(
         signer_chain(&session),
     )?;
     let trust = request.trust.ok_or(RunError::TrustStoreLate)?;
-    let anchors = trust.load().map_err(RunError::TrustStore)?;
-    let path =
-        certificates_to_staple(&chain, &anchors, &signer, request.clock.now()).map_err(RunError::Signer)?;
+    let (anchors, path) = path_to_staple(trust, &chain, &signer, request.clock.now())?;
     let evidence = Evidence { chain, staples: Vec::new(), unreadable_staples: Vec::new(), keys, anchors };
     let expected = Expectations {
         signer,
@@ -135,6 +134,23 @@ pub(super) async fn decide_from_metadata(
         revocation: request.revocation,
     };
     Stapling::new(session, request.clock, evidence, expected).decide(&path).await.map(Some)
+}
+
+/// The path whose staples are worth asking for, and the roots that it was searched with.
+fn path_to_staple(
+    trust: &OpenStore,
+    chain: &SignerChain,
+    signer: &SignerName,
+    now: Timestamp,
+) -> Result<(TrustAnchors, Vec<Certificate>), RunError> {
+    let search = |anchors: TrustAnchors| {
+        certificates_to_staple(chain, &anchors, signer, now).map(|path| (anchors, path))
+    };
+    if let Some(Ok(found)) = trust.load_issuers(chain).map(search) {
+        return Ok(found);
+    }
+    // What is wrong is told of all the roots.
+    search(trust.load().map_err(RunError::TrustStore)?).map_err(RunError::Signer)
 }
 
 /// Where this user's keys are.

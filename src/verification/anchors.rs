@@ -7,8 +7,9 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
+use super::issuers;
 use super::primitives::sequence;
-use crate::evidence::chain::Certificate;
+use crate::evidence::chain::{Certificate, SignerChain};
 use crate::reason::Reason;
 
 /// Most roots that are read; the largest distributions ship about 150.
@@ -87,6 +88,15 @@ impl TrustAnchors {
         } else {
             Ok(Self { store, certificates })
         }
+    }
+
+    /// As [`from_pem`](Self::from_pem), but of all the roots only those that can have issued a certificate of `chain`: what
+    /// is found by these is found by all, and what is not has to be looked for, and told, with all.
+    pub fn issuers_from_pem<'a>(
+        files: impl IntoIterator<Item = &'a [u8]>,
+        chain: &SignerChain,
+    ) -> Result<Self, AnchorsError> {
+        Self::from_pem(files.into_iter().flat_map(|pem| issuers::blocks(pem, chain)))
     }
 
     /// Those of Amazon Trust Services alone.

@@ -23,6 +23,7 @@
 //! ```
 
 mod anchors;
+mod issuers;
 mod path;
 mod primitives;
 mod reach;

@@ -69,6 +69,7 @@ fn leaf_stapled(hierarchy: &Hierarchy, change: impl FnOnce(StapleBuilder) -> Sta
 }
 
 mod anchors;
+mod issuers;
 mod paths;
 mod responders;
 mod signers;

@@ -1,0 +1,104 @@
+//! Which roots of a trust store are parsed for a chain.
+
+use super::super::issuers::blocks;
+use super::*;
+
+/// How many of the blocks of this store are parsed for the chain of an emulator's hierarchy.
+fn parsed(store: &str) -> usize {
+    blocks(store.as_bytes(), &chain(&hierarchy())).len()
+}
+
+/// A root of this name that nobody needs.
+fn stranger(name: Name) -> String {
+    let issuer = Issuer { name, key: hierarchy().root.key.clone() };
+    issuer.certificate().self_signed(&issuer.key).pem()
+}
+
+fn named(value: &str) -> Name {
+    Name::new().attribute(oids::COMMON_NAME, &der::utf8(value))
+}
+
+#[test]
+fn only_what_the_chain_names_is_parsed() {
+    let ours = hierarchy().anchor_pem();
+    let others: String = (0..50).map(|number| stranger(named(&format!("Root {number}")))).collect();
+    assert_eq!(parsed(&others), 0);
+    let store = format!("# a comment\n{others}# another\n{ours}{others}");
+    assert_eq!(parsed(&store), 1);
+    let chain = chain(&hierarchy());
+    let few = TrustAnchors::issuers_from_pem([others.as_bytes(), store.as_bytes()], &chain).unwrap();
+    assert_eq!(few.count(), 1);
+    let certificates = |anchors: &TrustAnchors| {
+        let path = certificates_to_staple(&chain, anchors, &name(), at(NOW)).unwrap();
+        path.iter().map(|certificate| certificate.der().clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(certificates(&few), certificates(&anchors(&store)), "the same path");
+    let none = TrustAnchors::issuers_from_pem([others.as_bytes()], &chain);
+    assert_eq!(none.unwrap_err(), AnchorsError::Empty(0), "says nothing: all have to be asked");
+}
+
+#[test]
+fn a_root_of_another_form_is_parsed_to_be_sure() {
+    let ours = hierarchy().anchor_pem();
+    let spaced = ours.replace('\n', "\r\n");
+    assert_eq!(parsed(&spaced), 1, "lines may end in CR LF");
+    assert_eq!(parsed(&stranger(named("other")).replace('\n', "\r\n")), 0);
+    // One line, and lines of another length, are read by others as well.
+    let (head, body) =
+        stranger(named("other")).split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let (body, tail) = body.split_once("-----").unwrap();
+    let joined = body.replace('\n', "");
+    for width in [joined.len(), 76, 60, 1] {
+        let lines: Vec<_> =
+            joined.as_bytes().chunks(width).map(|line| str::from_utf8(line).unwrap()).collect();
+        assert_eq!(parsed(&format!("{head}\n{}\n-----{tail}", lines.join("\n"))), 1, "lines of {width}");
+    }
+    assert_eq!(
+        parsed(&stranger(named(&"long".repeat(200)))),
+        1,
+        "its names are longer than what is looked at"
+    );
+    assert_eq!(parsed("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"), 1);
+    assert_eq!(parsed("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), 1);
+    assert_eq!(parsed("-----BEGIN CERTIFICATE----------END CERTIFICATE-----\n"), 1);
+    assert_eq!(parsed(&ours.replace("-----END", "")), 0, "nobody takes a block without an end");
+}
+
+#[test]
+fn no_subject_is_taken_for_another() {
+    // Both names at the very edges of what is looked at: what is cut off is not told, and not taken for shorter.
+    let ours = hierarchy().anchor_pem();
+    for length in 0..400 {
+        let other = stranger(named(&"n".repeat(length)));
+        assert!(parsed(&format!("{other}{ours}")) >= 1, "{length}");
+        assert!(parsed(&other) <= 1, "{length}");
+    }
+}
+
+/// The same question, answered by parsing everything: over every root that this machine trusts, as a chain of its own.
+#[test]
+fn what_is_left_out_is_no_issuer() {
+    let Ok(store) = std::fs::read("/etc/ssl/certs/ca-certificates.crt")
+        .or_else(|_| std::fs::read("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"))
+    else {
+        panic!("this machine has no trust store: install ca-certificates");
+    };
+    let all = TrustAnchors::from_pem([store.as_slice()]).unwrap();
+    let mut alone = 0;
+    for anchor in all.as_slice() {
+        let root = all.certificate_of(anchor).unwrap();
+        let pem = format!(
+            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+            data_encoding::BASE64.encode(root.der())
+        );
+        let chain = SignerChain::parse(pem.as_bytes()).unwrap();
+        let few = TrustAnchors::issuers_from_pem([store.as_slice()], &chain).unwrap();
+        let same = |it: &TrustAnchors| {
+            it.as_slice().iter().filter(|it| it.subject == anchor.subject).cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(same(&few), same(&all), "{}", root.subject());
+        assert!(few.count() < 10, "{} of {} are parsed for {}", few.count(), all.count(), root.subject());
+        alone += usize::from(few.count() == 1);
+    }
+    assert!(alone > 50, "most of {} are told apart: {alone}", all.count());
+}
