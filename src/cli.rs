@@ -338,6 +338,28 @@ pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| refuse())
 }
 
+/// What sshd runs, without the descriptions of the other subcommands.
+#[derive(Debug, Parser)]
+struct Alone {
+    #[command(flatten)]
+    arguments: AuthorizedKeys,
+}
+
+impl Cli {
+    /// Reads the command line.
+    ///
+    /// What sshd runs is read with the description of that one subcommand, since to make all of them is a third of a
+    /// run without a key. Words that it does not understand are for all of them to answer.
+    pub fn of(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        let words =
+            arguments.get(1..).filter(|words| words.first().is_some_and(|word| word == "authorized-keys"));
+        if let Some(Ok(alone)) = words.map(Alone::try_parse_from) {
+            return Ok(Self { command: Command::AuthorizedKeys(alone.arguments) });
+        }
+        Self::try_parse_from(arguments)
+    }
+}
+
 /// The arguments with the subcommand put in where the program is called by one of its other names.
 pub fn resolve_name(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments = arguments.into_iter();
@@ -369,8 +391,16 @@ fn disarm_user(arguments: &mut [OsString]) {
 mod tests {
     use super::*;
 
+    /// Read the short way where there is one, and the long way: both must say the same.
     fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(resolve_name(arguments.iter().map(OsString::from)))
+        let arguments = resolve_name(arguments.iter().map(OsString::from));
+        let (short, long) = (Cli::of(&arguments), Cli::try_parse_from(&arguments));
+        let words = |read: &Result<Cli, clap::Error>| match read {
+            Ok(cli) => format!("{cli:?}"),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(words(&short), words(&long), "{arguments:?}");
+        short
     }
 
     fn keys(arguments: &[&str]) -> AuthorizedKeys {
@@ -443,6 +473,36 @@ mod tests {
             keys(&["eic-agent", "authorized-keys", "u", "--", "/a", "--timeout", "9", "--", "/b", "-h"]);
         assert_eq!(called.providers, ["/a", "--timeout", "9", "--", "/b", "-h"]);
         assert_eq!(called.overrides.timeout, None);
+    }
+
+    #[test]
+    fn what_sshd_runs_is_read_as_among_all_subcommands() {
+        for line in [
+            "",
+            "--timeout 3",
+            "--timeout=3 u SHA256:x",
+            "--timeout 99 u",
+            "--version",
+            "-V u",
+            "--help",
+            "help",
+            "help u",
+            "u SHA256:x more",
+            "--sysfs /s --config /c --ca-file /f u",
+            "--ca-file /f --ca-dir /d u",
+            "--imds-endpoint x u",
+            "--unknown u",
+            "u -- /a b -- c",
+            "--",
+            "-- /a",
+            "u --timeout 9 MD5:x",
+            "verify",
+            "--tim 3 u",
+        ] {
+            let words: Vec<_> =
+                ["eic-agent", "authorized-keys"].into_iter().chain(line.split_whitespace()).collect();
+            let _ = parse(&words);
+        }
     }
 
     #[test]

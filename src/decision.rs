@@ -9,7 +9,8 @@ use crate::policy::{Denied, PermittedKey, Policy};
 use crate::reason::Reason;
 use crate::time::Timestamp;
 use crate::verification::{
-    KeyError, RevocationError, RevocationPolicy, SignerError, TrustAnchors, VerifiedKey, VerifiedSigner,
+    KeyError, RevocationError, RevocationPolicy, SignerError, SignerPath, TrustAnchors, VerifiedKey,
+    VerifiedSigner,
 };
 
 /// All that was sent, untrusted, and the anchors to judge it by.
@@ -117,6 +118,28 @@ pub fn decide(evidence: &Evidence, expected: &Expectations, now: Timestamp) -> R
         now,
     )
     .map_err(|error| error.blame_unreadable(&evidence.unreadable_staples))?;
+    decide_under(signer, evidence, expected)
+}
+
+/// As [`decide`], where the path of the expected signer is known already: its signatures are not verified twice.
+pub fn decide_along(
+    path: &SignerPath,
+    evidence: &Evidence,
+    expected: &Expectations,
+    now: Timestamp,
+) -> Result<Decision, SignerError> {
+    let known = Some(path).filter(|path| *path.name() == expected.signer);
+    match known.and_then(|path| path.vouched(&evidence.staples, expected.revocation, now)) {
+        Some(signer) => decide_under(signer, evidence, expected),
+        None => decide(evidence, expected, now),
+    }
+}
+
+fn decide_under(
+    signer: VerifiedSigner,
+    evidence: &Evidence,
+    expected: &Expectations,
+) -> Result<Decision, SignerError> {
     // A staple that is there decides, also one that cannot be read.
     if let (Some(unstapled), Some(error)) = (signer.unstapled().next(), evidence.unreadable_staples.first()) {
         let error = RevocationError::Unreadable(error.to_string());

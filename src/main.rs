@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use eic_agent::cli::{Cli, resolve_name};
 use eic_agent::commands;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(resolve_name(std::env::args_os())) {
+    let cli = match Cli::of(&resolve_name(std::env::args_os())) {
         Ok(cli) => cli,
         Err(refused) => {
             // `--help` and `--version` come this way as well, as no error.

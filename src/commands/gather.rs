@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::Clock;
 use super::stapling::Stapling;
 use crate::decision::{Decision, Evidence, Expectations};
-use crate::evidence::chain::{Certificate, ChainError, MAX_CHAIN_BYTES, SignerChain};
+use crate::evidence::chain::{ChainError, MAX_CHAIN_BYTES, SignerChain};
 use crate::evidence::key_bundle::{KeyBundle, MAX_BUNDLE_BYTES};
 use crate::fingerprint::Fingerprint;
 use crate::identity::{Domain, InstanceId, LoginName, NotA, Region, SignerName};
@@ -24,7 +24,7 @@ use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::time::Timestamp;
 use crate::trust_store::{OpenStore, TrustStoreError};
-use crate::verification::{RevocationPolicy, SignerError, TrustAnchors, certificates_to_staple};
+use crate::verification::{RevocationPolicy, SignerError, SignerPath, TrustAnchors};
 
 /// Longest of the short items, in bytes.
 pub(super) const MAX_ITEM_BYTES: usize = 1024;
@@ -133,7 +133,7 @@ pub(super) async fn decide_from_metadata(
         policy: request.policy,
         revocation: request.revocation,
     };
-    Stapling::new(session, request.clock, evidence, expected).decide(&path).await.map(Some)
+    Stapling::new(session, request.clock, evidence, expected, path).decide().await.map(Some)
 }
 
 /// The path whose staples are worth asking for, and the roots that it was searched with.
@@ -142,10 +142,9 @@ fn path_to_staple(
     chain: &SignerChain,
     signer: &SignerName,
     now: Timestamp,
-) -> Result<(TrustAnchors, Vec<Certificate>), RunError> {
-    let search = |anchors: TrustAnchors| {
-        certificates_to_staple(chain, &anchors, signer, now).map(|path| (anchors, path))
-    };
+) -> Result<(TrustAnchors, SignerPath), RunError> {
+    let search =
+        |anchors: TrustAnchors| SignerPath::find(chain, &anchors, signer, now).map(|path| (anchors, path));
     if let Some(Ok(found)) = trust.load_issuers(chain).map(search) {
         return Ok(found);
     }

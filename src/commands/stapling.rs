@@ -8,11 +8,11 @@ use tokio::time::{Instant, timeout};
 
 use super::Clock;
 use super::gather::RunError;
-use crate::decision::{Decision, Evidence, Expectations, decide};
+use crate::decision::{Decision, Evidence, Expectations, decide_along};
 use crate::evidence::chain::Certificate;
 use crate::evidence::ocsp::{MAX_STAPLE_BYTES, MAX_STAPLES, OcspStaple};
 use crate::imds::{ImdsError, Session};
-use crate::verification::{RevocationError, SignerError};
+use crate::verification::{RevocationError, SignerError, SignerPath};
 
 /// Longest list of staple names, in bytes.
 pub(super) const MAX_LIST_BYTES: usize = 16 * 1024;
@@ -25,6 +25,8 @@ pub(super) struct Stapling<'c> {
     clock: &'c Clock,
     evidence: Evidence,
     expected: Expectations,
+    /// What the staples have to vouch for, as far as is known.
+    path: SignerPath,
     requests: JoinSet<Result<Option<Vec<u8>>, ImdsError>>,
     /// Why the first staple that did not come did not.
     lost: Option<ImdsError>,
@@ -36,22 +38,23 @@ impl<'c> Stapling<'c> {
         clock: &'c Clock,
         evidence: Evidence,
         expected: Expectations,
+        path: SignerPath,
     ) -> Self {
-        Self { session, clock, evidence, expected, requests: JoinSet::new(), lost: None }
+        Self { session, clock, evidence, expected, path, requests: JoinSet::new(), lost: None }
     }
 
     /// First the path's staples, by the names that they normally have. The names are only where to look
     /// first: once they were named otherwise, and the staples were there. So where a staple is missing or
     /// does not hold, the others of the list are fetched, too.
-    pub(super) async fn decide(mut self, path: &[Certificate]) -> Result<Decision, RunError> {
-        let names: Vec<_> = path.iter().map(Certificate::staple_name).collect();
+    pub(super) async fn decide(mut self) -> Result<Decision, RunError> {
+        let names: Vec<_> = self.path.certificates().map(Certificate::staple_name).collect();
         self.request(&names);
         // Half of the time for these leaves half for the others; a name that never answers costs no login.
         let patience = self.session.remaining().checked_div(2).unwrap_or_default();
         if let Some(decision) = self.until_decided(names.len(), patience).await? {
             return Ok(decision);
         }
-        let others = match listed_staples(&self.session, path, &names).await {
+        let others = match listed_staples(&self.session, &self.path, &names).await {
             Ok(others) => others,
             Err(error) => {
                 self.lost.get_or_insert(error);
@@ -123,7 +126,7 @@ impl<'c> Stapling<'c> {
     }
 
     fn judge(&self) -> Result<Decision, SignerError> {
-        decide(&self.evidence, &self.expected, self.clock.now())
+        decide_along(&self.path, &self.evidence, &self.expected, self.clock.now())
     }
 }
 
@@ -131,14 +134,14 @@ impl<'c> Stapling<'c> {
 /// looks like a fingerprint, then the rest.
 async fn listed_staples(
     session: &Session,
-    path: &[Certificate],
+    path: &SignerPath,
     asked: &[String],
 ) -> Result<Vec<String>, ImdsError> {
     let list = session.get_text(STAPLES, MAX_LIST_BYTES).await?.unwrap_or_default();
     let names =
         list.lines().map(str::trim).filter(|name| is_staple_name(name) && !asked.iter().any(|a| a == name));
     let mut names: Vec<_> = names.map(str::to_owned).collect();
-    let own: Vec<_> = path.iter().map(Certificate::sha256_name).collect();
+    let own: Vec<_> = path.certificates().map(Certificate::sha256_name).collect();
     names.sort_by_key(|name| {
         let is_hex = matches!(name.len(), 40 | 64) && name.bytes().all(|b| b.is_ascii_hexdigit());
         (!own.iter().any(|own| own.eq_ignore_ascii_case(name)), !is_hex)

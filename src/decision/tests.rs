@@ -55,6 +55,36 @@ fn refusals(decision: &Decision) -> Vec<Reason> {
 }
 
 #[test]
+fn a_path_that_is_known_changes_no_decision() {
+    let hierarchy = hierarchy();
+    let keys = entry(FIRST).sign(&hierarchy.leaf_key);
+    let judged = evidence(&hierarchy, &keys);
+    let path = |name: &str| SignerPath::find(&judged.chain, &judged.anchors, &name.parse().unwrap(), at(NOW));
+    let path = path(SIGNER).unwrap();
+    let words = |outcome: Result<Decision, SignerError>| match outcome {
+        Ok(decision) => format!("{decision:?}"),
+        Err(error) => error.to_string(),
+    };
+    let both = |evidence: &Evidence, expected: &Expectations, now: i64| {
+        let along = words(decide_along(&path, evidence, expected, at(now)));
+        assert_eq!(along, words(decide(evidence, expected, at(now))), "{now}");
+        along
+    };
+    assert!(both(&judged, &expected(), NOW).contains("Accepted"));
+    assert!(both(&judged, &expected(), NOW + 61).contains("Expired"), "the later instant counts");
+    let mut unstapled = evidence(&hierarchy, &keys);
+    unstapled.staples.clear();
+    assert!(both(&unstapled, &expected(), NOW).contains("expected an OCSP staple"));
+    let lenient = Expectations { revocation: RevocationPolicy::WhenStapled, ..expected() };
+    assert!(both(&unstapled, &lenient, NOW).contains("Accepted"));
+    unstapled.unreadable_staples.push(OcspStaple::parse(b"x").unwrap_err());
+    assert!(both(&unstapled, &lenient, NOW).contains("cannot be read"));
+    let other = "managed-ssh-signer.eu-west-1.amazonaws.com";
+    let elsewhere = Expectations { signer: other.parse().unwrap(), ..expected() };
+    assert!(both(&judged, &elsewhere, NOW).contains("one common name"), "the path is of another signer");
+}
+
+#[test]
 fn each_entry_is_judged_by_itself_and_reported_in_order() {
     let hierarchy = hierarchy();
     let key = &hierarchy.leaf_key;

@@ -8,9 +8,10 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::oid::Oid;
 use x509_parser::extensions::{GeneralName, KeyUsage, ParsedExtension};
 use x509_parser::oid_registry::{
-    OID_X509_EXT_KEY_USAGE, OID_X509_EXT_NAME_CONSTRAINTS, OID_X509_EXT_SUBJECT_ALT_NAME,
+    OID_X509_EXT_KEY_USAGE, OID_X509_EXT_NAME_CONSTRAINTS, OID_X509_EXT_SUBJECT_ALT_NAME, OidRegistry,
 };
 use x509_parser::prelude::FromDer as _;
+use x509_parser::x509::X509Name;
 
 use crate::identity::SignerName;
 use crate::reason::Reason;
@@ -128,6 +129,12 @@ impl SignerChain {
     }
 }
 
+/// The name as text. The parser's own registry of every OID that it knows takes longer to make than all certificates of a
+/// chain to read; without it the usual attributes have their abbreviations, and others their numbers.
+fn shown(name: &X509Name<'_>) -> String {
+    name.to_string_with_registry(&OidRegistry::default()).unwrap_or_else(|error| format!("({error})"))
+}
+
 impl Certificate {
     /// Reads one certificate; the error is the parser's word.
     pub fn parse(der: CertificateDer<'static>) -> Result<Self, String> {
@@ -165,7 +172,7 @@ impl Certificate {
             .collect();
         let validity = x509.validity();
         Ok(Self {
-            subject: printable(&x509.subject().to_string(), MAX_SHOWN),
+            subject: printable(&shown(x509.subject()), MAX_SHOWN),
             serial: printable(&x509.raw_serial_as_string(), MAX_SHOWN),
             common_names,
             dns_names,

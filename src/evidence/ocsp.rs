@@ -169,12 +169,24 @@ impl OcspStaple {
         })
     }
 
-    /// Who signed, as the response itself says: `by name CN=...` or `by key 5af3...`.
+    /// Who signed, as the response itself says.
     #[must_use]
-    pub fn responder(&self) -> String {
-        match &self.responder {
-            ResponderId::ByName(name) => printable(&format!("by name {name}"), MAX_SHOWN),
-            ResponderId::ByKey(hash) => format!("by key {}", data_encoding::HEXLOWER.encode(hash.as_bytes())),
+    pub fn responder(&self) -> Responder {
+        Responder(self.responder.clone())
+    }
+}
+
+/// Who signed a staple, as it says itself: `by name CN=...` or `by key 5af3...`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Responder(ResponderId);
+
+impl fmt::Display for Responder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            ResponderId::ByName(name) => f.write_str(&printable(&format!("by name {name}"), MAX_SHOWN)),
+            ResponderId::ByKey(hash) => {
+                write!(f, "by key {}", data_encoding::HEXLOWER.encode(hash.as_bytes()))
+            }
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A distribution trusts some 140 roots, and a chain ends in one or two of them: the root whose subject is the issuer of
 //! one of its certificates, byte for byte (RFC 5280 section 7.1 would allow more; webpki does not). Decoding all the
-//! others is most of what a run would cost. Nothing is judged here: what is told apart wrongly costs the time of
-//! reading all of them, never a check.
+//! others is most of what a run would cost. A root is issued by itself, so the first name in it is looked at, its
+//! issuer. Nothing is judged here: what is told apart wrongly costs the time of reading all of them, never a check.
 
 use data_encoding::BASE64;
 use memchr::{memchr_iter, memmem};
@@ -14,9 +14,9 @@ use crate::evidence::chain::SignerChain;
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 const END: &[u8] = b"-----END CERTIFICATE-----";
 
-/// How many lines of a block are decoded to find its subject, and how long they are: behind both names of all but a
-/// few roots.
-const LINES: usize = 12;
+/// How many lines of a block are decoded to find its issuer, and how long they are: that ends within 240 bytes in all
+/// but a few roots.
+const LINES: usize = 6;
 const LINE: usize = 64;
 const DECODED: usize = LINES * LINE / 4 * 3;
 
@@ -25,9 +25,9 @@ const SEQUENCE: u8 = 0x30;
 /// `[0] EXPLICIT Version`.
 const VERSION: u8 = 0xa0;
 
-/// The blocks of `pem` that may hold the issuer of a certificate of `chain`. A block whose subject cannot be told may.
+/// The blocks of `pem` that may hold the issuer of a certificate of `chain`. A block whose name cannot be told may.
 pub(super) fn blocks<'p>(pem: &'p [u8], chain: &SignerChain) -> Vec<&'p [u8]> {
-    let issuers: Vec<_> = chain.certificates().iter().filter_map(|it| Names::of(it.der())).collect();
+    let issuers: Vec<_> = chain.certificates().iter().filter_map(|it| issuer(it.der())).collect();
     let end = memmem::Finder::new(END);
     let blocks = memmem::find_iter(pem, BEGIN).filter_map(|at| {
         let block = pem.get(at..)?;
@@ -36,8 +36,7 @@ pub(super) fn blocks<'p>(pem: &'p [u8], chain: &SignerChain) -> Vec<&'p [u8]> {
     });
     let may_matter = |block: &&[u8]| {
         let mut der = [0; DECODED];
-        let subject = Names::of(head(block, &mut der)).map(|root| root.subject);
-        subject.is_none_or(|subject| issuers.iter().any(|names| names.issuer == subject))
+        issuer(head(block, &mut der)).is_none_or(|name| issuers.contains(&name))
     };
     blocks.filter(may_matter).collect()
 }
@@ -65,26 +64,16 @@ fn head<'d>(block: &[u8], der: &'d mut [u8; DECODED]) -> &'d [u8] {
     der.get(..filled).unwrap_or_default()
 }
 
-/// The issuer and the subject of a certificate (RFC 5280 section 4.1), the contents of their SEQUENCEs.
-struct Names<'d> {
-    issuer: &'d [u8],
-    subject: &'d [u8],
-}
-
-impl<'d> Names<'d> {
-    /// None where both do not lie, in DER, in these first bytes of a certificate.
-    fn of(der: &'d [u8]) -> Option<Self> {
-        // The certificate itself, and what is signed of it, may both go on behind these bytes.
-        let (_, inside) = header(der, SEQUENCE)?;
-        let (_, fields) = header(inside, SEQUENCE)?;
-        let serial = element(fields, VERSION).map_or(fields, |(_, rest)| rest);
-        let (_, algorithm) = element(serial, INTEGER)?;
-        let (_, issuer) = element(algorithm, SEQUENCE)?;
-        let (issuer, validity) = element(issuer, SEQUENCE)?;
-        let (_, subject) = element(validity, SEQUENCE)?;
-        let (subject, _) = element(subject, SEQUENCE)?;
-        Some(Self { issuer, subject })
-    }
+/// The issuer of a certificate (RFC 5280 section 4.1), without its tag and length. None where it does not lie, in DER,
+/// in these first bytes of one.
+fn issuer(der: &[u8]) -> Option<&[u8]> {
+    // The certificate itself, and what is signed of it, may both go on behind these bytes.
+    let (_, inside) = header(der, SEQUENCE)?;
+    let (_, fields) = header(inside, SEQUENCE)?;
+    let serial = element(fields, VERSION).map_or(fields, |(_, rest)| rest);
+    let (_, algorithm) = element(serial, INTEGER)?;
+    let (_, issuer) = element(algorithm, SEQUENCE)?;
+    element(issuer, SEQUENCE).map(|(name, _)| name)
 }
 
 /// The contents of a whole element with this tag, and what follows it.

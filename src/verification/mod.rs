@@ -1,11 +1,11 @@
 //! Untrusted evidence in, proof types out.
 //!
 //! ```text
-//! SignerChain --name, path, revocation--> VerifiedSigner --signature, instance, expiry--> VerifiedKey
+//! SignerChain --name, path--> SignerPath --revocation--> VerifiedSigner --signature, instance, expiry--> VerifiedKey
 //! ```
 //!
 //! Each step is the only constructor of the next, so a check can be neither skipped nor reordered by a
-//! caller. Neither type can be made by hand:
+//! caller. None of these types can be made by hand:
 //!
 //! ```compile_fail,E0451
 //! let forged = eic_agent::verification::VerifiedKey { key: todo!(), claims: todo!(), expires: todo!() };
@@ -13,6 +13,10 @@
 //!
 //! ```compile_fail,E0451
 //! let forged = eic_agent::verification::VerifiedSigner { leaf: todo!(), path: todo!(), now: todo!() };
+//! ```
+//!
+//! ```compile_fail,E0451
+//! let forged = eic_agent::verification::SignerPath { name: todo!(), steps: todo!(), root: todo!() };
 //! ```
 //!
 //! nor be conjured from a default or copied out of its parts:
@@ -32,7 +36,7 @@ mod signature;
 mod signer_error;
 
 pub use anchors::{AnchorsError, TrustAnchors};
-pub use path::{PathCertificate, VerifiedSigner, certificates_to_staple};
+pub use path::{PathCertificate, SignerPath, VerifiedSigner};
 pub use revocation::{RevocationError, RevocationPolicy, StapleFacts};
 pub use signature::{KeyError, VerifiedKey};
 pub use signer_error::SignerError;

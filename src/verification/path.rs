@@ -46,19 +46,18 @@ impl VerifiedSigner {
         policy: RevocationPolicy,
         now: Timestamp,
     ) -> Result<Self, SignerError> {
-        let (path, anchor) = search_each(chain, anchors, name, now, |certificate, issuer| {
-            match (revocation::check(certificate, issuer, staples, now), policy) {
-                (Ok(staple), _) => Ok(Some(staple)),
-                (Err(RevocationError::Missing(_)), RevocationPolicy::WhenStapled) => Ok(None),
-                (Err(error), _) => Err(error),
-            }
+        let (path, root) = search_each(chain, anchors, name, now, |certificate, issuer| {
+            vouch(certificate, issuer, staples, policy, now)
         })?;
-        let leaf = path.first().map(|(certificate, _)| certificate.der().clone());
-        let leaf =
-            leaf.ok_or_else(|| SignerError::Untrusted("the path is empty".to_owned(), anchors.count()))?;
         let path =
             path.into_iter().map(|(certificate, staple)| PathCertificate { certificate, staple }).collect();
-        Ok(Self { leaf, path, anchor, now })
+        Self::on(path, root.subject, now)
+            .ok_or_else(|| SignerError::Untrusted("the path is empty".to_owned(), anchors.count()))
+    }
+
+    fn on(path: Vec<PathCertificate>, anchor: String, now: Timestamp) -> Option<Self> {
+        let leaf = path.first()?.certificate.der().clone();
+        Some(Self { leaf, path, anchor, now })
     }
 
     /// The path, the signer's own certificate first, without the trust anchor.
@@ -90,16 +89,83 @@ impl VerifiedSigner {
     }
 }
 
-/// The certificates of the path that [`VerifiedSigner::establish`] would try first, whose staples are thus
-/// worth asking for. Everything but revocation is checked, so an error here saves those requests.
-pub fn certificates_to_staple(
-    chain: &SignerChain,
-    anchors: &TrustAnchors,
-    name: &SignerName,
+/// The path that [`VerifiedSigner::establish`] would try first, on which everything holds but what only staples can
+/// tell: so it is known which of them are worth asking for. Made by [`SignerPath::find`] alone.
+#[derive(Debug)]
+pub struct SignerPath {
+    name: SignerName,
+    /// Each certificate, the signer's own first, and its issuer.
+    steps: Vec<(Certificate, TrustAnchor<'static>)>,
+    root: Root,
+}
+
+/// The certificate of a trust anchor, as far as it is told or judged again.
+#[derive(Debug)]
+struct Root {
+    subject: String,
+    validity: (Timestamp, Timestamp),
+}
+
+impl SignerPath {
+    /// Searches the path, as of `now`. An error here saves the requests for staples.
+    pub fn find(
+        chain: &SignerChain,
+        anchors: &TrustAnchors,
+        name: &SignerName,
+        now: Timestamp,
+    ) -> Result<Self, SignerError> {
+        let (steps, root) = search_each(chain, anchors, name, now, |_, issuer| Ok(issuer.to_owned()))?;
+        Ok(Self { name: name.clone(), steps, root })
+    }
+
+    /// Whose path it is.
+    #[must_use]
+    pub const fn name(&self) -> &SignerName {
+        &self.name
+    }
+
+    /// Its certificates, the signer's own first, without the trust anchor.
+    pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        self.steps.iter().map(|(certificate, _)| certificate)
+    }
+
+    /// The signer, where a staple vouches for every certificate as of `now`, a later instant than that of the search.
+    ///
+    /// None says nothing: another path may be the good one, and what is wrong is [`VerifiedSigner::establish`]'s to
+    /// tell. What it would check again is only what time can change: the dates.
+    #[must_use]
+    pub fn vouched(
+        &self,
+        staples: &[OcspStaple],
+        policy: RevocationPolicy,
+        now: Timestamp,
+    ) -> Option<VerifiedSigner> {
+        let dates = self.certificates().map(Certificate::validity).chain([self.root.validity]);
+        if dates.into_iter().any(|(from, until)| now < from || until < now) {
+            return None;
+        }
+        let vouched = self.steps.iter().map(|(certificate, issuer)| {
+            let subject = EndEntityCert::try_from(certificate.der()).ok()?;
+            let staple = vouch(&subject, issuer, staples, policy, now).ok()?;
+            Some(PathCertificate { certificate: certificate.clone(), staple })
+        });
+        VerifiedSigner::on(vouched.collect::<Option<_>>()?, self.root.subject.clone(), now)
+    }
+}
+
+/// The staple that vouches for a certificate; none where the policy takes it without.
+fn vouch(
+    certificate: &webpki::Cert<'_>,
+    issuer: &TrustAnchor<'_>,
+    staples: &[OcspStaple],
+    policy: RevocationPolicy,
     now: Timestamp,
-) -> Result<Vec<Certificate>, SignerError> {
-    let (path, _) = search_each(chain, anchors, name, now, |_, _| Ok(()))?;
-    Ok(path.into_iter().map(|(certificate, ())| certificate).collect())
+) -> Result<Option<StapleFacts>, RevocationError> {
+    match (revocation::check(certificate, issuer, staples, now), policy) {
+        (Ok(staple), _) => Ok(Some(staple)),
+        (Err(RevocationError::Missing(_)), RevocationPolicy::WhenStapled) => Ok(None),
+        (Err(error), _) => Err(error),
+    }
 }
 
 /// Searches a path from each certificate with the signer's name, until there is one.
@@ -143,8 +209,8 @@ fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { printable(&names.join(", "), MAX_SHOWN) }
 }
 
-/// Each certificate of a path with what was found for it, and the subject of its anchor.
-type Found<T> = (Vec<(Certificate, T)>, String);
+/// Each certificate of a path with what was found for it, and its anchor.
+type Found<T> = (Vec<(Certificate, T)>, Root);
 
 /// Searches a path from `leaf` to one of `anchors` (RFC 5280 section 6, by webpki), on which `vouch` has no
 /// objection to any certificate, given its issuer.
@@ -260,5 +326,5 @@ fn judge_path<T>(
             Err(error) => return Err(SignerError::Revocation(certificate.subject().to_owned(), error)),
         }
     }
-    Ok((checked, root.subject().to_owned()))
+    Ok((checked, Root { subject: root.subject().to_owned(), validity: (from, until) }))
 }

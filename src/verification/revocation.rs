@@ -11,7 +11,7 @@ use x509_cert::der::{Decode as _, Encode as _, Reader as _, SliceReader};
 use super::CLOCK_SKEW;
 use super::primitives::{SIGNATURE_ALGORITHMS, contents, is_signed_by, sequence, unix_time};
 use crate::evidence::chain::Certificate;
-use crate::evidence::ocsp::{Answer, CertId, IssuerHash, OcspStaple, ResponderId, Status};
+use crate::evidence::ocsp::{Answer, CertId, IssuerHash, OcspStaple, Responder, ResponderId, Status};
 use crate::reason::Reason;
 use crate::time::Timestamp;
 
@@ -38,7 +38,7 @@ pub struct StapleFacts {
     /// Until when it holds.
     pub next_update: Timestamp,
     /// Who signed it, as it says.
-    pub responder: String,
+    pub responder: Responder,
 }
 
 /// Why no staple vouches for a certificate. Ordered: where several staples fail, the greatest is told.

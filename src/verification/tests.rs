@@ -7,7 +7,7 @@ use eic_emulator::pki::{
 };
 
 use super::*;
-use crate::evidence::chain::SignerChain;
+use crate::evidence::chain::{Certificate, SignerChain};
 use crate::evidence::key_bundle::KeyBundle;
 use crate::evidence::ocsp::OcspStaple;
 use crate::identity::{InstanceId, SignerName};
@@ -46,15 +46,32 @@ fn read(staples: &[Staple]) -> Vec<OcspStaple> {
 }
 
 fn establish(hierarchy: &Hierarchy, staples: &[Staple], now: i64) -> Result<VerifiedSigner, SignerError> {
-    let anchors = anchors(&hierarchy.anchor_pem());
-    VerifiedSigner::establish(
-        &chain(hierarchy),
-        &anchors,
-        &read(staples),
-        &name(),
-        RevocationPolicy::Require,
-        at(now),
-    )
+    establish_under(RevocationPolicy::Require, hierarchy, staples, now)
+}
+
+/// Both ways to a proven signer, which must say the same: with the path searched anew, and along the one that is known.
+fn establish_under(
+    policy: RevocationPolicy,
+    hierarchy: &Hierarchy,
+    staples: &[Staple],
+    now: i64,
+) -> Result<VerifiedSigner, SignerError> {
+    let (chain, anchors) = (chain(hierarchy), anchors(&hierarchy.anchor_pem()));
+    let signer = VerifiedSigner::establish(&chain, &anchors, &read(staples), &name(), policy, at(now));
+    // Found a while ago, when all dates were good.
+    if let Ok(path) = SignerPath::find(&chain, &anchors, &name(), at(NOW)) {
+        let along = path.vouched(&read(staples), policy, at(now));
+        let is_another = |signer: &VerifiedSigner| {
+            let found = path.certificates().map(Certificate::der);
+            !found.eq(signer.path().iter().map(|step| step.certificate.der()))
+        };
+        match (&along, &signer) {
+            (Some(along), Ok(signer)) => assert_eq!(format!("{along:?}"), format!("{signer:?}")),
+            (None, Ok(signer)) => assert!(is_another(signer), "it holds: {signer:?}"),
+            (along, Err(error)) => assert!(along.is_none(), "{error}"),
+        }
+    }
+    signer
 }
 
 fn reason(outcome: Result<VerifiedSigner, SignerError>) -> Reason {

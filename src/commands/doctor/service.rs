@@ -19,7 +19,7 @@ use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
 use crate::verification::{
-    CLOCK_SKEW, RevocationPolicy, SignerError, TrustAnchors, VerifiedSigner, certificates_to_staple,
+    CLOCK_SKEW, RevocationPolicy, SignerError, SignerPath, TrustAnchors, VerifiedSigner,
 };
 
 /// A key lives for 60 seconds: with a clock that is off by less, what is left of it is enough to log in.
@@ -340,14 +340,14 @@ fn signer(
     revocation: RevocationPolicy,
     now: Timestamp,
 ) -> Vec<Check> {
-    let path = match certificates_to_staple(chain, anchors, name, now) {
+    let path = match SignerPath::find(chain, anchors, name, now) {
         Ok(path) => path,
         Err(error) => {
             let refused = refused("signer", &error);
             return vec![refused, Check::skipped("staples", SIGNER, "there is no path to vouch for")];
         }
     };
-    let shown: Vec<_> = path.iter().map(|certificate| left(certificate, now)).collect();
+    let shown: Vec<_> = path.certificates().map(|certificate| left(certificate, now)).collect();
     let signer = Check::ok("signer", SIGNER, format!("trusted: {}", shown.join(", then ")));
     let staples = match VerifiedSigner::establish(chain, anchors, staples, name, revocation, now) {
         Ok(proven) => {

@@ -14,7 +14,7 @@ use crate::output::{authorized_keys, write_once};
 use crate::reason::Reason;
 use crate::text::one_line;
 use crate::time::Timestamp;
-use crate::verification::certificates_to_staple;
+use crate::verification::SignerPath;
 use report::Claimed;
 pub(super) use report::{Key, Report};
 
@@ -88,7 +88,8 @@ pub(super) fn judge(
     now: Timestamp,
 ) -> Result<Decision, Unproven> {
     decide(evidence, expected, now).map_err(|error| {
-        let path = certificates_to_staple(&evidence.chain, &evidence.anchors, &expected.signer, now);
-        Unproven { reason: error.reason(), why: error.to_string(), path: path.unwrap_or_default() }
+        let path = SignerPath::find(&evidence.chain, &evidence.anchors, &expected.signer, now);
+        let path = path.map(|path| path.certificates().cloned().collect()).unwrap_or_default();
+        Unproven { reason: error.reason(), why: error.to_string(), path }
     })
 }

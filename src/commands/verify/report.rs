@@ -166,7 +166,7 @@ impl Certificate {
             produced_at: staple.produced_at.to_string(),
             this_update: staple.this_update.to_string(),
             next_update: staple.next_update.to_string(),
-            responder: staple.responder.clone(),
+            responder: staple.responder.to_string(),
         });
         Self::of(&step.certificate, staple)
     }

@@ -108,7 +108,7 @@ fn a_staple_may_have_8192_bytes() {
 
 #[test]
 fn who_signed_is_told_as_the_staple_says_it() {
-    let by = |responder| parse(&builder().responder(responder)).unwrap().responder();
+    let by = |responder| parse(&builder().responder(responder)).unwrap().responder().to_string();
     assert_eq!(by(EmulatedResponder::Key(vec![0xab; 20])), format!("by key {}", "ab".repeat(20)));
     let name = Issuer::new("R\u{e9}sponder", KeyPool::shared().get("responder")).name;
     let words = by(EmulatedResponder::Name(name));

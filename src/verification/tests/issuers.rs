@@ -29,8 +29,8 @@ fn only_what_the_chain_names_is_parsed() {
     let few = TrustAnchors::issuers_from_pem([others.as_bytes(), store.as_bytes()], &chain).unwrap();
     assert_eq!(few.count(), 1);
     let certificates = |anchors: &TrustAnchors| {
-        let path = certificates_to_staple(&chain, anchors, &name(), at(NOW)).unwrap();
-        path.iter().map(|certificate| certificate.der().clone()).collect::<Vec<_>>()
+        let path = SignerPath::find(&chain, anchors, &name(), at(NOW)).unwrap();
+        path.certificates().map(|certificate| certificate.der().clone()).collect::<Vec<_>>()
     };
     assert_eq!(certificates(&few), certificates(&anchors(&store)), "the same path");
     let none = TrustAnchors::issuers_from_pem([others.as_bytes()], &chain);
@@ -96,7 +96,8 @@ fn what_is_left_out_is_no_issuer() {
         let same = |it: &TrustAnchors| {
             it.as_slice().iter().filter(|it| it.subject == anchor.subject).cloned().collect::<Vec<_>>()
         };
-        assert_eq!(same(&few), same(&all), "{}", root.subject());
+        let found = same(&few);
+        assert!(!found.is_empty() && found == same(&all), "{}", root.subject());
         assert!(few.count() < 10, "{} of {} are parsed for {}", few.count(), all.count(), root.subject());
         alone += usize::from(few.count() == 1);
     }

@@ -109,11 +109,38 @@ fn the_signer_is_who_it_should_be() {
         error.to_string(),
         format!("expected a certificate with the one common name {other}, got {SIGNER}")
     );
-    let wanted = certificates_to_staple(&chain(&hierarchy), &anchors, &name(), at(NOW)).unwrap();
-    let names: Vec<_> = wanted.iter().map(crate::evidence::chain::Certificate::staple_name).collect();
+    let wanted = SignerPath::find(&chain(&hierarchy), &anchors, &name(), at(NOW)).unwrap();
+    let names: Vec<_> = wanted.certificates().map(crate::evidence::chain::Certificate::staple_name).collect();
     let served: Vec<_> =
         hierarchy.chain[..2].iter().map(|(certificate, _)| certificate.sha1_fingerprint()).collect();
     assert_eq!(names, served);
+}
+
+#[test]
+fn dates_count_again_along_a_path_that_is_known() {
+    let usual = hierarchy();
+    let (begin, end) = (NOW - 1000, NOW + 1000);
+    let year = 31_536_000;
+    for (place, hierarchy) in [
+        ("signer", usual.clone().with_leaf(usual.leaf(SIGNER, NOW).validity(begin, end))),
+        (
+            "intermediate",
+            usual.clone().with_intermediate(usual.intermediate_certificate().validity(begin, end)),
+        ),
+    ] {
+        for (now, good) in [(begin - 1, false), (begin, true), (NOW, true), (end, true), (end + 1, false)] {
+            let signer = establish(&hierarchy, &hierarchy.staples(now), now);
+            assert_eq!(signer.is_ok(), good, "{place} at {now}: {signer:?}");
+        }
+    }
+    let root = usual.root.certificate().validity(begin, end).self_signed(&usual.root.key).pem();
+    let path = SignerPath::find(&chain(&usual), &anchors(&root), &name(), at(NOW)).unwrap();
+    for (now, good) in [(begin - 1, false), (begin, true), (end, true), (end + 1, false), (end + year, false)]
+    {
+        let staples = read(&usual.staples(now));
+        let along = path.vouched(&staples, RevocationPolicy::Require, at(now));
+        assert_eq!(along.is_some(), good, "root at {now}");
+    }
 }
 
 #[test]

@@ -151,17 +151,8 @@ fn a_staple_is_signed_by_the_issuer_or_its_responder() {
 #[test]
 fn without_staples_only_where_the_policy_says_so() {
     let hierarchy = hierarchy();
-    let establish = |staples: &[Staple]| {
-        let (chain, anchors) = (chain(&hierarchy), anchors(&hierarchy.anchor_pem()));
-        VerifiedSigner::establish(
-            &chain,
-            &anchors,
-            &read(staples),
-            &name(),
-            RevocationPolicy::WhenStapled,
-            at(NOW),
-        )
-    };
+    let establish =
+        |staples: &[Staple]| establish_under(RevocationPolicy::WhenStapled, &hierarchy, staples, NOW);
     assert_eq!(establish(&[]).unwrap().unstapled().count(), 2);
     assert_eq!(establish(&hierarchy.staples(NOW)[..1]).unwrap().unstapled().count(), 1);
     let unknown = hierarchy.staple(1, NOW).status(CertStatus::Unknown).build();

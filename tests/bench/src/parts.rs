@@ -9,7 +9,7 @@ use eic_agent::evidence::key_bundle::KeyBundle;
 use eic_agent::evidence::ocsp::OcspStaple;
 use eic_agent::identity::{InstanceId, SignerName};
 use eic_agent::time::Timestamp;
-use eic_agent::verification::{RevocationPolicy, TrustAnchors, VerifiedSigner, certificates_to_staple};
+use eic_agent::verification::{RevocationPolicy, SignerPath, TrustAnchors, VerifiedSigner};
 use serde_json::{Value, json};
 
 use crate::measure::at;
@@ -59,9 +59,7 @@ pub(crate) fn all() -> Vec<Part> {
         part("parse: key bundle of one entry", || KeyBundle::parse(KEYS)),
         part("parse: chain of four certificates", chain),
         part("parse: two staples", staples),
-        part("path: leaf to root, names and signatures", || {
-            certificates_to_staple(&parsed, &roots, &name, now)
-        }),
+        part("path: leaf to root, names and signatures", || SignerPath::find(&parsed, &roots, &name, now)),
         part("path with staples: the same, each certificate vouched for", establish),
         part("signature: one entry, RSA-PSS", || signer.verify_key(entry, &instance)),
         part("all of these, from bytes to a proven key", || {

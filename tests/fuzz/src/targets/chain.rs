@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use eic_agent::evidence::chain::{Certificate, MAX_CERTIFICATES, SignerChain};
-use eic_agent::verification::{TrustAnchors, certificates_to_staple};
+use eic_agent::verification::{SignerPath, TrustAnchors};
 
 use super::{assert_printable, fixtures};
 
@@ -33,10 +33,10 @@ pub fn run(input: &[u8]) {
         let again = Certificate::parse(certificate.der().clone()).unwrap();
         assert_eq!(format!("{again:?}"), format!("{certificate:?}"));
     }
-    match certificates_to_staple(&chain, &ANCHORS, &fixtures::SIGNER, *fixtures::AT) {
+    match SignerPath::find(&chain, &ANCHORS, &fixtures::SIGNER, *fixtures::AT) {
         Ok(path) => {
-            assert!(!path.is_empty());
-            for certificate in path {
+            assert!(path.certificates().next().is_some());
+            for certificate in path.certificates() {
                 assert!(KNOWN.contains(certificate.der().as_ref()), "nobody signed {certificate:?}");
             }
         }
