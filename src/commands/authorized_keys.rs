@@ -1,6 +1,7 @@
 //! `authorized-keys`: what sshd runs.
 
 mod own;
+mod reader;
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -15,7 +16,7 @@ use super::{Clock, Outcome};
 use crate::accounts::Account;
 use crate::audit::{Audit, IDENT};
 use crate::cli::AuthorizedKeys;
-use crate::config::{CommandLine, ConfigError, DEFAULT_PATH, FileError, Settings};
+use crate::config::{ConfigError, DEFAULT_PATH, FileError};
 use crate::confinement::{confine, no_more_threads};
 use crate::files::head_of_regular;
 use crate::output::write_once;
@@ -24,6 +25,7 @@ use crate::providers::{self, Asked, Heard};
 use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, one_line, printable_bytes};
 use own::{Found, Own, Ready, Run};
+use reader::Reader;
 
 /// The time of a run whose settings cannot be read.
 const FALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,14 +54,19 @@ pub(super) fn run(
     let asked = providers::ask(providers, arguments.provider_user.as_deref(), longest);
     let any_asked = !asked.is_empty();
 
-    let settings = settings_within(&arguments.overrides.settings());
+    let given = arguments.overrides.settings();
+    let path = given.config.clone().unwrap_or_else(|| DEFAULT_PATH.into());
+    let reader = Reader::start(given);
+    // Nobody waits for them longer than a moment.
+    let late = || Err(ConfigError::File(path, FileError::Unreadable(ErrorKind::TimedOut.into())));
+    let settings = reader.settings(SETTINGS_TIMEOUT).unwrap_or_else(late);
     let said = settings.as_ref().map(|settings| settings.timeout.value).ok();
     let allowed = arguments.overrides.timeout.or(said).unwrap_or(FALLBACK_TIMEOUT);
     end_at_last(allowed);
     let deadline = clock.since.checked_add(allowed).unwrap_or(clock.since);
     let audit = if may_audit(arguments) { Audit::to_system() } else { Audit::silent() }.until(deadline);
     let prepared = Run::prepare(arguments, settings, clock);
-    let ready = prepared.map(|run| ready(run, asked.len(), deadline, &audit)).transpose();
+    let ready = prepared.map(|run| ready(run, reader, asked.len(), deadline, &audit)).transpose();
     let asked: Vec<_> = asked.into_iter().map(Asked::listen).collect();
     let own = match ready {
         Ok(Some(ready)) => within(ready, &audit, deadline),
@@ -84,7 +91,7 @@ pub(super) fn run(
 }
 
 /// Has everything open that the run needs of this machine, and confines the process.
-fn ready(run: Run, providers: usize, deadline: Instant, audit: &Audit) -> Result<Ready, Own> {
+fn ready(run: Run, reader: Reader, providers: usize, deadline: Instant, audit: &Audit) -> Result<Ready, Own> {
     // All that would follow is to say so. A change of user would wait for every thread of the process, with all
     // signals blocked, and one that still reads a file from a server that is gone never answers.
     if let Some(error) = run.fault() {
@@ -94,18 +101,10 @@ fn ready(run: Run, providers: usize, deadline: Instant, audit: &Audit) -> Result
     if let Err(error) = give_up_root() {
         return Err(run.failed(Reason::PrivilegesKept, &error.to_string(), audit));
     }
-    let ready = run.open(deadline);
+    let ready = run.open(reader, deadline);
     // What holds and what does not, doctor says; a kernel that knows less still gets its keys.
     let _ = confine(&ready.ports(), providers);
     Ok(ready)
-}
-
-/// The settings, for which nobody waits longer than a moment: the file may lie where the kernel waits.
-fn settings_within(given: &CommandLine) -> Result<Settings, ConfigError> {
-    let path = given.config.clone().unwrap_or_else(|| DEFAULT_PATH.into());
-    let given = given.clone();
-    in_time(SETTINGS_TIMEOUT, move || Settings::resolve(&given))
-        .unwrap_or_else(|| Err(ConfigError::File(path, FileError::Unreadable(ErrorKind::TimedOut.into()))))
 }
 
 /// Our own part, waited for no longer than the deadline: neither a peer that keeps the network code busy, nor

@@ -113,6 +113,11 @@ impl Session {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .http1_only()
+            // No connection is open long enough to be kept alive by probes, which take four system calls each.
+            .tcp_keepalive(None)
+            .tcp_keepalive_interval(None)
+            .tcp_keepalive_retries(None)
+            .tcp_user_timeout(None)
             .http1_max_headers(MAX_HEADERS)
             .connect_timeout(connect_time(allowed))
             .user_agent(concat!("eic-agent/", env!("CARGO_PKG_VERSION")))

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::super::gather::{Request, RunError, decide_from_metadata};
 use super::super::openssh::{not_permitted, permits_ours, permitted_environment, too_old};
 use super::super::{Clock, Outcome};
+use super::reader::Reader;
 use super::{SETTINGS_TIMEOUT, in_time};
 use crate::audit::Audit;
 use crate::cli::AuthorizedKeys;
@@ -105,14 +106,14 @@ impl Run {
 
     /// Opens and looks up the rest, without root's privileges. Files and programs may keep us waiting, so nobody
     /// waits for them longer than a moment, and never so long that nothing is left for metadata and providers.
-    pub(super) fn open(self, deadline: Instant) -> Ready {
+    pub(super) fn open(self, reader: Reader, deadline: Instant) -> Ready {
         let Ok(settings) = &self.settings else { return Ready { run: self, trust: None, release: Ok(()) } };
         let now = Instant::now();
         let left = deadline.saturating_duration_since(now);
         let patience = left.checked_div(2).unwrap_or(left).min(SETTINGS_TIMEOUT);
         let until = now.checked_add(patience).unwrap_or(now);
         let (store, prefix) = (settings.trust_store(), settings.line_prefix());
-        let trust = in_time(patience, move || store.open());
+        let trust = reader.open(store, patience);
         let release = if prefix.needs() <= Release::OLDEST {
             Ok(())
         } else {
