@@ -1,7 +1,7 @@
 //! Reading small files that decide about a login: bounded, and never waiting.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -41,11 +41,11 @@ pub fn read_open(file: &File, limit: usize) -> io::Result<Vec<u8>> {
 
 fn head_of(file: &File, limit: usize) -> io::Result<Vec<u8>> {
     let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-    // A file of the kernel's says that it is empty.
-    let size = file.metadata()?.len().saturating_add(1).min(limit);
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
     let mut file = file;
+    // A file of the kernel's has no end to seek. Nothing else tells the length to a run that is confined.
+    let size = file.seek(SeekFrom::End(0)).unwrap_or_default().saturating_add(1).min(limit);
     file.rewind()?;
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
     file.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
