@@ -17,25 +17,30 @@ pub(super) struct Reader {
 
 struct Channels {
     settings: Receiver<Result<Settings, ConfigError>>,
-    wanted: SyncSender<TrustStore>,
+    /// Where the store has to wait until root's rights are given up.
+    wanted: Option<SyncSender<TrustStore>>,
     opened: Receiver<OpenStore>,
 }
 
 impl Reader {
-    /// Begins with the settings.
+    /// Begins with the settings, and goes on to their trust store: at once, or where we are root still, when it is wanted.
     pub(super) fn start(given: CommandLine) -> Self {
         let (tell, settings) = sync_channel(1);
         let (wanted, wishes) = sync_channel::<TrustStore>(1);
         let (hand_over, opened) = sync_channel(1);
+        let waits = nix::unistd::geteuid().is_root();
         let aside = given.clone();
         let work = move || {
-            let _ = tell.send(Settings::resolve(&aside));
+            let read = Settings::resolve(&aside);
+            let theirs = read.as_ref().map(Settings::trust_store).ok();
+            let _ = tell.send(read);
             // None is wanted where nothing can be pushed.
-            if let Ok(store) = wishes.recv() {
+            if let Some(store) = if waits { wishes.recv().ok() } else { theirs } {
                 let _ = hand_over.send(store.open());
             }
         };
         let started = thread::Builder::new().spawn(work).is_ok();
+        let wanted = waits.then_some(wanted);
         Self { given, thread: started.then_some(Channels { settings, wanted, opened }) }
     }
 
@@ -47,12 +52,14 @@ impl Reader {
         }
     }
 
-    /// The trust store, with the rights that the process has now; none where that took longer than `patience`. The thread
-    /// ends with it.
+    /// The settings' trust store, opened without root's rights; none where that took longer than `patience`. The thread ends
+    /// with it.
     pub(super) fn open(self, store: TrustStore, patience: Duration) -> Option<OpenStore> {
         match self.thread {
             Some(thread) => {
-                thread.wanted.send(store).ok()?;
+                if let Some(wanted) = thread.wanted {
+                    wanted.send(store).ok()?;
+                }
                 thread.opened.recv_timeout(patience).ok()
             }
             None => Some(store.open()),
