@@ -31,6 +31,7 @@
 //! | [`confinement`] | what a run cannot do any more once it looks at foreign bytes |
 //! | [`audit`] | events for auditors and operators |
 //! | [`sshd`] | the machine's sshd: what it obeys, where that stands, our lines in its configuration |
+//! | [`order`] | sorting, compiled once |
 //! | [`process`] | other programs of the system, asked within a bound |
 //! | [`capture`] | everything that metadata said, as one document |
 //!
@@ -78,6 +79,7 @@ pub mod identity;
 pub mod imds;
 pub mod instance;
 pub mod key_options;
+pub mod order;
 pub mod output;
 pub mod ownership;
 pub mod policy;

@@ -12,6 +12,7 @@ use crate::decision::{Decision, Evidence, Expectations, decide_along};
 use crate::evidence::chain::Certificate;
 use crate::evidence::ocsp::{MAX_STAPLE_BYTES, MAX_STAPLES, OcspStaple};
 use crate::imds::{ImdsError, Session};
+use crate::order;
 use crate::verification::{RevocationError, SignerError, SignerPath};
 
 /// Longest list of staple names, in bytes.
@@ -140,9 +141,9 @@ async fn listed_staples(
     let list = session.get_text(STAPLES, MAX_LIST_BYTES).await?.unwrap_or_default();
     let names =
         list.lines().map(str::trim).filter(|name| is_staple_name(name) && !asked.iter().any(|a| a == name));
-    let mut names: Vec<_> = names.map(str::to_owned).collect();
+    let names = names.map(str::to_owned).collect();
     let own: Vec<_> = path.certificates().map(Certificate::sha256_name).collect();
-    names.sort_by_key(|name| {
+    let mut names = order::by_key(names, |name: &String| {
         let is_hex = matches!(name.len(), 40 | 64) && name.bytes().all(|b| b.is_ascii_hexdigit());
         (!own.iter().any(|own| own.eq_ignore_ascii_case(name)), !is_hex)
     });

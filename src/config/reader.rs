@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 use super::FileSettings;
 use crate::cli::parse_seconds;
 use crate::key_options::KeyOptions;
+use crate::order;
 use crate::policy::{Action, Glob, Rule};
 use crate::text::{MAX_SHOWN, printable};
 use crate::trust_store::Roots;
@@ -81,12 +82,7 @@ pub(super) fn read(text: &str) -> Result<FileSettings, Vec<Fault>> {
     }
     said.rules = rules(&mut root, &mut faults);
     root.nothing_else(&["[imds]", "[trust]", "[keys]", "[[rule]]"], &mut faults);
-    if faults.list.is_empty() {
-        Ok(said)
-    } else {
-        faults.list.sort_by_key(|fault| fault.line);
-        Err(faults.list)
-    }
+    if faults.list.is_empty() { Ok(said) } else { Err(order::by_key(faults.list, |fault| fault.line)) }
 }
 
 fn rules(root: &mut Section<'_>, faults: &mut Faults) -> Vec<(Rule, usize)> {

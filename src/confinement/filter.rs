@@ -25,6 +25,7 @@
 //! are therefore searched by halves, which makes it 15 and 70. Tests hold every verdict against the program that
 //! `seccompiler` itself makes of the same list.
 
+use crate::order;
 use std::io;
 
 use nix::libc::{self, c_long};
@@ -235,8 +236,7 @@ fn program() -> Option<BpfProgram> {
 type Range = (u32, Option<&'static [&'static [Argument]]>);
 
 fn ranges() -> Option<Vec<Range>> {
-    let mut calls: Vec<_> = CALLS.iter().collect();
-    calls.sort_unstable_by_key(|call| call.number);
+    let calls = order::by_key(CALLS.iter().collect(), |call| call.number);
     let mut ranges: Vec<Range> = Vec::with_capacity(calls.len().saturating_mul(2).saturating_add(1));
     ranges.push((0, None));
     for call in calls {

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::files::head_of_regular;
+use crate::order;
 
 /// Most of a command line that is read, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
@@ -41,7 +42,7 @@ impl Listener {
         let Ok(program) = program.canonicalize() else { return Vec::new() };
         let own_root = fs::metadata("/").ok().map(|root| (root.dev(), root.ino()));
         let processes = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-        let mut found: Vec<_> = processes
+        let found = processes
             .filter_map(|process| {
                 let pid = process.file_name().to_str()?.parse().ok()?;
                 let place = process.path();
@@ -54,7 +55,7 @@ impl Listener {
                 Some((listener, field(&status, "PPid:")?.trim().parse::<u32>().ok()?))
             })
             .collect();
-        found.sort_by_key(|(listener, _)| listener.pid);
+        let mut found = order::by_key(found, |(listener, _)| listener.pid);
         // Who serves a connection is for a moment a copy of its parent.
         let pids: Vec<_> = found.iter().map(|(listener, _)| listener.pid).collect();
         found.retain(|(_, parent)| !pids.contains(parent));

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::command::split;
 use super::replace::read;
+use crate::order;
 use crate::policy::Glob;
 use crate::text::{MAX_SHOWN, printable};
 
@@ -223,10 +224,9 @@ fn expand(pattern: &Path) -> Vec<PathBuf> {
 
 fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
-    names.retain(|name| fits_name(pattern, &name.to_string_lossy()));
-    names.sort();
-    names.into_iter().map(|name| folder.join(name)).collect()
+    let names = entries.map(|entry| entry.file_name());
+    let names = names.filter(|name| fits_name(pattern, &name.to_string_lossy())).collect();
+    order::by(names, Ord::cmp).into_iter().map(|name| folder.join(name)).collect()
 }
 
 #[cfg(test)]

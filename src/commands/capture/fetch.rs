@@ -16,6 +16,7 @@ use crate::evidence::ocsp::{MAX_STAPLE_BYTES, MAX_STAPLES};
 use crate::identity::LoginName;
 use crate::imds::{Endpoint, ImdsError, Session};
 use crate::instance::Machine;
+use crate::order;
 use crate::time::Timestamp;
 
 /// Most users whose keys are fetched.
@@ -116,8 +117,7 @@ async fn items(session: &Arc<Session>, wanted: Vec<(String, usize)>) -> Vec<Item
         // A task that has panicked or was cancelled has fetched nothing.
         came.extend(done);
     }
-    came.sort_by_key(|(number, _)| *number);
-    came.into_iter().map(|(_, item)| item).collect()
+    order::by_key(came, |(number, _)| *number).into_iter().map(|(_, item)| item).collect()
 }
 
 async fn item(session: &Session, path: &str, limit: usize) -> Item {

@@ -15,6 +15,7 @@ use crate::evidence::chain::{MAX_CHAIN_BYTES, SignerChain};
 use crate::evidence::key_bundle::{KeyBundle, MAX_BUNDLE_BYTES};
 use crate::evidence::ocsp::{MAX_STAPLE_BYTES, MAX_STAPLES, OcspStaple};
 use crate::identity::{InstanceId, LoginName, SignerName};
+use crate::order;
 use crate::policy::Policy;
 use crate::time::Timestamp;
 use crate::trust_store::{Roots, TrustStore, TrustStoreError};
@@ -185,7 +186,7 @@ fn read_staples(directory: &Path) -> Result<Vec<Vec<u8>>, String> {
         );
         return Err(why);
     }
-    paths.sort();
+    let paths = order::by(paths, Ord::cmp);
     // One byte over the limit is read, so that the parser sees that there is more, and says so.
     paths.iter().map(|path| read_head(path, MAX_STAPLE_BYTES.saturating_add(1))).collect()
 }
