@@ -11,7 +11,7 @@ use crate::fingerprint::Fingerprint;
 use crate::identity::{InstanceId, LoginName, SignerName};
 use crate::imds::Endpoint;
 use crate::text::{MAX_SHOWN, printable};
-use crate::time::Timestamp;
+use crate::time::{NotATimestamp, Timestamp};
 
 /// Names of the older shell implementation's commands: called by one of these, the program is
 /// `authorized-keys`, so that an `sshd_config` that names them goes on working.
@@ -43,6 +43,8 @@ pub enum Command {
     Explain(Explain),
     /// Save what the metadata service says, for verify --capture elsewhere
     Capture(Capture),
+    /// List who came in with pushed keys, when, from where and for how long, by the log
+    Sessions(Sessions),
     /// Show the settings, and where each comes from
     Config(Config),
     /// Make sshd ask this program for keys
@@ -216,6 +218,73 @@ pub struct Capture {
     pub redact: bool,
 }
 
+/// Arguments of `sessions`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A TIME is RFC 3339, a day (2025-01-30, UTC), Unix seconds, or an age such as 90m, 12h or 30d. Without FILE it is
+the journal that is read, or where there is none, auth.log and secure in /var/log with what was rotated. A
+principal is believed only where the journal has from the kernel that the agent's user wrote the line; from a
+text log, where anybody can write one, it is shown as unverified. Examples:
+  sudo eic-agent sessions --since 30d
+  sudo eic-agent sessions --open --user ec2-user
+  sudo eic-agent sessions --principal '*:assumed-role/Admin/*' --json | jq '.sessions[].pushes[]'
+  sudo eic-agent sessions --csv /var/log/auth.log* > sessions.csv
+
+Exit status: 0 all that the log has was listed; 1 no log can be read, or not all of it could be; 2 the command
+line is wrong or FILE cannot be read.")]
+pub struct Sessions {
+    /// Leave out what was over before TIME
+    #[arg(long, value_name = "TIME", value_parser = parse_when)]
+    pub since: Option<When>,
+    /// Leave out what began after TIME
+    #[arg(long, value_name = "TIME", value_parser = parse_when)]
+    pub until: Option<When>,
+    /// Only logins as this user
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Only keys of principals whose ARN fits: * stands for any characters, ? for one
+    #[arg(long, value_name = "GLOB")]
+    pub principal: Option<String>,
+    /// Only sessions that are open now
+    #[arg(long, conflicts_with = "files")]
+    pub open: bool,
+    /// List logins by other means as well, which are otherwise counted
+    #[arg(long)]
+    pub all: bool,
+    /// Print one JSON document on standard output instead
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Print CSV on standard output instead; warnings go to standard error
+    #[arg(long)]
+    pub csv: bool,
+    /// User that sshd runs the agent as: whose word is believed
+    #[arg(long, value_name = "NAME", default_value = "eic-agent")]
+    pub agent_user: String,
+    /// Text logs to read in place of the journal, also compressed by gzip, xz or zstd
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// An instant, or how long ago it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Then.
+    At(Timestamp),
+    /// So many seconds before now.
+    Ago(u64),
+}
+
+impl When {
+    /// The instant.
+    #[must_use]
+    pub const fn instant(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(instant) => instant,
+            Self::Ago(seconds) => Timestamp::from_unix(now.as_unix().saturating_sub(seconds)),
+        }
+    }
+}
+
 /// Arguments of `enable`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -360,6 +429,21 @@ impl Cli {
     }
 }
 
+/// An instant, a day (its beginning in UTC), or an age.
+fn parse_when(text: &str) -> Result<When, String> {
+    let refuse = || {
+        let came = printable(text, MAX_SHOWN);
+        format!("expected RFC 3339 (2025-01-30T12:00:00Z), a day (2025-01-30), Unix seconds, or an age such as 90m, 12h or 30d; got {came}")
+    };
+    let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
+    let age = units.iter().find_map(|(unit, seconds)| {
+        let count: u64 = text.strip_suffix(*unit)?.parse().ok()?;
+        count.checked_mul(*seconds).map(When::Ago)
+    });
+    let instant = || text.parse().or_else(|_| format!("{text}T00:00:00Z").parse()).map(When::At);
+    age.map_or_else(instant, Ok).map_err(|_: NotATimestamp| refuse())
+}
+
 /// The arguments with the subcommand put in where the program is called by one of its other names.
 pub fn resolve_name(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments = arguments.into_iter();
@@ -502,6 +586,25 @@ mod tests {
             let words: Vec<_> =
                 ["eic-agent", "authorized-keys"].into_iter().chain(line.split_whitespace()).collect();
             let _ = parse(&words);
+        }
+    }
+
+    #[test]
+    fn instants_and_ages_are_read() {
+        let now = Timestamp::from_unix(1_738_238_400);
+        for (text, instant) in [
+            ("2025-01-30T12:00:00Z", 1_738_238_400),
+            ("2025-01-30", 1_738_195_200),
+            ("1738238399", 1_738_238_399),
+            ("90s", 1_738_238_310),
+            ("2h", 1_738_231_200),
+            ("1d", 1_738_152_000),
+            ("99999999999999d", 0),
+        ] {
+            assert_eq!(parse_when(text).unwrap().instant(now).as_unix(), instant, "{text}");
+        }
+        for bad in ["", "d", "-1d", "yesterday", "1w", "2025-13-01", "999999999999999999999d"] {
+            assert!(parse_when(bad).unwrap_err().ends_with(&format!("got {bad}")), "{bad}");
         }
     }
 

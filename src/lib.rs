@@ -30,12 +30,13 @@
 //! | [`privileges`], [`accounts`], [`ownership`], [`files`] | root's rights given up; users; sshd's rule for trusted files; reading without waiting |
 //! | [`confinement`] | what a run cannot do any more once it looks at foreign bytes |
 //! | [`audit`] | events for auditors and operators |
+//! | [`sessions`] | the log's lines to who came in; a principal is trusted by its type |
 //! | [`sshd`] | the machine's sshd: what it obeys, where that stands, our lines in its configuration |
 //! | [`order`] | sorting, compiled once |
 //! | [`process`] | other programs of the system, asked within a bound |
 //! | [`capture`] | everything that metadata said, as one document |
 //!
-//! `evidence`, `verification`, `policy` and `decision` do no I/O: no file, network, environment, clock or log. They
+//! `evidence`, `verification`, `policy`, `decision` and `sessions` do no I/O: no file, network, environment, clock or log. They
 //! take bytes and an instant and return values, so all of them are tested without a machine.
 //!
 //! Nothing of ours reaches sshd but a [`policy::PermittedKey`]; only [`policy::Policy::permit`] can make one, of a
@@ -87,6 +88,7 @@ pub mod privileges;
 pub mod process;
 pub mod providers;
 pub mod reason;
+pub mod sessions;
 pub mod sshd;
 pub mod text;
 pub mod time;

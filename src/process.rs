@@ -1,8 +1,10 @@
 //! Other programs of this system, asked within a bound.
 
+use std::fs::File;
 use std::io::{self, Read};
-use std::process::{Command, Output, Stdio};
-use std::sync::mpsc::sync_channel;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -18,8 +20,7 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// `allowed` is killed, which is an error of kind [`io::ErrorKind::TimedOut`]. One that says too much gets
 /// no reader for the rest.
 pub fn ask(program: &mut Command, allowed: Duration) -> io::Result<Output> {
-    program.env_clear().env("PATH", PATH).env("LC_ALL", "C");
-    let mut child = program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child = start(program, Stdio::null())?;
     let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let (sender, receiver) = sync_channel(1);
@@ -36,6 +37,88 @@ pub fn ask(program: &mut Command, allowed: Duration) -> io::Result<Output> {
     })
 }
 
+fn start(program: &mut Command, input: Stdio) -> io::Result<Child> {
+    program.env_clear().env("PATH", PATH).env("LC_ALL", "C");
+    program.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+}
+
+/// How much of a program's output waits to be read: so many pieces, of so many bytes at most.
+const PIECES: usize = 4;
+const PIECE: usize = 64 * 1024;
+
+/// A program that is read as it speaks, however much that is.
+#[derive(Debug)]
+pub struct Speaker {
+    child: Child,
+    pieces: Receiver<io::Result<Vec<u8>>>,
+    piece: io::Cursor<Vec<u8>>,
+    errors: JoinHandle<Vec<u8>>,
+    patience: Duration,
+}
+
+/// Runs the program with nothing of our environment, to be read. One that says nothing for as long as `patience` is
+/// an error of kind [`io::ErrorKind::TimedOut`].
+pub fn listen(program: &mut Command, input: Option<File>, patience: Duration) -> io::Result<Speaker> {
+    let mut child = start(program, input.map_or_else(Stdio::null, Stdio::from))?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let (sender, pieces) = sync_channel(PIECES);
+    std::thread::Builder::new().spawn(move || {
+        let Some(mut out) = out else { return };
+        loop {
+            let mut piece = vec![0; PIECE];
+            let read = out.read(&mut piece).map(|length| {
+                piece.truncate(length);
+                piece
+            });
+            let is_last = read.as_ref().map_or(true, Vec::is_empty);
+            if sender.send(read).is_err() || is_last {
+                return;
+            }
+        }
+    })?;
+    let errors = std::thread::Builder::new().spawn(move || head(err))?;
+    Ok(Speaker { child, pieces, piece: io::Cursor::default(), errors, patience })
+}
+
+impl Read for Speaker {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.piece.read(buffer)?;
+        if read > 0 || buffer.is_empty() {
+            return Ok(read);
+        }
+        match self.pieces.recv_timeout(self.patience) {
+            Ok(piece) => {
+                self.piece = io::Cursor::new(piece?);
+                self.piece.read(buffer)
+            }
+            // The thread has sent the end.
+            Err(RecvTimeoutError::Disconnected) => Ok(0),
+            Err(RecvTimeoutError::Timeout) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("nothing said for {} s", self.patience.as_secs()),
+            )),
+        }
+    }
+}
+
+impl Speaker {
+    /// What it ended with, once all that it said was read, and what it said of errors.
+    pub fn end(mut self) -> io::Result<(ExitStatus, Vec<u8>)> {
+        let status = self.child.wait()?;
+        Ok((status, self.errors.join().unwrap_or_default()))
+    }
+
+    /// Ends it before it has said all.
+    pub fn stop(mut self) {
+        // It may be root's, and we no longer: then it ends when it finds that nobody reads.
+        let killed = self.child.kill();
+        drop(self.pieces);
+        if killed.is_ok() {
+            let _ = self.child.wait();
+        }
+    }
+}
+
 fn head(source: Option<impl Read>) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(source) = source {
@@ -48,6 +131,27 @@ fn head(source: Option<impl Read>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_speaks_long_is_read_as_it_speaks() {
+        let minute = Duration::from_secs(60);
+        let script = |text| listen(Command::new("sh").args(["-c", text]), None, minute).unwrap();
+        let mut speaker = script("head -c 3000000 /dev/zero; echo why >&2; exit 4");
+        assert_eq!(io::copy(&mut speaker, &mut io::sink()).unwrap(), 3_000_000);
+        let (status, errors) = speaker.end().unwrap();
+        assert_eq!((status.code(), errors), (Some(4), b"why\n".to_vec()));
+        let mut endless = listen(&mut Command::new("yes"), None, minute).unwrap();
+        endless.read_exact(&mut [0; 100_000]).unwrap();
+        endless.stop();
+        let mut silent =
+            listen(Command::new("sleep").arg("600"), None, Duration::from_millis(50)).unwrap();
+        assert_eq!(silent.read(&mut [0; 1]).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        silent.stop();
+        let file = File::open("/proc/self/status").unwrap();
+        let mut said = String::new();
+        listen(&mut Command::new("cat"), Some(file), minute).unwrap().read_to_string(&mut said).unwrap();
+        assert!(said.starts_with("Name:"), "{said}");
+    }
 
     #[test]
     fn what_hangs_is_ended() {

@@ -9,6 +9,7 @@ mod explain;
 mod gather;
 mod openssh;
 mod replay;
+mod sessions;
 mod stapling;
 mod tokens;
 mod verify;
@@ -73,6 +74,7 @@ pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
         Command::Doctor(arguments) => doctor::run(arguments, clock, out, notes),
         Command::Explain(arguments) => explain::run(arguments, clock, out, notes),
         Command::Capture(arguments) => capture::run(arguments, clock, out, notes),
+        Command::Sessions(arguments) => sessions::run(arguments, clock.started, out, notes),
         Command::Config(arguments) => config::run(arguments, out, notes),
         Command::Enable(arguments) => wiring::enable(arguments, out, notes),
         Command::Disable(_) => wiring::disable(out, notes),

@@ -32,6 +32,7 @@ mod properties;
 mod readme;
 mod reference_cases;
 mod security;
+mod sessions;
 mod settings;
 mod stuck;
 mod wiring;

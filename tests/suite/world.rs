@@ -5,6 +5,7 @@
 //! behind, and tests cannot meet each other.
 
 mod clients;
+mod journald;
 mod log;
 mod measure;
 mod ssh;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use eic_emulator::{Config, Emulator};
 
 pub(crate) use clients::installed;
+pub(crate) use journald::{Journald, Rsyslog, until};
 pub(crate) use log::{Journal, Syslog};
 pub(crate) use measure::Measured;
 pub(crate) use ssh::{Key, Login, Sshd};

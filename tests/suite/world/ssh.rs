@@ -1,6 +1,7 @@
 //! The real sshd, the real ssh, and keys by the real ssh-keygen.
 
 use std::fs;
+use std::io::Read as _;
 use std::net::TcpStream;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -68,11 +69,25 @@ impl Sshd {
         Self::with(world, &format!("{command}\nAuthorizedKeysCommandUser eic-agent\n"))
     }
 
+    /// The same with PAM, which tells of a session's end, and with sshd's own choice of what it logs.
+    pub(crate) fn with_pam(world: &World, settings: &str) -> Self {
+        let rules = "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_unix.so\n";
+        fs::write("/etc/pam.d/sshd", rules).unwrap();
+        let command = format!("AuthorizedKeysCommand {} authorized-keys %u %f", world.agent().display());
+        // Of a setting that stands twice, sshd takes the first.
+        let first = format!("{settings}UsePAM yes\nLogLevel INFO\n");
+        Self::of(world, &first, &format!("{command}\nAuthorizedKeysCommandUser eic-agent\n"))
+    }
+
     pub(crate) fn with(world: &World, settings: &str) -> Self {
+        Self::of(world, "", settings)
+    }
+
+    fn of(world: &World, first: &str, settings: &str) -> Self {
         let host_key = Key::ed25519(world, "host");
         let config = world.path("etc/sshd_config");
         let base = format!(
-            "ListenAddress 127.0.0.1:22\nHostKey {}\nPidFile none\nUsePAM no\nPasswordAuthentication no\n\
+            "{first}ListenAddress 127.0.0.1:22\nHostKey {}\nPidFile none\nUsePAM no\nPasswordAuthentication no\n\
              KbdInteractiveAuthentication no\nLogLevel VERBOSE\n{settings}",
             host_key.file().display()
         );
@@ -120,6 +135,25 @@ impl Drop for Sshd {
     }
 }
 
+/// A login that stays until it is told to go.
+pub(crate) struct Stay(Child);
+
+impl Stay {
+    /// Ends it as a person does, and waits until ssh has gone.
+    pub(crate) fn leave(mut self) {
+        drop(self.0.stdin.take());
+        let status = self.0.wait().unwrap();
+        assert!(status.success(), "{status}");
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// What came of an attempt to log in.
 #[derive(Debug)]
 pub(crate) struct Login {
@@ -136,8 +170,34 @@ impl World {
         login
     }
 
+    /// Logs in and stays; it is in when this returns.
+    pub(crate) fn ssh_stay(&self, user: &str, key: &Key) -> Stay {
+        let mut command = Self::ssh_command(&[key]);
+        command.arg(format!("{user}@127.0.0.1")).arg("echo in; cat");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = [0; 3];
+        child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+        assert_eq!(&said, b"in\n");
+        Stay(child)
+    }
+
     /// Logs in and runs a command.
     pub(crate) fn ssh_run(&self, user: &str, keys: &[&Key], what: &str) -> Login {
+        let mut command = Self::ssh_command(keys);
+        let started = Instant::now();
+        let output = command
+            .arg(format!("{user}@127.0.0.1"))
+            .arg(what)
+            .stdin(Stdio::null())
+            .output()
+            .expect("ssh is installed");
+        let took = started.elapsed();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let ok = output.status.success();
+        Login { ok, took, said: format!("{said}{}", String::from_utf8_lossy(&output.stderr)) }
+    }
+
+    fn ssh_command(keys: &[&Key]) -> Command {
         let mut command = Command::new("ssh");
         command.args([
             "-F",
@@ -153,17 +213,7 @@ impl World {
         for key in keys {
             command.arg("-i").arg(key.file());
         }
-        let started = Instant::now();
-        let output = command
-            .arg(format!("{user}@127.0.0.1"))
-            .arg(what)
-            .stdin(Stdio::null())
-            .output()
-            .expect("ssh is installed");
-        let took = started.elapsed();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let ok = output.status.success();
-        Login { ok, took, said: format!("{said}{}", String::from_utf8_lossy(&output.stderr)) }
+        command
     }
 
     /// Puts a key into the user's own `authorized_keys`.

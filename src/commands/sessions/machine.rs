@@ -1,0 +1,99 @@
+//! What this machine runs now, and its time zone.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use ::time::OffsetDateTime;
+
+use crate::files::head_of_regular;
+use crate::process::ask;
+use crate::sessions::join::Running;
+use crate::sessions::text_log::Zone;
+use crate::time::Timestamp;
+
+/// Parts of a second that /proc counts in: `USER_HZ`, 100 on every machine that Amazon has (proc_pid_stat(5)).
+const MICROS_PER_TICK: u64 = 10_000;
+const MICROS: u64 = 1_000_000;
+
+/// zdump(8) reads one file.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Most processes that are looked at: the largest `pid_max`.
+const MAX_PROCESSES: usize = 4_194_304;
+
+/// This run of this machine, and its sshd processes.
+pub(super) fn running(now: Timestamp) -> Running {
+    let text = |path: &str| {
+        let bytes = head_of_regular(Path::new(path), 4096).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let boot = text("/proc/sys/kernel/random/boot_id").trim().replace('-', "");
+    let host = text("/proc/sys/kernel/hostname").trim().to_owned();
+    let uptime = text("/proc/uptime").split('.').next().and_then(|seconds| seconds.parse::<u64>().ok());
+    let since = now.as_unix().saturating_sub(uptime.unwrap_or_default()).saturating_mul(MICROS);
+    let mut sshd = HashMap::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten().take(MAX_PROCESSES) {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        if let Some(began) = began(&text(&format!("/proc/{pid}/stat"))) {
+            sshd.insert(pid, (since.saturating_add(began), began));
+        }
+    }
+    Running { boot, host, since, sshd }
+}
+
+/// When an sshd of `/proc/PID/stat` began, in microseconds since the machine started; none for another program.
+fn began(stat: &str) -> Option<u64> {
+    // A program's name may hold anything, parentheses as well.
+    let (head, rest) = stat.rsplit_once(") ")?;
+    let (_, name) = head.split_once(" (")?;
+    if !matches!(name, "sshd" | "sshd-session") {
+        return None;
+    }
+    rest.split(' ').nth(19)?.parse::<u64>().ok()?.checked_mul(MICROS_PER_TICK)
+}
+
+/// This machine's time zone; none where it cannot be told.
+pub(super) fn zone(now: Timestamp) -> Option<Zone> {
+    const FILE: &str = "/etc/localtime";
+    if !Path::new(FILE).exists() {
+        // Without the file it is UTC (localtime(5)).
+        return Some(Zone::default());
+    }
+    let now = OffsetDateTime::from_unix_timestamp(i64::try_from(now.as_unix()).ok()?).ok()?;
+    // A log of more than ten years has other troubles.
+    let years = format!("{},{}", now.year().saturating_sub(10), now.year().saturating_add(2));
+    let changes = said(Command::new("zdump").args(["-v", "-c", &years, FILE]))?;
+    let zone = Zone::of_zdump(&changes);
+    // It tells changes alone.
+    if zone.changes() { Some(zone) } else { Zone::of_date(said(Command::new("date").arg("+%z"))?.trim()) }
+}
+
+fn said(program: &mut Command) -> Option<String> {
+    let said = ask(program, PATIENCE).ok().filter(|said| said.status.success())?;
+    Some(String::from_utf8_lossy(&said.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_of_sshd_are_told_from_others() {
+        let rest = "S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 17 18";
+        assert_eq!(began(&format!("42 (sshd) {rest}")), Some(123_450_000));
+        assert_eq!(began(&format!("42 (sshd-session) {rest}")), Some(123_450_000));
+        assert_eq!(began(&format!("42 (x) (sshd) {rest}")), None);
+        assert_eq!(began(&format!("42 (bash) {rest}")), None);
+        assert_eq!(began(""), None);
+    }
+
+    #[test]
+    fn this_run_is_known() {
+        let now = Timestamp::from(std::time::SystemTime::now());
+        let running = running(now);
+        assert_eq!(running.boot.len(), 32, "{}", running.boot);
+        assert!(running.since / MICROS <= now.as_unix() && !running.host.is_empty());
+    }
+}

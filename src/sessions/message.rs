@@ -1,0 +1,138 @@
+//! The words of sshd, PAM and the agent. All that is taken out of them is made printable, and bounded.
+
+use super::event::{Accepted, Claim, Event, Handover, KeyName, Push};
+use crate::text::{MAX_SHOWN, printable};
+
+/// Longest principal that is repeated, in characters: IAM's longest ARN.
+const MAX_PRINCIPAL: usize = 2048;
+
+/// Login names as long as Linux takes them (`LOGIN_NAME_MAX`).
+const MAX_USER: usize = 256;
+
+/// What a line of sshd's tells, PAM's in it.
+#[must_use]
+pub fn of_sshd(pid: u32, message: &str) -> Option<Event> {
+    if let Some(login) = message.strip_prefix("Accepted ") {
+        return accepted(pid, login).map(Event::Accepted);
+    }
+    if let Some(login) = message.strip_prefix("Partial ") {
+        return accepted(pid, login).map(Event::Partial);
+    }
+    let session = message.strip_prefix("pam_unix(sshd:session): session ")?;
+    if session.starts_with("closed for user ") {
+        return Some(Event::Closed { pid });
+    }
+    session.starts_with("opened for user ").then_some(Event::Opened { pid })
+}
+
+/// `METHOD for USER from ADDRESS port PORT ssh2[: TYPE FINGERPRINT]` (OpenSSH, auth.c, `auth_log`).
+fn accepted(pid: u32, login: &str) -> Option<Accepted> {
+    let (method, rest) = login.split_once(" for ")?;
+    let is_method = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'/' | b'_' | b'@' | b'.');
+    if method.is_empty() || method.len() > 64 || !method.bytes().all(is_method) {
+        return None;
+    }
+    // A directory service may have names with spaces.
+    rest.match_indices(" from ").find_map(|(at, from)| {
+        let user = rest.get(..at).filter(|user| !user.is_empty())?;
+        let (address, place) = rest.get(at.checked_add(from.len())?..)?.split_once(" port ")?;
+        let (port, proof) = place.split_once(" ssh2").unwrap_or((place, ""));
+        let is_address = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'%' | b'-' | b'_');
+        if address.is_empty() || address.len() > 64 || !address.bytes().all(is_address) {
+            return None;
+        }
+        Some(Accepted {
+            pid,
+            user: printable(user, MAX_USER),
+            method: method.to_owned(),
+            address: address.to_owned(),
+            port: port.parse().ok()?,
+            key: proof.strip_prefix(": ").and_then(plain_key),
+        })
+    })
+}
+
+/// The key of `ED25519 SHA256:…`; a certificate (`ED25519-CERT SHA256:… ID …`) is none that can be pushed.
+fn plain_key(proof: &str) -> Option<KeyName> {
+    let mut words = proof.split(' ');
+    let kind = words.next().filter(|kind| !kind.ends_with("-CERT"))?;
+    let key = words.next().and_then(KeyName::parse)?;
+    (!kind.is_empty() && words.next().is_none()).then_some(key)
+}
+
+/// What a line of the agent's tells by its text alone: all that there is in a text log.
+#[must_use]
+pub fn of_agent(message: &str, push: impl FnOnce(Claim) -> Push) -> Option<Event> {
+    if let Some(key) =
+        message.strip_prefix("Providing ssh key from EC2 Instance Connect with fingerprint: ")
+    {
+        return provided(key, push).map(Event::Provided);
+    }
+    if let Some(run) = message.strip_prefix("No ssh keys from EC2 Instance Connect for user ") {
+        return refused(run);
+    }
+    let refusal = message.strip_prefix("Refusing ")?;
+    if let Some(key) = refusal.strip_prefix("ssh key from EC2 Instance Connect for user ") {
+        return refused(key);
+    }
+    let (count, user) = refusal.split_once(" more ssh keys from EC2 Instance Connect for user ")?;
+    Some(Event::Refused { reason: None, user: Some(user_name(user)), push: None, count: count.parse().ok()? })
+}
+
+/// `FINGERPRINT[, request-id: ID][, for IAM principal: ARN][; without an OCSP staple for …]`
+fn provided(text: &str, push: impl FnOnce(Claim) -> Push) -> Option<Handover> {
+    let (text, _) = text.split_once("; without an OCSP staple for ").unwrap_or((text, ""));
+    let (text, principal) = match text.split_once(", for IAM principal: ") {
+        Some((text, principal)) => (text, Some(principal)),
+        None => (text, None),
+    };
+    let (key, request_id) = match text.split_once(", request-id: ") {
+        Some((key, id)) => (key, Some(id)),
+        None => (text, None),
+    };
+    let key = KeyName::parse(key)?;
+    Some(Handover { sshd: None, user: None, key, push: push(claim(principal, request_id)) })
+}
+
+/// `USER: REASON: …`
+fn refused(text: &str) -> Option<Event> {
+    let (user, rest) = text.split_once(": ")?;
+    let reason = reason_name(rest.split(':').next().unwrap_or_default())?;
+    Some(Event::Refused { reason: Some(reason), user: Some(user_name(user)), push: None, count: 1 })
+}
+
+/// What a push says of itself, fit to be shown. The agent made it printable already; whoever wrote in its name may
+/// not have.
+#[must_use]
+pub fn claim(principal: Option<&str>, request_id: Option<&str>) -> Claim {
+    let shown = |text: &str, limit| {
+        // A backslash that stands for an escape of the agent's is not escaped again.
+        let parts: Vec<_> = text.split('\\').map(|part| printable(part, limit)).collect();
+        printable_cut(&parts.join("\\"), limit)
+    };
+    Claim {
+        principal: principal.map(|arn| shown(arn, MAX_PRINCIPAL)),
+        request_id: request_id.map(|id| shown(id, MAX_SHOWN)),
+    }
+}
+
+/// Text that is printable already, cut.
+fn printable_cut(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// A login name, printable.
+#[must_use]
+pub fn user_name(text: &str) -> String {
+    printable(text, MAX_USER)
+}
+
+/// The stable name of a refusal's cause, of this release of the agent or another.
+#[must_use]
+pub fn reason_name(text: &str) -> Option<String> {
+    let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    ((1..=64).contains(&text.len()) && text.bytes().all(is_name)).then(|| text.to_owned())
+}

@@ -1,0 +1,102 @@
+//! `sessions`: who came in is told by what real daemons logged of real logins.
+
+mod journal;
+mod text;
+
+use std::fs;
+use std::process::{Command, Output};
+
+use eic_emulator::Entry;
+use serde_json::Value;
+
+use crate::wiring::{Ran, agent};
+use crate::world::{INSTANCE, Key, World, installed};
+
+const ALICE: &str = "arn:aws:sts::123456789012:assumed-role/Admin/alice@example.com";
+const CAROL: &str = "arn:aws:iam::210987654321:user/carol";
+
+/// What the agent says as one document, which has the shape of its schema.
+fn report(world: &World, arguments: &[&str]) -> Value {
+    let ran = ran(world, &[arguments, &["--json"]].concat());
+    assert_eq!((ran.status, ran.err.as_str()), (Some(0), ""), "{}", ran.out);
+    valid(world, &ran.out)
+}
+
+fn ran(world: &World, arguments: &[&str]) -> Ran {
+    agent(world, &[&["sessions"], arguments].concat())
+}
+
+/// By a validator that knows nothing of us.
+fn validate(world: &World, report: &str) -> Output {
+    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/schema/sessions.schema.json");
+    let file = world.path("etc/sessions.json");
+    fs::write(&file, report).unwrap();
+    let program = "import json, sys, jsonschema\n\
+                   schema, report = (json.load(open(name)) for name in sys.argv[1:])\n\
+                   jsonschema.Draft202012Validator.check_schema(schema)\n\
+                   jsonschema.Draft202012Validator(schema).validate(report)";
+    Command::new(installed("python3")).args(["-c", program, schema]).arg(&file).output().unwrap()
+}
+
+fn valid(world: &World, report: &str) -> Value {
+    let said = validate(world, report);
+    assert!(said.status.success(), "{}{report}", String::from_utf8_lossy(&said.stderr));
+    serde_json::from_str(report).unwrap()
+}
+
+/// The session of this key.
+fn session<'r>(report: &'r Value, key: &Key) -> &'r Value {
+    let sessions = report["sessions"].as_array().unwrap();
+    let found: Vec<_> = sessions.iter().filter(|session| session["fingerprint"] == key.fingerprint()).collect();
+    assert_eq!(found.len(), 1, "{}: {report:#}", key.fingerprint());
+    found[0]
+}
+
+/// The one push of a session or key.
+fn push(session: &Value) -> (&str, &str, &str, bool) {
+    let push = match session.get("pushes") {
+        Some(pushes) => {
+            assert_eq!(pushes.as_array().unwrap().len(), 1, "{session:#}");
+            &pushes[0]
+        }
+        None => session,
+    };
+    let text = |name: &str| push[name].as_str().unwrap_or_default();
+    (text("principal"), text("account"), text("request_id"), push["verified"].as_bool().unwrap())
+}
+
+fn ids(report: &Value) -> Vec<&str> {
+    report["warnings"].as_array().unwrap().iter().map(|warning| warning["id"].as_str().unwrap()).collect()
+}
+
+/// A key that its owner offers, and then cannot use: he has forgotten its passphrase.
+fn offer_only(world: &World, user: &str, key: &Key) {
+    let locked = Command::new("ssh-keygen")
+        .args(["-q", "-p", "-P", "", "-N", "forgotten", "-f"])
+        .arg(key.file())
+        .output()
+        .unwrap();
+    assert!(locked.status.success(), "{locked:?}");
+    assert!(!world.ssh(user, &[key]).ok, "nobody logs in with a locked key");
+}
+
+/// A push that is too old.
+fn push_expired(world: &World, user: &str, key: &Key) {
+    let entry = Entry::new(key.line())
+        .timestamp(world.emulator.now() - 1)
+        .instance(INSTANCE)
+        .caller(CAROL)
+        .request("r-expired");
+    world.emulator.set_entries(user, entry.sign(&world.emulator.hierarchy().leaf_key));
+    assert!(!world.ssh(user, &[key]).ok);
+}
+
+/// As another user of the machine, who knows how to write to the log.
+fn as_user(world: &World, user: &str, script: &str) {
+    let uid = world.uid(user).to_string();
+    let said = Command::new("setpriv")
+        .args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "sh", "-euc", script])
+        .output()
+        .unwrap();
+    assert!(said.status.success(), "{said:?}");
+}
