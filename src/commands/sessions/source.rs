@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
@@ -91,6 +91,8 @@ pub(super) struct Opened {
     path: PathBuf,
     file: File,
     written: i64,
+    /// What unpacks it; none where it is text.
+    unpacker: Option<&'static str>,
 }
 
 /// What came of reading.
@@ -129,13 +131,8 @@ impl Source {
         if paths.len() > MAX_FILES {
             return Err(Fault::TooManyFiles(paths.len()));
         }
-        let open = |path: PathBuf| match Opened::new(&path) {
-            Ok((file, written)) => Ok(Opened { path, file, written }),
-            Err(error) => Err(Fault::File(path, error)),
-        };
-        let mut files = paths.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        // The order in which they were written; of those of one second, the one with the higher number is older.
-        files.sort_by(|one, other| one.written.cmp(&other.written).then_with(|| other.path.cmp(&one.path)));
+        let open = |path: PathBuf| Opened::new(&path).map_err(|error| Fault::File(path, error));
+        let files = paths.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let zone = machine::zone(Timestamp::from(SystemTime::now()));
         Ok(Self::Text { files, zone })
     }
@@ -261,29 +258,38 @@ fn files_of_the_machine() -> Vec<PathBuf> {
 }
 
 impl Opened {
-    fn new(path: &Path) -> io::Result<(File, i64)> {
-        let file = open_regular(path)?;
-        let written = file.metadata()?.modified()?;
-        let written = i64::try_from(Timestamp::from(written).as_unix()).unwrap_or(i64::MAX);
-        Ok((file, written))
-    }
-
-    /// What unpacks it, by how it begins; none where it is text.
-    fn unpacker(&mut self) -> io::Result<Option<&'static str>> {
-        let mut head = [0; 6];
-        let mut length = 0;
-        while let Some(rest) = head.get_mut(length..).filter(|rest| !rest.is_empty()) {
-            match self.file.read(rest)? {
-                0 => break,
-                read => length = length.saturating_add(read),
-            }
-        }
-        self.file.seek(SeekFrom::Start(0))?;
-        let head = head.get(..length).unwrap_or_default();
+    fn new(path: &Path) -> io::Result<Self> {
+        let mut file = open_regular(path)?;
+        let written = Timestamp::from(file.metadata()?.modified()?);
+        let written = i64::try_from(written.as_unix()).unwrap_or(i64::MAX);
+        let mut head = Vec::new();
+        (&mut file).take(6).read_to_end(&mut head)?;
+        file.rewind()?;
         // RFC 1952, section 2.3.1; xz-file-format.txt, section 2.1.1.1; RFC 8878, section 3.1.1.
         let kinds: [(&[u8], &str); 3] =
             [(b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")];
-        Ok(kinds.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, program)| *program))
+        let unpacker = kinds.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, program)| *program);
+        Ok(Self { path: path.to_owned(), file, written, unpacker })
+    }
+
+    /// When its first line was written, in microseconds since 1970; where that cannot be told, its last.
+    fn begins(&mut self, zone: &Zone) -> io::Result<u64> {
+        let mut line = Vec::new();
+        if let Some(program) = self.unpacker {
+            // One that is not there, or does not like the file, says so when the file is read.
+            if let Ok(speaker) = listen(Command::new(program).arg("-dc"), Some(self.file.try_clone()?), PATIENCE)
+            {
+                let mut reader = BufReader::new(speaker);
+                let _ = next_line(&mut reader, &mut line);
+                reader.into_inner().stop();
+            }
+        } else {
+            next_line(&mut BufReader::new(&self.file), &mut line)?;
+        }
+        self.file.rewind()?;
+        let first = TextLog::new(zone.clone(), self.written).instant_of(&String::from_utf8_lossy(&line));
+        let written = u64::try_from(self.written).unwrap_or_default().saturating_mul(1_000_000);
+        Ok(first.map_or(written, |first| first.wall))
     }
 }
 
@@ -294,11 +300,17 @@ fn read_files<W: Wanted>(
 ) -> Result<Read, Fault> {
     let mut read = Read { zone_unknown: zone.is_none(), ..Read::default() };
     let zone = zone.unwrap_or_default();
+    let mut in_order = Vec::new();
     for mut opened in files {
+        let begins = opened.begins(&zone).map_err(|error| Fault::File(opened.path.clone(), error))?;
+        in_order.push((begins, opened));
+    }
+    // Of files that begin with the same second, the one with the higher number is the older.
+    in_order.sort_by(|(one, a), (other, b)| one.cmp(other).then_with(|| b.path.cmp(&a.path)));
+    for (_, opened) in in_order {
         let name = shown(&opened.path);
         let mut log = TextLog::new(zone.clone(), opened.written);
-        let unpacker = opened.unpacker().map_err(|error| Fault::File(opened.path.clone(), error))?;
-        let broken = match unpacker {
+        let broken = match opened.unpacker {
             None => read_text(opened.file, &mut log, join, &mut read).map_err(|error| error.to_string()),
             Some(program) => unpack(program, opened.file, &mut log, join, &mut read),
         };

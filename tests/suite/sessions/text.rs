@@ -1,1 +1,153 @@
-//! By text.
+//! By text, as a real rsyslog writes it, and by a million lines of it.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
+use std::process::Command;
+
+use eic_emulator::Config;
+use serde_json::Value;
+
+use super::{ALICE, CAROL, as_user, ids, is_valid, offer_only, push, push_expired, ran, report, session};
+use crate::world::{BOB, Key, Rsyslog, Sshd, World, on_an_instance};
+
+/// As logrotate and those who keep logs do.
+fn pack(program: &str, from: &str, to: &str) {
+    let packed = Command::new(program).args(["-c", from]).output().unwrap();
+    assert!(packed.status.success(), "{packed:?}; tests/setup installs {program}");
+    fs::write(to, packed.stdout).unwrap();
+}
+
+#[test]
+fn where_there_is_no_journal_nobody_is_verified() {
+    let test = "sessions::text::where_there_is_no_journal_nobody_is_verified";
+    on_an_instance(test, Config::default(), |world| {
+        let rsyslog = Rsyslog::start(world);
+        let _sshd = Sshd::with_pam(world, "");
+        let [alices, bobs, carols, old] =
+            ["alice", "bob", "carol", "old"].map(|name| Key::ed25519(world, name));
+        let alices_push = world.emulator.push("ec2-user", &alices.line(), ALICE);
+        let alice = world.ssh_stay("ec2-user", &alices);
+        let bobs_push = world.emulator.push("ec2-user", &bobs.line(), BOB);
+        let bob = world.ssh_stay("ec2-user", &bobs);
+        world.emulator.push("ec2-user", &carols.line(), CAROL);
+        offer_only(world, "ec2-user", &carols);
+        push_expired(world, "ubuntu", &old);
+        rsyslog.rotate();
+        alice.leave();
+        rsyslog.wait_for("session closed for user ec2-user");
+
+        let shown = report(world, &[]);
+        is_valid(world, &shown).unwrap();
+        assert_eq!(shown["log"]["files"], serde_json::json!(["/var/log/auth.log.1", "/var/log/auth.log"]));
+        what_came_in(&shown, &alices, &alices_push, &bobs, &bobs_push);
+        assert_eq!((&session(&shown, &bobs)["state"], ids(&shown)), (&"open".into(), vec!["text-log"]));
+        let text = ran(world, &[]).out;
+        assert!(text.contains(&format!("    unverified {ALICE} (account 123456789012)\n")), "{text}");
+        assert!(!text.contains("    principal  "), "{text}");
+
+        // The same by stamps without a year, and from all that a log is packed with.
+        let old_way = report(world, &["/var/log/old"]);
+        what_came_in(&old_way, &alices, &alices_push, &bobs, &bobs_push);
+        let bobs_end = session(&old_way, &bobs);
+        assert_eq!((&bobs_end["state"], &bobs_end["why"]), (&"unknown".into(), &"no-end".into()));
+        for program in ["gzip", "xz", "zstd"] {
+            let packed = world.path("etc").join(program);
+            pack(program, "/var/log/auth.log.1", packed.to_str().unwrap());
+            let again = report(world, &[packed.to_str().unwrap(), "/var/log/auth.log"]);
+            assert_eq!(again["sessions"][0], shown["sessions"][0], "{program}");
+            assert_eq!((&again["unused"], &again["refusals"]), (&shown["unused"], &shown["refusals"]));
+        }
+        damage_is_told(world);
+
+        // Anybody can write such a line. It is shown, and as what it is.
+        let forged = "Providing ssh key from EC2 Instance Connect with fingerprint: \
+                      SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA, request-id: r, \
+                      for IAM principal: arn:aws:iam::123456789012:user/forged";
+        as_user(world, "ubuntu", &format!("logger -p authpriv.info -t eic-agent '{forged}'"));
+        rsyslog.wait_for("user/forged");
+        let unused = &report(world, &["--principal", "*/forged"])["unused"];
+        assert_eq!(push(&unused[0]), ("arn:aws:iam::123456789012:user/forged", "123456789012", "r", false));
+        bob.leave();
+    });
+}
+
+fn what_came_in(shown: &Value, alices: &Key, alices_push: &str, bobs: &Key, bobs_push: &str) {
+    for (key, id, principal) in [(alices, alices_push, ALICE), (bobs, bobs_push, BOB)] {
+        let session = session(shown, key);
+        assert_eq!(push(session), (principal, "123456789012", id, false));
+        assert_eq!(session["joined_by"], "key-and-time");
+    }
+    let left = session(shown, alices);
+    assert_eq!((&left["state"], left["seconds"].is_u64()), (&"closed".into(), true), "{left:#}");
+    let unused = shown["unused"].as_array().unwrap();
+    assert_eq!((unused.len(), push(&unused[0]).0, push(&unused[0]).3), (1, CAROL, false));
+    assert_eq!(shown["refusals"][0]["reason"], "expired");
+}
+
+/// A packed file that was cut is read as far as it goes, and the status says that this was not all.
+fn damage_is_told(world: &World) {
+    let whole = fs::read(world.path("etc/gzip")).unwrap();
+    let cut = world.path("etc/cut.gz");
+    fs::write(&cut, &whole[..whole.len() - 9]).unwrap();
+    let said = ran(world, &[cut.to_str().unwrap(), "--json"]);
+    let shown: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((said.status, &shown["complete"]), (Some(1), &false.into()), "{shown:#}");
+    assert!(ids(&shown).contains(&"broken-off"), "{shown:#}");
+    for (arguments, word) in [
+        (&["/var/log/none"][..], "No such file"),
+        (&["/dev/null"], "not a regular file"),
+        (&["--open", "/var/log/auth.log"], "--open"),
+        (&["--since", "yesterday"], "expected RFC 3339"),
+        (&["--json", "--csv"], "--csv"),
+    ] {
+        let said = ran(world, arguments);
+        assert_eq!((said.status, said.err.contains(word)), (Some(2), true), "{arguments:?}: {}", said.err);
+    }
+}
+
+/// Lines of logins, of keys that nobody used, and of everything else that such a log is full of.
+fn write_lines(world: &World, lines: usize) -> (String, usize) {
+    let path = world.path("etc/million");
+    let mut file = BufWriter::new(File::create(&path).unwrap());
+    let mut logins = 0;
+    for number in 0..lines / 10 {
+        let (minute, second) = (number / 60 % 60, number % 60);
+        let stamp = format!("2026-03-{:02}T{:02}:{minute:02}:{second:02}.5+00:00 host", 1 + number / 86_400, number / 3600 % 24);
+        let key = format!("SHA256:{number:0>43}");
+        let pid = 1000 + number;
+        writeln!(file, "{stamp} eic-agent[9]: Providing ssh key from EC2 Instance Connect with fingerprint: {key}, request-id: r-{number}, for IAM principal: {ALICE}").unwrap();
+        if number % 4 == 0 {
+            logins += 1;
+            writeln!(file, "{stamp} sshd[{pid}]: Accepted publickey for ec2-user from 192.0.2.7 port 4000 ssh2: ED25519 {key}").unwrap();
+            writeln!(file, "{stamp} sshd[{pid}]: pam_unix(sshd:session): session closed for user ec2-user").unwrap();
+        }
+        for _ in if number % 4 == 0 { 3 } else { 1 }..10 {
+            writeln!(file, "{stamp} sshd[{pid}]: Invalid user admin from 203.0.113.9 port 4711").unwrap();
+        }
+    }
+    file.into_inner().unwrap();
+    (path.to_str().unwrap().to_owned(), logins)
+}
+
+#[test]
+fn a_million_lines_take_bounded_memory() {
+    let test = "sessions::text::a_million_lines_take_bounded_memory";
+    on_an_instance(test, Config::default(), |world| {
+        let (path, logins) = write_lines(world, 1_000_000);
+        let measured = Command::new("/usr/bin/time")
+            .args(["--quiet", "-f", "%M"])
+            .arg(world.agent())
+            .args(["sessions", "--json", &path])
+            .output()
+            .expect("GNU time; tests/setup installs it");
+        let shown: Value = serde_json::from_slice(&measured.stdout).unwrap();
+        assert_eq!((&shown["log"]["lines"], &shown["complete"]), (&1_000_000.into(), &true.into()));
+        let sessions = shown["sessions"].as_array().unwrap();
+        assert_eq!((sessions.len(), shown["unused"].as_array().unwrap().len()), (logins, 100_000 - logins));
+        assert!(sessions.iter().all(|session| session["pushes"][0]["verified"] == false));
+        eprintln!("sessions: 1,000,000 lines: {}", String::from_utf8_lossy(&measured.stderr));
+        let kib: u64 = String::from_utf8(measured.stderr).unwrap().trim().parse().expect("KiB");
+        // A hundred thousand keys and their logins, with room for a malloc of another C library.
+        assert!(kib < 400 * 1024, "{kib} KiB");
+    });
+}
