@@ -220,6 +220,7 @@ pub struct Capture {
 
 /// Arguments of `sessions`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[command(after_help = "\
 A TIME is RFC 3339, a day (2025-01-30, UTC), Unix seconds, or an age such as 90m, 12h or 30d. Without FILE it is
 the journal that is read, or where there is none, auth.log and secure in /var/log with what was rotated. A
@@ -433,7 +434,9 @@ impl Cli {
 fn parse_when(text: &str) -> Result<When, String> {
     let refuse = || {
         let came = printable(text, MAX_SHOWN);
-        format!("expected RFC 3339 (2025-01-30T12:00:00Z), a day (2025-01-30), Unix seconds, or an age such as 90m, 12h or 30d; got {came}")
+        format!(
+            "expected RFC 3339 (2025-01-30T12:00:00Z), a day (2025-01-30), Unix seconds, or an age such as 90m, 12h or 30d; got {came}"
+        )
     };
     let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
     let age = units.iter().find_map(|(unit, seconds)| {

@@ -108,14 +108,17 @@ impl Speaker {
         Ok((status, self.errors.join().unwrap_or_default()))
     }
 
-    /// Ends it before it has said all.
-    pub fn stop(mut self) {
+    /// Ends it before it has said all. Gives what it said of errors.
+    #[must_use]
+    pub fn stop(mut self) -> Vec<u8> {
         // It may be root's, and we no longer: then it ends when it finds that nobody reads.
         let killed = self.child.kill();
         drop(self.pieces);
-        if killed.is_ok() {
-            let _ = self.child.wait();
+        if killed.is_err() {
+            return Vec::new();
         }
+        let _ = self.child.wait();
+        self.errors.join().unwrap_or_default()
     }
 }
 
@@ -141,12 +144,11 @@ mod tests {
         let (status, errors) = speaker.end().unwrap();
         assert_eq!((status.code(), errors), (Some(4), b"why\n".to_vec()));
         let mut endless = listen(&mut Command::new("yes"), None, minute).unwrap();
-        endless.read_exact(&mut [0; 100_000]).unwrap();
-        endless.stop();
-        let mut silent =
-            listen(Command::new("sleep").arg("600"), None, Duration::from_millis(50)).unwrap();
+        endless.read_exact(&mut vec![0; 100_000]).unwrap();
+        assert_eq!(endless.stop(), b"");
+        let mut silent = listen(Command::new("sleep").arg("600"), None, Duration::from_millis(50)).unwrap();
         assert_eq!(silent.read(&mut [0; 1]).unwrap_err().kind(), io::ErrorKind::TimedOut);
-        silent.stop();
+        assert_eq!(silent.stop(), b"");
         let file = File::open("/proc/self/status").unwrap();
         let mut said = String::new();
         listen(&mut Command::new("cat"), Some(file), minute).unwrap().read_to_string(&mut said).unwrap();

@@ -257,12 +257,11 @@ impl<W: Wanted> Join<W> {
         let Some(run) = self.enter(scope, at) else { return };
         self.saw(at);
         match event {
-            None => {}
             Some(Event::Provided(handover)) => self.provided(run, at, handover),
-            Some(Event::Refused { reason, user, push, count }) => {
-                if self.wanted.moment(at, user.as_deref(), push.as_ref()) {
-                    self.refused(reason, at, count);
-                }
+            Some(Event::Refused { reason, user, push, count })
+                if self.wanted.moment(at, user.as_deref(), push.as_ref()) =>
+            {
+                self.refused(reason, at, count);
             }
             Some(Event::Accepted(login)) => self.accepted(run, at, login),
             Some(Event::Partial(login)) => {
@@ -270,11 +269,11 @@ impl<W: Wanted> Join<W> {
                     self.partial.insert((run, login.pid), key);
                 }
             }
-            Some(Event::Opened { pid }) => {
-                if !self.open.contains_key(&(run, pid)) {
-                    self.tally.silent = self.tally.silent.saturating_add(1);
-                }
+            Some(Event::Opened { pid }) if !self.open.contains_key(&(run, pid)) => {
+                self.tally.silent = self.tally.silent.saturating_add(1);
             }
+            // Nothing, what nobody asked for, and what was to be expected.
+            None | Some(Event::Refused { .. } | Event::Opened { .. }) => {}
             Some(Event::Closed { pid }) => self.closed((run, pid), at),
             Some(Event::Removed { pid }) => self.removed((run, pid), at),
             Some(Event::Disbelieved { uid }) => {
@@ -435,8 +434,7 @@ impl<W: Wanted> Join<W> {
         let is_in_time = |last: Moment, limit| last.until(at).is_some_and(|gap| gap <= limit);
         let mut fitting: Vec<usize> = Vec::new();
         let in_time = waiting.iter().filter(|(_, last)| is_in_time(*last, LOGIN)).map(|(index, _)| *index);
-        let is_it =
-            |index: &usize| self.given.get(*index).is_some_and(|given| fits(given, key, &login.user));
+        let is_it = |index: &usize| self.given.get(*index).is_some_and(|given| fits(given, key, &login.user));
         fitting.extend(in_time.filter(is_it));
         let exactly = if key.is_md5() { Joined::ByProcess } else { Joined::Exactly };
         let mut joined = exactly;
@@ -521,9 +519,8 @@ impl<W: Wanted> Join<W> {
         let mut sessions = self.done;
         sessions.sort_by_key(|session| session.sequence);
         let wanted = &self.wanted;
-        let asked_for = |given: &Given| {
-            !given.used && wanted.moment(given.at, given.user.as_deref(), Some(&given.push))
-        };
+        let asked_for =
+            |given: &Given| !given.used && wanted.moment(given.at, given.user.as_deref(), Some(&given.push));
         let mut refusals: Vec<_> = self.refusals.into_iter().collect();
         refusals.sort_by(|(one, a), (other, b)| b.count.cmp(&a.count).then_with(|| one.cmp(other)));
         Found {

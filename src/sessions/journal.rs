@@ -104,7 +104,8 @@ impl Journal {
     pub fn read(&self, line: &[u8]) -> Option<Entry> {
         let raw: Raw<'_> = serde_json::from_slice(line).ok()?;
         let at = Moment { wall: raw.realtime.number()?, monotonic: Some(raw.monotonic.number()?) };
-        let boot = raw.boot.text().filter(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        let boot =
+            raw.boot.text().filter(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()))?;
         Some(Entry { at, boot: boot.to_owned(), event: self.event(&raw) })
     }
 
@@ -129,7 +130,8 @@ impl Journal {
         let kind = raw.event.text();
         // A run that cannot give root's rights up, or whose settings are wrong, says so as root.
         let may_be_root = matches!(kind, Some("failed" | "provider"));
-        if !self.agent.is_some_and(|agent| agent.wrote(writer)) && !(may_be_root && writer.is_root()) {
+        let is_agents = self.agent.is_some_and(|agent| agent.wrote(writer));
+        if !is_agents && (!may_be_root || !writer.is_root()) {
             return Some(Event::Disbelieved { uid: writer.uid });
         }
         let trusted = |claim| {

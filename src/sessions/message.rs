@@ -63,8 +63,7 @@ fn plain_key(proof: &str) -> Option<KeyName> {
 /// What a line of the agent's tells by its text alone: all that there is in a text log.
 #[must_use]
 pub fn of_agent(message: &str, push: impl FnOnce(Claim) -> Push) -> Option<Event> {
-    if let Some(key) =
-        message.strip_prefix("Providing ssh key from EC2 Instance Connect with fingerprint: ")
+    if let Some(key) = message.strip_prefix("Providing ssh key from EC2 Instance Connect with fingerprint: ")
     {
         return provided(key, push).map(Event::Provided);
     }

@@ -90,7 +90,8 @@ impl Report {
         for key in &self.unused {
             let [principal, account, request_id, verified] = columns(std::slice::from_ref(&key.push));
             let user = key.user.as_deref().unwrap_or_default();
-            let cells = ["unused", &key.at, "", "", "", "", user, &principal, &account, &request_id, &verified];
+            let cells =
+                ["unused", &key.at, "", "", "", "", user, &principal, &account, &request_id, &verified];
             let cells: Vec<_> = cells.into_iter().chain(["", "", &key.fingerprint, "", ""]).collect();
             row(&mut csv, &cells);
         }

@@ -315,7 +315,8 @@ impl Report {
                 report.sessions.push(ShownSession::of(&session, now));
             }
         }
-        let lines = |(uid, lines): (&u32, &u64)| Liar { uid: (*uid != u32::MAX).then_some(*uid), lines: *lines };
+        let lines =
+            |(uid, lines): (&u32, &u64)| Liar { uid: (*uid != u32::MAX).then_some(*uid), lines: *lines };
         report.disbelieved = tally.disbelieved.iter().map(lines).collect();
         report.disbelieved.sort_by_key(|liar| (liar.uid.is_none(), liar.uid));
         report.warnings.append(&mut warnings);
@@ -415,7 +416,11 @@ fn warnings(question: &Question, kind: Kind, found: &Found) -> Vec<Warning> {
     };
     match (question.since, found.span) {
         (Some(since), Some((first, _))) if since.as_unix() < first.wall / SECOND => {
-            warn("log-begins-later", format!("the log begins {}; nothing is known of before", shown(first)), keep);
+            warn(
+                "log-begins-later",
+                format!("the log begins {}; nothing is known of before", shown(first)),
+                keep,
+            );
         }
         _ => {}
     }
@@ -441,9 +446,9 @@ fn warnings(question: &Question, kind: Kind, found: &Found) -> Vec<Warning> {
     if tally.stepped_back >= SECOND {
         let by = tally.stepped_back / SECOND;
         let seen = match kind {
-            Kind::Journal => format!(
-                "the clock was set back, by {by} s at most; durations are right, instants may be off"
-            ),
+            Kind::Journal => {
+                format!("the clock was set back, by {by} s at most; durations are right, instants may be off")
+            }
             Kind::Text => format!(
                 "the stamps go back, by {by} s at most: the clock was set; instants and durations may be off"
             ),

@@ -13,6 +13,7 @@ use crate::audit::IDENT;
 use crate::text::{MAX_SHOWN, printable};
 
 const DAY: i64 = 86_400;
+const WEEK: i64 = 7 * DAY;
 const MICROS: i64 = 1_000_000;
 
 /// Clocks of machines that write into one file, and of threads of one daemon, differ by so much.
@@ -55,7 +56,7 @@ impl Zone {
 
     /// Whether it is known ever to change.
     #[must_use]
-    pub const fn changes(&self) -> bool {
+    pub fn changes(&self) -> bool {
         !self.changes.is_empty()
     }
 
@@ -99,13 +100,14 @@ pub struct TextLog {
     highest: u64,
     /// By how many microseconds the stamps went back at most.
     stepped_back: u64,
+    years_unsure: bool,
 }
 
 impl TextLog {
     /// A reader of a file that was last written at `written`, in seconds since 1970.
     #[must_use]
     pub const fn new(zone: Zone, written: i64) -> Self {
-        Self { zone, written, last: None, highest: 0, stepped_back: 0 }
+        Self { zone, written, last: None, highest: 0, stepped_back: 0, years_unsure: false }
     }
 
     /// What a line tells of us; none where it is about something else.
@@ -138,10 +140,10 @@ impl TextLog {
         self.stepped_back / 1_000_000
     }
 
-    /// Whether a stamp is later than the file itself: it has more than a year of stamps without one.
+    /// Whether the stamps, which name no year, are of more than one, or the clock was set back by weeks.
     #[must_use]
-    pub fn is_ahead(&self) -> bool {
-        self.last.is_some_and(|last| last > self.written.saturating_add(DAY))
+    pub const fn years_unsure(&self) -> bool {
+        self.years_unsure
     }
 
     fn instant(&mut self, stamp: &str) -> Option<Moment> {
@@ -162,19 +164,23 @@ impl TextLog {
         Some(Moment { wall, monotonic: None })
     }
 
-    /// A stamp as local time: in the last year that is not later than the file where it is the first, else in the
-    /// year that brings it nearest to the one before.
-    fn without_a_year(&self, stamp: &str) -> Option<i64> {
+    /// A stamp as local time: the first one after the line before, give or take a week in which the clock may have
+    /// been set back; but never later than the file.
+    fn without_a_year(&mut self, stamp: &str) -> Option<i64> {
         let (month, rest) = stamp.split_once(' ')?;
         let (day, clock) = rest.trim_start().split_once(' ')?;
+        let end = self.written.saturating_add(DAY);
         let near = self.last.unwrap_or(self.written);
         let year = OffsetDateTime::from_unix_timestamp(near).ok()?.year();
         // The 29th of February is not in every year.
-        let years = (-8..=1_i32).filter_map(|ahead| seconds(year.checked_add(ahead)?, month, day, clock));
-        match self.last {
-            Some(last) => years.min_by_key(|local| local.abs_diff(last)),
-            None => years.filter(|local| *local <= self.written.saturating_add(DAY)).max(),
+        let years = (-8..=8_i32).filter_map(|ahead| seconds(year.checked_add(ahead)?, month, day, clock));
+        let years: Vec<_> = years.filter(|local| *local <= end).collect();
+        let after = self.last.map(|last| last.saturating_sub(WEEK));
+        let next = after.and_then(|after| years.iter().copied().filter(|local| *local >= after).min());
+        if after.is_some() && next.is_none() {
+            self.years_unsure = true;
         }
+        next.or_else(|| years.into_iter().max())
     }
 }
 

@@ -42,7 +42,8 @@ fn is_valid(world: &World, report: &Value) -> Result<(), String> {
 /// The session of this key.
 fn session<'r>(report: &'r Value, key: &Key) -> &'r Value {
     let sessions = report["sessions"].as_array().unwrap();
-    let found: Vec<_> = sessions.iter().filter(|session| session["fingerprint"] == key.fingerprint()).collect();
+    let found: Vec<_> =
+        sessions.iter().filter(|session| session["fingerprint"] == key.fingerprint()).collect();
     assert_eq!(found.len(), 1, "{}: {report:#}", key.fingerprint());
     found[0]
 }

@@ -13,7 +13,7 @@ use crate::sessions::join::Running;
 use crate::sessions::text_log::Zone;
 use crate::time::Timestamp;
 
-/// Parts of a second that /proc counts in: `USER_HZ`, 100 on every machine that Amazon has (proc_pid_stat(5)).
+/// Parts of a second that /proc counts in: `USER_HZ`, 100 on every machine that Amazon has (`proc_pid_stat(5)`).
 const MICROS_PER_TICK: u64 = 10_000;
 const MICROS: u64 = 1_000_000;
 
@@ -35,7 +35,9 @@ pub(super) fn running(now: Timestamp) -> Running {
     let since = now.as_unix().saturating_sub(uptime.unwrap_or_default()).saturating_mul(MICROS);
     let mut sshd = HashMap::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten().take(MAX_PROCESSES) {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         if let Some(began) = began(&text(&format!("/proc/{pid}/stat"))) {
             sshd.insert(pid, (since.saturating_add(began), began));
         }

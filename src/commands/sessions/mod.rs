@@ -10,7 +10,7 @@ mod source;
 
 use std::io::Write;
 
-use source::{Fault, Read, Source};
+use source::{Fault, Gap, Read, Source};
 
 use super::Outcome;
 use crate::accounts::Account;
@@ -60,7 +60,6 @@ pub(super) fn run(
 /// Opens the log as root, where we are, and reads it without root's rights: it is full of foreign text.
 fn look(arguments: &Sessions, now: Timestamp) -> Result<Report, Fault> {
     let question = question(arguments, now);
-    let is_root = nix::unistd::Uid::effective().is_root();
     let agent = Account::ask(&arguments.agent_user).ok().flatten();
     let believed = agent.as_ref().and_then(|agent| AgentUser::new(agent.uid));
     let running = arguments.files.is_empty().then(|| machine::running(now));
@@ -73,8 +72,8 @@ fn look(arguments: &Sessions, now: Timestamp) -> Result<Report, Fault> {
     found.tally.stepped_back = found.tally.stepped_back.max(read.stepped_back);
     let mut report = Report::new(&question, now, kind, found, read.lines);
     report.log.files.clone_from(&read.files);
-    report.complete &= read.broken.is_none();
-    warn(&mut report, arguments, kind, believed.is_some(), is_root, read);
+    report.complete &= read.broken.is_none() && !read.gaps.contains(&Gap::Hidden);
+    warn(&mut report, arguments, kind, believed.is_some(), read);
     Ok(report)
 }
 
@@ -90,37 +89,51 @@ fn question(arguments: &Sessions, now: Timestamp) -> Question {
 }
 
 /// What the source, and how it was asked, leaves open.
-fn warn(report: &mut Report, arguments: &Sessions, kind: Kind, believed: bool, is_root: bool, read: Read) {
-    let agent = printable(&arguments.agent_user, MAX_SHOWN);
-    let mut warn = |id, seen: String, fix: String| report.warnings.push(Warning::new(id, seen, fix));
+fn warn(report: &mut Report, arguments: &Sessions, kind: Kind, believed: bool, read: Read) {
+    let is_late = |warning: &Warning| matches!(warning.id, "log-begins-later" | "beginning-rotated-away");
+    let begins_late = report.warnings.iter().any(is_late);
+    let mut warn = |id, seen: String, fix: &str| report.warnings.push(Warning::new(id, seen, fix));
     if let Some(why) = read.broken {
-        warn("broken-off", why, "read the rest by hand; ask again".to_owned());
+        warn("broken-off", why, "what was read until then is here; mend it, and ask again");
     }
     if read.unreadable > 0 {
         let seen = format!("{} lines are too long or no lines of such a log", read.unreadable);
-        warn("unreadable", seen, "look whether somebody has changed the log".to_owned());
+        warn("unreadable", seen, "look whether somebody has changed the log");
     }
-    if !is_root && arguments.files.is_empty() {
-        let seen = "the log may hide lines from whoever is not root".to_owned();
-        warn("not-root", seen, "run it with sudo".to_owned());
+    if kind == Kind::Journal && begins_late && source::has_text_logs() {
+        let seen = "there are text logs as well, which may go further back".to_owned();
+        warn("older-text-logs", seen, "name them: eic-agent sessions /var/log/auth.log* (or secure*)");
     }
     match kind {
         Kind::Text => {
             let seen = "anybody can write to a text log: no principal of it is verified".to_owned();
-            warn("text-log", seen, "log to systemd's journal, which has from the kernel who wrote".to_owned());
+            warn("text-log", seen, "log to systemd's journal, which has from the kernel who wrote");
         }
         Kind::Journal if !believed => {
+            let agent = printable(&arguments.agent_user, MAX_SHOWN);
             let seen = format!("there is no user {agent} here, so no principal is believed");
-            warn("no-agent-user", seen, "name the user that sshd runs the agent as: --agent-user".to_owned());
+            warn("no-agent-user", seen, "name the user that sshd runs the agent as: --agent-user");
         }
         Kind::Journal => {}
     }
-    if read.years_unsure {
-        let seen = "stamps without a year span more than one".to_owned();
-        warn("years", seen, "rotate the log at least once a year".to_owned());
-    }
-    if read.zone_unknown {
-        let seen = "the time zone of this machine cannot be told: stamps without one are read as UTC".to_owned();
-        warn("time-zone", seen, "install zdump(8), or have rsyslog write RFC 3339 stamps".to_owned());
+    for gap in read.gaps {
+        let (id, seen, fix) = match gap {
+            Gap::Hidden => (
+                "not-root",
+                "the journal hides the system's lines from this user",
+                "run it with sudo, or as a member of the group systemd-journal",
+            ),
+            Gap::YearsUnsure => (
+                "years",
+                "stamps without a year go back: they span more than one, or the clock was set back by weeks",
+                "rotate the log at least once a year",
+            ),
+            Gap::ZoneUnknown => (
+                "time-zone",
+                "the time zone of this machine cannot be told: stamps without one are read as UTC",
+                "install zdump(8), or have rsyslog write RFC 3339 stamps",
+            ),
+        };
+        warn(id, seen.to_owned(), fix);
     }
 }

@@ -40,6 +40,8 @@ const CHOOSES_FIELDS: u32 = 236;
 pub(super) enum Fault {
     /// A file that was named cannot be read.
     File(PathBuf, io::Error),
+    /// A log of this machine cannot be read.
+    OwnFile(PathBuf, io::Error),
     /// More files than are read.
     TooManyFiles(usize),
     /// There is no log.
@@ -54,12 +56,15 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path, error) => write!(f, "{}: {error}", shown(path)),
+            Self::OwnFile(path, error) => {
+                write!(f, "no log can be read: {}: {error}; run it with sudo", shown(path))
+            }
             Self::TooManyFiles(count) => {
                 write!(f, "expected at most {MAX_FILES} files, got {count}; ask for a part at a time")
             }
             Self::NoLog(journal) => write!(
                 f,
-                "no log can be read: {journal}, and {FOLDER} has no auth.log and no secure; run it as root, or name the files"
+                "no log can be read: {journal}, and {FOLDER} has no auth.log and no secure; run it with sudo, or name the files"
             ),
             Self::Journal(error) => write!(f, "journalctl: {error}"),
             Self::Privileges(error) => error.fmt(f),
@@ -71,7 +76,7 @@ impl Fault {
     pub(super) const fn outcome(&self) -> Outcome {
         match self {
             Self::File(..) | Self::TooManyFiles(_) => Outcome::Usage,
-            Self::NoLog(_) | Self::Journal(_) | Self::Privileges(_) => Outcome::Undecided,
+            Self::OwnFile(..) | Self::NoLog(_) | Self::Journal(_) | Self::Privileges(_) => Outcome::Undecided,
         }
     }
 }
@@ -82,7 +87,7 @@ fn shown(path: &Path) -> String {
 
 /// A log, open.
 pub(super) enum Source {
-    Journal { entries: Speaker, begins: Vec<u8> },
+    Journal { entries: Speaker, begins: Vec<u8>, hidden: bool },
     Text { files: Vec<Opened>, zone: Option<Zone> },
 }
 
@@ -105,33 +110,47 @@ pub(super) struct Read {
     pub(super) files: Vec<String>,
     /// Microseconds.
     pub(super) stepped_back: u64,
-    pub(super) years_unsure: bool,
-    pub(super) zone_unknown: bool,
+    /// What it leaves open.
+    pub(super) gaps: Vec<Gap>,
+}
+
+/// What a log leaves open, or how it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gap {
+    /// There are lines that we may not see.
+    Hidden,
+    /// Stamps without a year are of more than one.
+    YearsUnsure,
+    /// Stamps without a zone are of one that cannot be told.
+    ZoneUnknown,
 }
 
 impl Source {
     /// These files; else the journal where it holds anything, else what `/var/log` has.
     pub(super) fn find(files: &[PathBuf]) -> Result<Self, Fault> {
+        if files.len() > MAX_FILES {
+            return Err(Fault::TooManyFiles(files.len()));
+        }
         if !files.is_empty() {
-            return Self::text(files.to_vec());
+            return Self::text(files.to_vec()).map_err(|(path, error)| Fault::File(path, error));
         }
         let why = match journal_begins() {
-            Ok(Some(begins)) => {
+            Ok(Some((begins, hidden))) => {
                 let entries = entries().map_err(Fault::Journal)?;
-                return Ok(Self::Journal { entries, begins });
+                return Ok(Self::Journal { entries, begins, hidden });
             }
             Ok(None) => "the journal is empty".to_owned(),
             Err(why) => why,
         };
         let files = files_of_the_machine();
-        if files.is_empty() { Err(Fault::NoLog(why)) } else { Self::text(files) }
+        if files.is_empty() {
+            return Err(Fault::NoLog(why));
+        }
+        Self::text(files).map_err(|(path, error)| Fault::OwnFile(path, error))
     }
 
-    fn text(paths: Vec<PathBuf>) -> Result<Self, Fault> {
-        if paths.len() > MAX_FILES {
-            return Err(Fault::TooManyFiles(paths.len()));
-        }
-        let open = |path: PathBuf| Opened::new(&path).map_err(|error| Fault::File(path, error));
+    fn text(paths: Vec<PathBuf>) -> Result<Self, (PathBuf, io::Error)> {
+        let open = |path: PathBuf| Opened::new(&path).map_err(|error| (path, error));
         let files = paths.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let zone = machine::zone(Timestamp::from(SystemTime::now()));
         Ok(Self::Text { files, zone })
@@ -145,43 +164,45 @@ impl Source {
     }
 
     /// Reads it to its end. What was read stands where the rest cannot be.
-    pub(super) fn read<W: Wanted>(
-        self,
-        agent: Option<AgentUser>,
-        join: &mut Join<W>,
-    ) -> Result<Read, Fault> {
+    pub(super) fn read<W: Wanted>(self, agent: Option<AgentUser>, join: &mut Join<W>) -> Result<Read, Fault> {
         match self {
-            Self::Journal { entries, begins } => Ok(read_journal(entries, &begins, agent, join)),
+            Self::Journal { entries, begins, hidden } => {
+                let mut read = read_journal(entries, &begins, agent, join);
+                read.gaps.extend(hidden.then_some(Gap::Hidden));
+                Ok(read)
+            }
             Self::Text { files, zone } => read_files(files, zone, join),
         }
     }
 }
 
-/// The first entry of the journal; none where it has none, or an error that says why it cannot be asked.
-fn journal_begins() -> Result<Option<Vec<u8>>, String> {
+/// The first entry of the journal, and whether others are hidden from us; none where it has none, or an error that
+/// says why it cannot be asked.
+fn journal_begins() -> Result<Option<(Vec<u8>, bool)>, String> {
+    let failed = |error: io::Error| format!("journalctl: {error}");
     let mut program = Command::new("journalctl");
-    program.args(["--quiet", "--no-pager", "--output=json"]);
-    let speaker = listen(&mut program, None, PATIENCE).map_err(|error| format!("journalctl: {error}"))?;
-    let mut reader = BufReader::new(speaker);
+    // Not --quiet: it says when it shows its user less than all.
+    program.args(["--no-pager", "--output=json"]);
+    let mut reader = BufReader::new(listen(&mut program, None, PATIENCE).map_err(failed)?);
     let mut line = Vec::new();
-    let read = next_line(&mut reader, &mut line).map_err(|error| format!("journalctl: {error}"));
-    match read? {
-        Some(Length::Whole) => {
-            reader.into_inner().stop();
-            Ok(Some(line))
-        }
-        // Too long to be looked at: an entry all the same.
-        Some(Length::Cut) => {
-            reader.into_inner().stop();
-            Ok(Some(Vec::new()))
-        }
-        None => {
-            let ended = reader.into_inner().end().map_err(|error| format!("journalctl: {error}"))?;
-            match ended {
-                (status, _) if status.success() => Ok(None),
-                (_, said) => Err(format!("journalctl: {}", printable_bytes(said.trim_ascii(), MAX_SHOWN))),
+    let is_hint =
+        |said: &[u8]| String::from_utf8_lossy(said).contains("not seeing messages from other users");
+    match next_line(&mut reader, &mut line).map_err(failed)? {
+        Some(length) => {
+            let hidden = is_hint(&reader.into_inner().stop());
+            // One that is too long to be looked at is an entry all the same.
+            if matches!(length, Length::Cut) {
+                line.clear();
             }
+            Ok(Some((line, hidden)))
         }
+        None => match reader.into_inner().end().map_err(failed)? {
+            (_, said) if is_hint(&said) => {
+                Err("the journal hides the system's lines from this user".to_owned())
+            }
+            (status, _) if status.success() => Ok(None),
+            (_, said) => Err(format!("journalctl: {}", printable_bytes(said.trim_ascii(), MAX_SHOWN))),
+        },
     }
 }
 
@@ -228,7 +249,7 @@ fn read_journal<W: Wanted>(
     read.broken = match broken {
         Ok(()) => ended(reader.into_inner(), "journalctl"),
         Err(error) => {
-            reader.into_inner().stop();
+            drop(reader.into_inner().stop());
             Some(format!("journalctl: {error}"))
         }
     };
@@ -257,6 +278,11 @@ fn files_of_the_machine() -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).filter(is_ours).take(MAX_FILES).collect()
 }
 
+/// Whether this machine has text logs.
+pub(super) fn has_text_logs() -> bool {
+    !files_of_the_machine().is_empty()
+}
+
 impl Opened {
     fn new(path: &Path) -> io::Result<Self> {
         let mut file = open_regular(path)?;
@@ -277,11 +303,12 @@ impl Opened {
         let mut line = Vec::new();
         if let Some(program) = self.unpacker {
             // One that is not there, or does not like the file, says so when the file is read.
-            if let Ok(speaker) = listen(Command::new(program).arg("-dc"), Some(self.file.try_clone()?), PATIENCE)
+            if let Ok(speaker) =
+                listen(Command::new(program).arg("-dc"), Some(self.file.try_clone()?), PATIENCE)
             {
                 let mut reader = BufReader::new(speaker);
                 let _ = next_line(&mut reader, &mut line);
-                reader.into_inner().stop();
+                drop(reader.into_inner().stop());
             }
         } else {
             next_line(&mut BufReader::new(&self.file), &mut line)?;
@@ -293,12 +320,9 @@ impl Opened {
     }
 }
 
-fn read_files<W: Wanted>(
-    files: Vec<Opened>,
-    zone: Option<Zone>,
-    join: &mut Join<W>,
-) -> Result<Read, Fault> {
-    let mut read = Read { zone_unknown: zone.is_none(), ..Read::default() };
+fn read_files<W: Wanted>(files: Vec<Opened>, zone: Option<Zone>, join: &mut Join<W>) -> Result<Read, Fault> {
+    let mut read = Read::default();
+    read.gaps.extend(zone.is_none().then_some(Gap::ZoneUnknown));
     let zone = zone.unwrap_or_default();
     let mut in_order = Vec::new();
     for mut opened in files {
@@ -319,7 +343,9 @@ fn read_files<W: Wanted>(
         }
         read.files.push(name);
         read.stepped_back = read.stepped_back.max(log.stepped_back());
-        read.years_unsure |= log.is_ahead();
+        if log.years_unsure() && !read.gaps.contains(&Gap::YearsUnsure) {
+            read.gaps.push(Gap::YearsUnsure);
+        }
     }
     Ok(read)
 }
@@ -336,7 +362,7 @@ fn unpack<W: Wanted>(
     match read_text(&mut speaker, log, join, read) {
         Ok(()) => ended(speaker, program).map_or(Ok(()), Err),
         Err(error) => {
-            speaker.stop();
+            drop(speaker.stop());
             Err(packed(error))
         }
     }

@@ -19,10 +19,8 @@ fn forge(world: &World, journal: &Journald, key: &Key, sshd_pid: u64) {
          _UID=0\n",
         key.fingerprint()
     );
-    let accepted = format!(
-        "Accepted publickey for root from 198.51.100.7 port 22 ssh2: ED25519 {}",
-        key.fingerprint()
-    );
+    let accepted =
+        format!("Accepted publickey for root from 198.51.100.7 port 22 ssh2: ED25519 {}", key.fingerprint());
     let closed = "pam_unix(sshd:session): session closed for user ec2-user";
     as_user(
         world,
@@ -89,18 +87,27 @@ fn a_real_journal_tells_who_came_in() {
         assert!(left["end"].is_string() && left["seconds"].is_u64(), "{left:#}");
         assert_eq!(session(&then, &bobs)["state"], "open");
         assert_eq!(then["sessions"].as_array().unwrap().len(), 2, "{then:#}");
-        assert!(!then.to_string().contains("forged") && !then.to_string().contains("198.51.100.7"), "{then:#}");
+        assert!(
+            !then.to_string().contains("forged") && !then.to_string().contains("198.51.100.7"),
+            "{then:#}"
+        );
         let unused = then["unused"].as_array().unwrap();
         assert_eq!(unused.len(), 1, "{then:#}");
         assert_eq!(push(&unused[0]), (CAROL, "210987654321", carols_push.as_str(), true));
-        assert_eq!((&unused[0]["user"], &unused[0]["fingerprint"]), (&"ec2-user".into(), &carols.fingerprint().into()));
+        assert_eq!(
+            (&unused[0]["user"], &unused[0]["fingerprint"]),
+            (&"ec2-user".into(), &carols.fingerprint().into())
+        );
         assert_eq!(then["refusals"][0]["reason"], "expired");
         assert_eq!(then["other_logins"], serde_json::json!([{ "method": "publickey", "count": 1 }]));
         // Two lines in the agent's name, three in sshd's, and one for each key when he ran the agent by its name.
         let disbelieved = serde_json::json!([{ "uid": world.uid("ubuntu"), "lines": 2 + 3 + 3 }]);
         assert_eq!(then["disbelieved"], disbelieved, "{then:#}");
         the_shape_is_documented(world, &then);
-        assert_eq!((&then["log"]["kind"], &then["complete"], ids(&then)), (&"journal".into(), &true.into(), vec![]));
+        assert_eq!(
+            (&then["log"]["kind"], &then["complete"], ids(&then)),
+            (&"journal".into(), &true.into(), vec![])
+        );
 
         what_is_asked_is_what_is_shown(world, &bobs, &own);
         bob.leave();
@@ -139,10 +146,17 @@ fn what_is_asked_is_what_is_shown(world: &World, bobs: &Key, own: &Key) {
     assert_eq!(ids(&early), ["log-begins-later"]);
     let all = report(world, &["--all"]);
     let other = session(&all, own);
-    assert_eq!((&other["pushes"], &other["user"], &other["state"]), (&serde_json::json!([]), &"admin".into(), &"closed".into()));
+    assert_eq!(
+        (&other["pushes"], &other["user"], &other["state"]),
+        (&serde_json::json!([]), &"admin".into(), &"closed".into())
+    );
     let text = ran(world, &[]).out;
     assert!(text.contains(&format!("    principal  {BOB} (account 123456789012)\n")), "{text}");
-    assert!(text.contains(" and open, ") && text.contains("Logins by other means (--all lists them): 1 publickey"), "{text}");
+    assert!(
+        text.contains(" and open, ")
+            && text.contains("Logins by other means (--all lists them): 1 publickey"),
+        "{text}"
+    );
     assert!(text.contains(&format!("    key        {}", bobs.fingerprint())), "{text}");
     let csv = ran(world, &["--csv"]);
     assert_eq!((csv.out.lines().count(), csv.err.as_str()), (4, ""), "{}", csv.out);

@@ -41,9 +41,12 @@ fn where_there_is_no_journal_nobody_is_verified() {
         assert_eq!(shown["log"]["files"], serde_json::json!(["/var/log/auth.log.1", "/var/log/auth.log"]));
         what_came_in(&shown, &alices, &alices_push, &bobs, &bobs_push);
         assert_eq!((&session(&shown, &bobs)["state"], ids(&shown)), (&"open".into(), vec!["text-log"]));
-        let text = ran(world, &[]).out;
-        assert!(text.contains(&format!("    unverified {ALICE} (account 123456789012)\n")), "{text}");
-        assert!(!text.contains("    principal  "), "{text}");
+        let shown_text = ran(world, &[]).out;
+        assert!(
+            shown_text.contains(&format!("    unverified {ALICE} (account 123456789012)\n")),
+            "{shown_text}"
+        );
+        assert!(!shown_text.contains("    principal  "), "{shown_text}");
 
         // The same by stamps without a year, and from all that a log is packed with.
         let old_way = report(world, &["/var/log/old"]);
@@ -112,14 +115,19 @@ fn write_lines(world: &World, lines: usize) -> (String, usize) {
     let mut logins = 0;
     for number in 0..lines / 10 {
         let (minute, second) = (number / 60 % 60, number % 60);
-        let stamp = format!("2026-03-{:02}T{:02}:{minute:02}:{second:02}.5+00:00 host", 1 + number / 86_400, number / 3600 % 24);
+        let stamp = format!(
+            "2026-03-{:02}T{:02}:{minute:02}:{second:02}.5+00:00 host",
+            1 + number / 86_400,
+            number / 3600 % 24
+        );
         let key = format!("SHA256:{number:0>43}");
         let pid = 1000 + number;
         writeln!(file, "{stamp} eic-agent[9]: Providing ssh key from EC2 Instance Connect with fingerprint: {key}, request-id: r-{number}, for IAM principal: {ALICE}").unwrap();
         if number % 4 == 0 {
             logins += 1;
             writeln!(file, "{stamp} sshd[{pid}]: Accepted publickey for ec2-user from 192.0.2.7 port 4000 ssh2: ED25519 {key}").unwrap();
-            writeln!(file, "{stamp} sshd[{pid}]: pam_unix(sshd:session): session closed for user ec2-user").unwrap();
+            writeln!(file, "{stamp} sshd[{pid}]: pam_unix(sshd:session): session closed for user ec2-user")
+                .unwrap();
         }
         for _ in if number % 4 == 0 { 3 } else { 1 }..10 {
             writeln!(file, "{stamp} sshd[{pid}]: Invalid user admin from 203.0.113.9 port 4711").unwrap();

@@ -71,7 +71,8 @@ impl Sshd {
 
     /// The same with PAM, which tells of a session's end, and with sshd's own choice of what it logs.
     pub(crate) fn with_pam(world: &World, settings: &str) -> Self {
-        let rules = "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_unix.so\n";
+        let rules =
+            "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_unix.so\n";
         fs::write("/etc/pam.d/sshd", rules).unwrap();
         let command = format!("AuthorizedKeysCommand {} authorized-keys %u %f", world.agent().display());
         // Of a setting that stands twice, sshd takes the first.

@@ -1,0 +1,285 @@
+//! What a line tells, and whose word it is.
+
+use super::super::event::{Accepted, Claim, Event, Handover, KeyName, Push};
+use super::super::journal::TrustedPush;
+use super::super::message::{of_agent, of_sshd};
+use super::*;
+
+fn login(message: &str) -> Option<Accepted> {
+    match of_sshd(42, message)? {
+        Event::Accepted(login) => Some(login),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn logins_are_read_as_sshd_writes_them() {
+    let plain =
+        format!("Accepted publickey for ec2-user from 192.0.2.1 port 4000 ssh2: ED25519 {}", key('a'));
+    let expected = Accepted {
+        pid: 42,
+        user: "ec2-user".to_owned(),
+        method: "publickey".to_owned(),
+        address: "192.0.2.1".to_owned(),
+        port: 4000,
+        key: KeyName::parse(&key('a')),
+    };
+    assert_eq!(login(&plain), Some(expected));
+    let md5 = "Accepted publickey for u from fe80::1%eth0 port 1 ssh2: RSA 16:27:AC:a5:76:28:2d:36:63:1b:56:4d:eb:df:a6:48";
+    let md5 = login(md5).unwrap();
+    assert_eq!(md5.key.unwrap().as_str(), "MD5:16:27:ac:a5:76:28:2d:36:63:1b:56:4d:eb:df:a6:48");
+    assert_eq!(md5.address, "fe80::1%eth0");
+    let spaced = login("Accepted password for domain user from nowhere from ::1 port 65535 ssh2").unwrap();
+    assert_eq!((spaced.user.as_str(), spaced.key), ("domain user from nowhere", None));
+    let methods = login("Accepted keyboard-interactive/pam for a\u{1b}b from ::1 port 1 ssh2").unwrap();
+    assert_eq!((methods.user.as_str(), methods.method.as_str()), ("a\\x1bb", "keyboard-interactive/pam"));
+    let certificate = format!(
+        "Accepted publickey for u from ::1 port 1 ssh2: ED25519-CERT {} ID x (serial 0) CA ED25519 {}",
+        key('a'),
+        key('b')
+    );
+    assert_eq!(login(&certificate).unwrap().key, None, "a certificate is no pushed key");
+    let proof = format!("Partial publickey for u from ::1 port 1 ssh2: RSA {}", key('a'));
+    assert!(matches!(of_sshd(1, &proof), Some(Event::Partial(_))));
+}
+
+#[test]
+fn what_is_no_login_is_none() {
+    let long = format!("Accepted publickey for u from {} port 1 ssh2", "a".repeat(65));
+    for message in [
+        "",
+        "Accepted",
+        "Accepted publickey for ",
+        "Accepted publickey for u",
+        "Accepted publickey for u from ::1",
+        "Accepted publickey for u from ::1 port x ssh2",
+        "Accepted publickey for u from ::1 port 65536 ssh2",
+        "Accepted publickey for u from <b> port 1 ssh2",
+        "Accepted public key for u from ::1 port 1 ssh2",
+        "Accepted publickey for  from ::1 port 1 ssh2",
+        "accepted publickey for u from ::1 port 1 ssh2",
+        "Invalid user Accepted publickey for root from ::1 port 1 ssh2 from ::1 port 1",
+        "pam_unix(cron:session): session closed for user root",
+        "pam_unix(sshd:auth): authentication failure",
+        "Disconnected from user ec2-user 192.0.2.1 port 4000",
+        long.as_str(),
+    ] {
+        assert_eq!(of_sshd(1, message), None, "{message}");
+    }
+}
+
+#[test]
+fn fingerprints_have_one_form() {
+    let padded = format!("{}=", key('a'));
+    assert_eq!(KeyName::parse(&padded), KeyName::parse(&key('a')));
+    let pairs = "16:27:ac:a5:76:28:2d:36:63:1b:56:4d:eb:df:a6:48";
+    assert_eq!(KeyName::parse(pairs), KeyName::parse(&format!("MD5:{}", pairs.to_uppercase())));
+    assert!(KeyName::parse(pairs).unwrap().may_be(&KeyName::parse(&padded).unwrap()));
+    assert!(!KeyName::parse(&key('b')).unwrap().may_be(&KeyName::parse(&padded).unwrap()));
+    for bad in ["", "SHA256:", "SHA256:abc", "MD5:", "MD5:16:27", "16-27", "SHA512:x"] {
+        assert_eq!(KeyName::parse(bad), None, "{bad}");
+    }
+    let foreign = format!("SHA256:{}", "!".repeat(43));
+    assert_eq!(KeyName::parse(&foreign), None);
+}
+
+#[test]
+fn the_agents_text_is_read_as_the_agent_writes_it() {
+    let line = format!("Providing ssh key from EC2 Instance Connect with fingerprint: {}", key('a'));
+    let read = |message: &str| match of_agent(message, Push::Unverified) {
+        Some(Event::Provided(Handover { push: Push::Unverified(claim), .. })) => Some(claim),
+        Some(other) => panic!("{other:?}"),
+        None => None,
+    };
+    let claim = |principal: Option<&str>, request_id: Option<&str>| {
+        Some(Claim { principal: principal.map(str::to_owned), request_id: request_id.map(str::to_owned) })
+    };
+    assert_eq!(read(&line), claim(None, None));
+    let whole = format!(
+        "{line}, request-id: r-1, for IAM principal: {ALICE},x=y; without an OCSP staple for CN=a, O=b"
+    );
+    assert_eq!(read(&whole), claim(Some(&format!("{ALICE},x=y")), Some("r-1")));
+    let foreign = format!("{line}, request-id: \u{1b}[2J\\x41, for IAM principal: {}", "a".repeat(3000));
+    let shown = read(&foreign).unwrap();
+    assert_eq!(shown.request_id.unwrap(), "\\x1b[2J\\x41", "what is escaped already stays");
+    assert_eq!(shown.principal.unwrap().len(), 2048 + 3);
+    assert_eq!(read("Providing ssh key from EC2 Instance Connect with fingerprint: x"), None);
+
+    let refused = |message: &str| match of_agent(message, Push::Unverified) {
+        Some(Event::Refused { reason, user, push: None, count }) => Some((reason, user.unwrap(), count)),
+        Some(other) => panic!("{other:?}"),
+        None => None,
+    };
+    let expired = "Refusing ssh key from EC2 Instance Connect for user u: expired: expired 20";
+    assert_eq!(refused(expired), Some((Some("expired".into()), "u".into(), 1)));
+    let flood = "Refusing 12 more ssh keys from EC2 Instance Connect for user u";
+    assert_eq!(refused(flood), Some((None, "u".into(), 12)));
+    let none = "No ssh keys from EC2 Instance Connect for user u: metadata-timeout: …";
+    assert_eq!(refused(none), Some((Some("metadata-timeout".into()), "u".into(), 1)));
+    for bad in [
+        "Refusing x more ssh keys from EC2 Instance Connect for user u",
+        "No ssh keys from EC2 Instance Connect for user u: Bad Reason: x",
+        "Provider",
+    ] {
+        assert_eq!(refused(bad), None, "{bad}");
+    }
+}
+
+fn event(log: &Log) -> Option<Event> {
+    Journal::new(AgentUser::new(AGENT)).read(log.lines.last().unwrap().as_bytes()).unwrap().event
+}
+
+#[test]
+fn a_principal_is_the_agents_word_or_none() {
+    let trusted = |event: Option<Event>| match event {
+        Some(Event::Provided(Handover { push: Push::Trusted(push), .. })) => {
+            Some(TrustedPush::claim(&push).clone())
+        }
+        Some(Event::Disbelieved { .. }) => None,
+        other => panic!("{other:?}"),
+    };
+    let mut log = Log::new();
+    let by_agent = trusted(event(log.provided(1, &key('a'), ALICE))).unwrap();
+    assert_eq!(
+        (by_agent.principal.as_deref(), by_agent.request_id.as_deref()),
+        (Some(ALICE), Some("r-alice"))
+    );
+    // The agent has given root's rights up before it has a key: root's word is nobody's.
+    for uid in [0, 1000, 65_534, u32::MAX] {
+        assert_eq!(event(log.provided_by(uid, 1, &key('a'), ALICE)), Some(Event::Disbelieved { uid }));
+    }
+    // By syslog, the user id is as good, and only the process is not known.
+    let text = format!(
+        "Providing ssh key from EC2 Instance Connect with fingerprint: {}, for IAM principal: {BOB}",
+        key('a')
+    );
+    let fields = json!({ "MESSAGE": text });
+    assert_eq!(
+        trusted(event(log.entry(AGENT, 7, "eic-agent", &fields))).unwrap().principal.as_deref(),
+        Some(BOB)
+    );
+    assert_eq!(trusted(event(log.entry(1000, 7, "eic-agent", &fields))), None);
+    // Where there is no such user, nobody is believed.
+    let nobody = Journal::new(AgentUser::new(0))
+        .read(log.provided(1, &key('a'), ALICE).lines.last().unwrap().as_bytes());
+    assert_eq!(nobody.unwrap().event, Some(Event::Disbelieved { uid: AGENT }));
+}
+
+#[test]
+fn a_field_that_is_there_twice_or_is_no_text_is_none() {
+    let mut log = Log::new();
+    for value in [json!([ALICE, BOB]), json!([255, 254]), Value::Null] {
+        log.entry(AGENT, 7, "eic-agent", &json!({ "EIC_EVENT": "provided", "EIC_USER": "u", "EIC_SSHD_PID": "1", "EIC_FINGERPRINT": value }));
+        assert_eq!(event(&log), None, "{value}");
+    }
+    let journal = Journal::new(AgentUser::new(AGENT));
+    for bad in
+        ["", "{}", "[]", "null", "-- No entries --", "{\"__REALTIME_TIMESTAMP\":\"1\"", "{\"_UID\":{}}"]
+    {
+        assert_eq!(journal.read(bad.as_bytes()), None, "{bad}");
+    }
+    assert_eq!(journal.read(b"\xff\xfe"), None);
+}
+
+#[test]
+fn sshd_and_logind_are_roots() {
+    let mut log = Log::new();
+    let closed = json!({ "MESSAGE": "pam_unix(sshd:session): session closed for user u" });
+    for name in ["sshd", "sshd-session"] {
+        assert_eq!(event(log.entry(0, 5, name, &closed)), Some(Event::Closed { pid: 5 }));
+        assert_eq!(event(log.entry(1000, 5, name, &closed)), Some(Event::Disbelieved { uid: 1000 }));
+    }
+    // What a session's own process says, it may say.
+    let own = json!({ "MESSAGE": "Disconnected from user u 192.0.2.1 port 4000" });
+    assert_eq!(event(log.entry(1000, 5, "sshd", &own)), None);
+    let removed = json!({ "MESSAGE_ID": "3354939424b4456d9802ca8333ed424a", "LEADER": "5", "MESSAGE": "Removed session 1." });
+    assert_eq!(event(log.entry(0, 1, "systemd-logind", &removed)), Some(Event::Removed { pid: 5 }));
+    assert_eq!(event(log.entry(1000, 1, "systemd-logind", &removed)), Some(Event::Disbelieved { uid: 1000 }));
+    let failed = json!({ "EIC_EVENT": "failed", "EIC_USER": "u", "EIC_REASON": "settings-invalid" });
+    assert!(matches!(event(log.entry(0, 1, "eic-agent", &failed)), Some(Event::Refused { push: None, .. })));
+    assert_eq!(event(log.entry(1000, 1, "eic-agent", &failed)), Some(Event::Disbelieved { uid: 1000 }));
+    assert_eq!(
+        event(log.entry(
+            AGENT,
+            1,
+            "eic-agent",
+            &json!({ "EIC_EVENT": "provider", "EIC_REASON": "provider-failed" })
+        )),
+        None
+    );
+}
+
+/// Seconds since 1970 of each line's stamp.
+fn instants(zone: Zone, written: i64, stamps: &[&str]) -> Vec<Option<u64>> {
+    let mut log = TextLog::new(zone, written);
+    stamps
+        .iter()
+        .map(|stamp| log.instant_of(&format!("{stamp} host sshd[1]: x")).map(|at| at.wall / 1_000_000))
+        .collect()
+}
+
+#[test]
+fn stamps_of_every_form_are_instants() {
+    let noon = Some(NOON);
+    let written = i64::try_from(NOON).unwrap();
+    let stamps = ["2026-11-21T12:00:00Z", "2026-11-21T13:00:00.123456+01:00", "Nov 21 12:00:00"];
+    assert_eq!(instants(Zone::default(), written, &stamps), [noon; 3]);
+    // A year ends within the file, and the file was written in the next.
+    let january = written + 50 * 86_400;
+    let stamps = ["Dec 31 23:59:59", "Jan  1 00:00:00", "Jan  5 00:00:00"];
+    let year = 1_798_761_600;
+    assert_eq!(
+        instants(Zone::default(), january, &stamps),
+        [Some(year - 1), Some(year), Some(year + 4 * 86_400)]
+    );
+    assert_eq!(
+        instants(Zone::default(), written, &["Feb 29 00:00:00"]),
+        [Some(1_709_164_800)],
+        "that was 2024"
+    );
+    for bad in ["", "Nov 31 12:00:00", "Now 21 12:00:00", "2026-11-21", "Nov 21 25:00:00", "Nov 21 12.00.00"]
+    {
+        assert_eq!(instants(Zone::default(), written, &[bad]), [None], "{bad}");
+    }
+}
+
+#[test]
+fn local_time_is_the_machines() {
+    let new_york = Zone::of_zdump(
+        "/etc/localtime  -9223372036854775808 = NULL\n\
+         /etc/localtime  Sun Mar  8 06:59:59 2026 UT = Sun Mar  8 01:59:59 2026 EST isdst=0 gmtoff=-18000\n\
+         /etc/localtime  Sun Mar  8 07:00:00 2026 UT = Sun Mar  8 03:00:00 2026 EDT isdst=1 gmtoff=-14400\n\
+         /etc/localtime  Sun Nov  1 05:59:59 2026 UT = Sun Nov  1 01:59:59 2026 EDT isdst=1 gmtoff=-14400\n\
+         /etc/localtime  Sun Nov  1 06:00:00 2026 UT = Sun Nov  1 01:00:00 2026 EST isdst=0 gmtoff=-18000\n",
+    );
+    assert!(new_york.changes());
+    let written = i64::try_from(NOON).unwrap();
+    let stamps =
+        ["Mar  8 01:59:59", "Mar  8 03:00:00", "Nov  1 00:59:59", "Nov  1 01:30:00", "Nov 21 07:00:00"];
+    let first = 1_772_953_199;
+    let second = 1_793_509_199;
+    assert_eq!(
+        instants(new_york, written, &stamps),
+        [Some(first), Some(first + 1), Some(second), Some(second + 5401), Some(NOON)]
+    );
+    let india = Zone::of_date("+0530").unwrap();
+    assert_eq!(instants(india, written, &["Nov 21 17:30:00"]), [Some(NOON)]);
+    assert_eq!(instants(Zone::of_date("-0330").unwrap(), written, &["Nov 21 08:30:00"]), [Some(NOON)]);
+    for bad in ["", "UTC", "+", "0530", "+05:30"] {
+        assert!(Zone::of_date(bad).is_none(), "{bad}");
+    }
+    assert!(!Zone::of_zdump("/etc/localtime  -9223372036854775808 = NULL\nx gmtoff=y\n").changes());
+}
+
+#[test]
+fn clocks_that_go_back_and_years_that_are_missing_are_noticed() {
+    let mut log = TextLog::new(Zone::default(), i64::try_from(NOON).unwrap());
+    for stamp in ["Nov 21 11:00:00", "Nov 21 10:59:58", "Nov 21 10:00:00", "Nov 21 11:00:00"] {
+        log.instant_of(&format!("{stamp} host x: y")).unwrap();
+    }
+    assert_eq!((log.stepped_back(), log.years_unsure()), (3600, false));
+    for month in ["Dec", "Jan", "May", "Aug"] {
+        log.instant_of(&format!("{month}  1 00:00:00 host x: y")).unwrap();
+    }
+    assert!(log.years_unsure());
+}
