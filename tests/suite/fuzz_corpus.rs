@@ -11,13 +11,14 @@ use std::path::Path;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 8] = [
+const TARGETS: [(&str, Target); 9] = [
     ("bundle", targets::bundle::run),
     ("capture", targets::capture::run),
     ("chain", targets::chain::run),
     ("judgement", targets::judgement::run),
     ("key", targets::key::run),
     ("options", targets::options::run),
+    ("sessions", targets::sessions::run),
     ("settings", targets::settings::run),
     ("staple", targets::staple::run),
 ];

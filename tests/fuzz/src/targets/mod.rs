@@ -6,6 +6,7 @@ pub mod chain;
 pub mod judgement;
 pub mod key;
 pub mod options;
+pub mod sessions;
 pub mod settings;
 pub mod staple;
 

@@ -1,0 +1,104 @@
+//! A log, full of what anybody wrote: as the journal's entries, and as text.
+
+use eic_agent::sessions::join::{Join, Kind, Running};
+use eic_agent::sessions::journal::{AgentUser, Journal};
+use eic_agent::sessions::report::{Question, Report};
+use eic_agent::sessions::text_log::{TextLog, Zone};
+use eic_agent::time::Timestamp;
+use serde_json::Value;
+
+use super::assert_printable;
+
+/// The agent's user in the seeds.
+const AGENT: u32 = 990;
+
+/// 2026-11-21T12:00:00Z
+const NOW: u64 = 1_795_262_400;
+
+/// Whatever the lines are, what is shown can be shown, and nobody is verified but by the agent's own word.
+pub fn run(input: &[u8]) {
+    let lines: Vec<_> = input.split(|byte| *byte == b'\n').collect();
+    let by_agent = journal(&lines, AgentUser::new(AGENT));
+    check(&by_agent, lines.len(), None);
+    // The same entries where the agent is another user, or none: only their principals are lost.
+    for other in [AgentUser::new(AGENT + 1), None] {
+        check(&journal(&lines, other), lines.len(), other.is_none().then_some(false));
+    }
+    check(&text(&lines), lines.len(), Some(false));
+}
+
+fn question() -> Question {
+    Question { since: None, until: None, user: None, principal: None, open: false, all: true }
+}
+
+fn report(join: Join<Question>, kind: Kind) -> Report {
+    let sshd = (0..100).map(|pid| (pid, (0, 0))).collect();
+    let running = Running {
+        boot: "c549ba29c241485f9f765481cf88c372".to_owned(),
+        host: "host".to_owned(),
+        since: (NOW - 1000) * 1_000_000,
+        sshd,
+    };
+    let found = join.end(Some(&running));
+    Report::new(&question(), Timestamp::from_unix(NOW), kind, found, 0)
+}
+
+fn journal(lines: &[&[u8]], agent: Option<AgentUser>) -> Report {
+    let journal = Journal::new(agent);
+    let mut join = Join::new(Kind::Journal, question());
+    for line in lines {
+        if let Some(entry) = journal.read(line) {
+            join.take(&entry.boot, entry.at, entry.event);
+        }
+    }
+    report(join, Kind::Journal)
+}
+
+fn text(lines: &[&[u8]]) -> Report {
+    let mut log = TextLog::new(Zone::default(), 1_795_262_400);
+    let mut join = Join::new(Kind::Text, question());
+    for line in lines {
+        let line = String::from_utf8_lossy(line);
+        if let Some(line) = log.read(&line) {
+            join.take(line.host, line.at, Some(line.event));
+        }
+    }
+    report(join, Kind::Text)
+}
+
+fn check(report: &Report, lines: usize, verified: Option<bool>) {
+    for line in report.text().lines() {
+        assert_printable(line);
+    }
+    for row in report.csv().split_terminator("\r\n") {
+        assert_printable(row);
+        assert_eq!(cells(row), 16, "{row}");
+    }
+    let shown = serde_json::to_value(report).unwrap();
+    let list = |name: &str| shown[name].as_array().unwrap().clone();
+    let (sessions, unused) = (list("sessions"), list("unused"));
+    assert!(sessions.len() + unused.len() <= lines);
+    for session in &sessions {
+        let is_closed = session["state"] == "closed";
+        assert_eq!(session["end"].is_string(), is_closed, "{session:#}");
+        assert_eq!(session["why"].is_string(), session["state"] == "unknown", "{session:#}");
+        let pushes = session["pushes"].as_array().unwrap();
+        assert_eq!(pushes.is_empty(), session["joined_by"].is_null(), "{session:#}");
+    }
+    let pushes = sessions.iter().flat_map(|session| session["pushes"].as_array().unwrap()).chain(&unused);
+    for push in pushes {
+        if let Some(verified) = verified {
+            assert_eq!(push["verified"], Value::Bool(verified), "{push:#}");
+        }
+    }
+}
+
+/// How many cells a row has (RFC 4180).
+fn cells(row: &str) -> usize {
+    let mut quoted = false;
+    let commas = row.bytes().filter(|byte| {
+        quoted ^= *byte == b'"';
+        *byte == b',' && !quoted
+    });
+    commas.count() + 1
+}
