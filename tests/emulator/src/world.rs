@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::api::Trail;
 use crate::config::Config;
 use crate::entry::Entry;
 use crate::fault::Faults;
@@ -22,6 +23,7 @@ pub(crate) struct World {
     pub(crate) config: Config,
     pub(crate) tokens: Tokens,
     pub(crate) pushed: PushedKeys,
+    pub(crate) trail: Trail,
     pub(crate) faults: Faults,
     pub(crate) records: Records,
     pub(crate) instance_state: Mutex<String>,
@@ -52,6 +54,7 @@ impl World {
             config,
             tokens: Tokens::default(),
             pushed: PushedKeys::default(),
+            trail: Trail::default(),
             faults: Faults::default(),
             records: Records::default(),
             items: Mutex::default(),

@@ -38,10 +38,18 @@ impl World {
     }
 
     fn client(&self, name: &str) -> Command {
-        let program = installed(name);
-        let mut command = Command::new(&program);
-        let path =
-            format!("{}:{}", program.parent().unwrap().display(), env::var("PATH").unwrap_or_default());
+        self.with_clients(Command::new(installed(name)))
+    }
+
+    /// A command that finds the clients, and they the emulator.
+    pub(crate) fn with_clients(&self, mut command: Command) -> Command {
+        let folder = installed("aws").parent().unwrap().to_owned();
+        let path = format!(
+            "{}:{}:{}",
+            self.path("bin").display(),
+            folder.display(),
+            env::var("PATH").unwrap_or_default()
+        );
         command
             .env("PATH", path)
             .env("HOME", self.path("etc"))
@@ -51,6 +59,7 @@ impl World {
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_ENDPOINT_URL_EC2", self.emulator.api_url())
             .env("AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT", self.emulator.api_url())
+            .env("AWS_ENDPOINT_URL_CLOUDTRAIL", self.emulator.api_url())
             .stdin(Stdio::null());
         command
     }

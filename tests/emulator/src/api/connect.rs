@@ -4,8 +4,10 @@ use std::sync::PoisonError;
 
 use serde_json::{Value, json};
 
+use super::trail::Pushed;
 use super::{access_key, caller, request_id, validate};
 use crate::http::{Request, Response};
+use crate::location::region_of;
 use crate::world::World;
 
 /// The service's errors.
@@ -99,7 +101,12 @@ fn send_ssh_public_key(world: &World, request: &Request, id: &str) -> Result<(),
         let message = format!("Instance {instance} is {state}, not running");
         return Err((ErrorKind::Ec2InstanceStateInvalidException, message));
     }
-    world.push(user, public_key, &caller(&config.callers, key), id);
+    let caller = caller(&config.callers, key);
+    world.push(user, public_key, &caller, id);
+    let user_agent = request.header("user-agent").unwrap_or_default();
+    let pushed =
+        Pushed { request_id: id, access_key: key, caller: &caller, user_agent, instance, user, public_key };
+    world.trail.push(&pushed, &region_of(&config.zone), world.now());
     Ok(())
 }
 

@@ -1,10 +1,12 @@
-//! The AWS API on one listener: EC2 Instance Connect (AWS JSON 1.1) and what its clients ask EC2 (query, XML).
+//! The AWS API on one listener: EC2 Instance Connect and CloudTrail (AWS JSON 1.1), and what their clients ask EC2
+//! (query, XML).
 //!
 //! Requests must carry a Signature Version 4 `Authorization` field, whose signature is not verified: the
 //! access key in it is all that tells the caller.
 
 mod connect;
 mod ec2;
+mod trail;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -18,6 +20,7 @@ use crate::record::Service;
 use crate::world::World;
 
 pub use connect::ErrorKind;
+pub(crate) use trail::Trail;
 
 /// The API's handler.
 pub(crate) struct Api(pub(crate) Arc<World>);
@@ -44,7 +47,12 @@ fn respond(world: &World, request: &Request) -> Response {
         return Response::status(405);
     }
     match request.header("x-amz-target") {
-        Some(target) => connect::respond(world, request, target),
+        Some(target) => {
+            match target.strip_prefix("com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.") {
+                Some(operation) => trail::respond(world, request, operation),
+                None => connect::respond(world, request, target),
+            }
+        }
         None => ec2::respond(world, request),
     }
 }

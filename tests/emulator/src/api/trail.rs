@@ -1,0 +1,185 @@
+//! CloudTrail: what was asked of the API, and LookupEvents, by which an auditor finds it.
+//!
+//! An event has the fields that AWS shows for SendSSHPublicKey (EC2 User Guide, "Log EC2 Instance Connect API calls
+//! using AWS CloudTrail").
+
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::request_id;
+use crate::calendar::rfc3339;
+use crate::http::{Request, Response};
+use crate::world::World;
+
+/// How many events are remembered: a long `serve` must not grow for ever.
+const REMEMBERED: usize = 10_000;
+
+/// Most events of one answer (CloudTrail API Reference, LookupEvents, `MaxResults`).
+const PAGE: usize = 50;
+
+/// The events, in the order in which they came.
+#[derive(Debug, Default)]
+pub(crate) struct Trail(Mutex<Vec<Event>>);
+
+#[derive(Clone, Debug)]
+struct Event {
+    id: String,
+    time: i64,
+    name: &'static str,
+    access_key: String,
+    user_name: String,
+    document: Value,
+}
+
+/// A push, as it is known to the API.
+pub(super) struct Pushed<'p> {
+    pub(super) request_id: &'p str,
+    pub(super) access_key: &'p str,
+    pub(super) caller: &'p str,
+    pub(super) user_agent: &'p str,
+    pub(super) instance: &'p str,
+    pub(super) user: &'p str,
+    pub(super) public_key: &'p str,
+}
+
+impl Trail {
+    pub(super) fn push(&self, pushed: &Pushed<'_>, region: &str, now: i64) {
+        let account = pushed.caller.split(':').nth(4).unwrap_or_default();
+        let resource = pushed.caller.splitn(6, ':').nth(5).unwrap_or_default();
+        let kind = if resource.starts_with("assumed-role/") { "AssumedRole" } else { "IAMUser" };
+        let user_name = resource.rsplit('/').next().unwrap_or_default().to_owned();
+        let id = request_id();
+        let document = json!({
+            "eventVersion": "1.08",
+            "userIdentity": {
+                "type": kind, "arn": pushed.caller, "accountId": account, "accessKeyId": pushed.access_key,
+                "userName": user_name,
+            },
+            "eventTime": rfc3339(now),
+            "eventSource": "ec2-instance-connect.amazonaws.com",
+            "eventName": "SendSSHPublicKey",
+            "awsRegion": region,
+            "sourceIPAddress": "203.0.113.5",
+            "userAgent": pushed.user_agent,
+            "requestParameters": {
+                "instanceId": pushed.instance, "osUser": pushed.user, "SSHKey": { "publicKey": pushed.public_key },
+            },
+            "responseElements": null,
+            "requestID": pushed.request_id,
+            "eventID": id,
+            "eventType": "AwsApiCall",
+            "recipientAccountId": account,
+        });
+        let access_key = pushed.access_key.to_owned();
+        let event = Event { id, time: now, name: "SendSSHPublicKey", access_key, user_name, document };
+        let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if events.len() < REMEMBERED {
+            events.push(event);
+        }
+    }
+}
+
+/// `com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents`
+pub(super) fn respond(world: &World, request: &Request, operation: &str) -> Response {
+    let answer = |status, body: &Value| {
+        Response { status, body: body.to_string().into(), ..Response::default() }
+            .header("Content-Type", "application/x-amz-json-1.1")
+    };
+    if operation != "LookupEvents" {
+        return answer(400, &json!({ "__type": "UnsupportedOperationException" }));
+    }
+    match serde_json::from_slice(&request.body).ok().and_then(|body| lookup(&world.trail, &body)) {
+        Some(found) => answer(200, &found),
+        None => answer(400, &json!({ "__type": "InvalidLookupAttributesException" })),
+    }
+}
+
+/// The newest events first, a page at a time. None where something else is asked than the emulator knows.
+fn lookup(trail: &Trail, body: &Value) -> Option<Value> {
+    let mut wanted = None;
+    for attribute in body.get("LookupAttributes").and_then(Value::as_array).into_iter().flatten() {
+        let value = attribute.get("AttributeValue")?.as_str()?;
+        match attribute.get("AttributeKey")?.as_str()? {
+            "EventName" => wanted = Some(value),
+            _ => return None,
+        }
+    }
+    let seconds = |name: &str| body.get(name).and_then(Value::as_f64);
+    let (from, to) = (seconds("StartTime"), seconds("EndTime"));
+    #[expect(clippy::cast_precision_loss, reason = "an instant of this century")]
+    let is_in_time = |time: i64| {
+        !from.is_some_and(|from| (time as f64) < from) && !to.is_some_and(|to| (time as f64) > to)
+    };
+    let events = trail.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let fits = |event: &&Event| wanted.is_none_or(|name| event.name == name) && is_in_time(event.time);
+    let found: Vec<_> = events.iter().rev().filter(fits).collect();
+    let skipped = match body.get("NextToken") {
+        Some(token) => token.as_str()?.parse().ok()?,
+        None => 0,
+    };
+    let shown: Vec<_> = found.iter().skip(skipped).take(PAGE).map(|event| event.shown()).collect();
+    let next = skipped + shown.len();
+    let mut answer = json!({ "Events": shown });
+    if next < found.len() {
+        answer["NextToken"] = next.to_string().into();
+    }
+    Some(answer)
+}
+
+impl Event {
+    fn shown(&self) -> Value {
+        json!({
+            "EventId": self.id, "EventName": self.name, "ReadOnly": "false", "AccessKeyId": self.access_key,
+            "EventTime": self.time, "EventSource": "ec2-instance-connect.amazonaws.com",
+            "Username": self.user_name, "Resources": [], "CloudTrailEvent": self.document.to_string(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_found_by_name_and_time_a_page_at_a_time() {
+        let trail = Trail::default();
+        for number in 0..60 {
+            let request_id = format!("r-{number}");
+            let pushed = Pushed {
+                request_id: &request_id,
+                access_key: "AKIAEXAMPLEALICE",
+                caller: "arn:aws:sts::123456789012:assumed-role/Admin/alice",
+                user_agent: "aws-cli",
+                instance: "i-0123456789abcdef0",
+                user: "ec2-user",
+                public_key: "ssh-ed25519 AAAA",
+            };
+            trail.push(&pushed, "us-east-1", 1_738_238_400 + number);
+        }
+        let name = |name: &str| json!([{ "AttributeKey": "EventName", "AttributeValue": name }]);
+        let first = lookup(&trail, &json!({ "LookupAttributes": name("SendSSHPublicKey") })).unwrap();
+        assert_eq!((first["Events"].as_array().unwrap().len(), &first["NextToken"]), (50, &json!("50")));
+        let document: Value =
+            serde_json::from_str(first["Events"][0]["CloudTrailEvent"].as_str().unwrap()).unwrap();
+        assert_eq!(
+            (&document["requestID"], &document["eventTime"]),
+            (&json!("r-59"), &json!("2025-01-30T12:00:59Z"))
+        );
+        assert_eq!(document["userIdentity"]["type"], "AssumedRole");
+        let rest = lookup(&trail, &json!({ "NextToken": "50" })).unwrap();
+        assert_eq!((rest["Events"].as_array().unwrap().len(), rest.get("NextToken")), (10, None));
+        let late =
+            lookup(&trail, &json!({ "StartTime": 1_738_238_455, "EndTime": 1_738_238_457.5 })).unwrap();
+        assert_eq!(late["Events"].as_array().unwrap().len(), 3);
+        let other = lookup(&trail, &json!({ "LookupAttributes": name("RunInstances") })).unwrap();
+        assert_eq!(other["Events"], json!([]));
+        assert!(
+            lookup(
+                &trail,
+                &json!({ "LookupAttributes": [{ "AttributeKey": "RequestId", "AttributeValue": "r-1" }] })
+            )
+            .is_none()
+        );
+    }
+}
