@@ -1,6 +1,6 @@
 //! Events, in the order of the log, to sessions.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::MAX_ROWS;
@@ -23,6 +23,9 @@ const CLOCK_SET: u64 = 2_000_000;
 
 /// Most causes of refusals: the agent has some fifty, and a text log may have any.
 const MAX_REASONS: usize = 1000;
+
+/// Most methods of other logins.
+const MAX_METHODS: usize = 100;
 
 /// Most machines and runs of a machine that one report tells from one another.
 const MAX_RUNS: usize = 10_000;
@@ -118,6 +121,8 @@ pub struct Refusal {
 pub trait Wanted {
     /// Whether a session that has ended, or will be looked at as it is, is asked for.
     fn session(&self, session: &Session) -> bool;
+    /// Whether one that is asked for is listed, too, or only counted.
+    fn lists(&self, session: &Session) -> bool;
     /// Whether a refusal, or a key that nobody used, is asked for.
     fn moment(&self, at: Moment, user: Option<&str>, push: Option<&Push>) -> bool;
 }
@@ -159,6 +164,8 @@ pub struct Tally {
     pub silent: u64,
     /// Logins that sshd logged.
     pub logins: u64,
+    /// Those with keys that nobody pushed, and by other means, by method: of what is asked for.
+    pub others: BTreeMap<String, u64>,
     /// Ends of sessions.
     pub ends: u64,
     /// Keys that were given.
@@ -488,7 +495,20 @@ impl<W: Wanted> Join<W> {
 
     fn finish(&mut self, session: Session, end: End) {
         let session = Session { end, ..session };
-        if self.wanted.session(&session) {
+        if !self.wanted.session(&session) {
+            return;
+        }
+        if session.pushes.is_empty() {
+            let others = &mut self.tally.others;
+            // sshd has a handful of methods; a text log may have any.
+            if others.len() < MAX_METHODS || others.contains_key(&session.login.method) {
+                let count = others.entry(session.login.method.clone()).or_default();
+                *count = count.saturating_add(1);
+            } else {
+                self.tally.left_out = self.tally.left_out.saturating_add(1);
+            }
+        }
+        if self.wanted.lists(&session) {
             self.done.push(session);
         }
     }

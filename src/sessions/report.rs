@@ -12,9 +12,6 @@ use crate::time::Timestamp;
 
 const SECOND: u64 = 1_000_000;
 
-/// sshd has a handful of methods; a text log may have any.
-const MAX_METHODS: usize = 100;
-
 /// What is asked.
 #[derive(Clone, Debug)]
 pub struct Question {
@@ -62,6 +59,10 @@ impl Wanted for Question {
             && self.is_user(Some(&session.login.user))
             && (is_pushed || (session.pushes.is_empty() && self.principal.is_none()))
             && (!self.open || session.end == End::Open)
+    }
+
+    fn lists(&self, session: &Session) -> bool {
+        self.all || !session.pushes.is_empty()
     }
 
     fn moment(&self, at: Moment, user: Option<&str>, push: Option<&Push>) -> bool {
@@ -303,40 +304,21 @@ impl Report {
                     last: shown(refusal.last),
                 })
                 .collect(),
-            other_logins: Vec::new(),
+            other_logins: tally
+                .others
+                .iter()
+                .map(|(method, count)| Count { method: method.clone(), count: *count })
+                .collect(),
             disbelieved: Vec::new(),
             warnings: Vec::new(),
         };
-        for session in sessions {
-            if session.pushes.is_empty() {
-                report.count(&session.login.method);
-            }
-            if !session.pushes.is_empty() || question.all {
-                report.sessions.push(ShownSession::of(&session, now));
-            }
-        }
+        report.sessions.extend(sessions.into_iter().map(|session| ShownSession::of(&session, now)));
         let lines =
             |(uid, lines): (&u32, &u64)| Liar { uid: (*uid != u32::MAX).then_some(*uid), lines: *lines };
         report.disbelieved = tally.disbelieved.iter().map(lines).collect();
         report.disbelieved.sort_by_key(|liar| (liar.uid.is_none(), liar.uid));
         report.warnings.append(&mut warnings);
         report
-    }
-
-    fn count(&mut self, method: &str) {
-        let others = &mut self.other_logins;
-        if let Some(other) = others.iter_mut().find(|other| other.method == method) {
-            other.count = other.count.saturating_add(1);
-        } else if others.len() < MAX_METHODS {
-            others.push(Count { method: method.to_owned(), count: 1 });
-        }
-    }
-
-    /// Whether a principal is shown that nobody vouches for.
-    #[must_use]
-    pub fn has_unverified(&self) -> bool {
-        let pushes = self.sessions.iter().flat_map(|session| &session.pushes);
-        pushes.chain(self.unused.iter().map(|key| &key.push)).any(|push| !push.verified)
     }
 }
 

@@ -40,7 +40,13 @@ pub(super) fn run(
         }
     };
     let text = if arguments.json {
-        format!("{:#}\n", serde_json::json!(report))
+        match serde_json::to_string_pretty(&report) {
+            Ok(text) => format!("{text}\n"),
+            Err(error) => {
+                let _ = writeln!(notes, "{IDENT}: cannot write the report: {error}");
+                return Outcome::Undecided;
+            }
+        }
     } else if arguments.csv {
         for warning in &report.warnings {
             let (seen, fix) = (one_line(&warning.seen), one_line(&warning.fix));

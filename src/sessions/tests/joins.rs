@@ -206,7 +206,7 @@ fn a_flood_of_liars_and_reasons_is_bounded() {
 
 #[test]
 fn more_than_a_report_holds_is_said() {
-    let mut join = Join::new(Kind::Text, everything());
+    let mut join = Join::new(Kind::Text, Question { all: true, ..everything() });
     let at = super::super::event::Moment { wall: 1, monotonic: None };
     let limit = u32::try_from(super::super::MAX_ROWS).unwrap();
     for pid in 0..limit + 5 {

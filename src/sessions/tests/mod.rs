@@ -105,7 +105,7 @@ impl Log {
     }
 
     fn found(&self, running: Option<&Running>) -> Found {
-        self.found_for(everything(), running)
+        self.found_for(Question { all: true, ..everything() }, running)
     }
 
     fn found_for<W: Wanted>(&self, wanted: W, running: Option<&Running>) -> Found {
