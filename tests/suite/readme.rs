@@ -1,12 +1,13 @@
 //! What the README says is run as it stands there.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
 use eic_agent::reason::Reason;
 use eic_emulator::Config;
 
-use crate::world::{BOB, Key, on_an_instance};
+use crate::world::{BOB, INSTANCE, Journald, Key, Sshd, on_an_instance, until};
 
 const README: &str = include_str!("../../README.md");
 
@@ -37,6 +38,59 @@ fn the_recipe_that_saves_and_judges_evidence_works() {
     });
 }
 
+/// From the instance's log to the record of the push: the whole way that an auditor goes.
+#[test]
+fn the_recipe_that_finds_a_push_in_cloudtrail_works() {
+    let test = "readme::the_recipe_that_finds_a_push_in_cloudtrail_works";
+    on_an_instance(test, Config::default(), |world| {
+        let journal = Journald::start(world);
+        let _sshd = Sshd::with_pam(world, "");
+        let keys = ["alice", "bob"].map(|name| (name, Key::ed25519(world, name)));
+        for (name, key) in &keys {
+            let access_key = format!("AKIAEXAMPLE{}", name.to_uppercase());
+            assert!(world.aws_push(&access_key, INSTANCE, "ec2-user", key).status.success());
+            let stay = world.ssh_stay("ec2-user", key);
+            std::thread::sleep(std::time::Duration::from_millis(1500));
+            stay.leave();
+        }
+        until("both ends", || journal.cat().matches("session closed for user ec2-user").count() == 2);
+        world.script("sudo", "exec \"$@\"");
+        let run = |block: &str| {
+            let mut command = world.with_clients(Command::new("sh"));
+            let output = command.args(["-euc", block]).current_dir(world.path("etc")).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success() && said.is_empty(), "{said}");
+            let output = String::from_utf8(output.stdout).unwrap();
+            eprintln!("{output}");
+            output
+        };
+        run("sudo eic-agent sessions");
+        run(block("sudo eic-agent sessions --since 30d --json"));
+        let found = run(block("jq -r '.sessions[].pushes[]"));
+        let found: Vec<serde_json::Value> =
+            serde_json::Deserializer::from_str(&found).into_iter().map(Result::unwrap).collect();
+        let who: BTreeSet<_> = found.iter().map(|event| event["who"].as_str().unwrap()).collect();
+        assert_eq!(
+            who,
+            ["alice", "bob"]
+                .map(|name| format!("arn:aws:iam::123456789012:user/{name}"))
+                .iter()
+                .map(String::as_str)
+                .collect()
+        );
+        for event in &found {
+            assert_eq!(
+                (&event["instance"], &event["as"]),
+                (&INSTANCE.into(), &"ec2-user".into()),
+                "{event:#}"
+            );
+        }
+        assert_eq!(found.len(), 2);
+        let table = run(block("jq -r '.sessions[] | [.start"));
+        assert_eq!(table.lines().count(), 2, "{table}");
+    });
+}
+
 #[test]
 fn every_reason_is_explained() {
     for reason in Reason::ALL {
@@ -50,7 +104,7 @@ fn every_option_is_listed() {
         Command::new(env!("CARGO_BIN_EXE_eic-agent")).args(["authorized-keys", "--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let words = help.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2);
-    let options: std::collections::BTreeSet<_> = words.filter(|word| *word != "--help").collect();
+    let options: BTreeSet<_> = words.filter(|word| *word != "--help").collect();
     for option in &options {
         assert!(README.contains(&format!("| `{option} ")), "README.md does not list {option}");
     }

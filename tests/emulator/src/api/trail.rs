@@ -56,7 +56,7 @@ impl Trail {
                 "type": kind, "arn": pushed.caller, "accountId": account, "accessKeyId": pushed.access_key,
                 "userName": user_name,
             },
-            "eventTime": rfc3339(now),
+            "eventTime": rfc3339(now).replace(".000Z", "Z"),
             "eventSource": "ec2-instance-connect.amazonaws.com",
             "eventName": "SendSSHPublicKey",
             "awsRegion": region,
