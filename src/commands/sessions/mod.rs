@@ -117,7 +117,7 @@ fn warn(report: &mut Report, arguments: &Sessions, kind: Kind, believed: bool, r
         }
         Kind::Journal if !believed => {
             let agent = printable(&arguments.agent_user, MAX_SHOWN);
-            let seen = format!("there is no user {agent} here, so no principal is believed");
+            let seen = format!("no principal is believed: there is no user {agent} here, or it is root");
             warn("no-agent-user", seen, "name the user that sshd runs the agent as: --agent-user");
         }
         Kind::Journal => {}

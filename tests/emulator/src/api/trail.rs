@@ -1,4 +1,4 @@
-//! CloudTrail: what was asked of the API, and LookupEvents, by which an auditor finds it.
+//! CloudTrail: what was asked of the API, and `LookupEvents`, by which an auditor finds it.
 //!
 //! An event has the fields that AWS shows for SendSSHPublicKey (EC2 User Guide, "Log EC2 Instance Connect API calls
 //! using AWS CloudTrail").
@@ -15,7 +15,7 @@ use crate::world::World;
 /// How many events are remembered: a long `serve` must not grow for ever.
 const REMEMBERED: usize = 10_000;
 
-/// Most events of one answer (CloudTrail API Reference, LookupEvents, `MaxResults`).
+/// Most events of one answer (CloudTrail API Reference, `LookupEvents`, `MaxResults`).
 const PAGE: usize = 50;
 
 /// The events, in the order in which they came.
