@@ -1,6 +1,7 @@
 //! `sessions`: who came in is told by what real daemons logged of real logins.
 
 mod journal;
+mod limits;
 mod text;
 
 use std::fs;

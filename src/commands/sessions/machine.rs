@@ -50,7 +50,8 @@ fn began(stat: &str) -> Option<u64> {
     // A program's name may hold anything, parentheses as well.
     let (head, rest) = stat.rsplit_once(") ")?;
     let (_, name) = head.split_once(" (")?;
-    if !matches!(name, "sshd" | "sshd-session") {
+    // One that has ended, and that nobody has asked for what it ended with, is no session.
+    if !matches!(name, "sshd" | "sshd-session") || rest.starts_with(['Z', 'X']) {
         return None;
     }
     rest.split(' ').nth(19)?.parse::<u64>().ok()?.checked_mul(MICROS_PER_TICK)
@@ -88,6 +89,7 @@ mod tests {
         assert_eq!(began(&format!("42 (sshd-session) {rest}")), Some(123_450_000));
         assert_eq!(began(&format!("42 (x) (sshd) {rest}")), None);
         assert_eq!(began(&format!("42 (bash) {rest}")), None);
+        assert_eq!(began(&format!("42 (sshd) {}", rest.replacen('S', "Z", 1))), None);
         assert_eq!(began(""), None);
     }
 

@@ -1,0 +1,70 @@
+//! Logs of a real sshd that cannot answer: the report says what to set.
+
+use std::fs;
+
+use eic_emulator::Config;
+
+use super::{ALICE, ids, push, report, session};
+use crate::world::{Journald, Key, Sshd, World, on_an_instance, until};
+
+/// Somebody comes and goes while sshd is configured like this.
+fn login(world: &World, settings: &str, key: &Key) {
+    let _ = fs::remove_file(world.path("etc/host"));
+    let _sshd = Sshd::with_pam(world, settings);
+    world.emulator.push("ec2-user", &key.line(), ALICE);
+    assert!(world.ssh("ec2-user", &[key]).ok, "{settings}");
+}
+
+#[test]
+fn what_sshd_does_not_log_is_told_with_what_to_set() {
+    let test = "sessions::limits::what_sshd_does_not_log_is_told_with_what_to_set";
+    on_an_instance(test, Config::default(), |world| {
+        let journal = Journald::start(world);
+        let [quiet, md5, without_pam, second] =
+            ["quiet", "md5", "without", "second"].map(|name| Key::ed25519(world, name));
+        let fix = |report: &serde_json::Value, number: usize| {
+            report["warnings"][number]["fix"].as_str().unwrap().to_owned()
+        };
+
+        // sshd that says nothing of logins: the key was handed over, and no more is known.
+        login(world, "LogLevel ERROR\n", &quiet);
+        journal.wait_for("session closed for user ec2-user");
+        let shown = report(world, &[]);
+        assert_eq!(
+            (ids(&shown), &shown["sessions"]),
+            (vec!["beginning-rotated-away", "log-level"], &serde_json::json!([]))
+        );
+        assert!(fix(&shown, 1).contains("LogLevel INFO"), "{shown:#}");
+        assert_eq!(shown["unused"].as_array().unwrap().len(), 1);
+
+        // Without PAM nobody logs the end, and the process is gone.
+        login(world, "UsePAM no\n", &without_pam);
+        journal.wait_for(&without_pam.fingerprint());
+        until("it is gone", || session(&report(world, &[]), &without_pam)["state"] != "open");
+        let shown = report(world, &["--since", "1m"]);
+        let gone = session(&shown, &without_pam);
+        assert_eq!(
+            (push(gone).0, &gone["state"], &gone["why"]),
+            (ALICE, &"unknown".into(), &"process-gone".into())
+        );
+
+        // Another hash: sshd asks for all keys of the user, and names none of them in a way that we know.
+        world.emulator.clear_keys();
+        login(world, "FingerprintHash md5\n", &md5);
+        journal.wait_for("MD5:");
+        let shown = report(world, &[]);
+        let by_process = shown["sessions"].as_array().unwrap().last().unwrap();
+        assert!(by_process["fingerprint"].as_str().unwrap().starts_with("MD5:"), "{by_process:#}");
+        assert_eq!(
+            (push(by_process).0, &by_process["joined_by"]),
+            (ALICE, &"pid".into()),
+            "one key was handed over"
+        );
+        world.emulator.push("ec2-user", &second.line(), ALICE);
+        login(world, "FingerprintHash md5\n", &md5);
+        let shown = report(world, &[]);
+        assert!(ids(&shown).contains(&"md5-fingerprints"), "{shown:#}");
+        let both = shown["sessions"].as_array().unwrap().last().unwrap();
+        assert!(both["pushes"].as_array().unwrap().len() > 1, "{both:#}");
+    });
+}
