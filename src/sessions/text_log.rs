@@ -148,7 +148,7 @@ impl TextLog {
 
     fn instant(&mut self, stamp: &str) -> Option<Moment> {
         let micros = if stamp.starts_with(|c: char| c.is_ascii_digit()) {
-            let instant = OffsetDateTime::parse(stamp, &Rfc3339).ok()?;
+            let instant = rfc3339(stamp)?;
             i64::try_from(instant.unix_timestamp_nanos().checked_div(1000)?).ok()?
         } else {
             let local = self.without_a_year(stamp)?;
@@ -182,6 +182,18 @@ impl TextLog {
         }
         next.or_else(|| years.into_iter().max())
     }
+}
+
+/// An instant of RFC 3339, or with the offset of `journalctl -o short-iso`, which has no colon.
+fn rfc3339(stamp: &str) -> Option<OffsetDateTime> {
+    let minutes = stamp.len().checked_sub(2)?;
+    let has_colon = stamp.get(minutes.checked_sub(1)?..minutes) == Some(":");
+    let is_offset = stamp.get(minutes.checked_sub(3)?..)?.starts_with(['+', '-']);
+    if has_colon || !is_offset {
+        return OffsetDateTime::parse(stamp, &Rfc3339).ok();
+    }
+    let (instant, minutes) = stamp.split_at_checked(minutes)?;
+    OffsetDateTime::parse(&format!("{instant}:{minutes}"), &Rfc3339).ok()
 }
 
 /// The stamp and what follows it: 15 characters, or one word.

@@ -222,8 +222,14 @@ fn instants(zone: Zone, written: i64, stamps: &[&str]) -> Vec<Option<u64>> {
 fn stamps_of_every_form_are_instants() {
     let noon = Some(NOON);
     let written = i64::try_from(NOON).unwrap();
-    let stamps = ["2026-11-21T12:00:00Z", "2026-11-21T13:00:00.123456+01:00", "Nov 21 12:00:00"];
-    assert_eq!(instants(Zone::default(), written, &stamps), [noon; 3]);
+    let stamps = [
+        "2026-11-21T12:00:00Z",
+        "2026-11-21T13:00:00.123456+01:00",
+        "2026-11-21T08:30:00-0330",
+        "2026-11-21T12:00:00.5+0000",
+        "Nov 21 12:00:00",
+    ];
+    assert_eq!(instants(Zone::default(), written, &stamps), [noon; 5]);
     // A year ends within the file, and the file was written in the next.
     let january = written + 50 * 86_400;
     let stamps = ["Dec 31 23:59:59", "Jan  1 00:00:00", "Jan  5 00:00:00"];

@@ -1,0 +1,91 @@
+#!/bin/sh
+# Who came in, by the journal of a whole machine, with PAM and logind as the distribution has them. Two people are one
+# user at once; a key is not used; the journal is rotated under a session; a neighbour writes in the names of others.
+
+alice=arn:aws:iam::123456789012:user/alice
+bob=arn:aws:iam::123456789012:user/bob
+carol=arn:aws:iam::123456789012:user/carol
+for key in first second unused; do
+    rm -f "$STATE/$key" "$STATE/$key.pub"
+    ssh-keygen -q -t ed25519 -N '' -C $key -f "$STATE/$key"
+done
+
+# push_as NAME USER KEY: as push, by another principal. Prints the request's id.
+push_as() {
+    AWS_ACCESS_KEY_ID=AKIAEXAMPLE$(printf '%s' "$1" | tr '[:lower:]' '[:upper:]') AWS_SECRET_ACCESS_KEY=not-a-secret \
+        AWS_DEFAULT_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true \
+        AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT=http://127.0.0.1:8080 PATH="$CLIENTS:$PATH" HOME="$MACHINE" \
+        timeout 60 "$CLIENTS/aws" ec2-instance-connect send-ssh-public-key --instance-id "$INSTANCE" \
+        --availability-zone us-east-1a --instance-os-user "$2" --ssh-public-key "file://$STATE/$3.pub" \
+        --query RequestId --output text </dev/null
+}
+
+# stay USER KEY: a session that lasts until its file is gone.
+stay() {
+    : >"$STATE/stay-$2"
+    # shellcheck disable=SC2086 # options on purpose
+    (while [ -e "$STATE/stay-$2" ]; do sleep 0.2; done) |
+        ssh $ssh_options -i "$STATE/$2" "$1@$ADDRESS" 'echo in; cat' >"$STATE/said-$2" 2>&1 &
+    await 60 "$1 is in with the key $2" grep -qx in "$STATE/said-$2"
+}
+clean_up() { rm -f "$STATE"/stay-*; }
+
+# name KEY: what the log calls it.
+name() { ssh-keygen -l -f "$STATE/$1.pub" | cut -d ' ' -f 2; }
+
+# report [OPTION…]: of what began in this stage.
+report() { in_guest "eic-agent sessions --json --since $begun $*" </dev/null >"$STATE/sessions.json"; }
+
+# told KEY WHAT: of the session with that key.
+told() { jq -r --arg key "$(name "$1")" ".sessions[] | select(.fingerprint == \$key) | $2" "$STATE/sessions.json"; }
+
+begun=$(of 'date +%s')
+id1=$(push_as alice ec2-user first)
+stay ec2-user first
+id2=$(push_as bob ec2-user second)
+stay ec2-user second
+push_as carol ec2-user unused >/dev/null
+# It is offered, and its owner has forgotten the passphrase.
+ssh-keygen -q -p -P '' -N forgotten -f "$STATE/unused" >/dev/null
+check_refused ec2-user unused
+
+report
+check "alice's session" "$alice $id1 true open pid-and-key $CLIENT" \
+    "$(told first '"\(.pushes[0].principal) \(.pushes[0].request_id) \(.pushes[0].verified) \(.state) \(.joined_by) \(.address)"')"
+check "bob's session" "$bob $id2 true open" \
+    "$(told second '"\(.pushes[0].principal) \(.pushes[0].request_id) \(.pushes[0].verified) \(.state)"')"
+check "the key that nobody used" "$carol $(name unused)" \
+    "$(jq -r '.unused[] | "\(.principal) \(.fingerprint)"' "$STATE/sessions.json")"
+
+run 'journalctl --rotate'
+pid=$(told first .sshd_pid)
+key=$(name unused)
+line="Providing ssh key from EC2 Instance Connect with fingerprint: $key, request-id: forged, for IAM principal: $bob"
+run "runuser -u nobody -- logger -p authpriv.info -t eic-agent '$line'"
+run "printf 'MESSAGE=x\nSYSLOG_IDENTIFIER=eic-agent\nEIC_EVENT=provided\nEIC_USER=ec2-user\nEIC_FINGERPRINT=$key\nEIC_PRINCIPAL=$bob\nEIC_SSHD_PID=$pid\n_UID=0\n' | runuser -u nobody -- logger --journald"
+run "runuser -u nobody -- logger -p authpriv.info -t sshd --id=$pid 'pam_unix(sshd:session): session closed for user ec2-user'"
+# The program itself: by its own settings it writes as whom it runs, by others it does not write.
+run 'runuser -u nobody -- eic-agent authorized-keys ec2-user'
+run 'runuser -u nobody -- eic-agent authorized-keys --imds-endpoint http://169.254.169.254 ec2-user'
+report
+check "alice's session, after a rotation and forged lines" "$alice open" "$(told first '"\(.pushes[0].principal) \(.state)"')"
+check "what is said of forged lines" "forged: 0" "forged: $(grep -c forged "$STATE/sessions.json")"
+check "whose lines are not believed" "$(of 'id -u nobody')" "$(jq -r '.disbelieved[].uid' "$STATE/sessions.json")"
+
+rm "$STATE/stay-first"
+first_ended() { report && [ "$(told first .state)" = closed ]; }
+await 60 "the end of alice's session is told" first_ended
+check "bob's session, after the end of alice's" open "$(told second .state)"
+rm "$STATE/stay-second"
+second_ended() { report && [ "$(told second .state)" = closed ]; }
+await 60 "the end of bob's session is told" second_ended
+report --open
+check "open sessions" 0 "$(jq '.sessions | length' "$STATE/sessions.json")"
+run "eic-agent sessions --since $begun"
+check "eic-agent sessions: exit status" 0 "$status"
+
+# The same by text alone: nobody is verified.
+run 'journalctl -q --no-pager -o short-iso-precise SYSLOG_IDENTIFIER=sshd SYSLOG_IDENTIFIER=eic-agent >/run/auth.log'
+in_guest 'eic-agent sessions --json /run/auth.log' </dev/null >"$STATE/sessions.json"
+check "alice's session, by text" "$alice false closed" \
+    "$(told first '"\(.pushes[0].principal) \(.pushes[0].verified) \(.state)"')"
