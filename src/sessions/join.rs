@@ -14,6 +14,12 @@ const LOGIN: u64 = 600_000_000;
 /// again when it is used.
 const LOGIN_BY_KEY: u64 = 120_000_000;
 
+/// Most pushes of one key that a login in a text log is matched with: of those that wait, the last ones.
+const MAX_PUSHES: usize = 64;
+
+/// How many keys may wait before it is worth to look which are of no use any more.
+const TIDY: usize = 10_000;
+
 /// How much later than sshd's line the agent's may come, though it was written before: journald reads them from two
 /// sockets.
 const LATE: u64 = 10_000_000;
@@ -207,12 +213,14 @@ pub struct Join<W> {
     wanted: W,
     runs: HashMap<String, u32>,
     run: Option<u32>,
-    given: Vec<Given>,
-    known: HashMap<Identity, usize>,
+    given: BTreeMap<u64, Given>,
+    known: HashMap<Identity, u64>,
+    /// How many there are when those that have become of no use are forgotten.
+    tidy_at: usize,
     /// Keys given to a process that has not let anybody in so far.
-    waiting: HashMap<Process, Vec<(usize, Moment)>>,
+    waiting: HashMap<Process, Vec<(u64, Moment)>>,
     /// Keys of which the log does not say to which process they were given.
-    waiting_by_key: HashMap<(u32, KeyName), Vec<usize>>,
+    waiting_by_key: HashMap<(u32, KeyName), Vec<u64>>,
     partial: HashMap<Process, KeyName>,
     open: HashMap<Process, Session>,
     /// Processes whose session has ended: PAM and logind both say so.
@@ -232,8 +240,9 @@ impl<W: Wanted> Join<W> {
             wanted,
             runs: HashMap::new(),
             run: None,
-            given: Vec::new(),
+            given: BTreeMap::new(),
             known: HashMap::new(),
+            tidy_at: TIDY,
             waiting: HashMap::new(),
             waiting_by_key: HashMap::new(),
             partial: HashMap::new(),
@@ -350,8 +359,11 @@ impl<W: Wanted> Join<W> {
         let identity = (run, user.clone(), key.clone(), Rc::clone(&push));
         // sshd asks when a key is offered and again when it is used, and once more for every connection.
         let again = self.known.get(&identity).copied().filter(|index| {
-            self.given.get(*index).and_then(|given| given.last.until(at)).is_some_and(|gap| gap <= LOGIN)
+            self.given.get(index).and_then(|given| given.last.until(at)).is_some_and(|gap| gap <= LOGIN)
         });
+        if again.is_none() && self.given.len() >= self.tidy_at {
+            self.tidy(at);
+        }
         let index = match again {
             Some(index) => index,
             None if self.given.len() >= MAX_ROWS => {
@@ -359,18 +371,22 @@ impl<W: Wanted> Join<W> {
                 return;
             }
             None => {
-                let index = self.given.len();
-                self.known.insert(identity, index);
-                self.given.push(Given { at, user, key: key.clone(), push, last: at, used: false });
-                index
+                self.known.insert(identity, self.tally.given);
+                let given = Given { at, user, key: key.clone(), push, last: at, used: false };
+                self.given.insert(self.tally.given, given);
+                self.tally.given
             }
         };
-        if let Some(given) = self.given.get_mut(index) {
+        if let Some(given) = self.given.get_mut(&index) {
             given.last = at;
         }
         let Some(pid) = sshd else {
             let waiting = self.waiting_by_key.entry((run, key)).or_default();
             if !waiting.contains(&index) {
+                if waiting.len() >= MAX_PUSHES {
+                    self.tally.left_out = self.tally.left_out.saturating_add(1);
+                    waiting.remove(0);
+                }
                 waiting.push(index);
             }
             return;
@@ -385,17 +401,36 @@ impl<W: Wanted> Join<W> {
         if let Some(session) = self.open.remove(&(run, pid)) {
             self.finish(session, End::Unknown(Why::PidReused, Some(at)));
         }
-        if self.waiting.len() >= MAX_ROWS {
-            self.waiting.clear();
-        }
         let waiting = self.waiting.entry((run, pid)).or_default();
         waiting.retain(|(other, last)| *other != index && last.until(at).is_some_and(|gap| gap <= LOGIN));
         waiting.push((index, at));
     }
 
+    /// Forgets the keys that no login can be joined with any more, and that the report does not need.
+    fn tidy(&mut self, now: Moment) {
+        let is_waiting = |last: Moment| last.until(now).is_none_or(|gap| gap <= LOGIN);
+        let wanted = &self.wanted;
+        self.given.retain(|_, given| {
+            is_waiting(given.last)
+                || (!given.used && wanted.moment(given.at, given.user.as_deref(), Some(&given.push)))
+        });
+        let given = &self.given;
+        self.known.retain(|_, index| given.contains_key(index));
+        self.waiting.retain(|_, keys| {
+            keys.iter().any(|(index, last)| given.contains_key(index) && is_waiting(*last))
+        });
+        self.waiting_by_key.retain(|_, keys| {
+            keys.retain(|index| given.get(index).is_some_and(|given| is_waiting(given.last)));
+            !keys.is_empty()
+        });
+        // What there is then is gone through again when it is twice as much.
+        self.tidy_at = self.given.len().saturating_mul(2).clamp(TIDY, MAX_ROWS);
+    }
+
     /// A key was given to a process that has let somebody in by now.
-    fn late(&mut self, run: u32, pid: u32, index: usize) {
-        let (Some(session), Some(given)) = (self.open.get_mut(&(run, pid)), self.given.get_mut(index)) else {
+    fn late(&mut self, run: u32, pid: u32, index: u64) {
+        let (Some(session), Some(given)) = (self.open.get_mut(&(run, pid)), self.given.get_mut(&index))
+        else {
             return;
         };
         if !session.login.key.as_ref().is_some_and(|key| fits(given, key, &session.login.user)) {
@@ -439,9 +474,9 @@ impl<W: Wanted> Join<W> {
         let waiting = self.waiting.remove(&process).unwrap_or_default();
         let Some(key) = &login.key else { return (Vec::new(), None) };
         let is_in_time = |last: Moment, limit| last.until(at).is_some_and(|gap| gap <= limit);
-        let mut fitting: Vec<usize> = Vec::new();
+        let mut fitting: Vec<u64> = Vec::new();
         let in_time = waiting.iter().filter(|(_, last)| is_in_time(*last, LOGIN)).map(|(index, _)| *index);
-        let is_it = |index: &usize| self.given.get(*index).is_some_and(|given| fits(given, key, &login.user));
+        let is_it = |index: &u64| self.given.get(index).is_some_and(|given| fits(given, key, &login.user));
         fitting.extend(in_time.filter(is_it));
         let exactly = if key.is_md5() { Joined::ByProcess } else { Joined::Exactly };
         let mut joined = exactly;
@@ -450,14 +485,14 @@ impl<W: Wanted> Join<W> {
             if let Some(waiting) = self.waiting_by_key.get_mut(&(process.0, key.clone())) {
                 let given = &self.given;
                 waiting.retain(|index| {
-                    given.get(*index).is_some_and(|given| is_in_time(given.last, LOGIN_BY_KEY))
+                    given.get(index).is_some_and(|given| is_in_time(given.last, LOGIN_BY_KEY))
                 });
                 fitting.clone_from(waiting);
             }
         }
         let mut pushes: Vec<Rc<Push>> = Vec::new();
         for index in fitting {
-            if let Some(given) = self.given.get_mut(index) {
+            if let Some(given) = self.given.get_mut(&index) {
                 given.used = true;
                 if !pushes.contains(&given.push) {
                     pushes.push(Rc::clone(&given.push));
@@ -545,7 +580,7 @@ impl<W: Wanted> Join<W> {
         refusals.sort_by(|(one, a), (other, b)| b.count.cmp(&a.count).then_with(|| one.cmp(other)));
         Found {
             sessions,
-            unused: self.given.into_iter().filter(asked_for).collect(),
+            unused: self.given.into_values().filter(asked_for).collect(),
             refusals,
             tally: self.tally,
             span: self.span,

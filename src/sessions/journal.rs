@@ -132,7 +132,10 @@ impl Journal {
         let may_be_root = matches!(kind, Some("failed" | "provider"));
         let is_agents = self.agent.is_some_and(|agent| agent.wrote(writer));
         if !is_agents && (!may_be_root || !writer.is_root()) {
-            return Some(Event::Disbelieved { uid: writer.uid });
+            // What else stands under that name, as what the unit prints, is nobody's event.
+            let is_event = kind.is_some()
+                || raw.message.text().is_some_and(|message| of_agent(message, Push::Unverified).is_some());
+            return is_event.then_some(Event::Disbelieved { uid: writer.uid });
         }
         let trusted = |claim| {
             let push = self.agent.and_then(|agent| TrustedPush::of(writer, agent, claim));

@@ -1,6 +1,8 @@
 //! Sessions, and why one is not told.
 
+use super::super::event::{Moment, Push};
 use super::super::join::{End, Joined, Session, Why};
+use super::super::message::{of_agent, of_sshd};
 use super::*;
 
 /// Who it was, in short.
@@ -215,6 +217,52 @@ fn more_than_a_report_holds_is_said() {
     }
     let found = join.end(None);
     assert_eq!((found.sessions.len(), found.tally.left_out), (super::super::MAX_ROWS, 5));
+}
+
+#[test]
+fn keys_that_are_of_no_use_any_more_are_forgotten() {
+    let mut join = Join::new(Kind::Text, Question { user: Some("u".to_owned()), ..everything() });
+    let by = |seconds: u64| Moment { wall: seconds * 1_000_000, monotonic: None };
+    let limit = u64::try_from(super::super::MAX_ROWS).unwrap();
+    // Many more than a report holds, one a second, all of which nobody asked for; each logs in.
+    for number in 0..limit + 10_000 {
+        let key = format!("SHA256:{number:0>43}");
+        let provided = format!("Providing ssh key from EC2 Instance Connect with fingerprint: {key}");
+        join.take("host", by(number), of_agent(&provided, Push::Unverified));
+        let accepted = format!("Accepted publickey for other from ::1 port 1 ssh2: ED25519 {key}");
+        join.take("host", by(number), of_sshd(7, &accepted));
+    }
+    // And one that somebody asked for, in the end.
+    let key = format!("SHA256:{:0>43}", "u");
+    let provided = format!("Providing ssh key from EC2 Instance Connect with fingerprint: {key}");
+    join.take("host", by(limit * 2), of_agent(&provided, Push::Unverified));
+    join.take(
+        "host",
+        by(limit * 2),
+        of_sshd(8, &format!("Accepted publickey for u from ::1 port 1 ssh2: ED25519 {key}")),
+    );
+    let found = join.end(None);
+    assert_eq!((found.sessions.len(), found.sessions[0].pushes.len(), found.tally.left_out), (1, 1, 0));
+}
+
+#[test]
+fn a_key_that_a_neighbour_says_many_pushed_costs_no_time() {
+    let mut join = Join::new(Kind::Text, everything());
+    let at = Moment { wall: 1, monotonic: None };
+    for number in 0..50_000 {
+        let line = format!(
+            "Providing ssh key from EC2 Instance Connect with fingerprint: {}, request-id: {number}",
+            key('a')
+        );
+        join.take("host", at, of_agent(&line, Push::Unverified));
+    }
+    join.take(
+        "host",
+        at,
+        of_sshd(7, &format!("Accepted publickey for u from ::1 port 1 ssh2: ED25519 {}", key('a'))),
+    );
+    let found = join.end(None);
+    assert_eq!((found.sessions[0].pushes.len(), found.tally.left_out), (64, 50_000 - 64));
 }
 
 #[test]

@@ -159,6 +159,9 @@ fn a_principal_is_the_agents_word_or_none() {
         Some(BOB)
     );
     assert_eq!(trusted(event(log.entry(1000, 7, "eic-agent", &fields))), None);
+    // What the unit prints is no event.
+    let printed = json!({ "MESSAGE": "sshd uses this program (/etc/ssh/sshd_config.d/10-eic-agent.conf:2)" });
+    assert_eq!(event(log.entry(0, 7, "eic-agent", &printed)), None);
     // Where there is no such user, nobody is believed.
     let nobody = Journal::new(AgentUser::new(0))
         .read(log.provided(1, &key('a'), ALICE).lines.last().unwrap().as_bytes());
