@@ -120,10 +120,15 @@ impl Rsyslog {
         });
     }
 
-    /// As logrotate does: the file gets another name, and rsyslog a new one.
+    /// As logrotate does: the file gets another name, and rsyslog makes a new one with the next line after it is told.
     pub(crate) fn rotate(&self) {
         fs::rename("/var/log/auth.log", "/var/log/auth.log.1").unwrap();
         let pid = self.daemon.0.id().to_string();
         assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+        until("a new file", || {
+            let mark = ["-p", "authpriv.info", "-t", "mark", "rotated"];
+            assert!(Command::new("logger").args(mark).status().unwrap().success());
+            Path::new("/var/log/auth.log").exists()
+        });
     }
 }
