@@ -8,7 +8,7 @@
 mod machine;
 mod source;
 
-use std::io::Write;
+use std::io::{self, BufWriter, Write};
 
 use source::{Fault, Gap, Read, Source};
 
@@ -39,28 +39,32 @@ pub(super) fn run(
             return fault.outcome();
         }
     };
-    let text = if arguments.json {
-        match serde_json::to_string_pretty(&report) {
-            Ok(text) => format!("{text}\n"),
-            Err(error) => {
-                let _ = writeln!(notes, "{IDENT}: cannot write the report: {error}");
-                return Outcome::Undecided;
-            }
-        }
-    } else if arguments.csv {
+    if arguments.csv {
         for warning in &report.warnings {
             let (seen, fix) = (one_line(&warning.seen), one_line(&warning.fix));
             let _ = writeln!(notes, "warning: {}: {seen}\n    fix: {fix}", warning.id);
         }
-        report.csv()
-    } else {
-        report.text()
+    }
+    let written = match (arguments.json, arguments.csv) {
+        (true, _) => write_json(&report, out),
+        (_, true) => write_once(report.csv().as_bytes(), out),
+        _ => write_once(report.text().as_bytes(), out),
     };
-    if let Err(error) = write_once(text.as_bytes(), out) {
+    if let Err(error) = written {
         let _ = writeln!(notes, "{IDENT}: cannot write the report: {error}");
         return Outcome::Undecided;
     }
     if report.complete { Outcome::Done } else { Outcome::Undecided }
+}
+
+/// As it is made: a long report is not kept as text as well. Whoever has read enough may close his end.
+fn write_json(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    let mut out = BufWriter::new(out);
+    let written = serde_json::to_writer_pretty(&mut out, report).map_err(io::Error::from);
+    match written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
 }
 
 /// Opens the log as root, where we are, and reads it without root's rights: it is full of foreign text.
@@ -68,12 +72,18 @@ fn look(arguments: &Sessions, now: Timestamp) -> Result<Report, Fault> {
     let question = question(arguments, now);
     let agent = Account::ask(&arguments.agent_user).ok().flatten();
     let believed = agent.as_ref().and_then(|agent| AgentUser::new(agent.uid));
-    let running = arguments.files.is_empty().then(|| machine::running(now));
+    let mut running = arguments.files.is_empty().then(|| machine::running(now));
     let source = Source::find(&arguments.files)?;
     give_up_root().map_err(Fault::Privileges)?;
     let kind = source.kind();
     let mut join = Join::new(kind, question.clone());
     let read = source.read(believed, &mut join)?;
+    // Somebody may have come while the log was read, and somebody gone of whose end it says nothing yet.
+    if let Some(running) = &mut running {
+        for (pid, began) in machine::running(now).sshd {
+            running.sshd.entry(pid).or_insert(began);
+        }
+    }
     let mut found = join.end(running.as_ref());
     found.tally.stepped_back = found.tally.stepped_back.max(read.stepped_back);
     let mut report = Report::new(&question, now, kind, found, read.lines);
