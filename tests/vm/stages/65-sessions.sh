@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck disable=SC2154
 # Who came in, by the journal of a whole machine, with PAM and logind as the distribution has them. Two people are one
 # user at once; a key is not used; the journal is rotated under a session; a neighbour writes in the names of others.
 
