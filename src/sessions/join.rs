@@ -1,5 +1,6 @@
 //! Events, in the order of the log, to sessions.
 
+use crate::order;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
@@ -571,13 +572,13 @@ impl<W: Wanted> Join<W> {
             };
             self.finish(session, end);
         }
-        let mut sessions = self.done;
-        sessions.sort_by_key(|session| session.sequence);
+        let sessions = order::by_key(self.done, |session| session.sequence);
         let wanted = &self.wanted;
         let asked_for =
             |given: &Given| !given.used && wanted.moment(given.at, given.user.as_deref(), Some(&given.push));
-        let mut refusals: Vec<_> = self.refusals.into_iter().collect();
-        refusals.sort_by(|(one, a), (other, b)| b.count.cmp(&a.count).then_with(|| one.cmp(other)));
+        let refusals = order::by(self.refusals.into_iter().collect(), |(one, a), (other, b)| {
+            b.count.cmp(&a.count).then_with(|| one.cmp(other))
+        });
         Found {
             sessions,
             unused: self.given.into_values().filter(asked_for).collect(),

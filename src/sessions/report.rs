@@ -1,6 +1,7 @@
 //! What is asked, and what is shown of the answer. The shape of the JSON document is
 //! packaging/schema/sessions.schema.json.
 
+use crate::order;
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -316,7 +317,7 @@ impl Report {
         let lines =
             |(uid, lines): (&u32, &u64)| Liar { uid: (*uid != u32::MAX).then_some(*uid), lines: *lines };
         report.disbelieved = tally.disbelieved.iter().map(lines).collect();
-        report.disbelieved.sort_by_key(|liar| (liar.uid.is_none(), liar.uid));
+        report.disbelieved = order::by_key(report.disbelieved, |liar| (liar.uid.is_none(), liar.uid));
         report.warnings.append(&mut warnings);
         report
     }

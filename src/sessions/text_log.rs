@@ -4,6 +4,7 @@
 //! Anybody can write such a line through `/dev/log`, under any name and pid: nothing here can make a
 //! [`TrustedPush`](super::journal::TrustedPush).
 
+use crate::order;
 use ::time::format_description::well_known::Rfc3339;
 use ::time::{Date, Month, OffsetDateTime};
 
@@ -28,9 +29,8 @@ pub struct Zone {
 impl Zone {
     /// UTC until the first of these changes, each an instant in seconds since 1970 and the offset from then on.
     #[must_use]
-    pub fn new(mut changes: Vec<(i64, i64)>) -> Self {
-        changes.sort_unstable();
-        Self { changes }
+    pub fn new(changes: Vec<(i64, i64)>) -> Self {
+        Self { changes: order::by(changes, Ord::cmp) }
     }
 
     /// The zone of `zdump -v`: lines that end in `gmtoff=SECONDS`, their instant after the file's name.

@@ -1,5 +1,6 @@
 //! The log: systemd's journal, through journalctl, or files of text, through gzip, xz and zstd.
 
+use crate::order;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Seek as _};
@@ -330,7 +331,8 @@ fn read_files<W: Wanted>(files: Vec<Opened>, zone: Option<Zone>, join: &mut Join
         in_order.push((begins, opened));
     }
     // Of files that begin with the same second, the one with the higher number is the older.
-    in_order.sort_by(|(one, a), (other, b)| one.cmp(other).then_with(|| b.path.cmp(&a.path)));
+    let in_order =
+        order::by(in_order, |(one, a), (other, b)| one.cmp(other).then_with(|| b.path.cmp(&a.path)));
     for (_, opened) in in_order {
         let name = shown(&opened.path);
         let mut log = TextLog::new(zone.clone(), opened.written);
