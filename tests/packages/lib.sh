@@ -11,64 +11,10 @@ OURS='/usr/bin/eic-agent authorized-keys %u %f'
 CONFIG=$ROOT/etc/ssh/sshd_config
 DROP_IN=$ROOT/etc/ssh/sshd_config.d/10-eic-agent.conf
 
-# --- checks: each says what was expected and what came ----------------------------------------------------------
+# shellcheck source=../checks.sh
+. "$here/../checks.sh"
 
-checks=0
-failures=0
-
-begin() {
-    case=$1
-    finished=false
-    printf '\n=== %s\n' "$1"
-    trap 'end $?' EXIT
-}
-
-# A case that does not come to its end has failed, whatever it checked until then.
-end() {
-    stop_sshd
-    $finished || {
-        failures=$((failures + 1))
-        echo "  FAILED  the case ended in the middle, with exit status $1: see above"
-    }
-    if [ $failures -eq 0 ]; then verdict=ok; else verdict=FAILED; fi
-    printf '=== %s: %s (%d checks, %d failed)\n' "$case" $verdict $checks $failures
-    [ $failures -eq 0 ]
-}
-
-finish() { finished=true; }
-
-note() { printf '  --      %s\n' "$*"; }
-
-ok() {
-    checks=$((checks + 1))
-    printf '  ok      %s\n' "$*"
-}
-
-# failed WHAT EXPECTED CAME
-failed() {
-    checks=$((checks + 1))
-    failures=$((failures + 1))
-    printf '  FAILED  %s\n          expected: %s\n          came:     %s\n' "$1" "$2" "$3"
-}
-
-# check WHAT EXPECTED CAME
-check() {
-    if [ "$2" = "$3" ]; then ok "$1: $2"; else failed "$1" "$2" "$3"; fi
-}
-
-# check_says WHAT PATTERN TEXT: an extended regular expression, in whatever case, somewhere in the text.
-check_says() {
-    if printf '%s\n' "$3" | grep -qiE -- "$2"; then ok "$1 says: $2"; else failed "$1" "/$2/" "$3"; fi
-}
-
-# check_same WHAT BEFORE AFTER: two listings.
-check_same() {
-    if difference=$(diff "$2" "$3"); then
-        ok "$1: the same"
-    else
-        failed "$1" "no difference" "$(printf '(< before, > now)\n%s' "$difference")"
-    fi
-}
+clean_up() { stop_sshd; }
 
 # --- the tree -------------------------------------------------------------------------------------------------------
 
@@ -302,25 +248,10 @@ check_refused() {
     check "ssh $1@…, key $2" "$1@127.0.0.1: Permission denied" "$(try_login "$1" "$2" | sed 's/ (.*//')"
 }
 
-# open_session USER KEY: a session that stays open and answers.
-open_session() {
-    mkfifo "$MACHINE/to" "$MACHINE/from"
+# ssh_as USER KEY COMMAND
+ssh_as() {
     # shellcheck disable=SC2086 # options on purpose
-    become ssh $ssh_options -i "/run/keys/$2" "$1@127.0.0.1" 'while read -r word; do echo "heard $word"; done' \
-        <"$MACHINE/to" >"$MACHINE/from" 2>"$MACHINE/session.log" &
-    exec 3>"$MACHINE/to" 4<"$MACHINE/from"
-}
-
-# check_session WHEN: the session that was opened answers.
-check_session() {
-    echo "$checks" >&3 || :
-    heard=$(timeout 10 sh -c 'read -r line && echo "$line"' <&4) || heard="no answer: $(cat "$MACHINE/session.log")"
-    check "the open session, $1" "heard $checks" "$heard"
-}
-
-close_session() {
-    exec 3>&- 4<&-
-    rm "$MACHINE/to" "$MACHINE/from"
+    become ssh $ssh_options -i "/run/keys/$2" "$1@127.0.0.1" "$3"
 }
 
 # own_key USER: an ordinary authorized_keys with the key `own`, which no package has anything to do with.

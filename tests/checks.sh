@@ -1,0 +1,91 @@
+#!/bin/sh
+# What the tests of the packages (tests/packages) and of a whole machine (tests/vm) are written with alike: checks that
+# say what was expected and what came, and a session that stays open. Whoever sources this sets $MACHINE, a folder to
+# write to, and defines:
+#
+#   clean_up                    what has to be done at the end, however it comes
+#   ssh_as USER KEY COMMAND     becomes ssh; called where that replaces no shell but one of its own
+
+: "${MACHINE:?}"
+
+# --- checks: each says what was expected and what came ----------------------------------------------------------
+
+checks=0
+failures=0
+
+begin() {
+    case=$1
+    finished=false
+    printf '\n=== %s\n' "$1"
+    trap 'end $?' EXIT
+}
+
+# A case that does not come to its end has failed, whatever it checked until then.
+end() {
+    clean_up
+    $finished || {
+        failures=$((failures + 1))
+        echo "  FAILED  the case ended in the middle, with exit status $1: see above"
+    }
+    if [ $failures -eq 0 ]; then verdict=ok; else verdict=FAILED; fi
+    printf '=== %s: %s (%d checks, %d failed)\n' "$case" $verdict $checks $failures
+    [ $failures -eq 0 ]
+}
+
+finish() { finished=true; }
+
+note() { printf '  --      %s\n' "$*"; }
+
+ok() {
+    checks=$((checks + 1))
+    printf '  ok      %s\n' "$*"
+}
+
+# failed WHAT EXPECTED CAME
+failed() {
+    checks=$((checks + 1))
+    failures=$((failures + 1))
+    printf '  FAILED  %s\n          expected: %s\n          came:     %s\n' "$1" "$2" "$3"
+}
+
+# check WHAT EXPECTED CAME
+check() {
+    if [ "$2" = "$3" ]; then ok "$1: $2"; else failed "$1" "$2" "$3"; fi
+}
+
+# check_says WHAT PATTERN TEXT: an extended regular expression, in whatever case, somewhere in the text.
+check_says() {
+    if printf '%s\n' "$3" | grep -qiE -- "$2"; then ok "$1 says: $2"; else failed "$1" "/$2/" "$3"; fi
+}
+
+# check_same WHAT BEFORE AFTER: two listings.
+check_same() {
+    if difference=$(diff "$2" "$3"); then
+        ok "$1: the same"
+    else
+        failed "$1" "no difference" "$(printf '(< before, > now)\n%s' "$difference")"
+    fi
+}
+
+# --- a session that stays open and answers ---
+
+# open_session USER KEY
+open_session() {
+    mkfifo "$MACHINE/to" "$MACHINE/from"
+    # shellcheck disable=SC2016 # for the shell at the other end
+    ssh_as "$1" "$2" 'while read -r word; do echo "heard $word"; done' \
+        <"$MACHINE/to" >"$MACHINE/from" 2>"$MACHINE/session.log" &
+    exec 3>"$MACHINE/to" 4<"$MACHINE/from"
+}
+
+# check_session WHEN: the session that was opened answers.
+check_session() {
+    echo "$checks" >&3 || :
+    heard=$(timeout 10 sh -c 'read -r line && echo "$line"' <&4) || heard="no answer: $(cat "$MACHINE/session.log")"
+    check "the open session, $1" "heard $checks" "$heard"
+}
+
+close_session() {
+    exec 3>&- 4<&-
+    rm "$MACHINE/to" "$MACHINE/from"
+}

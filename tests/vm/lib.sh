@@ -1,0 +1,159 @@
+#!/bin/sh
+# What the stages are written with. A stage runs outside of the instance, in the namespaces that it and the emulator are
+# in, and does everything inside by `run`.
+
+: "${IMAGE:?is set by run}" "${STATE:?}" "${MACHINE:?}" "${ADDRESS:?}" "${CLIENT:?}" "${ENDPOINT:?}" "${INSTANCE:?}" "${CLIENTS:?}"
+
+# shellcheck source=../checks.sh
+. "$here/../checks.sh"
+
+clean_up() { :; }
+
+# await SECONDS WHAT COMMAND…: until the command succeeds.
+await() {
+    seconds=$1
+    what=$2
+    shift 2
+    deadline=$(($(date +%s) + seconds))
+    until "$@"; do
+        [ "$(date +%s)" -lt $deadline ] || {
+            echo "vm-test: $what: not within $seconds s" >&2
+            return 1
+        }
+        sleep 0.1
+    done
+}
+
+# --- inside, by the hand of its maker ------------------------------------------------------------------------------
+
+# The emulated machine takes seconds for a key exchange.
+ssh_options="-F /dev/null -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o LogLevel=ERROR
+    -o BatchMode=yes -o IdentitiesOnly=yes -o ConnectTimeout=30"
+
+# All commands go through one connection, which stays: what a stage does to sshd does not reach it.
+connect() {
+    # shellcheck disable=SC2086 # options on purpose
+    timeout 60 ssh $ssh_options -M -S "$MACHINE/control" -f -N -i "$IMAGE/control" "root@$ADDRESS" </dev/null >/dev/null 2>&1
+}
+
+# in_guest COMMAND: a line for its shell, as root.
+in_guest() {
+    # shellcheck disable=SC2086 # options on purpose
+    timeout 120 ssh $ssh_options -S "$MACHINE/control" "root@$ADDRESS" "$1"
+}
+
+# sshd_answers: qemu takes a connection at once, whether there is a server behind it or not.
+sshd_answers() {
+    timeout 3 bash -c "read -r banner </dev/tcp/$ADDRESS/22 && [[ \$banner == SSH-* ]]" 2>/dev/null
+}
+
+await_boot() {
+    await 180 "sshd of the instance answers" sshd_answers
+    await 60 "root of the instance logs in" connect
+    in_guest 'systemctl is-system-running --wait; mkdir -p /run/offer; tar -xf /dev/nvme1n1 -C /run/offer' >/dev/null </dev/null
+}
+
+# run COMMAND: in the instance, as root; sets $status and $output, and shows both.
+run() {
+    shown "in the instance: $1" in_guest "$1"
+}
+
+# outside COMMAND…: as `run`, on this side.
+outside() { shown "$*" "$@"; }
+
+# shown WORDS COMMAND…
+shown() {
+    words=$1
+    shift
+    status=0
+    began=$(date +%s)
+    output=$("$@" 2>&1 </dev/null) || status=$?
+    printf '  $ %s    [%d, %d s]\n' "$words" $status $(($(date +%s) - began))
+    [ -z "$output" ] || printf '%s\n' "$output" | sed 's/^/  | /'
+}
+
+# of COMMAND: what it prints in the instance.
+of() { in_guest "$1" </dev/null; }
+
+# check_line WHAT PATTERN TEXT: as check_says, but whole lines, the first of which is shown.
+check_line() {
+    if line=$(printf '%s\n' "$3" | grep -xE -m 1 -- "$2"); then ok "$1: $line"; else failed "$1" "a line /$2/" "$3"; fi
+}
+
+# --- the journal ---------------------------------------------------------------------------------------------------
+
+# mark: what `journal` shows begins here.
+mark() { cursor=$(in_guest 'journalctl -q -n 1 -o json --output-fields=_BOOT_ID | sed "s/.*\"__CURSOR\":\"\([^\"]*\)\".*/\1/"' </dev/null); }
+
+# journal [OPTION…]: the messages since the mark.
+journal() { in_guest "journalctl -q --no-pager -o cat --after-cursor='$cursor' $*" </dev/null; }
+
+# --- pushing, and logging in ---------------------------------------------------------------------------------------
+
+# client PROGRAM ARGUMENT…: a client of AWS, on the emulator.
+client() {
+    program=$1
+    shift
+    AWS_ACCESS_KEY_ID=AKIAEXAMPLEBOB AWS_SECRET_ACCESS_KEY=not-a-secret AWS_DEFAULT_REGION=us-east-1 \
+        AWS_EC2_METADATA_DISABLED=true AWS_ENDPOINT_URL_EC2=http://127.0.0.1:8080 \
+        AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT=http://127.0.0.1:8080 PATH="$CLIENTS:$PATH" HOME="$MACHINE" \
+        timeout 60 "$CLIENTS/$program" "$@" </dev/null
+}
+
+# push USER KEY
+push() {
+    answer=$(client aws ec2-instance-connect send-ssh-public-key --instance-id "$INSTANCE" --availability-zone us-east-1a \
+        --instance-os-user "$1" --ssh-public-key "file://$STATE/$2.pub" 2>&1) || :
+    check_says "aws ec2-instance-connect send-ssh-public-key for $1, key $2," '"Success": true' "$answer"
+}
+
+# ssh_as USER KEY COMMAND
+ssh_as() {
+    # shellcheck disable=SC2086 # options on purpose
+    exec ssh $ssh_options -i "$STATE/$2" "$1@$ADDRESS" "$3"
+}
+
+
+# check_login USER KEY
+check_login() {
+    # shellcheck disable=SC2086 # options on purpose
+    came=$(timeout 60 ssh $ssh_options -i "$STATE/$2" "$1@$ADDRESS" 'echo "logged in as $(id -un)"' </dev/null 2>&1) || :
+    check "ssh $1@…, key $2" "logged in as $1" "$came"
+}
+
+# check_refused USER KEY
+check_refused() {
+    # shellcheck disable=SC2086 # options on purpose
+    came=$(timeout 60 ssh $ssh_options -i "$STATE/$2" "$1@$ADDRESS" true </dev/null 2>&1) || :
+    # What stands in brackets is what this sshd would have taken besides.
+    check "ssh $1@…, key $2" "$1@$ADDRESS: Permission denied" "$(printf '%s\n' "$came" | sed 's/ (.*//')"
+}
+
+# check_doctor WHEN: nothing is broken, and nothing is odd.
+check_doctor() {
+    run 'eic-agent doctor --no-color'
+    check "eic-agent doctor, $1: exit status" 0 "$status"
+    check "what doctor finds amiss, $1" nothing "$(printf '%s\n' "$output" | grep -E '^(FAIL|warn)' || echo nothing)"
+}
+
+# check_audit USER KEY FROM: what the journal has of a login since the mark: ours says who pushed the key, sshd's from
+# where it was used.
+check_audit() {
+    fingerprint=$(ssh-keygen -l -f "$STATE/$2.pub" | cut -d ' ' -f 2)
+    check_line "the agent's line" \
+        "Providing ssh key from EC2 Instance Connect with fingerprint: $(literal "$fingerprint"), request-id: [0-9a-f-]{36}, for IAM principal: arn:aws:iam::123456789012:user/bob" \
+        "$(journal -t eic-agent)"
+    check_line "sshd's line" "Accepted publickey for $1 from $(literal "$3") port [0-9]+ ssh2: ED25519 $(literal "$fingerprint")" \
+        "$(journal -t sshd)"
+}
+
+# literal TEXT: as an extended regular expression that matches nothing else.
+literal() { printf '%s' "$1" | sed 's/[][\.*^$+?(){}|/]/\\&/g'; }
+
+# --- what is on the disk -------------------------------------------------------------------------------------------
+
+# listing NAME: remembers what is on the disk: all names, types, modes, owners, sizes and links, and what /etc holds.
+listing() {
+    in_guest 'cd / && { find . -xdev ! -type d -printf "%p %y %m %u:%g %s %l\n" -o -printf "%p %y %m %u:%g\n"
+        find etc -xdev -type f -exec sha256sum {} + ; } | sort' >"$STATE/$1" </dev/null
+}

@@ -1,0 +1,10 @@
+#!/bin/sh
+# A key is pushed, and logs in: sshd as a service.
+
+check_refused ec2-user pushed
+mark
+push ec2-user pushed
+check_login ec2-user pushed
+check_audit ec2-user pushed "$CLIENT"
+check_refused ec2-user other
+check_doctor "after a login"

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Clients that push a key of their own and log in with it, and the tunnel of an EC2 Instance Connect Endpoint.
+
+# mssh looks the instance up, makes a key, pushes it, and logs in from here.
+mark
+outside client mssh -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o LogLevel=ERROR -r us-east-1 \
+    "ec2-user@$INSTANCE" 'echo "$(id -un) from ${SSH_CLIENT%% *}"'
+check "mssh: exit status" 0 "$status"
+check "mssh logs in" "ec2-user from $CLIENT" "$output"
+check_line "the agent's line" 'Providing ssh key .* for IAM principal: arn:aws:iam::123456789012:user/bob' "$(journal -t eic-agent)"
+
+# aws_ssh ADDRESS-OF-INSTANCE OPTION…: what `aws ec2-instance-connect ssh` of AWS CLI 2 does: a key for this one login,
+# the instance's address, the push, ssh. That program is in no package index; its requests and its ssh are these.
+aws_ssh() {
+    rm -f "$STATE/once" "$STATE/once.pub"
+    ssh-keygen -q -t ed25519 -N '' -C '' -f "$STATE/once"
+    host=$(client aws ec2 describe-instances --instance-ids "$INSTANCE" \
+        --query "Reservations[0].Instances[0].$1" --output text)
+    shift
+    check "what DescribeInstances calls its address" "$ADDRESS" "$host"
+    push ec2-user once
+    # shellcheck disable=SC2086 # options on purpose
+    outside timeout 60 ssh $ssh_options -o ServerAliveInterval=5 -p 22 -i "$STATE/once" "$@" "ec2-user@$host" \
+        'echo "$(id -un) from ${SSH_CLIENT%% *}"'
+}
+
+mark
+aws_ssh PublicIpAddress
+check "the login of aws ec2-instance-connect ssh" "ec2-user from $CLIENT" "$output"
+check_audit ec2-user once "$CLIENT"
+
+# With --connection-type eice it asks which endpoint there is, too, and its tunnel is ssh's proxy.
+mark
+endpoint=$(client aws ec2 describe-instance-connect-endpoints --filters Name=state,Values=create-complete \
+    --query 'InstanceConnectEndpoints[0].[InstanceConnectEndpointId,PreserveClientIp]' --output text)
+check "the endpoint" "$(printf 'eice-0123456789abcdef0\tFalse')" "$endpoint"
+aws_ssh PrivateIpAddress -o "ProxyCommand=$here/tunnel $ENDPOINT %h %p"
+check "the login through the endpoint" "ec2-user from $ENDPOINT" "$output"
+check_audit ec2-user once "$ENDPOINT"

@@ -1,0 +1,14 @@
+#!/bin/sh
+# systemd waits for connections, and starts an sshd for each: as Ubuntu has it since 22.10, and Debian on request.
+
+run 'systemctl disable --now ssh.service && systemctl enable --now ssh.socket'
+check "systemctl's exit status" 0 "$status"
+check "who listens" "inactive active" "$(of 'systemctl is-active ssh.service ssh.socket | paste -sd " "')"
+mark
+push ec2-user pushed
+check_login ec2-user pushed
+check_audit ec2-user pushed "$CLIENT"
+check_refused ec2-user other
+run 'systemctl restart eic-agent.service'
+check "the unit, with a socket: exit status" 0 "$status"
+check_doctor "with a socket"

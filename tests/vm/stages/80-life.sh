@@ -1,0 +1,44 @@
+#!/bin/sh
+# A session stays open while the package is upgraded and removed; a purge leaves nothing of it.
+
+# difference FROM TO: what was added and what went, by name.
+difference() { diff "$STATE/$1" "$STATE/$2" | grep '^[<>]' || :; }
+
+run 'systemctl is-active ssh.service'
+push ec2-user pushed
+open_session ec2-user pushed
+check_session "before"
+check "the version" "$(of 'dpkg-deb -f /run/offer/packages/*_amd64.deb Version')" \
+    "$(of 'dpkg-query -W -f "\${Version}" eic-agent')"
+mark
+run 'dpkg -i /run/offer/later/*_amd64.deb'
+check "dpkg -i, the upgrade: exit status" 0 "$status"
+check "the version" 99.0.0-1 "$(of 'dpkg-query -W -f "\${Version}" eic-agent')"
+check_session "after the upgrade"
+check "what happened to sshd" nothing "$(journal _PID=1 | grep -i 'ssh\.service' || echo nothing)"
+push ec2-user pushed
+check_login ec2-user pushed
+check "the unit" active "$(of 'systemctl is-active ec2-instance-connect')"
+
+run 'apt-get remove --yes eic-agent'
+check "apt-get remove: exit status" 0 "$status"
+check_session "after the removal"
+check_refused ec2-user pushed
+run 'apt-get purge --yes eic-agent'
+check "apt-get purge: exit status" 0 "$status"
+check_session "after the purge"
+close_session
+check "sshd" active "$(of 'systemctl is-active ssh.service')"
+run 'systemctl list-units --all --no-pager --plain --no-legend "*eic-agent*" "*ec2-instance-connect*"'
+check "units of ours" "" "$output"
+
+# The test's own: ec2-user's key.
+run 'rm -r ~ec2-user/.ssh'
+listing purged
+check "/etc/ssh after the purge: differences" none "$(difference pristine purged | grep '[ /]etc/ssh/' || echo none)"
+note "what else differs:"
+difference pristine purged | sed 's/^/  |       /'
+check "what else differs but the account, and the state of dpkg, apt and systemd" nothing "$(difference pristine purged |
+    grep -vE '[ /](var/lib/dpkg/|var/lib/apt/|var/cache/|var/log/|var/lib/systemd/|var/backups/|etc/(passwd|shadow|group|gshadow|subuid|subgid)-?( |$)|etc/(machine-id|resolv.conf|\.pwd\.lock|ld\.so\.cache)( |$))' ||
+    echo nothing)"
+check "the accounts that are there besides" eic-agent "$(of 'getent passwd | tail -n 1 | cut -d: -f1')"
