@@ -1,7 +1,7 @@
 # `make` alone lists the targets. `demo` and `test` install what this machine lacks, saying what first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test load build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test fuzz mutants bench bench-guard
+.PHONY: help demo test load build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test vm-test ami-check fuzz mutants bench bench-guard
 
 # Where rustup puts cargo, and where sshd and ip are, though a login shell may not look there.
 CARGO_HOME ?= $(HOME)/.cargo
@@ -120,6 +120,17 @@ package-test: deb rpm ## Install, upgrade and remove the packages, over every sh
 	@cargo build --quiet --locked --release --package eic-emulator
 	@$(AS_ROOT) env EIC_EMULATOR="$(abspath $(TARGET))/release/eic-emulator" EIC_PACKAGES="$(abspath $(TARGET))/packages" \
 	    tests/packages/run
+
+vm-test: deb ## Boot a virtual EC2 instance, provision it, log in by every way: a transcript of checks
+	@tests/setup vm-test
+	@VERSION=99.0.0 OUT=target/package-test/later packaging/package deb
+	@cargo build --quiet --locked --release --package eic-emulator
+	@$(AS_ROOT) env EIC_EMULATOR="$(abspath $(TARGET))/release/eic-emulator" EIC_PACKAGES="$(abspath $(TARGET))/packages" \
+	    tests/vm/run
+
+ami-check: ## Hold the Packer template, the Image Builder component, cloud-init and Ansible against their own tools
+	@tests/setup ami
+	@packaging/ami/check
 
 package-lint: ## What lintian and rpmlint say of target/packages, systemd of the unit: warnings are errors
 	@tests/setup package-lint

@@ -8,7 +8,7 @@
 //! | [`sources`] | which file and line says what |
 //! | [`block`] | our lines inside a file: put in, taken out |
 //! | [`replace`] | files replaced at once or not at all |
-//! | [`units`] | systemd's units: reloaded, never restarted |
+//! | [`units`] | systemd's units: reloaded, restarted only for a socket |
 
 pub mod block;
 pub mod command;

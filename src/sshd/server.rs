@@ -140,6 +140,7 @@ impl Server {
     /// started there, it gets them.
     fn run(&self, arguments: &[&OsStr]) -> Result<String, ServerError> {
         let mut key = None;
+        let mut made = false;
         loop {
             let mut command = Command::new(&self.program);
             command.args(arguments);
@@ -154,8 +155,10 @@ impl Server {
             let complaint = String::from_utf8_lossy(&said.stderr).into_owned();
             if key.is_none() && complaint.contains("no hostkeys available") {
                 key = Some(HostKey::make().map_err(ServerError::NoHostKey)?);
-            } else if !make_missing_folder(&complaint) {
+            } else if made || !make_missing_folder(&complaint) {
                 return Err(ServerError::Refused(shown(&complaint)));
+            } else {
+                made = true;
             }
         }
     }
@@ -219,13 +222,17 @@ impl Drop for HostKey {
     }
 }
 
-/// Makes the folder that sshd misses, if that is its complaint; below `/run`, which is empty at each boot.
+/// Makes the folder that sshd misses, if that is its complaint; below `/run`, which is empty at each boot. Another
+/// run, or sshd's own start, may have made it meanwhile.
 fn make_missing_folder(complaint: &str) -> bool {
     let said = complaint.lines().find_map(|line| line.split_once("Missing privilege separation directory: "));
     let Some((_, folder)) = said else { return false };
     let folder = Path::new(folder.trim());
     ["/run", "/var/run"].iter().any(|place| folder.parent() == Some(Path::new(place)))
-        && DirBuilder::new().mode(0o755).create(folder).is_ok()
+        && match DirBuilder::new().mode(0o755).create(folder) {
+            Ok(()) => true,
+            Err(error) => error.kind() == io::ErrorKind::AlreadyExists,
+        }
 }
 
 /// The first lines of what sshd complains of, without those about host keys, which are no fault here.

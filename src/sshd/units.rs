@@ -1,5 +1,5 @@
-//! systemd's units. sshd is reloaded and never restarted, and only where it runs as a unit: a reload keeps
-//! every session, and a server that nobody started is not ours to start.
+//! systemd's units. sshd is reloaded, and only where it runs as a unit: a reload keeps every session, and a
+//! server that nobody started is not ours to start. It is restarted only where systemd holds its port.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -16,6 +16,9 @@ use crate::text::{MAX_SHOWN, printable_bytes};
 
 /// sshd's unit: Debian's and Ubuntu's name, and everybody else's. Where both are there, one is the other.
 const SSHD_UNITS: [&str; 2] = ["ssh.service", "sshd.service"];
+
+/// What holds the port for it where it is started by the first connection.
+const SSHD_SOCKETS: [&str; 2] = ["ssh.socket", "sshd.socket"];
 
 /// Our own unit, which says in `systemctl status` whether sshd uses us.
 pub const OWN_UNIT: &str = "eic-agent.service";
@@ -44,15 +47,23 @@ pub fn systemd_runs() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
-/// Reloads sshd if it runs as a unit; gives the unit. Under `ssh.socket` a server that was started for a
-/// connection is such a unit, and one that is not there yet reads the new configuration by itself.
-pub fn reload_sshd() -> Result<Option<&'static str>, String> {
+/// Has sshd read its configuration again if it runs as a unit; gives what was done. Under a socket a server that
+/// was started for a connection is such a unit, and one that is not there yet reads the new configuration by
+/// itself. Debian 12's does not find the socket again after a reload, and ends: there it is restarted, through
+/// which sessions stay as well (`KillMode=process`), and the socket loses no connection.
+pub fn reload_sshd() -> Result<Option<String>, String> {
     if !systemd_runs() {
         return Ok(None);
     }
     for unit in SSHD_UNITS {
         if is_active(unit)? {
-            return systemctl(&["reload", unit]).map(|()| Some(unit));
+            for socket in SSHD_SOCKETS {
+                if is_active(socket)? {
+                    return systemctl(&["restart", unit])
+                        .map(|()| Some(format!("restarted {unit}, for {socket}")));
+                }
+            }
+            return systemctl(&["reload", unit]).map(|()| Some(format!("reloaded {unit}")));
         }
     }
     Ok(None)

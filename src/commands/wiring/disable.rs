@@ -64,7 +64,7 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
     // A server that is not told goes on asking for a program that may be gone soon: harmless, and worth a word.
     let reload = || refused.map_or_else(units::reload_sshd, |error| Err(error.to_string()));
     match if changes.is_empty() { Ok(None) } else { reload() } {
-        Ok(Some(unit)) => say(format!("reloaded {unit}")),
+        Ok(Some(done)) => say(done),
         Ok(None) => {}
         Err(why) => say(format!("warning: sshd was not reloaded: {why}")),
     }

@@ -129,9 +129,9 @@ fn wire(
     Ok(())
 }
 
-fn tell_sshd(machine: &Machine, in_force: &InForce, reloaded: Option<&str>, say: &mut impl FnMut(String)) {
+fn tell_sshd(machine: &Machine, in_force: &InForce, reloaded: Option<String>, say: &mut impl FnMut(String)) {
     match (reloaded, &machine.listener) {
-        (Some(unit), _) => say(format!("reloaded {unit}")),
+        (Some(done), _) => say(done),
         // One that was started with a command of its own keeps that through a reload.
         (None, Some(listener)) if in_force.running.is_none() => {
             say(format!("sshd (pid {0}) is no unit of systemd's; tell it: kill -HUP {0}", listener.pid));

@@ -1,5 +1,5 @@
 #!/bin/sh
-# sshd is reloaded, never restarted, and only where it runs as a unit; an upgrade does neither. No systemd runs here:
+# sshd is reloaded, or restarted where a socket holds its port, and only where it runs as a unit; an upgrade does neither. No systemd runs here:
 # what systemctl is asked for is written down, and a reload is done as the unit does it.
 
 cat >"$ROOT/usr/bin/systemctl" <<'END'
@@ -7,6 +7,7 @@ cat >"$ROOT/usr/bin/systemctl" <<'END'
 echo "$*" >>/run/calls
 case $* in
 *is-active*ssh.service) [ -e /run/ssh-is-active ] || exit 3 ;;
+*is-active*ssh.socket) [ -e /run/socket-is-active ] || exit 3 ;;
 *is-active*) exit 4 ;;
 "show --property MainPID ssh.service")
     if [ -e /run/ssh-is-active ]; then echo "MainPID=$(cat /run/sshd.pid)"; else echo MainPID=0; fi
@@ -16,6 +17,7 @@ case $* in
     [ ! -e /run/reload-fails ] || { echo "Job for ssh.service failed." >&2; exit 1; }
     kill -HUP "$(cat /run/sshd.pid)"
     ;;
+"restart ssh.service") kill -HUP "$(cat /run/sshd.pid)" ;;
 esac
 END
 mkdir -p "$ROOT/run/systemd/system"
@@ -65,6 +67,20 @@ check_calls "disable" "reload ssh.service"
 wait_for_sshd
 push ec2-user pushed
 check_refused ec2-user pushed
+
+# --- systemd holds its port: Debian 12's would not find it again after a reload (tests/vm has the real one) ---
+
+touch "$ROOT/run/socket-is-active"
+step /usr/bin/eic-agent enable
+check "enable's exit status" 0 "$status"
+check_calls "enable, with a socket" "restart ssh.service"
+check_says "enable, with a socket" 'restarted ssh.service, for ssh.socket' "$output"
+wait_for_sshd
+step /usr/bin/eic-agent disable
+check "disable's exit status" 0 "$status"
+check_calls "disable, with a socket" "restart ssh.service"
+wait_for_sshd
+rm "$ROOT/run/socket-is-active"
 
 # --- a reload that fails: everything is put back ---
 
