@@ -2,7 +2,8 @@
 # What the stages are written with. A stage runs outside of the instance, in the namespaces that it and the emulator are
 # in, and does everything inside by `run`.
 
-: "${IMAGE:?is set by run}" "${STATE:?}" "${MACHINE:?}" "${ADDRESS:?}" "${CLIENT:?}" "${ENDPOINT:?}" "${INSTANCE:?}" "${CLIENTS:?}"
+: "${IMAGE:?is set by run}" "${STATE:?}" "${MACHINE:?}" "${ADDRESS:?}" "${CLIENT:?}" "${ENDPOINT:?}" "${INSTANCE:?}" "${CLIENTS:?}" \
+    "${LOGS:?}"
 
 # shellcheck source=../checks.sh
 . "$here/../checks.sh"
@@ -36,20 +37,24 @@ connect() {
     timeout 60 ssh $ssh_options -M -S "$MACHINE/control" -f -N -i "$IMAGE/control" "root@$ADDRESS" </dev/null >/dev/null 2>&1
 }
 
+# disconnect: a machine that goes down does not say so.
+disconnect() { ssh -F /dev/null -S "$MACHINE/control" -O exit "root@$ADDRESS" 2>/dev/null || :; }
+
 # in_guest COMMAND: a line for its shell, as root.
 in_guest() {
     # shellcheck disable=SC2086 # options on purpose
     timeout 120 ssh $ssh_options -S "$MACHINE/control" "root@$ADDRESS" "$1"
 }
 
-# sshd_answers: qemu takes a connection at once, whether there is a server behind it or not.
-sshd_answers() {
-    timeout 3 bash -c "read -r banner </dev/tcp/$ADDRESS/22 && [[ \$banner == SSH-* ]]" 2>/dev/null
-}
+# boots: how often the console has seen a boot come to its end. Not asked over the network: qemu takes a connection for a
+# machine that is down, and hands over all of them when it is up.
+boots() { grep -c 'Reached target.*multi-user.target' "$LOGS/serial.log" || :; }
 
+# await_boot NUMBER: until the machine has booted that often.
 await_boot() {
-    await 180 "sshd of the instance answers" sshd_answers
-    await 60 "root of the instance logs in" connect
+    booted() { [ "$(boots)" -ge "$1" ]; }
+    await 180 "the instance boots" booted "$1"
+    await 90 "root of the instance logs in" connect
     in_guest 'systemctl is-system-running --wait; mkdir -p /run/offer; tar -xf /dev/nvme1n1 -C /run/offer' >/dev/null </dev/null
 }
 
@@ -83,10 +88,19 @@ check_line() {
 # --- the journal ---------------------------------------------------------------------------------------------------
 
 # mark: what `journal` shows begins here.
-mark() { cursor=$(in_guest 'journalctl -q -n 1 -o json --output-fields=_BOOT_ID | sed "s/.*\"__CURSOR\":\"\([^\"]*\)\".*/\1/"' </dev/null); }
+mark() {
+    cursor=$(of 'logger -t vm-test mark; journalctl --sync; journalctl -q -n 1 -o json -t vm-test' |
+        sed 's/.*"__CURSOR" *: *"\([^"]*\)".*/\1/')
+}
 
-# journal [OPTION…]: the messages since the mark.
-journal() { in_guest "journalctl -q --no-pager -o cat --after-cursor='$cursor' $*" </dev/null; }
+# journal MATCH: the messages since the mark. The mark is among what is looked for, because journalctl leaves out the first
+# match after a cursor that is none itself.
+journal() {
+    of "journalctl --sync; journalctl -q --no-pager -o cat --after-cursor='$cursor' SYSLOG_IDENTIFIER=vm-test + $1"
+}
+
+# audit: what the agent logged since the mark.
+audit() { journal SYSLOG_IDENTIFIER=eic-agent; }
 
 # --- pushing, and logging in ---------------------------------------------------------------------------------------
 
@@ -142,9 +156,9 @@ check_audit() {
     fingerprint=$(ssh-keygen -l -f "$STATE/$2.pub" | cut -d ' ' -f 2)
     check_line "the agent's line" \
         "Providing ssh key from EC2 Instance Connect with fingerprint: $(literal "$fingerprint"), request-id: [0-9a-f-]{36}, for IAM principal: arn:aws:iam::123456789012:user/bob" \
-        "$(journal -t eic-agent)"
+        "$(audit)"
     check_line "sshd's line" "Accepted publickey for $1 from $(literal "$3") port [0-9]+ ssh2: ED25519 $(literal "$fingerprint")" \
-        "$(journal -t sshd)"
+        "$(journal SYSLOG_IDENTIFIER=sshd)"
 }
 
 # literal TEXT: as an extended regular expression that matches nothing else.

@@ -1,13 +1,14 @@
 #!/bin/sh
 # Clients that push a key of their own and log in with it, and the tunnel of an EC2 Instance Connect Endpoint.
 
-# mssh looks the instance up, makes a key, pushes it, and logs in from here.
+# mssh looks the instance up, makes a key, pushes it, and logs in from here. It has a shell here read the command.
 mark
 outside client mssh -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o LogLevel=ERROR -r us-east-1 \
-    "ec2-user@$INSTANCE" 'echo "$(id -un) from ${SSH_CLIENT%% *}"'
+    "ec2-user@$INSTANCE" whoami
 check "mssh: exit status" 0 "$status"
-check "mssh logs in" "ec2-user from $CLIENT" "$output"
-check_line "the agent's line" 'Providing ssh key .* for IAM principal: arn:aws:iam::123456789012:user/bob' "$(journal -t eic-agent)"
+check "mssh logs in as" ec2-user "$output"
+check_line "the agent's line" 'Providing ssh key .* for IAM principal: arn:aws:iam::123456789012:user/bob' "$(audit)"
+check_line "sshd's line" "Accepted publickey for ec2-user from $(literal "$CLIENT") port [0-9]+ ssh2: RSA SHA256:.*" "$(journal SYSLOG_IDENTIFIER=sshd)"
 
 # aws_ssh ADDRESS-OF-INSTANCE OPTION…: what `aws ec2-instance-connect ssh` of AWS CLI 2 does: a key for this one login,
 # the instance's address, the push, ssh. That program is in no package index; its requests and its ssh are these.

@@ -1,7 +1,7 @@
 #!/bin/sh
 # systemd waits for connections, and starts an sshd for each: as Ubuntu has it since 22.10, and Debian on request.
 
-run 'systemctl disable --now ssh.service && systemctl enable --now ssh.socket'
+run 'systemctl stop ssh.service && systemctl --no-reload disable ssh.service && systemctl --no-reload enable ssh.socket && systemctl start ssh.socket'
 check "systemctl's exit status" 0 "$status"
 check "who listens" "inactive active" "$(of 'systemctl is-active ssh.service ssh.socket | paste -sd " "')"
 mark

@@ -8,7 +8,7 @@ shift_clock 3600
 mark
 push ec2-user pushed
 check_refused ec2-user pushed
-check_says "the agent, with a clock that is an hour ahead," 'Refusing ssh key .* for user ec2-user: expired: expired .*, now ' "$(journal -t eic-agent)"
+check_says "the agent, with a clock that is an hour ahead," 'Refusing ssh key .* for user ec2-user: expired: expired .*, now ' "$(audit)"
 run 'eic-agent doctor --no-color'
 check "doctor's exit status" 1 "$status"
 check_says "doctor" '^FAIL +clock .*3[56][0-9][0-9] s|^FAIL +clock .*ahead' "$output"
@@ -16,7 +16,7 @@ check_says "doctor" '^FAIL +clock .*3[56][0-9][0-9] s|^FAIL +clock .*ahead' "$ou
 shift_clock -172800
 mark
 check_refused ec2-user pushed
-check_says "the agent, with a clock that is two days behind," 'No ssh keys .* for user ec2-user: (staple|signer)-not-yet-valid: ' "$(journal -t eic-agent)"
+check_says "the agent, with a clock that is two days behind," 'No ssh keys .* for user ec2-user: (staple|signer)-not-yet-valid: ' "$(audit)"
 
 shift_clock 0
 push ec2-user pushed

@@ -8,9 +8,9 @@ push ec2-user pushed
 nft 'add table inet away; add chain inet away out { type filter hook output priority 0; }; add rule inet away out ip daddr 169.254.169.254 drop'
 mark
 check_login ec2-user own
-check "what the agent was asked for it" nothing "$(journal -t eic-agent | grep . || echo nothing)"
+check "what the agent was asked for it" nothing "$(audit | grep . || echo nothing)"
 check_refused ec2-user pushed
-check_says "the agent" 'No ssh keys .* for user ec2-user: metadata-(unreachable|timeout): ' "$(journal -t eic-agent)"
+check_says "the agent" 'No ssh keys .* for user ec2-user: metadata-(unreachable|timeout): ' "$(audit)"
 nft 'delete table inet away'
 
 check_login ec2-user pushed
