@@ -17,7 +17,3 @@ check_says "systemd, of sshd" 'Reloaded ssh.service' "$(journal _PID=1)"
 run 'systemctl status --no-pager ec2-instance-connect'
 check "systemctl status ec2-instance-connect: exit status" 0 "$status"
 check_says "systemctl status ec2-instance-connect" '^ +Active: active \(exited\)' "$output"
-
-# As a build goes on after the network failed, or somebody tries the template twice.
-run '/run/offer/provision /run/offer/packages'
-check "provision's exit status, once more" 0 "$status"

@@ -4,7 +4,7 @@
 # difference FROM TO: what was added and what went, by name.
 difference() { diff "$STATE/$1" "$STATE/$2" | grep '^[<>]' || :; }
 
-run 'systemctl is-active ssh.service'
+check "sshd" active "$(of 'systemctl is-active ssh.service')"
 push ec2-user pushed
 open_session ec2-user pushed
 check_session "before"
@@ -15,17 +15,18 @@ run 'dpkg -i /run/offer/later/*_amd64.deb'
 check "dpkg -i, the upgrade: exit status" 0 "$status"
 check "the version" 99.0.0-1 "$(of 'dpkg-query -W -f "\${Version}" eic-agent')"
 check_session "after the upgrade"
-check "what happened to sshd" nothing "$(journal _PID=1 | grep -i 'ssh\.service' || echo nothing)"
+check "what the upgrade did to sshd" nothing "$(journal _PID=1 | grep -i 'ssh\.service' || echo nothing)"
 push ec2-user pushed
 check_login ec2-user pushed
 check "the unit" active "$(of 'systemctl is-active ec2-instance-connect')"
 
-run 'apt-get remove --yes eic-agent'
-check "apt-get remove: exit status" 0 "$status"
+run 'dpkg --remove eic-agent'
+check "dpkg --remove: exit status" 0 "$status"
 check_session "after the removal"
+check_says "the removal" 'reloaded ssh.service' "$output"
 check_refused ec2-user pushed
-run 'apt-get purge --yes eic-agent'
-check "apt-get purge: exit status" 0 "$status"
+run 'dpkg --purge eic-agent'
+check "dpkg --purge: exit status" 0 "$status"
 check_session "after the purge"
 close_session
 check "sshd" active "$(of 'systemctl is-active ssh.service')"
