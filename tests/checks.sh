@@ -1,6 +1,6 @@
 #!/bin/sh
 # What the tests of the packages (tests/packages) and of a whole machine (tests/vm) are written with alike: checks that
-# say what was expected and what came, and a session that stays open. Whoever sources this sets $MACHINE, a folder to
+# say what was expected and what came, a push, and a session that stays open. Whoever sources this sets $MACHINE, a folder to
 # write to, and defines:
 #
 #   clean_up                    what has to be done at the end, however it comes
@@ -67,7 +67,22 @@ check_same() {
     fi
 }
 
-# --- a session that stays open and answers ---
+# --- pushing a key, and a session that stays open and answers ---
+
+# send_ssh_public_key USER FILE: as a client of the AWS API does, to the emulator.
+send_ssh_public_key() {
+    body=$(printf '{"InstanceId":"i-0123456789abcdef0","InstanceOSUser":"%s","SSHPublicKey":"%s"}' \
+        "$1" "$(cat "$2")")
+    answer=$(curl -sS --max-time 10 http://127.0.0.1:8080/ \
+        -H 'Content-Type: application/x-amz-json-1.1' \
+        -H 'X-Amz-Target: AWSEC2InstanceConnectService.SendSSHPublicKey' \
+        -H 'Authorization: AWS4-HMAC-SHA256 Credential=AKIAEXAMPLEBOB/20250130/us-east-1/ec2-instance-connect/aws4_request, SignedHeaders=host, Signature=00' \
+        -d "$body" 2>&1) || :
+    case $answer in
+    *'"Success":true'*) ;;
+    *) failed "pushing the key $2 for $1" '"Success":true' "$answer" ;;
+    esac
+}
 
 # open_session USER KEY
 open_session() {
@@ -81,6 +96,7 @@ open_session() {
 # check_session WHEN: the session that was opened answers.
 check_session() {
     echo "$checks" >&3 || :
+    # shellcheck disable=SC2016 # for that shell
     heard=$(timeout 10 sh -c 'read -r line && echo "$line"' <&4) || heard="no answer: $(cat "$MACHINE/session.log")"
     check "the open session, $1" "heard $checks" "$heard"
 }

@@ -208,20 +208,8 @@ start_metadata() {
         >"$MACHINE/syslog" 2>&1 </dev/null &
 }
 
-# push USER KEY: as SendSSHPublicKey does.
-push() {
-    body=$(printf '{"InstanceId":"i-0123456789abcdef0","InstanceOSUser":"%s","SSHPublicKey":"%s"}' \
-        "$1" "$(cat "$STUFF/keys/$2.pub")")
-    answer=$(curl -sS --max-time 10 http://127.0.0.1:8080/ \
-        -H 'Content-Type: application/x-amz-json-1.1' \
-        -H 'X-Amz-Target: AWSEC2InstanceConnectService.SendSSHPublicKey' \
-        -H 'Authorization: AWS4-HMAC-SHA256 Credential=AKIAEXAMPLEBOB/20250130/us-east-1/ec2-instance-connect/aws4_request, SignedHeaders=host, Signature=00' \
-        -d "$body" 2>&1) || :
-    case $answer in
-    *'"Success":true'*) ;;
-    *) failed "pushing the key $1 for $2" '"Success":true' "$answer" ;;
-    esac
-}
+# push USER KEY
+push() { send_ssh_public_key "$1" "$STUFF/keys/$2.pub"; }
 
 ssh_options='-F /dev/null -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o LogLevel=ERROR
     -o BatchMode=yes -o IdentitiesOnly=yes -o ConnectTimeout=10'

@@ -50,9 +50,10 @@ in_guest() {
 # machine that is down, and hands over all of them when it is up.
 boots() { grep -c 'Reached target.*multi-user.target' "$LOGS/serial.log" || :; }
 
+booted() { [ "$(boots)" -ge "$1" ]; }
+
 # await_boot NUMBER: until the machine has booted that often.
 await_boot() {
-    booted() { [ "$(boots)" -ge "$1" ]; }
     await 180 "the instance boots" booted "$1"
     await 90 "root of the instance logs in" connect
     in_guest 'systemctl is-system-running --wait; mkdir -p /run/offer; tar -xf /dev/nvme1n1 -C /run/offer' >/dev/null </dev/null
@@ -88,19 +89,17 @@ check_line() {
 # --- the journal ---------------------------------------------------------------------------------------------------
 
 # mark: what `journal` shows begins here.
-mark() {
-    cursor=$(of 'logger -t vm-test mark; journalctl --sync; journalctl -q -n 1 -o json -t vm-test' |
-        sed 's/.*"__CURSOR" *: *"\([^"]*\)".*/\1/')
-}
+mark() { cursor=$(of 'journalctl -q -n 0 --show-cursor' | sed -n 's/^-- cursor: //p'); }
 
-# journal MATCH: the messages since the mark. The mark is among what is looked for, because journalctl leaves out the first
-# match after a cursor that is none itself.
-journal() {
-    of "journalctl --sync; journalctl -q --no-pager -o cat --after-cursor='$cursor' SYSLOG_IDENTIFIER=vm-test + $1"
-}
+# journal: all messages since the mark. Not those of one program: after a cursor that is none of its own, journalctl
+# leaves out the first.
+journal() { of "journalctl --sync; journalctl -q --no-pager -o short --after-cursor='$cursor'"; }
+
+# of_program NAME: of a journal, what that one said.
+of_program() { sed -nE "s/^[^ ]+ +[0-9]+ [0-9:]+ [^ ]+ $1\[[0-9]+\]: //p"; }
 
 # audit: what the agent logged since the mark.
-audit() { journal SYSLOG_IDENTIFIER=eic-agent; }
+audit() { journal | of_program eic-agent; }
 
 # --- pushing, and logging in ---------------------------------------------------------------------------------------
 
@@ -115,7 +114,10 @@ client() {
 }
 
 # push USER KEY
-push() {
+push() { send_ssh_public_key "$1" "$STATE/$2.pub"; }
+
+# aws_push USER KEY: as people do.
+aws_push() {
     answer=$(client aws ec2-instance-connect send-ssh-public-key --instance-id "$INSTANCE" --availability-zone us-east-1a \
         --instance-os-user "$1" --ssh-public-key "file://$STATE/$2.pub" 2>&1) || :
     check_says "aws ec2-instance-connect send-ssh-public-key for $1, key $2," '"Success": true' "$answer"
@@ -153,12 +155,13 @@ check_doctor() {
 # check_audit USER KEY FROM: what the journal has of a login since the mark: ours says who pushed the key, sshd's from
 # where it was used.
 check_audit() {
+    messages=$(journal)
     fingerprint=$(ssh-keygen -l -f "$STATE/$2.pub" | cut -d ' ' -f 2)
     check_line "the agent's line" \
         "Providing ssh key from EC2 Instance Connect with fingerprint: $(literal "$fingerprint"), request-id: [0-9a-f-]{36}, for IAM principal: arn:aws:iam::123456789012:user/bob" \
-        "$(audit)"
+        "$(printf '%s\n' "$messages" | of_program eic-agent)"
     check_line "sshd's line" "Accepted publickey for $1 from $(literal "$3") port [0-9]+ ssh2: ED25519 $(literal "$fingerprint")" \
-        "$(journal SYSLOG_IDENTIFIER=sshd)"
+        "$(printf '%s\n' "$messages" | of_program sshd)"
 }
 
 # literal TEXT: as an extended regular expression that matches nothing else.

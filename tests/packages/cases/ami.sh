@@ -21,7 +21,7 @@ check "its exit status, for a folder without a package" 1 "$status"
 provision file:///run/offer/other-key
 check "does it stop for a repository that a stranger signed" yes "$([ "$status" -ne 0 ] && echo yes)"
 check "the version that is installed" "" "$(version)"
-rm "$ROOT/etc/apt/sources.list.d/eic-agent.sources" "$ROOT/etc/apt/keyrings/eic-agent.asc"
+rm -f "$ROOT/etc/apt/sources.list.d/eic-agent.sources" "$ROOT/etc/apt/keyrings/eic-agent.asc"
 
 provision /run/offer/current
 check "its exit status, for a folder" 0 "$status"
@@ -50,7 +50,7 @@ for step in Install LookAgain; do
     run bash /run/component
     check "its exit status" 0 "$status"
 done
-check "the version that is installed" "$LATER_VERSION" "$(version)"
+check "the version that is installed" "$VERSION" "$(version)"
 run apt-get purge --yes eic-agent
 
 # --- the gate ---

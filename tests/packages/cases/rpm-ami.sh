@@ -15,7 +15,7 @@ mkfifo "$ROOT/run/asked" "$ROOT/run/answered"
 for program in dnf rpm; do
     cat >"$ROOT/usr/bin/$program" <<END
 #!/bin/sh
-echo "$program \$*" >/run/asked
+printf "%s\\n" "$program \$*" >/run/asked
 read -r status </run/answered
 cat /run/said
 exit "\$status"

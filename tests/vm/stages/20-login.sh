@@ -3,7 +3,7 @@
 
 check_refused ec2-user pushed
 mark
-push ec2-user pushed
+aws_push ec2-user pushed
 check_login ec2-user pushed
 check_audit ec2-user pushed "$CLIENT"
 check_refused ec2-user other

@@ -8,7 +8,7 @@ outside client mssh -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no 
 check "mssh: exit status" 0 "$status"
 check "mssh logs in as" ec2-user "$output"
 check_line "the agent's line" 'Providing ssh key .* for IAM principal: arn:aws:iam::123456789012:user/bob' "$(audit)"
-check_line "sshd's line" "Accepted publickey for ec2-user from $(literal "$CLIENT") port [0-9]+ ssh2: RSA SHA256:.*" "$(journal SYSLOG_IDENTIFIER=sshd)"
+check_line "sshd's line" "Accepted publickey for ec2-user from $(literal "$CLIENT") port [0-9]+ ssh2: RSA SHA256:.*" "$(journal | of_program sshd)"
 
 # aws_ssh ADDRESS-OF-INSTANCE OPTION…: what `aws ec2-instance-connect ssh` of AWS CLI 2 does: a key for this one login,
 # the instance's address, the push, ssh. That program is in no package index; its requests and its ssh are these.
@@ -19,7 +19,7 @@ aws_ssh() {
         --query "Reservations[0].Instances[0].$1" --output text)
     shift
     check "what DescribeInstances calls its address" "$ADDRESS" "$host"
-    push ec2-user once
+    aws_push ec2-user once
     # shellcheck disable=SC2086 # options on purpose
     outside timeout 60 ssh $ssh_options -o ServerAliveInterval=5 -p 22 -i "$STATE/once" "$@" "ec2-user@$host" \
         'echo "$(id -un) from ${SSH_CLIENT%% *}"'

@@ -11,4 +11,3 @@ check_audit ec2-user pushed "$CLIENT"
 check_refused ec2-user other
 run 'systemctl restart eic-agent.service'
 check "the unit, with a socket: exit status" 0 "$status"
-check_doctor "with a socket"
