@@ -48,13 +48,13 @@ in_guest() {
 
 # boots: how often the console has seen a boot come to its end. Not asked over the network: qemu takes a connection for a
 # machine that is down, and hands over all of them when it is up.
-boots() { grep -c 'Reached target.*multi-user.target' "$LOGS/serial.log" || :; }
+boots() { cat "$LOGS/serial.log" 2>/dev/null | grep -c 'Reached target.*multi-user.target' || :; }
 
 booted() { [ "$(boots)" -ge "$1" ]; }
 
 # await_boot NUMBER: until the machine has booted that often.
 await_boot() {
-    await 180 "the instance boots" booted "$1"
+    await 240 "the instance boots" booted "$1"
     await 90 "root of the instance logs in" connect
     in_guest 'systemctl is-system-running --wait; mkdir -p /run/offer; tar -xf /dev/nvme1n1 -C /run/offer' >/dev/null </dev/null
 }

@@ -39,8 +39,8 @@ listing purged
 check "/etc/ssh after the purge: differences" none "$(difference pristine purged | grep '[ /]etc/ssh/' || echo none)"
 note "what else differs:"
 difference pristine purged | sed 's/^/  |       /'
-# Amazon's package is gone, whose files and links have its name.
+# Amazon's package is gone, whose files and links have its name, and the folder of its drop-in with it.
 check "what else differs but accounts, Amazon's package, and the state of dpkg, apt and systemd" nothing "$(difference pristine purged |
-    grep -vE '[ /](var/lib/dpkg/|var/lib/apt/|var/cache/|var/log/|var/lib/systemd/|var/backups/|etc/(passwd|shadow|group|gshadow|subuid|subgid)-?( |$)|etc/(machine-id|resolv.conf|\.pwd\.lock|ld\.so\.cache)( |$))|ec2-instance-connect' ||
+    grep -vE '[ /](var/lib/dpkg/|var/lib/apt/|var/cache/|var/log/|var/lib/systemd/|var/backups/|etc/(passwd|shadow|group|gshadow|subuid|subgid)-?( |$)|etc/(machine-id|resolv.conf|\.pwd\.lock|ld\.so\.cache)( |$))|ec2-instance-connect| \./usr/lib/systemd/system/ssh\.service\.d d ' ||
     echo nothing)"
 check "the account that stays" eic-agent "$(of 'getent passwd | tail -n 1 | cut -d: -f1')"
