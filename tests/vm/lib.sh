@@ -48,7 +48,7 @@ in_guest() {
 
 # boots: how often the console has seen a boot come to its end. Not asked over the network: qemu takes a connection for a
 # machine that is down, and hands over all of them when it is up.
-boots() { cat "$LOGS/serial.log" 2>/dev/null | grep -c 'Reached target.*multi-user.target' || :; }
+boots() { grep -c 'Reached target.*multi-user.target' "$LOGS/serial.log" || :; }
 
 booted() { [ "$(boots)" -ge "$1" ]; }
 
