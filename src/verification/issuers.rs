@@ -6,18 +6,19 @@
 //! issuer. Nothing is judged here: what is told apart wrongly costs the time of reading all of them, never a check.
 
 use data_encoding::BASE64;
-use memchr::{memchr_iter, memmem};
+use memchr::memmem;
 
 use crate::evidence::chain::SignerChain;
 
-/// Where a certificate begins and ends in PEM (RFC 7468 section 5.1).
+/// Where a certificate begins in PEM (RFC 7468 section 5.1).
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
-const END: &[u8] = b"-----END CERTIFICATE-----";
 
-/// How many lines of a block are decoded to find its issuer, and how long they are: that ends within 240 bytes in all
-/// but a few roots.
-const LINES: usize = 6;
+/// How many characters a line of PEM has.
 const LINE: usize = 64;
+
+/// How many lines of a block are decoded: the length of the issuer's name and its first 90 bytes lie in them, which is
+/// what tells roots apart.
+const LINES: usize = 3;
 const DECODED: usize = LINES * LINE / 4 * 3;
 
 const INTEGER: u8 = 0x02;
@@ -25,61 +26,62 @@ const SEQUENCE: u8 = 0x30;
 /// `[0] EXPLICIT Version`.
 const VERSION: u8 = 0xa0;
 
-/// The blocks of `pem` that may hold the issuer of a certificate of `chain`. A block whose name cannot be told may.
+/// The blocks of `pem` that may hold the issuer of a certificate of `chain`, each with what follows up to the next. A block
+/// whose name cannot be told may.
 pub(super) fn blocks<'p>(pem: &'p [u8], chain: &SignerChain) -> Vec<&'p [u8]> {
-    let issuers: Vec<_> = chain.certificates().iter().filter_map(|it| issuer(it.der())).collect();
-    let end = memmem::Finder::new(END);
-    let blocks = memmem::find_iter(pem, BEGIN).filter_map(|at| {
-        let block = pem.get(at..)?;
-        let length = end.find(block)?.saturating_add(END.len());
-        block.get(..length)
-    });
+    let issuers: Vec<_> = chain.certificates().iter().filter_map(|it| Name::of_issuer(it.der())).collect();
+    let starts: Vec<_> = memmem::find_iter(pem, BEGIN).collect();
+    let ends = starts.iter().skip(1).copied().chain([pem.len()]);
+    let blocks = starts.iter().zip(ends).filter_map(|(start, end)| pem.get(*start..end));
     let may_matter = |block: &&[u8]| {
         let mut der = [0; DECODED];
-        issuer(head(block, &mut der)).is_none_or(|name| issuers.contains(&name))
+        let name = head(block, &mut der).and_then(Name::of_issuer);
+        name.is_none_or(|name| issuers.iter().any(|issuer| name.may_be(issuer)))
     };
     blocks.filter(may_matter).collect()
 }
 
-/// The first bytes of the certificate in a block of PEM: as many as its first lines hold, where they have the usual
-/// length, and none where they have not.
-fn head<'d>(block: &[u8], der: &'d mut [u8; DECODED]) -> &'d [u8] {
-    let mut filled = 0_usize;
-    let mut from = 0_usize;
-    for at in memchr_iter(b'\n', block).take(LINES.saturating_add(1)) {
-        let line = block.get(from..at).unwrap_or_default();
-        let is_first = from == 0;
-        from = at.saturating_add(1);
-        if is_first {
-            continue;
-        }
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let until = filled.saturating_add(LINE / 4 * 3);
-        let Some(place) = der.get_mut(filled..until).filter(|_| line.len() == LINE) else { break };
-        if BASE64.decode_mut(line, place).is_err() {
-            break;
-        }
-        filled = until;
+/// The first bytes of the certificate in a block of PEM, where its first lines have the usual length.
+fn head<'d>(block: &[u8], der: &'d mut [u8; DECODED]) -> Option<&'d [u8]> {
+    let mut text = block.strip_prefix(BEGIN)?;
+    for place in der.chunks_exact_mut(LINE / 4 * 3) {
+        text = text.strip_prefix(b"\r").unwrap_or(text).strip_prefix(b"\n")?;
+        let (line, rest) = text.split_at_checked(LINE)?;
+        BASE64.decode_mut(line, place).ok()?;
+        text = rest;
     }
-    der.get(..filled).unwrap_or_default()
+    // It is no longer than that line: what a name is cut off from is more of the same.
+    matches!(text.first(), Some(b'\r' | b'\n')).then_some(der)
 }
 
-/// The issuer of a certificate (RFC 5280 section 4.1), without its tag and length. None where it does not lie, in DER,
-/// in these first bytes of one.
-fn issuer(der: &[u8]) -> Option<&[u8]> {
-    // The certificate itself, and what is signed of it, may both go on behind these bytes.
-    let (_, inside) = header(der, SEQUENCE)?;
-    let (_, fields) = header(inside, SEQUENCE)?;
-    let serial = element(fields, VERSION).map_or(fields, |(_, rest)| rest);
-    let (_, algorithm) = element(serial, INTEGER)?;
-    let (_, issuer) = element(algorithm, SEQUENCE)?;
-    element(issuer, SEQUENCE).map(|(name, _)| name)
+/// The issuer of a certificate (RFC 5280 section 4.1), without its tag: how long it is, and the first of its bytes.
+struct Name<'d> {
+    length: usize,
+    begins: &'d [u8],
 }
 
-/// The contents of a whole element with this tag, and what follows it.
-fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+impl<'d> Name<'d> {
+    /// None where it does not begin, in DER, in these first bytes of a certificate.
+    fn of_issuer(der: &'d [u8]) -> Option<Self> {
+        // The certificate itself, and what is signed of it, go on behind these bytes.
+        let (_, inside) = header(der, SEQUENCE)?;
+        let (_, fields) = header(inside, SEQUENCE)?;
+        let serial = element(fields, VERSION).unwrap_or(fields);
+        let algorithm = element(serial, INTEGER)?;
+        let issuer = element(algorithm, SEQUENCE)?;
+        let (length, rest) = header(issuer, SEQUENCE)?;
+        Some(Self { length, begins: rest.get(..length).unwrap_or(rest) })
+    }
+
+    fn may_be(&self, other: &Self) -> bool {
+        self.length == other.length && other.begins.starts_with(self.begins)
+    }
+}
+
+/// What follows a whole element with this tag.
+fn element(der: &[u8], tag: u8) -> Option<&[u8]> {
     let (length, contents) = header(der, tag)?;
-    contents.split_at_checked(length)
+    contents.get(length..)
 }
 
 /// The length of an element with this tag, and what follows its header (X.690 section 8.1.3, as far as certificates
