@@ -7,6 +7,7 @@ use eic_agent::commands;
 
 /// musl's own takes a group of pages from the kernel for each size of object, and gives it back at once: 130 system
 /// calls and 60 page faults in a run. This one takes 64 KiB at a time.
+#[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 

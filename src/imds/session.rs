@@ -305,7 +305,8 @@ async fn attempt_once(request: reqwest::RequestBuilder, limit: usize) -> Result<
     if status != StatusCode::OK {
         return Ok(Answer { status, greeting, body: Vec::new(), cut: false });
     }
-    let mut body = Vec::new();
+    // All the room that it may take, of which the kernel gives what is written to: nothing is copied as it grows.
+    let mut body = Vec::with_capacity(limit);
     while let Some(chunk) = response.chunk().await.map_err(|error| Failure::of(&error))? {
         if body.len().saturating_add(chunk.len()) > limit {
             body.extend_from_slice(chunk.get(..limit.saturating_sub(body.len())).unwrap_or(&chunk));
