@@ -21,7 +21,7 @@ fn named(value: &str) -> Name {
 #[test]
 fn only_what_the_chain_names_is_parsed() {
     let ours = hierarchy().anchor_pem();
-    let others: String = (0..50).map(|number| stranger(named(&format!("Root {number}")))).collect();
+    let others: String = (0..9).map(|number| stranger(named(&format!("Root {number}")))).collect();
     assert_eq!(parsed(&others), 0);
     let store = format!("# a comment\n{others}# another\n{ours}{others}");
     assert_eq!(parsed(&store), 1);
@@ -64,7 +64,10 @@ fn a_root_of_another_form_is_parsed_to_be_sure() {
 fn no_subject_is_taken_for_another() {
     // Both names at the very edges of what is looked at: what is cut off is not told, and not taken for shorter.
     let ours = hierarchy().anchor_pem();
-    for length in 0..400 {
+    // Around every length that DER writes differently, and where what is looked at ends.
+    for length in
+        [0, 1, 40, 80, 81, 82, 83, 84, 85, 110, 111, 112, 113, 116, 117, 118, 127, 128, 199, 254, 255, 256]
+    {
         let other = stranger(named(&"n".repeat(length)));
         assert!(parsed(&format!("{other}{ours}")) >= 1, "{length}");
         assert!(parsed(&other) <= 1, "{length}");
