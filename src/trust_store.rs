@@ -188,7 +188,7 @@ impl OpenStore {
     pub fn load(&self) -> Result<TrustAnchors, TrustStoreError> {
         let mut tried = Vec::new();
         for place in &self.places {
-            match place.as_ref().map_err(Clone::clone).and_then(|place| place.load_all(self.roots)) {
+            match place.as_ref().map_err(Clone::clone).and_then(|place| place.load(self.roots)) {
                 loaded if self.is_chosen => return loaded,
                 Ok(anchors) => return Ok(anchors),
                 Err(TrustStoreError::Unreadable(_, error)) if error.kind() == io::ErrorKind::NotFound => {}
@@ -200,13 +200,30 @@ impl OpenStore {
 }
 
 impl OpenStore {
-    /// Of the roots that [`load`](Self::load) gives, those that can have issued a certificate of `chain`, without
-    /// parsing the others. None where there are none, which says nothing: `load` has to be asked.
+    /// Reads the place that counts if it has roots, without parsing any.
     #[must_use]
-    pub fn load_issuers(&self, chain: &SignerChain) -> Option<TrustAnchors> {
-        // The place that counts is the first that has roots; that it has these is enough to know.
+    pub fn read_first(&self) -> Option<FirstPlace<'_>> {
         let place = self.places.iter().flatten().next()?;
-        place.load(self.roots, |files| TrustAnchors::issuers_from_pem(files, chain)).ok()
+        Some(FirstPlace { roots: self.roots, place, files: place.read().ok()? })
+    }
+}
+
+/// The first place of a trust store, read.
+#[derive(Debug)]
+pub struct FirstPlace<'s> {
+    roots: Roots,
+    place: &'s Place,
+    files: Vec<Cow<'s, [u8]>>,
+}
+
+impl FirstPlace<'_> {
+    /// Of the roots that [`OpenStore::load`] gives, those that can have issued a certificate of `chain`, without parsing the
+    /// others. None where there are none, which says nothing: `load` has to be asked.
+    #[must_use]
+    pub fn issuers(&self, chain: &SignerChain) -> Option<TrustAnchors> {
+        // The place that counts is the first that has roots; that it has these is enough to know.
+        let parse = |files: Vec<&[u8]>| TrustAnchors::issuers_from_pem(files, chain);
+        self.place.parse(&self.files, self.roots, parse).ok()
     }
 }
 
@@ -220,17 +237,21 @@ impl Pem {
 }
 
 impl Place {
-    fn load_all(&self, roots: Roots) -> Result<TrustAnchors, TrustStoreError> {
-        self.load(roots, |files| TrustAnchors::from_pem(files))
+    fn load(&self, roots: Roots) -> Result<TrustAnchors, TrustStoreError> {
+        self.parse(&self.read()?, roots, |files| TrustAnchors::from_pem(files))
     }
 
-    fn load(
+    fn read(&self) -> Result<Vec<Cow<'_, [u8]>>, TrustStoreError> {
+        let files: io::Result<_> = self.files.iter().map(Pem::bytes).collect();
+        files.map_err(|error| unreadable(&self.path, error))
+    }
+
+    fn parse(
         &self,
+        files: &[Cow<'_, [u8]>],
         roots: Roots,
         parse: impl Fn(Vec<&[u8]>) -> Result<TrustAnchors, AnchorsError>,
     ) -> Result<TrustAnchors, TrustStoreError> {
-        let files: io::Result<Vec<_>> = self.files.iter().map(Pem::bytes).collect();
-        let files = files.map_err(|error| unreadable(&self.path, error))?;
         let anchors = parse(files.iter().map(AsRef::as_ref).collect());
         let anchors = match roots {
             Roots::System => anchors,

@@ -23,7 +23,7 @@ use crate::instance::Machine;
 use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::time::Timestamp;
-use crate::trust_store::{OpenStore, TrustStoreError};
+use crate::trust_store::{FirstPlace, OpenStore, TrustStoreError};
 use crate::verification::{RevocationPolicy, SignerError, SignerPath, TrustAnchors};
 
 /// Longest of the short items, in bytes.
@@ -118,13 +118,15 @@ pub(super) async fn decide_from_metadata(
     if keys.entries().is_empty() || !is_asked_for {
         return Ok(None);
     }
-    let (instance, signer, chain) = tokio::try_join!(
+    // The trust store is read while the answers are on their way.
+    let (instance, signer, chain, first) = tokio::try_join!(
         instance_id(&session, request.machine),
         signer_name(&session),
         signer_chain(&session),
+        async { Ok(request.trust.and_then(OpenStore::read_first)) },
     )?;
     let trust = request.trust.ok_or(RunError::TrustStoreLate)?;
-    let (anchors, path) = path_to_staple(trust, &chain, &signer, request.clock.now())?;
+    let (anchors, path) = path_to_staple(trust, first, &chain, &signer, request.clock.now())?;
     let evidence = Evidence { chain, staples: Vec::new(), unreadable_staples: Vec::new(), keys, anchors };
     let expected = Expectations {
         signer,
@@ -139,13 +141,14 @@ pub(super) async fn decide_from_metadata(
 /// The path whose staples are worth asking for, and the roots that it was searched with.
 fn path_to_staple(
     trust: &OpenStore,
+    first: Option<FirstPlace<'_>>,
     chain: &SignerChain,
     signer: &SignerName,
     now: Timestamp,
 ) -> Result<(TrustAnchors, SignerPath), RunError> {
     let search =
         |anchors: TrustAnchors| SignerPath::find(chain, &anchors, signer, now).map(|path| (anchors, path));
-    if let Some(Ok(found)) = trust.load_issuers(chain).map(search) {
+    if let Some(Ok(found)) = first.and_then(|first| first.issuers(chain)).map(search) {
         return Ok(found);
     }
     // What is wrong is told of all the roots.
