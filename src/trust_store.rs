@@ -197,9 +197,7 @@ impl OpenStore {
         }
         Err(TrustStoreError::NoneFound(tried))
     }
-}
 
-impl OpenStore {
     /// Reads the place that counts if it has roots, without parsing any.
     #[must_use]
     pub fn read_first(&self) -> Option<FirstPlace<'_>> {

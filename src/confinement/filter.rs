@@ -25,11 +25,12 @@
 //! are therefore searched by halves, which makes it 15 and 70. Tests hold every verdict against the program that
 //! `seccompiler` itself makes of the same list.
 
-use crate::order;
 use std::io;
 
 use nix::libc::{self, c_long};
 use seccompiler::{BpfProgram, apply_filter, apply_filter_all_threads, sock_filter};
+
+use crate::order;
 
 /// A system call, and when it is allowed: where one of the alternatives holds whole, or always where there are none.
 struct Call {

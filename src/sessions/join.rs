@@ -1,11 +1,11 @@
 //! Events, in the order of the log, to sessions.
 
-use crate::order;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::MAX_ROWS;
 use super::event::{Accepted, Event, Handover, KeyName, Moment, Push};
+use crate::order;
 
 /// How long sshd may take from a key that it was given to the login: any `LoginGraceTime` that is in use, its
 /// default being two minutes. After that, the process number is somebody else's.

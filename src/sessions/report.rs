@@ -1,13 +1,13 @@
 //! What is asked, and what is shown of the answer. The shape of the JSON document is
 //! packaging/schema/sessions.schema.json.
 
-use crate::order;
 use std::rc::Rc;
 
 use serde::Serialize;
 
 use super::event::{Moment, Push};
 use super::join::{End, Found, Given, Joined, Kind, Session, Wanted, Why};
+use crate::order;
 use crate::policy::{Glob, account_of};
 use crate::time::Timestamp;
 
@@ -279,9 +279,12 @@ impl Report {
     /// The answer. `now` is the instant that the question was put at.
     #[must_use]
     pub fn new(question: &Question, now: Timestamp, kind: Kind, found: Found, lines: u64) -> Self {
-        let mut warnings = warnings(question, kind, &found);
+        let warnings = warnings(question, kind, &found);
         let Found { sessions, unused, refusals, tally, span } = found;
-        let mut report = Self {
+        let liar =
+            |(uid, lines): (&u32, &u64)| Liar { uid: (*uid != u32::MAX).then_some(*uid), lines: *lines };
+        let disbelieved = tally.disbelieved.iter().map(liar).collect();
+        Self {
             schema_version: 1,
             version: env!("CARGO_PKG_VERSION"),
             at: now.to_string(),
@@ -294,7 +297,7 @@ impl Report {
                 lines,
             },
             complete: tally.left_out == 0,
-            sessions: Vec::new(),
+            sessions: sessions.into_iter().map(|session| ShownSession::of(&session, now)).collect(),
             unused: unused.iter().map(ShownKey::of).collect(),
             refusals: refusals
                 .into_iter()
@@ -310,16 +313,9 @@ impl Report {
                 .iter()
                 .map(|(method, count)| Count { method: method.clone(), count: *count })
                 .collect(),
-            disbelieved: Vec::new(),
-            warnings: Vec::new(),
-        };
-        report.sessions.extend(sessions.into_iter().map(|session| ShownSession::of(&session, now)));
-        let lines =
-            |(uid, lines): (&u32, &u64)| Liar { uid: (*uid != u32::MAX).then_some(*uid), lines: *lines };
-        report.disbelieved = tally.disbelieved.iter().map(lines).collect();
-        report.disbelieved = order::by_key(report.disbelieved, |liar| (liar.uid.is_none(), liar.uid));
-        report.warnings.append(&mut warnings);
-        report
+            disbelieved: order::by_key(disbelieved, |liar: &Liar| (liar.uid.is_none(), liar.uid)),
+            warnings,
+        }
     }
 }
 

@@ -4,14 +4,13 @@
 //! Anybody can write such a line through `/dev/log`, under any name and pid: nothing here can make a
 //! [`TrustedPush`](super::journal::TrustedPush).
 
-use crate::order;
 use ::time::format_description::well_known::Rfc3339;
 use ::time::{Date, Month, OffsetDateTime};
 
 use super::event::{Event, Moment, Push};
 use super::message::{of_agent, of_sshd};
 use crate::audit::IDENT;
-use crate::text::{MAX_SHOWN, printable};
+use crate::order;
 
 const DAY: i64 = 86_400;
 const WEEK: i64 = 7 * DAY;
@@ -217,10 +216,4 @@ fn seconds(year: i32, month: &str, day: &str, clock: &str) -> Option<i64> {
     // A leap second is the next minute's first.
     let time = date.with_hms(hour, minute, second.min(59)).ok()?;
     Some(time.assume_utc().unix_timestamp())
-}
-
-/// A host's name, fit to be shown.
-#[must_use]
-pub fn host_name(host: &str) -> String {
-    printable(host, MAX_SHOWN)
 }

@@ -55,18 +55,12 @@ pub fn reload_sshd() -> Result<Option<String>, String> {
     if !systemd_runs() {
         return Ok(None);
     }
-    for unit in SSHD_UNITS {
-        if is_active(unit)? {
-            for socket in SSHD_SOCKETS {
-                if is_active(socket)? {
-                    return systemctl(&["restart", unit])
-                        .map(|()| Some(format!("restarted {unit}, for {socket}")));
-                }
-            }
-            return systemctl(&["reload", unit]).map(|()| Some(format!("reloaded {unit}")));
-        }
-    }
-    Ok(None)
+    let Some(unit) = first_active(SSHD_UNITS)? else { return Ok(None) };
+    let (verb, done) = match first_active(SSHD_SOCKETS)? {
+        Some(socket) => ("restart", format!("restarted {unit}, for {socket}")),
+        None => ("reload", format!("reloaded {unit}")),
+    };
+    systemctl(&[verb, unit]).map(|()| Some(done))
 }
 
 /// The process that systemd has started as sshd, and holds for it.
@@ -84,6 +78,15 @@ pub fn sshd_pid() -> Option<u32> {
 }
 
 /// Whether a unit runs: systemctl(1) says 3 where it does not, 4 where there is none such.
+fn first_active(units: [&'static str; 2]) -> Result<Option<&'static str>, String> {
+    for unit in units {
+        if is_active(unit)? {
+            return Ok(Some(unit));
+        }
+    }
+    Ok(None)
+}
+
 fn is_active(unit: &str) -> Result<bool, String> {
     let arguments = ["is-active", "--quiet", unit];
     match ask(Command::new("systemctl").args(arguments), PATIENCE) {

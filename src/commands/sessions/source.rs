@@ -1,6 +1,5 @@
 //! The log: systemd's journal, through journalctl, or files of text, through gzip, xz and zstd.
 
-use crate::order;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Seek as _};
@@ -11,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use super::super::Outcome;
 use super::machine;
 use crate::files::open_regular;
+use crate::order;
 use crate::privileges::PrivilegesError;
 use crate::process::{Speaker, ask, listen};
 use crate::sessions::MAX_LINE;
