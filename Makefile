@@ -1,7 +1,7 @@
 # `make` alone lists the targets. `demo` and `test` install what this machine lacks, saying what first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test load build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test vm-test ami-check fuzz mutants bench bench-guard
+.PHONY: help demo test load build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test vm-test boots ami-check fuzz mutants bench bench-guard
 
 # Where rustup puts cargo, and where sshd and ip are, though a login shell may not look there.
 CARGO_HOME ?= $(HOME)/.cargo
@@ -11,6 +11,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CLIENTS := $(CURDIR)/target/clients
 LOGINS ?= 1000
 AT_ONCE ?= 50
+PAIRS ?= 4
 
 # sshd, network namespaces and other users' logins take root; compiling does not, and never runs as root for a
 # caller who is not.
@@ -126,7 +127,10 @@ vm-test: deb ## Boot a virtual EC2 instance, provision it, log in by every way: 
 	@VERSION=99.0.0 OUT=target/package-test/later packaging/package deb
 	@cargo build --quiet --locked --release --package eic-emulator
 	@$(AS_ROOT) env EIC_EMULATOR="$(abspath $(TARGET))/release/eic-emulator" EIC_PACKAGES="$(abspath $(TARGET))/packages" \
-	    tests/vm/run
+	    tests/vm/run $(VM_RUN)
+
+boots: VM_RUN = --boots $(PAIRS)
+boots: vm-test ## What the unit adds to a launch: PAIRS=4 of boots of that instance, with the unit and without
 
 ami-check: ## Hold the Packer template, the Image Builder component, cloud-init and Ansible against their own tools
 	@tests/setup ami

@@ -21,10 +21,11 @@ check_audit ec2-user pushed "$CLIENT"
 # What the unit costs at a launch: nothing that a login waits for is behind it.
 run 'systemd-analyze time'
 note "$(printf '%s\n' "$output" | head -n 1)"
+# unit_at UNIT WHEN: seconds after the kernel's start.
 unit_at() { of "systemctl show -P $2TimestampMonotonic $1" | awk '{ printf "%.1f s", $1 / 1000000 }'; }
 note "the port is listened at after $(unit_at ssh.socket ActiveEnter); our unit looked from $(unit_at eic-agent.service InactiveExit) to $(unit_at eic-agent.service ActiveEnter)"
-run 'systemctl list-dependencies --no-pager --after --plain --all ssh.service ssh.socket network-online.target'
-check "what sshd and the network are ordered after has our unit" no "$(printf '%s\n' "$output" | grep -E 'eic-agent|ec2-instance-connect' || echo no)"
+run 'systemctl list-dependencies --no-pager --after --plain --all ssh.service ssh.socket network-online.target multi-user.target'
+check "what sshd, the network and multi-user.target are ordered after has our unit" no "$(printf '%s\n' "$output" | grep -E 'eic-agent|ec2-instance-connect' || echo no)"
 
 run 'systemctl stop ssh.socket ssh.service && systemctl --no-reload disable ssh.socket && systemctl --no-reload enable ssh.service && systemctl start ssh.service'
 check "systemctl's exit status" 0 "$status"
