@@ -10,8 +10,10 @@
 //! | [`message`] | the words of sshd, PAM and the agent |
 //! | [`journal`] | entries of `journalctl -o json`; the only place where a principal comes to be trusted |
 //! | [`text_log`] | lines of `auth.log` and `secure`, which anybody may have written |
-//! | [`join`] | events to sessions, keys that nobody used, and refusals |
-//! | [`report`], [`render`] | what is shown of it, as a document, as text and as CSV |
+//! | [`join`], `keys` | events to sessions, keys that nobody used, and refusals |
+//! | [`found`], [`running`] | what came of that, and what of it goes on now |
+//! | [`question`] | what is asked of it |
+//! | [`report`], `warnings`, [`render`] | what is shown of it, as a document, as text and as CSV |
 //!
 //! None of it does I/O: lines, the clock and what the machine runs now are passed in.
 //!
@@ -43,12 +45,17 @@
 //! ```
 
 pub mod event;
+pub mod found;
 pub mod join;
 pub mod journal;
+mod keys;
 pub mod message;
+pub mod question;
 pub mod render;
 pub mod report;
+pub mod running;
 pub mod text_log;
+mod warnings;
 
 #[cfg(test)]
 mod tests;

@@ -1,76 +1,20 @@
-//! What is asked, and what is shown of the answer. The shape of the JSON document is
-//! packaging/schema/sessions.schema.json.
+//! What is shown of the answer. The shape of the JSON document is packaging/schema/sessions.schema.json.
 
 use std::rc::Rc;
 
 use serde::Serialize;
 
 use super::event::{Moment, Push};
-use super::join::{End, Found, Given, Joined, Kind, Session, Wanted, Why};
+use super::found::{End, Found, Given, Joined, Session, Why};
+use super::join::Kind;
+use super::question::Question;
+use super::warnings::warnings;
 use crate::order;
-use crate::policy::{Glob, account_of};
+use crate::policy::account_of;
 use crate::time::Timestamp;
 
-const SECOND: u64 = 1_000_000;
-
-/// What is asked.
-#[derive(Clone, Debug)]
-pub struct Question {
-    /// Nothing that was over by then.
-    pub since: Option<Timestamp>,
-    /// Nothing that began later.
-    pub until: Option<Timestamp>,
-    /// This login name alone.
-    pub user: Option<String>,
-    /// Only keys of principals that fit.
-    pub principal: Option<Glob>,
-    /// Only sessions that are open.
-    pub open: bool,
-    /// Logins by other means as well.
-    pub all: bool,
-}
-
-impl Question {
-    fn is_in_time(&self, from: Moment, to: Option<Moment>) -> bool {
-        let is_over = |since: Timestamp| to.is_some_and(|to| to.wall / SECOND < since.as_unix());
-        let is_later = |until: Timestamp| from.wall / SECOND > until.as_unix();
-        !self.since.is_some_and(is_over) && !self.until.is_some_and(is_later)
-    }
-
-    fn fits(&self, push: &Push) -> bool {
-        let principal = push.claim().principal.as_deref();
-        self.principal.as_ref().is_none_or(|glob| principal.is_some_and(|arn| glob.matches(arn)))
-    }
-
-    fn is_user(&self, user: Option<&str>) -> bool {
-        self.user.as_deref().is_none_or(|wanted| user == Some(wanted))
-    }
-}
-
-impl Wanted for Question {
-    fn session(&self, session: &Session) -> bool {
-        let end = match session.end {
-            End::Open => None,
-            End::Closed(end) => Some(end),
-            // A moment that it surely was over by does not say that it was open until then; it may have been.
-            End::Unknown(_, not_after) => not_after,
-        };
-        let is_pushed = session.pushes.iter().any(|push| self.fits(push));
-        self.is_in_time(session.start, end)
-            && self.is_user(Some(&session.login.user))
-            && (is_pushed || (session.pushes.is_empty() && self.principal.is_none()))
-            && (!self.open || session.end == End::Open)
-    }
-
-    fn lists(&self, session: &Session) -> bool {
-        self.all || !session.pushes.is_empty()
-    }
-
-    fn moment(&self, at: Moment, user: Option<&str>, push: Option<&Push>) -> bool {
-        let is_theirs = self.principal.is_none() || push.is_some_and(|push| self.fits(push));
-        self.is_in_time(at, Some(at)) && self.is_user(user) && is_theirs && !self.open
-    }
-}
+/// In the unit of a [`Moment`].
+pub(super) const SECOND: u64 = 1_000_000;
 
 /// The answer.
 #[derive(Debug, Serialize)]
@@ -271,7 +215,7 @@ impl Warning {
 }
 
 /// An instant as it is shown.
-fn shown(at: Moment) -> String {
+pub(super) fn shown(at: Moment) -> String {
     Timestamp::from_unix(at.wall / SECOND).to_string()
 }
 
@@ -382,75 +326,4 @@ impl ShownKey {
             push: ShownPush::from(given.push.as_ref()),
         }
     }
-}
-
-/// What the log cannot answer, and what to set.
-fn warnings(question: &Question, kind: Kind, found: &Found) -> Vec<Warning> {
-    let tally = &found.tally;
-    let mut warnings = Vec::new();
-    let mut warn = |id, seen: String, fix: &str| warnings.push(Warning::new(id, seen, fix));
-    let keep = match kind {
-        Kind::Journal => "keep more: Storage=persistent and SystemMaxUse= in journald.conf(5)",
-        Kind::Text => "name older files as well; keep more: rotate in logrotate's configuration",
-    };
-    match (question.since, found.span) {
-        (Some(since), Some((first, _))) if since.as_unix() < first.wall / SECOND => {
-            warn(
-                "log-begins-later",
-                format!("the log begins {}; nothing is known of before", shown(first)),
-                keep,
-            );
-        }
-        _ => {}
-    }
-    if tally.ends_alone > 0 {
-        let seen = format!("{} ended whose beginning is not in the log", sessions(tally.ends_alone));
-        warn("beginning-rotated-away", seen, keep);
-    }
-    let level = "set LogLevel INFO or VERBOSE in sshd_config (also in its Match blocks), and reload sshd";
-    if tally.silent > 0 {
-        let seen = format!("PAM opened {} that sshd logged no login of", sessions(tally.silent));
-        warn("log-level", seen, level);
-    } else if tally.given > 0 && tally.logins == 0 {
-        let seen = "sshd was given keys and logged no login at all".to_owned();
-        warn("log-level", seen, level);
-    }
-    if tally.logins > 0 && tally.ends == 0 {
-        warn(
-            "no-ends",
-            "sshd logged logins, and nothing the end of any".to_owned(),
-            "set UsePAM yes in sshd_config, with pam_unix.so among the session modules of /etc/pam.d/sshd",
-        );
-    }
-    if tally.stepped_back >= SECOND {
-        let by = tally.stepped_back / SECOND;
-        let seen = match kind {
-            Kind::Journal => {
-                format!("the clock was set back, by {by} s at most; durations are right, instants may be off")
-            }
-            Kind::Text => format!(
-                "the stamps go back, by {by} s at most: the clock was set; instants and durations may be off"
-            ),
-        };
-        warn("clock-set-back", seen, "keep the clock by chrony or systemd-timesyncd");
-    }
-    if tally.by_md5 > 0 {
-        let seen = format!(
-            "sshd names the keys of {} by MD5, which leaves open who pushed them",
-            sessions(tally.by_md5)
-        );
-        warn("md5-fingerprints", seen, "set FingerprintHash sha256 in sshd_config");
-    } else if tally.ambiguous > 0 {
-        let seen = format!("{} came with a key that several principals pushed", sessions(tally.ambiguous));
-        warn("shared-key", seen, "CloudTrail has each push; give every person a key of his own");
-    }
-    if tally.left_out > 0 {
-        let seen = format!("{} lines were left out: there are more than a report holds", tally.left_out);
-        warn("too-many", seen, "ask for a part: --since and --until, and for text fewer files");
-    }
-    warnings
-}
-
-fn sessions(count: u64) -> String {
-    if count == 1 { "1 session".to_owned() } else { format!("{count} sessions") }
 }

@@ -9,7 +9,7 @@ use ::time::OffsetDateTime;
 
 use crate::files::head_of_regular;
 use crate::process::ask;
-use crate::sessions::join::Running;
+use crate::sessions::running::Running;
 use crate::sessions::text_log::Zone;
 use crate::time::Timestamp;
 

@@ -3,14 +3,20 @@
 //! | file | does |
 //! | --- | --- |
 //! | [`source`] | finds the log, opens it as root, and reads it as nobody in particular |
+//! | [`journal`], [`text`] | each of the two kinds: where it is, when it begins, its lines |
+//! | [`lines`] | what both are read with |
 //! | [`machine`] | what this machine runs now, and its time zone |
 
+mod journal;
+mod lines;
 mod machine;
 mod source;
+mod text;
 
 use std::io::{self, BufWriter, Write};
 
-use source::{Fault, Gap, Read, Source};
+use lines::{Gap, Read};
+use source::{Fault, Source};
 
 use super::Outcome;
 use crate::accounts::Account;
@@ -21,7 +27,8 @@ use crate::policy::Glob;
 use crate::privileges::give_up_root;
 use crate::sessions::join::{Join, Kind};
 use crate::sessions::journal::AgentUser;
-use crate::sessions::report::{Question, Report, Warning};
+use crate::sessions::question::Question;
+use crate::sessions::report::{Report, Warning};
 use crate::text::{MAX_SHOWN, one_line, printable};
 use crate::time::Timestamp;
 
@@ -116,7 +123,7 @@ fn warn(report: &mut Report, arguments: &Sessions, kind: Kind, believed: bool, r
         let seen = format!("{} lines are too long or no lines of such a log", read.unreadable);
         warn("unreadable", seen, "look whether somebody has changed the log");
     }
-    if kind == Kind::Journal && begins_late && source::has_text_logs() {
+    if kind == Kind::Journal && begins_late && text::has_text_logs() {
         let seen = "there are text logs as well, which may go further back".to_owned();
         warn("older-text-logs", seen, "name them: eic-agent sessions /var/log/auth.log* (or secure*)");
     }

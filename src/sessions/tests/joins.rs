@@ -1,7 +1,7 @@
 //! Sessions, and why one is not told.
 
 use super::super::event::{Moment, Push};
-use super::super::join::{End, Joined, Session, Why};
+use super::super::found::{End, Joined, Session, Why};
 use super::super::message::{of_agent, of_sshd};
 use super::*;
 

@@ -8,9 +8,12 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::join::{Found, Join, Kind, Running, Wanted};
+use super::found::Found;
+use super::join::{Join, Kind, Wanted};
 use super::journal::{AgentUser, Journal};
-use super::report::{Question, Report};
+use super::question::Question;
+use super::report::Report;
+use super::running::Running;
 use super::text_log::{TextLog, Zone};
 use crate::time::Timestamp;
 

@@ -1,8 +1,10 @@
 //! A log, full of what anybody wrote: as the journal's entries, and as text.
 
-use eic_agent::sessions::join::{Join, Kind, Running};
+use eic_agent::sessions::join::{Join, Kind};
 use eic_agent::sessions::journal::{AgentUser, Journal};
-use eic_agent::sessions::report::{Question, Report};
+use eic_agent::sessions::question::Question;
+use eic_agent::sessions::report::Report;
+use eic_agent::sessions::running::Running;
 use eic_agent::sessions::text_log::{TextLog, Zone};
 use eic_agent::time::Timestamp;
 use serde_json::Value;
