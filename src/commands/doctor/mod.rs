@@ -2,7 +2,9 @@
 //!
 //! | file | checks |
 //! | --- | --- |
-//! | [`service`] | `machine`, `settings`, `metadata`, `metadata-v6`, `proxy`, `clock`, `region`, `trust-store`, `signer`, `staples` |
+//! | [`service`] | `machine`, `settings`, and in order what the next two look at |
+//! | [`metadata`] | `metadata`, `metadata-v6`, `proxy`, `instance`, `clock` |
+//! | [`signer`] | `region`, `trust-store`, `signer`, `staples` |
 //! | [`server`] | `openssh`, `listener`, `command`, `command-user`, `command-path`, `unit-override` |
 //! | [`keys`] | `public-keys`, `key-types`, `revoked-keys` |
 //! | [`providers`] | `providers` |
@@ -18,9 +20,11 @@ mod account;
 mod answer;
 mod check;
 mod keys;
+mod metadata;
 mod providers;
 mod server;
 mod service;
+mod signer;
 mod sshd;
 mod system;
 

@@ -1,0 +1,127 @@
+//! The links from trusted roots to the signer.
+
+use super::super::gather::RunError;
+use super::check::Check;
+use crate::config::{DEFAULT_PATH, Settings};
+use crate::evidence::chain::{Certificate, SignerChain};
+use crate::evidence::ocsp::OcspStaple;
+use crate::identity::SignerName;
+use crate::reason::Reason;
+use crate::text::{MAX_SHOWN, printable};
+use crate::time::Timestamp;
+use crate::trust_store::TrustStoreError;
+use crate::verification::{RevocationPolicy, SignerError, SignerPath, TrustAnchors, VerifiedSigner};
+
+pub(super) const SIGNER: &str =
+    "a key counts only with the signature of this region's signer, whom a trusted root vouches for";
+
+/// The region by the name of its signer.
+pub(super) fn region(name: &Result<SignerName, RunError>) -> Check {
+    match name {
+        Ok(name) => Check::ok("region", SIGNER, format!("its signer is {name}")),
+        Err(error) => Check::fail(
+            "region",
+            SIGNER,
+            format!("{}: {error}", error.reason()),
+            "find out what answers in place of the metadata service",
+        ),
+    }
+}
+
+/// The roots that everything ends in.
+pub(super) fn trust_store(anchors: &Result<TrustAnchors, TrustStoreError>, settings: &Settings) -> Check {
+    match anchors {
+        Ok(anchors) => {
+            Check::ok("trust-store", SIGNER, format!("trusted roots: {}{}", anchors.count(), place(settings)))
+        }
+        Err(error) => {
+            let is_chosen = settings.ca_file.value.is_some() || settings.ca_dir.value.is_some();
+            let mend = format!("mend what [trust] in {DEFAULT_PATH} names");
+            let fix = if is_chosen { mend } else { "install the package ca-certificates".to_owned() };
+            Check::fail("trust-store", SIGNER, error.to_string(), fix)
+        }
+    }
+}
+
+fn place(settings: &Settings) -> String {
+    let chosen: Vec<_> = [&settings.ca_file.value, &settings.ca_dir.value]
+        .into_iter()
+        .flatten()
+        .map(|path| path.display().to_string())
+        .collect();
+    if chosen.is_empty() {
+        ", the distribution's".to_owned()
+    } else {
+        format!(" of {}", chosen.join(" and "))
+    }
+}
+
+/// The path with what is left of every certificate, then the staples with what is left of each.
+pub(super) fn signer(
+    chain: &SignerChain,
+    anchors: &TrustAnchors,
+    (staples, lost): (&[OcspStaple], Option<(Reason, String)>),
+    name: &SignerName,
+    revocation: RevocationPolicy,
+    now: Timestamp,
+) -> Vec<Check> {
+    let path = match SignerPath::find(chain, anchors, name, now) {
+        Ok(path) => path,
+        Err(error) => {
+            let refused = refused("signer", &error);
+            return vec![refused, Check::skipped("staples", SIGNER, "there is no path to vouch for")];
+        }
+    };
+    let shown: Vec<_> = path.certificates().map(|certificate| left(certificate, now)).collect();
+    let signer = Check::ok("signer", SIGNER, format!("trusted: {}", shown.join(", then ")));
+    let proven = match path.vouched(staples, revocation, now) {
+        Some(proven) => Ok(proven),
+        None => VerifiedSigner::establish(chain, anchors, staples, name, revocation, now),
+    };
+    let staples = match proven {
+        Ok(proven) => {
+            let left = proven.path().iter().map(|step| match &step.staple {
+                Some(staple) => format!("{} h left", now.seconds_until(staple.next_update) / 3600),
+                None => "none, which the settings allow".to_owned(),
+            });
+            Check::ok("staples", SIGNER, format!("all good: {}", left.collect::<Vec<_>>().join(", ")))
+        }
+        Err(error) => match lost.filter(|_| error.reason() == Reason::StapleMissing) {
+            Some((reason, detail)) => Check::fail(
+                "staples",
+                SIGNER,
+                format!("{reason}: {detail}"),
+                "see that metadata answers in time",
+            ),
+            None => refused("staples", &error),
+        },
+    };
+    vec![signer, staples]
+}
+
+fn left(certificate: &Certificate, now: Timestamp) -> String {
+    let days = now.seconds_until(certificate.validity().1) / 86_400;
+    format!("{} ({days} days left)", printable(certificate.subject(), MAX_SHOWN))
+}
+
+fn refused(id: &'static str, error: &SignerError) -> Check {
+    let reason = error.reason();
+    let fix = match reason {
+        Reason::SignerExpired
+        | Reason::SignerNotYetValid
+        | Reason::StapleStale
+        | Reason::StapleNotYetValid => {
+            "see that the clock is right; if it is, wait for the service to renew what it serves"
+        }
+        Reason::SignerUntrusted => {
+            "update the package ca-certificates; under roots = \"amazon\" see that Amazon's roots are in it"
+        }
+        Reason::SignerRevoked => "trust none of its keys; ask AWS support",
+        Reason::StapleMissing => "wait for the service to serve them again; then ask AWS support",
+        Reason::SignerNameMismatch | Reason::SignerConstrained | Reason::SignerKeyUsage => {
+            "find out what answers in place of the metadata service"
+        }
+        _ => "wait for the service to renew what it serves; then ask AWS support",
+    };
+    Check::fail(id, SIGNER, format!("{reason}: {error}"), fix)
+}
