@@ -1,7 +1,7 @@
 //! The words of sshd, PAM and the agent. All that is taken out of them is made printable, and bounded.
 
 use super::event::{Accepted, Claim, Event, Handover, KeyName, Push};
-use crate::text::{MAX_SHOWN, printable};
+use crate::text::{MAX_SHOWN, one_line, printable};
 
 /// Longest principal that is repeated, in characters: IAM's longest ARN.
 const MAX_PRINCIPAL: usize = 2048;
@@ -104,22 +104,19 @@ fn refused(text: &str) -> Option<Event> {
 /// not have.
 #[must_use]
 pub fn claim(principal: Option<&str>, request_id: Option<&str>) -> Claim {
-    let shown = |text: &str, limit| {
-        // A backslash that stands for an escape of the agent's is not escaped again.
-        let parts: Vec<_> = text.split('\\').map(|part| printable(part, limit)).collect();
-        printable_cut(&parts.join("\\"), limit)
-    };
+    // The agent has escaped it; somebody else may not have.
+    let shown = |text, limit| cut(one_line(text), limit);
     Claim {
         principal: principal.map(|arn| shown(arn, MAX_PRINCIPAL)),
         request_id: request_id.map(|id| shown(id, MAX_SHOWN)),
     }
 }
 
-/// Text that is printable already, cut.
-fn printable_cut(text: &str, limit: usize) -> String {
-    match text.char_indices().nth(limit) {
-        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
+/// Printable text, which is ASCII, cut after so many characters.
+fn cut(text: String, limit: usize) -> String {
+    match text.get(..limit) {
+        Some(head) if head.len() < text.len() => format!("{head}..."),
+        _ => text,
     }
 }
 

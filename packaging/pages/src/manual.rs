@@ -147,9 +147,9 @@ fn exit_statuses(command: &Command) -> Result<String, Error> {
         Block::Prose(text) => text.strip_prefix(EXIT_STATUS).map(statuses),
         Block::Literal(_) => None,
     });
-    let statuses = statuses
-        .filter(|statuses| statuses.len() > 1)
-        .ok_or_else(|| format!("src/cli/arguments.rs, after_help of {name}: expected '{EXIT_STATUS}0 …; 1 ….'"))?;
+    let statuses = statuses.filter(|statuses| statuses.len() > 1).ok_or_else(|| {
+        format!("src/cli/arguments.rs, after_help of {name}: expected '{EXIT_STATUS}0 …; 1 ….'")
+    })?;
     let list = statuses.iter().map(|(code, meaning)| format!(".TP 4\n{}\n{}\n", bold(code), prose(meaning)));
     // No empty lines within.
     let list: String = list.collect();
