@@ -30,7 +30,7 @@ const VERSION: u8 = 0xa0;
 /// whose name cannot be told may.
 pub(super) fn blocks<'p>(pem: &'p [u8], chain: &SignerChain) -> Vec<&'p [u8]> {
     let issuers: Vec<_> = chain.certificates().iter().filter_map(|it| Name::of_issuer(it.der())).collect();
-    let starts: Vec<_> = memmem::find_iter(pem, BEGIN).collect();
+    let starts: Vec<_> = memmem::find_iter(pem, BEGIN).filter(|start| begins_line(pem, *start)).collect();
     let ends = starts.iter().skip(1).copied().chain([pem.len()]);
     let blocks = starts.iter().zip(ends).filter_map(|(start, end)| pem.get(*start..end));
     let may_matter = |block: &&[u8]| {
@@ -39,6 +39,12 @@ pub(super) fn blocks<'p>(pem: &'p [u8], chain: &SignerChain) -> Vec<&'p [u8]> {
         name.is_none_or(|name| issuers.iter().any(|issuer| name.may_be(issuer)))
     };
     blocks.filter(may_matter).collect()
+}
+
+/// Anywhere else it is text to a parser of PEM, and what follows it no block: somebody may have switched it off.
+fn begins_line(pem: &[u8], start: usize) -> bool {
+    let before = start.checked_sub(1).and_then(|before| pem.get(before));
+    before.is_none_or(|before| matches!(before, b'\r' | b'\n'))
 }
 
 /// The first bytes of the certificate in a block of PEM, where its first lines have the usual length.

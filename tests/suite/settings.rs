@@ -255,6 +255,21 @@ fn trust_can_be_narrowed_and_staples_can_end() {
 }
 
 #[test]
+fn a_root_that_is_switched_off_lets_nobody_in() {
+    let test = "settings::a_root_that_is_switched_off_lets_nobody_in";
+    on_an_instance(test, Config::default(), |world| {
+        let key = Key::ed25519(world, "key");
+        world.emulator.push("ec2-user", &key.line(), BOB);
+        let off = world.emulator.ca_pem().replace("-----BEGIN", "#-----BEGIN");
+        world.trust(&off);
+        let ca = world.path("etc/ca.pem");
+        let run = world.run(&["--ca-file", ca.to_str().unwrap(), "ec2-user"]);
+        assert_eq!((run.status(), run.keys().as_str()), (Some(1), ""), "{run:?}");
+        assert!(run.notes().contains("without a usable one"), "{}", run.notes());
+    });
+}
+
+#[test]
 fn config_shows_what_is_in_force_and_where_it_comes_from() {
     let test = "settings::config_shows_what_is_in_force_and_where_it_comes_from";
     on_an_instance(test, Config::default(), |world| {

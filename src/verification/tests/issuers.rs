@@ -86,6 +86,46 @@ fn no_subject_is_taken_for_another() {
     assert_eq!(path.certificates().count(), 1);
 }
 
+/// The roots of a store that have the issuer of a certificate of the chain for their name: of those that are chosen, and of
+/// all there are.
+fn chosen_and_all(store: &[u8], chain: &SignerChain) -> [Vec<Vec<u8>>; 2] {
+    let names: Vec<_> = chain
+        .certificates()
+        .iter()
+        .filter_map(|it| Some(webpki::EndEntityCert::try_from(it.der()).ok()?.issuer().to_vec()))
+        .collect();
+    let ders = |read: Result<TrustAnchors, AnchorsError>| {
+        let Ok(anchors) = read else { return Vec::new() };
+        let ends =
+            anchors.as_slice().iter().filter(|it| names.iter().any(|name| *name == it.subject.as_ref()));
+        ends.map(|it| anchors.certificate_of(it).unwrap().der().to_vec()).collect()
+    };
+    [TrustAnchors::issuers_from_pem([store], chain), TrustAnchors::from_pem([store])].map(ders)
+}
+
+#[test]
+fn what_is_no_block_to_the_parser_is_none_here() {
+    let (ours, chain) = (hierarchy().anchor_pem(), chain(&hierarchy()));
+    // Switched off by whoever owns the file: to every parser of PEM a block begins with its line.
+    for before in ["#", "# ", " ", "off: ", "\u{feff}", "-"] {
+        let store = ours.replace("-----BEGIN", &format!("{before}-----BEGIN"));
+        let all = TrustAnchors::from_pem([store.as_bytes()]);
+        assert_eq!(all.unwrap_err(), AnchorsError::Empty(store.len()), "{before:?}");
+        let chosen = TrustAnchors::issuers_from_pem([store.as_bytes()], &chain);
+        assert_eq!(chosen.map(|it| it.count()).unwrap_err(), AnchorsError::Empty(0), "{before:?}");
+    }
+    // The last line of the one before has no end, as of files that were joined.
+    let joined = format!("{}{ours}", stranger(named("other")).trim_end());
+    assert_eq!(anchors(&joined).count(), 1);
+    assert_eq!(chosen_and_all(joined.as_bytes(), &chain), [const { Vec::<Vec<u8>>::new() }; 2]);
+    // Whatever ends the line before, a block begins behind it.
+    for before in ["\n", "\r", "\r\n", "text\n", "text\r"] {
+        let store = format!("{before}{ours}");
+        let [chosen, all] = chosen_and_all(store.as_bytes(), &chain);
+        assert_eq!((chosen.len(), &chosen), (1, &all), "{before:?}");
+    }
+}
+
 /// The same question, answered by parsing everything: over every root that this machine trusts, as a chain of its own.
 #[test]
 fn what_is_left_out_is_no_issuer() {
