@@ -215,8 +215,8 @@ pub struct FirstPlace<'s> {
 }
 
 impl FirstPlace<'_> {
-    /// Of the roots that [`OpenStore::load`] gives, those that can have issued a certificate of `chain`, without parsing the
-    /// others. None where there are none, which says nothing: `load` has to be asked.
+    /// Of the roots that [`OpenStore::load`] gives, those that issued themselves and can have issued a certificate of
+    /// `chain`, without parsing the others. None where there are none, which says nothing: `load` has to be asked.
     #[must_use]
     pub fn issuers(&self, chain: &SignerChain) -> Option<TrustAnchors> {
         // The place that counts is the first that has roots; that it has these is enough to know.

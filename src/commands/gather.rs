@@ -126,7 +126,7 @@ pub(super) async fn decide_from_metadata(
         async { Ok(request.trust.and_then(OpenStore::read_first)) },
     )?;
     let trust = request.trust.ok_or(RunError::TrustStoreLate)?;
-    let (anchors, path) = path_to_staple(trust, first, &chain, &signer, request.clock.now())?;
+    let (anchors, path, others) = path_to_staple(trust, first, &chain, &signer, request.clock.now())?;
     let evidence = Evidence { chain, staples: Vec::new(), unreadable_staples: Vec::new(), keys, anchors };
     let expected = Expectations {
         signer,
@@ -135,24 +135,25 @@ pub(super) async fn decide_from_metadata(
         policy: request.policy,
         revocation: request.revocation,
     };
-    Stapling::new(session, request.clock, evidence, expected, path).decide().await.map(Some)
+    Stapling::new(session, request.clock, evidence, expected, path, others).decide().await.map(Some)
 }
 
-/// The path whose staples are worth asking for, and the roots that it was searched with.
-fn path_to_staple(
-    trust: &OpenStore,
+/// The path whose staples are worth asking for, the roots that it was searched with, and where there are others.
+fn path_to_staple<'t>(
+    trust: &'t OpenStore,
     first: Option<FirstPlace<'_>>,
     chain: &SignerChain,
     signer: &SignerName,
     now: Timestamp,
-) -> Result<(TrustAnchors, SignerPath), RunError> {
+) -> Result<(TrustAnchors, SignerPath, Option<&'t OpenStore>), RunError> {
     let search =
         |anchors: TrustAnchors| SignerPath::find(chain, &anchors, signer, now).map(|path| (anchors, path));
-    if let Some(Ok(found)) = first.and_then(|first| first.issuers(chain)).map(search) {
-        return Ok(found);
+    if let Some(Ok((anchors, path))) = first.and_then(|first| first.issuers(chain)).map(search) {
+        return Ok((anchors, path, Some(trust)));
     }
     // What is wrong is told of all the roots.
-    search(trust.load().map_err(RunError::TrustStore)?).map_err(RunError::Signer)
+    let (anchors, path) = search(trust.load().map_err(RunError::TrustStore)?).map_err(RunError::Signer)?;
+    Ok((anchors, path, None))
 }
 
 /// Where this user's keys are.

@@ -13,6 +13,7 @@ use crate::evidence::chain::Certificate;
 use crate::evidence::ocsp::{MAX_STAPLE_BYTES, MAX_STAPLES, OcspStaple};
 use crate::imds::{ImdsError, Session};
 use crate::order;
+use crate::trust_store::OpenStore;
 use crate::verification::{RevocationError, SignerError, SignerPath};
 
 /// Longest list of staple names, in bytes.
@@ -28,6 +29,8 @@ pub(super) struct Stapling<'c> {
     expected: Expectations,
     /// What the staples have to vouch for, as far as is known.
     path: SignerPath,
+    /// Where the roots are that were not looked at so far, if there are any.
+    others: Option<&'c OpenStore>,
     requests: JoinSet<Result<Option<Vec<u8>>, ImdsError>>,
     /// Why the first staple that did not come did not.
     lost: Option<ImdsError>,
@@ -40,8 +43,9 @@ impl<'c> Stapling<'c> {
         evidence: Evidence,
         expected: Expectations,
         path: SignerPath,
+        others: Option<&'c OpenStore>,
     ) -> Self {
-        Self { session, clock, evidence, expected, path, requests: JoinSet::new(), lost: None }
+        Self { session, clock, evidence, expected, path, others, requests: JoinSet::new(), lost: None }
     }
 
     /// First the path's staples, by the names that they normally have. The names are only where to look
@@ -54,6 +58,11 @@ impl<'c> Stapling<'c> {
         let patience = self.session.remaining().checked_div(2).unwrap_or_default();
         if let Some(decision) = self.until_decided(names.len(), patience).await? {
             return Ok(decision);
+        }
+        // Not every root was looked at so far: one that another authority issued may end a path whose staples are all there.
+        // And what is wrong is told of all of them.
+        if let Some(anchors) = self.others.and_then(|others| others.load().ok()) {
+            self.evidence.anchors = anchors;
         }
         let others = match listed_staples(&self.session, &self.path, &names).await {
             Ok(others) => others,

@@ -90,8 +90,9 @@ impl TrustAnchors {
         }
     }
 
-    /// As [`from_pem`](Self::from_pem), but of all the roots only those that can have issued a certificate of `chain`: what
-    /// is found by these is found by all, and what is not has to be looked for, and told, with all.
+    /// As [`from_pem`](Self::from_pem), but of all the roots only those that issued themselves and can have issued a
+    /// certificate of `chain`: what is found by these is found by all, and what is not has to be looked for, and told, with
+    /// all.
     pub fn issuers_from_pem<'a>(
         files: impl IntoIterator<Item = &'a [u8]>,
         chain: &SignerChain,

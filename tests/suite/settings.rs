@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::process::Command;
 
 use eic_agent::trust_store::{Roots, TrustStore};
-use eic_emulator::pki::CertStatus;
+use eic_emulator::pki::{CertStatus, Issuer};
 use eic_emulator::{Config, Entry};
 
 use crate::readme::block;
@@ -266,6 +266,29 @@ fn a_root_that_is_switched_off_lets_nobody_in() {
         let run = world.run(&["--ca-file", ca.to_str().unwrap(), "ec2-user"]);
         assert_eq!((run.status(), run.keys().as_str()), (Some(1), ""), "{run:?}");
         assert!(run.notes().contains("without a usable one"), "{}", run.notes());
+    });
+}
+
+#[test]
+fn a_root_that_another_authority_issued_is_the_end_of_a_path() {
+    let test = "settings::a_root_that_another_authority_issued_is_the_end_of_a_path";
+    on_an_instance(test, Config::default(), |world| {
+        let key = Key::ed25519(world, "key");
+        let (signer, now) = (world.emulator.hierarchy(), world.emulator.now());
+        let older = signer.older_root.certificate().self_signed(&signer.older_root.key).pem();
+        // Nothing in the chain names whoever issued this one.
+        let elsewhere = Issuer::new("Emulator elsewhere", signer.oldest_root.key.clone());
+        let issued = elsewhere.sign(signer.root.certificate()).pem();
+        world.trust(&format!("{older}{issued}"));
+        // What the way to the older root would take, and what the way to the other does.
+        world.emulator.set_staples(signer.staples(now)[..2].to_vec());
+        world.emulator.push("ec2-user", &key.line(), BOB);
+        let run = world.run(&["ec2-user"]);
+        assert_eq!(run.keys(), format!("{}\n", key.bare_line()), "{run:?}");
+        // What is wrong is told of all roots, and in time.
+        world.emulator.set_staples(Vec::new());
+        let run = world.run(&["ec2-user"]);
+        assert!(run.notes().contains("staple-missing"), "{}", run.notes());
     });
 }
 
