@@ -32,19 +32,29 @@ pub(super) fn blocks<'p>(pem: &'p [u8], chain: &SignerChain) -> Vec<&'p [u8]> {
     let issuers: Vec<_> = chain.certificates().iter().filter_map(|it| Name::of_issuer(it.der())).collect();
     let starts: Vec<_> = memmem::find_iter(pem, BEGIN).filter(|start| begins_line(pem, *start)).collect();
     let ends = starts.iter().skip(1).copied().chain([pem.len()]);
-    let blocks = starts.iter().zip(ends).filter_map(|(start, end)| pem.get(*start..end));
-    let may_matter = |block: &&[u8]| {
+    let blocks = starts.iter().zip(ends).filter_map(|(start, end)| Some((*start, pem.get(*start..end)?)));
+    let may_matter = |block| {
         let mut der = [0; DECODED];
         let name = head(block, &mut der).and_then(Name::of_issuer);
         name.is_none_or(|name| issuers.iter().any(|issuer| name.may_be(issuer)))
     };
-    blocks.filter(may_matter).collect()
+    let is_open = |start| pem.get(..start).is_none_or(is_open);
+    blocks.filter(|(start, block)| may_matter(block) && !is_open(*start)).map(|(_, block)| block).collect()
 }
 
 /// Anywhere else it is text to a parser of PEM, and what follows it no block: somebody may have switched it off.
 fn begins_line(pem: &[u8], start: usize) -> bool {
     let before = start.checked_sub(1).and_then(|before| pem.get(before));
     before.is_none_or(|before| matches!(before, b'\r' | b'\n'))
+}
+
+/// Whether a block has not ended in these lines: a parser of PEM takes what follows for more of it.
+fn is_open(before: &[u8]) -> bool {
+    let mut marks = before.rsplit(|b| matches!(b, b'\r' | b'\n')).filter(|line| line.starts_with(b"-----"));
+    marks.next().is_some_and(|last| {
+        let begins = marks.next().and_then(|line| line.strip_prefix(b"-----BEGIN "));
+        begins.is_none() || begins != last.strip_prefix(b"-----END ")
+    })
 }
 
 /// The first bytes of the certificate in a block of PEM, where its first lines have the usual length.

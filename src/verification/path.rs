@@ -17,7 +17,7 @@ use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
 
 /// A signer whose certificate has the right name and a path to a trust anchor on which a fresh staple
-/// vouches for every certificate. Made by [`VerifiedSigner::establish`] alone.
+/// vouches for every certificate. Made by [`VerifiedSigner::establish`] and [`SignerPath::vouched`] alone.
 #[derive(Debug)]
 pub struct VerifiedSigner {
     leaf: CertificateDer<'static>,

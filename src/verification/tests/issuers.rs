@@ -118,6 +118,23 @@ fn what_is_no_block_to_the_parser_is_none_here() {
     let joined = format!("{}{ours}", stranger(named("other")).trim_end());
     assert_eq!(anchors(&joined).count(), 1);
     assert_eq!(chosen_and_all(joined.as_bytes(), &chain), [const { Vec::<Vec<u8>>::new() }; 2]);
+    // One that has no end takes what follows with it, whatever stands in its place.
+    for end in ["", "#-----END CERTIFICATE-----\n", "-----END X509 CRL-----\n", "-----BEGIN X509 CRL-----\n"]
+    {
+        let open = stranger(named("other")).replace("-----END CERTIFICATE-----\n", end);
+        let store = format!("{open}{ours}");
+        assert_eq!(chosen_and_all(store.as_bytes(), &chain), [const { Vec::<Vec<u8>>::new() }; 2], "{end}");
+        // The next one is whole again.
+        let store = format!("{store}{ours}");
+        let [chosen, all] = chosen_and_all(store.as_bytes(), &chain);
+        assert_eq!((chosen.len(), &chosen), (1, &all), "{end}");
+    }
+    // Behind a whole one, text is text, and no dashes in it count.
+    for between in ["text\n", "#-----BEGIN CERTIFICATE-----\n", " -----BEGIN X509 CRL-----\n", "----\n"] {
+        let store = format!("{}{between}{ours}", stranger(named("other")));
+        let [chosen, all] = chosen_and_all(store.as_bytes(), &chain);
+        assert_eq!((chosen.len(), &chosen), (1, &all), "{between}");
+    }
     // Whatever ends the line before, a block begins behind it.
     for before in ["\n", "\r", "\r\n", "text\n", "text\r"] {
         let store = format!("{before}{ours}");
