@@ -12,9 +12,9 @@ use eic_agent::key_options::LinePrefix;
 use eic_agent::output::authorized_keys;
 use eic_agent::policy::Policy;
 use eic_agent::time::Timestamp;
-use eic_agent::verification::{RevocationPolicy, TrustAnchors};
+use eic_agent::verification::{RevocationPolicy, SignerPath, TrustAnchors};
 use eic_emulator::Entry;
-use eic_emulator::pki::{Hierarchy, KeyPool, wrapped_base64};
+use eic_emulator::pki::{Hierarchy, Issuer, KeyPool, wrapped_base64};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, SizeRange, select};
@@ -136,6 +136,46 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// The roots that the chain can end in, and one that it cannot.
+static ROOTS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let itself = |root: &Issuer| root.certificate().self_signed(&root.key).der().to_vec();
+    let hierarchy = &HIERARCHY;
+    vec![
+        hierarchy.anchor.der().to_vec(),
+        itself(&hierarchy.older_root),
+        itself(&hierarchy.oldest_root),
+        IMPOSTOR.anchor.der().to_vec(),
+    ]
+});
+
+/// A trust store of some of them, each behind one of `before`, and with one of `ends`.
+fn store(before: &'static [&'static str], ends: &'static [&'static str]) -> impl Strategy<Value = String> {
+    let widths = vec![64, 64, 64, 76, 63, 65, 1, 10_000];
+    let line_ends = vec!["\n", "\n", "\r\n", "\r"];
+    let block = (0..ROOTS.len(), select(widths), select(line_ends), select(before), select(ends));
+    vec(block, 1..6).prop_map(|blocks| {
+        let block = |(root, width, line_end, before, end): (usize, _, &str, &str, &str)| {
+            let lines = wrapped_base64(&ROOTS[root], width).replace('\n', line_end);
+            format!("{before}-----BEGIN CERTIFICATE-----{line_end}{lines}{end}")
+        };
+        blocks.into_iter().map(block).collect()
+    })
+}
+
+/// Whether the signer has a path with the roots that are parsed for the chain, and with all.
+fn paths(store: &str) -> (bool, bool) {
+    let certificates: Vec<_> =
+        HIERARCHY.chain.iter().map(|(certificate, _)| certificate.der().to_vec()).collect();
+    let chain = SignerChain::parse(&pem(&certificates)).unwrap();
+    let signer = SIGNER.parse().unwrap();
+    let is_path = |anchors: &TrustAnchors| {
+        SignerPath::find(&chain, anchors, &signer, Timestamp::from_unix(u64::from(NOW))).is_ok()
+    };
+    let few = TrustAnchors::issuers_from_pem([store.as_bytes()], &chain);
+    let all = TrustAnchors::from_pem([store.as_bytes()]);
+    (few.is_ok_and(|few| is_path(&few)), all.is_ok_and(|all| is_path(&all)))
+}
+
 fn shuffled<T: Clone + std::fmt::Debug>(
     items: Vec<T>,
     count: impl Into<SizeRange>,
@@ -238,6 +278,25 @@ proptest! {
             }
         }
         prop_assert_eq!(printed(&chain, &staples, &good.entries[0].0), lines([&KEYS[0]]));
+    }
+
+    #[test]
+    fn roots_are_found_for_the_chain_as_among_all(
+        store in store(&["", "", "# a remark\n", "\r\n", "text\r"], &["-----END CERTIFICATE-----\n"]),
+    ) {
+        let (few, all) = paths(&store);
+        prop_assert_eq!(few, all);
+    }
+
+    #[test]
+    fn what_is_no_root_in_a_store_is_none_for_the_chain(
+        store in store(
+            &["", "", "#", " ", "text", "\u{feff}", "-----BEGIN CERTIFICATE-----\n", "-----BEGIN X509 CRL-----\n"],
+            &["-----END CERTIFICATE-----\n", "-----END CERTIFICATE-----", "#-----END CERTIFICATE-----\n", ""],
+        ),
+    ) {
+        let (few, all) = paths(&store);
+        prop_assert!(all || !few);
     }
 
     #[test]
