@@ -3,7 +3,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | [`arguments`] | what each subcommand takes |
-//! | [`values`] | what an argument may be, where no type of the core says it |
+//! | `values` | what an argument may be, where no type of the core says it |
 
 pub mod arguments;
 mod values;
