@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::process::Command;
 
+use eic_agent::evidence::chain::SignerChain;
 use eic_agent::trust_store::{Roots, TrustStore};
+use eic_agent::verification::TrustAnchors;
 use eic_emulator::pki::{CertStatus, Issuer};
 use eic_emulator::{Config, Entry};
 
@@ -365,4 +367,27 @@ fn amazons_roots_are_found_among_the_systems() {
     let store = |roots| TrustStore { roots, ..TrustStore::default() }.load().unwrap().count();
     assert!(store(Roots::System) > 50, "this machine has a trust store");
     assert_eq!(store(Roots::Amazon), 5, "Amazon Root CA 1 to 4 and Starfield Services Root CA - G2");
+}
+
+/// Each root as a chain of its own: for it, the root itself is parsed, whatever its name looks like, and hardly another.
+#[test]
+fn of_the_systems_roots_those_that_a_chain_names_are_parsed() {
+    let bundles = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"];
+    let store = bundles.iter().find_map(|bundle| fs::read_to_string(bundle).ok());
+    let store = store.expect("this machine has a trust store: install ca-certificates");
+    let all = TrustAnchors::from_pem([store.as_bytes()]).unwrap().count();
+    let end = "-----END CERTIFICATE-----\n";
+    let (mut count, mut alone) = (0, 0);
+    for block in store.split_inclusive(end).filter(|block| block.ends_with(end)) {
+        let chain = SignerChain::parse(block.as_bytes()).unwrap();
+        let parsed = |pem: &str| TrustAnchors::issuers_from_pem([pem.as_bytes()], &chain).unwrap().count();
+        let root = chain.certificates()[0].subject();
+        assert_eq!(parsed(block), 1, "{root}");
+        let few = parsed(&store);
+        assert!((1..10).contains(&few), "{few} of {all} are parsed for {root}");
+        count += 1;
+        alone += usize::from(few == 1);
+    }
+    assert_eq!(count, all);
+    assert!(alone > 50, "most of {all} are told apart: {alone}");
 }

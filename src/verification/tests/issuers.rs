@@ -142,32 +142,3 @@ fn what_is_no_block_to_the_parser_is_none_here() {
         assert_eq!((chosen.len(), &chosen), (1, &all), "{before:?}");
     }
 }
-
-/// The same question, answered by parsing everything: over every root that this machine trusts, as a chain of its own.
-#[test]
-fn what_is_left_out_is_no_issuer() {
-    let Ok(store) = std::fs::read("/etc/ssl/certs/ca-certificates.crt")
-        .or_else(|_| std::fs::read("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"))
-    else {
-        panic!("this machine has no trust store: install ca-certificates");
-    };
-    let all = TrustAnchors::from_pem([store.as_slice()]).unwrap();
-    let mut alone = 0;
-    for anchor in all.as_slice() {
-        let root = all.certificate_of(anchor).unwrap();
-        let pem = format!(
-            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-            data_encoding::BASE64.encode(root.der())
-        );
-        let chain = SignerChain::parse(pem.as_bytes()).unwrap();
-        let few = TrustAnchors::issuers_from_pem([store.as_slice()], &chain).unwrap();
-        let same = |it: &TrustAnchors| {
-            it.as_slice().iter().filter(|it| it.subject == anchor.subject).cloned().collect::<Vec<_>>()
-        };
-        let found = same(&few);
-        assert!(!found.is_empty() && found == same(&all), "{}", root.subject());
-        assert!(few.count() < 10, "{} of {} are parsed for {}", few.count(), all.count(), root.subject());
-        alone += usize::from(few.count() == 1);
-    }
-    assert!(alone > 50, "most of {} are told apart: {alone}", all.count());
-}
