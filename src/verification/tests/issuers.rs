@@ -72,6 +72,12 @@ fn no_subject_is_taken_for_another() {
         assert!(parsed(&format!("{other}{ours}")) >= 1, "{length}");
         assert!(parsed(&other) <= 1, "{length}");
     }
+    // A long name is told from ours by its length, and one of the same length by its characters.
+    for length in [128, 150, 255] {
+        assert_eq!(parsed(&stranger(named(&"n".repeat(length)))), 0, "{length}");
+    }
+    let names = ["1", "2", "3"].map(|number| Name::authority(&format!("Emulator Root CA {number}")));
+    assert_eq!(names.map(|name| parsed(&stranger(name))), [1, 0, 0]);
     // Names that only end differently, far behind what is looked at, are both parsed.
     let issuer =
         |end: &str| Issuer { name: named(&format!("{}{end}", "n".repeat(200))), key: hierarchy().root.key };
