@@ -126,7 +126,7 @@ pub(super) async fn decide_from_metadata(
         async { Ok(request.trust.and_then(OpenStore::read_first)) },
     )?;
     let trust = request.trust.ok_or(RunError::TrustStoreLate)?;
-    let (anchors, path, others) = path_to_staple(trust, first, &chain, &signer, request.clock.now())?;
+    let (anchors, path, more_roots) = path_to_staple(trust, first, &chain, &signer, request.clock.now())?;
     let evidence = Evidence { chain, staples: Vec::new(), unreadable_staples: Vec::new(), keys, anchors };
     let expected = Expectations {
         signer,
@@ -135,7 +135,7 @@ pub(super) async fn decide_from_metadata(
         policy: request.policy,
         revocation: request.revocation,
     };
-    Stapling::new(session, request.clock, evidence, expected, path, others).decide().await.map(Some)
+    Stapling::new(session, request.clock, evidence, expected, path, more_roots).decide().await.map(Some)
 }
 
 /// The path whose staples are worth asking for, the roots that it was searched with, and where there are others.

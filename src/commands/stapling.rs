@@ -30,7 +30,7 @@ pub(super) struct Stapling<'c> {
     /// What the staples have to vouch for, as far as is known.
     path: SignerPath,
     /// Where the roots are that were not looked at so far, if there are any.
-    others: Option<&'c OpenStore>,
+    more_roots: Option<&'c OpenStore>,
     requests: JoinSet<Result<Option<Vec<u8>>, ImdsError>>,
     /// Why the first staple that did not come did not.
     lost: Option<ImdsError>,
@@ -43,9 +43,9 @@ impl<'c> Stapling<'c> {
         evidence: Evidence,
         expected: Expectations,
         path: SignerPath,
-        others: Option<&'c OpenStore>,
+        more_roots: Option<&'c OpenStore>,
     ) -> Self {
-        Self { session, clock, evidence, expected, path, others, requests: JoinSet::new(), lost: None }
+        Self { session, clock, evidence, expected, path, more_roots, requests: JoinSet::new(), lost: None }
     }
 
     /// First the path's staples, by the names that they normally have. The names are only where to look
@@ -61,7 +61,7 @@ impl<'c> Stapling<'c> {
         }
         // Not every root was looked at so far: one that another authority issued may end a path whose staples are all there.
         // And what is wrong is told of all of them.
-        if let Some(anchors) = self.others.and_then(|others| others.load().ok()) {
+        if let Some(anchors) = self.more_roots.and_then(|store| store.load().ok()) {
             self.evidence.anchors = anchors;
         }
         let others = match listed_staples(&self.session, &self.path, &names).await {

@@ -77,7 +77,7 @@ pub fn sshd_pid() -> Option<u32> {
     })
 }
 
-/// Whether a unit runs: systemctl(1) says 3 where it does not, 4 where there is none such.
+/// The first of these units that runs.
 fn first_active(units: [&'static str; 2]) -> Result<Option<&'static str>, String> {
     for unit in units {
         if is_active(unit)? {
@@ -87,6 +87,7 @@ fn first_active(units: [&'static str; 2]) -> Result<Option<&'static str>, String
     Ok(None)
 }
 
+/// Whether a unit runs: systemctl(1) says 3 where it does not, 4 where there is none such.
 fn is_active(unit: &str) -> Result<bool, String> {
     let arguments = ["is-active", "--quiet", unit];
     match ask(Command::new("systemctl").args(arguments), PATIENCE) {
