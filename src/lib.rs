@@ -36,8 +36,8 @@
 //! | [`process`] | other programs of the system, asked within a bound |
 //! | [`capture`] | everything that metadata said, as one document |
 //!
-//! `evidence`, `verification`, `policy`, `decision` and `sessions` do no I/O: no file, network, environment, clock or log. They
-//! take bytes and an instant and return values, so all of them are tested without a machine.
+//! `evidence`, `verification`, `policy`, `decision` and `sessions` do no I/O: no file, network, environment, process,
+//! thread, clock or log. They take bytes and an instant and return values, so all of them are tested without a machine.
 //!
 //! Nothing of ours reaches sshd but a [`policy::PermittedKey`]; only [`policy::Policy::permit`] can make one, of a
 //! [`verification::VerifiedKey`], which only a [`verification::VerifiedSigner`] can make. The order of the checks is

@@ -43,6 +43,80 @@ fn is_a_test(path: &str) -> bool {
     })
 }
 
+/// Every file of a folder's source, or the one file, with its text; without the unit tests in it.
+fn sources(place: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut left = vec![root().join(place)];
+    while let Some(place) = left.pop() {
+        if place.is_dir() {
+            left.extend(fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path()));
+        } else if place.extension().is_some_and(|kind| kind == "rs") {
+            let text = fs::read_to_string(&place).unwrap();
+            let product = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+            found.push((place, product));
+        }
+    }
+    assert!(!found.is_empty(), "{place} has no source");
+    found
+}
+
+/// The names in backquotes between `from` and the next `to`.
+fn listed<'t>(text: &'t str, from: &str, to: &str) -> Vec<&'t str> {
+    let (before, _) = text.split_once(to).unwrap_or_else(|| panic!("expected the words {to:?}"));
+    let list = before.rsplit(from).next().unwrap_or_default();
+    list.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn pure_modules_are_the_listed_ones_and_do_no_io() {
+    let lib = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let pure = listed(&lib, "//!\n", " do no I/O");
+    let contributing = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    assert_eq!(listed(&contributing, "- **The core is pure.**", " take bytes and an instant"), pure);
+    assert!(pure.contains(&"verification") && pure.contains(&"policy"), "{pure:?}");
+    let impure = [
+        "std::fs",
+        "std::net",
+        "std::env",
+        "std::process",
+        "std::thread",
+        "SystemTime::now",
+        "Instant::now",
+        "nix::",
+        "tokio::",
+        "reqwest::",
+        "Audit::",
+        "crate::files",
+        "crate::imds",
+        "crate::process",
+        "crate::accounts",
+        "crate::ownership",
+        "crate::sshd",
+        "crate::commands",
+        "crate::trust_store",
+    ];
+    for module in pure {
+        let file = format!("src/{module}.rs");
+        let place = if root().join(&file).is_file() { file } else { format!("src/{module}") };
+        for (file, text) in sources(&place) {
+            for name in impure {
+                assert!(!text.contains(name), "{} uses {name}: the core does no I/O", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn no_source_calls_the_parser_of_rfc_2822() {
+    let excuses = fs::read_to_string(root().join(".deny.toml")).unwrap();
+    assert!(excuses.contains("RUSTSEC-2026-0009"), "without the excuse, this test has no purpose");
+    for place in ["src", "packaging/pages/src", "tests/bench/src", "tests/emulator/src", "tests/fuzz/src"] {
+        for (file, text) in sources(place) {
+            assert!(!text.contains("Rfc2822"), "{} uses a parser that .deny.toml excuses", file.display());
+        }
+    }
+}
+
 #[test]
 fn security_md_names_what_is_there() {
     let folders = ["src/", "tests/", "packaging/", "systemd/"];
