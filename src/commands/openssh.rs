@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::key_options::{LinePrefix, Release};
 use crate::process::ask;
+use crate::sshd::keyword::Keyword;
+use crate::sshd::server::Printed;
 
 /// Programs that tell their release; all of them come from one source.
 const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/ssh"];
@@ -38,8 +40,8 @@ pub(super) fn too_old(prefix: &LinePrefix) -> Option<(Release, Option<Release>)>
 pub(super) fn permitted_environment() -> Option<String> {
     ["-G", "-T"].iter().find_map(|option| {
         let said = ask(Command::new("/usr/sbin/sshd").arg(option), PATIENCE).ok()?;
-        let text = String::from_utf8_lossy(&said.stdout).into_owned();
-        text.lines().find_map(|line| line.strip_prefix("permituserenvironment ")).map(str::to_owned)
+        let printed = Printed::read(&String::from_utf8_lossy(&said.stdout));
+        printed.values(Keyword::PermitUserEnvironment).next().map(str::to_owned)
     })
 }
 

@@ -40,6 +40,8 @@ impl fmt::Display for Release {
 pub struct KeyOptions {
     text: String,
     needs: Release,
+    /// Whether `command` is among them.
+    forces_command: bool,
 }
 
 /// Why a text is no list of options.
@@ -88,10 +90,13 @@ impl fmt::Display for KeyOptionsError {
 /// Longest list, in bytes: with the longest key it must fit the 16 KiB of a line that older sshd read.
 const MAX_BYTES: usize = 4096;
 
+/// The option that runs one command in place of what the client asks for.
+const COMMAND: &str = "command";
+
 /// The options that sshd knows, and the release that brought each (OpenSSH release notes).
 const KNOWN: &[(&str, Option<Value>, Release)] = &[
     ("agent-forwarding", None, Release(7, 2)),
-    ("command", Some(Value::Text), Release(1, 2)),
+    (COMMAND, Some(Value::Text), Release(1, 2)),
     ("environment", Some(Value::Environment), Release(2, 3)),
     ("expiry-time", Some(Value::Expiry), Release(7, 7)),
     ("from", Some(Value::From), Release(1, 2)),
@@ -162,7 +167,7 @@ impl KeyOptions {
                 }
             };
             if tail.is_empty() {
-                return Ok(Self { text: text.to_owned(), needs });
+                return Ok(Self { text: text.to_owned(), needs, forces_command: seen.contains(&COMMAND) });
             }
             rest = tail.strip_prefix(',').ok_or(KeyOptionsError::Form)?;
         }
@@ -178,6 +183,12 @@ impl KeyOptions {
     #[must_use]
     pub const fn needs(&self) -> Release {
         self.needs
+    }
+
+    /// Whether a key with these options runs one command and nothing else.
+    #[must_use]
+    pub const fn forces_command(&self) -> bool {
+        self.forces_command
     }
 }
 
@@ -249,100 +260,4 @@ fn percent_encoded(value: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_are_read_as_sshd_reads_them() {
-        for (text, needs) in [
-            ("restrict", Release::OLDEST),
-            ("restrict,pty", Release::OLDEST),
-            ("Restrict,PTY,X11-Forwarding,no-X11-forwarding", Release::OLDEST),
-            ("command=\"echo \\\"a, b\\\"\",no-pty", Release::OLDEST),
-            ("from=\"10.0.0.0/8,!10.1.0.0/16\"", Release::OLDEST),
-            ("expiry-time=\"20300101\"", Release(7, 7)),
-            ("permitlisten=\"localhost:8080\",verify-required", Release(8, 4)),
-        ] {
-            let options = KeyOptions::parse(text).unwrap();
-            assert_eq!((options.as_str(), options.needs()), (text, needs));
-        }
-    }
-
-    #[test]
-    fn what_sshd_would_drop_is_refused() {
-        use KeyOptionsError as E;
-        for (text, error) in [
-            ("", E::Form),
-            (",", E::Form),
-            ("pty,", E::Form),
-            ("pty pty", E::Form),
-            ("restrict, pty", E::Form),
-            ("command=\"x", E::Form),
-            ("command=\"x\\\"", E::Form),
-            ("command=\"x\" ssh-ed25519 AAAA", E::Form),
-            ("command=x", E::Form),
-            ("command", E::NoValue("command".into())),
-            ("pty=\"x\"", E::Value("pty".into())),
-            ("no-such", E::Unknown("no-such".into())),
-            ("ssh-ed25519", E::Unknown("ssh-ed25519".into())),
-            ("cert-authority", E::NotForKeys("cert-authority".into())),
-            ("restrict,Principals=\"x\"", E::NotForKeys("principals".into())),
-            ("pty\nssh-ed25519 AAAA", E::Character('\n')),
-            ("command=\"a\",command=\"b\"", E::Twice("command".into())),
-            (
-                "environment=\"EIC_PRINCIPAL=me\"",
-                E::BadValue("environment".into(), Value::Environment.words()),
-            ),
-            ("from=\"127.0.0.1/8\"", E::BadValue("from".into(), Value::From.words())),
-            ("command=\"\u{e9}\"", E::Character('\u{e9}')),
-        ] {
-            assert_eq!(KeyOptions::parse(text), Err(error), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn lists_are_bounded() {
-        let long = format!("command=\"{}\"", "x".repeat(MAX_BYTES - 10));
-        assert_eq!(long.len(), MAX_BYTES);
-        assert!(KeyOptions::parse(&long).is_ok());
-        assert_eq!(KeyOptions::parse(&format!("{long},pty")), Err(KeyOptionsError::TooLong(MAX_BYTES + 4)));
-    }
-
-    #[test]
-    fn releases_are_found_in_what_sshd_says() {
-        for (text, release) in [
-            ("OpenSSH_9.2p1 Debian-2+deb12u10, OpenSSL 3.0.22", Some(Release(9, 2))),
-            ("unknown option -- V\nOpenSSH_7.4p1, OpenSSL 1.0.2k-fips\nusage: sshd", Some(Release(7, 4))),
-            ("OpenSSH_10.0p2", Some(Release(10, 0))),
-            ("dropbear", None),
-            ("OpenSSH_x.y", None),
-        ] {
-            assert_eq!(Release::find(text), release, "{text}");
-        }
-        assert!(Release(10, 0) > Release(9, 9));
-    }
-
-    #[test]
-    fn a_principal_cannot_leave_its_quotes() {
-        let prefix =
-            LinePrefix { options: Some(KeyOptions::parse("restrict,pty").unwrap()), environment: true };
-        let claims = |principal: &str| Claims {
-            principal: Some(principal.into()),
-            request_id: Some("r-1".into()),
-            ..Claims::default()
-        };
-        assert_eq!(
-            prefix.of(&claims("arn:aws:sts::1:assumed-role/Admin/a+b=c@d.e")),
-            "restrict,pty,environment=\"EIC_PRINCIPAL=arn:aws:sts::1:assumed-role/Admin/a+b=c@d.e\",\
-             environment=\"EIC_REQUEST_ID=r-1\" "
-        );
-        let hostile = prefix.of(&claims("x\" ssh-ed25519 AAAA\n\\,command=\"id %\u{e9}"));
-        assert_eq!(hostile.matches('"').count(), 4, "{hostile}");
-        assert!(
-            hostile.contains("x%22%20ssh-ed25519%20AAAA%0A%5C%2Ccommand=%22id%20%25%C3%A9\""),
-            "{hostile}"
-        );
-        assert_eq!(prefix.of(&Claims::default()), "restrict,pty ");
-        assert_eq!(LinePrefix::default().of(&claims("x")), "");
-    }
-}
+mod tests;

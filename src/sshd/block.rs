@@ -4,6 +4,7 @@
 //! exactly the marks and our settings between them: what somebody else wrote there stays.
 
 use super::command::is_agents;
+use super::keyword::Keyword;
 
 /// Begins our lines.
 const BEGIN: &str = "# >>> eic-agent: written by `eic-agent enable`, taken out by `eic-agent disable`";
@@ -11,9 +12,8 @@ const BEGIN: &str = "# >>> eic-agent: written by `eic-agent enable`, taken out b
 /// Ends our lines.
 const END: &str = "# <<< eic-agent";
 
-/// The two settings that are ours, as sshd compares them: in small letters.
-const COMMAND: &str = "authorizedkeyscommand";
-const SETTINGS: [&str; 2] = [COMMAND, "authorizedkeyscommanduser"];
+/// The two settings that are ours.
+const SETTINGS: [Keyword; 2] = [Keyword::AuthorizedKeysCommand, Keyword::AuthorizedKeysCommandUser];
 
 /// The lines for this pair.
 #[must_use]
@@ -47,7 +47,7 @@ pub fn take_out(content: &[u8]) -> Option<Vec<u8>> {
             is_ours = command_between(remaining).is_none_or(|command| is_agents(&command));
         } else if inside && text == END.as_bytes() {
             inside = false;
-        } else if inside && is_ours && SETTINGS.contains(&keyword_of(text).as_str()) {
+        } else if inside && is_ours && setting(text).is_some_and(|(keyword, _)| SETTINGS.contains(&keyword)) {
             // Left out.
         } else {
             // Without an end mark, ours end at the first line that is not.
@@ -76,19 +76,19 @@ pub fn holds(content: &[u8], command: &str) -> bool {
 fn command_between(content: &[u8]) -> Option<String> {
     let lines = content.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let mut before_end = lines.take_while(|line| *line != END.as_bytes());
-    let line = before_end.find(|line| keyword_of(line) == COMMAND)?;
-    let value = String::from_utf8_lossy(line.get(COMMAND.len()..)?).into_owned();
-    Some(value.trim_start_matches([' ', '\t', '=']).to_owned())
+    before_end.find_map(|line| {
+        let (keyword, value) = setting(line)?;
+        (keyword == Keyword::AuthorizedKeysCommand).then_some(value)
+    })
 }
 
 fn has_line(content: &[u8], wanted: &str) -> bool {
     content.split(|byte| *byte == b'\n').any(|line| line.trim_ascii() == wanted.as_bytes())
 }
 
-/// A line's keyword, in small letters.
-fn keyword_of(line: &[u8]) -> String {
-    let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t' | b'=')).unwrap_or(line.len());
-    String::from_utf8_lossy(line.get(..end).unwrap_or(line)).to_ascii_lowercase()
+fn setting(line: &[u8]) -> Option<(Keyword, String)> {
+    let line = String::from_utf8_lossy(line).into_owned();
+    Keyword::of_line(&line).map(|(keyword, value)| (keyword, value.to_owned()))
 }
 
 #[cfg(test)]

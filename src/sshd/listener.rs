@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::keyword::Keyword;
 use crate::files::head_of_regular;
 use crate::order;
 
@@ -65,9 +66,15 @@ impl Listener {
     /// Whether its own command line sets `AuthorizedKeysCommand`, or its user.
     #[must_use]
     pub fn sets_command(&self) -> bool {
-        self.options
-            .iter()
-            .any(|option| option.trim_start().to_ascii_lowercase().starts_with("authorizedkeyscommand"))
+        let pair = [Keyword::AuthorizedKeysCommand, Keyword::AuthorizedKeysCommandUser];
+        pair.iter().any(|keyword| self.sets(*keyword))
+    }
+
+    /// Whether one of its `-o` options has this keyword.
+    #[must_use]
+    pub fn sets(&self, keyword: Keyword) -> bool {
+        let mut keywords = self.options.iter().filter_map(|option| Keyword::of_line(option));
+        keywords.any(|(known, _)| known == keyword)
     }
 
     /// Reads a process' command line; none where it is no listening sshd.
@@ -242,7 +249,14 @@ mod tests {
         }
         let sets = |cmdline: String| Listener::read(1, cmdline.as_bytes()).unwrap().sets_command();
         assert!(sets(format!("/usr/sbin/sshd\0-o\0{}\0", amazons[0])));
-        assert!(!sets("/usr/sbin/sshd\0-oPort=22".to_owned()));
+        for option in
+            ["AUTHORIZEDKEYSCOMMAND=none", "authorizedKeysCommandUser x", " \"AuthorizedKeysCommand\" /x"]
+        {
+            assert!(sets(format!("/usr/sbin/sshd\0-o\0{option}\0")), "{option}");
+        }
+        for option in ["Port=22", "AuthorizedKeysCommandX=/x"] {
+            assert!(!sets(format!("/usr/sbin/sshd\0-o{option}")), "{option}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`server`] | sshd itself, asked with `-t` and `-T` |
+//! | [`keyword`] | the keywords, compared without case |
 //! | [`command`] | the words of an `AuthorizedKeysCommand`, and whose it is |
 //! | [`listener`] | the running server's own command line |
 //! | [`sources`] | which file and line says what |
@@ -12,6 +13,7 @@
 
 pub mod block;
 pub mod command;
+pub mod keyword;
 pub mod listener;
 pub mod replace;
 pub mod server;

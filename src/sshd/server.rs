@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use nix::unistd::mkdtemp;
 
+use super::keyword::Keyword;
 use crate::process::ask;
 use crate::text::{MAX_SHOWN, printable};
 
@@ -39,9 +40,10 @@ pub struct Server {
     program: PathBuf,
 }
 
-/// Everything that is in force for one connection: `keyword value` lines in sshd's own words (`sshd -T`).
+/// Everything that is in force for one connection, as sshd prints it (`sshd -T`, `sshd -G`): the settings that the agent
+/// knows, with their values in sshd's own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Printed(String);
+pub struct Printed(Vec<(Keyword, String)>);
 
 /// The part of it that is about us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,8 +114,8 @@ impl Server {
     ) -> Result<Printed, ServerError> {
         let user = user.filter(|user| !user.contains([',', '\0'])).unwrap_or(NOBODY);
         let printed = self.printed_at(config, options, user, PORT)?;
-        let first = printed.values("port").next().map(str::to_owned);
-        let listens_there = printed.values("port").any(|port| port == PORT);
+        let first = printed.values(Keyword::Port).next().map(str::to_owned);
+        let listens_there = printed.values(Keyword::Port).any(|port| port == PORT);
         match first.filter(|_| !listens_there) {
             Some(port) => self.printed_at(config, options, user, &port),
             None => Ok(printed),
@@ -133,7 +135,7 @@ impl Server {
         for option in options {
             arguments.extend([OsStr::new("-o"), option.as_ref()]);
         }
-        self.run(&arguments).map(Printed)
+        self.run(&arguments).map(|text| Printed::read(&text))
     }
 
     /// Runs it; where it wants a host key or its folder below `/run`, which a machine has only once sshd was
@@ -165,16 +167,26 @@ impl Server {
 }
 
 impl Printed {
-    /// The value of a keyword, which is written in small letters here; sshd says `none` for what is not set.
+    /// Reads `KEYWORD VALUE` lines.
     #[must_use]
-    pub fn value(&self, keyword: &str) -> Option<&str> {
+    pub fn read(text: &str) -> Self {
+        let settings = text.lines().filter_map(|line| {
+            let (word, value) = line.split_once(' ')?;
+            Some((Keyword::read(word)?, value.trim_ascii().to_owned()))
+        });
+        Self(settings.collect())
+    }
+
+    /// The value of a keyword. sshd prints `none` for what is not set, or the word in the case in which a `Match` has
+    /// it (OpenSSH servconf.c, `option_clear_or_none`).
+    #[must_use]
+    pub fn value(&self, keyword: Keyword) -> Option<&str> {
         self.values(keyword).next().filter(|value| !value.eq_ignore_ascii_case("none"))
     }
 
     /// Every value of a keyword that takes many.
-    pub fn values(&self, keyword: &str) -> impl Iterator<Item = &str> {
-        let values = self.0.lines().filter_map(move |line| line.strip_prefix(keyword)?.strip_prefix(' '));
-        values.map(str::trim)
+    pub fn values(&self, keyword: Keyword) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(known, _)| *known == keyword).map(|(_, value)| value.as_str())
     }
 }
 
@@ -183,9 +195,9 @@ impl Effective {
     #[must_use]
     pub fn of(printed: &Printed) -> Self {
         Self {
-            command: printed.value("authorizedkeyscommand").map(str::to_owned),
-            user: printed.value("authorizedkeyscommanduser").map(str::to_owned),
-            takes_keys: printed.value("pubkeyauthentication") != Some("no"),
+            command: printed.value(Keyword::AuthorizedKeysCommand).map(str::to_owned),
+            user: printed.value(Keyword::AuthorizedKeysCommandUser).map(str::to_owned),
+            takes_keys: printed.value(Keyword::PubkeyAuthentication) != Some("no"),
         }
     }
 }
@@ -251,12 +263,35 @@ mod tests {
     fn what_is_in_force_is_read() {
         let said = "port 22\npubkeyauthentication yes\nauthorizedkeyscommand /bin/a %u  %f\nauthorizedkeyscommanduser none\n";
         let expected = Effective { command: Some("/bin/a %u  %f".to_owned()), user: None, takes_keys: true };
-        let read = |said: &str| Effective::of(&Printed(said.to_owned()));
+        let read = |said: &str| Effective::of(&Printed::read(said));
         assert_eq!(read(said), expected);
         let nothing = Effective { command: None, user: None, takes_keys: false };
         assert_eq!(read("pubkeyauthentication no\nauthorizedkeyscommand none\n"), nothing);
-        let lists = Printed("allowusers a\nallowusersx c\nallowusers b@x\n".to_owned());
-        assert_eq!(lists.values("allowusers").collect::<Vec<_>>(), ["a", "b@x"]);
+        let lists = Printed::read("allowusers a\nallowusersx c\nallowusers b@x\n");
+        assert_eq!(lists.values(Keyword::AllowUsers).collect::<Vec<_>>(), ["a", "b@x"]);
+    }
+
+    /// The form of OpenSSH 10.4 and later.
+    #[test]
+    fn keywords_in_mixed_case_are_read_like_small_letters() {
+        let said = "Port 2222\nPubkeyAuthentication no\nAuthorizedKeysCommand /bin/a %u\nAuthorizedKeysCommandUser b\nAllowUsers c\nAllowUsers d\nPermitUserEnvironment no\nRequiredRSASize 3072\n";
+        let mixed = Printed::read(said);
+        let small: Vec<_> = said
+            .lines()
+            .map(|line| line.split_once(' ').unwrap())
+            .map(|(keyword, value)| format!("{} {value}\n", keyword.to_ascii_lowercase()))
+            .collect();
+        assert_eq!(mixed, Printed::read(&small.concat()));
+        assert_eq!(mixed.values(Keyword::AllowUsers).collect::<Vec<_>>(), ["c", "d"]);
+        assert_eq!(mixed.value(Keyword::PermitUserEnvironment), Some("no"));
+        let expected = Effective {
+            command: Some("/bin/a %u".to_owned()),
+            user: Some("b".to_owned()),
+            takes_keys: false,
+        };
+        assert_eq!(Effective::of(&mixed), expected);
+        let unset = Printed::read("AuthorizedKeysCommand none\nAuthorizedKeysCommandUser NONE\n");
+        assert_eq!(Effective::of(&unset), Effective { command: None, user: None, takes_keys: true });
     }
 
     #[test]

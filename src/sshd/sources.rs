@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::command::split;
+use super::keyword::Keyword;
 use super::replace::read;
 use crate::order;
 use crate::policy::Glob;
@@ -52,8 +53,8 @@ pub struct Sources {
     pub users: Vec<Setting>,
     /// Every pattern of an `Include`.
     pub includes: Vec<Setting>,
-    /// Every other setting, with its keyword in small letters.
-    others: Vec<(String, Setting)>,
+    /// Every other setting that the agent knows.
+    others: Vec<(Keyword, Setting)>,
     /// How many `Match` there were.
     blocks: usize,
 }
@@ -78,23 +79,23 @@ impl Sources {
         same.clone().find(|command| command.within.is_none()).or_else(|| same.next())
     }
 
-    /// Where `keyword`, written in small letters, gets `value` outside of every `Match`, or inside one where
-    /// it is only there. Of a list, where a part of it stands that has `value` among its words.
+    /// Where `keyword` gets `value` outside of every `Match`, or inside one where it is only there. Of a list, where a
+    /// part of it stands that has `value` among its words.
     #[must_use]
-    pub fn of(&self, keyword: &str, value: &str) -> Option<&Setting> {
+    pub fn of(&self, keyword: Keyword, value: &str) -> Option<&Setting> {
         let is_same = |setting: &Setting| {
             setting.value.trim().eq_ignore_ascii_case(value)
                 || split(&setting.value).iter().any(|w| w == value)
         };
-        let own = self.others.iter().filter(|(known, _)| known == keyword).map(|(_, setting)| setting);
+        let own = self.others.iter().filter(|(known, _)| *known == keyword).map(|(_, setting)| setting);
         let mut same = own.filter(|setting| is_same(setting));
         same.clone().find(|setting| setting.within.is_none()).or_else(|| same.next())
     }
 
     /// The first line with `keyword` outside of every `Match`, or inside one.
     #[must_use]
-    pub fn first(&self, keyword: &str, is_conditional: bool) -> Option<&Setting> {
-        let mut own = self.others.iter().filter(|(known, _)| known == keyword).map(|(_, setting)| setting);
+    pub fn first(&self, keyword: Keyword, is_conditional: bool) -> Option<&Setting> {
+        let mut own = self.others.iter().filter(|(known, _)| *known == keyword).map(|(_, setting)| setting);
         own.find(|setting| setting.within.is_some() == is_conditional)
     }
 
@@ -128,7 +129,7 @@ impl Sources {
         let (within, mut block) = within;
         let mut within = within.map(str::to_owned);
         for (number, line) in (1..).zip(String::from_utf8_lossy(&content).lines()) {
-            let Some((keyword, value)) = setting(line) else { continue };
+            let Some((keyword, value)) = Keyword::of_line(line) else { continue };
             let setting = |value: &str| Setting {
                 file: file.to_owned(),
                 line: number,
@@ -136,15 +137,15 @@ impl Sources {
                 within: within.clone(),
                 block,
             };
-            match keyword.to_ascii_lowercase().as_str() {
-                "match" => {
+            match keyword {
+                Keyword::Match => {
                     within = Some(printable(value, MAX_SHOWN));
                     self.blocks = self.blocks.saturating_add(1);
                     block = self.blocks;
                 }
-                "authorizedkeyscommand" => self.commands.push(setting(value)),
-                "authorizedkeyscommanduser" => self.users.push(setting(value)),
-                "include" => {
+                Keyword::AuthorizedKeysCommand => self.commands.push(setting(value)),
+                Keyword::AuthorizedKeysCommandUser => self.users.push(setting(value)),
+                Keyword::Include => {
                     for pattern in split(value) {
                         let pattern = Path::new(FOLDER).join(pattern);
                         self.includes.push(setting(&pattern.to_string_lossy()));
@@ -153,23 +154,10 @@ impl Sources {
                         }
                     }
                 }
-                keyword => self.others.push((keyword.to_owned(), setting(value))),
+                keyword => self.others.push((keyword, setting(value))),
             }
         }
     }
-}
-
-/// Keyword and value: white space or one `=` between them.
-fn setting(line: &str) -> Option<(&str, &str)> {
-    let line = line.trim();
-    if line.starts_with('#') {
-        return None;
-    }
-    let (keyword, value) = line.split_once([' ', '\t', '='])?;
-    let value = value.trim_start();
-    let value =
-        value.strip_prefix('=').filter(|_| !line.starts_with(&format!("{keyword}="))).unwrap_or(value);
-    Some((keyword, value.trim_start()))
 }
 
 /// Whether a pattern fits a path, part by part: `*` and `?` do not cross a `/`.
@@ -279,8 +267,8 @@ mod tests {
         assert_eq!(shown(&sources.users)[0], "10-a.conf:1 nobody \"-\"");
         assert_eq!(sources.of_command("/m %u").unwrap().line, 3);
         assert_eq!(sources.of_command("/g").unwrap().within.as_deref(), Some("User git"));
-        assert_eq!(sources.of("allowusers", "b").unwrap().line, 7);
-        assert_eq!(sources.of("allowusers", "c"), None);
+        assert_eq!(sources.of(Keyword::AllowUsers, "b").unwrap().line, 7);
+        assert_eq!(sources.of(Keyword::AllowUsers, "c"), None);
         assert!(sources.would_read(&drop_ins.join("10-eic-agent.conf")));
         assert!(!sources.would_read(&drop_ins.join("10-eic-agent.conf.new")));
         assert!(!sources.would_read(&folder.join("absent/10-eic-agent.conf")));

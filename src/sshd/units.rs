@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::process::ask;
 use crate::sshd::command::is_amazons;
+use crate::sshd::keyword::Keyword;
 use crate::sshd::replace::read;
 use crate::text::{MAX_SHOWN, printable_bytes};
 
@@ -134,7 +135,7 @@ pub fn overrides() -> Vec<PathBuf> {
             (file, String::from_utf8_lossy(&content).replace("\\\n", " "))
         })
         .collect();
-    let sets = |line: &str| line.to_ascii_lowercase().contains("authorizedkeyscommand");
+    let sets = |line: &str| Keyword::AuthorizedKeysCommand.is_in(line.as_bytes());
     // The last ExecStart counts, and an empty one takes back those before.
     let mut starts: Option<(&Path, bool)> = None;
     let mut found: Vec<&Path> = Vec::new();

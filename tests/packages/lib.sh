@@ -153,23 +153,23 @@ stop_sshd() {
     sshd_pid=
 }
 
-# setting USER NAME: what sshd does with a name (in small letters) for a user.
+# setting USER NAME: what sshd does with a name for a user. OpenSSH 10.4 and later print names in mixed case.
 setting() {
     in_root /usr/sbin/sshd -T -C "user=$1,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22" 2>/dev/null |
-        sed -n "s/^$2 //p"
+        sed -n "s/^$2 //Ip"
 }
 
 # effective USER: everything that sshd does for a user, but for the pair of ours.
 effective() {
     in_root /usr/sbin/sshd -T -C "user=$1,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22" 2>/dev/null |
-        grep -v '^authorizedkeyscommand'
+        grep -vi '^authorizedkeyscommand'
 }
 
 # pair USER: the two settings that are ours to set, `COMMAND as USER`.
 pair() {
     in_root /usr/sbin/sshd -T -C "user=$1,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22" 2>/dev/null |
-        awk '/^authorizedkeyscommand / { sub(/^[^ ]* /, ""); command = $0 }
-            /^authorizedkeyscommanduser / { user = $2 }
+        awk 'tolower($1) == "authorizedkeyscommand" { sub(/^[^ ]* /, ""); command = $0 }
+            tolower($1) == "authorizedkeyscommanduser" { user = $2 }
             END { print command " as " user }'
 }
 

@@ -182,7 +182,8 @@ fn the_readmes_arithmetic_begins_with_sshds_own_defaults() {
         ];
         for (name, default) in known {
             // PerSourceMaxStartups is younger than the oldest sshd that this runs on.
-            let said = settings.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            let mut lines = settings.lines().filter_map(|line| line.split_once(' '));
+            let said = lines.find_map(|(known, value)| known.eq_ignore_ascii_case(name).then_some(value));
             assert!(said == Some(default) || said.is_none() && name == "persourcemaxstartups", "{settings}");
             assert!(README.to_ascii_lowercase().contains(&format!("`{name}`")));
             assert!(README.contains(&format!("`{default}`")), "README.md gives another default of {name}");

@@ -24,6 +24,7 @@ mod faults;
 mod fixtures;
 mod fuzz_corpus;
 mod hostile;
+mod keywords;
 mod load;
 mod logins;
 mod metadata;

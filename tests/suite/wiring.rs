@@ -78,11 +78,12 @@ fn pair(world: &World, user: &str) -> (String, String) {
     let said = String::from_utf8(said.stdout).unwrap();
     let value = |keyword: &str| {
         said.lines()
-            .find_map(|line| line.strip_prefix(keyword)?.strip_prefix(' '))
+            .filter_map(|line| line.split_once(' '))
+            .find_map(|(name, value)| name.eq_ignore_ascii_case(keyword).then_some(value))
             .unwrap_or("none")
             .to_owned()
     };
-    (value("authorizedkeyscommand"), value("authorizedkeyscommanduser"))
+    (value("AuthorizedKeysCommand"), value("AuthorizedKeysCommandUser"))
 }
 
 /// One layout of `/etc/ssh`, and what becomes of it.

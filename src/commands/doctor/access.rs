@@ -7,6 +7,7 @@ use crate::accounts::{Account, entries};
 use crate::config::{CommandLine, Settings};
 use crate::policy::Glob;
 use crate::process::ask;
+use crate::sshd::keyword::Keyword;
 use crate::text::{MAX_SHOWN, printable};
 
 const ID: &str = "access";
@@ -17,14 +18,14 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 /// Whether sshd lets this user in.
 pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
     let name = printable(&account.name, MAX_SHOWN);
-    let list = |keyword: &str| -> Vec<&str> { sshd.running.values(keyword).collect() };
+    let list = |keyword: Keyword| -> Vec<&str> { sshd.running.values(keyword).collect() };
     if let Some(refused) = root(sshd, account) {
         return refused;
     }
     let then = then_reload(sshd);
     let mut only_from = None;
-    if let Some((pattern, from)) = listed(&list("denyusers"), &account.name) {
-        let place = sshd.place("denyusers", pattern);
+    if let Some((pattern, from)) = listed(&list(Keyword::DenyUsers), &account.name) {
+        let place = sshd.place(Keyword::DenyUsers, pattern);
         let shown = printable(pattern, MAX_SHOWN);
         let fix = format!("take {shown} out of DenyUsers{then}");
         match from {
@@ -35,21 +36,23 @@ pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
             }
         }
     }
-    let allowed = list("allowusers");
+    let allowed = list(Keyword::AllowUsers);
     match listed(&allowed, &account.name) {
         None if !allowed.is_empty() => {
-            let place = sshd.place("allowusers", allowed.first().copied().unwrap_or_default());
+            let place = sshd.place(Keyword::AllowUsers, allowed.first().copied().unwrap_or_default());
             let seen = format!("AllowUsers does not have {name}{place}");
             return Check::fail(ID, ACCESS, seen, format!("add {name} to AllowUsers{then}"));
         }
         Some((pattern, Some(_))) => {
             let shown = printable(pattern, MAX_SHOWN);
-            only_from =
-                Some((format!("AllowUsers has only {shown}{}", sshd.place("allowusers", pattern)), shown));
+            only_from = Some((
+                format!("AllowUsers has only {shown}{}", sshd.place(Keyword::AllowUsers, pattern)),
+                shown,
+            ));
         }
         _ => {}
     }
-    if let Some(check) = groups(sshd, account, &list("denygroups"), &list("allowgroups")) {
+    if let Some(check) = groups(sshd, account, &list(Keyword::DenyGroups), &list(Keyword::AllowGroups)) {
         return check;
     }
     if let Some((seen, pattern)) = only_from {
@@ -61,9 +64,9 @@ pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
             format!("log in from there, or add {name} beside {pattern}{then}"),
         );
     }
-    let lists = ["AllowUsers", "DenyUsers", "AllowGroups", "DenyGroups"];
-    let set: Vec<_> =
-        lists.into_iter().filter(|keyword| !list(&keyword.to_ascii_lowercase()).is_empty()).collect();
+    let lists = [Keyword::AllowUsers, Keyword::DenyUsers, Keyword::AllowGroups, Keyword::DenyGroups];
+    let set = lists.into_iter().filter(|keyword| !list(*keyword).is_empty());
+    let set: Vec<_> = set.map(|keyword| keyword.to_string()).collect();
     let seen = if set.is_empty() {
         format!("sshd has no list of users or groups; {name} may log in")
     } else {
@@ -74,7 +77,7 @@ pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
 
 /// What `PermitRootLogin` says to root.
 fn root(sshd: &Sshd, account: &Account) -> Option<Check> {
-    const KEYWORD: &str = "permitrootlogin";
+    const KEYWORD: Keyword = Keyword::PermitRootLogin;
     let value = sshd.running.value(KEYWORD).filter(|_| account.uid == 0)?;
     let fix =
         format!("log in as another user, or set PermitRootLogin prohibit-password{}", then_reload(sshd));
@@ -85,8 +88,7 @@ fn root(sshd: &Sshd, account: &Account) -> Option<Check> {
             let seen = format!("{seen}: root logs in only with a key that has a command= option");
             // Only an option of the settings can give it one.
             let options = Settings::resolve(&CommandLine::default()).ok().and_then(|s| s.options.value);
-            let has_command =
-                options.is_some_and(|options| options.as_str().to_ascii_lowercase().contains("command="));
+            let has_command = options.is_some_and(|options| options.forces_command());
             (!has_command).then(|| Check::fail(ID, ACCESS, seen, fix))
         }
         _ => None,
@@ -108,7 +110,7 @@ fn groups(sshd: &Sshd, account: &Account, denied: &[&str], allowed: &[&str]) -> 
     let fits = |pattern: &&&str| groups.iter().any(|group| Glob::new(pattern).matches(group));
     let then = then_reload(sshd);
     if let Some(pattern) = denied.iter().find(fits) {
-        let place = sshd.place("denygroups", pattern);
+        let place = sshd.place(Keyword::DenyGroups, pattern);
         let shown = printable(pattern, MAX_SHOWN);
         let seen = format!("DenyGroups has {shown}{place}, and {name} is in it");
         return Some(Check::fail(ID, ACCESS, seen, format!("take {shown} out of DenyGroups{then}")));
@@ -118,7 +120,8 @@ fn groups(sshd: &Sshd, account: &Account, denied: &[&str], allowed: &[&str]) -> 
     }
     let first = allowed.first().copied().unwrap_or_default();
     let shown = printable(&allowed.join(" "), MAX_SHOWN);
-    let seen = format!("{name} is in no group of AllowGroups {shown}{}", sshd.place("allowgroups", first));
+    let seen =
+        format!("{name} is in no group of AllowGroups {shown}{}", sshd.place(Keyword::AllowGroups, first));
     let fix = if first.contains(['*', '?']) {
         format!("add a group of {name} to AllowGroups{then}")
     } else {

@@ -7,6 +7,7 @@ use super::access::access;
 use super::check::{Check, Verdict};
 use super::sshd::{Blind, Sshd};
 use crate::accounts::{Account, entries};
+use crate::sshd::keyword::Keyword;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
 
@@ -62,7 +63,7 @@ pub(super) fn checks(sshd: &Result<Sshd, Blind>, user: Option<&str>, now: Timest
 
 /// Whether sshd leaves accounts to PAM; none where it does not tell.
 fn uses_pam(sshd: &Result<Sshd, Blind>) -> Option<bool> {
-    sshd.as_ref().ok().map(|sshd| sshd.running.value("usepam") == Some("yes"))
+    sshd.as_ref().ok().map(|sshd| sshd.running.value(Keyword::UsePAM) == Some("yes"))
 }
 
 /// `account`: locked and expired, as sshd or PAM sees it (OpenSSH auth.c, `allowed_user`; `pam_unix(8)`).
@@ -201,7 +202,7 @@ fn shell(sshd: &Result<Sshd, Blind>, account: &Account) -> Check {
         );
     }
     let setting = |keyword| running.and_then(|running| running.value(keyword));
-    if let Some(root) = setting("chrootdirectory") {
+    if let Some(root) = setting(Keyword::ChrootDirectory) {
         let seen = format!("sessions are in ChrootDirectory {}; not looked into", printable(root, MAX_SHOWN));
         return Check::skipped(ID, SHELL, seen);
     }
@@ -223,7 +224,9 @@ fn shell(sshd: &Result<Sshd, Blind>, account: &Account) -> Check {
     }
     let base = Path::new(shell).file_name().and_then(|base| base.to_str()).unwrap_or_default();
     // The internal SFTP server needs no shell.
-    if NO_SHELLS.contains(&base) && !setting("forcecommand").is_some_and(|f| f.starts_with("internal-sftp")) {
+    if NO_SHELLS.contains(&base)
+        && !setting(Keyword::ForceCommand).is_some_and(|f| f.starts_with("internal-sftp"))
+    {
         return Check::fail(ID, SHELL, format!("the shell of {name}, {shown}, ends every session"), other);
     }
     Check::ok(ID, SHELL, shown)

@@ -10,6 +10,7 @@ use super::super::wiring::shown_reload;
 use super::check::Check;
 use super::sshd::{Blind, Sshd};
 use crate::policy::Glob;
+use crate::sshd::keyword::Keyword;
 use crate::text::{MAX_SHOWN, printable};
 
 const KEYS: &str = "a pushed key is a public key; sshd must take public keys, and nothing besides";
@@ -17,7 +18,7 @@ const TYPES: &str = "sshd does not even ask about a key whose algorithm it does 
 const REVOKED: &str = "where sshd cannot read its list of revoked keys, it refuses every key";
 
 /// The keyword from OpenSSH 8.5 on, and the one before.
-const ACCEPTED: [&str; 2] = ["pubkeyacceptedalgorithms", "pubkeyacceptedkeytypes"];
+const ACCEPTED: [Keyword; 2] = [Keyword::PubkeyAcceptedAlgorithms, Keyword::PubkeyAcceptedKeyTypes];
 
 /// What people push, by the name of the key's algorithm: EC2 Instance Connect takes these two
 /// (SendSSHPublicKey, "Supported key types").
@@ -40,8 +41,8 @@ pub(super) fn checks(sshd: &Result<Sshd, Blind>, pushed: &[String]) -> Vec<Check
 
 fn public_keys(sshd: &Sshd) -> Check {
     const ID: &str = "public-keys";
-    const TAKES: &str = "pubkeyauthentication";
-    const METHODS: &str = "authenticationmethods";
+    const TAKES: Keyword = Keyword::PubkeyAuthentication;
+    const METHODS: Keyword = Keyword::AuthenticationMethods;
     let reload = shown_reload(&sshd.machine);
     if sshd.running.value(TAKES) == Some("no") {
         let place = sshd.place(TAKES, "no");
@@ -71,7 +72,7 @@ fn public_keys(sshd: &Sshd) -> Check {
 
 fn key_types(sshd: &Sshd, pushed: &[String]) -> Check {
     const ID: &str = "key-types";
-    let found = ACCEPTED.iter().find_map(|keyword| Some((*keyword, sshd.running.value(keyword)?)));
+    let found = ACCEPTED.iter().find_map(|keyword| Some((*keyword, sshd.running.value(*keyword)?)));
     let Some((keyword, accepted)) = found else {
         return Check::skipped(ID, TYPES, "sshd does not tell which algorithms it accepts");
     };
@@ -81,26 +82,23 @@ fn key_types(sshd: &Sshd, pushed: &[String]) -> Check {
         wanted.iter().filter(|algorithm| !takes(accepted, algorithm)).map(|name| shown_type(name)).collect();
     let reload = shown_reload(&sshd.machine);
     if !refused.is_empty() {
-        let name = if keyword == "pubkeyacceptedalgorithms" {
-            "PubkeyAcceptedAlgorithms"
-        } else {
-            "PubkeyAcceptedKeyTypes"
-        };
-        let mut places = ACCEPTED.iter().map(|keyword| sshd.place(keyword, accepted));
+        let mut places = ACCEPTED.iter().map(|keyword| sshd.place(*keyword, accepted));
         let place = places.find(|place| !place.is_empty()).unwrap_or_default();
-        let seen = format!("{name} refuses {} keys{place}", refused.join(" and "));
+        let seen = format!("{keyword} refuses {} keys{place}", refused.join(" and "));
         let add: Vec<_> =
             wanted.iter().filter(|one| !takes(accepted, one)).map(|one| signed_as(one)).collect();
         if refused.len() == wanted.len() {
-            let fix = format!("add {} to {name}, then: {reload}", add.join(","));
+            let fix = format!("add {} to {keyword}, then: {reload}", add.join(","));
             return Check::fail(ID, TYPES, seen, fix);
         }
-        let fix = format!("push a key of another type, or add {} to {name}, then: {reload}", add.join(","));
+        let fix =
+            format!("push a key of another type, or add {} to {keyword}, then: {reload}", add.join(","));
         return Check::warn(ID, TYPES, seen, fix);
     }
-    let bits = sshd.running.value("requiredrsasize").and_then(|bits| bits.parse::<u32>().ok()).unwrap_or(0);
+    let bits =
+        sshd.running.value(Keyword::RequiredRSASize).and_then(|bits| bits.parse::<u32>().ok()).unwrap_or(0);
     if bits > RSA_BITS && wanted.iter().any(|algorithm| algorithm == "ssh-rsa") {
-        let place = sshd.place("requiredrsasize", &bits.to_string());
+        let place = sshd.place(Keyword::RequiredRSASize, &bits.to_string());
         let seen = format!("RequiredRSASize refuses RSA keys below {bits} bits{place}");
         let fix = format!(
             "push an ed25519 key or a longer RSA key, or set RequiredRSASize {RSA_BITS}, then: {reload}"
@@ -114,7 +112,7 @@ fn key_types(sshd: &Sshd, pushed: &[String]) -> Check {
 /// Whether the list can be read, as sshd does for every key (OpenSSH auth.c, `auth_key_is_revoked`).
 fn revoked_keys(sshd: &Sshd) -> Check {
     const ID: &str = "revoked-keys";
-    const KEYWORD: &str = "revokedkeys";
+    const KEYWORD: Keyword = Keyword::RevokedKeys;
     let Some(file) = sshd.running.value(KEYWORD) else {
         return Check::ok(ID, REVOKED, "no RevokedKeys is set");
     };

@@ -21,6 +21,7 @@ use crate::key_options::Release;
 use crate::ownership::{self, Insecure};
 use crate::process::ask;
 use crate::sshd::command::{Holder, holder, split};
+use crate::sshd::keyword::Keyword;
 use crate::sshd::server::CONFIG;
 use crate::sshd::units;
 use crate::text::{MAX_SHOWN, printable};
@@ -114,7 +115,7 @@ fn listener(sshd: &Result<Sshd, Blind>) -> Check {
     }
     let ports: Vec<u16> = sshd
         .iter()
-        .flat_map(|sshd| sshd.running.values("port").filter_map(|port| port.parse().ok()))
+        .flat_map(|sshd| sshd.running.values(Keyword::Port).filter_map(|port| port.parse().ok()))
         .collect();
     if let Some(port) = ports.iter().find(|port| is_listened_at(**port)) {
         return Check::ok(ID, LISTENER, format!("port {port} is listened at, by no sshd that runs on"));
@@ -321,7 +322,7 @@ fn is_copy(program: &Path, command: Option<&str>) -> bool {
 /// into `PidFile` whenever it starts or is reloaded.
 fn unread(sshd: &Sshd) -> Option<PathBuf> {
     let pid = sshd.machine.listener.as_ref()?.pid;
-    let pid_file = Path::new(sshd.running.value("pidfile")?);
+    let pid_file = Path::new(sshd.running.value(Keyword::PidFile)?);
     let said = head_of_regular(pid_file, 32).ok()?;
     let is_its = String::from_utf8_lossy(&said).trim() == pid.to_string();
     let read_at = fs::metadata(pid_file).ok()?.modified().ok().filter(|_| is_its)?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::super::wiring::{Fault, Fix, Machine, Wired, placed};
 use super::check::Check;
+use crate::sshd::keyword::Keyword;
 use crate::sshd::server::{Effective, Printed};
 use crate::sshd::sources::Sources;
 
@@ -66,12 +67,8 @@ impl Sshd {
 
     /// ` (FILE:LINE)` for the line that gives `keyword` this value, as far as it can be told: sshd may print
     /// another value than the line has.
-    pub(super) fn place(&self, keyword: &str, value: &str) -> String {
-        let is_ours = |option: &String| {
-            let option = option.trim_start().to_ascii_lowercase();
-            option.strip_prefix(keyword).is_some_and(|rest| rest.starts_with([' ', '=', '\t']))
-        };
-        if self.machine.options().iter().any(is_ours) {
+    pub(super) fn place(&self, keyword: Keyword, value: &str) -> String {
+        if self.machine.listener.as_ref().is_some_and(|listener| listener.sets(keyword)) {
             return " (on the running sshd's own command line)".to_owned();
         }
         let is_special = !self.running.values(keyword).eq(self.general.values(keyword));

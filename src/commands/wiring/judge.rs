@@ -7,6 +7,7 @@ use crate::accounts::Account;
 use crate::audit::IDENT;
 use crate::ownership;
 use crate::sshd::command::{Holder, chained, holder, leads_to, split};
+use crate::sshd::keyword::Keyword;
 use crate::sshd::replace::read;
 use crate::sshd::server::Effective;
 use crate::sshd::sources::{Setting, Sources};
@@ -217,8 +218,11 @@ pub(in crate::commands) fn placed(setting: &Setting) -> String {
 fn names(file: &Path, own: &Path) -> bool {
     let content = read(file).ok().flatten().unwrap_or_default();
     String::from_utf8_lossy(&content).lines().any(|line| {
-        let words = split(line);
-        words.first().is_some_and(|word| word.eq_ignore_ascii_case("AuthorizedKeysCommand"))
-            && words.get(1).is_some_and(|program| leads_to(Path::new(program), own))
+        let setting = Keyword::of_line(line);
+        setting.is_some_and(|(keyword, command)| {
+            let program = split(command).into_iter().next();
+            keyword == Keyword::AuthorizedKeysCommand
+                && program.is_some_and(|program| leads_to(Path::new(&program), own))
+        })
     })
 }

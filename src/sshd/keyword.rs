@@ -1,0 +1,171 @@
+//! The keywords of sshd's configuration that the agent knows, and the lines that they begin.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// White space between the words of a line (OpenSSH misc.c, `WHITESPACE`).
+const WHITE: [char; 4] = [' ', '\t', '\r', '\n'];
+
+macro_rules! keywords {
+    ($($keyword:ident),+ $(,)?) => {
+        /// A keyword of `sshd_config(5)`.
+        ///
+        /// sshd reads keywords in any case (OpenSSH servconf.c, `parse_token`). It prints them in small letters up to
+        /// 10.3 and in mixed case from 10.4 on. [`Keyword::read`] is the only way from text to a keyword, so that no
+        /// comparison can depend on the case.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "each is documented in sshd_config(5) under its own name")]
+        pub enum Keyword {
+            $($keyword),+
+        }
+
+        impl Keyword {
+            /// Every keyword, with the spelling of `sshd_config(5)`.
+            const ALL: &'static [(Self, &'static str)] = &[$((Self::$keyword, stringify!($keyword))),+];
+
+            const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$keyword => stringify!($keyword)),+
+                }
+            }
+        }
+    };
+}
+
+keywords! {
+    AllowGroups,
+    AllowUsers,
+    AuthenticationMethods,
+    AuthorizedKeysCommand,
+    AuthorizedKeysCommandUser,
+    ChrootDirectory,
+    DenyGroups,
+    DenyUsers,
+    ForceCommand,
+    Include,
+    Match,
+    PermitRootLogin,
+    PermitUserEnvironment,
+    PidFile,
+    Port,
+    PubkeyAcceptedAlgorithms,
+    PubkeyAcceptedKeyTypes,
+    PubkeyAuthentication,
+    RequiredRSASize,
+    RevokedKeys,
+    UsePAM,
+}
+
+/// The spelling of `sshd_config(5)`.
+impl fmt::Display for Keyword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Keyword {
+    /// The keyword that `word` is, in any case; none where it is none that the agent knows.
+    #[must_use]
+    pub fn read(word: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, name)| name.eq_ignore_ascii_case(word)).map(|(keyword, _)| *keyword)
+    }
+
+    /// Keyword and value of a line of sshd's configuration or of an `-o` option; none for a comment and for a keyword
+    /// that the agent does not know.
+    ///
+    /// The line is taken apart as sshd does it (OpenSSH servconf.c, `process_server_config_line_depth`): white space
+    /// or one `=` ends the keyword, and the keyword may be in double quotes.
+    #[must_use]
+    pub fn of_line(line: &str) -> Option<(Self, &str)> {
+        let line = line.trim_end_matches([' ', '\t', '\r', '\n', '\u{c}']);
+        let (mut word, mut value) = token(line)?;
+        if word.is_empty() {
+            (word, value) = token(value)?;
+        }
+        Some((Self::read(&word)?, value))
+    }
+
+    /// Whether these bytes have the keyword anywhere, in any case, also as a part of a longer word.
+    #[must_use]
+    pub fn is_in(self, bytes: &[u8]) -> bool {
+        let name = self.name().as_bytes();
+        bytes.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The first word of a text, and what follows the separator (OpenSSH misc.c, `strdelim`); none where a quotation mark
+/// is not closed. The word is empty where the text begins with a separator.
+fn token(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let is_end = |c: char| WHITE.contains(&c) || matches!(c, '"' | '=');
+    let Some(end) = text.find(is_end) else { return Some((text.into(), "")) };
+    let (word, rest) = text.split_at_checked(end)?;
+    if let Some(quoted) = rest.strip_prefix('"') {
+        let (quoted, rest) = quoted.split_once('"')?;
+        return Some((format!("{word}{quoted}").into(), rest.trim_start_matches(WHITE)));
+    }
+    if let Some(rest) = rest.strip_prefix('=') {
+        return Some((word.into(), rest.trim_start_matches(WHITE)));
+    }
+    let rest = rest.trim_start_matches(WHITE);
+    let rest = rest.strip_prefix('=').map_or(rest, |rest| rest.trim_start_matches(WHITE));
+    Some((word.into(), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keywords_are_read_in_any_case() {
+        for (keyword, name) in Keyword::ALL {
+            assert_eq!(keyword.to_string(), *name);
+            for written in [(*name).to_owned(), name.to_ascii_lowercase(), name.to_ascii_uppercase()] {
+                assert_eq!(Keyword::read(&written), Some(*keyword), "{written}");
+            }
+        }
+        for other in ["", "Ciphers", "AllowUsers ", "AllowUsersX", "\u{ff21}llowUsers"] {
+            assert_eq!(Keyword::read(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn lines_are_taken_apart_as_sshd_does() {
+        let command = Keyword::AuthorizedKeysCommand;
+        for (line, expected) in [
+            ("AuthorizedKeysCommand /x %u", Some((command, "/x %u"))),
+            ("\tauthorizedkeyscommand \t /x\r", Some((command, "/x"))),
+            ("AUTHORIZEDKEYSCOMMAND=/x", Some((command, "/x"))),
+            ("AuthorizedKeysCommand = /x", Some((command, "/x"))),
+            ("AuthorizedKeysCommand == /x", Some((command, "= /x"))),
+            ("AuthorizedKeysCommand  =/x=y", Some((command, "/x=y"))),
+            ("=AuthorizedKeysCommand /x", Some((command, "/x"))),
+            ("\"AuthorizedKeysCommand\" /x", Some((command, "/x"))),
+            ("AuthorizedKeys\"Command\"/x", Some((command, "/x"))),
+            ("AuthorizedKeysCommand\r/x", Some((command, "/x"))),
+            ("AuthorizedKeysCommand /x\u{a0}", Some((command, "/x\u{a0}"))),
+            ("AuthorizedKeysCommand", Some((command, ""))),
+            ("AuthorizedKeysCommandUser y", Some((Keyword::AuthorizedKeysCommandUser, "y"))),
+            ("# AuthorizedKeysCommand /x", None),
+            ("#AuthorizedKeysCommand /x", None),
+            ("\"AuthorizedKeysCommand /x", None),
+            ("AuthorizedKeysCommand/x", None),
+            ("  ", None),
+            ("", None),
+        ] {
+            assert_eq!(Keyword::of_line(line), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_keyword_is_found_anywhere_in_bytes() {
+        let command = Keyword::AuthorizedKeysCommand;
+        for text in
+            ["AuthorizedKeysCommand", "-o\"authorizedKEYScommand=/x\"", "\u{e9}AuthorizedKeysCommandUser"]
+        {
+            assert!(command.is_in(text.as_bytes()), "{text}");
+        }
+        for text in ["", "AuthorizedKeys Command", "AuthorizedKeysComman"] {
+            assert!(!command.is_in(text.as_bytes()), "{text}");
+        }
+    }
+}

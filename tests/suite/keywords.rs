@@ -1,0 +1,132 @@
+//! sshd from OpenSSH 10.4 on prints keywords in mixed case (`AuthorizedKeysCommand none`); before, in small letters.
+//! Every command of the agent must read both forms.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::process::Command;
+
+use eic_emulator::Config;
+use serde_json::Value;
+
+use crate::wiring::{CONFIG, INCLUDE, OURS, agent, lay_out};
+use crate::world::{Key, World, on_an_instance};
+
+/// Keywords as `sshd -T` of OpenSSH 10.4 and later prints them.
+const MIXED: [&str; 18] = [
+    "AllowGroups",
+    "AllowUsers",
+    "AuthenticationMethods",
+    "AuthorizedKeysCommand",
+    "AuthorizedKeysCommandUser",
+    "ChrootDirectory",
+    "DenyGroups",
+    "DenyUsers",
+    "ForceCommand",
+    "PermitRootLogin",
+    "PermitUserEnvironment",
+    "PidFile",
+    "Port",
+    "PubkeyAcceptedAlgorithms",
+    "PubkeyAuthentication",
+    "RequiredRSASize",
+    "RevokedKeys",
+    "UsePAM",
+];
+
+/// Covers the installed sshd with one that prints keywords like OpenSSH 10.4. The settings that the agent does not know
+/// stay as they are.
+fn print_mixed_case(world: &World) {
+    let mut script = String::new();
+    for keyword in MIXED {
+        writeln!(script, "s/^{keyword} /{keyword} /I").unwrap();
+    }
+    fs::write("/run/mixed.sed", script).unwrap();
+    fs::copy("/usr/sbin/sshd", "/run/real-sshd").unwrap();
+    let sshd = world.script(
+        "mixed-sshd",
+        "case \" $* \" in *' -T '*|*' -G '*) ;; *) exec /run/real-sshd \"$@\" ;; esac\n\
+         printed=$(/run/real-sshd \"$@\") || exit\n\
+         printf '%s\\n' \"$printed\" | sed -f /run/mixed.sed",
+    );
+    let covered = Command::new("mount").arg("--bind").arg(sshd).arg("/usr/sbin/sshd").status().unwrap();
+    assert!(covered.success());
+}
+
+fn json(world: &World, arguments: &[&str]) -> (Option<i32>, Value) {
+    let ran = agent(world, arguments);
+    (ran.status, serde_json::from_str(&ran.out).unwrap())
+}
+
+fn check<'r>(report: &'r Value, id: &str) -> &'r Value {
+    report["checks"].as_array().unwrap().iter().find(|check| check["id"] == id).unwrap()
+}
+
+#[test]
+fn keywords_in_mixed_case_are_read_by_every_command() {
+    let test = "keywords::keywords_in_mixed_case_are_read_by_every_command";
+    on_an_instance(test, Config::default(), |world| {
+        let host = Key::ed25519(world, "host");
+        let host = host.file().display();
+        let base = format!("{INCLUDE}HostKey {host}\nListenAddress 127.0.0.1\nUsePAM no\nPidFile none\n");
+        lay_out(&base, &[]);
+        print_mixed_case(world);
+        let printed = Command::new("/usr/sbin/sshd").arg("-T").output().unwrap();
+        let printed = String::from_utf8(printed.stdout).unwrap();
+        assert!(printed.contains("\nAuthorizedKeysCommand none\n"), "{printed}");
+
+        let ran = agent(world, &["enable"]);
+        assert_eq!(ran.status, Some(0), "{}{}", ran.out, ran.err);
+        let (code, report) = json(world, &["status", "--json"]);
+        assert_eq!((code, &report["in_use"]), (Some(0), &Value::Bool(true)), "{report:#}");
+        assert_eq!((&report["sshd"]["file"], &report["sshd"]["line"]), (&Value::from(OURS), &Value::from(2)));
+        let doctor = || json(world, &["doctor", "--json", "--user", "ec2-user"]).1;
+        let sound = doctor();
+        for id in ["command", "command-user", "public-keys", "key-types", "access", "account", "answer"] {
+            assert_eq!(check(&sound, id)["verdict"], "ok", "{sound:#}");
+        }
+
+        // Each of these is one keyword that a check has to find.
+        for (line, id, verdict, seen) in [
+            (
+                "AllowUsers root",
+                "access",
+                "fail",
+                "AllowUsers does not have ec2-user (/etc/ssh/sshd_config:1)",
+            ),
+            ("DenyUsers ec2-user", "access", "fail", "DenyUsers has ec2-user (/etc/ssh/sshd_config:1)"),
+            ("AllowGroups root", "access", "fail", "AllowGroups root (/etc/ssh/sshd_config:1)"),
+            ("DenyGroups ec2-user", "access", "fail", "DenyGroups has ec2-user (/etc/ssh/sshd_config:1)"),
+            ("PubkeyAuthentication no", "public-keys", "fail", "PubkeyAuthentication is no"),
+            ("AuthenticationMethods password", "public-keys", "fail", "AuthenticationMethods is password"),
+            (
+                "PubkeyAcceptedAlgorithms ecdsa-sha2-nistp256",
+                "key-types",
+                "fail",
+                "refuses ed25519 and RSA keys",
+            ),
+            ("RevokedKeys /etc/ssh/none-there", "revoked-keys", "fail", "RevokedKeys /etc/ssh/none-there"),
+            ("ChrootDirectory /srv", "shell", "skipped", "ChrootDirectory /srv"),
+        ] {
+            fs::write(CONFIG, format!("{line}\n{base}")).unwrap();
+            let report = doctor();
+            let check = check(&report, id);
+            assert_eq!(check["verdict"], verdict, "{line}: {check:#}");
+            assert!(check["seen"].as_str().unwrap().contains(seen), "{line}: {check:#}");
+        }
+
+        world.configure("[keys]\nenvironment = true\n");
+        for (value, status, says) in [
+            ("EIC_*", 0, ""),
+            ("no", 1, "expected PermitUserEnvironment EIC_* in sshd_config, got no"),
+            ("LANG", 1, "expected PermitUserEnvironment EIC_* in sshd_config, got LANG"),
+        ] {
+            fs::write(CONFIG, format!("PermitUserEnvironment {value}\n{base}")).unwrap();
+            let ran = agent(world, &["config"]);
+            assert_eq!(ran.status, Some(status), "{value}: {}", ran.err);
+            assert!(ran.err.contains(says), "{value}: {}", ran.err);
+        }
+        fs::write(CONFIG, &base).unwrap();
+        assert_eq!(agent(world, &["disable"]).status, Some(0));
+        assert!(!fs::exists(OURS).unwrap());
+    });
+}
