@@ -1,9 +1,13 @@
 //! sshd's own rule for what it runs and reads as trusted: root's, and writable by nobody else, up to `/`.
 
+mod walk;
+
 use std::fmt;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use walk::Found;
+pub use walk::{Folder, open_trusted};
 
 /// Why a file is not to be trusted.
 #[derive(Debug)]
@@ -59,40 +63,20 @@ impl Insecure {
 /// Bits that let group or others write.
 const WRITABLE: u32 = 0o022;
 
-/// Checks that the file, links followed, and every folder up to `/` is root's and not writable by group or
-/// others (OpenSSH misc.c, `safe_path`; `sshd_config(5)`, AuthorizedKeysCommand). Gives the real path, which
-/// is the one to open or to run: the one that was given may lead elsewhere by then.
+/// Checks that the file, links followed, and every folder on the way to it are root's and not writable by group or
+/// others (OpenSSH misc.c, `safe_path`; `sshd_config(5)`, AuthorizedKeysCommand). Gives the path without links, which
+/// is the one to run. To read a file, use [`open_trusted`].
 pub fn check(path: &Path) -> Result<PathBuf, Insecure> {
-    if !path.is_absolute() {
-        return Err(Insecure::NotAbsolute(path.to_owned()));
+    let found = Found::at(path)?;
+    match found {
+        Found::File(_, _, true) => Ok(found.path()),
+        Found::File(..) | Found::Folder(_) => Err(Insecure::NotAFile(found.path())),
     }
-    let unreadable = |error| Insecure::Unreadable(path.to_owned(), error);
-    let real = path.canonicalize().map_err(unreadable)?;
-    if !real.metadata().map_err(unreadable)?.is_file() {
-        return Err(Insecure::NotAFile(real));
-    }
-    // The folder that a link stands in decides where it leads, so it is looked at as well.
-    check_folder(path.parent().unwrap_or(Path::new("/")))?;
-    check_all(&real)?;
-    Ok(real)
 }
 
-/// The same for a folder: nobody but root can put a file there, or another folder in its place.
+/// The same for a folder: only root can put a file there, or another folder in its place.
 pub fn check_folder(path: &Path) -> Result<(), Insecure> {
-    check_all(&path.canonicalize().map_err(|error| Insecure::Unreadable(path.to_owned(), error))?)
-}
-
-fn check_all(real: &Path) -> Result<(), Insecure> {
-    for place in real.ancestors() {
-        let status = place.metadata().map_err(|error| Insecure::Unreadable(place.to_owned(), error))?;
-        if status.uid() != 0 {
-            return Err(Insecure::Owner(place.to_owned(), status.uid()));
-        }
-        if status.mode() & WRITABLE != 0 {
-            return Err(Insecure::Writable(place.to_owned(), status.mode() & 0o7777));
-        }
-    }
-    Ok(())
+    Folder::open(path).map(|_| ())
 }
 
 #[cfg(test)]
@@ -116,8 +100,31 @@ mod tests {
         std::os::unix::fs::symlink("/bin/sh", &file).unwrap();
         assert!(matches!(check(&file), Err(Insecure::Owner(..) | Insecure::Writable(..))));
         std::fs::remove_file(&file).unwrap();
-        assert!(matches!(check(&file), Err(Insecure::Unreadable(..))));
+        assert!(matches!(check(Path::new("/nonexistent/file")), Err(Insecure::Unreadable(..))));
         assert!(matches!(check(Path::new("bin/sh")), Err(Insecure::NotAbsolute(_))));
         assert!(matches!(check(Path::new("/bin")), Err(Insecure::NotAFile(_))));
+    }
+    #[test]
+    fn a_path_is_followed_as_the_kernel_does() {
+        let real = |path: &str| check(Path::new(path)).map(|path| path.display().to_string());
+        let shell = Path::new("/bin/sh").canonicalize().unwrap().display().to_string();
+        for path in ["/bin/sh", "/bin/../bin/./sh", "/../bin/sh", "/proc/self/root/bin/sh", "//bin//sh"] {
+            // Who may not see another user's /proc/self/root is told so.
+            if path.starts_with("/proc") && !nix::unistd::Uid::effective().is_root() {
+                continue;
+            }
+            assert_eq!(real(path).unwrap(), shell, "{path}");
+        }
+        assert!(matches!(check(Path::new("/bin/sh/x")), Err(Insecure::Unreadable(..))));
+        assert!(matches!(open_trusted(Path::new("/bin")), Err(Insecure::NotAFile(_))));
+        assert!(matches!(
+            open_trusted(Path::new("/dev/null")),
+            Err(Insecure::NotAFile(_) | Insecure::Writable(..))
+        ));
+        assert!(matches!(Folder::open(Path::new("/bin/sh")), Err(Insecure::Unreadable(..))));
+        let etc = Folder::open(Path::new("/etc")).unwrap();
+        assert!(etc.names(usize::MAX).unwrap().contains(&"passwd".into()));
+        assert_eq!(etc.names(1).unwrap().len(), 1);
+        assert!(etc.open_file("passwd".as_ref()).is_ok());
     }
 }

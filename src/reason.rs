@@ -98,6 +98,8 @@ pub enum Reason {
     DomainUnknown,
     /// The trust store is absent, unreadable or empty.
     TrustStoreUnusable,
+    /// The trust store, or a folder on the way to it, can be written by others than root.
+    TrustStoreInsecure,
     /// The settings file, or a folder above it, can be written by others than root.
     SettingsInsecure,
     /// The settings file cannot be read.
@@ -164,6 +166,7 @@ impl Reason {
         Self::RegionMalformed,
         Self::DomainUnknown,
         Self::TrustStoreUnusable,
+        Self::TrustStoreInsecure,
         Self::SettingsInsecure,
         Self::SettingsUnreadable,
         Self::SettingsInvalid,
@@ -221,6 +224,7 @@ impl Reason {
             Self::RegionMalformed => "region-malformed",
             Self::DomainUnknown => "domain-unknown",
             Self::TrustStoreUnusable => "trust-store-unusable",
+            Self::TrustStoreInsecure => "trust-store-insecure",
             Self::SettingsInsecure => "settings-insecure",
             Self::SettingsUnreadable => "settings-unreadable",
             Self::SettingsInvalid => "settings-invalid",

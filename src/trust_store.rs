@@ -3,34 +3,32 @@
 //! They are opened before a run looks at anything foreign, and read once there is a key to judge: a run that finds
 //! none is spared the time, and one that does can no longer open a file. Of the 140 roots of a distribution only those
 //! that the signer's certificates name are parsed, as long as a path leads to them.
+//!
+//! A root decides who may sign for AWS, so the rule for the settings file holds for its file, too: the file and every
+//! folder on the way to it are root's, and nobody else can write them ([`crate::ownership`]). A bundle that breaks the
+//! rule is not used. In a hashed directory, only the files that break it are left out, since an operator may have
+//! added one of many from a folder such as Debian's `/usr/local/share`, which the group `staff` could write until
+//! release 11.
+
+mod places;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::evidence::chain::SignerChain;
-use crate::files::{open_regular, read_open, read_regular};
+use crate::files::read_open;
+use crate::ownership::Insecure;
 use crate::reason::Reason;
 use crate::verification::{AnchorsError, TrustAnchors};
+use places::{has_certificates, open_bundle, read_hashed, unreadable};
 
 /// Most that is read of a trust store, in bytes; distributions ship 200 KB to 1 MB.
 const MAX_STORE_BYTES: usize = 4 * 1024 * 1024;
-
-/// What a distribution's bundle has at the very least, in bytes: some twenty roots.
-const MIN_BUNDLE_BYTES: u64 = 32 * 1024;
-
-/// Most files of a hashed directory that are read.
-const MAX_STORE_FILES: usize = 4096;
-
-/// A bundle's first certificate begins here at the latest, behind what a distribution has to say of it.
-const MAX_PREAMBLE_BYTES: usize = 4096;
-
-/// How a certificate begins in PEM (RFC 7468 section 5.1), and other things do as well.
-const BEGIN: &[u8] = b"-----BEGIN ";
 
 /// The distributions' bundles, the first one there is used.
 const BUNDLES: &[&str] = &[
@@ -69,6 +67,18 @@ pub struct TrustStore {
     pub ca_dir: Option<PathBuf>,
     /// Which of the roots count.
     pub roots: Roots,
+    /// Whose the named file and directory may be. The distributions' places must always be root's.
+    pub owner: Owner,
+}
+
+/// Whose the files may be that the operator names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Owner {
+    /// Root's alone: sshd acts on what is judged by them.
+    #[default]
+    Root,
+    /// Anyone's: the caller alone reads the judgement, and chooses the roots (`verify`).
+    Anyone,
 }
 
 /// Why there are no roots.
@@ -76,10 +86,12 @@ pub struct TrustStore {
 pub enum TrustStoreError {
     /// A file or directory cannot be read.
     Unreadable(PathBuf, Arc<io::Error>),
+    /// A file or directory is not root's alone.
+    Insecure(PathBuf, Arc<Insecure>),
     /// A directory holds no hashed certificate.
     NotHashed(PathBuf),
     /// None of the places of the distributions has roots; holds what was wrong with those that are there.
-    NoneFound(Vec<String>),
+    NoneFound(Vec<Self>),
     /// What was read holds no root.
     Anchors(PathBuf, AnchorsError),
 }
@@ -87,8 +99,26 @@ pub enum TrustStoreError {
 impl TrustStoreError {
     /// The stable name of this refusal.
     #[must_use]
-    pub const fn reason(&self) -> Reason {
-        Reason::TrustStoreUnusable
+    pub fn reason(&self) -> Reason {
+        if self.is_insecure() { Reason::TrustStoreInsecure } else { Reason::TrustStoreUnusable }
+    }
+
+    fn is_insecure(&self) -> bool {
+        match self {
+            Self::Insecure(..) => true,
+            Self::NoneFound(tried) => tried.iter().any(Self::is_insecure),
+            Self::Unreadable(..) | Self::NotHashed(_) | Self::Anchors(..) => false,
+        }
+    }
+
+    /// The command that mends it, where there is one.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Insecure(_, insecure) => insecure.remedy(),
+            Self::NoneFound(tried) => tried.iter().find_map(Self::remedy),
+            Self::Unreadable(..) | Self::NotHashed(_) | Self::Anchors(..) => None,
+        }
     }
 }
 
@@ -101,6 +131,7 @@ impl fmt::Display for TrustStoreError {
             Self::NotHashed(path) => {
                 write!(f, "{} holds no hashed certificate; run: openssl rehash {0}", path.display())
             }
+            Self::Insecure(path, insecure) => write!(f, "the trust store {}: {insecure}", path.display()),
             Self::NoneFound(tried) => {
                 f.write_str("no CA certificates found; install the package ca-certificates")?;
                 tried.iter().try_for_each(|why| write!(f, "; {why}"))
@@ -126,37 +157,45 @@ impl TrustStore {
     #[must_use]
     pub fn open(&self) -> OpenStore {
         if self.is_chosen() {
-            return OpenStore { roots: self.roots, is_chosen: true, places: vec![self.open_chosen()] };
+            let mut left_out = Vec::new();
+            let places = vec![self.open_chosen(&mut left_out)];
+            return OpenStore { roots: self.roots, is_chosen: true, places, left_out };
         }
-        self.open_system(BUNDLES, DIRECTORIES)
+        self.open_system(BUNDLES, DIRECTORIES, Owner::Root)
     }
 
-    fn open_chosen(&self) -> Result<Place, TrustStoreError> {
+    fn open_chosen(&self, left_out: &mut Vec<Insecure>) -> Result<Place, TrustStoreError> {
         let mut place = Place { path: PathBuf::new(), files: Vec::new() };
         if let Some(path) = &self.ca_file {
-            place.files.push(Pem::Open(open_bundle(path)?));
+            place.files.push(Pem::Open(open_bundle(path, self.owner)?));
             place.path.clone_from(path);
         }
         if let Some(path) = &self.ca_dir {
-            place.files.extend(read_hashed(path)?);
+            let hashed = read_hashed(path, self.owner)?;
+            place.files.extend(hashed.files);
             place.path.clone_from(path);
+            left_out.extend(hashed.left_out);
         }
         Ok(place)
     }
 
     /// All of the distributions' bundles that are there, and only where none of them looks like one, the
     /// hashed directories, which take longer.
-    fn open_system(&self, bundles: &[&str], directories: &[&str]) -> OpenStore {
+    fn open_system(&self, bundles: &[&str], directories: &[&str], owner: Owner) -> OpenStore {
         let mut has_bundle = false;
         let mut places = Vec::new();
+        let mut left_out = Vec::new();
         for path in bundles.iter().map(Path::new) {
-            let bundle = open_bundle(path).inspect(|bundle| has_bundle |= has_certificates(bundle));
+            let bundle = open_bundle(path, owner).inspect(|bundle| has_bundle |= has_certificates(bundle));
             places.push(bundle.map(|bundle| Place { path: path.to_owned(), files: vec![Pem::Open(bundle)] }));
         }
         for path in directories.iter().map(Path::new).filter(|_| !has_bundle) {
-            places.push(read_hashed(path).map(|files| Place { path: path.to_owned(), files }));
+            places.push(read_hashed(path, owner).map(|hashed| {
+                left_out.extend(hashed.left_out);
+                Place { path: path.to_owned(), files: hashed.files }
+            }));
         }
-        OpenStore { roots: self.roots, is_chosen: false, places }
+        OpenStore { roots: self.roots, is_chosen: false, places, left_out }
     }
 }
 
@@ -166,6 +205,8 @@ pub struct OpenStore {
     roots: Roots,
     is_chosen: bool,
     places: Vec<Result<Place, TrustStoreError>>,
+    /// Files of hashed directories that are not root's alone.
+    left_out: Vec<Insecure>,
 }
 
 #[derive(Debug)]
@@ -192,10 +233,23 @@ impl OpenStore {
                 loaded if self.is_chosen => return loaded,
                 Ok(anchors) => return Ok(anchors),
                 Err(TrustStoreError::Unreadable(_, error)) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => tried.push(error.to_string()),
+                Err(error) => tried.push(error),
             }
         }
         Err(TrustStoreError::NoneFound(tried))
+    }
+
+    /// What was left out because others than root can change it: a distribution's place, or a file of a hashed
+    /// directory. Each in words, with the command that mends it.
+    pub fn left_out(&self) -> impl Iterator<Item = String> {
+        let places = self.places.iter().filter_map(|place| match place {
+            Err(TrustStoreError::Insecure(_, insecure)) => Some(insecure.to_string()),
+            _ => None,
+        });
+        let mut told = HashSet::new();
+        places
+            .chain(self.left_out.iter().map(ToString::to_string))
+            .filter(move |words| told.insert(words.clone()))
     }
 
     /// Reads the place that counts if it has roots, without parsing any.
@@ -259,109 +313,5 @@ impl Place {
     }
 }
 
-fn unreadable(path: &Path, error: io::Error) -> TrustStoreError {
-    TrustStoreError::Unreadable(path.to_owned(), Arc::new(error))
-}
-
-fn open_bundle(path: &Path) -> Result<File, TrustStoreError> {
-    open_regular(path).map_err(|error| unreadable(path, error))
-}
-
-/// Whether it looks like a distribution's bundle: certificates, and many. What holds but a few, or one that is
-/// broken, is no reason to look nowhere else.
-fn has_certificates(bundle: &File) -> bool {
-    if bundle.metadata().map_or(0, |metadata| metadata.len()) < MIN_BUNDLE_BYTES {
-        return false;
-    }
-    let mut head = [0; MAX_PREAMBLE_BYTES];
-    let read = bundle.read_at(&mut head, 0).unwrap_or(0);
-    head.get(..read).is_some_and(|head| head.windows(BEGIN.len()).any(|window| window == BEGIN))
-}
-
-/// The files of a hashed directory: `HHHHHHHH.N` as openssl-rehash(1) names them. Only these count, as for
-/// OpenSSL; a directory of certificates often holds others that nobody meant as roots.
-fn read_hashed(path: &Path) -> Result<Vec<Pem>, TrustStoreError> {
-    let mut files = Vec::new();
-    let mut left = MAX_STORE_BYTES;
-    for entry in fs::read_dir(path).map_err(|error| unreadable(path, error))?.flatten() {
-        let name = entry.file_name();
-        if files.len() < MAX_STORE_FILES && name.to_str().is_some_and(is_hash_name) {
-            // A link that leads nowhere is common after a root was removed, and takes nothing away.
-            if let Ok(file) = read_regular(&entry.path(), left) {
-                left = left.saturating_sub(file.len());
-                files.push(Pem::Read(file));
-            }
-        }
-    }
-    if files.is_empty() { Err(TrustStoreError::NotHashed(path.to_owned())) } else { Ok(files) }
-}
-
-fn is_hash_name(name: &str) -> bool {
-    name.split_once('.').is_some_and(|(hash, number)| {
-        hash.len() == 8
-            && hash.bytes().all(|b| b.is_ascii_hexdigit())
-            && !number.is_empty()
-            && number.bytes().all(|b| b.is_ascii_digit())
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_hash_names_count() {
-        for good in ["b1159c4c.0", "B1159C4C.12"] {
-            assert!(is_hash_name(good), "{good}");
-        }
-        for bad in ["b1159c4c", "b1159c4c.r0", "b1159c4.0", "root.pem", ".0", "b1159c4c."] {
-            assert!(!is_hash_name(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn what_is_missing_is_said() {
-        let absent = TrustStore { ca_file: Some("/nonexistent/ca.pem".into()), ..TrustStore::default() };
-        assert_eq!(absent.load().unwrap_err().reason(), Reason::TrustStoreUnusable);
-        let nothing = TrustStore::default()
-            .open_system(&["/nonexistent/a.pem"], &["/nonexistent/b"])
-            .load()
-            .unwrap_err();
-        assert_eq!(nothing.to_string(), "no CA certificates found; install the package ca-certificates");
-    }
-
-    #[test]
-    fn the_first_place_that_has_roots_is_taken() {
-        let folder = std::env::temp_dir().join(format!("eic-agent-store-{}", std::process::id()));
-        fs::create_dir_all(folder.join("hashed")).unwrap();
-        fs::create_dir_all(folder.join("unhashed")).unwrap();
-        let root = crate::verification::testing::anchor_pem();
-        for (name, content) in [
-            ("empty.pem", ""),
-            ("comment.pem", "# nothing here\n"),
-            ("good.pem", &root),
-            ("hashed/0123abcd.0", &root),
-            ("hashed/README", "not a root"),
-            ("unhashed/root.pem", &root),
-        ] {
-            fs::write(folder.join(name), content).unwrap();
-        }
-        let text = |name: &str| folder.join(name).to_str().unwrap().to_owned();
-        let (absent, empty, comment, good) =
-            (text("absent"), text("empty.pem"), text("comment.pem"), text("good.pem"));
-        let (hashed, unhashed) = (text("hashed"), text("unhashed"));
-        let load = |bundles: &[&str], directories: &[&str]| {
-            TrustStore::default().open_system(bundles, directories).load()
-        };
-        assert!(load(&[&absent, &empty, &comment, &hashed, &good], &[]).is_ok(), "a folder is no bundle");
-        assert!(load(&[&absent, &empty], &[&unhashed, &hashed]).is_ok());
-        let refused = load(&[&absent, &empty, &comment], &[&unhashed]).unwrap_err().to_string();
-        for place in [&empty, &comment, &unhashed] {
-            assert!(refused.contains(place.as_str()), "{refused}");
-        }
-        assert!(!refused.contains(&absent), "{refused}");
-        let amazon = TrustStore { ca_file: Some(good.into()), roots: Roots::Amazon, ..TrustStore::default() };
-        assert!(amazon.load().unwrap_err().to_string().contains("expected a root of Amazon Trust Services"));
-        fs::remove_dir_all(folder).unwrap();
-    }
-}
+mod tests;

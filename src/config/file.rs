@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 
 use super::ConfigError;
-use crate::files::read_regular;
-use crate::ownership::{self, Insecure};
+use crate::files::read_open;
+use crate::ownership::{Insecure, open_trusted};
 
 /// Largest settings file, in bytes: room for a thousand rules.
 const MAX_BYTES: usize = 256 * 1024;
@@ -54,11 +54,10 @@ pub(super) fn read(path: &Path) -> Result<String, Refused> {
     if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Err(Refused::Absent);
     }
-    let checked = ownership::check(path).map_err(|error| match error {
+    let file = open_trusted(path).map_err(|error| match error {
         Insecure::Unreadable(_, error) => Refused::File(FileError::Unreadable(error)),
         other => Refused::Insecure(other),
     })?;
-    let bytes =
-        read_regular(&checked, MAX_BYTES).map_err(|error| Refused::File(FileError::Unreadable(error)))?;
+    let bytes = read_open(&file, MAX_BYTES).map_err(|error| Refused::File(FileError::Unreadable(error)))?;
     String::from_utf8(bytes).map_err(|_| Refused::File(FileError::Encoding))
 }

@@ -13,7 +13,7 @@ use crate::key_options::{KeyOptions, LinePrefix};
 use crate::ownership::Insecure;
 use crate::policy::Rule;
 use crate::reason::Reason;
-use crate::trust_store::{Roots, TrustStore};
+use crate::trust_store::{Owner, Roots, TrustStore};
 use crate::verification::RevocationPolicy;
 
 pub use file::FileError;
@@ -208,6 +208,7 @@ impl Settings {
             ca_file: self.ca_file.value.clone(),
             ca_dir: self.ca_dir.value.clone(),
             roots: self.roots.value,
+            owner: Owner::Root,
         }
     }
 

@@ -93,7 +93,12 @@ fn the_command_line_wins() {
     // The file's directory would be trusted beside the file that was named.
     assert_eq!(
         settings.trust_store(),
-        TrustStore { ca_file: Some("/mine.pem".into()), ca_dir: None, roots: Roots::Amazon }
+        TrustStore {
+            ca_file: Some("/mine.pem".into()),
+            ca_dir: None,
+            roots: Roots::Amazon,
+            owner: Owner::Root
+        }
     );
 }
 

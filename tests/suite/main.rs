@@ -36,5 +36,6 @@ mod security;
 mod sessions;
 mod settings;
 mod stuck;
+mod trust;
 mod wiring;
 mod world;

@@ -151,7 +151,19 @@ impl Ready {
         match self.ask_metadata(settings) {
             Ok(None) => Found::Nothing,
             Ok(Some(decision)) => Found::Decision(Box::new(decision), prefix),
-            Err(error) => Found::Failed(error.reason(), error.to_string()),
+            Err(error) => Found::Failed(error.reason(), self.with_what_was_left_out(&error)),
+        }
+    }
+
+    /// A root that was left out may be the one that the signer lacks.
+    fn with_what_was_left_out(&self, error: &RunError) -> String {
+        let left_out = match error.reason() {
+            Reason::SignerUntrusted => self.trust.as_ref().and_then(|trust| trust.left_out().next()),
+            _ => None,
+        };
+        match left_out {
+            Some(first) => format!("{error}; left out of the trust store: {first}"),
+            None => error.to_string(),
         }
     }
 

@@ -136,8 +136,10 @@ impl Service {
         self.checks.push(clock_is_right(fetched.capture.date.as_deref(), fetched.greeted));
         let name = replay::signer_name(&fetched.capture);
         self.checks.push(region(&name));
-        let anchors = settings.trust_store().load();
-        self.checks.push(trust_store(&anchors, settings));
+        let store = settings.trust_store().open();
+        let anchors = store.load();
+        let left_out: Vec<_> = store.left_out().collect();
+        self.checks.push(trust_store(&anchors, &left_out, settings));
         let chain = replay::chain(&fetched.capture);
         match (&name, &anchors, &chain) {
             (Ok(name), Ok(anchors), Ok(chain)) => {

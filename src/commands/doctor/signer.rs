@@ -29,16 +29,33 @@ pub(super) fn region(name: &Result<SignerName, RunError>) -> Check {
 }
 
 /// The roots that everything ends in.
-pub(super) fn trust_store(anchors: &Result<TrustAnchors, TrustStoreError>, settings: &Settings) -> Check {
-    match anchors {
-        Ok(anchors) => {
-            Check::ok("trust-store", SIGNER, format!("trusted roots: {}{}", anchors.count(), place(settings)))
+pub(super) fn trust_store(
+    anchors: &Result<TrustAnchors, TrustStoreError>,
+    left_out: &[String],
+    settings: &Settings,
+) -> Check {
+    const ID: &str = "trust-store";
+    match (anchors, left_out) {
+        (Ok(anchors), []) => {
+            Check::ok(ID, SIGNER, format!("trusted roots: {}{}", anchors.count(), place(settings)))
         }
-        Err(error) => {
+        (Ok(anchors), [first, rest @ ..]) => {
+            let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+            Check::warn(
+                ID,
+                SIGNER,
+                format!("trusted roots: {}{}; left out: {first}{more}", anchors.count(), place(settings)),
+                "let only root write what was left out",
+            )
+        }
+        (Err(error), _) => {
             let is_chosen = settings.ca_file.value.is_some() || settings.ca_dir.value.is_some();
-            let mend = format!("mend what [trust] in {DEFAULT_PATH} names");
-            let fix = if is_chosen { mend } else { "install the package ca-certificates".to_owned() };
-            Check::fail("trust-store", SIGNER, error.to_string(), fix)
+            let fix = match error.remedy() {
+                Some(remedy) => format!("sudo {remedy}"),
+                None if is_chosen => format!("mend what [trust] in {DEFAULT_PATH} names"),
+                None => "install the package ca-certificates".to_owned(),
+            };
+            Check::fail(ID, SIGNER, format!("{}: {error}", error.reason()), fix)
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::identity::{InstanceId, LoginName, SignerName};
 use crate::order;
 use crate::policy::Policy;
 use crate::time::Timestamp;
-use crate::trust_store::{Roots, TrustStore, TrustStoreError};
+use crate::trust_store::{Owner, Roots, TrustStore, TrustStoreError};
 use crate::verification::RevocationPolicy;
 
 /// What the command line names. An error is that a file cannot be read, so that it names the wrong one.
@@ -123,6 +123,8 @@ fn trust(arguments: &Verify) -> TrustStore {
         ca_file: arguments.trust.ca_file.clone(),
         ca_dir: arguments.trust.ca_dir.clone(),
         roots: Roots::System,
+        // The caller chooses the roots, and nobody else acts on the judgement.
+        owner: Owner::Anyone,
     }
 }
 

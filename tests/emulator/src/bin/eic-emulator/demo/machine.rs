@@ -41,7 +41,8 @@ pub(crate) fn require_program(name: &str) -> io::Result<PathBuf> {
 
 /// The agent in a directory that sshd accepts.
 pub(crate) struct InstalledAgent {
-    _directory: TempDir,
+    /// Root's alone, like all folders above it: sshd and the agent trust what is in it.
+    pub(crate) directory: TempDir,
     pub(crate) path: PathBuf,
 }
 
@@ -63,7 +64,7 @@ impl InstalledAgent {
         let path = directory.path().join("eic-agent");
         std::fs::copy(agent, &path).map_err(failed)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
-        Ok(Self { _directory: directory, path })
+        Ok(Self { directory, path })
     }
 }
 

@@ -70,7 +70,7 @@ impl Stage {
         let start = Instant::now();
         let directory = TempDir::new("eic-demo")?;
         let emulator = Emulator::start(Config::default())?;
-        let ca_file = write_ca_file(directory.path(), &emulator)?;
+        let ca_file = write_ca_file(agent.directory.path(), &emulator)?;
         let sysfs = write_sysfs(directory.path(), &emulator.config().instance_id)?;
         screen.step("AWS's side: instance metadata, API, signer", Some(start.elapsed()))?;
         screen.detail("metadata", emulator.imds_url())?;

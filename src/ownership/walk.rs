@@ -1,0 +1,201 @@
+//! A path followed one name at a time, each folder checked before the next name is looked up in it.
+//!
+//! sshd resolves the path first and then checks the folders of the result (OpenSSH misc.c, `safe_path`). This walk also
+//! checks the folders that a link on the way stands in, since their owners decide where the path leads. Every check is
+//! made on a descriptor that is then used for the next step, so that nothing can be exchanged between check and use.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+
+use super::{Insecure, WRITABLE};
+
+/// Most links on the way of one path: the kernel's own bound (`path_resolution(7)`).
+const MAX_LINKS: usize = 40;
+
+/// A folder that only root can change, and so is every folder above it.
+#[derive(Debug)]
+pub struct Folder {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// What a path leads to: root's, and in a folder that only root can change.
+#[derive(Debug)]
+pub(super) enum Found {
+    Folder(Folder),
+    /// Any other kind of file: the folder that it is in, its name there, and whether it is a regular one.
+    File(Folder, OsString, bool),
+}
+
+impl Found {
+    /// Follows an absolute path.
+    pub(super) fn at(path: &Path) -> Result<Self, Insecure> {
+        if !path.is_absolute() {
+            return Err(Insecure::NotAbsolute(path.to_owned()));
+        }
+        Folder::root()?.follow(path)
+    }
+
+    /// The path without links.
+    pub(super) fn path(&self) -> PathBuf {
+        match self {
+            Self::Folder(folder) => folder.path.clone(),
+            Self::File(folder, name, _) => folder.path.join(name),
+        }
+    }
+
+    /// Opens a regular file to be read. Opening never waits, whatever is there by now.
+    fn read(self) -> Result<File, Insecure> {
+        let path = self.path();
+        let Self::File(folder, name, true) = self else { return Err(Insecure::NotAFile(path)) };
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        let fd = folder.at_name(&name, flags)?;
+        let status = fstat(fd.as_fd()).map_err(|error| unreadable(&path, error))?;
+        check(&path, &status)?;
+        if kind(&status) == SFlag::S_IFREG { Ok(File::from(fd)) } else { Err(Insecure::NotAFile(path)) }
+    }
+}
+
+impl Folder {
+    /// Opens the folder, links followed.
+    pub fn open(path: &Path) -> Result<Self, Insecure> {
+        match Found::at(path)? {
+            Found::Folder(folder) => Ok(folder),
+            Found::File(..) => Err(unreadable(path, Errno::ENOTDIR)),
+        }
+    }
+
+    /// Opens a regular file to be read: one of this folder, or one that a link in it leads to.
+    pub fn open_file(&self, name: &OsStr) -> Result<File, Insecure> {
+        self.again()?.follow(Path::new(name))?.read()
+    }
+
+    /// At most `limit` names in this folder, in the kernel's order.
+    pub fn names(&self, limit: usize) -> io::Result<Vec<OsString>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut listing = Dir::openat(self.fd.as_fd(), ".", flags, Mode::empty())?;
+        let mut names = Vec::new();
+        for entry in listing.iter().take(limit) {
+            names.push(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned());
+        }
+        Ok(names)
+    }
+
+    fn root() -> Result<Self, Insecure> {
+        let path = PathBuf::from("/");
+        let fd = open("/", FOLDER, Mode::empty()).map_err(|error| unreadable(&path, error))?;
+        Self { fd, path }.checked()
+    }
+
+    fn again(&self) -> Result<Self, Insecure> {
+        let fd = self.fd.try_clone().map_err(|error| Insecure::Unreadable(self.path.clone(), error))?;
+        Ok(Self { fd, path: self.path.clone() })
+    }
+
+    fn checked(self) -> Result<Self, Insecure> {
+        let status = fstat(self.fd.as_fd()).map_err(|error| unreadable(&self.path, error))?;
+        check(&self.path, &status)?;
+        Ok(self)
+    }
+
+    fn at_name(&self, name: &OsStr, flags: OFlag) -> Result<OwnedFd, Insecure> {
+        openat(self.fd.as_fd(), name, flags | OFlag::O_CLOEXEC, Mode::empty())
+            .map_err(|error| unreadable(&self.path.join(name), error))
+    }
+
+    fn follow(self, path: &Path) -> Result<Found, Insecure> {
+        let mut here = self;
+        let mut links = MAX_LINKS;
+        let mut ahead: VecDeque<_> = steps(path).collect();
+        while let Some(step) = ahead.pop_front() {
+            let name = match step {
+                Step::Root => {
+                    here = Self::root()?;
+                    continue;
+                }
+                Step::Up => {
+                    let fd = here.at_name(OsStr::new(".."), FOLDER)?;
+                    let path = here.path.parent().map_or_else(|| here.path.clone(), Path::to_owned);
+                    here = Self { fd, path }.checked()?;
+                    continue;
+                }
+                Step::Down(name) => name,
+            };
+            let path = here.path.join(&name);
+            let fd = here.at_name(&name, OFlag::O_PATH | OFlag::O_NOFOLLOW)?;
+            let status = fstat(fd.as_fd()).map_err(|error| unreadable(&path, error))?;
+            match kind(&status) {
+                SFlag::S_IFLNK => {
+                    links = links.checked_sub(1).ok_or_else(|| unreadable(&path, Errno::ELOOP))?;
+                    // Only root could have exchanged the link since: it stands in a folder of root's.
+                    let target = readlinkat(here.fd.as_fd(), name.as_os_str())
+                        .map_err(|error| unreadable(&path, error))?;
+                    let target: Vec<_> = steps(Path::new(&target)).collect();
+                    target.into_iter().rev().for_each(|step| ahead.push_front(step));
+                }
+                SFlag::S_IFDIR => {
+                    check(&path, &status)?;
+                    here = Self { fd, path };
+                }
+                _ if !ahead.is_empty() => return Err(unreadable(&path, Errno::ENOTDIR)),
+                kind => {
+                    check(&path, &status)?;
+                    return Ok(Found::File(here, name, kind == SFlag::S_IFREG));
+                }
+            }
+        }
+        Ok(Found::Folder(here))
+    }
+}
+
+/// Opens a regular file to be read, if it, links followed, and every folder on the way are root's alone.
+pub fn open_trusted(path: &Path) -> Result<File, Insecure> {
+    Found::at(path)?.read()
+}
+
+/// A folder is opened as a place and not to be read: to pass through it takes no right to list it.
+const FOLDER: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// One step of a path.
+enum Step {
+    Root,
+    Up,
+    Down(OsString),
+}
+
+fn steps(path: &Path) -> impl Iterator<Item = Step> {
+    path.components().filter_map(|component| match component {
+        Component::RootDir => Some(Step::Root),
+        Component::ParentDir => Some(Step::Up),
+        Component::Normal(name) => Some(Step::Down(name.to_owned())),
+        Component::CurDir | Component::Prefix(_) => None,
+    })
+}
+
+fn kind(status: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT
+}
+
+fn check(path: &Path, status: &FileStat) -> Result<(), Insecure> {
+    if status.st_uid != 0 {
+        return Err(Insecure::Owner(path.to_owned(), status.st_uid));
+    }
+    if status.st_mode & WRITABLE != 0 {
+        return Err(Insecure::Writable(path.to_owned(), status.st_mode & 0o7777));
+    }
+    Ok(())
+}
+
+fn unreadable(path: &Path, error: Errno) -> Insecure {
+    Insecure::Unreadable(path.to_owned(), error.into())
+}

@@ -1,0 +1,146 @@
+//! One place of a trust store: a bundle, or a directory of certificates named by their hashes.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{MAX_STORE_BYTES, Owner, Pem, TrustStoreError};
+use crate::files::{open_regular, read_open};
+use crate::ownership::{Folder, Insecure, open_trusted};
+
+/// What a distribution's bundle has at the very least, in bytes: some twenty roots.
+const MIN_BUNDLE_BYTES: u64 = 32 * 1024;
+
+/// Most files of a hashed directory that are read.
+const MAX_STORE_FILES: usize = 4096;
+
+/// A bundle's first certificate begins here at the latest, behind what a distribution has to say of it.
+const MAX_PREAMBLE_BYTES: usize = 4096;
+
+/// How a certificate begins in PEM (RFC 7468 section 5.1), and other things do as well.
+const BEGIN: &[u8] = b"-----BEGIN ";
+
+/// Most names of a directory that are looked at; most of a hashed one are links to certificates and their hashes.
+const MAX_NAMES: usize = 16 * MAX_STORE_FILES;
+
+/// What a hashed directory holds.
+#[derive(Debug, Default)]
+pub(super) struct Hashed {
+    pub(super) files: Vec<Pem>,
+    /// Files that are not root's alone.
+    pub(super) left_out: Vec<Insecure>,
+}
+
+pub(super) fn unreadable(path: &Path, error: io::Error) -> TrustStoreError {
+    TrustStoreError::Unreadable(path.to_owned(), Arc::new(error))
+}
+
+fn refused(path: &Path, insecure: Insecure) -> TrustStoreError {
+    match insecure {
+        Insecure::Unreadable(_, error) => unreadable(path, error),
+        Insecure::NotAFile(_) => {
+            unreadable(path, io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+        }
+        insecure => TrustStoreError::Insecure(path.to_owned(), Arc::new(insecure)),
+    }
+}
+
+pub(super) fn open_bundle(path: &Path, owner: Owner) -> Result<File, TrustStoreError> {
+    match owner {
+        Owner::Root => open_trusted(path).map_err(|insecure| refused(path, insecure)),
+        Owner::Anyone => open_regular(path).map_err(|error| unreadable(path, error)),
+    }
+}
+
+/// Whether it looks like a distribution's bundle: certificates, and many. What holds but a few, or one that is
+/// broken, is no reason to look nowhere else.
+pub(super) fn has_certificates(bundle: &File) -> bool {
+    if bundle.metadata().map_or(0, |metadata| metadata.len()) < MIN_BUNDLE_BYTES {
+        return false;
+    }
+    let mut head = [0; MAX_PREAMBLE_BYTES];
+    let read = bundle.read_at(&mut head, 0).unwrap_or(0);
+    head.get(..read).is_some_and(|head| head.windows(BEGIN.len()).any(|window| window == BEGIN))
+}
+
+/// Reads the files of a hashed directory: `HHHHHHHH.N` as openssl-rehash(1) names them. Only these count, as for
+/// OpenSSL; a directory of certificates often holds others that nobody meant as roots.
+pub(super) fn read_hashed(path: &Path, owner: Owner) -> Result<Hashed, TrustStoreError> {
+    let directory = Directory::open(path, owner)?;
+    let mut hashed = Hashed::default();
+    let mut left = MAX_STORE_BYTES;
+    for name in directory.names().map_err(|error| unreadable(path, error))? {
+        if hashed.files.len().saturating_add(hashed.left_out.len()) >= MAX_STORE_FILES {
+            break;
+        }
+        if !name.to_str().is_some_and(is_hash_name) {
+            continue;
+        }
+        match directory.open_file(&name) {
+            Ok(file) => {
+                if let Ok(bytes) = read_open(&file, left) {
+                    left = left.saturating_sub(bytes.len());
+                    hashed.files.push(Pem::Read(bytes));
+                }
+            }
+            // A link that leads nowhere is common after a root was removed, and takes nothing away.
+            Err(Insecure::Unreadable(..) | Insecure::NotAFile(_)) => {}
+            Err(insecure) => hashed.left_out.push(insecure),
+        }
+    }
+    match hashed.left_out.pop() {
+        Some(insecure) if hashed.files.is_empty() => Err(refused(path, insecure)),
+        None if hashed.files.is_empty() => Err(TrustStoreError::NotHashed(path.to_owned())),
+        last => {
+            hashed.left_out.extend(last);
+            Ok(hashed)
+        }
+    }
+}
+
+/// A directory, by the rule for whose it may be.
+enum Directory<'p> {
+    Trusted(Folder),
+    Any(&'p Path),
+}
+
+impl<'p> Directory<'p> {
+    fn open(path: &'p Path, owner: Owner) -> Result<Self, TrustStoreError> {
+        match owner {
+            Owner::Root => Folder::open(path).map(Self::Trusted).map_err(|insecure| refused(path, insecure)),
+            Owner::Anyone => Ok(Self::Any(path)),
+        }
+    }
+
+    fn names(&self) -> io::Result<Vec<OsString>> {
+        match self {
+            Self::Trusted(folder) => folder.names(MAX_NAMES),
+            Self::Any(path) => {
+                let entries = fs::read_dir(path)?.take(MAX_NAMES).flatten();
+                Ok(entries.map(|entry| entry.file_name()).collect())
+            }
+        }
+    }
+
+    fn open_file(&self, name: &OsStr) -> Result<File, Insecure> {
+        match self {
+            Self::Trusted(folder) => folder.open_file(name),
+            Self::Any(path) => {
+                let path = path.join(name);
+                open_regular(&path).map_err(|error| Insecure::Unreadable(path, error))
+            }
+        }
+    }
+}
+
+pub(super) fn is_hash_name(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(hash, number)| {
+        hash.len() == 8
+            && hash.bytes().all(|b| b.is_ascii_hexdigit())
+            && !number.is_empty()
+            && number.bytes().all(|b| b.is_ascii_digit())
+    })
+}

@@ -1,0 +1,212 @@
+//! Whose the roots may be: a file that others than root can change decides about no login.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use eic_emulator::Config;
+
+use crate::failures::assert_undecided;
+use crate::metadata::{USER, pushed};
+use crate::world::{Key, World, on_an_instance};
+
+/// A folder of root's, with a copy of the emulator's root in it, plain and hashed.
+struct Store(PathBuf);
+
+impl Store {
+    fn new(world: &World) -> Self {
+        let store = Self(world.path("etc/trust"));
+        let _ = fs::remove_dir_all(&store.0);
+        fs::create_dir_all(store.path("hashed")).unwrap();
+        fs::write(store.path("ca.pem"), world.emulator.ca_pem()).unwrap();
+        fs::write(store.path("hashed/0123abcd.0"), world.emulator.ca_pem()).unwrap();
+        store
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// How a store comes into others' hands, and what then names it.
+type Case = (&'static str, fn(&World, &Store), &'static [&'static str]);
+
+const CASES: &[Case] = &[
+    ("others may write the file", |_, store| mode(&store.path("ca.pem"), 0o646), &["--ca-file", "ca.pem"]),
+    ("a group may write the file", |_, store| mode(&store.path("ca.pem"), 0o664), &["--ca-file", "ca.pem"]),
+    (
+        "the file is another user's",
+        |world, store| chown(store.path("ca.pem"), Some(world.uid(USER)), None).unwrap(),
+        &["--ca-file", "ca.pem"],
+    ),
+    ("others may write the folder", |_, store| mode(&store.0, 0o777), &["--ca-file", "ca.pem"]),
+    ("sticky or not", |_, store| mode(&store.0, 0o1777), &["--ca-file", "ca.pem"]),
+    (
+        "the folder is another user's",
+        |world, store| chown(&store.0, Some(world.uid(USER)), None).unwrap(),
+        &["--ca-file", "ca.pem"],
+    ),
+    (
+        "a link stands in a folder that others may write",
+        |world, store| {
+            symlink(store.path("ca.pem"), world.shared_folder().join("link")).unwrap();
+            symlink(world.shared_folder().join("link"), store.path("first")).unwrap();
+        },
+        &["--ca-file", "first"],
+    ),
+    (
+        "a folder on the way is a link in a folder that others may write",
+        |world, store| {
+            symlink(&store.0, world.shared_folder().join("folder")).unwrap();
+            symlink(world.shared_folder().join("folder"), store.path("way")).unwrap();
+        },
+        &["--ca-file", "way/ca.pem"],
+    ),
+    (
+        "others may write the hashed directory",
+        |_, store| mode(&store.path("hashed"), 0o777),
+        &["--ca-dir", "hashed"],
+    ),
+    (
+        "others may write all that a hashed directory holds",
+        |_, store| mode(&store.path("hashed/0123abcd.0"), 0o666),
+        &["--ca-dir", "hashed"],
+    ),
+];
+
+#[test]
+fn roots_that_others_can_change_are_refused() {
+    on_an_instance("trust::roots_that_others_can_change_are_refused", Config::default(), |world| {
+        let key = pushed(world, "key");
+        for user in ["root", "eic-agent", "ubuntu"] {
+            for options in [["--ca-file", "ca.pem"], ["--ca-dir", "hashed"]] {
+                let place = Store::new(world).text(options[1]);
+                let run = world.run_as(user, &[options[0], &place, USER]);
+                assert_eq!(run.keys(), format!("{}\n", key.bare_line()), "{user}: {options:?}: {run:?}");
+            }
+            for (case, spoil, options) in CASES {
+                let store = Store::new(world);
+                let _ = fs::remove_dir_all(world.shared_folder());
+                spoil(world, &store);
+                let run = world.run_as(user, &[options[0], &store.text(options[1]), USER]);
+                assert_undecided(&run, "trust-store-insecure", &format!("{user}: {case}"));
+            }
+        }
+        // The same of the settings.
+        let store = Store::new(world);
+        mode(&store.path("ca.pem"), 0o666);
+        world.configure(&format!("[trust]\nca_file = \"{}\"\n", store.text("ca.pem")));
+        let run = world.run(&[USER]);
+        assert_undecided(&run, "trust-store-insecure", "named by the settings");
+        let remedy = format!("run: chmod go-w {}", store.text("ca.pem"));
+        assert!(run.notes().contains(&remedy), "{}", run.notes());
+        symlink("circle", store.path("circle")).unwrap();
+        let run = world.run(&["--ca-file", &store.text("circle"), USER]);
+        assert_undecided(&run, "trust-store-unusable", "a link that leads to itself");
+        // A relative path is one in the caller's directory.
+        let run = world.run(&["--ca-file", "ca.pem", USER]);
+        assert_undecided(&run, "trust-store-insecure", "a relative path");
+    });
+}
+
+#[test]
+fn a_distribution_bundle_that_others_can_change_is_not_used() {
+    let test = "trust::a_distribution_bundle_that_others_can_change_is_not_used";
+    on_an_instance(test, Config::default(), |world| {
+        let key = pushed(world, "key");
+        let bundles = [
+            "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+            "/etc/pki/tls/certs/ca-bundle.crt",
+            "/etc/ssl/certs/ca-certificates.crt",
+        ];
+        let bundles: Vec<_> = bundles.iter().map(Path::new).filter(|bundle| bundle.exists()).collect();
+        bundles.iter().for_each(|bundle| mode(bundle, 0o666));
+        let run = world.run(&[USER]);
+        // Where the distribution has a hashed directory as well, its roots are used.
+        let reasons = ["trust-store-insecure", "signer-untrusted"];
+        assert_eq!((run.status(), run.keys().as_str()), (Some(1), ""), "{run:?}");
+        assert!(reasons.iter().any(|reason| run.notes().contains(reason)), "{}", run.notes());
+        assert!(run.notes().contains("chmod go-w "), "{}", run.notes());
+        bundles.iter().for_each(|bundle| mode(bundle, 0o644));
+        assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
+    });
+}
+
+#[test]
+fn one_root_that_others_can_change_does_not_cost_the_others() {
+    let test = "trust::one_root_that_others_can_change_does_not_cost_the_others";
+    on_an_instance(test, Config::default(), |world| {
+        let key = pushed(world, "key");
+        let store = Store::new(world);
+        // As update-ca-certificates(8) links what an operator puts into /usr/local/share, which a group can write on
+        // older releases of Debian.
+        fs::create_dir_all(store.path("local")).unwrap();
+        mode(&store.path("local"), 0o2775);
+        fs::write(store.path("local/site.crt"), world.emulator.ca_pem()).unwrap();
+        symlink("../local/site.crt", store.path("hashed/89abcdef.0")).unwrap();
+        // A link that leads nowhere takes nothing away, nor is it named.
+        symlink("../local/gone.crt", store.path("hashed/89abcdef.1")).unwrap();
+        world.configure(&format!("[trust]\nca_dir = \"{}\"\n", store.text("hashed")));
+        assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
+
+        let doctor = Command::new(world.agent()).args(["doctor", "--json"]).output().unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&doctor.stdout).unwrap();
+        let checks = report["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["id"] == "trust-store").unwrap();
+        let local = format!("expected {} to be writable by its owner only", store.text("local"));
+        let seen = check["seen"].as_str().unwrap();
+        assert!(check["verdict"] == "warn" && seen.contains("trusted roots: 1"), "{check}");
+        assert!(seen.contains(&local) && !seen.contains("more"), "{check}");
+
+        // Where the root that is left out is the one that counts, the log says so.
+        fs::write(store.path("hashed/0123abcd.0"), other_root(world)).unwrap();
+        let run = world.run(&[USER]);
+        assert_undecided(&run, "signer-untrusted", "the root is left out");
+        assert!(run.notes().contains(&local), "{}", run.notes());
+    });
+}
+
+/// A root that has nothing to do with the signer.
+fn other_root(world: &World) -> String {
+    let file = world.path("etc/other.pem");
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=Other", "-keyout", "/dev/null"])
+        .arg("-out")
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    fs::read_to_string(file).unwrap()
+}
+
+#[test]
+fn verify_takes_roots_of_the_callers_own() {
+    on_an_instance("trust::verify_takes_roots_of_the_callers_own", Config::default(), |world| {
+        let key: Key = pushed(world, "key");
+        let own = world.path(&format!("home/{USER}"));
+        let capture = own.join("capture.json");
+        let uid = world.uid(USER);
+        let agent = |words: &[&str]| {
+            use std::os::unix::process::CommandExt as _;
+            Command::new(world.agent()).args(words).current_dir(&own).uid(uid).gid(uid).output().unwrap()
+        };
+        let said = agent(&["capture", "--user", USER, capture.to_str().unwrap()]);
+        assert!(said.status.success(), "{said:?}");
+        fs::write(own.join("ca.pem"), world.emulator.ca_pem()).unwrap();
+        chown(own.join("ca.pem"), Some(uid), Some(uid)).unwrap();
+        let said = agent(&["verify", "--capture", "capture.json", "--ca-file", "ca.pem"]);
+        assert_eq!(String::from_utf8_lossy(&said.stdout), format!("{}\n", key.bare_line()), "{said:?}");
+        // What sshd would act on is another matter.
+        let run = world.run_as(USER, &["--ca-file", own.join("ca.pem").to_str().unwrap(), USER]);
+        assert_undecided(&run, "trust-store-insecure", "authorized-keys");
+    });
+}
