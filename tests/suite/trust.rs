@@ -129,14 +129,18 @@ fn a_distribution_bundle_that_others_can_change_is_not_used() {
             "/etc/ssl/certs/ca-certificates.crt",
         ];
         let bundles: Vec<_> = bundles.iter().map(Path::new).filter(|bundle| bundle.exists()).collect();
-        bundles.iter().for_each(|bundle| mode(bundle, 0o666));
+        for bundle in &bundles {
+            mode(bundle, 0o666);
+        }
         let run = world.run(&[USER]);
         // Where the distribution has a hashed directory as well, its roots are used.
         let reasons = ["trust-store-insecure", "signer-untrusted"];
         assert_eq!((run.status(), run.keys().as_str()), (Some(1), ""), "{run:?}");
         assert!(reasons.iter().any(|reason| run.notes().contains(reason)), "{}", run.notes());
         assert!(run.notes().contains("chmod go-w "), "{}", run.notes());
-        bundles.iter().for_each(|bundle| mode(bundle, 0o644));
+        for bundle in &bundles {
+            mode(bundle, 0o644);
+        }
         assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
     });
 }
