@@ -114,7 +114,7 @@ fn report(arguments: &Explain, clock: Clock, settings: &Settings, fetched: &Fetc
     };
     let now = clock.now();
     let judged: Result<Decision, Unproven> = match read() {
-        Ok((evidence, expected)) => judge(&evidence, &expected, now),
+        Ok((evidence, expected)) => judge(&evidence, &replay::lost_staples(capture), &expected, now),
         Err(error) => Err(Unproven::new(error.reason(), error.to_string())),
     };
     Report::new(&signer, &judged, now)

@@ -7,6 +7,7 @@ mod confinement;
 mod doctor;
 mod explain;
 mod gather;
+mod lost;
 mod openssh;
 mod replay;
 mod sessions;

@@ -1,6 +1,7 @@
 //! A capture judged: the same evidence as a run has, read from what was saved or fetched a moment ago.
 
 use super::gather::{DOMAIN, INSTANCE_ID, REGION, RunError, SIGNER_CERT, USERS, ZONE, keys_path, name_from};
+use super::lost::LostStaples;
 use super::stapling::STAPLES;
 use crate::capture::{Answer, Capture, Item};
 use crate::decision::Evidence;
@@ -68,13 +69,20 @@ pub(super) fn staples(capture: &Capture) -> (Vec<OcspStaple>, Vec<OcspError>) {
     (staples, unreadable)
 }
 
-/// Why the first staple that did not come did not; where one is missing, that is what to tell.
-pub(super) fn lost_staple(capture: &Capture) -> Option<(Reason, String)> {
-    staple_items(capture).find_map(|item| match item.answer() {
-        Answer::Failed(reason, detail) => Some((reason, detail)),
-        Answer::Body(_) if item.cut => Some((Reason::MetadataMalformed, too_long(&item.path))),
-        _ => None,
-    })
+/// The staples, and the list of them, that did not come, with a reason and its detail.
+pub(super) fn lost_staples(capture: &Capture) -> LostStaples<(Reason, String)> {
+    let mut lost = LostStaples::default();
+    for item in capture.item(STAPLES).into_iter().chain(staple_items(capture)) {
+        let name = item.path.strip_prefix(STAPLES).unwrap_or_default().to_owned();
+        match item.answer() {
+            Answer::Failed(reason, detail) => lost.push(name, (reason, detail)),
+            Answer::Body(_) if item.cut => {
+                lost.push(name, (Reason::MetadataMalformed, too_long(&item.path)));
+            }
+            _ => {}
+        }
+    }
+    lost
 }
 
 fn staple_items(capture: &Capture) -> impl Iterator<Item = &Item> {

@@ -1,20 +1,20 @@
 //! The staples: fetched until the decision stands, and no longer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::Clock;
 use super::gather::RunError;
+use super::lost::LostStaples;
 use crate::decision::{Decision, Evidence, Expectations, decide_along};
 use crate::evidence::chain::Certificate;
 use crate::evidence::ocsp::{MAX_STAPLE_BYTES, MAX_STAPLES, OcspStaple};
 use crate::imds::{ImdsError, Session};
 use crate::order;
 use crate::trust_store::OpenStore;
-use crate::verification::{RevocationError, SignerError, SignerPath};
+use crate::verification::{SignerError, SignerPath};
 
 /// Longest list of staple names, in bytes.
 pub(super) const MAX_LIST_BYTES: usize = 16 * 1024;
@@ -31,9 +31,18 @@ pub(super) struct Stapling<'c> {
     path: SignerPath,
     /// Where the roots are that were not looked at so far, if there are any.
     more_roots: Option<&'c OpenStore>,
-    requests: JoinSet<Result<Option<Vec<u8>>, ImdsError>>,
-    /// Why the first staple that did not come did not.
-    lost: Option<ImdsError>,
+    requests: JoinSet<Answer>,
+    /// The names of the staples that were asked for.
+    asked: Vec<String>,
+    lost: LostStaples<ImdsError>,
+    /// Whether the evidence has changed since the last judgement.
+    is_news: bool,
+}
+
+/// What a request came to. The service's 404 is no staple, and an empty list.
+enum Answer {
+    Staple(String, Result<Option<Vec<u8>>, ImdsError>),
+    List(Result<Option<String>, ImdsError>),
 }
 
 impl<'c> Stapling<'c> {
@@ -45,7 +54,18 @@ impl<'c> Stapling<'c> {
         path: SignerPath,
         more_roots: Option<&'c OpenStore>,
     ) -> Self {
-        Self { session, clock, evidence, expected, path, more_roots, requests: JoinSet::new(), lost: None }
+        Self {
+            session,
+            clock,
+            evidence,
+            expected,
+            path,
+            more_roots,
+            requests: JoinSet::new(),
+            asked: Vec::new(),
+            lost: LostStaples::default(),
+            is_news: true,
+        }
     }
 
     /// First the path's staples, by the names that they normally have. The names are only where to look
@@ -53,85 +73,89 @@ impl<'c> Stapling<'c> {
     /// does not hold, the others of the list are fetched, too.
     pub(super) async fn decide(mut self) -> Result<Decision, RunError> {
         let names: Vec<_> = self.path.certificates().map(Certificate::staple_name).collect();
-        self.request(&names);
+        let least = names.len();
+        self.request(names);
         // Half of the time for these leaves half for the others; a name that never answers costs no login.
-        let patience = self.session.remaining().checked_div(2).unwrap_or_default();
-        if let Some(decision) = self.until_decided(names.len(), patience).await? {
+        let half = self.session.remaining().checked_div(2).unwrap_or_default();
+        if let Some(decision) = timeout(half, self.until_decided(least)).await.unwrap_or(Ok(None))? {
             return Ok(decision);
         }
         // Not every root was looked at so far: one that another authority issued may end a path whose staples are all there.
         // And what is wrong is told of all of them.
         if let Some(anchors) = self.more_roots.and_then(|store| store.load().ok()) {
             self.evidence.anchors = anchors;
+            self.is_news = true;
         }
-        let others = match listed_staples(&self.session, &self.path, &names).await {
-            Ok(others) => others,
-            Err(error) => {
-                self.lost.get_or_insert(error);
-                Vec::new()
-            }
-        };
-        self.request(&others);
-        let patience = self.session.remaining();
-        if let Some(decision) = self.until_decided(1, patience).await? {
+        self.request_list();
+        // No deadline of its own: every request ends at the run's, and says what it met. A request that is given up
+        // here would count as a staple that does not exist.
+        if let Some(decision) = self.until_decided(1).await? {
             return Ok(decision);
         }
-        self.judge().map_err(|error| match (error, self.lost.take()) {
-            // No staple, since none could be had: that is what to tell.
-            (SignerError::Revocation(_, RevocationError::Missing(_)), Some(lost)) => RunError::Imds(lost),
-            (error, _) => RunError::Signer(error),
-        })
-    }
-
-    fn request(&mut self, names: &[String]) {
-        for name in names {
-            let session = Arc::clone(&self.session);
-            let path = format!("{STAPLES}{name}");
-            self.requests.spawn(async move { session.get(&path, MAX_STAPLE_BYTES).await });
+        let judged = self.judge();
+        match self.lost.cause(judged.as_ref().map(Decision::signer), &self.evidence.chain) {
+            Some(lost) => Err(RunError::Imds(lost.clone())),
+            None => judged.map_err(RunError::Signer),
         }
     }
 
-    /// Takes staples in as they come, and judges from the `least`th on; a decision that lacks nothing ends
-    /// the wait. None where all have come, or the time is over, without one.
-    async fn until_decided(
-        &mut self,
-        least: usize,
-        patience: Duration,
-    ) -> Result<Option<Decision>, RunError> {
-        let end = Instant::now().checked_add(patience);
+    fn request(&mut self, names: Vec<String>) {
+        for name in names {
+            let session = Arc::clone(&self.session);
+            self.asked.push(name.clone());
+            self.requests.spawn(async move {
+                let came = session.get(&format!("{STAPLES}{name}"), MAX_STAPLE_BYTES).await;
+                Answer::Staple(name, came)
+            });
+        }
+    }
+
+    fn request_list(&mut self) {
+        let session = Arc::clone(&self.session);
+        self.requests.spawn(async move { Answer::List(session.get_text(STAPLES, MAX_LIST_BYTES).await) });
+    }
+
+    /// Takes answers in as they come, and judges from the `least`th on; a decision that lacks nothing ends
+    /// the wait. None where every request has ended without one.
+    async fn until_decided(&mut self, least: usize) -> Result<Option<Decision>, RunError> {
         let mut came = 0_usize;
-        loop {
-            let remaining = end.map_or(patience, |end| end.saturating_duration_since(Instant::now()));
-            match timeout(remaining, self.requests.join_next()).await {
-                Ok(Some(Ok(answer))) => self.take_in(answer),
-                // A task that was cancelled or has panicked has fetched nothing.
-                Ok(Some(Err(_))) => {}
-                Ok(None) | Err(_) => return Ok(None),
+        while let Some(answer) = self.requests.join_next().await {
+            // No task is cancelled, and a panic ends the process.
+            if let Ok(answer) = answer {
+                self.take_in(answer);
             }
             came = came.saturating_add(1);
-            if came < least {
+            if came < least || !self.is_news {
                 continue;
             }
+            self.is_news = false;
             match self.judge() {
                 Ok(decision) if decision.signer().unstapled().next().is_none() => return Ok(Some(decision)),
                 Ok(_) | Err(SignerError::Revocation(..)) => {}
                 Err(error) => return Err(RunError::Signer(error)),
             }
         }
+        Ok(None)
     }
 
     /// A staple that does not come, or cannot be read, is not yet an error: the decision says what it was
     /// needed for.
-    fn take_in(&mut self, answer: Result<Option<Vec<u8>>, ImdsError>) {
+    fn take_in(&mut self, answer: Answer) {
         match answer {
-            Ok(Some(bytes)) => match OcspStaple::parse(&bytes) {
-                Ok(staple) => self.evidence.staples.push(staple),
-                Err(error) => self.evidence.unreadable_staples.push(error),
-            },
-            Ok(None) => {}
-            Err(error) => {
-                self.lost.get_or_insert(error);
+            Answer::Staple(_, Ok(None)) => {}
+            Answer::Staple(_, Ok(Some(bytes))) => {
+                self.is_news = true;
+                match OcspStaple::parse(&bytes) {
+                    Ok(staple) => self.evidence.staples.push(staple),
+                    Err(error) => self.evidence.unreadable_staples.push(error),
+                }
             }
+            Answer::Staple(name, Err(error)) => self.lost.push(name, error),
+            Answer::List(Ok(list)) => {
+                let others = others(&list.unwrap_or_default(), &self.path, &self.asked);
+                self.request(others);
+            }
+            Answer::List(Err(error)) => self.lost.push(String::new(), error),
         }
     }
 
@@ -142,12 +166,7 @@ impl<'c> Stapling<'c> {
 
 /// The names of the staples that were not asked for yet: the path's own by SHA-256 first, then whatever
 /// looks like a fingerprint, then the rest.
-async fn listed_staples(
-    session: &Session,
-    path: &SignerPath,
-    asked: &[String],
-) -> Result<Vec<String>, ImdsError> {
-    let list = session.get_text(STAPLES, MAX_LIST_BYTES).await?.unwrap_or_default();
+fn others(list: &str, path: &SignerPath, asked: &[String]) -> Vec<String> {
     let names =
         list.lines().map(str::trim).filter(|name| is_staple_name(name) && !asked.iter().any(|a| a == name));
     let names = names.map(str::to_owned).collect();
@@ -157,7 +176,7 @@ async fn listed_staples(
         (!own.iter().any(|own| own.eq_ignore_ascii_case(name)), !is_hex)
     });
     names.truncate(MAX_STAPLES);
-    Ok(names)
+    names
 }
 
 /// A name that stays below the folder that it is listed in.

@@ -27,6 +27,7 @@ mod hostile;
 mod keywords;
 mod load;
 mod logins;
+mod lost_staples;
 mod metadata;
 mod openssl_tree;
 mod properties;

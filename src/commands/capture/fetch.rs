@@ -76,23 +76,7 @@ async fn everything(wanted: &Wanted<'_>) -> Result<Fetched, ImdsError> {
     capture.server.clone_from(&session.greeting().server);
     let via = session.greeting().via.clone();
 
-    let mut first: Vec<_> =
-        [INSTANCE_ID, REGION, ZONE, DOMAIN].map(|path| (path.to_owned(), MAX_ITEM_BYTES)).into();
-    first.extend([(SIGNER_CERT.to_owned(), MAX_CHAIN_BYTES), (STAPLES.to_owned(), MAX_LIST_BYTES)]);
-    if wanted.users.is_empty() {
-        first.push((USERS.to_owned(), MAX_LIST_BYTES));
-    }
-    first.extend(wanted.users.iter().map(|user| (keys_path(user), MAX_BUNDLE_BYTES)));
-    capture.items = items(&session, first).await;
-
-    let mut second: Vec<_> = staple_names(&capture)
-        .into_iter()
-        .map(|name| (format!("{STAPLES}{name}"), MAX_STAPLE_BYTES))
-        .collect();
-    if wanted.users.is_empty() {
-        second.extend(listed_users(&capture).iter().map(|user| (keys_path(user), MAX_BUNDLE_BYTES)));
-    }
-    capture.items.extend(items(&session, second).await);
+    capture.items = Asking::new(Arc::clone(&session), wanted.users).items().await;
     Ok(Fetched { capture, token, greeted, via, refused: None })
 }
 
@@ -105,19 +89,97 @@ fn name_of(machine: &Machine) -> Option<String> {
     }
 }
 
-/// Asks for these side by side; gives them in the order in which they were asked for.
-async fn items(session: &Arc<Session>, wanted: Vec<(String, usize)>) -> Vec<Item> {
-    let mut requests = JoinSet::new();
-    for (number, (path, limit)) in wanted.into_iter().enumerate() {
-        let session = Arc::clone(session);
-        requests.spawn(async move { (number, item(&session, &path, limit).await) });
+/// The requests, side by side. What an answer leads to is asked for when that answer is there: an item that never comes
+/// keeps no other back, as in a login.
+struct Asking {
+    session: Arc<Session>,
+    requests: JoinSet<(usize, Item)>,
+    asked: Vec<String>,
+    came: Vec<(usize, Item)>,
+    /// Whether the users are those that the service lists.
+    lists_users: bool,
+}
+
+impl Asking {
+    fn new(session: Arc<Session>, users: &[LoginName]) -> Self {
+        let (requests, lists_users) = (JoinSet::new(), users.is_empty());
+        let mut asking = Self { session, requests, asked: Vec::new(), came: Vec::new(), lists_users };
+        for path in [INSTANCE_ID, REGION, ZONE, DOMAIN] {
+            asking.ask(path.to_owned(), MAX_ITEM_BYTES);
+        }
+        asking.ask(SIGNER_CERT.to_owned(), MAX_CHAIN_BYTES);
+        asking.ask(STAPLES.to_owned(), MAX_LIST_BYTES);
+        if lists_users {
+            asking.ask(USERS.to_owned(), MAX_LIST_BYTES);
+        }
+        for user in users {
+            asking.ask(keys_path(user), MAX_BUNDLE_BYTES);
+        }
+        asking
     }
-    let mut came = Vec::new();
-    while let Some(done) = requests.join_next().await {
-        // A task that has panicked or was cancelled has fetched nothing.
-        came.extend(done);
+
+    /// Asks once for each path.
+    fn ask(&mut self, path: String, limit: usize) {
+        if self.asked.contains(&path) {
+            return;
+        }
+        let (number, session) = (self.asked.len(), Arc::clone(&self.session));
+        self.asked.push(path.clone());
+        self.requests.spawn(async move { (number, item(&session, &path, limit).await) });
     }
-    order::by_key(came, |(number, _)| *number).into_iter().map(|(_, item)| item).collect()
+
+    /// Everything, in the order in which it was asked for.
+    async fn items(mut self) -> Vec<Item> {
+        while let Some(done) = self.requests.join_next().await {
+            // A task that has panicked or was cancelled has fetched nothing.
+            let Ok((number, item)) = done else { continue };
+            let path = item.path.clone();
+            self.came.push((number, item));
+            match path.as_str() {
+                // The signer's own staples come before the listed ones, of which there may be too many.
+                SIGNER_CERT | STAPLES => {
+                    let mut names = self.own_names();
+                    if self.answer(SIGNER_CERT).is_some() {
+                        names.extend(self.lines(STAPLES).into_iter().filter(|name| is_staple_name(name)));
+                    }
+                    for name in names {
+                        let count = self.asked.iter().filter(|path| path.starts_with(STAPLES)).count();
+                        if count <= MAX_STAPLES {
+                            self.ask(format!("{STAPLES}{name}"), MAX_STAPLE_BYTES);
+                        }
+                    }
+                }
+                USERS if self.lists_users => {
+                    let names = self.lines(USERS);
+                    let users =
+                        names.iter().filter_map(|name| LoginName::try_from(name.trim_end_matches('/')).ok());
+                    for user in users.take(MAX_USERS) {
+                        self.ask(keys_path(&user), MAX_BUNDLE_BYTES);
+                    }
+                }
+                _ => {}
+            }
+        }
+        order::by_key(self.came, |(number, _)| *number).into_iter().map(|(_, item)| item).collect()
+    }
+
+    fn answer(&self, path: &str) -> Option<Answer> {
+        self.came.iter().find(|(_, item)| item.path == path).map(|(_, item)| item.answer())
+    }
+
+    /// The names of the staples that the signer's certificates normally have, listed or not.
+    fn own_names(&self) -> Vec<String> {
+        let Some(Answer::Body(pem)) = self.answer(SIGNER_CERT) else { return Vec::new() };
+        let Ok(chain) = SignerChain::parse(&pem) else { return Vec::new() };
+        chain.certificates().iter().map(Certificate::staple_name).collect()
+    }
+
+    fn lines(&self, path: &str) -> Vec<String> {
+        let Some(Answer::Body(list)) = self.answer(path) else { return Vec::new() };
+        let lines =
+            String::from_utf8_lossy(&list).lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>();
+        lines.into_iter().filter(|line| !line.is_empty()).collect()
+    }
 }
 
 async fn item(session: &Session, path: &str, limit: usize) -> Item {
@@ -137,35 +199,4 @@ async fn item(session: &Session, path: &str, limit: usize) -> Item {
 /// With two places.
 pub(in crate::commands) fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e5).round() / 100.0
-}
-
-/// The staples that the signer's certificates normally have, listed or not, and those that are listed.
-fn staple_names(capture: &Capture) -> Vec<String> {
-    let mut listed = lines(capture, STAPLES);
-    listed.retain(|name| is_staple_name(name));
-    let mut names = Vec::new();
-    if let Answer::Body(pem) = capture.answer(SIGNER_CERT) {
-        if let Ok(chain) = SignerChain::parse(&pem) {
-            names.extend(chain.certificates().iter().map(Certificate::staple_name));
-        }
-    }
-    listed.retain(|name| !names.contains(name));
-    names.extend(listed);
-    names.truncate(MAX_STAPLES);
-    names
-}
-
-fn listed_users(capture: &Capture) -> Vec<LoginName> {
-    let names = lines(capture, USERS);
-    let users = names.iter().filter_map(|name| LoginName::try_from(name.trim_end_matches('/')).ok());
-    users.take(MAX_USERS).collect()
-}
-
-fn lines(capture: &Capture, path: &str) -> Vec<String> {
-    let Answer::Body(list) = capture.answer(path) else { return Vec::new() };
-    String::from_utf8_lossy(&list)
-        .lines()
-        .map(|line| line.trim().to_owned())
-        .filter(|line| !line.is_empty())
-        .collect()
 }

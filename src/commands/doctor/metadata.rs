@@ -5,7 +5,9 @@ use std::env;
 use super::super::capture::Fetched;
 use super::super::replay;
 use super::check::Check;
+use crate::identity::LoginName;
 use crate::imds::{Endpoint, ImdsError};
+use crate::reason::Reason;
 use crate::time::Timestamp;
 use crate::verification::CLOCK_SKEW;
 
@@ -18,9 +20,29 @@ const PROXY_VARIABLES: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "AL
 pub(super) const METADATA: &str = "pushed keys are in the instance's metadata and nowhere else";
 const CLOCK: &str = "a key is good for a minute, and certificates between their dates, by this clock";
 
-pub(super) fn metadata(endpoint: &Endpoint, fetched: &Fetched, other_works: bool) -> Check {
+/// What mends an item that did not come: metadata that does not answer in time is no sign of anything else.
+pub(super) const fn unless_late(reason: Reason, otherwise: &'static str) -> &'static str {
+    match reason {
+        Reason::MetadataTimeout | Reason::MetadataThrottled | Reason::MetadataUnreachable => {
+            "see that metadata answers in time: at most 1,024 packets a second go to link-local services"
+        }
+        _ => otherwise,
+    }
+}
+
+/// The token, and the keys of `user`, which every login asks for next.
+pub(super) fn metadata(
+    endpoint: &Endpoint,
+    fetched: &Fetched,
+    user: Option<&LoginName>,
+    other_works: bool,
+) -> Check {
     const ID: &str = "metadata";
     let Some(error) = &fetched.refused else {
+        if let Some(error) = user.and_then(|user| replay::keys(&fetched.capture, user).err()) {
+            let fix = unless_late(error.reason(), "find out what answers in place of the metadata service");
+            return Check::fail(ID, METADATA, format!("{}: {error}", error.reason()), fix);
+        }
         let server = fetched.capture.server.as_deref().unwrap_or("an unnamed server");
         return Check::ok(
             ID,
@@ -106,7 +128,7 @@ pub(super) fn instance_is_this(fetched: &Fetched) -> Check {
             ID,
             WHY,
             format!("{}: {error}", error.reason()),
-            "find out what answers in place of the metadata service",
+            unless_late(error.reason(), "find out what answers in place of the metadata service"),
         ),
         (Some(own), Ok(theirs)) if own != "xen" && own != theirs.as_str() => Check::fail(
             ID,

@@ -6,7 +6,9 @@ use super::super::capture::{Fetched, Wanted, fetch};
 use super::super::config::unsupported;
 use super::super::{Clock, replay};
 use super::check::Check;
-use super::metadata::{METADATA, clock_is_right, instance_is_this, metadata, metadata_v6, proxy};
+use super::metadata::{
+    METADATA, clock_is_right, instance_is_this, metadata, metadata_v6, proxy, unless_late,
+};
 use super::signer::{SIGNER, region, signer, trust_store};
 use crate::config::{CommandLine, DEFAULT_PATH, Settings};
 use crate::evidence::key_bundle::KeyBundle;
@@ -114,7 +116,7 @@ impl Service {
         let works = |answer: &Option<(&Endpoint, Fetched)>| {
             answer.as_ref().is_some_and(|(_, fetched)| fetched.refused.is_none())
         };
-        self.checks.push(metadata(endpoint, fetched, works(&second)));
+        self.checks.push(metadata(endpoint, fetched, user.as_ref(), works(&second)));
         self.checks.push(match &second {
             None => Check::skipped("metadata-v6", METADATA, "the settings name one address"),
             Some((endpoint, fetched)) => metadata_v6(endpoint, fetched, works(&first)),
@@ -145,15 +147,18 @@ impl Service {
             (Ok(name), Ok(anchors), Ok(chain)) => {
                 let (staples, _) = replay::staples(&fetched.capture);
                 let revocation = settings.revocation.value;
-                let lost = replay::lost_staple(&fetched.capture);
-                self.checks.extend(signer(chain, anchors, (&staples, lost), name, revocation, now));
+                let lost = replay::lost_staples(&fetched.capture);
+                self.checks.extend(signer(chain, anchors, (&staples, &lost), name, revocation, now));
             }
             (_, _, Err(error)) => {
                 self.checks.push(Check::fail(
                     "signer",
                     SIGNER,
                     format!("{}: {error}", error.reason()),
-                    "ask AWS support whether EC2 Instance Connect is up in this region",
+                    unless_late(
+                        error.reason(),
+                        "ask AWS support whether EC2 Instance Connect is up in this region",
+                    ),
                 ));
                 self.skip(&["staples"], "there is no signer to vouch for");
             }

@@ -1,7 +1,9 @@
 //! The links from trusted roots to the signer.
 
 use super::super::gather::RunError;
+use super::super::lost::LostStaples;
 use super::check::Check;
+use super::metadata::unless_late;
 use crate::config::{DEFAULT_PATH, Settings};
 use crate::evidence::chain::{Certificate, SignerChain};
 use crate::evidence::ocsp::OcspStaple;
@@ -23,7 +25,7 @@ pub(super) fn region(name: &Result<SignerName, RunError>) -> Check {
             "region",
             SIGNER,
             format!("{}: {error}", error.reason()),
-            "find out what answers in place of the metadata service",
+            unless_late(error.reason(), "find out what answers in place of the metadata service"),
         ),
     }
 }
@@ -77,7 +79,7 @@ fn place(settings: &Settings) -> String {
 pub(super) fn signer(
     chain: &SignerChain,
     anchors: &TrustAnchors,
-    (staples, lost): (&[OcspStaple], Option<(Reason, String)>),
+    (staples, lost): (&[OcspStaple], &LostStaples<(Reason, String)>),
     name: &SignerName,
     revocation: RevocationPolicy,
     now: Timestamp,
@@ -95,23 +97,21 @@ pub(super) fn signer(
         Some(proven) => Ok(proven),
         None => VerifiedSigner::establish(chain, anchors, staples, name, revocation, now),
     };
-    let staples = match proven {
-        Ok(proven) => {
+    let staples = match (lost.cause(proven.as_ref(), chain), proven) {
+        (Some((reason, detail)), _) => Check::fail(
+            "staples",
+            SIGNER,
+            format!("{reason}: {detail}"),
+            unless_late(*reason, "find out what answers in place of the metadata service"),
+        ),
+        (None, Ok(proven)) => {
             let left = proven.path().iter().map(|step| match &step.staple {
                 Some(staple) => format!("{} h left", now.seconds_until(staple.next_update) / 3600),
                 None => "none, which the settings allow".to_owned(),
             });
             Check::ok("staples", SIGNER, format!("all good: {}", left.collect::<Vec<_>>().join(", ")))
         }
-        Err(error) => match lost.filter(|_| error.reason() == Reason::StapleMissing) {
-            Some((reason, detail)) => Check::fail(
-                "staples",
-                SIGNER,
-                format!("{reason}: {detail}"),
-                "see that metadata answers in time",
-            ),
-            None => refused("staples", &error),
-        },
+        (None, Err(error)) => refused("staples", &error),
     };
     vec![signer, staples]
 }

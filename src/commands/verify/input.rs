@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::super::gather::RunError;
+use super::super::lost::LostStaples;
 use super::super::replay;
 use super::report::Claimed;
 use super::{Case, Unproven};
@@ -62,6 +63,7 @@ fn read_capture(arguments: &Verify, file: &Path) -> Result<Case, String> {
     Ok(Case {
         signer,
         evidence,
+        lost: replay::lost_staples(&capture),
         redacted: capture.redacted,
         claimed: Some(claimed),
         at: arguments.at.unwrap_or(taken_at),
@@ -88,6 +90,7 @@ fn read_files(arguments: &Verify, now: Timestamp) -> Result<Case, String> {
     let case = |evidence| Case {
         signer: name.to_string(),
         evidence,
+        lost: LostStaples::default(),
         redacted: false,
         claimed: None,
         at: arguments.at.unwrap_or(now),

@@ -6,6 +6,7 @@ mod report;
 use std::io::Write;
 
 use super::Outcome;
+use super::lost::LostStaples;
 use crate::cli::Verify;
 use crate::decision::{Decision, Evidence, Expectations, decide};
 use crate::evidence::chain::Certificate;
@@ -33,9 +34,9 @@ pub(super) fn run(
             return Outcome::Usage;
         }
     };
-    let Case { signer, evidence, redacted, claimed, at } = case;
+    let Case { signer, evidence, lost, redacted, claimed, at } = case;
     let judged = match evidence {
-        Ok((evidence, expected)) => judge(&evidence, &expected, at),
+        Ok((evidence, expected)) => judge(&evidence, &lost, &expected, at),
         Err(unproven) => Err(unproven),
     };
     let report = Report::new(&signer, &judged, at).of_capture(redacted, claimed);
@@ -62,6 +63,8 @@ struct Case {
     /// Who must have signed, as far as that is known.
     signer: String,
     evidence: Result<(Evidence, Expectations), Unproven>,
+    /// Of a capture: the staples that did not come.
+    lost: LostStaples<(Reason, String)>,
     redacted: bool,
     /// Of a capture: what it says of itself.
     claimed: Option<Claimed>,
@@ -81,15 +84,20 @@ impl Unproven {
     }
 }
 
-/// Judges, and looks for the path also of a signer that is refused.
+/// Judges, and looks for the path also of a signer that is refused. Where a staple is lacking, `lost` says why.
 pub(super) fn judge(
     evidence: &Evidence,
+    lost: &LostStaples<(Reason, String)>,
     expected: &Expectations,
     now: Timestamp,
 ) -> Result<Decision, Unproven> {
-    decide(evidence, expected, now).map_err(|error| {
-        let path = SignerPath::find(&evidence.chain, &evidence.anchors, &expected.signer, now);
-        let path = path.map(|path| path.certificates().cloned().collect()).unwrap_or_default();
-        Unproven { reason: error.reason(), why: error.to_string(), path }
-    })
+    let judged = decide(evidence, expected, now);
+    let (reason, why) = match (lost.cause(judged.as_ref().map(Decision::signer), &evidence.chain), judged) {
+        (Some(cause), _) => cause.clone(),
+        (None, Ok(decision)) => return Ok(decision),
+        (None, Err(error)) => (error.reason(), error.to_string()),
+    };
+    let path = SignerPath::find(&evidence.chain, &evidence.anchors, &expected.signer, now);
+    let path = path.map(|path| path.certificates().cloned().collect()).unwrap_or_default();
+    Err(Unproven { reason, why, path })
 }

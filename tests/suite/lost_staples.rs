@@ -1,0 +1,204 @@
+//! Staples that do not come. Only the service's 404 says that a staple does not exist: after any other failure the run's
+//! reason is that failure, with the staple's name, in a login and in every command that judges the same evidence.
+
+use std::fs;
+use std::time::Duration;
+
+use eic_emulator::pki::StapleName;
+use eic_emulator::{Config, Fault};
+use serde_json::Value;
+
+use crate::failures::assert_undecided;
+use crate::metadata::{STAPLES, USER, pushed};
+use crate::wiring::{agent, lay_out};
+use crate::world::{World, on_an_instance};
+
+/// How often a case may be run again whose time was over before it came to the staples: the machine was busy.
+const AGAIN: usize = 5;
+
+type Case = (&'static str, &'static str, fn(&str) -> Fault);
+
+const CASES: [Case; 5] = [
+    ("silent", "metadata-timeout", |path| Fault::at(path).delay(Duration::from_secs(3600))),
+    ("reset", "metadata-malformed", |path| {
+        Fault::at(path).raw(|wire, _| {
+            wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n0")?;
+            wire.pause(Duration::from_millis(20))?;
+            wire.reset()
+        })
+    }),
+    ("503", "metadata-throttled", |path| Fault::at(path).status(503)),
+    ("403", "metadata-forbidden", |path| Fault::at(path).status(403)),
+    ("400", "metadata-malformed", |path| Fault::at(path).status(400)),
+];
+
+const WHEN_STAPLED: &str = "[trust]\nrevocation = \"when-stapled\"\n";
+
+/// The paths of the staples of the signer and of its issuer, and of the list of all of them.
+fn places(world: &World) -> [String; 3] {
+    let signer = world.emulator.hierarchy();
+    let own = signer.leaf_certificate().sha1_fingerprint();
+    let issuer = signer.chain[1].0.sha1_fingerprint();
+    [format!("{STAPLES}{own}"), format!("{STAPLES}{issuer}"), STAPLES.to_owned()]
+}
+
+/// Serves the staples under names that only the list tells.
+fn rename(world: &World) {
+    let signer = world.emulator.hierarchy();
+    let named = |place| {
+        signer.staple(place, world.emulator.now()).named(StapleName::Other(format!("staple-{place}"))).build()
+    };
+    world.emulator.set_staples((0..4).map(named).collect());
+}
+
+/// Whether the path is named in full.
+fn names(said: &str, path: &str) -> bool {
+    let ends = |rest: &str| !rest.starts_with(|next: char| next.is_ascii_alphanumeric());
+    said.split(&format!("/latest/meta-data/{path}")).skip(1).any(ends)
+}
+
+/// Runs until the reason is about a staple. A busy machine may be late before.
+fn login(world: &World, case: &str, reason: &str, path: &str) {
+    let mut run = world.run(&["--timeout", "2", USER]);
+    for _ in 0..AGAIN {
+        if run.notes().contains(STAPLES) || !run.notes().contains("metadata-timeout") {
+            break;
+        }
+        run = world.run(&["--timeout", "2", USER]);
+    }
+    assert_undecided(&run, reason, case);
+    assert!(names(&run.notes(), path), "{case}: {}", run.notes());
+}
+
+#[test]
+fn lost_staple_is_reported_as_the_metadata_fault_and_named() {
+    let test = "lost_staples::lost_staple_is_reported_as_the_metadata_fault_and_named";
+    on_an_instance(test, Config::default(), |world| {
+        pushed(world, "key");
+        let [own, issuer, list] = places(world);
+        for (settings, cases) in [("", &CASES[..]), (WHEN_STAPLED, &CASES[..1])] {
+            world.configure(settings);
+            for (name, reason, fault) in cases {
+                for path in [&own, &issuer] {
+                    world.emulator.inject(fault(path));
+                    login(world, &format!("{name} at {path} with {settings:?}"), reason, path);
+                    world.emulator.clear_faults();
+                }
+            }
+            // One cannot be read, and the other, which is the signer's own, does not come.
+            world.emulator.inject(Fault::at(&issuer).respond(eic_emulator::http::Response::text("AAAA")));
+            world.emulator.inject(Fault::at(&own).status(403));
+            login(world, "beside one that cannot be read", "metadata-forbidden", &own);
+            world.emulator.clear_faults();
+        }
+        rename(world);
+        for (settings, cases) in [("", &CASES[..]), (WHEN_STAPLED, &CASES[..1])] {
+            world.configure(settings);
+            for (name, reason, fault) in cases {
+                world.emulator.inject(fault(&list));
+                login(world, &format!("{name} at the list with {settings:?}"), reason, &list);
+                world.emulator.clear_faults();
+            }
+        }
+    });
+}
+
+/// The request's own deadline and the run's are the same instant: which of them is seen first must not matter.
+#[test]
+fn staple_that_is_pending_at_the_deadline_is_never_called_missing() {
+    let test = "lost_staples::staple_that_is_pending_at_the_deadline_is_never_called_missing";
+    on_an_instance(test, Config::default(), |world| {
+        pushed(world, "key");
+        let [own, ..] = places(world);
+        world.emulator.inject(Fault::at(&own).delay(Duration::from_secs(3600)));
+        for time in ["1", "1.013", "1.1"].iter().cycle().take(15) {
+            let run = world.run(&["--timeout", time, USER]);
+            assert_undecided(&run, "metadata-timeout", time);
+        }
+    });
+}
+
+#[test]
+fn every_command_reports_a_lost_staple_as_a_login_does() {
+    let test = "lost_staples::every_command_reports_a_lost_staple_as_a_login_does";
+    on_an_instance(test, Config::default(), |world| {
+        lay_out("", &[]);
+        assert_eq!(agent(world, &["enable"]).status, Some(0));
+        pushed(world, "key");
+        world.configure("[imds]\ntimeout = 2\n");
+        let [own, _, list] = places(world);
+        let capture = world.path("etc/capture.json").display().to_string();
+        let tell = |case: &str, reason: &str, path: &str| {
+            let holds = |said: &str, command: &str| {
+                assert!(said.contains(reason) && names(said, path), "{case}, {command}: {said}");
+                assert!(!said.contains("staple-missing"), "{case}, {command}: {said}");
+            };
+            let explained: Value =
+                serde_json::from_str(&agent(world, &["explain", USER, "--json"]).out).unwrap();
+            assert_eq!(explained["judgement"]["signer"]["reason"], reason, "{case}: {explained:#}");
+            holds(&explained.to_string(), "explain");
+            let diagnosed: Value =
+                serde_json::from_str(&agent(world, &["doctor", "--user", USER, "--json"]).out).unwrap();
+            let checks = diagnosed["checks"].as_array().unwrap();
+            let staples = checks.iter().find(|check| check["id"] == "staples").unwrap();
+            assert_eq!(staples["verdict"], "fail", "{case}: {diagnosed:#}");
+            holds(&staples.to_string(), "doctor");
+            let _ = fs::remove_file(&capture);
+            assert_eq!(agent(world, &["capture", "--user", USER, &capture]).status, Some(0));
+            let verified = agent(world, &["verify", "--capture", &capture]);
+            assert_eq!(verified.status, Some(1), "{case}: {}", verified.err);
+            holds(&verified.err, "verify --capture");
+        };
+        for (name, reason, fault) in CASES {
+            world.emulator.inject(fault(&own));
+            tell(name, reason, &own);
+            world.emulator.clear_faults();
+        }
+        // A list that never comes keeps no staple back that is found without it.
+        world.emulator.inject(Fault::at(&list).delay(Duration::from_secs(3600)));
+        let explained = agent(world, &["explain", USER, "--json"]);
+        let explained: Value = serde_json::from_str(&explained.out).unwrap();
+        assert_eq!(explained["keys_given"], 1, "{explained:#}");
+        world.emulator.clear_faults();
+        rename(world);
+        for (name, reason, fault) in CASES {
+            world.emulator.inject(fault(&list));
+            tell(name, reason, &list);
+            world.emulator.clear_faults();
+        }
+    });
+}
+
+#[test]
+fn doctor_tells_that_the_keys_did_not_come_and_blames_nobody_for_what_is_late() {
+    let test = "lost_staples::doctor_tells_that_the_keys_did_not_come_and_blames_nobody_for_what_is_late";
+    on_an_instance(test, Config::default(), |world| {
+        lay_out("", &[]);
+        assert_eq!(agent(world, &["enable"]).status, Some(0));
+        world.configure("[imds]\ntimeout = 2\n");
+        for (path, id) in [
+            (crate::metadata::KEYS, "metadata"),
+            ("instance-id", "instance"),
+            ("services/domain", "region"),
+            (crate::metadata::SIGNER, "signer"),
+        ] {
+            world.emulator.inject(Fault::at(path).status(503));
+            let diagnosed: Value =
+                serde_json::from_str(&agent(world, &["doctor", "--user", USER, "--json"]).out).unwrap();
+            let checks = diagnosed["checks"].as_array().unwrap();
+            let check = checks.iter().find(|check| check["id"] == id).unwrap();
+            let seen = check["seen"].as_str().unwrap();
+            assert!(
+                seen.starts_with("metadata-throttled: ") || seen.contains(": metadata-throttled: "),
+                "{check:#}"
+            );
+            assert!(seen.contains(path), "{check:#}");
+            assert_eq!(check["verdict"], "fail", "{check:#}");
+            assert!(
+                check["fix"].as_str().unwrap().starts_with("see that metadata answers in time"),
+                "{check:#}"
+            );
+            world.emulator.clear_faults();
+        }
+    });
+}
