@@ -1,7 +1,7 @@
 # `make` alone lists the targets. `demo` and `test` install what this machine lacks, saying what first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test load build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test vm-test boots ami-check fuzz mutants bench bench-guard
+.PHONY: help demo test load build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test matrix-test test-trees vm-test boots ami-check fuzz mutants bench bench-guard
 
 # Where rustup puts cargo, and where sshd and ip are, though a login shell may not look there.
 CARGO_HOME ?= $(HOME)/.cargo
@@ -121,6 +121,18 @@ package-test: deb rpm ## Install, upgrade and remove the packages, over every sh
 	@cargo build --quiet --locked --release --package eic-emulator
 	@$(AS_ROOT) env EIC_EMULATOR="$(abspath $(TARGET))/release/eic-emulator" EIC_PACKAGES="$(abspath $(TARGET))/packages" \
 	    tests/packages/run
+
+# All of them, or those that SUITES names.
+SUITES =
+matrix-test: deb ## The .deb on Debian 11, 12, 13 and testing, with their own OpenSSH: a table of what works
+	@tests/setup matrix-test
+	@cargo build --quiet --locked --release --package eic-emulator
+	@$(AS_ROOT) env "CI=$(CI)" EIC_EMULATOR="$(abspath $(TARGET))/release/eic-emulator" EIC_PACKAGES="$(abspath $(TARGET))/packages" \
+	    tests/packages/run --matrix $(SUITES)
+
+test-trees: ## Make the Debian trees that package-test, matrix-test and vm-test begin with, which then find them
+	@tests/setup matrix-test
+	@$(AS_ROOT) tests/packages/run --trees
 
 vm-test: deb ## Boot a virtual EC2 instance, provision it, log in by every way: a transcript of checks
 	@tests/setup vm-test

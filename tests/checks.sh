@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the tests of the packages (tests/packages) and of a whole machine (tests/vm) are written with alike: checks that
 # say what was expected and what came, a push, and a session that stays open. Whoever sources this sets $MACHINE, a folder to
-# write to, and defines:
+# write to, and $CLIENTS, the folder of AWS' own clients, where it calls them, and defines:
 #
 #   clean_up                    what has to be done at the end, however it comes
 #   ssh_as USER KEY COMMAND     becomes ssh; called where that replaces no shell but one of its own
@@ -82,6 +82,23 @@ send_ssh_public_key() {
     *'"Success":true'*) ;;
     *) failed "pushing the key $2 for $1" '"Success":true' "$answer" ;;
     esac
+}
+
+# client PROGRAM ARGUMENT…: a client of AWS, on the emulator.
+client() {
+    program=$1
+    shift
+    AWS_ACCESS_KEY_ID=AKIAEXAMPLEBOB AWS_SECRET_ACCESS_KEY=not-a-secret AWS_DEFAULT_REGION=us-east-1 \
+        AWS_EC2_METADATA_DISABLED=true AWS_ENDPOINT_URL_EC2=http://127.0.0.1:8080 \
+        AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT=http://127.0.0.1:8080 PATH="$CLIENTS:$PATH" HOME="$MACHINE" \
+        timeout 60 "$CLIENTS/$program" "$@" </dev/null
+}
+
+# aws_send_ssh_public_key USER FILE: by the AWS CLI itself.
+aws_send_ssh_public_key() {
+    answer=$(client aws ec2-instance-connect send-ssh-public-key --instance-id i-0123456789abcdef0 \
+        --availability-zone us-east-1a --instance-os-user "$1" --ssh-public-key "file://$2" 2>&1) || :
+    check_says "aws ec2-instance-connect send-ssh-public-key for $1, key ${2##*/}," '"Success": true' "$answer"
 }
 
 # open_session USER KEY

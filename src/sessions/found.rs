@@ -98,7 +98,7 @@ pub struct Tally {
     pub ends: u64,
     /// Keys that were given.
     pub given: u64,
-    /// Sessions for which several pushes may have been the one.
+    /// Sessions with a key that several principals pushed: the push of any of them may have been the one.
     pub ambiguous: u64,
     /// Logins whose key sshd names by MD5, where that leaves open who pushed it.
     pub by_md5: u64,

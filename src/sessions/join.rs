@@ -228,7 +228,9 @@ impl<W: Wanted> Join<W> {
         let (pushes, joined) = self.keys.used_by(process, at, &login);
         let is_md5 = login.key.as_ref().is_some_and(KeyName::is_md5);
         let count = |tally: &mut u64, is_one: bool| *tally = tally.saturating_add(u64::from(is_one));
-        count(&mut self.tally.ambiguous, pushes.len() > 1);
+        let mut pairs = pushes.iter().zip(pushes.iter().skip(1));
+        let is_shared = pairs.any(|(one, next)| one.claim().principal != next.claim().principal);
+        count(&mut self.tally.ambiguous, is_shared);
         count(&mut self.tally.by_md5, is_md5 && (pushes.len() > 1 || self.kind == Kind::Text));
         if self.open.len().saturating_add(self.done.len()) >= MAX_ROWS {
             self.no_room();

@@ -186,8 +186,16 @@ check_sshd_t() {
 
 # --- logins ---------------------------------------------------------------------------------------------------------
 
-# start_metadata: instance metadata at its own address, and the AWS API beside it.
+# start_metadata: the emulator, and a reader of the log: a login that fails shall tell why.
 start_metadata() {
+    start_emulator || return 1
+    become perl -MSocket -e 'socket(S, PF_UNIX, SOCK_DGRAM, 0); bind(S, sockaddr_un("/dev/log")) or die;
+        chmod 0666, "/dev/log"; $| = 1; while (defined recv(S, $_, 65536, 0)) { print "$_\n" }' \
+        >"$MACHINE/syslog" 2>&1 </dev/null &
+}
+
+# start_emulator: instance metadata at its own address, and the AWS API beside it.
+start_emulator() {
     cp -a "$STUFF/emulator" "$MACHINE/emulator"
     "$EMULATOR" serve --imds 169.254.169.254:80 --api 127.0.0.1:8080 --state "$MACHINE/emulator" \
         >"$MACHINE/emulator.ready" 2>"$MACHINE/emulator.log" </dev/null &
@@ -202,10 +210,6 @@ start_metadata() {
     done
     # The one root that this machine trusts.
     cp "$MACHINE/emulator/ca.pem" "$ROOT/etc/ssl/certs/ca-certificates.crt"
-    # Somebody who reads the log: a login that fails shall tell why.
-    become perl -MSocket -e 'socket(S, PF_UNIX, SOCK_DGRAM, 0); bind(S, sockaddr_un("/dev/log")) or die;
-        chmod 0666, "/dev/log"; $| = 1; while (defined recv(S, $_, 65536, 0)) { print "$_\n" }' \
-        >"$MACHINE/syslog" 2>&1 </dev/null &
 }
 
 # push USER KEY

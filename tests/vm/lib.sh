@@ -103,25 +103,11 @@ audit() { journal | of_program eic-agent; }
 
 # --- pushing, and logging in ---------------------------------------------------------------------------------------
 
-# client PROGRAM ARGUMENT…: a client of AWS, on the emulator.
-client() {
-    program=$1
-    shift
-    AWS_ACCESS_KEY_ID=AKIAEXAMPLEBOB AWS_SECRET_ACCESS_KEY=not-a-secret AWS_DEFAULT_REGION=us-east-1 \
-        AWS_EC2_METADATA_DISABLED=true AWS_ENDPOINT_URL_EC2=http://127.0.0.1:8080 \
-        AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT=http://127.0.0.1:8080 PATH="$CLIENTS:$PATH" HOME="$MACHINE" \
-        timeout 60 "$CLIENTS/$program" "$@" </dev/null
-}
-
 # push USER KEY
 push() { send_ssh_public_key "$1" "$STATE/$2.pub"; }
 
 # aws_push USER KEY: as people do.
-aws_push() {
-    answer=$(client aws ec2-instance-connect send-ssh-public-key --instance-id "$INSTANCE" --availability-zone us-east-1a \
-        --instance-os-user "$1" --ssh-public-key "file://$STATE/$2.pub" 2>&1) || :
-    check_says "aws ec2-instance-connect send-ssh-public-key for $1, key $2," '"Success": true' "$answer"
-}
+aws_push() { aws_send_ssh_public_key "$1" "$STATE/$2.pub"; }
 
 # ssh_as USER KEY COMMAND
 ssh_as() {

@@ -82,6 +82,19 @@ fn of_a_key_that_two_pushed_both_are_named() {
 }
 
 #[test]
+fn a_key_that_one_principal_pushed_twice_is_not_shared() {
+    let mut log = Log::new();
+    let again = json!({
+        "MESSAGE": "Providing ...", "EIC_EVENT": "provided", "EIC_USER": "ec2-user", "EIC_FINGERPRINT": key('a'),
+        "EIC_REQUEST_ID": "r-again", "EIC_PRINCIPAL": ALICE, "EIC_SSHD_PID": "10",
+    });
+    log.provided(10, &key('a'), ALICE).entry(super::AGENT, 7, "eic-agent", &again);
+    log.accepted(10, &key('a')).closed(10);
+    let found = log.found(None);
+    assert_eq!((ends(&found), found.tally.ambiguous), (vec![(vec!["alice", "alice"], "closed")], 0));
+}
+
+#[test]
 fn md5_leaves_the_process_to_go_by() {
     let md5 = "MD5:16:27:ac:a5:76:28:2d:36:63:1b:56:4d:eb:df:a6:48";
     let mut log = Log::new();

@@ -1,0 +1,110 @@
+#!/bin/sh
+# One Debian release in the matrix: its own sshd, ssh, systemd-journald and userdbctl, and the package as it is shipped.
+# Every script in releases/ is a row of the table that the run prints. They run in the order of their names, in one tree.
+
+suite=${case#release/}
+rows=$EIC_CASE_LOGS/rows-$suite
+: "${CLIENTS:?}" "${EIC_CASE_LOGS:?}"
+
+# --- the journal of that release --------------------------------------------------------------------------------------
+
+# start_journal: systemd-journald, which tells of every line which program and which unit wrote it.
+start_journal() {
+    mkdir -p "$ROOT/sys/fs/cgroup" "$ROOT/run/systemd/journal"
+    mount -t cgroup2 cgroup2 "$ROOT/sys/fs/cgroup"
+    mkdir -p "$ROOT/sys/fs/cgroup/system.slice/ssh.service"
+    echo 3d1219c7c4c5404aaa1f6d2a48adfda4 >"$ROOT/etc/machine-id"
+    become /lib/systemd/systemd-journald </dev/null >"$MACHINE/journald.log" 2>&1 &
+    await "systemd-journald listens ($(cat "$MACHINE/journald.log"))" [ -S "$ROOT/run/systemd/journal/dev-log" ]
+    ln -s /run/systemd/journal/dev-log "$ROOT/dev/log"
+}
+
+# await WHAT COMMAND…: until the command succeeds. A busy machine may take its time.
+await() {
+    what=$1
+    shift
+    tries=0
+    until "$@"; do
+        tries=$((tries + 1))
+        [ $tries -le 600 ] || {
+            failed "$what" "within a minute" "not yet"
+            return 0
+        }
+        sleep 0.1
+    done
+}
+
+# journal: every message.
+journal() { in_root journalctl --quiet --no-pager --output=short; }
+
+# logged PATTERN: is such a line in the journal?
+logged() { journal | grep -qE -- "$1"; }
+
+why() { journal | tail -n 12 | sed 's/^/            /'; }
+
+# --- sshd as a unit ---------------------------------------------------------------------------------------------------
+
+# start_unit: sshd in the control group of ssh.service, with its log in the journal.
+start_unit() {
+    (
+        echo 0 >"$ROOT/sys/fs/cgroup/system.slice/ssh.service/cgroup.procs"
+        become /usr/sbin/sshd -D
+    ) </dev/null >"$MACHINE/sshd.out" 2>&1 &
+    sshd_pid=$!
+    wait_for_sshd
+}
+
+restart_unit() {
+    stop_sshd
+    start_unit
+}
+
+# site TEXT: an administrator's file, which sorts before ours. Without TEXT it goes.
+site() {
+    rm -f "$ROOT/etc/ssh/sshd_config.d/05-site.conf"
+    [ -z "$1" ] || printf '%s\n' "$1" >"$ROOT/etc/ssh/sshd_config.d/05-site.conf"
+    restart_unit
+}
+
+# settings TEXT: /etc/eic-agent.toml. Without TEXT it goes.
+settings() {
+    rm -f "$ROOT/etc/eic-agent.toml"
+    [ -z "$1" ] || printf '%s\n' "$1" >"$ROOT/etc/eic-agent.toml"
+}
+
+# remote USER KEY COMMAND [OPTION…]: what the command prints at the other end, or what ssh says.
+remote() {
+    user=$1
+    key=$2
+    command=$3
+    shift 3
+    # shellcheck disable=SC2086 # options on purpose
+    in_root timeout 60 ssh $ssh_options -i "/run/keys/$key" "$@" "$user@127.0.0.1" "$command" </dev/null 2>&1 || :
+}
+
+# --- the walk ---------------------------------------------------------------------------------------------------------
+
+# From 9.8 on sshd turns an address away for seconds after failed logins. The cases fail on purpose.
+if in_root /usr/sbin/sshd -T 2>/dev/null | grep -qi '^persourcepenalties '; then
+    echo 'PerSourcePenalties no' >"$ROOT/etc/ssh/sshd_config.d/90-matrix.conf"
+fi
+version=$(in_root ssh -V 2>&1 | sed 's/^OpenSSH_\([^ ,]*\).*/\1/')
+printf 'OpenSSH\t%s\n' "$version" >"$rows"
+note "$(in_root ssh -V 2>&1)"
+note "$(in_root systemctl --version | head -n 1)"
+start_journal
+start_emulator
+own_key ec2-user
+keep etc/ssh before
+effective ec2-user >"$MACHINE/effective"
+
+for stage in "$here"/releases/*.sh; do
+    title=$(sed -n '2s/^# //p' "$stage")
+    printf '\n--- %s\n' "$title"
+    failures_before=$failures
+    cell=ok
+    # shellcheck source=/dev/null
+    . "$stage"
+    [ "$failures" -eq "$failures_before" ] || cell=FAILED
+    printf '%s\t%s\n' "$title" "$cell" >>"$rows"
+done

@@ -1,0 +1,32 @@
+#!/bin/sh
+# `[keys] options`
+
+# forwards: can a login with the pushed key forward a port?
+forwards() {
+    push ec2-user pushed
+    remote ec2-user pushed 'echo forwarded' -o ExitOnForwardFailure=yes -R 127.0.0.1:0:127.0.0.1:22 | grep -x forwarded || echo refused
+}
+
+check "a port, without options" forwarded "$(forwards)"
+settings '[keys]
+options = "restrict,pty"'
+agent config
+check "config's exit status" 0 "$status"
+check "a port, with restrict" refused "$(forwards)"
+check_login ec2-user pushed
+settings '[keys]
+options = "from=\"198.51.100.0/24\""'
+push ec2-user pushed
+check_refused ec2-user pushed
+settings '[keys]
+options = "command=\"echo forced\""'
+push ec2-user pushed
+check "what a forced command prints" forced "$(remote ec2-user pushed 'echo free')"
+# An option that no sshd knows: it would drop the key without a word.
+settings '[keys]
+options = "no-such-option"'
+agent config
+check "config's exit status, with an option that sshd does not know" 1 "$status"
+push ec2-user pushed
+check_refused ec2-user pushed
+settings ''
