@@ -58,6 +58,9 @@ check_says() {
     if printf '%s\n' "$3" | grep -qiE -- "$2"; then ok "$1 says: $2"; else failed "$1" "/$2/" "$3"; fi
 }
 
+# literal TEXT: as an extended regular expression that matches nothing else.
+literal() { printf '%s' "$1" | sed 's/[][\.*^$+?(){}|/]/\\&/g'; }
+
 # check_same WHAT BEFORE AFTER: two listings.
 check_same() {
     if difference=$(diff "$2" "$3"); then

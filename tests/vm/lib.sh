@@ -150,9 +150,6 @@ check_audit() {
         "$(printf '%s\n' "$messages" | of_program sshd)"
 }
 
-# literal TEXT: as an extended regular expression that matches nothing else.
-literal() { printf '%s' "$1" | sed 's/[][\.*^$+?(){}|/]/\\&/g'; }
-
 # --- what is on the disk -------------------------------------------------------------------------------------------
 
 # listing NAME: remembers what is on the disk: all names, types, modes, owners, sizes and links, and what /etc holds.

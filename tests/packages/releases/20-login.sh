@@ -8,7 +8,7 @@ check_login ec2-user pushed
 check_refused ec2-user other
 check_refused git pushed
 check_login ec2-user own
-fingerprint=$(ssh-keygen -l -f "$STUFF/keys/pushed.pub" | cut -d ' ' -f 2)
+fingerprint=$(literal "$(ssh-keygen -l -f "$STUFF/keys/pushed.pub" | cut -d ' ' -f 2)")
 await "the agent's line about the pushed key is in the journal" \
     logged "eic-agent\[[0-9]+\]: Providing ssh key .* fingerprint: $fingerprint, .*:user/bob"
 await "sshd's line about it is in the journal" \

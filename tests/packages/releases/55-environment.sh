@@ -18,6 +18,8 @@ check "config's exit status, where sshd permits it" 0 "$status"
 check "the session" "EIC_PRINCIPAL=arn:aws:iam::123456789012:user/bob" "$(session)"
 agent doctor --no-color --user ec2-user
 check "doctor's exit status, where sshd permits it" 0 "$status"
+agent explain ec2-user
+check "explain's exit status, where sshd permits it" 0 "$status"
 
 site 'PermitUserEnvironment no'
 agent enable
@@ -26,6 +28,8 @@ check "the session, where sshd does not permit it" "ec2-user@127.0.0.1: Permissi
 agent doctor --no-color --user ec2-user
 check "doctor's exit status, where sshd does not permit it" 1 "$status"
 check_says "doctor" 'PermitUserEnvironment' "$output"
+agent explain ec2-user
+check "explain's exit status, where sshd does not permit it" 1 "$status"
 settings ''
 site ''
 agent enable

@@ -21,7 +21,7 @@ send_ssh_public_key ec2-user "$ROOT/run/keys/unused.pub"
 # It is offered, and its owner has forgotten the passphrase.
 ssh-keygen -q -p -P '' -N forgotten -f "$ROOT/run/keys/unused" >/dev/null
 check_refused ec2-user unused
-await "sshd's line about the session is in the journal" logged "Accepted publickey for ec2-user .* $session_key"
+await "sshd's line about the session is in the journal" logged "Accepted publickey for ec2-user .* $(literal "$session_key")"
 
 check "the open session" "ec2-user 127.0.0.1 bob true open" "$(report)"
 close_session
@@ -29,7 +29,9 @@ await "the session's end is told" has_state closed
 check "the session after its end" "ec2-user 127.0.0.1 bob true closed" "$(report)"
 check "the key that was not used" "$unused_key" "$(jq -r '.unused[].fingerprint' "$MACHINE/sessions.json" | grep -Fx "$unused_key" || cat "$MACHINE/sessions.json")"
 agent sessions
-check_says "sessions, for people," 'ec2-user .*bob|bob.*ec2-user' "$output"
+check "sessions' exit status" 0 "$status"
+check_says "sessions, for people," 'ec2-user from 127\.0\.0\.1 port' "$output"
+check_says "sessions, for people," "key +$(literal "$session_key")" "$output"
 
 # The same by text: no field says who wrote a line.
 journal_text() { in_root journalctl --quiet --no-pager --output=short-iso; }
