@@ -2,7 +2,8 @@
 #
 #   packer init packaging/ami
 #   packer build -var packages=target/packages packaging/ami
-#   packer build -var repository=https://packages.example.com -only 'eic-agent.amazon-ebs.ubuntu-arm64' packaging/ami
+#   packer build -var repository=https://packages.example.com -var fingerprint=FINGERPRINT \
+#     -only 'eic-agent.amazon-ebs.ubuntu-arm64' packaging/ami
 #
 # Which plugin it takes is in plugins.pkr.hcl.
 
@@ -21,6 +22,12 @@ variable "packages" {
 variable "repository" {
   type        = string
   description = "Instead of it, the URL of a repository, as `make repo` makes it."
+  default     = ""
+}
+
+variable "fingerprint" {
+  type        = string
+  description = "With a repository, the fingerprint of the key that signs it, as `make repo` prints it."
   default     = ""
 }
 
@@ -155,7 +162,7 @@ build {
   # Its last gate is `eic-agent status` and `doctor`: where one fails, the build does, and no image is registered.
   provisioner "shell" {
     script          = "${path.root}/provision"
-    execute_command = "sudo sh '{{ .Path }}' '${var.repository == "" ? "eic-agent" : var.repository}'"
+    execute_command = "sudo sh '{{ .Path }}' ${var.repository == "" ? "eic-agent" : "'${var.repository}' '${var.fingerprint}'"}"
   }
 
   provisioner "shell" {

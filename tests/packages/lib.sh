@@ -42,11 +42,18 @@ version() { in_root dpkg-query -W -f '${db:Status-Status} ${Version}' eic-agent 
 # touches: when each file of /etc/ssh was written, and which file it is.
 touches() { (cd "$ROOT/etc/ssh" && find . -printf '%p %i %T@\n' | sort); }
 
-# set_repository NAME: apt knows one of the repositories in /run/offer, as the README says, and nothing else.
+# set_repository NAME: apt knows one of the repositories in /run/offer, by a list as packaging/ami/provision writes it, and
+# nothing else.
 set_repository() {
     mkdir -p "$ROOT/etc/apt/keyrings"
     cp "/run/offer/$1/eic-agent.asc" "$ROOT/etc/apt/keyrings/"
-    cp "/run/offer/$1/apt/eic-agent.sources" "$ROOT/etc/apt/sources.list.d/"
+    cat >"$ROOT/etc/apt/sources.list.d/eic-agent.sources" <<END
+Types: deb
+URIs: file:///run/offer/$1/apt
+Suites: stable
+Components: main
+Signed-By: /etc/apt/keyrings/eic-agent.asc
+END
 }
 
 use_repository() {
@@ -96,27 +103,76 @@ in_rpm() { outside rpm --root "$ROOT" "$@"; }
 dnf_from() {
     from=$1
     shift
+    new_dnf
+    cat >"$MACHINE/dnf/eic-agent.repo" <<END
+[eic-agent]
+name=eic-agent
+baseurl=file:///run/offer/$from/yum/\$basearch
+enabled=1
+gpgcheck=1
+repo_gpgcheck=1
+gpgkey=file:///run/offer/$from/eic-agent.asc
+END
+    run_dnf "$from" "$@"
+}
+
+# dnf_of_root COMMAND…: dnf knows what the tree's /etc/yum.repos.d says, and believes the tree's certificates.
+dnf_of_root() {
+    new_dnf
+    # The keys are in the tree as well.
+    for list in "$ROOT"/etc/yum.repos.d/*.repo; do
+        [ ! -e "$list" ] || sed "s,=file:///etc/pki/,=file://$ROOT/etc/pki/," "$list" >"$MACHINE/dnf/${list##*/}"
+    done
+    echo "sslcacert=$ROOT/etc/pki/tls/certs/ca-bundle.crt" >>"$MACHINE/dnf/dnf.conf"
+    run_dnf root "$@"
+}
+
+new_dnf() {
     rm -rf "$MACHINE/dnf"
     mkdir -p "$MACHINE/dnf"
-    cp "/run/offer/$from/yum/eic-agent.repo" "$MACHINE/dnf"
-    cat >"$MACHINE/dnf/dnf.conf" <<END
-[main]
-reposdir=$MACHINE/dnf
-cachedir=/run/dnf-$from
-logdir=/run/dnf
-persistdir=/run/dnf
-plugins=0
+    printf '[main]\nreposdir=%s\nlogdir=/run/dnf\npersistdir=/run/dnf\nplugins=0\n' "$MACHINE/dnf" >"$MACHINE/dnf/dnf.conf"
+    printf '[reference]\nname=reference\nbaseurl=file:///run/offer/reference\ngpgcheck=0\n' >"$MACHINE/dnf/reference.repo"
+}
 
-[reference]
-name=reference
-baseurl=file:///run/offer/reference
-gpgcheck=0
-END
-    outside dnf --config "$MACHINE/dnf/dnf.conf" --installroot "$ROOT" --releasever 9 --assumeyes "$@"
+# run_dnf CACHE COMMAND…
+run_dnf() {
+    cache=$1
+    shift
+    outside dnf --config "$MACHINE/dnf/dnf.conf" --setopt "cachedir=/run/dnf-$cache" --installroot "$ROOT" --releasever 9 \
+        --assumeyes "$@"
 }
 
 # rpm_version: which one of ours rpm has installed.
 rpm_version() { rpm --root "$ROOT" -qa --qf '%{VERSION}-%{RELEASE}' eic-agent; }
+
+# --- a web server with the repositories --------------------------------------------------------------------------------
+
+# start_https: https://packages.example.com, with everything in /run/offer and $MACHINE/web, and the same without TLS. Tree
+# and machine believe its certificate, in the files that curl, apt and dnf look at.
+start_https() {
+    mkdir -p "$MACHINE/web"
+    for entry in /run/offer/*; do ln -sf "$entry" "$MACHINE/web/"; done
+    : >"$MACHINE/web.log"
+    python3 "$here/https-server" "$MACHINE/web" "$STUFF/tls/server.pem" "$STUFF/tls/server.key" "$MACHINE/web.log" \
+        >"$MACHINE/web.ready" 2>"$MACHINE/web.fault" </dev/null &
+    tries=0
+    until [ -s "$MACHINE/web.ready" ]; do
+        tries=$((tries + 1))
+        [ $tries -le 300 ] || {
+            failed "the web server starts" ready "$(cat "$MACHINE/web.fault")"
+            return 1
+        }
+        sleep 0.1
+    done
+    printf '127.0.0.1 localhost packages.example.com\n' >"$ROOT/etc/hosts"
+    printf '127.0.0.1 localhost packages.example.com\n' >"$MACHINE/hosts"
+    mount --bind "$MACHINE/hosts" /etc/hosts
+    for bundle in "$ROOT/etc/ssl/certs/ca-certificates.crt" "$ROOT/etc/pki/tls/certs/ca-bundle.crt"; do
+        [ ! -e "$bundle" ] || cat "$STUFF/tls/ca.pem" >>"$bundle"
+    done
+}
+
+WEB=https://packages.example.com
 
 # --- sshd -----------------------------------------------------------------------------------------------------------
 

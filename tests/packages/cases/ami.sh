@@ -9,16 +9,64 @@ start_metadata
 own_key ec2-user
 cp "$PROJECT/packaging/ami/provision" "$ROOT/run/provision"
 start_sshd
+start_https
+FOREIGN=0123456789ABCDEF0123456789ABCDEF01234567
 
 provision
 check "its exit status, without an argument" 1 "$status"
-check_says "it" 'usage: provision PACKAGE\|FOLDER\|URL' "$output"
+check_says "it" 'usage: provision PACKAGE\|FOLDER, or provision URL FINGERPRINT' "$output"
 provision /run/nothing.deb
 check "its exit status, for a file that is not there" 1 "$status"
 mkdir "$ROOT/run/empty"
 provision /run/empty
 check "its exit status, for a folder without a package" 1 "$status"
-provision file:///run/offer/other-key
+
+# --- a server that is not to be trusted: whatever it does, nothing is changed here ---
+
+# An operator's own list, which must survive every refusal.
+printf 'Types: deb\nURIs: https://elsewhere.example/apt\nSuites: stable\nComponents: main\nEnabled: no\n' \
+    >"$ROOT/etc/apt/sources.list.d/eic-agent.sources"
+keep etc etc-before
+
+# refuses PATTERN ARGUMENT…
+refuses() {
+    pattern=$1
+    shift
+    provision "$@"
+    check "its exit status" 1 "$status"
+    check_says "it" "$pattern" "$output"
+    check "the version that is installed" "" "$(version)"
+    keep etc etc-now
+    check_same "/etc" "$MACHINE/etc-before" "$MACHINE/etc-now"
+    check "what it left in /tmp" "" "$(ls "$ROOT/tmp")"
+}
+refuses 'expected an https:// URL' http://packages.example.com/sound "$FINGERPRINT"
+check "requests without TLS" "" "$(grep '^80 ' "$MACHINE/web.log")"
+refuses 'expected a URL https' ftp://packages.example.com/sound "$FINGERPRINT"
+refuses 'letters, digits' "$WEB/sound
+Trusted: yes" "$FINGERPRINT"
+refuses 'letters, digits' "$WEB/sound [trusted=yes]" "$FINGERPRINT"
+refuses 'curl ended with 1$' "$WEB/to-http/sound" "$FINGERPRINT"
+check "requests without TLS, for a redirect" "" "$(grep '^80 ' "$MACHINE/web.log")"
+refuses 'curl ended with' "$WEB/endless" "$FINGERPRINT"
+refuses 'curl ended with' "$WEB/nothing-there" "$FINGERPRINT"
+refuses 'expected the FINGERPRINT' "$WEB/sound"
+refuses 'expected the FINGERPRINT' "$WEB/sound" "${FINGERPRINT#??}"
+refuses 'expected the FINGERPRINT' "$WEB/sound" "${FINGERPRINT#????????????????????????}"
+refuses "expected the key $FOREIGN .*got $FINGERPRINT: nothing was changed" "$WEB/sound" $FOREIGN
+refuses "expected the key $FINGERPRINT" "$WEB/stranger-key" "$FINGERPRINT"
+refuses 'got more than one key' "$WEB/two-keys" "$FINGERPRINT"
+refuses 'got a line' "$WEB/two-blocks" "$FINGERPRINT"
+refuses 'got one with a subkey' "$WEB/key-and-subkey" "$FINGERPRINT"
+refuses 'got a part of one' "$WEB/cut-key" "$FINGERPRINT"
+# A server whose certificate this machine does not believe.
+cp "$ROOT/etc/ssl/certs/ca-certificates.crt" "$MACHINE/believed"
+cp "$MACHINE/emulator/ca.pem" "$ROOT/etc/ssl/certs/ca-certificates.crt"
+provision "$WEB/sound" "$FINGERPRINT"
+check_says "it" 'curl ended with 60' "$output"
+cp "$MACHINE/believed" "$ROOT/etc/ssl/certs/ca-certificates.crt"
+
+provision "$WEB/other-key" "$FINGERPRINT"
 check "does it stop for a repository that a stranger signed" yes "$([ "$status" -ne 0 ] && echo yes)"
 check "the version that is installed" "" "$(version)"
 rm -f "$ROOT/etc/apt/sources.list.d/eic-agent.sources" "$ROOT/etc/apt/keyrings/eic-agent.asc"
@@ -33,15 +81,26 @@ push ec2-user pushed
 check_login ec2-user pushed
 provision /run/offer/current
 check "its exit status, once more" 0 "$status"
-provision file:///run/offer/sound-later
+# The fingerprint as gpg shows it, and a redirect that stays with TLS.
+provision "$WEB/to-https/sound-later" "$(echo "$FINGERPRINT" | tr A-F a-f | sed 's/..../& /g')"
 check "its exit status, for a repository with a later version" 0 "$status"
 check "the version that is installed" "$LATER_VERSION" "$(version)"
+run apt-get purge --yes eic-agent
+provision "$WEB/other-lists" "$FINGERPRINT"
+check "its exit status, where the server has a source list of its own" 0 "$status"
+check "the list that apt has" "$(printf 'Types: deb\nURIs: %s/other-lists/apt\nSuites: stable\nComponents: main\nSigned-By: /etc/apt/keyrings/eic-agent.asc' "$WEB")" \
+    "$(cat "$ROOT/etc/apt/sources.list.d/eic-agent.sources")"
+check "requests without TLS" "" "$(grep '^80 ' "$MACHINE/web.log")"
+provision file:///run/offer/sound "$FINGERPRINT"
+check "its exit status, for a repository in a folder of this machine" 0 "$status"
+
+SCRIPT=$(sed -n 's/^provision   //p' /run/offer/sound.said)
 
 # The component of Image Builder, its phases one after the other; the last takes an instance with systemd.
 commands() {
     awk -v step="- name: $1" '$0 ~ step { in_step = 1 } in_step && /^            - \|$/ { text = 1; next }
         text && !/^              / { exit } text { sub(/^              /, ""); print }' "$PROJECT/packaging/ami/component.yml" |
-        sed 's,{{ Repository }},file:///run/offer/sound,g'
+        sed "s,{{ Repository }},$WEB/sound,g; s/{{ Fingerprint }}/$FINGERPRINT/g; s/{{ Script }}/$SCRIPT/g"
 }
 run apt-get purge --yes eic-agent
 for step in Install LookAgain; do
@@ -52,6 +111,12 @@ for step in Install LookAgain; do
 done
 check "the version that is installed" "$VERSION" "$(version)"
 run apt-get purge --yes eic-agent
+# A script that the server changed is not run.
+SCRIPT=$(echo "$SCRIPT" | tr 0-9a-f 1-9a-f0)
+commands Install >"$ROOT/run/component"
+run bash /run/component
+check "the exit status of the component's step, for another script" 1 "$status"
+check "the version that is installed" "" "$(version)"
 
 # --- the gate ---
 

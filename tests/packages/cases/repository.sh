@@ -23,6 +23,14 @@ try other-key 'NO_PUBKEY'
 try changed-index 'BADSIG'
 try changed-package 'hash sum mismatch'
 
+# What `make repo` makes is for provision, which brings the source list: one in the folder would be a way around it.
+check "source lists in the repository" "" "$(find /run/offer/sound -name '*.sources' -o -name '*.repo' -o -name '*.list')"
+check_says "make repo" '^fingerprint [0-9A-F]{40}$' "$(cat /run/offer/sound.said)"
+check "the script's SHA-256 that it prints" "provision   $(sha256sum </run/offer/sound/provision | cut -d ' ' -f 1)" \
+    "$(grep '^provision ' /run/offer/sound.said)"
+check "the packets of the key that it offers" "public user signature" \
+    "$(gpg --batch --homedir "$MACHINE" --list-packets /run/offer/sound/eic-agent.asc 2>/dev/null | sed -n 's/^:\([a-z]*\) .*packet:.*/\1/p' | tr '\n' ' ' | sed 's/ $//')"
+
 use_repository sound
 run apt-get install --yes eic-agent
 check "apt-get install's exit status, from the sound one" 0 "$status"

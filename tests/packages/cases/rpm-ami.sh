@@ -27,7 +27,7 @@ exec 5<>"$ROOT/run/asked" 6<>"$ROOT/run/answered"
 while read -r program arguments <&5; do
     # shellcheck disable=SC2086 # words on purpose
     case $program in
-    dnf) dnf_from sound $arguments ;;
+    dnf) dnf_of_root $arguments ;;
     rpm) in_rpm $arguments ;;
     esac >"$MACHINE/asked" 2>&1
     printf '%s\n' "$output" >"$ROOT/run/said"
@@ -50,8 +50,34 @@ push ec2-user pushed
 check_login ec2-user pushed
 
 in_rpm -e eic-agent
-run sh /run/provision file:///run/offer/sound
+start_https
+# The tree's curl is Debian's, which looks for roots elsewhere.
+echo "cacert = /etc/pki/tls/certs/ca-bundle.crt" >"$ROOT/root/.curlrc"
+run bash /run/provision "$WEB/other-key" "$FINGERPRINT"
+check "does it stop for a repository that a stranger signed" yes "$([ "$status" -ne 0 ] && echo yes)"
+check_says "dnf" 'Bad GPG signature' "$output"
+check "the version that is installed" "" "$(rpm_version)"
+rm -rf "$ROOT/etc/yum.repos.d" "$ROOT/etc/pki/rpm-gpg"
+keep etc etc-before
+# refuses FROM PATTERN
+refuses() {
+    run bash /run/provision "$WEB/$1" "$FINGERPRINT"
+    check "provision's exit status, $1" 1 "$status"
+    check_says "provision" "$2" "$output"
+    keep etc etc-now
+    check_same "/etc, $1" "$MACHINE/etc-before" "$MACHINE/etc-now"
+}
+refuses stranger-key "expected the key $FINGERPRINT .*nothing was changed"
+refuses two-keys 'got more than one key'
+refuses key-and-subkey 'got one with a subkey'
+refuses to-http/sound 'curl ended with 1$'
+# What an older script took from the server.
+mkdir -p "$ROOT/etc/yum.repos.d"
+cp /run/offer/other-lists/yum/eic-agent.repo "$ROOT/etc/yum.repos.d/"
+run bash /run/provision "$WEB/other-lists" "$FINGERPRINT"
 check "provision's exit status, from a repository" 0 "$status"
 check "the version that is installed" "$VERSION" "$(rpm_version)"
-check "the repository that dnf knows" "file:///run/offer/sound/yum/\$basearch" \
-    "$(sed -n 's/^baseurl=//p' "$ROOT/etc/yum.repos.d/eic-agent.repo")"
+check "the repository that dnf knows" \
+    "[eic-agent] name=eic-agent baseurl=$WEB/other-lists/yum/\$basearch enabled=1 gpgcheck=1 repo_gpgcheck=1 gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-eic-agent" \
+    "$(tr '\n' ' ' <"$ROOT/etc/yum.repos.d/eic-agent.repo" | sed 's/ $//')"
+check "requests without TLS" "" "$(grep '^80 ' "$MACHINE/web.log")"
