@@ -9,7 +9,7 @@ use crate::policy::{Denied, PermittedKey, Policy};
 use crate::reason::Reason;
 use crate::time::Timestamp;
 use crate::verification::{
-    KeyError, RevocationError, RevocationPolicy, SignerError, SignerPath, TrustAnchors, VerifiedKey,
+    Budget, KeyError, RevocationError, RevocationPolicy, SignerError, SignerPath, TrustAnchors, VerifiedKey,
     VerifiedSigner,
 };
 
@@ -104,47 +104,62 @@ impl std::fmt::Display for RefusalError {
     }
 }
 
-/// Judges the evidence as of `now`.
+/// Judges the evidence as of `now`, within `budget`.
 ///
 /// The signer is proven first; without a proven signer there is no decision about any key. Then each
 /// entry is judged by itself: a bad one is one refusal and changes nothing for the next.
-pub fn decide(evidence: &Evidence, expected: &Expectations, now: Timestamp) -> Result<Decision, SignerError> {
-    let signer = VerifiedSigner::establish(
-        &evidence.chain,
-        &evidence.anchors,
-        &evidence.staples,
-        &expected.signer,
-        expected.revocation,
-        now,
-    )
-    .map_err(|error| error.blame_unreadable(&evidence.unreadable_staples))?;
-    decide_under(signer, evidence, expected)
-}
-
-/// As [`decide`], where the path of the expected signer is known already: its signatures are not verified twice.
-pub fn decide_along(
-    path: &SignerPath,
+pub fn decide(
     evidence: &Evidence,
     expected: &Expectations,
     now: Timestamp,
+    budget: &Budget,
 ) -> Result<Decision, SignerError> {
-    let known = Some(path).filter(|path| *path.name() == expected.signer);
-    match known.and_then(|path| path.vouched(&evidence.staples, expected.revocation, now)) {
-        Some(signer) => decide_under(signer, evidence, expected),
-        None => decide(evidence, expected, now),
-    }
+    prove_signer(None, evidence, expected, now, budget).map(|signer| decide_under(signer, evidence, expected))
 }
 
-fn decide_under(
-    signer: VerifiedSigner,
+/// Proves the signer of the evidence as of `now`, within `budget`: along `path`, where that of the expected signer is
+/// known already, and by a search where it is not or does not hold.
+pub fn prove_signer(
+    path: Option<&SignerPath>,
     evidence: &Evidence,
     expected: &Expectations,
-) -> Result<Decision, SignerError> {
+    now: Timestamp,
+    budget: &Budget,
+) -> Result<VerifiedSigner, SignerError> {
+    let known = path.filter(|path| *path.name() == expected.signer);
+    let along = known.and_then(|path| path.vouched(&evidence.staples, expected.revocation, now, budget));
+    let signer = along.map_or_else(
+        || {
+            VerifiedSigner::establish(
+                &evidence.chain,
+                &evidence.anchors,
+                &evidence.staples,
+                &expected.signer,
+                expected.revocation,
+                now,
+                budget,
+            )
+            .map_err(|error| error.blame_unreadable(&evidence.unreadable_staples))
+        },
+        Ok,
+    )?;
     // A staple that is there decides, also one that cannot be read.
-    if let (Some(unstapled), Some(error)) = (signer.unstapled().next(), evidence.unreadable_staples.first()) {
+    if let (Some(unstapled), Some(error)) = (signer.unstapled().next(), evidence.unreadable_staple()) {
         let error = RevocationError::Unreadable(error.to_string());
         return Err(SignerError::Revocation(unstapled.subject().to_owned(), error));
     }
+    Ok(signer)
+}
+
+impl Evidence {
+    /// The first staple that cannot be read, or vouches for nothing.
+    fn unreadable_staple(&self) -> Option<&OcspError> {
+        self.unreadable_staples.first().or_else(|| self.staples.iter().find_map(OcspStaple::defect))
+    }
+}
+
+/// Judges the entries under a signer that was proven by the same evidence.
+pub fn decide_under(signer: VerifiedSigner, evidence: &Evidence, expected: &Expectations) -> Decision {
     let mut verdicts = Vec::with_capacity(evidence.keys.entries().len());
     for entry in evidence.keys.entries() {
         verdicts.push(match entry {
@@ -157,7 +172,7 @@ fn decide_under(
             },
         });
     }
-    Ok(Decision { signer, verdicts })
+    Decision { signer, verdicts }
 }
 
 fn judge_proven(key: VerifiedKey, expected: &Expectations) -> Verdict {

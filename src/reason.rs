@@ -56,6 +56,10 @@ pub enum Reason {
     SignerKeyUsage,
     /// A certificate of the path is revoked.
     SignerRevoked,
+    /// The signer's key is weak or of another kind than its entries take.
+    SignerKeyUnsuitable,
+    /// The certificates and staples take more work to judge than the agent does for them.
+    SignerTooCostly,
 
     // --- the OCSP staples ---
     /// A certificate of the path has no staple.
@@ -64,7 +68,7 @@ pub enum Reason {
     StapleMalformed,
     /// The staple says neither good nor revoked.
     StapleUnknown,
-    /// The staple's nextUpdate has passed.
+    /// The staple's nextUpdate has passed, or its thisUpdate is too long ago.
     StapleStale,
     /// The staple's thisUpdate is in the future.
     StapleNotYetValid,
@@ -147,6 +151,8 @@ impl Reason {
         Self::SignerConstrained,
         Self::SignerKeyUsage,
         Self::SignerRevoked,
+        Self::SignerKeyUnsuitable,
+        Self::SignerTooCostly,
         Self::StapleMissing,
         Self::StapleMalformed,
         Self::StapleUnknown,
@@ -205,6 +211,8 @@ impl Reason {
             Self::SignerConstrained => "signer-constrained",
             Self::SignerKeyUsage => "signer-key-usage",
             Self::SignerRevoked => "signer-revoked",
+            Self::SignerKeyUnsuitable => "signer-key-unsuitable",
+            Self::SignerTooCostly => "signer-too-costly",
             Self::StapleMissing => "staple-missing",
             Self::StapleMalformed => "staple-malformed",
             Self::StapleUnknown => "staple-unknown",

@@ -24,7 +24,7 @@ use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::time::Timestamp;
 use crate::trust_store::{FirstPlace, OpenStore, TrustStoreError};
-use crate::verification::{RevocationPolicy, SignerError, SignerPath, TrustAnchors};
+use crate::verification::{Budget, RevocationPolicy, SignerError, SignerPath, TrustAnchors};
 
 /// Longest of the short items, in bytes.
 pub(super) const MAX_ITEM_BYTES: usize = 1024;
@@ -126,7 +126,9 @@ pub(super) async fn decide_from_metadata(
         async { Ok(request.trust.and_then(OpenStore::read_first)) },
     )?;
     let trust = request.trust.ok_or(RunError::TrustStoreLate)?;
-    let (anchors, path, more_roots) = path_to_staple(trust, first, &chain, &signer, request.clock.now())?;
+    let budget = Budget::default();
+    let (anchors, path, more_roots) =
+        path_to_staple(trust, first, &chain, &signer, request.clock.now(), &budget)?;
     let evidence = Evidence { chain, staples: Vec::new(), unreadable_staples: Vec::new(), keys, anchors };
     let expected = Expectations {
         signer,
@@ -135,7 +137,10 @@ pub(super) async fn decide_from_metadata(
         policy: request.policy,
         revocation: request.revocation,
     };
-    Stapling::new(session, request.clock, evidence, expected, path, more_roots).decide().await.map(Some)
+    Stapling::new(session, request.clock, evidence, expected, (path, budget), more_roots)
+        .decide()
+        .await
+        .map(Some)
 }
 
 /// The path whose staples are worth asking for, the roots that it was searched with, and where there are others.
@@ -145,9 +150,11 @@ fn path_to_staple<'t>(
     chain: &SignerChain,
     signer: &SignerName,
     now: Timestamp,
+    budget: &Budget,
 ) -> Result<(TrustAnchors, SignerPath, Option<&'t OpenStore>), RunError> {
-    let search =
-        |anchors: TrustAnchors| SignerPath::find(chain, &anchors, signer, now).map(|path| (anchors, path));
+    let search = |anchors: TrustAnchors| {
+        SignerPath::find(chain, &anchors, signer, now, budget).map(|path| (anchors, path))
+    };
     if let Some(Ok((anchors, path))) = first.and_then(|first| first.issuers(chain)).map(search) {
         return Ok((anchors, path, Some(trust)));
     }

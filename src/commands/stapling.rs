@@ -8,13 +8,13 @@ use tokio::time::timeout;
 use super::Clock;
 use super::gather::RunError;
 use super::lost::LostStaples;
-use crate::decision::{Decision, Evidence, Expectations, decide_along};
+use crate::decision::{Decision, Evidence, Expectations, decide_under, prove_signer};
 use crate::evidence::chain::Certificate;
 use crate::evidence::ocsp::{MAX_STAPLE_BYTES, MAX_STAPLES, OcspStaple};
 use crate::imds::{ImdsError, Session};
 use crate::order;
 use crate::trust_store::OpenStore;
-use crate::verification::{SignerError, SignerPath};
+use crate::verification::{Budget, SignerError, SignerPath, VerifiedSigner};
 
 /// Longest list of staple names, in bytes.
 pub(super) const MAX_LIST_BYTES: usize = 16 * 1024;
@@ -29,6 +29,8 @@ pub(super) struct Stapling<'c> {
     expected: Expectations,
     /// What the staples have to vouch for, as far as is known.
     path: SignerPath,
+    /// What is left for this judgement after the search of the path.
+    budget: Budget,
     /// Where the roots are that were not looked at so far, if there are any.
     more_roots: Option<&'c OpenStore>,
     requests: JoinSet<Answer>,
@@ -51,7 +53,7 @@ impl<'c> Stapling<'c> {
         clock: &'c Clock,
         evidence: Evidence,
         expected: Expectations,
-        path: SignerPath,
+        (path, budget): (SignerPath, Budget),
         more_roots: Option<&'c OpenStore>,
     ) -> Self {
         Self {
@@ -60,6 +62,7 @@ impl<'c> Stapling<'c> {
             evidence,
             expected,
             path,
+            budget,
             more_roots,
             requests: JoinSet::new(),
             asked: Vec::new(),
@@ -77,8 +80,8 @@ impl<'c> Stapling<'c> {
         self.request(names);
         // Half of the time for these leaves half for the others; a name that never answers costs no login.
         let half = self.session.remaining().checked_div(2).unwrap_or_default();
-        if let Some(decision) = timeout(half, self.until_decided(least)).await.unwrap_or(Ok(None))? {
-            return Ok(decision);
+        if let Some(signer) = timeout(half, self.until_proven(least)).await.unwrap_or(Ok(None))? {
+            return Ok(self.decide_under(signer));
         }
         // Not every root was looked at so far: one that another authority issued may end a path whose staples are all there.
         // And what is wrong is told of all of them.
@@ -89,13 +92,13 @@ impl<'c> Stapling<'c> {
         self.request_list();
         // No deadline of its own: every request ends at the run's, and says what it met. A request that is given up
         // here would count as a staple that does not exist.
-        if let Some(decision) = self.until_decided(1).await? {
-            return Ok(decision);
+        if let Some(signer) = self.until_proven(1).await? {
+            return Ok(self.decide_under(signer));
         }
-        let judged = self.judge();
-        match self.lost.cause(judged.as_ref().map(Decision::signer), &self.evidence.chain) {
+        let proven = self.prove_signer();
+        match self.lost.cause(proven.as_ref(), &self.evidence.chain) {
             Some(lost) => Err(RunError::Imds(lost.clone())),
-            None => judged.map_err(RunError::Signer),
+            None => proven.map(|signer| self.decide_under(signer)).map_err(RunError::Signer),
         }
     }
 
@@ -115,9 +118,9 @@ impl<'c> Stapling<'c> {
         self.requests.spawn(async move { Answer::List(session.get_text(STAPLES, MAX_LIST_BYTES).await) });
     }
 
-    /// Takes answers in as they come, and judges from the `least`th on; a decision that lacks nothing ends
+    /// Takes answers in as they come, and judges the signer from the `least`th on; a proof that lacks nothing ends
     /// the wait. None where every request has ended without one.
-    async fn until_decided(&mut self, least: usize) -> Result<Option<Decision>, RunError> {
+    async fn until_proven(&mut self, least: usize) -> Result<Option<VerifiedSigner>, RunError> {
         let mut came = 0_usize;
         while let Some(answer) = self.requests.join_next().await {
             // No task is cancelled, and a panic ends the process.
@@ -129,8 +132,8 @@ impl<'c> Stapling<'c> {
                 continue;
             }
             self.is_news = false;
-            match self.judge() {
-                Ok(decision) if decision.signer().unstapled().next().is_none() => return Ok(Some(decision)),
+            match self.prove_signer() {
+                Ok(signer) if signer.unstapled().next().is_none() => return Ok(Some(signer)),
                 Ok(_) | Err(SignerError::Revocation(..)) => {}
                 Err(error) => return Err(RunError::Signer(error)),
             }
@@ -159,8 +162,13 @@ impl<'c> Stapling<'c> {
         }
     }
 
-    fn judge(&self) -> Result<Decision, SignerError> {
-        decide_along(&self.path, &self.evidence, &self.expected, self.clock.now())
+    fn prove_signer(&self) -> Result<VerifiedSigner, SignerError> {
+        prove_signer(Some(&self.path), &self.evidence, &self.expected, self.clock.now(), &self.budget)
+    }
+
+    /// Judges the entries, once: there may be thousands.
+    fn decide_under(&self, signer: VerifiedSigner) -> Decision {
+        decide_under(signer, &self.evidence, &self.expected)
     }
 }
 

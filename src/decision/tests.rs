@@ -54,20 +54,32 @@ fn refusals(decision: &Decision) -> Vec<Reason> {
     decision.refused().map(|refusal| refusal.error.reason()).collect()
 }
 
+fn along_path(
+    path: &SignerPath,
+    evidence: &Evidence,
+    expected: &Expectations,
+    now: Timestamp,
+) -> Result<Decision, SignerError> {
+    let signer = prove_signer(Some(path), evidence, expected, now, &Budget::default())?;
+    Ok(decide_under(signer, evidence, expected))
+}
+
 #[test]
 fn a_path_that_is_known_changes_no_decision() {
     let hierarchy = hierarchy();
     let keys = entry(FIRST).sign(&hierarchy.leaf_key);
     let judged = evidence(&hierarchy, &keys);
-    let path = |name: &str| SignerPath::find(&judged.chain, &judged.anchors, &name.parse().unwrap(), at(NOW));
+    let path = |name: &str| {
+        SignerPath::find(&judged.chain, &judged.anchors, &name.parse().unwrap(), at(NOW), &Budget::default())
+    };
     let path = path(SIGNER).unwrap();
     let words = |outcome: Result<Decision, SignerError>| match outcome {
         Ok(decision) => format!("{decision:?}"),
         Err(error) => error.to_string(),
     };
     let both = |evidence: &Evidence, expected: &Expectations, now: i64| {
-        let along = words(decide_along(&path, evidence, expected, at(now)));
-        assert_eq!(along, words(decide(evidence, expected, at(now))), "{now}");
+        let along = words(along_path(&path, evidence, expected, at(now)));
+        assert_eq!(along, words(decide(evidence, expected, at(now), &Budget::default())), "{now}");
         along
     };
     assert!(both(&judged, &expected(), NOW).contains("Accepted"));
@@ -96,7 +108,7 @@ fn each_entry_is_judged_by_itself_and_reported_in_order() {
         Entry::new(FIRST).timestamp(NOW - 1).instance(INSTANCE).request("r-6").sign(key),
     ]
     .concat();
-    let decision = decide(&evidence(&hierarchy, &bundle), &expected(), at(NOW)).unwrap();
+    let decision = decide(&evidence(&hierarchy, &bundle), &expected(), at(NOW), &Budget::default()).unwrap();
     assert_eq!(accepted(&decision), [FIRST, SECOND]);
     assert_eq!(refusals(&decision), [Reason::NoKey, Reason::BadSignature, Reason::Expired]);
     let kinds: String = decision
@@ -121,14 +133,15 @@ fn only_the_offered_key_is_handed_over_and_the_others_are_no_refusals() {
     let evidence = evidence(&hierarchy, &bundle);
     let fingerprint = evidence.keys.entries()[1].as_ref().unwrap().key.fingerprint().clone();
     let expected = Expectations { offered: Some(fingerprint.clone()), ..expected() };
-    let decision = decide(&evidence, &expected, at(NOW)).unwrap();
+    let decision = decide(&evidence, &expected, at(NOW), &Budget::default()).unwrap();
     assert_eq!(accepted(&decision), [SECOND]);
     assert_eq!(refusals(&decision), []);
     assert!(matches!(&decision.verdicts()[0], Verdict::NotOffered(key) if key.key().to_string() == FIRST));
 
     // A rule is not asked about a key that nobody offers.
     let policy = Policy { rules: vec![deny_all()], user: None };
-    let decision = decide(&evidence, &Expectations { policy, ..expected }, at(NOW)).unwrap();
+    let decision =
+        decide(&evidence, &Expectations { policy, ..expected }, at(NOW), &Budget::default()).unwrap();
     assert_eq!((accepted(&decision).len(), refusals(&decision)), (0, vec![Reason::DeniedByRule]));
 }
 
@@ -144,7 +157,7 @@ fn a_refusal_says_what_its_cause_says() {
     .concat();
     let policy = Policy { rules: vec![deny_all()], user: None };
     let expected = Expectations { policy, ..expected() };
-    let decision = decide(&evidence(&hierarchy, &bundle), &expected, at(NOW)).unwrap();
+    let decision = decide(&evidence(&hierarchy, &bundle), &expected, at(NOW), &Budget::default()).unwrap();
     let words: Vec<_> = decision.refused().map(|refusal| refusal.error.to_string()).collect();
     assert_eq!(
         words,
@@ -179,10 +192,16 @@ fn a_staple_that_cannot_be_read_decides_where_one_is_missing() {
         evidence.staples.truncate(staples);
         evidence.unreadable_staples.extend(unreadable.then_some(OcspError::Encoding));
         let expected = Expectations { revocation, ..expected() };
-        decide(&evidence, &expected, at(NOW)).map(|decision| accepted(&decision).len()).map_err(|error| {
-            assert_eq!(error.to_string().contains(&OcspError::Encoding.to_string()), unreadable, "{error}");
-            error.reason()
-        })
+        decide(&evidence, &expected, at(NOW), &Budget::default())
+            .map(|decision| accepted(&decision).len())
+            .map_err(|error| {
+                assert_eq!(
+                    error.to_string().contains(&OcspError::Encoding.to_string()),
+                    unreadable,
+                    "{error}"
+                );
+                error.reason()
+            })
     };
     for revocation in [RevocationPolicy::Require, RevocationPolicy::WhenStapled] {
         assert_eq!(reason(1, true, revocation), Err(Reason::StapleMalformed));

@@ -11,8 +11,9 @@ use x509_parser::oid_registry::{
     OID_X509_EXT_KEY_USAGE, OID_X509_EXT_NAME_CONSTRAINTS, OID_X509_EXT_SUBJECT_ALT_NAME, OidRegistry,
 };
 use x509_parser::prelude::FromDer as _;
-use x509_parser::x509::X509Name;
+use x509_parser::x509::{X509Name, X509Version};
 
+use crate::evidence::structure;
 use crate::identity::SignerName;
 use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, printable};
@@ -28,12 +29,20 @@ pub const MAX_CERTIFICATES: usize = 32;
 /// Largest certificate that is looked at, in bytes; a real one has 1,500.
 const MAX_CERTIFICATE_BYTES: usize = 4 * 1024;
 
+/// What some editors put before UTF-8 text. OpenSSL passes over it, too.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// The PEM without a byte order mark before it.
+pub(crate) fn without_mark(pem: &[u8]) -> &[u8] {
+    pem.strip_prefix(BYTE_ORDER_MARK).unwrap_or(pem)
+}
+
 /// The extensions that are judged here: webpki checks neither keyUsage nor a common name against names.
 const JUDGED_EXTENSIONS: [Oid<'static>; 3] =
     [OID_X509_EXT_SUBJECT_ALT_NAME, OID_X509_EXT_KEY_USAGE, OID_X509_EXT_NAME_CONSTRAINTS];
 
 /// A certificate and the parts of it that are judged. Untrusted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     der: CertificateDer<'static>,
     subject: String,
@@ -42,9 +51,20 @@ pub struct Certificate {
     dns_names: Option<Vec<String>>,
     may_sign_data: Option<bool>,
     may_sign_certificates: Option<bool>,
-    constrains_names: bool,
+    constraints: usize,
+    names: usize,
+    authority: Authority,
     not_before: Timestamp,
     not_after: Timestamp,
+}
+
+/// What a certificate says of issuing others (RFC 5280 section 4.2.1.9), as far as it matters where it is an anchor: the
+/// path search judges all others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Authority {
+    is_authority: bool,
+    path_length: Option<u32>,
+    has_unknown_critical: bool,
 }
 
 /// Why a bundle is no chain.
@@ -95,7 +115,7 @@ impl SignerChain {
         }
         let mut first_error = None;
         let mut certificates: Vec<Certificate> = Vec::new();
-        for der in CertificateDer::pem_slice_iter(pem).flatten() {
+        for der in CertificateDer::pem_slice_iter(without_mark(pem)).flatten() {
             if certificates.len() >= MAX_CERTIFICATES {
                 break;
             }
@@ -138,6 +158,7 @@ fn shown(name: &X509Name<'_>) -> String {
 impl Certificate {
     /// Reads one certificate; the error is the parser's word.
     pub fn parse(der: CertificateDer<'static>) -> Result<Self, String> {
+        structure::check(&der).map_err(|error| error.to_string())?;
         let (rest, x509) =
             X509Certificate::from_der(&der).map_err(|error| printable(&error.to_string(), MAX_SHOWN))?;
         if !rest.is_empty() {
@@ -145,24 +166,40 @@ impl Certificate {
         }
         let mut dns_names = None;
         let mut key_usage = None;
-        let mut constrains_names = false;
+        let (mut names, mut constraints) = (0_usize, 0_usize);
+        // A certificate of version 1 cannot say what it may do; that it is in the trust store says so.
+        let mut authority = Authority {
+            is_authority: x509.version() != X509Version::V3,
+            path_length: None,
+            has_unknown_critical: false,
+        };
         for extension in x509.extensions() {
             match extension.parsed_extension() {
                 ParsedExtension::SubjectAlternativeName(san) => {
-                    let names = san.general_names.iter().filter_map(|name| match name {
+                    let dns = san.general_names.iter().filter_map(|name| match name {
                         GeneralName::DNSName(name) => Some((*name).to_owned()),
                         _ => None,
                     });
-                    dns_names.get_or_insert_with(Vec::new).extend(names);
+                    dns_names.get_or_insert_with(Vec::new).extend(dns);
+                    names = names.saturating_add(san.general_names.len());
                 }
                 ParsedExtension::KeyUsage(usage) => key_usage = Some(*usage),
-                ParsedExtension::NameConstraints(_) => constrains_names = true,
+                ParsedExtension::NameConstraints(of) => {
+                    let lists = [&of.permitted_subtrees, &of.excluded_subtrees];
+                    let listed = lists.into_iter().flatten().map(Vec::len).sum::<usize>();
+                    // One that lists nothing is one all the same.
+                    constraints = constraints.saturating_add(listed.max(1));
+                }
+                ParsedExtension::BasicConstraints(of) => {
+                    authority.is_authority = of.ca;
+                    authority.path_length = of.path_len_constraint;
+                }
                 // One of the three that cannot be read counts against the certificate: what it would have
                 // forbidden is unknown. Any other is webpki's business, which refuses critical ones.
                 ParsedExtension::ParseError { error } if JUDGED_EXTENSIONS.contains(&extension.oid) => {
                     return Err(printable(&format!("extension {}: {error}", extension.oid), MAX_SHOWN));
                 }
-                _ => {}
+                _ => authority.has_unknown_critical |= extension.critical,
             }
         }
         let common_names = x509
@@ -178,7 +215,9 @@ impl Certificate {
             dns_names,
             may_sign_data: key_usage.as_ref().map(KeyUsage::digital_signature),
             may_sign_certificates: key_usage.as_ref().map(KeyUsage::key_cert_sign),
-            constrains_names,
+            constraints,
+            names,
+            authority,
             not_before: instant(validity.not_before.timestamp()),
             not_after: instant(validity.not_after.timestamp()),
             der,
@@ -230,7 +269,39 @@ impl Certificate {
     /// Whether the certificate has a nameConstraints extension (RFC 5280 section 4.2.1.10).
     #[must_use]
     pub const fn constrains_names(&self) -> bool {
-        self.constrains_names
+        self.constraints > 0
+    }
+
+    /// How many subtrees its nameConstraints have.
+    pub(crate) const fn constraints(&self) -> usize {
+        self.constraints
+    }
+
+    /// How many alternative names it has, of all kinds.
+    pub(crate) const fn names(&self) -> usize {
+        self.names
+    }
+
+    /// Why this certificate, trusted as a root, may not issue others all the same; none where it may.
+    ///
+    /// RFC 5280 section 6.1.1 takes a root as a name and a key. The certificate in a trust store says more, and what it
+    /// forbids is held against it: an extension that is critical and unknown, no `cA`, a keyUsage without keyCertSign.
+    #[must_use]
+    pub fn anchor_fault(&self) -> Option<&'static str> {
+        if self.authority.has_unknown_critical {
+            Some("it has a critical extension that is not known")
+        } else if !self.authority.is_authority {
+            Some("its basicConstraints do not make it an authority")
+        } else if !self.may_sign_certificates() {
+            Some("its keyUsage lacks keyCertSign")
+        } else {
+            None
+        }
+    }
+
+    /// The most certificates that may lie between this one, as an anchor, and the signer's.
+    pub(crate) const fn path_length(&self) -> Option<u32> {
+        self.authority.path_length
     }
 
     /// First and last instant of validity.

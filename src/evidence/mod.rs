@@ -8,6 +8,7 @@ pub mod key_bundle;
 pub mod ocsp;
 pub mod public_key;
 pub(crate) mod signed;
+mod structure;
 
 use data_encoding::BASE64;
 

@@ -13,19 +13,17 @@ pub use x509_ocsp::ResponderId;
 
 use crate::evidence::decode_base64;
 use crate::evidence::signed::Signed;
+use crate::evidence::structure::{self, StructureError};
 use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
 
 /// Largest staple that is read, in bytes as served. A real one has about 700 in base64, one with a responder's
-/// certificate 3,500; sorting a name of thousands of parts takes `der` time by the square of them.
+/// certificate 3,500.
 pub const MAX_STAPLE_BYTES: usize = 8 * 1024;
 
 /// Most staples that are read; the real service has one for each certificate of its bundle.
 pub const MAX_STAPLES: usize = 16;
-
-/// Most answers of one staple that are looked at.
-const MAX_ANSWERS: usize = 16;
 
 /// Most certificates that a staple may bring along; one is of use.
 const MAX_RESPONDERS: usize = 4;
@@ -36,6 +34,10 @@ const ID_PKIX_OCSP_BASIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6
 const ID_SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
 /// id-sha256 (RFC 5754 section 2.2).
 const ID_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
+/// id-sha384 (RFC 5754 section 2.3).
+const ID_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
+/// id-sha512 (RFC 5754 section 2.4).
+const ID_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3");
 
 /// One OCSP response: what it answers, and what is needed to see who signed it. Untrusted.
 #[derive(Debug, Clone)]
@@ -45,6 +47,8 @@ pub struct OcspStaple {
     pub(crate) certificates: Vec<CertificateDer<'static>>,
     pub(crate) answers: Vec<Answer>,
     pub(crate) produced_at: Timestamp,
+    /// Why nothing in it can vouch for a certificate. What speaks against one still counts.
+    pub(crate) defect: Option<OcspError>,
 }
 
 /// What a staple says of one certificate (SingleResponse, RFC 6960 section 4.2.1).
@@ -54,6 +58,8 @@ pub struct Answer {
     pub(crate) status: Status,
     pub(crate) this_update: Timestamp,
     pub(crate) next_update: Option<Timestamp>,
+    /// Whether an extension that is critical and not known stands beside it.
+    pub(crate) has_unknown_critical: bool,
 }
 
 /// Which certificate an answer is about (CertID, RFC 6960 section 4.1.1).
@@ -70,6 +76,17 @@ pub(crate) struct CertId {
 pub(crate) enum IssuerHash {
     Sha1,
     Sha256,
+    Sha384,
+    Sha512,
+}
+
+impl IssuerHash {
+    pub(crate) const ALL: [Self; 4] = [Self::Sha1, Self::Sha256, Self::Sha384, Self::Sha512];
+
+    /// Whether an answer that names its issuer so may vouch. The others are read for what speaks against a certificate.
+    pub(crate) const fn may_vouch(self) -> bool {
+        matches!(self, Self::Sha1 | Self::Sha256)
+    }
 }
 
 /// The status that an answer gives (RFC 6960 section 2.2).
@@ -96,6 +113,8 @@ pub enum OcspError {
     NotSuccessful(&'static str),
     /// A critical extension that nobody here knows.
     CriticalExtension,
+    /// Bytes after the response.
+    TrailingBytes,
 }
 
 impl OcspError {
@@ -114,7 +133,14 @@ impl fmt::Display for OcspError {
             Self::Structure(why) => write!(f, "expected an OCSP response (RFC 6960): {why}"),
             Self::NotSuccessful(status) => write!(f, "expected a successful OCSP response, got {status}"),
             Self::CriticalExtension => f.write_str("an extension marked critical is not known"),
+            Self::TrailingBytes => f.write_str("expected nothing after the response, got more bytes"),
         }
+    }
+}
+
+impl From<StructureError> for OcspError {
+    fn from(error: StructureError) -> Self {
+        Self::Structure(error.to_string())
     }
 }
 
@@ -138,7 +164,8 @@ impl OcspStaple {
     }
 
     fn from_der(bytes: &[u8]) -> Result<Self, OcspError> {
-        let outer = OcspResponse::from_der(bytes)?;
+        let (outer, defect) = first(bytes)?;
+        let outer = OcspResponse::from_der(outer)?;
         if let Some(status) = failure(outer.response_status) {
             return Err(OcspError::NotSuccessful(status));
         }
@@ -146,13 +173,12 @@ impl OcspStaple {
         if inner.response_type != ID_PKIX_OCSP_BASIC {
             return Err(OcspError::Structure("expected the basic response type".to_owned()));
         }
-        let basic_der = inner.response.as_bytes();
+        let (basic_der, inner_defect) = first(inner.response.as_bytes())?;
         let basic = BasicOcspResponse::from_der(basic_der)?;
         let signed = Signed::read(basic_der)?;
         let data = basic.tbs_response_data;
-        if has_critical(data.response_extensions.as_deref()) {
-            return Err(OcspError::CriticalExtension);
-        }
+        let is_critical = has_critical(data.response_extensions.as_deref());
+        let critical = is_critical.then_some(OcspError::CriticalExtension);
         let certificates = basic
             .certs
             .unwrap_or_default()
@@ -164,9 +190,16 @@ impl OcspStaple {
             signed,
             responder: data.responder_id,
             certificates,
-            answers: data.responses.iter().take(MAX_ANSWERS).filter_map(Answer::read).collect(),
+            answers: data.responses.iter().filter_map(Answer::read).collect(),
             produced_at: instant(data.produced_at),
+            defect: critical.or(defect).or(inner_defect),
         })
+    }
+
+    /// Why it can vouch for nothing, where it was read for what speaks against a certificate alone.
+    #[must_use]
+    pub const fn defect(&self) -> Option<&OcspError> {
+        self.defect.as_ref()
     }
 
     /// Who signed, as the response itself says.
@@ -174,6 +207,13 @@ impl OcspStaple {
     pub fn responder(&self) -> Responder {
         Responder(self.responder.clone())
     }
+}
+
+/// The first element of these bytes, with its shape checked, and whether that is a defect since others follow.
+fn first(bytes: &[u8]) -> Result<(&[u8], Option<OcspError>), OcspError> {
+    structure::check(bytes)?;
+    let (element, rest) = structure::split(bytes).ok_or(StructureError::Malformed)?;
+    Ok((element, (!rest.is_empty()).then_some(OcspError::TrailingBytes)))
 }
 
 /// Who signed a staple, as it says itself: `by name CN=...` or `by key 5af3...`.
@@ -192,16 +232,15 @@ impl fmt::Display for Responder {
 }
 
 impl Answer {
-    /// None where the issuer is named by a hash that is not known, or an unknown critical extension stands
-    /// beside the answer: such an answer is about no certificate that we could tell.
+    /// None where the issuer is named by a hash that is not known: such an answer is about no certificate that we could
+    /// tell.
     fn read(response: &SingleResponse) -> Option<Self> {
-        if has_critical(response.single_extensions.as_deref()) {
-            return None;
-        }
         let id = &response.cert_id;
         let hash = match id.hash_algorithm.oid {
             ID_SHA1 => IssuerHash::Sha1,
             ID_SHA256 => IssuerHash::Sha256,
+            ID_SHA384 => IssuerHash::Sha384,
+            ID_SHA512 => IssuerHash::Sha512,
             _ => return None,
         };
         let subject = CertId {
@@ -220,6 +259,7 @@ impl Answer {
             status,
             this_update: instant(response.this_update),
             next_update: response.next_update.map(instant),
+            has_unknown_critical: has_critical(response.single_extensions.as_deref()),
         })
     }
 }

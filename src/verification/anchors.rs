@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, TrustAnchor};
 
 use super::issuers;
 use super::primitives::sequence;
-use crate::evidence::chain::{Certificate, SignerChain};
+use crate::evidence::chain::{Certificate, SignerChain, without_mark};
 use crate::reason::Reason;
 
 /// Most roots that are read; the largest distributions ship about 150.
@@ -77,7 +77,7 @@ impl TrustAnchors {
         let mut size = 0_usize;
         for pem in files {
             size = size.saturating_add(pem.len());
-            for der in CertificateDer::pem_slice_iter(pem).flatten() {
+            for der in CertificateDer::pem_slice_iter(without_mark(pem)).flatten() {
                 if certificates.len() < MAX_ANCHORS && store.add(der.clone()).is_ok() {
                     certificates.push(der);
                 }
@@ -97,7 +97,7 @@ impl TrustAnchors {
         files: impl IntoIterator<Item = &'a [u8]>,
         chain: &SignerChain,
     ) -> Result<Self, AnchorsError> {
-        Self::from_pem(files.into_iter().flat_map(|pem| issuers::blocks(pem, chain)))
+        Self::from_pem(files.into_iter().flat_map(|pem| issuers::blocks(without_mark(pem), chain)))
     }
 
     /// Those of Amazon Trust Services alone.
@@ -119,9 +119,8 @@ impl TrustAnchors {
         &self.store.roots
     }
 
-    /// The root certificate that this very anchor, one of [`as_slice`](Self::as_slice), was made from.
-    pub(super) fn certificate_of(&self, anchor: &TrustAnchor<'_>) -> Option<Certificate> {
-        let place = self.store.roots.iter().position(|root| std::ptr::eq(root, anchor))?;
+    /// The root certificate that the anchor at this place of [`as_slice`](Self::as_slice) was made from.
+    pub(super) fn certificate(&self, place: usize) -> Option<Certificate> {
         Certificate::parse(self.certificates.get(place)?.clone()).ok()
     }
 }

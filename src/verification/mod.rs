@@ -27,17 +27,23 @@
 //! ```
 
 mod anchors;
+mod budget;
+mod candidates;
 mod issuers;
 mod path;
 mod primitives;
-mod reach;
 mod revocation;
+mod revocation_error;
+mod search;
 mod signature;
 mod signer_error;
+mod signer_key;
 
 pub use anchors::{AnchorsError, TrustAnchors};
+pub use budget::{Budget, MAX_NAME_COMPARISONS, MAX_PATHS, MAX_SIGNATURE_CHECKS};
 pub use path::{PathCertificate, SignerPath, VerifiedSigner};
-pub use revocation::{RevocationError, RevocationPolicy, StapleFacts};
+pub use revocation::{RevocationPolicy, StapleFacts};
+pub use revocation_error::RevocationError;
 pub use signature::{KeyError, VerifiedKey};
 pub use signer_error::SignerError;
 

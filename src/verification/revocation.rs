@@ -1,7 +1,5 @@
 //! Is a certificate of the path vouched for by a fresh staple?
 
-use std::fmt;
-
 use ring::digest::{self, digest};
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use webpki::{EndEntityCert, KeyUsage};
@@ -9,10 +7,13 @@ use x509_cert::der::asn1::BitStringRef;
 use x509_cert::der::{Decode as _, Encode as _, Reader as _, SliceReader};
 
 use super::CLOCK_SKEW;
-use super::primitives::{SIGNATURE_ALGORITHMS, contents, is_signed_by, sequence, unix_time};
+use super::budget::Budget;
+use super::primitives::{algorithms, as_dyn, contents, is_signed_by, sequence, unix_time};
+use super::revocation_error::RevocationError;
 use crate::evidence::chain::Certificate;
-use crate::evidence::ocsp::{Answer, CertId, IssuerHash, OcspStaple, Responder, ResponderId, Status};
-use crate::reason::Reason;
+use crate::evidence::ocsp::{
+    Answer, CertId, IssuerHash, OcspError, OcspStaple, Responder, ResponderId, Status,
+};
 use crate::time::Timestamp;
 
 /// id-kp-OCSPSigning (RFC 6960 section 4.2.2.2), the contents of the OBJECT IDENTIFIER.
@@ -41,67 +42,30 @@ pub struct StapleFacts {
     pub responder: Responder,
 }
 
-/// Why no staple vouches for a certificate. Ordered: where several staples fail, the greatest is told.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RevocationError {
-    /// None of the staples is about it; holds how many there were.
-    Missing(usize),
-    /// None is about it, and one that was served cannot be read; holds why.
-    Unreadable(String),
-    /// The signer of the staple is neither the issuer nor a responder that the issuer named.
-    Responder(&'static str),
-    /// The staple's signature does not verify.
-    BadSignature,
-    /// No nextUpdate.
-    NoNextUpdate,
-    /// thisUpdate is later than now, beyond the allowance.
-    NotYetValid(Timestamp, Timestamp),
-    /// nextUpdate has passed, beyond the allowance.
-    Stale(Timestamp, Timestamp),
-    /// The responder does not know the certificate.
-    Unknown,
-    /// Revoked, since the given instant.
-    Revoked(Timestamp),
+const DAY: u64 = 86_400;
+
+/// Which certificate of the path is judged: so long ago an answer about it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// The signer's own.
+    Signer,
+    /// An authority's.
+    Authority,
 }
 
-impl RevocationError {
-    /// The stable name of this refusal.
-    #[must_use]
-    pub const fn reason(&self) -> Reason {
-        match self {
-            Self::Missing(_) => Reason::StapleMissing,
-            Self::Unreadable(_) => Reason::StapleMalformed,
-            Self::Responder(_) => Reason::StapleResponder,
-            Self::BadSignature => Reason::StapleBadSignature,
-            Self::NoNextUpdate => Reason::StapleNoNextUpdate,
-            Self::NotYetValid(..) => Reason::StapleNotYetValid,
-            Self::Stale(..) => Reason::StapleStale,
-            Self::Unknown => Reason::StapleUnknown,
-            Self::Revoked(_) => Reason::SignerRevoked,
-        }
+impl Subject {
+    /// That of a certificate at this place of a path.
+    pub(super) const fn at(place: usize) -> Self {
+        if place == 0 { Self::Signer } else { Self::Authority }
     }
-}
 
-impl fmt::Display for RevocationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// In days. The CA/Browser Forum's Baseline Requirements (section 4.9.10) let an answer about a subscriber's
+    /// certificate hold for ten days, and have one about an authority's renewed every twelve months. Amazon Trust Services
+    /// is bound to them. Five weeks are more than three times the ten days.
+    const fn max_age(self) -> u64 {
         match self {
-            Self::Missing(seen) => {
-                write!(f, "expected an OCSP staple for it, got {seen} for other certificates")
-            }
-            Self::Unreadable(why) => {
-                write!(f, "expected an OCSP staple for it, got one that cannot be read: {why}")
-            }
-            Self::Responder(why) => write!(f, "its OCSP staple is signed by a responder that may not: {why}"),
-            Self::BadSignature => f.write_str("its OCSP staple's signature does not verify"),
-            Self::NoNextUpdate => f.write_str("its OCSP staple has no nextUpdate"),
-            Self::NotYetValid(this_update, now) => {
-                write!(f, "its OCSP staple holds from {this_update}, now {now}; is the clock right?")
-            }
-            Self::Stale(next_update, now) => {
-                write!(f, "its OCSP staple held until {next_update}, now {now}; is the clock right?")
-            }
-            Self::Unknown => f.write_str("its OCSP responder does not know it"),
-            Self::Revoked(since) => write!(f, "revoked since {since}"),
+            Self::Signer => 35,
+            Self::Authority => 366,
         }
     }
 }
@@ -109,61 +73,108 @@ impl fmt::Display for RevocationError {
 /// Looks for a staple that says `good` of `certificate`, is fresh at `now` and signed as RFC 6960 section
 /// 4.2.2.2 demands. The staple is found by the CertID inside it, never by the name it was served under.
 ///
-/// A signed `revoked` decides, whatever other staples say and however old it is: revocation is for good.
+/// Of all answers that are signed so, the worst status decides, `revoked` before `unknown` before `good`, whatever else
+/// is wrong with that answer: its dates, its extensions, what follows it.
 pub(super) fn check(
-    certificate: &webpki::Cert<'_>,
+    (certificate, subject): (&webpki::Cert<'_>, Subject),
     issuer: &TrustAnchor<'_>,
     staples: &[OcspStaple],
     now: Timestamp,
+    budget: &Budget,
 ) -> Result<StapleFacts, RevocationError> {
     let key = public_key_bits(&issuer.subject_public_key_info);
-    let ids =
-        [IssuerHash::Sha1, IssuerHash::Sha256].map(|hash| cert_id(hash, certificate.serial(), issuer, key));
+    let in_use = |hash: &IssuerHash| {
+        staples.iter().flat_map(|staple| &staple.answers).any(|answer| answer.subject.hash == *hash)
+    };
+    let hashes = IssuerHash::ALL.into_iter().filter(in_use);
+    let ids: Vec<_> = hashes.filter_map(|hash| cert_id(hash, certificate.serial(), issuer, key)).collect();
     let mut good = None;
     let mut failure = RevocationError::Missing(staples.len());
     for staple in staples {
-        let about = |answer: &&Answer| ids.iter().flatten().any(|id| same(id, &answer.subject));
+        let about = |answer: &&Answer| ids.iter().any(|id| same(id, &answer.subject));
         let answers: Vec<_> = staple.answers.iter().filter(about).collect();
         if answers.is_empty() {
             continue;
         }
-        if let Err(error) = check_signature(staple, issuer, key, now) {
+        if let Err(error) = check_signature(staple, issuer, key, now, budget) {
             failure = failure.max(error);
             continue;
         }
         for answer in answers {
-            match judge(answer, staple, now) {
-                Ok(facts) => good = Some(facts),
-                Err(revoked @ RevocationError::Revoked(_)) => return Err(revoked),
-                Err(other) => failure = failure.max(other),
+            match judge(answer, staple, subject, now) {
+                Ok(Some(facts)) => good = Some(facts),
+                Ok(None) => {}
+                Err(error) => failure = failure.max(error),
             }
         }
     }
-    good.ok_or(failure)
+    match failure {
+        RevocationError::Unknown | RevocationError::Revoked(_) => Err(failure),
+        _ => good.ok_or(failure),
+    }
 }
 
-/// Judges an answer whose signature is good.
-fn judge(answer: &Answer, staple: &OcspStaple, now: Timestamp) -> Result<StapleFacts, RevocationError> {
-    // RFC 6960 section 4.2.2.1: the interval in which the answer is known to hold.
-    if answer.this_update > now.later(CLOCK_SKEW) {
-        return Err(RevocationError::NotYetValid(answer.this_update, now));
+/// Judges an answer whose signature is good. None where it neither vouches nor says anything against the certificate.
+fn judge(
+    answer: &Answer,
+    staple: &OcspStaple,
+    subject: Subject,
+    now: Timestamp,
+) -> Result<Option<StapleFacts>, RevocationError> {
+    match answer.status {
+        Status::Revoked(since) => return Err(RevocationError::Revoked(since)),
+        Status::Unknown => return Err(RevocationError::Unknown),
+        Status::Good => {}
     }
-    if let Status::Revoked(since) = answer.status {
-        return Err(RevocationError::Revoked(since));
+    if !answer.subject.hash.may_vouch() {
+        return Ok(None);
+    }
+    let critical = answer.has_unknown_critical.then_some(&OcspError::CriticalExtension);
+    if let Some(defect) = critical.or(staple.defect.as_ref()) {
+        return Err(RevocationError::Unreadable(defect.to_string()));
+    }
+    let next_update = check_dates(answer, staple.produced_at, subject, now)?;
+    Ok(Some(StapleFacts {
+        produced_at: staple.produced_at,
+        this_update: answer.this_update,
+        next_update,
+        responder: staple.responder(),
+    }))
+}
+
+/// RFC 6960 section 4.2.2.1: thisUpdate and nextUpdate are the interval in which the answer is known to hold, and
+/// producedAt is when it was signed (section 2.4): not before it was known, and not after it ended. Gives nextUpdate.
+fn check_dates(
+    answer: &Answer,
+    produced_at: Timestamp,
+    subject: Subject,
+    now: Timestamp,
+) -> Result<Timestamp, RevocationError> {
+    let this_update = answer.this_update;
+    if this_update > now.later(CLOCK_SKEW) {
+        return Err(RevocationError::NotYetValid(this_update, now));
     }
     let next_update = answer.next_update.ok_or(RevocationError::NoNextUpdate)?;
     if next_update.later(CLOCK_SKEW) < now {
         return Err(RevocationError::Stale(next_update, now));
     }
-    if answer.status != Status::Good {
-        return Err(RevocationError::Unknown);
+    let days = subject.max_age();
+    if this_update.later(days.saturating_mul(DAY)).later(CLOCK_SKEW) < now {
+        return Err(RevocationError::TooOld(this_update, days, now));
     }
-    Ok(StapleFacts {
-        produced_at: staple.produced_at,
-        this_update: answer.this_update,
-        next_update,
-        responder: staple.responder(),
-    })
+    if next_update < this_update {
+        return Err(RevocationError::Dates("nextUpdate is before thisUpdate", next_update, this_update));
+    }
+    if produced_at > now.later(CLOCK_SKEW) {
+        return Err(RevocationError::Dates("producedAt is in the future", produced_at, now));
+    }
+    if produced_at.later(CLOCK_SKEW) < this_update {
+        return Err(RevocationError::Dates("producedAt is before thisUpdate", produced_at, this_update));
+    }
+    if produced_at > next_update.later(CLOCK_SKEW) {
+        return Err(RevocationError::Dates("producedAt is after nextUpdate", produced_at, next_update));
+    }
+    Ok(next_update)
 }
 
 /// RFC 6960 section 4.2.2.2: signed by the issuer's own key, or by a responder whose certificate the
@@ -173,10 +184,11 @@ fn check_signature(
     issuer: &TrustAnchor<'_>,
     issuer_key: Option<&[u8]>,
     now: Timestamp,
+    budget: &Budget,
 ) -> Result<(), RevocationError> {
     let mut failure = RevocationError::Responder("it is neither the issuer nor sent along");
     if is_named(&staple.responder, &issuer.subject, issuer_key) {
-        if is_signed_by(&staple.signed, &issuer.subject_public_key_info) {
+        if is_signed_by(&staple.signed, &issuer.subject_public_key_info, budget) {
             return Ok(());
         }
         failure = RevocationError::BadSignature;
@@ -188,8 +200,8 @@ fn check_signature(
         if !is_named(&staple.responder, responder.subject(), public_key_bits(contents)) {
             continue;
         }
-        match check_delegation(der, &responder, issuer, now) {
-            Ok(()) if is_signed_by(&staple.signed, contents) => return Ok(()),
+        match check_delegation(der, &responder, issuer, now, budget) {
+            Ok(()) if is_signed_by(&staple.signed, contents, budget) => return Ok(()),
             Ok(()) => failure = RevocationError::BadSignature,
             Err(error) => failure = error,
         }
@@ -202,12 +214,13 @@ fn check_delegation(
     responder: &EndEntityCert<'_>,
     issuer: &TrustAnchor<'_>,
     now: Timestamp,
+    budget: &Budget,
 ) -> Result<(), RevocationError> {
     // With the issuer as the only anchor and no intermediates, the one path there can be is "signed by the
     // issuer directly"; the usage is demanded, not merely respected where it is present.
     responder
         .verify_for_usage(
-            SIGNATURE_ALGORITHMS,
+            &as_dyn(&algorithms(budget)),
             std::slice::from_ref(issuer),
             &[],
             unix_time(now),
@@ -249,6 +262,8 @@ fn cert_id(hash: IssuerHash, serial: &[u8], issuer: &TrustAnchor<'_>, key: Optio
     let algorithm = match hash {
         IssuerHash::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
         IssuerHash::Sha256 => &digest::SHA256,
+        IssuerHash::Sha384 => &digest::SHA384,
+        IssuerHash::Sha512 => &digest::SHA512,
     };
     Some(CertId {
         hash,

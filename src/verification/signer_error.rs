@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::revocation::RevocationError;
+use super::budget::{MAX_NAME_COMPARISONS, MAX_PATHS, MAX_SIGNATURE_CHECKS};
+use super::revocation_error::RevocationError;
 use crate::evidence::ocsp::OcspError;
 use crate::identity::SignerName;
 use crate::reason::Reason;
@@ -26,12 +27,18 @@ pub enum SignerError {
         /// The dNSNames that stand there.
         came: String,
     },
+    /// The signer's key is no RSA key of the usual kind; holds what it is.
+    Key(String),
     /// A keyUsage extension forbids what the certificate (its subject) was used for.
     KeyUsage(String, &'static str),
     /// A name constraint of the path (in the certificate with this subject) stands against the signer.
     Constrained(String),
     /// The root certificate (its subject) that the path ends in is valid from and until, judged at.
     AnchorValidity(String, Timestamp, Timestamp, Timestamp),
+    /// The root certificate (its subject) that the path ends in may not issue what is below it; holds why.
+    Anchor(String, &'static str),
+    /// The evidence takes more work than [`Budget`](super::Budget) allows.
+    TooCostly,
     /// No fresh staple vouches for a certificate (its subject).
     Revocation(String, RevocationError),
     /// A certificate of the path expired at the first instant, judged at the second.
@@ -48,13 +55,15 @@ impl SignerError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Name { .. } | Self::AlternativeName { .. } => Reason::SignerNameMismatch,
+            Self::Key(_) => Reason::SignerKeyUnsuitable,
             Self::KeyUsage(..) => Reason::SignerKeyUsage,
             Self::Constrained(_) => Reason::SignerConstrained,
             Self::AnchorValidity(_, from, _, now) if *now < *from => Reason::SignerNotYetValid,
             Self::AnchorValidity(..) | Self::Expired(..) => Reason::SignerExpired,
             Self::NotYetValid(..) => Reason::SignerNotYetValid,
             Self::Revocation(_, error) => error.reason(),
-            Self::Untrusted(..) => Reason::SignerUntrusted,
+            Self::Anchor(..) | Self::Untrusted(..) => Reason::SignerUntrusted,
+            Self::TooCostly => Reason::SignerTooCostly,
         }
     }
 
@@ -102,6 +111,17 @@ impl fmt::Display for SignerError {
                 write!(f, "expected the alternative name {expected} beside the common name, got {came}")
             }
             Self::KeyUsage(subject, lacks) => write!(f, "the keyUsage of \"{subject}\" lacks {lacks}"),
+            Self::Key(came) => write!(
+                f,
+                "expected an RSA key of 2,048 to 4,096 bits with the exponent 65537 in the signer's certificate, got {came}"
+            ),
+            Self::Anchor(subject, why) => {
+                write!(f, "the root certificate \"{subject}\" may not vouch for the signer: {why}")
+            }
+            Self::TooCostly => write!(
+                f,
+                "expected at most {MAX_SIGNATURE_CHECKS} signature checks, {MAX_PATHS} paths and {MAX_NAME_COMPARISONS} comparisons of names for the signer's certificates and staples, got evidence that takes more; is something else answering in place of the metadata service?"
+            ),
             Self::Constrained(subject) => {
                 write!(f, "a name constraint of \"{subject}\" does not let it vouch for the signer's name")
             }

@@ -38,6 +38,7 @@ pub(crate) fn verified(principal: Option<&str>) -> VerifiedKey {
         &SIGNER.parse().unwrap(),
         RevocationPolicy::Require,
         now,
+        &super::Budget::default(),
     )
     .unwrap();
     let entry = Entry::new(KEY).timestamp(NOW + 60).instance(INSTANCE).request("r-1");

@@ -57,10 +57,18 @@ fn establish_under(
     now: i64,
 ) -> Result<VerifiedSigner, SignerError> {
     let (chain, anchors) = (chain(hierarchy), anchors(&hierarchy.anchor_pem()));
-    let signer = VerifiedSigner::establish(&chain, &anchors, &read(staples), &name(), policy, at(now));
+    let signer = VerifiedSigner::establish(
+        &chain,
+        &anchors,
+        &read(staples),
+        &name(),
+        policy,
+        at(now),
+        &Budget::default(),
+    );
     // Found a while ago, when all dates were good.
-    if let Ok(path) = SignerPath::find(&chain, &anchors, &name(), at(NOW)) {
-        let along = path.vouched(&read(staples), policy, at(now));
+    if let Ok(path) = SignerPath::find(&chain, &anchors, &name(), at(NOW), &Budget::default()) {
+        let along = path.vouched(&read(staples), policy, at(now), &Budget::default());
         let is_another = |signer: &VerifiedSigner| {
             let found = path.certificates().map(Certificate::der);
             !found.eq(signer.path().iter().map(|step| step.certificate.der()))
@@ -86,8 +94,11 @@ fn leaf_stapled(hierarchy: &Hierarchy, change: impl FnOnce(StapleBuilder) -> Sta
 }
 
 mod anchors;
+mod costs;
 mod issuers;
+mod keys;
 mod paths;
 mod responders;
 mod signers;
 mod staples;
+mod statuses;

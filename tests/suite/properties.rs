@@ -12,7 +12,7 @@ use eic_agent::key_options::LinePrefix;
 use eic_agent::output::authorized_keys;
 use eic_agent::policy::Policy;
 use eic_agent::time::Timestamp;
-use eic_agent::verification::{RevocationPolicy, SignerPath, TrustAnchors};
+use eic_agent::verification::{Budget, RevocationPolicy, SignerPath, TrustAnchors};
 use eic_emulator::Entry;
 use eic_emulator::pki::{Hierarchy, Issuer, KeyPool, wrapped_base64};
 use proptest::collection::vec;
@@ -83,7 +83,7 @@ fn printed(chain: &[u8], staples: &[Vec<u8>], bundle: &[u8]) -> String {
         policy: Policy::default(),
         revocation: RevocationPolicy::Require,
     };
-    let decision = decide(&evidence, &expected, Timestamp::from_unix(u64::from(NOW)));
+    let decision = decide(&evidence, &expected, Timestamp::from_unix(u64::from(NOW)), &Budget::default());
     decision.map_or_else(|_| String::new(), |it| authorized_keys(it.accepted(), &LinePrefix::default()))
 }
 
@@ -169,7 +169,8 @@ fn paths(store: &str) -> (bool, bool) {
     let chain = SignerChain::parse(&pem(&certificates)).unwrap();
     let signer = SIGNER.parse().unwrap();
     let is_path = |anchors: &TrustAnchors| {
-        SignerPath::find(&chain, anchors, &signer, Timestamp::from_unix(u64::from(NOW))).is_ok()
+        SignerPath::find(&chain, anchors, &signer, Timestamp::from_unix(u64::from(NOW)), &Budget::default())
+            .is_ok()
     };
     let few = TrustAnchors::issuers_from_pem([store.as_bytes()], &chain);
     let all = TrustAnchors::from_pem([store.as_bytes()]);

@@ -12,7 +12,7 @@ use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
 use crate::trust_store::TrustStoreError;
-use crate::verification::{RevocationPolicy, SignerError, SignerPath, TrustAnchors, VerifiedSigner};
+use crate::verification::{Budget, RevocationPolicy, SignerError, SignerPath, TrustAnchors, VerifiedSigner};
 
 pub(super) const SIGNER: &str =
     "a key counts only with the signature of this region's signer, whom a trusted root vouches for";
@@ -84,7 +84,8 @@ pub(super) fn signer(
     revocation: RevocationPolicy,
     now: Timestamp,
 ) -> Vec<Check> {
-    let path = match SignerPath::find(chain, anchors, name, now) {
+    let budget = Budget::default();
+    let path = match SignerPath::find(chain, anchors, name, now, &budget) {
         Ok(path) => path,
         Err(error) => {
             let refused = refused("signer", &error);
@@ -93,9 +94,9 @@ pub(super) fn signer(
     };
     let shown: Vec<_> = path.certificates().map(|certificate| left(certificate, now)).collect();
     let signer = Check::ok("signer", SIGNER, format!("trusted: {}", shown.join(", then ")));
-    let proven = match path.vouched(staples, revocation, now) {
+    let proven = match path.vouched(staples, revocation, now, &budget) {
         Some(proven) => Ok(proven),
-        None => VerifiedSigner::establish(chain, anchors, staples, name, revocation, now),
+        None => VerifiedSigner::establish(chain, anchors, staples, name, revocation, now, &budget),
     };
     let staples = match (lost.cause(proven.as_ref(), chain), proven) {
         (Some((reason, detail)), _) => Check::fail(
@@ -135,9 +136,11 @@ fn refused(id: &'static str, error: &SignerError) -> Check {
         }
         Reason::SignerRevoked => "trust none of its keys; ask AWS support",
         Reason::StapleMissing => "wait for the service to serve them again; then ask AWS support",
-        Reason::SignerNameMismatch | Reason::SignerConstrained | Reason::SignerKeyUsage => {
-            "find out what answers in place of the metadata service"
-        }
+        Reason::SignerNameMismatch
+        | Reason::SignerConstrained
+        | Reason::SignerKeyUsage
+        | Reason::SignerKeyUnsuitable
+        | Reason::SignerTooCostly => "find out what answers in place of the metadata service",
         _ => "wait for the service to renew what it serves; then ask AWS support",
     };
     Check::fail(id, SIGNER, format!("{reason}: {error}"), fix)

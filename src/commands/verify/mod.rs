@@ -15,7 +15,7 @@ use crate::output::{authorized_keys, write_once};
 use crate::reason::Reason;
 use crate::text::one_line;
 use crate::time::Timestamp;
-use crate::verification::SignerPath;
+use crate::verification::{Budget, SignerPath};
 use report::Claimed;
 pub(super) use report::{Key, Report};
 
@@ -91,13 +91,14 @@ pub(super) fn judge(
     expected: &Expectations,
     now: Timestamp,
 ) -> Result<Decision, Unproven> {
-    let judged = decide(evidence, expected, now);
+    let budget = Budget::default();
+    let judged = decide(evidence, expected, now, &budget);
     let (reason, why) = match (lost.cause(judged.as_ref().map(Decision::signer), &evidence.chain), judged) {
         (Some(cause), _) => cause.clone(),
         (None, Ok(decision)) => return Ok(decision),
         (None, Err(error)) => (error.reason(), error.to_string()),
     };
-    let path = SignerPath::find(&evidence.chain, &evidence.anchors, &expected.signer, now);
+    let path = SignerPath::find(&evidence.chain, &evidence.anchors, &expected.signer, now, &budget);
     let path = path.map(|path| path.certificates().cloned().collect()).unwrap_or_default();
     Err(Unproven { reason, why, path })
 }

@@ -1,6 +1,6 @@
 use eic_emulator::pki::{
-    CertIdHash, CertStatus, Hierarchy, Issuer, KeyPool, ResponderId as EmulatedResponder, StapleBuilder, der,
-    oids,
+    CertId, CertIdHash, CertStatus, Hierarchy, Issuer, KeyPool, Name, ResponderId as EmulatedResponder,
+    StapleBuilder, der, oids,
 };
 
 use super::*;
@@ -65,28 +65,76 @@ fn a_staple_is_read_as_it_was_made() {
 #[test]
 fn an_answer_about_a_hash_that_nobody_knows_is_left_aside() {
     let by = |hash| parse(&builder().cert_id_hash(hash)).unwrap().answers;
-    assert_eq!(by(CertIdHash::Sha256)[0].subject.hash, IssuerHash::Sha256);
-    assert!(by(CertIdHash::Sha512).is_empty());
-    let known = parse(&builder().preceded_by(builder().cert_id_hash(CertIdHash::Sha512).answer())).unwrap();
+    for (hash, read, may_vouch) in [
+        (CertIdHash::Sha1, IssuerHash::Sha1, true),
+        (CertIdHash::Sha256, IssuerHash::Sha256, true),
+        (CertIdHash::Sha384, IssuerHash::Sha384, false),
+        (CertIdHash::Sha512, IssuerHash::Sha512, false),
+    ] {
+        assert_eq!((by(hash)[0].subject.hash, read.may_vouch()), (read, may_vouch));
+    }
+    let unknown = der::sequence(&[der::oid(oids::UNHEARD_OF), der::null()]);
+    let unknown = builder().about(CertId::encoded(&unknown, &[1; 20], &[1; 20], &[1]));
+    assert!(parse(&unknown).unwrap().answers.is_empty());
+    let known = parse(&builder().preceded_by(unknown.answer())).unwrap();
     assert_eq!(known.answers.len(), 1, "the one beside it is read");
 }
 
 #[test]
-fn a_critical_extension_forbids_what_it_stands_beside() {
+fn a_critical_extension_is_told_and_what_stands_beside_it_is_read() {
     let value = der::octets(b"x");
-    let around = |critical| parse(&builder().extension(oids::UNHEARD_OF, critical, &value));
-    assert_eq!(around(false).unwrap().answers.len(), 1);
-    assert_eq!(around(true).unwrap_err(), OcspError::CriticalExtension);
+    let around = |critical| parse(&builder().extension(oids::UNHEARD_OF, critical, &value)).unwrap();
+    assert_eq!((around(false).defect, around(false).answers.len()), (None, 1));
+    assert_eq!((around(true).defect(), around(true).answers.len()), (Some(&OcspError::CriticalExtension), 1));
     let within = |critical| builder().answer_extension(oids::UNHEARD_OF, critical, &value);
-    assert_eq!(parse(&within(false)).unwrap().answers.len(), 1);
-    assert_eq!(parse(&within(true)).unwrap().answers.len(), 0);
-    assert_eq!(parse(&builder().preceded_by(within(true).answer())).unwrap().answers.len(), 1);
+    let is_marked = |builder: &StapleBuilder| -> Vec<_> {
+        parse(builder).unwrap().answers.iter().map(|answer| answer.has_unknown_critical).collect()
+    };
+    assert_eq!(is_marked(&within(false)), [false]);
+    assert_eq!(is_marked(&within(true)), [true]);
+    assert_eq!(is_marked(&builder().preceded_by(within(true).answer())), [true, false]);
 }
 
 #[test]
-fn answers_and_certificates_are_bounded() {
-    let many = (0..16).fold(builder(), |many, _| many.followed_by(builder().answer()));
-    assert_eq!(parse(&many).unwrap().answers.len(), 16, "of seventeen");
+fn bytes_after_a_response_are_told_and_what_is_before_them_is_read() {
+    let whole = builder().build().der;
+    let after = OcspStaple::parse(&[&whole[..], &[0]].concat()).unwrap();
+    assert_eq!((after.defect, after.answers.len()), (Some(OcspError::TrailingBytes), 1));
+    // The response inside the octet string, one byte longer.
+    let inner = {
+        let outer = OcspResponse::from_der(&whole).unwrap();
+        let basic = [outer.response_bytes.unwrap().response.as_bytes(), &[0]].concat();
+        let bytes = der::sequence(&[der::oid(oids::OCSP_BASIC), der::octets(&basic)]);
+        der::sequence(&[der::enumerated(0), der::context(0, &bytes)])
+    };
+    assert_eq!(OcspStaple::parse(&inner).unwrap().defect, Some(OcspError::TrailingBytes));
+    assert_eq!(OcspStaple::parse(&whole).unwrap().defect, None);
+    assert_eq!(OcspError::TrailingBytes.to_string(), "expected nothing after the response, got more bytes");
+}
+
+/// The decoder of names sorts the parts of a SET, in time that grows with the square of their number.
+#[test]
+fn a_name_of_many_parts_in_one_place_is_refused_before_it_is_decoded() {
+    let named = |parts: usize| {
+        let names: Vec<_> = (0..parts).map(|part| part.to_string()).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        parse(&builder().responder(EmulatedResponder::Name(Name::new().cns_in_one_place(&names))))
+    };
+    assert!(named(16).is_ok());
+    let refused = OcspError::Structure("expected at most 16 elements in a SET, got more".to_owned());
+    assert_eq!(named(17).unwrap_err(), refused);
+    assert_eq!(named(480).unwrap_err(), refused, "as many as fit");
+    // Those of a responder's certificate as well.
+    let key = KeyPool::shared().get("responder");
+    let responder = Issuer { name: Name::new().cns_in_one_place(&["x"; 17]), key: key.clone() };
+    let certificate = responder.certificate().self_signed(&key);
+    assert_eq!(parse(&builder().delegated_to(certificate, &key)).unwrap_err(), refused);
+}
+
+#[test]
+fn every_answer_is_read_and_four_certificates() {
+    let many = (0..30).fold(builder(), |many, _| many.followed_by(builder().answer()));
+    assert_eq!(parse(&many).unwrap().answers.len(), 31);
 
     let key = KeyPool::shared().get("responder");
     let responder = Issuer::new("Emulator OCSP responder", key.clone());

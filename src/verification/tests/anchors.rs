@@ -27,7 +27,7 @@ fn amazons_roots_are_known_by_their_keys() {
     for store in [format!("{ours}{AMAZON_ROOT_CA_3}{posing}"), format!("{AMAZON_ROOT_CA_3}{posing}{ours}")] {
         let amazon = anchors(&store).of_amazon().unwrap();
         assert_eq!(amazon.count(), 1);
-        let root = amazon.certificate_of(&amazon.as_slice()[0]).unwrap();
+        let root = amazon.certificate(0).unwrap();
         assert!(root.subject().contains("Amazon Root CA 3"), "{}", root.subject());
         assert_eq!(root.validity().0.to_string(), "2015-05-26T00:00:00Z", "the genuine one");
     }
@@ -68,4 +68,48 @@ fn one_bad_root_locks_nobody_out() {
 #[test]
 fn no_more_than_4096_roots_are_read() {
     assert_eq!(anchors(&AMAZON_ROOT_CA_3.repeat(4097)).count(), 4096);
+}
+
+#[test]
+fn a_root_is_judged_as_the_certificate_that_it_is() {
+    use eic_emulator::pki::{CertificateBuilder, KeyUsage};
+    let hierarchy = hierarchy();
+    let staples = read(&hierarchy.staples(NOW));
+    let refusal = |change: &dyn Fn(CertificateBuilder) -> CertificateBuilder| {
+        let root = change(hierarchy.root.certificate()).self_signed(&hierarchy.root.key).pem();
+        let (chain, anchors, budget) = (chain(&hierarchy), anchors(&root), Budget::default());
+        let policy = RevocationPolicy::Require;
+        let outcome =
+            VerifiedSigner::establish(&chain, &anchors, &staples, &name(), policy, at(NOW), &budget);
+        outcome.err().map(|error| {
+            assert_eq!(error.reason(), Reason::SignerUntrusted);
+            error.to_string()
+        })
+    };
+    let may_not = |why: &str| {
+        let root = "the root certificate \"C=US, O=eic-emulator, CN=Emulator Root CA 1\"";
+        Some(format!("{root} may not vouch for the signer: {why}"))
+    };
+    let no_authority = may_not("its basicConstraints do not make it an authority");
+    let unknown = may_not("it has a critical extension that is not known");
+    assert_eq!(refusal(&|root| root), None);
+    assert_eq!(refusal(&|root| root.without(oids::KEY_USAGE)), None, "like Starfield Class 2");
+    assert_eq!(refusal(&|root| root.version(1)), None, "it cannot say what it may do");
+    assert_eq!(refusal(&|root| root.without(oids::BASIC_CONSTRAINTS)), no_authority);
+    assert_eq!(refusal(&|root| root.basic_constraints(false, None)), no_authority);
+    let usage = |usages: &'static [KeyUsage]| move |root: CertificateBuilder| root.key_usage(usages);
+    assert_eq!(refusal(&usage(&[KeyUsage::CertSign])), None);
+    assert_eq!(refusal(&usage(&[KeyUsage::CrlSign])), may_not("its keyUsage lacks keyCertSign"));
+    let extension =
+        |critical| move |root: CertificateBuilder| root.extension(oids::UNHEARD_OF, critical, &der::null());
+    assert_eq!(refusal(&extension(false)), None);
+    assert_eq!(refusal(&extension(true)), unknown);
+    // One that is known, but cannot be read, says nothing that could be kept.
+    assert_eq!(
+        refusal(&|root| root.extension(oids::BASIC_CONSTRAINTS, true, &der::sequence(&[der::null()]))),
+        unknown
+    );
+    let fewer = may_not("its pathLenConstraint allows fewer authorities");
+    assert_eq!(refusal(&|root| root.basic_constraints(true, Some(0))), fewer);
+    assert_eq!(refusal(&|root| root.basic_constraints(true, Some(1))), None);
 }

@@ -29,7 +29,7 @@ fn only_what_the_chain_names_is_parsed() {
     let few = TrustAnchors::issuers_from_pem([others.as_bytes(), store.as_bytes()], &chain).unwrap();
     assert_eq!(few.count(), 1);
     let certificates = |anchors: &TrustAnchors| {
-        let path = SignerPath::find(&chain, anchors, &name(), at(NOW)).unwrap();
+        let path = SignerPath::find(&chain, anchors, &name(), at(NOW), &Budget::default()).unwrap();
         path.certificates().map(|certificate| certificate.der().clone()).collect::<Vec<_>>()
     };
     assert_eq!(certificates(&few), certificates(&anchors(&store)), "the same path");
@@ -88,7 +88,7 @@ fn no_subject_is_taken_for_another() {
     let store = format!("{}{}{ours}", root(&one), root(&other));
     let found = TrustAnchors::issuers_from_pem([store.as_bytes()], &chain).unwrap();
     assert_eq!(found.count(), 2);
-    let path = SignerPath::find(&chain, &found, &name(), at(NOW)).unwrap();
+    let path = SignerPath::find(&chain, &found, &name(), at(NOW), &Budget::default()).unwrap();
     assert_eq!(path.certificates().count(), 1);
 }
 
@@ -102,9 +102,12 @@ fn chosen_and_all(store: &[u8], chain: &SignerChain) -> [Vec<Vec<u8>>; 2] {
         .collect();
     let ders = |read: Result<TrustAnchors, AnchorsError>| {
         let Ok(anchors) = read else { return Vec::new() };
-        let ends =
-            anchors.as_slice().iter().filter(|it| names.iter().any(|name| *name == it.subject.as_ref()));
-        ends.map(|it| anchors.certificate_of(it).unwrap().der().to_vec()).collect()
+        let ends = anchors
+            .as_slice()
+            .iter()
+            .enumerate()
+            .filter(|(_, it)| names.iter().any(|name| *name == it.subject.as_ref()));
+        ends.map(|(place, _)| anchors.certificate(place).unwrap().der().to_vec()).collect()
     };
     [TrustAnchors::issuers_from_pem([store], chain), TrustAnchors::from_pem([store])].map(ders)
 }
@@ -113,7 +116,7 @@ fn chosen_and_all(store: &[u8], chain: &SignerChain) -> [Vec<Vec<u8>>; 2] {
 fn what_is_no_block_to_the_parser_is_none_here() {
     let (ours, chain) = (hierarchy().anchor_pem(), chain(&hierarchy()));
     // Switched off by whoever owns the file: to every parser of PEM a block begins with its line.
-    for before in ["#", "# ", " ", "off: ", "\u{feff}", "-"] {
+    for before in ["#", "# ", " ", "off: ", "\u{feff}\u{feff}", " \u{feff}", "-"] {
         let store = ours.replace("-----BEGIN", &format!("{before}-----BEGIN"));
         let all = TrustAnchors::from_pem([store.as_bytes()]);
         assert_eq!(all.unwrap_err(), AnchorsError::Empty(store.len()), "{before:?}");
@@ -147,4 +150,22 @@ fn what_is_no_block_to_the_parser_is_none_here() {
         let [chosen, all] = chosen_and_all(store.as_bytes(), &chain);
         assert_eq!((chosen.len(), &chosen), (1, &all), "{before:?}");
     }
+}
+
+/// OpenSSL passes over a byte order mark at the very beginning of a file, and so does every reader here.
+#[test]
+fn a_byte_order_mark_before_a_file_is_passed_over() {
+    let (ours, chain) = (hierarchy().anchor_pem(), chain(&hierarchy()));
+    let store = format!("\u{feff}{ours}{}", stranger(named("other")));
+    let [chosen, all] = chosen_and_all(store.as_bytes(), &chain);
+    assert_eq!((chosen.len(), &chosen), (1, &all));
+    assert_eq!(anchors(&store).count(), 2);
+    // Later in a file it switches a block off.
+    let store = format!("{}\u{feff}{ours}", stranger(named("other")));
+    assert_eq!(chosen_and_all(store.as_bytes(), &chain), [const { Vec::<Vec<u8>>::new() }; 2]);
+    let marked = format!("\u{feff}{}", hierarchy().bundle_pem());
+    assert_eq!(
+        SignerChain::parse(marked.as_bytes()).unwrap().certificates().len(),
+        chain.certificates().len()
+    );
 }

@@ -1,7 +1,7 @@
 //! Names, paths and roots, and the keys that a proven signer proves.
 
 use super::*;
-use crate::verification::reach::reachable;
+use crate::verification::candidates::Candidates;
 
 #[test]
 fn the_path_ends_at_the_first_trusted_root() {
@@ -23,6 +23,7 @@ fn the_path_ends_at_the_first_trusted_root() {
             &name(),
             RevocationPolicy::Require,
             at(NOW),
+            &Budget::default(),
         )
     };
     assert_eq!(establish(&hierarchy.staples(NOW)).unwrap().path().len(), 3);
@@ -42,8 +43,16 @@ fn certificates_that_the_path_does_not_need_are_ignored() {
     let anchors = anchors(&hierarchy.anchor_pem());
     let staples = read(&hierarchy.staples(NOW));
     assert!(
-        VerifiedSigner::establish(&shuffled, &anchors, &staples, &name(), RevocationPolicy::Require, at(NOW))
-            .is_ok()
+        VerifiedSigner::establish(
+            &shuffled,
+            &anchors,
+            &staples,
+            &name(),
+            RevocationPolicy::Require,
+            at(NOW),
+            &Budget::default()
+        )
+        .is_ok()
     );
 }
 
@@ -79,6 +88,7 @@ fn a_root_outside_its_validity_is_no_root_unless_it_was_renewed() {
             &name(),
             RevocationPolicy::Require,
             at(NOW),
+            &Budget::default(),
         )
     };
     assert_eq!(reason(establish(&root(NOW - 1))), Reason::SignerExpired);
@@ -103,13 +113,15 @@ fn the_signer_is_who_it_should_be() {
         &other,
         RevocationPolicy::Require,
         at(NOW),
+        &Budget::default(),
     );
     let error = outcome.map(|_| ()).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!("expected a certificate with the one common name {other}, got {SIGNER}")
     );
-    let wanted = SignerPath::find(&chain(&hierarchy), &anchors, &name(), at(NOW)).unwrap();
+    let wanted =
+        SignerPath::find(&chain(&hierarchy), &anchors, &name(), at(NOW), &Budget::default()).unwrap();
     let names: Vec<_> = wanted.certificates().map(crate::evidence::chain::Certificate::staple_name).collect();
     let served: Vec<_> =
         hierarchy.chain[..2].iter().map(|(certificate, _)| certificate.sha1_fingerprint()).collect();
@@ -134,11 +146,12 @@ fn dates_count_again_along_a_path_that_is_known() {
         }
     }
     let root = usual.root.certificate().validity(begin, end).self_signed(&usual.root.key).pem();
-    let path = SignerPath::find(&chain(&usual), &anchors(&root), &name(), at(NOW)).unwrap();
+    let path =
+        SignerPath::find(&chain(&usual), &anchors(&root), &name(), at(NOW), &Budget::default()).unwrap();
     for (now, good) in [(begin - 1, false), (begin, true), (end, true), (end + 1, false), (end + year, false)]
     {
         let staples = read(&usual.staples(now));
-        let along = path.vouched(&staples, RevocationPolicy::Require, at(now));
+        let along = path.vouched(&staples, RevocationPolicy::Require, at(now), &Budget::default());
         assert_eq!(along.is_some(), good, "root at {now}");
     }
 }
@@ -181,6 +194,7 @@ fn a_path_that_lacks_only_a_staple_is_told_before_one_whose_root_is_expired() {
             &name(),
             RevocationPolicy::Require,
             at(NOW),
+            &Budget::default(),
         )
     };
     assert_eq!(reason(establish(&[])), Reason::StapleMissing);
@@ -202,6 +216,7 @@ fn a_root_that_cannot_be_read_whole_is_no_root() {
         &name(),
         RevocationPolicy::Require,
         at(NOW),
+        &Budget::default(),
     );
     assert_eq!(reason(outcome), Reason::SignerUntrusted);
 }
@@ -224,6 +239,7 @@ fn roots_of_one_name_do_not_lend_each_other_what_they_lack() {
             &name(),
             RevocationPolicy::Require,
             at(NOW),
+            &Budget::default(),
         );
         assert!(outcome.is_err());
     }
@@ -266,7 +282,7 @@ fn unsigned_certificates_of_the_right_name_cost_no_search() {
         format!("{}{}{}", real[0], junk.concat(), real[1..].concat()),
     ] {
         let chain = SignerChain::parse(bundle.as_bytes()).unwrap();
-        assert_eq!(reachable(&chain, &anchors).count(), 2, "leaf and intermediate");
+        let budget = Budget::default();
         let signer = VerifiedSigner::establish(
             &chain,
             &anchors,
@@ -274,8 +290,11 @@ fn unsigned_certificates_of_the_right_name_cost_no_search() {
             &name(),
             RevocationPolicy::Require,
             at(NOW),
+            &budget,
         );
         assert_eq!(signer.unwrap().path().len(), 2);
+        // The intermediate by the root, the leaf and the others by the intermediate, and two staples.
+        assert_eq!(budget.signature_checks(), 1 + 26 + 2);
     }
 }
 
@@ -289,8 +308,17 @@ fn what_an_anchor_signed_is_reached_in_a_bundle_of_nothing_else() {
     let bundle: String = forged.chain(signed).map(|certificate| certificate.pem()).collect();
     let chain = SignerChain::parse(bundle.as_bytes()).unwrap();
     let reached = |store: &str| -> Vec<String> {
-        let anchors = anchors(store);
-        reachable(&chain, &anchors).map(|certificate| certificate.serial().to_owned()).collect()
+        let (anchors, budget) = (anchors(store), Budget::default());
+        let leaves: Vec<_> = chain.named(&name()).collect();
+        let candidates = Candidates::above(&leaves, chain.certificates(), anchors.as_slice(), &budget);
+        let mut reached = Vec::new();
+        for leaf in leaves {
+            candidates.each_path(leaf, |path, _| {
+                reached.push(path[0].serial().to_owned());
+                std::ops::ControlFlow::Continue(())
+            });
+        }
+        reached
     };
     assert_eq!(reached(&hierarchy.anchor_pem()), ["01", "02", "03"]);
     let stranger = Hierarchy::of_family(&KeyPool::shared(), "stranger", SIGNER, NOW);

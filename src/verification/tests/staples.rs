@@ -23,6 +23,7 @@ fn a_second_path_is_tried_when_the_first_is_revoked() {
             &name(),
             RevocationPolicy::Require,
             at(NOW),
+            &Budget::default(),
         )
         .unwrap();
         let expected = if revoked == 1 { "Services Root G2" } else { "Root CA 1" };
@@ -36,6 +37,7 @@ fn a_second_path_is_tried_when_the_first_is_revoked() {
             &name(),
             RevocationPolicy::Require,
             at(NOW),
+            &Budget::default(),
         );
         assert_eq!(reason(neither), Reason::SignerRevoked);
     }

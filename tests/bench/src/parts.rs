@@ -9,7 +9,7 @@ use eic_agent::evidence::key_bundle::KeyBundle;
 use eic_agent::evidence::ocsp::OcspStaple;
 use eic_agent::identity::{InstanceId, SignerName};
 use eic_agent::time::Timestamp;
-use eic_agent::verification::{RevocationPolicy, SignerPath, TrustAnchors, VerifiedSigner};
+use eic_agent::verification::{Budget, RevocationPolicy, SignerPath, TrustAnchors, VerifiedSigner};
 use serde_json::{Value, json};
 
 use crate::measure::at;
@@ -50,7 +50,8 @@ pub(crate) fn all() -> Vec<Part> {
     let (parsed, roots, vouchers) = (chain(), anchors(), staples());
     let establish = || {
         let policy = RevocationPolicy::Require;
-        VerifiedSigner::establish(&parsed, &roots, &vouchers, &name, policy, now).expect("a proven signer")
+        VerifiedSigner::establish(&parsed, &roots, &vouchers, &name, policy, now, &Budget::default())
+            .expect("a proven signer")
     };
     let signer = establish();
     let bundle = KeyBundle::parse(KEYS);
@@ -59,13 +60,23 @@ pub(crate) fn all() -> Vec<Part> {
         part("parse: key bundle of one entry", || KeyBundle::parse(KEYS)),
         part("parse: chain of four certificates", chain),
         part("parse: two staples", staples),
-        part("path: leaf to root, names and signatures", || SignerPath::find(&parsed, &roots, &name, now)),
+        part("path: leaf to root, names and signatures", || {
+            SignerPath::find(&parsed, &roots, &name, now, &Budget::default())
+        }),
         part("path with staples: the same, each certificate vouched for", establish),
         part("signature: one entry, RSA-PSS", || signer.verify_key(entry, &instance)),
         part("all of these, from bytes to a proven key", || {
             let (chain, anchors, staples) = (chain(), anchors(), staples());
             let policy = RevocationPolicy::Require;
-            let signer = VerifiedSigner::establish(&chain, &anchors, &staples, &name, policy, now)?;
+            let signer = VerifiedSigner::establish(
+                &chain,
+                &anchors,
+                &staples,
+                &name,
+                policy,
+                now,
+                &Budget::default(),
+            )?;
             let bundle = KeyBundle::parse(KEYS);
             Ok::<_, eic_agent::verification::SignerError>(
                 bundle

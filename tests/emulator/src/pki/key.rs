@@ -23,6 +23,8 @@ const USUAL_BITS: usize = 2048;
 pub enum SignatureScheme {
     /// PKCS #1 v1.5 with SHA-256: certificates and staples.
     Pkcs1Sha256,
+    /// The same, named without the NULL that stands for no parameters, as some authorities write it (RFC 4055, section 5).
+    Pkcs1Sha256WithoutNull,
     /// PKCS #1 v1.5 with SHA-1, which nobody may accept.
     Pkcs1Sha1,
     /// PSS with SHA-256, MGF1 with SHA-256 and a salt of this length: 32 for key bundle entries.
@@ -40,6 +42,7 @@ impl SignatureScheme {
     pub fn identifier(self) -> Vec<u8> {
         match self {
             Self::Pkcs1Sha256 => der::sequence(&[der::oid(oids::SHA256_WITH_RSA), der::null()]),
+            Self::Pkcs1Sha256WithoutNull => der::sequence(&[der::oid(oids::SHA256_WITH_RSA)]),
             Self::Pkcs1Sha1 => der::sequence(&[der::oid(oids::SHA1_WITH_RSA), der::null()]),
             Self::PssSha256 { salt } => {
                 let hash = der::sequence(&[der::oid(oids::SHA256), der::null()]);
@@ -130,11 +133,13 @@ impl RsaKey {
     /// Signs `message`.
     pub fn sign(&self, scheme: SignatureScheme, message: &[u8]) -> Vec<u8> {
         match (scheme, &self.0.fast) {
-            (SignatureScheme::Pkcs1Sha256, Some(fast)) => sign_fast(fast, &RSA_PKCS1_SHA256, message),
+            (SignatureScheme::Pkcs1Sha256 | SignatureScheme::Pkcs1Sha256WithoutNull, Some(fast)) => {
+                sign_fast(fast, &RSA_PKCS1_SHA256, message)
+            }
             (SignatureScheme::PssSha256 { salt: 32 }, Some(fast)) => {
                 sign_fast(fast, &RSA_PSS_SHA256, message)
             }
-            (SignatureScheme::Pkcs1Sha256, None) => {
+            (SignatureScheme::Pkcs1Sha256 | SignatureScheme::Pkcs1Sha256WithoutNull, None) => {
                 self.sign_slowly(Pkcs1v15Sign::new::<Sha256>(), &sha256(message))
             }
             (SignatureScheme::Pkcs1Sha1, _) => self.sign_slowly(pkcs1_sha1(), &sha1(message)),

@@ -19,7 +19,7 @@ pub use ocsp::{
 };
 
 use data_encoding::{BASE64, HEXUPPER};
-use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA512, digest};
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, SHA512, digest};
 
 /// SHA-1, for names and identifiers that are made of it.
 pub fn sha1(data: &[u8]) -> Vec<u8> {
@@ -29,6 +29,11 @@ pub fn sha1(data: &[u8]) -> Vec<u8> {
 /// SHA-256.
 pub fn sha256(data: &[u8]) -> Vec<u8> {
     digest(&SHA256, data).as_ref().to_vec()
+}
+
+/// SHA-384.
+pub fn sha384(data: &[u8]) -> Vec<u8> {
+    digest(&SHA384, data).as_ref().to_vec()
 }
 
 /// SHA-512.

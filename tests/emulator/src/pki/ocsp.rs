@@ -2,7 +2,7 @@
 
 use data_encoding::BASE64;
 
-use super::{Certificate, Issuer, Name, RsaKey, SignatureScheme, der, oids, sha1, sha256, sha512};
+use super::{Certificate, Issuer, Name, RsaKey, SignatureScheme, der, oids, sha1, sha256, sha384, sha512};
 
 /// A response and the name under which metadata lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,9 @@ pub enum CertIdHash {
     Sha1,
     /// What it may use tomorrow.
     Sha256,
-    /// What the agent does not know.
+    /// What the agent takes for no more than an answer against a certificate.
+    Sha384,
+    /// The same.
     Sha512,
 }
 
@@ -57,6 +59,7 @@ impl CertId {
         let (oid, digest) = match hash {
             CertIdHash::Sha1 => (oids::SHA1, sha1 as fn(&[u8]) -> Vec<u8>),
             CertIdHash::Sha256 => (oids::SHA256, sha256 as _),
+            CertIdHash::Sha384 => (oids::SHA384, sha384 as _),
             CertIdHash::Sha512 => (oids::SHA512, sha512 as _),
         };
         let algorithm = der::sequence(&[der::oid(oid), der::null()]);
@@ -197,6 +200,13 @@ impl StapleBuilder {
     pub fn updates(mut self, this_update: i64, next_update: Option<i64>) -> Self {
         (self.answer.this_update, self.answer.next_update) = (this_update, next_update);
         self.produced_at = this_update;
+        self
+    }
+
+    /// When it says that it was signed, Unix seconds.
+    #[must_use]
+    pub fn produced_at(mut self, instant: i64) -> Self {
+        self.produced_at = instant;
         self
     }
 

@@ -24,7 +24,8 @@ pub const MGF1: Oid = &[1, 2, 840, 113_549, 1, 1, 8];
 pub const SHA1: Oid = &[1, 3, 14, 3, 2, 26];
 /// Digest: SHA-256.
 pub const SHA256: Oid = &[2, 16, 840, 1, 101, 3, 4, 2, 1];
-
+/// Digest: SHA-384.
+pub const SHA384: Oid = &[2, 16, 840, 1, 101, 3, 4, 2, 2];
 /// Digest: SHA-512.
 pub const SHA512: Oid = &[2, 16, 840, 1, 101, 3, 4, 2, 3];
 

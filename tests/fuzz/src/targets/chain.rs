@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use eic_agent::evidence::chain::{Certificate, MAX_CERTIFICATES, SignerChain};
-use eic_agent::verification::{SignerPath, TrustAnchors};
+use eic_agent::verification::{Budget, SignerPath, TrustAnchors};
 
 use super::{assert_printable, fixtures};
 
@@ -33,7 +33,7 @@ pub fn run(input: &[u8]) {
         let again = Certificate::parse(certificate.der().clone()).unwrap();
         assert_eq!(format!("{again:?}"), format!("{certificate:?}"));
     }
-    match SignerPath::find(&chain, &ANCHORS, &fixtures::SIGNER, *fixtures::AT) {
+    match SignerPath::find(&chain, &ANCHORS, &fixtures::SIGNER, *fixtures::AT, &Budget::default()) {
         Ok(path) => {
             assert!(path.certificates().next().is_some());
             for certificate in path.certificates() {

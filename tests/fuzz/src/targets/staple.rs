@@ -4,7 +4,9 @@ use std::sync::LazyLock;
 
 use eic_agent::evidence::chain::SignerChain;
 use eic_agent::evidence::ocsp::OcspStaple;
-use eic_agent::verification::{RevocationPolicy, SignerError, StapleFacts, TrustAnchors, VerifiedSigner};
+use eic_agent::verification::{
+    Budget, RevocationPolicy, SignerError, StapleFacts, TrustAnchors, VerifiedSigner,
+};
 
 use super::{assert_printable, fixtures};
 
@@ -46,7 +48,14 @@ pub fn run(input: &[u8]) {
 fn vouched(leafs: OcspStaple) -> Result<StapleFacts, SignerError> {
     let staples = [leafs, INTERMEDIATE.clone()];
     let require = RevocationPolicy::Require;
-    let signer =
-        VerifiedSigner::establish(&CHAIN, &ANCHORS, &staples, &fixtures::SIGNER, require, *fixtures::AT)?;
+    let signer = VerifiedSigner::establish(
+        &CHAIN,
+        &ANCHORS,
+        &staples,
+        &fixtures::SIGNER,
+        require,
+        *fixtures::AT,
+        &Budget::default(),
+    )?;
     Ok(signer.path()[0].staple.clone().expect("a staple is required"))
 }

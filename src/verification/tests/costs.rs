@@ -1,0 +1,184 @@
+//! What evidence may cost to judge, by counts.
+
+use eic_emulator::pki::{Certificate, CertificateBuilder};
+
+use super::*;
+
+fn bundle(certificates: &[Certificate]) -> SignerChain {
+    let pem: String = certificates.iter().map(Certificate::pem).collect();
+    SignerChain::parse(pem.as_bytes()).unwrap()
+}
+
+/// What comes of these certificates under the hierarchy's root, without any staple, and how many signatures it took.
+fn unstapled(hierarchy: &Hierarchy, certificates: &[Certificate]) -> (Reason, usize) {
+    let (chain, anchors, budget) =
+        (bundle(certificates), anchors(&hierarchy.anchor_pem()), Budget::default());
+    let policy = RevocationPolicy::Require;
+    let outcome = VerifiedSigner::establish(&chain, &anchors, &[], &name(), policy, at(NOW), &budget);
+    let told = reason(outcome);
+    assert_eq!(told == Reason::SignerTooCostly, budget.is_exceeded());
+    (told, budget.signature_checks())
+}
+
+#[test]
+fn a_bundle_like_amazons_takes_six_signature_checks() {
+    let hierarchy = hierarchy();
+    let root = |issuer: &Issuer| issuer.certificate().self_signed(&issuer.key).pem();
+    let (chain, staples) = (chain(&hierarchy), read(&hierarchy.staples(NOW)));
+    for (roots, checks) in [
+        (vec![&hierarchy.root], 4),
+        (vec![&hierarchy.root, &hierarchy.older_root, &hierarchy.oldest_root], 6),
+        (vec![&hierarchy.oldest_root], 8),
+    ] {
+        let anchors = anchors(&roots.iter().map(|issuer| root(issuer)).collect::<String>());
+        let budget = Budget::default();
+        let path = SignerPath::find(&chain, &anchors, &name(), at(NOW), &budget).unwrap();
+        let require = RevocationPolicy::Require;
+        assert!(path.vouched(&staples, require, at(NOW), &budget).is_some());
+        assert_eq!(budget.signature_checks(), checks, "{} roots", roots.len());
+        // Judged again, by whatever way, it costs nothing.
+        assert!(path.vouched(&staples, require, at(NOW), &budget).is_some());
+        let again = VerifiedSigner::establish(&chain, &anchors, &staples, &name(), require, at(NOW), &budget);
+        assert!(again.is_ok());
+        assert_eq!(budget.signature_checks(), checks);
+        assert!(checks * 6 <= MAX_SIGNATURE_CHECKS);
+    }
+}
+
+#[test]
+fn forged_certificates_in_a_roots_name_are_looked_at_once_each() {
+    let hierarchy = hierarchy();
+    let forged = |serial| {
+        hierarchy.leaf(SIGNER, NOW).serial(&[serial]).sign(&hierarchy.root.name, &hierarchy.leaf_key)
+    };
+    let forged: Vec<_> = (1..=32).map(forged).collect();
+    assert_eq!(unstapled(&hierarchy, &forged), (Reason::SignerUntrusted, 32));
+}
+
+#[test]
+fn a_mesh_of_authorities_is_too_costly_after_48_signature_checks() {
+    let hierarchy = hierarchy();
+    let pool = KeyPool::shared();
+    let keys = ["mesh-1", "mesh-2", "mesh-3", "mesh-4"].map(|key| Issuer::new("Mesh", pool.get(key)));
+    let mut certificates: Vec<_> =
+        (1..=4).map(|serial| keys[0].sign(hierarchy.leaf(SIGNER, NOW).serial(&[serial]))).collect();
+    certificates.extend(keys.iter().map(|key| hierarchy.root.sign(key.certificate())));
+    certificates
+        .extend(keys.iter().flat_map(|above| keys.iter().map(|below| above.sign(below.certificate()))));
+    assert_eq!(certificates.len(), 24);
+    let (told, checks) = unstapled(&hierarchy, &certificates);
+    assert_eq!((told, checks), (Reason::SignerTooCostly, 48));
+    let budget = Budget::default();
+    let anchors = anchors(&hierarchy.anchor_pem());
+    let outcome = SignerPath::find(&bundle(&certificates), &anchors, &name(), at(NOW), &budget);
+    let words = outcome.unwrap_err().to_string();
+    assert!(
+        words.starts_with("expected at most 48 signature checks, 128 paths and 250000 comparisons"),
+        "{words}"
+    );
+}
+
+/// Six authorities above each other, every one certified twice, and these leaves below them.
+fn ladder(hierarchy: &Hierarchy, leaves: u8) -> Vec<Certificate> {
+    let steps =
+        ["1", "2", "3", "4", "5", "6"].map(|step| Issuer::new(step, hierarchy.intermediate.key.clone()));
+    let leaf = |serial| steps[0].sign(hierarchy.leaf(SIGNER, NOW).serial(&[3, serial]));
+    let mut certificates: Vec<_> = (0..leaves).map(leaf).collect();
+    let above = steps.iter().skip(1).chain([&hierarchy.root]);
+    for (below, above) in steps.iter().zip(above) {
+        certificates.extend([1, 2].map(|serial| above.sign(below.certificate().serial(&[serial]))));
+    }
+    certificates
+}
+
+#[test]
+fn more_than_128_paths_are_too_costly() {
+    let hierarchy = hierarchy();
+    assert_eq!(unstapled(&hierarchy, &ladder(&hierarchy, 1)), (Reason::StapleMissing, 13));
+    assert_eq!(unstapled(&hierarchy, &ladder(&hierarchy, 2)), (Reason::StapleMissing, 14));
+    assert_eq!(unstapled(&hierarchy, &ladder(&hierarchy, 3)), (Reason::SignerTooCostly, 15));
+}
+
+#[test]
+fn a_path_has_at_most_six_authorities_below_the_root() {
+    let hierarchy = hierarchy();
+    let seventh = Issuer::new("7", hierarchy.intermediate.key.clone());
+    let mut certificates = ladder(&hierarchy, 0);
+    let first = Issuer::new("1", hierarchy.intermediate.key.clone());
+    certificates.push(first.sign(seventh.certificate()));
+    certificates.push(seventh.sign(hierarchy.leaf(SIGNER, NOW)));
+    assert_eq!(unstapled(&hierarchy, &certificates).0, Reason::SignerUntrusted);
+}
+
+#[test]
+fn more_than_250000_comparisons_of_names_are_too_costly() {
+    let hierarchy = hierarchy();
+    let excluded: Vec<_> = (0..250).map(|number| format!("x{number}")).collect();
+    let excluded: Vec<_> = excluded.iter().map(String::as_str).collect();
+    let constraints = NameConstraints { permitted: &[], excluded: &excluded };
+    let mut names: Vec<_> = (0..248).map(|number| format!("y{number}")).collect();
+    names.push(SIGNER.to_owned());
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    // 249 names with 250 constraints on each path, and one more name on one more path would be too many.
+    let told = |authorities: u8| {
+        let leaf = hierarchy.intermediate.sign(hierarchy.leaf(SIGNER, NOW).san(&names));
+        let authority = hierarchy.intermediate_certificate().name_constraints(&constraints);
+        let authorities =
+            (1..=authorities).map(|serial| hierarchy.root.sign(authority.clone().serial(&[serial])));
+        unstapled(&hierarchy, &std::iter::once(leaf).chain(authorities).collect::<Vec<_>>())
+    };
+    assert_eq!(told(4), (Reason::StapleMissing, 5));
+    assert_eq!(told(5), (Reason::SignerTooCostly, 6));
+}
+
+#[test]
+fn an_authority_may_change_its_key_once_on_a_path() {
+    let hierarchy = hierarchy();
+    let pool = KeyPool::shared();
+    let keys = ["mesh-1", "mesh-2", "mesh-3"].map(|key| Issuer::new("Renewed", pool.get(key)));
+    let renewed = |keys: &[Issuer]| {
+        let leaf = keys[0].sign(hierarchy.leaf(SIGNER, NOW));
+        let above = keys.iter().skip(1).chain([&hierarchy.root]);
+        let authorities = keys.iter().zip(above).map(|(below, above)| above.sign(below.certificate()));
+        unstapled(&hierarchy, &std::iter::once(leaf).chain(authorities).collect::<Vec<_>>()).0
+    };
+    assert_eq!(renewed(&keys[..1]), Reason::StapleMissing);
+    assert_eq!(renewed(&keys[..2]), Reason::StapleMissing);
+    assert_eq!(renewed(&keys), Reason::SignerUntrusted);
+}
+
+/// A revocation may be among what could not be looked at any more.
+#[test]
+fn nothing_is_believed_once_a_bound_was_passed() {
+    let hierarchy = hierarchy();
+    let (chain, anchors) = (chain(&hierarchy), anchors(&hierarchy.anchor_pem()));
+    let establish = |staples: &[OcspStaple], budget: &Budget| {
+        let policy = RevocationPolicy::Require;
+        VerifiedSigner::establish(&chain, &anchors, staples, &name(), policy, at(NOW), budget)
+    };
+    // Each says that it is of the issuer, and is not.
+    let forged =
+        |number: i64| hierarchy.staple(0, NOW).updates(NOW - number, Some(NOW + 60)).tampered().build();
+    let forged: Vec<_> = (0..50).map(forged).collect();
+    for (count, expected) in [(44, None), (45, Some(Reason::SignerTooCostly))] {
+        let staples = read(&[&hierarchy.staples(NOW)[..2], &forged[..count]].concat());
+        let budget = Budget::default();
+        let outcome = establish(&staples, &budget);
+        assert_eq!(outcome.err().map(|error| error.reason()), expected, "{count}");
+        assert_eq!(budget.signature_checks(), 48);
+        let path = SignerPath::find(&chain, &anchors, &name(), at(NOW), &Budget::default()).unwrap();
+        let along = path.vouched(&staples, RevocationPolicy::Require, at(NOW), &budget);
+        assert_eq!(along.is_none(), expected.is_some(), "{count}");
+    }
+}
+
+#[test]
+fn certificates_that_no_name_leads_to_cost_nothing() {
+    let hierarchy = hierarchy();
+    let stranger = Hierarchy::of_family(&KeyPool::shared(), "stranger", SIGNER, NOW);
+    let other = |serial| -> CertificateBuilder { stranger.root.certificate().serial(&[serial]) };
+    // All of them issued in the name of the root.
+    let others = (1..=28).map(|serial| other(serial).sign(&hierarchy.root.name, &stranger.leaf_key));
+    let usual = hierarchy.chain[..2].iter().map(|(certificate, _)| certificate.clone());
+    assert_eq!(unstapled(&hierarchy, &usual.chain(others).collect::<Vec<_>>()), (Reason::StapleMissing, 2));
+}
