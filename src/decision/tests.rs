@@ -210,3 +210,22 @@ fn a_staple_that_cannot_be_read_decides_where_one_is_missing() {
     assert_eq!(reason(1, false, RevocationPolicy::Require), Err(Reason::StapleMissing));
     assert_eq!(reason(1, false, RevocationPolicy::WhenStapled), Ok(1));
 }
+
+/// What a response says with a fault is read for what it says against a certificate, and is there all the same.
+#[test]
+fn a_staple_that_vouches_for_nothing_decides_where_one_is_missing() {
+    let hierarchy = hierarchy();
+    let bundle = entry(FIRST).sign(&hierarchy.leaf_key);
+    let reason = |staples: usize, faulty: bool| {
+        let mut evidence = evidence(&hierarchy, &bundle);
+        evidence.staples.truncate(staples);
+        let of_another = [&hierarchy.staple(2, NOW).build().der[..], &[0]].concat();
+        evidence.staples.extend(faulty.then(|| OcspStaple::parse(&of_another).unwrap()));
+        let expected = Expectations { revocation: RevocationPolicy::WhenStapled, ..expected() };
+        let decided = decide(&evidence, &expected, at(NOW), &Budget::default());
+        decided.map(|decision| accepted(&decision).len()).map_err(|error| error.reason())
+    };
+    assert_eq!(reason(1, true), Err(Reason::StapleMalformed));
+    assert_eq!(reason(1, false), Ok(1));
+    assert_eq!(reason(2, true), Ok(1), "the path lacks no staple");
+}

@@ -62,7 +62,7 @@ pub struct Certificate {
 /// path search judges all others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Authority {
-    is_authority: bool,
+    is_ca: bool,
     path_length: Option<u32>,
     has_unknown_critical: bool,
 }
@@ -169,7 +169,7 @@ impl Certificate {
         let (mut names, mut constraints) = (0_usize, 0_usize);
         // A certificate of version 1 cannot say what it may do; that it is in the trust store says so.
         let mut authority = Authority {
-            is_authority: x509.version() != X509Version::V3,
+            is_ca: x509.version() != X509Version::V3,
             path_length: None,
             has_unknown_critical: false,
         };
@@ -191,7 +191,7 @@ impl Certificate {
                     constraints = constraints.saturating_add(listed.max(1));
                 }
                 ParsedExtension::BasicConstraints(of) => {
-                    authority.is_authority = of.ca;
+                    authority.is_ca = of.ca;
                     authority.path_length = of.path_len_constraint;
                 }
                 // One of the three that cannot be read counts against the certificate: what it would have
@@ -290,7 +290,7 @@ impl Certificate {
     pub fn anchor_fault(&self) -> Option<&'static str> {
         if self.authority.has_unknown_critical {
             Some("it has a critical extension that is not known")
-        } else if !self.authority.is_authority {
+        } else if !self.authority.is_ca {
             Some("its basicConstraints do not make it an authority")
         } else if !self.may_sign_certificates() {
             Some("its keyUsage lacks keyCertSign")

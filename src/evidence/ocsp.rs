@@ -25,6 +25,10 @@ pub const MAX_STAPLE_BYTES: usize = 8 * 1024;
 /// Most staples that are read; the real service has one for each certificate of its bundle.
 pub const MAX_STAPLES: usize = 16;
 
+/// The first answers of a staple, of which each may vouch; the real service has one. The others are read for what speaks
+/// against a certificate.
+const MAX_VOUCHING: usize = 16;
+
 /// Most certificates that a staple may bring along; one is of use.
 const MAX_RESPONDERS: usize = 4;
 
@@ -60,6 +64,8 @@ pub struct Answer {
     pub(crate) next_update: Option<Timestamp>,
     /// Whether an extension that is critical and not known stands beside it.
     pub(crate) has_unknown_critical: bool,
+    /// Whether it can vouch at all. What speaks against a certificate counts in any case.
+    pub(crate) may_vouch: bool,
 }
 
 /// Which certificate an answer is about (CertID, RFC 6960 section 4.1.1).
@@ -84,7 +90,7 @@ impl IssuerHash {
     pub(crate) const ALL: [Self; 4] = [Self::Sha1, Self::Sha256, Self::Sha384, Self::Sha512];
 
     /// Whether an answer that names its issuer so may vouch. The others are read for what speaks against a certificate.
-    pub(crate) const fn may_vouch(self) -> bool {
+    const fn may_vouch(self) -> bool {
         matches!(self, Self::Sha1 | Self::Sha256)
     }
 }
@@ -190,7 +196,7 @@ impl OcspStaple {
             signed,
             responder: data.responder_id,
             certificates,
-            answers: data.responses.iter().filter_map(Answer::read).collect(),
+            answers: data.responses.iter().enumerate().filter_map(Answer::read).collect(),
             produced_at: instant(data.produced_at),
             defect: critical.or(defect).or(inner_defect),
         })
@@ -234,7 +240,7 @@ impl fmt::Display for Responder {
 impl Answer {
     /// None where the issuer is named by a hash that is not known: such an answer is about no certificate that we could
     /// tell.
-    fn read(response: &SingleResponse) -> Option<Self> {
+    fn read((place, response): (usize, &SingleResponse)) -> Option<Self> {
         let id = &response.cert_id;
         let hash = match id.hash_algorithm.oid {
             ID_SHA1 => IssuerHash::Sha1,
@@ -260,6 +266,7 @@ impl Answer {
             this_update: instant(response.this_update),
             next_update: response.next_update.map(instant),
             has_unknown_critical: has_critical(response.single_extensions.as_deref()),
+            may_vouch: hash.may_vouch() && place < MAX_VOUCHING,
         })
     }
 }

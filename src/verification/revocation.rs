@@ -126,7 +126,7 @@ fn judge(
         Status::Unknown => return Err(RevocationError::Unknown),
         Status::Good => {}
     }
-    if !answer.subject.hash.may_vouch() {
+    if !answer.may_vouch {
         return Ok(None);
     }
     let critical = answer.has_unknown_critical.then_some(&OcspError::CriticalExtension);

@@ -38,13 +38,12 @@ impl RevocationError {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Missing(_) => Reason::StapleMissing,
-            Self::Unreadable(_) => Reason::StapleMalformed,
+            Self::Unreadable(_) | Self::Dates(..) => Reason::StapleMalformed,
             Self::Responder(_) => Reason::StapleResponder,
             Self::BadSignature => Reason::StapleBadSignature,
             Self::NoNextUpdate => Reason::StapleNoNextUpdate,
             Self::NotYetValid(..) => Reason::StapleNotYetValid,
             Self::Stale(..) | Self::TooOld(..) => Reason::StapleStale,
-            Self::Dates(..) => Reason::StapleMalformed,
             Self::Unknown => Reason::StapleUnknown,
             Self::Revoked(_) => Reason::SignerRevoked,
         }

@@ -29,7 +29,7 @@ pub(super) fn fault(key_info: &[u8]) -> Option<String> {
     (exponent != EXPONENT).then(|| "an RSA key with another exponent".to_owned())
 }
 
-/// Modulus and exponent of an RSAPublicKey (RFC 8017 appendix A.1.1), without leading zeros.
+/// Modulus and exponent of an RSA public key (RFC 8017 appendix A.1.1), without leading zeros.
 fn rsa_numbers(key_info: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut parts = SliceReader::new(key_info).ok()?;
     let algorithm = AnyRef::from_der(parts.tlv_bytes().ok()?).ok()?;

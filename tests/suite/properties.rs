@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use data_encoding::BASE64;
 use eic_agent::decision::{Evidence, Expectations, decide};
-use eic_agent::evidence::chain::SignerChain;
+use eic_agent::evidence::chain::{Certificate, SignerChain};
 use eic_agent::evidence::key_bundle::KeyBundle;
 use eic_agent::evidence::ocsp::OcspStaple;
 use eic_agent::evidence::public_key::PublicKey;
@@ -18,6 +18,8 @@ use eic_emulator::pki::{Hierarchy, Issuer, KeyPool, wrapped_base64};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, SizeRange, select};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use crate::fixtures::{INSTANCE, SIGNER, key_line};
 
@@ -175,6 +177,22 @@ fn paths(store: &str) -> (bool, bool) {
     let few = TrustAnchors::issuers_from_pem([store.as_bytes()], &chain);
     let all = TrustAnchors::from_pem([store.as_bytes()]);
     (few.is_ok_and(|few| is_path(&few)), all.is_ok_and(|all| is_path(&all)))
+}
+
+/// What a stricter reading of roots refuses must not be one that AWS's path may end in.
+#[test]
+fn amazons_roots_of_this_machine_may_issue() {
+    let places = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"];
+    let store = places.iter().find_map(|place| std::fs::read(place).ok()).expect("no ca-certificates here");
+    let mut amazons = 0;
+    for der in CertificateDer::pem_slice_iter(&store).flatten() {
+        let root = Certificate::parse(der).unwrap();
+        if ["Amazon", "Starfield"].iter().any(|name| root.subject().contains(name)) {
+            assert_eq!(root.anchor_fault(), None, "{}", root.subject());
+            amazons += 1;
+        }
+    }
+    assert!(amazons >= 5, "{amazons} of Amazon's roots");
 }
 
 fn shuffled<T: Clone + std::fmt::Debug>(

@@ -13,8 +13,10 @@ fn beside(hierarchy: &Hierarchy, others: &[Staple]) -> Option<Reason> {
     before
 }
 
+type Fault = (&'static str, fn(StapleBuilder) -> StapleBuilder);
+
 /// Everything that may be wrong with an answer that was signed by the issuer.
-fn faults() -> Vec<(&'static str, fn(StapleBuilder) -> StapleBuilder)> {
+fn faults() -> Vec<Fault> {
     vec![
         ("nothing", |staple| staple),
         ("a critical extension of the response", |staple| {

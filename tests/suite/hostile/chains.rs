@@ -271,6 +271,18 @@ fn issuers() -> Vec<Row> {
             e.intermediate(|authority| authority.without(oids::KEY_USAGE));
         }),
         // Nobody who got a certificate for a server of his own may issue others.
+        // A root is trusted as the certificate that it is.
+        bad("a root that is no authority", "signer-untrusted", |e| {
+            e.root(|root| root.basic_constraints(false, None));
+        }),
+        bad("a root that may not sign certificates", "signer-untrusted", |e| {
+            e.root(|root| root.key_usage(&[KeyUsage::DigitalSignature]));
+        }),
+        good("a root that does not say what it may sign", |e| e.root(|root| root.without(oids::KEY_USAGE))),
+        good("a root of version 1, which cannot say it", |e| e.root(|root| root.version(1))),
+        bad("a root with a critical extension that nobody knows", "signer-untrusted", |e| {
+            e.root(|root| root.extension(oids::UNHEARD_OF, true, &eic_emulator::pki::der::null()));
+        }),
         bad("an issuer that is a leaf itself", "signer-untrusted", |e| {
             let tenant = e.authority("tenant");
             let its = e.signer.intermediate.sign(leaf_of(e, &tenant));

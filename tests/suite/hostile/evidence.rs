@@ -229,6 +229,12 @@ impl From<Staple> for Served {
 }
 
 impl Served {
+    /// The response that it is.
+    pub(super) fn der(&self) -> &[u8] {
+        let (Content::Der(bytes) | Content::Raw(bytes)) = &self.content;
+        bytes
+    }
+
     /// The file that it is.
     pub(super) fn text(&self) -> Vec<u8> {
         match &self.content {

@@ -1,7 +1,7 @@
 //! Far too much of everything. What is served is worked through within the deadline, in no more memory than any
 //! other, and what is good among the first of it still comes out.
 
-use eic_emulator::pki::{Issuer, StapleName};
+use eic_emulator::pki::{Issuer, ResponderId, StapleName};
 
 use super::evidence::{Content, Evidence, Served};
 use super::judges::{in_files, on_instances};
@@ -136,9 +136,31 @@ fn certificates() -> Vec<Row> {
             let junk: Vec<_> = junk.collect();
             e.serve_pem(&[&blocks[..1], &junk, &blocks[1..2]].concat());
         }),
+        bad("thirty-two leaves that somebody signed in the root's name", "signer-untrusted", |e| {
+            let leaf = |serial| {
+                e.signer.leaf(SIGNER, e.now).serial(&[3, serial]).sign(&e.signer.root.name, e.key()).pem()
+            };
+            let leaves: Vec<_> = (0..32).map(leaf).collect();
+            e.serve_pem(&leaves);
+        }),
+        // Authorities of one name, each certified by all of them: every path has good signatures.
+        bad("a mesh of authorities with keys of their own", "signer-too-costly", |e| {
+            let keys = ["mesh-1", "mesh-2", "mesh-3", "mesh-4", "mesh-5"]
+                .map(|key| Issuer { name: e.signer.intermediate.name.clone(), key: e.pool.get(key) });
+            let mut blocks = vec![keys[0].sign(e.signer.leaf(SIGNER, e.now)).pem()];
+            blocks.extend(keys.iter().map(|key| e.signer.root.sign(key.certificate()).pem()));
+            for above in &keys {
+                blocks.extend(keys.iter().map(|below| above.sign(below.certificate()).pem()));
+            }
+            e.serve_pem(&blocks);
+        }),
         // A customer's authority, constrained by the root, may really sign what follows.
         bad("a mesh of authorities that a customer's authority signed", "signer-constrained", |e| mesh(e, 1)),
         bad("the same mesh under eight leaves with the signer's name", "signer-constrained", |e| mesh(e, 8)),
+        good("a byte order mark before the signer's bundle", |e| {
+            e.pem = Some(format!("\u{feff}{}", e.signer.bundle_pem()).into_bytes());
+        }),
+        good("a byte order mark before the roots", |e| e.anchors.insert(0, '\u{feff}')),
     ]
 }
 
@@ -180,6 +202,19 @@ fn staples() -> Vec<Row> {
             e.staples = Some((0..200).map(named).collect());
         })
         .only_served(),
+        // The decoder sorts the parts of a SET, which took it a second for sixteen of these.
+        good("fourteen staples of a responder with 300 names in one place", |e| {
+            let names: Vec<_> = (0..300).rev().map(|number| format!("{number:03}")).collect();
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            let name = eic_emulator::pki::Name::new().cns_in_one_place(&names);
+            let staple = e.signer.staple(0, e.now).responder(ResponderId::Name(name)).build();
+            assert!((4000..6000).contains(&staple.der.len()), "{}", staple.der.len());
+            e.staples_mut().truncate(2);
+            for number in 0..14 {
+                let content = Content::Der(staple.der.clone());
+                e.staples_mut().push(Served { name: format!("{number}"), content });
+            }
+        }),
         good("sixteen staples of 8 KiB of rubbish", |e| {
             let rubbish = (0..14).map(|number| Served {
                 name: format!("{number}"),
