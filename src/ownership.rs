@@ -3,11 +3,13 @@
 mod walk;
 
 use std::fmt;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use walk::Found;
-pub use walk::{Folder, open_trusted};
+pub use walk::{Folder, locate, open_trusted};
 
 /// Why a file is not to be trusted.
 #[derive(Debug)]
@@ -71,6 +73,20 @@ pub fn check(path: &Path) -> Result<PathBuf, Insecure> {
     match found {
         Found::File(_, _, true) => Ok(found.path()),
         Found::File(..) | Found::Folder(_) => Err(Insecure::NotAFile(found.path())),
+    }
+}
+
+/// Checks an open file that was found at `path`: regular, root's, and not writable by group or others.
+pub fn check_open(file: &File, path: &Path) -> Result<(), Insecure> {
+    let status = file.metadata().map_err(|error| Insecure::Unreadable(path.to_owned(), error))?;
+    if !status.is_file() {
+        Err(Insecure::NotAFile(path.to_owned()))
+    } else if status.uid() != 0 {
+        Err(Insecure::Owner(path.to_owned(), status.uid()))
+    } else if status.mode() & WRITABLE != 0 {
+        Err(Insecure::Writable(path.to_owned(), status.mode() & 0o7777))
+    } else {
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// Most that is taken of what a program prints, in bytes, on each of its two outputs.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Runs the program with nothing of our environment, and gives what it said; one that has not ended after
+/// Runs the program in `/` with nothing of our environment, and gives what it said; one that has not ended after
 /// `allowed` is killed, which is an error of kind [`io::ErrorKind::TimedOut`]. One that says too much gets
 /// no reader for the rest.
 pub fn ask(program: &mut Command, allowed: Duration) -> io::Result<Output> {
@@ -38,7 +38,8 @@ pub fn ask(program: &mut Command, allowed: Duration) -> io::Result<Output> {
 }
 
 fn start(program: &mut Command, input: Stdio) -> io::Result<Child> {
-    program.env_clear().env("PATH", PATH).env("LC_ALL", "C");
+    // The caller's folder may be another user's, and sshd takes relative names from where it is started.
+    program.env_clear().env("PATH", PATH).env("LC_ALL", "C").current_dir("/");
     program.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 

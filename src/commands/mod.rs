@@ -19,6 +19,8 @@ mod wiring;
 use std::io::Write;
 use std::time::{Instant, SystemTime};
 
+use nix::sys::stat::{Mode, umask};
+
 use crate::cli::{Cli, Command};
 use crate::providers::supervise;
 use crate::time::Timestamp;
@@ -66,8 +68,24 @@ impl Clock {
     }
 }
 
+/// Whether this is one of the commands about sshd that root runs by hand.
+const fn is_by_hand(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Doctor(_)
+            | Command::Explain(_)
+            | Command::Enable(_)
+            | Command::Disable(_)
+            | Command::Status(_)
+    )
+}
+
 /// Runs a command: what is asked for goes to `out`, what a person should read to `notes`.
 pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+    if is_by_hand(&cli.command) {
+        // What the caller's shell takes from new files is the caller's; what is run below has sshd's own umask.
+        let _ = umask(Mode::from_bits_truncate(0o022));
+    }
     let clock = Clock { started: Timestamp::from(SystemTime::now()), since: Instant::now() };
     match &cli.command {
         Command::AuthorizedKeys(arguments) => authorized_keys::run(arguments, clock, out, notes),

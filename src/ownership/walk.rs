@@ -91,6 +91,17 @@ impl Folder {
         Ok(names)
     }
 
+    /// Its path, without links.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder itself, open to be read and synced.
+    pub fn descriptor(&self) -> Result<File, Insecure> {
+        self.at_name(OsStr::new("."), OFlag::O_RDONLY | OFlag::O_DIRECTORY).map(File::from)
+    }
+
     fn root() -> Result<Self, Insecure> {
         let path = PathBuf::from("/");
         let fd = open("/", FOLDER, Mode::empty()).map_err(|error| unreadable(&path, error))?;
@@ -161,6 +172,14 @@ impl Folder {
 /// Opens a regular file to be read, if it, links followed, and every folder on the way are root's alone.
 pub fn open_trusted(path: &Path) -> Result<File, Insecure> {
     Found::at(path)?.read()
+}
+
+/// The folder that a regular file is in, and its name there, links followed; both by the rule of [`open_trusted`].
+pub fn locate(path: &Path) -> Result<(Folder, OsString), Insecure> {
+    match Found::at(path)? {
+        Found::File(folder, name, true) => Ok((folder, name)),
+        found => Err(Insecure::NotAFile(found.path())),
+    }
 }
 
 /// A folder is opened as a place and not to be read: to pass through it takes no right to list it.

@@ -166,6 +166,8 @@ impl Provider {
         command.arg0("eic-agent").arg("supervise").arg(allowed.as_secs_f64().to_string()).arg(checked);
         command.arg("--").arg(&self.program).args(&self.arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
+        // As sshd does it, also where a person runs this in another user's folder.
+        command.current_dir("/");
         if let Some(Account { uid, gid, name, home, .. }) = account {
             // std drops our supplementary groups when it changes the user.
             command.gid(*gid).uid(*uid);

@@ -1,14 +1,19 @@
 //! The running server: what its own command line says wins over every file, and stays through a reload.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::keyword::Keyword;
-use crate::files::head_of_regular;
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
+use nix::sys::stat::{Mode, fstatat};
+
+use super::server::CONFIG;
 use crate::order;
+use crate::text::{MAX_SHOWN, printable_bytes};
 
 /// Most of a command line that is read, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
@@ -35,25 +40,24 @@ pub struct Listener {
 impl Listener {
     /// The servers that accept connections, by their numbers.
     ///
-    /// Anybody can call a process `sshd`, so it counts only when it is root's in every way and runs
-    /// `program`; and only on the same root as ours, since in a chroot those of the machine around it are
-    /// none of ours. Only root can look, so for anybody else there is none.
+    /// Any user can call a process `sshd`, so it counts only when it is root's in every way and runs
+    /// `program`; and only where it sees the same files as this process: a server in a chroot or in a mount
+    /// namespace of its own may read another configuration. Only root can look, so for others there is none.
     #[must_use]
     pub fn all(program: &Path) -> Vec<Self> {
         let Ok(program) = program.canonicalize() else { return Vec::new() };
-        let own_root = fs::metadata("/").ok().map(|root| (root.dev(), root.ino()));
         let processes = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
         let found = processes
             .filter_map(|process| {
                 let pid = process.file_name().to_str()?.parse().ok()?;
-                let place = process.path();
-                let root = fs::metadata(place.join("root")).ok().map(|root| (root.dev(), root.ino()))?;
-                let status = head_of_regular(&place.join("status"), MAX_BYTES).ok()?;
-                let status = String::from_utf8_lossy(&status);
-                let genuine = is_roots(&status) && runs(&place, &program) && Some(root) == own_root;
-                genuine.then_some(())?;
-                let listener = Self::read(pid, &head_of_regular(&place.join("cmdline"), MAX_BYTES).ok()?)?;
-                Some((listener, field(&status, "PPid:")?.trim().parse::<u32>().ok()?))
+                let process = Process::open(&process.path()).ok()?;
+                // Checked on both sides: a session of sshd's becomes its user's program at any moment.
+                process.genuine(&program)?;
+                let listener = Self::read(pid, &process.file("cmdline")?)?;
+                let parent = process.genuine(&program)?;
+                process
+                    .sees(listener.config.as_deref().unwrap_or(Path::new(CONFIG)))
+                    .then_some((listener, parent))
             })
             .collect();
         let mut found = order::by_key(found, |(listener, _)| listener.pid);
@@ -63,11 +67,30 @@ impl Listener {
         found.into_iter().map(|(listener, _)| listener).collect()
     }
 
-    /// Whether its own command line sets `AuthorizedKeysCommand`, or its user.
+    /// Why the file that it was told to read cannot be known, and what to do; none where it can.
+    #[must_use]
+    pub fn unknown_config(&self) -> Option<(String, &'static str)> {
+        let config = self.config.as_deref()?;
+        let started = format!("the running sshd (pid {}) was started with -f {}", self.pid, shown(config));
+        if !config.is_absolute() {
+            // It has changed to / since (OpenSSH sshd.c), where the same name is another file.
+            let seen = format!(
+                "{started}, expected an absolute path: which file that is cannot be known, and a reload would end it"
+            );
+            return Some((seen, "start sshd with an absolute path"));
+        }
+        (!self.is_clear).then(|| {
+            let seen =
+                format!("{started}, but its command line cannot be told apart: it may be another file");
+            (seen, "start sshd without a space in its arguments")
+        })
+    }
+
+    /// Whether its own command line may set `AuthorizedKeysCommand`, or its user. Wherever that stands in an option:
+    /// sshd takes quotation marks and `=` before a keyword as well.
     #[must_use]
     pub fn sets_command(&self) -> bool {
-        let pair = [Keyword::AuthorizedKeysCommand, Keyword::AuthorizedKeysCommandUser];
-        pair.iter().any(|keyword| self.sets(*keyword))
+        self.options.iter().any(|option| option.to_ascii_lowercase().contains("authorizedkeyscommand"))
     }
 
     /// Whether one of its `-o` options has this keyword.
@@ -111,7 +134,10 @@ impl Listener {
     fn of_arguments(pid: u32, mut words: impl Iterator<Item = String>, is_clear: bool) -> Option<Self> {
         let mut listener = Self { pid, config: None, options: Vec::new(), is_clear };
         while let Some(word) = words.next() {
-            let Some(letters) = word.strip_prefix('-') else { break };
+            let Some(letters) = word.strip_prefix('-') else {
+                listener.is_clear = false;
+                break;
+            };
             let mut letters = letters.chars();
             while let Some(letter) = letters.next() {
                 if matches!(letter, 't' | 'T' | 'G' | 'i' | 'R' | 'V') {
@@ -130,6 +156,8 @@ impl Listener {
                 break;
             }
         }
+        // sshd takes no other arguments (OpenSSH sshd.c, "Extra argument"): a value had spaces in it.
+        listener.is_clear &= words.next().is_none();
         Some(listener)
     }
 }
@@ -145,11 +173,62 @@ fn is_roots(status: &str) -> bool {
     ids.split_whitespace().count() == 4 && ids.split_whitespace().all(|id| id == "0")
 }
 
-/// Whether the process runs this program, or the one that an upgrade has replaced there.
-fn runs(process: &Path, program: &Path) -> bool {
-    let Ok(runs) = fs::read_link(process.join("exe")) else { return false };
-    let runs = runs.as_os_str().as_bytes();
-    runs.strip_suffix(b" (deleted)").unwrap_or(runs) == program.as_os_str().as_bytes()
+/// A process, held by its folder in /proc: what is read there is one process's, also when its number is used again.
+struct Process(File);
+
+impl Process {
+    fn open(folder: &Path) -> io::Result<Self> {
+        let flags = (OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits();
+        OpenOptions::new().read(true).custom_flags(flags).open(folder).map(Self)
+    }
+
+    /// The first [`MAX_BYTES`] bytes of a file of the kernel's about it.
+    fn file(&self, name: &str) -> Option<Vec<u8>> {
+        let file = openat(&self.0, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+        let mut bytes = Vec::new();
+        let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);
+        File::from(file).take(limit).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// Its parent, if it is root's and runs this program below the same root as we.
+    fn genuine(&self, program: &Path) -> Option<u32> {
+        let status = self.file("status")?;
+        let status = String::from_utf8_lossy(&status);
+        let is_same_root = self.is_same("root", Path::new("/"));
+        (is_roots(&status) && self.runs(program) && is_same_root).then_some(())?;
+        field(&status, "PPid:")?.trim().parse().ok()
+    }
+
+    /// Whether it runs this program, or the one that an upgrade has replaced there.
+    fn runs(&self, program: &Path) -> bool {
+        let Ok(runs) = readlinkat(&self.0, "exe") else { return false };
+        match runs.as_bytes().strip_suffix(b" (deleted)") {
+            Some(replaced) => replaced == program.as_os_str().as_bytes(),
+            // The same name may be another file in another mount namespace.
+            None => runs.as_os_str() == program.as_os_str() && self.is_same("exe", program),
+        }
+    }
+
+    /// Whether a path leads it to the same file as us. A relative one is refused elsewhere.
+    fn sees(&self, path: &Path) -> bool {
+        let theirs = Path::new("root").join(path.strip_prefix("/").unwrap_or(path));
+        !path.is_absolute() || self.is_same(&theirs, path) || (!self.has(&theirs) && !path.exists())
+    }
+
+    fn has(&self, path: &Path) -> bool {
+        fstatat(&self.0, path, AtFlags::empty()).is_ok()
+    }
+
+    fn is_same(&self, theirs: impl AsRef<Path>, ours: &Path) -> bool {
+        let Ok(ours) = fs::metadata(ours) else { return false };
+        let theirs = fstatat(&self.0, theirs.as_ref(), AtFlags::empty());
+        theirs.is_ok_and(|theirs| (theirs.st_dev, theirs.st_ino) == (ours.dev(), ours.ino()))
+    }
+}
+
+fn shown(path: &Path) -> String {
+    printable_bytes(path.as_os_str().as_bytes(), MAX_SHOWN)
 }
 
 /// Joins to an `-o` the words that follow it, up to the next `-o`. False where another option may have
@@ -222,7 +301,7 @@ mod tests {
             ),
             (
                 "sshd: /usr/sbin/sshd -D -oCiphers=a -De -f /x y [listener] 1 of 2",
-                Some((Some("/x".into()), options(&["Ciphers=a"]), true)),
+                Some((Some("/x".into()), options(&["Ciphers=a"]), false)),
             ),
             (
                 "sshd: /usr/sbin/sshd -o Port 22 -o UsePAM=no [listener] 1 of 2",
@@ -264,9 +343,30 @@ mod tests {
         // This test's own process, by whatever name, does not run sshd.
         let own = std::process::id();
         assert!(Listener::all(Path::new("/usr/sbin/sshd")).iter().all(|listener| listener.pid != own));
-        let process = PathBuf::from(format!("/proc/{own}"));
+        let process = Process::open(Path::new(&format!("/proc/{own}"))).unwrap();
         assert!(
-            runs(&process, &std::env::current_exe().unwrap()) && !runs(&process, Path::new("/usr/sbin/sshd"))
+            process.runs(&std::env::current_exe().unwrap()) && !process.runs(Path::new("/usr/sbin/sshd"))
         );
+        assert!(process.sees(Path::new("/etc/passwd")) && process.sees(Path::new("/not/there")));
+        assert!(!process.is_same("root/etc/passwd", Path::new("/etc/group")));
+    }
+
+    #[test]
+    fn configuration_that_cannot_be_known_is_told() {
+        let told = |cmdline: &str| {
+            Listener::read(7, cmdline.as_bytes()).unwrap().unknown_config().map(|(seen, _)| seen)
+        };
+        for (cmdline, words) in [
+            ("/usr/sbin/sshd\0-f\0alt.conf\0", "-f alt.conf, expected an absolute path"),
+            ("/usr/sbin/sshd\0-D\0-f./alt.conf\0", "-f ./alt.conf, expected an absolute path"),
+            ("sshd: /usr/sbin/sshd -D -f ../x [listener] 0 of 10-100 startups", "expected an absolute path"),
+            ("sshd: /usr/sbin/sshd -D -f /my conf [listener] 0 of 10-100 startups", "cannot be told apart"),
+            ("sshd: /usr/sbin/sshd -D -f /etc/ssh/ss", "cannot be told apart"),
+        ] {
+            assert!(told(cmdline).is_some_and(|told| told.contains(words)), "{cmdline}: {:?}", told(cmdline));
+        }
+        for cmdline in ["/usr/sbin/sshd\0-D\0-f\0/etc/my conf\0", "/usr/sbin/sshd\0-D\0"] {
+            assert_eq!(told(cmdline), None, "{cmdline}");
+        }
     }
 }

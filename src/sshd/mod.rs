@@ -8,6 +8,7 @@
 //! | [`listener`] | the running server's own command line |
 //! | [`sources`] | which file and line says what |
 //! | [`block`] | our lines inside a file: put in, taken out |
+//! | [`place`] | a file held by descriptors: what was checked is what is read and replaced |
 //! | [`replace`] | files replaced at once or not at all |
 //! | [`units`] | systemd's units: reloaded, restarted only for a socket |
 
@@ -15,6 +16,7 @@ pub mod block;
 pub mod command;
 pub mod keyword;
 pub mod listener;
+pub mod place;
 pub mod replace;
 pub mod server;
 pub mod sources;

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use nix::unistd::mkdtemp;
+use nix::errno::Errno;
+use nix::unistd::{Uid, mkdtemp};
 
 use super::keyword::Keyword;
+use crate::ownership::{Insecure, check, check_folder};
 use crate::process::ask;
 use crate::text::{MAX_SHOWN, printable};
 
@@ -80,11 +82,15 @@ impl fmt::Display for ServerError {
 }
 
 impl Server {
-    /// The installed one.
-    #[must_use]
-    pub fn find() -> Option<Self> {
-        let program = PROGRAMS.iter().map(PathBuf::from).find(|program| program.is_file())?;
-        Some(Self { program })
+    /// The installed one; none where there is none. Root runs only a program that nobody else can change.
+    pub fn find() -> Result<Option<Self>, Insecure> {
+        let Some(program) = PROGRAMS.iter().map(PathBuf::from).find(|program| program.is_file()) else {
+            return Ok(None);
+        };
+        if Uid::effective().is_root() {
+            check(&program)?;
+        }
+        Ok(Some(Self { program }))
     }
 
     /// Its path.
@@ -211,9 +217,13 @@ struct HostKey {
 impl HostKey {
     /// ECDSA, which every release and every crypto policy has.
     fn make() -> io::Result<Self> {
-        // Below /run it does not outlive a boot, whatever happens; who may not write there is not root.
-        let make = |place: &Path| mkdtemp(&place.join("eic-agent.XXXXXX"));
-        let folder = make(Path::new("/run")).or_else(|_| make(&std::env::temp_dir()))?;
+        // Below /run it does not outlive a boot. Root takes no folder that others can write, and none that the
+        // environment names: a folder in there can be swapped before ssh-keygen writes into it.
+        let places: &[&str] = if Uid::effective().is_root() { &["/run", "/"] } else { &["/tmp"] };
+        let is_safe = |place: &Path| !Uid::effective().is_root() || check_folder(place).is_ok();
+        let made = places.iter().map(Path::new).filter(|place| is_safe(place));
+        let mut made = made.map(|place| mkdtemp(&place.join("eic-agent.XXXXXX")));
+        let folder = made.find(Result::is_ok).unwrap_or(Err(Errno::ENOENT))?;
         let key = Self { file: folder.join("host-key"), folder };
         let mut program = Command::new("ssh-keygen");
         let said = ask(program.args(["-q", "-t", "ecdsa", "-N", "", "-f"]).arg(&key.file), PATIENCE)

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::command::split;
 use super::keyword::Keyword;
-use super::replace::read;
+use super::place::{PlaceError, read};
 use crate::order;
+use crate::ownership::Insecure;
 use crate::policy::Glob;
 use crate::text::{MAX_SHOWN, printable};
 
@@ -47,6 +48,8 @@ impl std::fmt::Display for Setting {
 pub struct Sources {
     /// Every file that was read.
     pub files: Vec<PathBuf>,
+    /// Why files that are included were not read: somebody else than root could change them.
+    pub insecure: Vec<Insecure>,
     /// Every `AuthorizedKeysCommand`.
     pub commands: Vec<Setting>,
     /// Every `AuthorizedKeysCommandUser`.
@@ -124,7 +127,11 @@ impl Sources {
         if depth > MAX_DEPTH || self.files.len() >= MAX_FILES {
             return;
         }
-        let Ok(Some(content)) = read(file) else { return };
+        let content = match read(file) {
+            Ok(Some(content)) => content,
+            Ok(None) | Err(PlaceError::Unreadable(..)) => return,
+            Err(PlaceError::Insecure(insecure)) => return self.insecure.push(insecure),
+        };
         self.files.push(file.to_owned());
         let (within, mut block) = within;
         let mut within = within.map(str::to_owned);

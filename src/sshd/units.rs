@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::files::read_regular;
 use crate::process::ask;
 use crate::sshd::command::is_amazons;
 use crate::sshd::keyword::Keyword;
-use crate::sshd::replace::read;
+use crate::sshd::place::MAX_BYTES;
 use crate::text::{MAX_SHOWN, printable_bytes};
 
 /// sshd's unit: Debian's and Ubuntu's name, and everybody else's. Where both are there, one is the other.
@@ -216,6 +217,15 @@ pub fn own_state() -> Result<BTreeMap<String, String>, String> {
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
     let pairs = text.lines().filter_map(|line| line.split_once('='));
     Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+/// The content of a file that systemd obeys, whoever can change it: it is searched, and nothing of it is run. None
+/// where there is no such file.
+fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
+    match read_regular(file, MAX_BYTES) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
 }
 
 fn own_unit_is_there() -> bool {

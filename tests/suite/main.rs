@@ -22,6 +22,7 @@ mod explain;
 mod failures;
 mod faults;
 mod fixtures;
+mod foreign;
 mod fuzz_corpus;
 mod hostile;
 mod keywords;

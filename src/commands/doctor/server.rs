@@ -104,7 +104,10 @@ fn openssh(sshd: &Result<Sshd, Blind>) -> Check {
 fn listener(sshd: &Result<Sshd, Blind>) -> Check {
     const ID: &str = "listener";
     // The configuration may be broken, and a server runs on with the one before.
-    let Ok(machine) = Machine::look() else { return Blind::Absent.skipped(ID, LISTENER) };
+    let machine = match Machine::look() {
+        Ok(machine) => machine,
+        Err(unseen) => return Blind::from(unseen).skipped(ID, LISTENER),
+    };
     let servers: Vec<_> =
         machine.listener.iter().chain(&machine.others).map(|server| format!("pid {}", server.pid)).collect();
     if !servers.is_empty() {
@@ -211,6 +214,7 @@ fn unread_command(blind: &Blind) -> Check {
             let fix = format!("mend that, until this says nothing: sudo sshd -t{file}");
             Check::fail(ID, COMMAND, words.clone(), fix)
         }
+        Blind::Refused(fault) => failed(ID, COMMAND, fault.clone()),
         Blind::NeedsRoot(words) => Check::skipped(ID, COMMAND, format!("run with sudo to see it ({words})")),
         Blind::Absent => blind.skipped(ID, COMMAND),
     }
@@ -336,7 +340,7 @@ fn unread(sshd: &Sshd) -> Option<PathBuf> {
 
 /// Whether a file names this program.
 fn mentions(file: &Path, own: &Path) -> bool {
-    let content = head_of_regular(file, crate::sshd::replace::MAX_BYTES).unwrap_or_default();
+    let content = head_of_regular(file, crate::sshd::place::MAX_BYTES).unwrap_or_default();
     String::from_utf8_lossy(&content).contains(&format!("{} authorized-keys", own.display()))
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::wiring::{Fault, Fix, Machine, Wired, placed};
+use super::super::wiring::{Fault, Fix, Machine, Unseen, Wired, placed};
 use super::check::Check;
 use crate::sshd::keyword::Keyword;
 use crate::sshd::server::{Effective, Printed};
@@ -24,6 +24,8 @@ pub(super) struct Sshd {
 pub(super) enum Blind {
     /// There is none.
     Absent,
+    /// It is not asked, because another user could change it or what it reads; holds what to do.
+    Refused(Fault),
     /// It refuses this configuration, in these words.
     Broken(String, PathBuf),
     /// It tells root only; holds its words.
@@ -33,7 +35,7 @@ pub(super) enum Blind {
 impl Sshd {
     /// Asks about logins of `user`, or of nobody in particular.
     pub(super) fn look(user: Option<&str>) -> Result<Self, Blind> {
-        let machine = Machine::look().map_err(|_| Blind::Absent)?;
+        let machine = Machine::look()?;
         let is_root = nix::unistd::Uid::effective().is_root();
         let blind = |error: &dyn std::fmt::Display| {
             let words = error.to_string();
@@ -77,11 +79,21 @@ impl Sshd {
     }
 }
 
+impl From<Unseen> for Blind {
+    fn from(unseen: Unseen) -> Self {
+        match unseen {
+            Unseen::Absent => Self::Absent,
+            Unseen::Refused(fault) => Self::Refused(fault),
+        }
+    }
+}
+
 impl Blind {
     /// The check that cannot be made.
     pub(super) fn skipped(&self, id: &'static str, why: &'static str) -> Check {
         let seen = match self {
             Self::Absent => "there is no sshd to ask".to_owned(),
+            Self::Refused(_) => "sshd is not asked; the check \"command\" says why".to_owned(),
             Self::Broken(..) => "sshd refuses its configuration".to_owned(),
             Self::NeedsRoot(_) => "sshd tells root only; run with sudo to see it".to_owned(),
         };

@@ -10,7 +10,8 @@ use crate::commands::Outcome;
 use crate::sshd::block;
 use crate::sshd::command::{Holder, holder};
 use crate::sshd::listener::Listener;
-use crate::sshd::replace::{Change, lock, read, sweep};
+use crate::sshd::place::{Place, read};
+use crate::sshd::replace::{Change, lock};
 use crate::sshd::server::{CONFIG, Server};
 use crate::sshd::sources::Sources;
 use crate::sshd::units;
@@ -34,20 +35,23 @@ pub(in crate::commands) fn run(out: &mut impl Write, notes: &mut impl Write) -> 
 fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
     super::need_root()?;
     let _held = lock().map_err(|error| format!("the lock of other runs: {error}"))?;
-    let server = Server::find();
+    // One that others can change is not run, and is not needed.
+    let server = Server::find().ok().flatten();
     let servers = server.as_ref().map(|server| Listener::all(server.program())).unwrap_or_default();
     let config = Path::new(CONFIG);
-    let was_sound = server.as_ref().is_some_and(|server| server.test(config).is_ok());
-    let (mut changes, mut faults) = (Vec::new(), Vec::new());
-    for file in super::places(&servers) {
-        sweep(&file);
+    let mut changes = Vec::new();
+    let (places, mut faults) = super::places(&servers);
+    // sshd is not asked about what others can change.
+    let judge = server.as_ref().filter(|_| faults.is_empty());
+    let was_sound = judge.is_some_and(|server| server.test(config).is_ok());
+    for file in places {
         match take_out(&file) {
             Ok(None) => {}
             Ok(Some(change)) => changes.push(change),
             Err(why) => faults.push(why),
         }
     }
-    let refused = server.as_ref().and_then(|server| server.test(config).err());
+    let refused = judge.and_then(|server| server.test(config).err());
     if let Some(error) = refused.as_ref().filter(|_| was_sound && !changes.is_empty()) {
         for change in changes.into_iter().rev() {
             undo(change)?;
@@ -78,7 +82,7 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
     if faults.is_empty() {
         Ok(())
     } else {
-        Err(format!("eic-agent's lines may still stand in: {}", faults.join("; ")))
+        Err(format!("eic-agent's lines may still be there: {}", faults.join("; ")))
     }
 }
 
@@ -100,12 +104,14 @@ fn take_out(file: &Path) -> Result<Option<Change>, String> {
         return Ok(None);
     }
     let fault = |error: std::io::Error| format!("{}: {error}", file.display());
-    let Some(before) = read(file).map_err(fault)? else { return Ok(None) };
-    let Some(rest) = block::take_out(&before) else { return Ok(None) };
+    let place = Place::find(file).map_err(|error| error.to_string())?;
+    place.sweep().map_err(fault)?;
+    let Some(rest) = place.content().and_then(block::take_out) else { return Ok(None) };
     // The file of our own goes with our lines, unless somebody keeps other things there or leads elsewhere.
     let is_own = file == Path::new(DROP_IN) && file.symlink_metadata().is_ok_and(|file| file.is_file());
     let after = if is_own && rest.is_empty() { None } else { Some(rest) };
-    Change::make(file, Some(before), after, file).map(Some).map_err(fault)
+    let like = Place::find(file).map_err(|error| error.to_string())?;
+    Change::make(place, after, &like).map(Some).map_err(fault)
 }
 
 /// Lines that name this program and were not written by `enable`: theirs who wrote them.

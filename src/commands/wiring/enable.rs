@@ -12,7 +12,8 @@ use crate::commands::Outcome;
 use crate::ownership;
 use crate::sshd::block;
 use crate::sshd::command::{Holder, chained, is_agents, moved, plain, split};
-use crate::sshd::replace::{lock, read, sweep};
+use crate::sshd::place::{Place, read};
+use crate::sshd::replace::lock;
 use crate::sshd::server::Effective;
 use crate::sshd::sources::Sources;
 use crate::sshd::units;
@@ -66,8 +67,9 @@ fn enable(chain: bool, say: &mut impl FnMut(String)) -> Result<(), Refusal> {
     // Held to the end: what is read below is what is changed.
     let _held = lock().map_err(|error| format!("the lock of other runs: {error}"))?;
     let machine = Machine::find()?;
-    ownership::check(&machine.config).map_err(|insecure| format!("sshd's configuration: {insecure}"))?;
-    sweep(&machine.config);
+    // What a run that was cut short has left.
+    let place = Place::find(&machine.config).map_err(|error| format!("sshd's configuration: {error}"))?;
+    place.sweep().map_err(|error| format!("{}: {error}", machine.config.display()))?;
     let wrong = |error| format!("{}: {error}", machine.config.display());
     machine.server.test(&machine.config).map_err(wrong)?;
     if let Some(unclear) = machine.unclear().filter(|_| machine.says_more_than_flags()) {

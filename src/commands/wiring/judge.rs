@@ -8,7 +8,7 @@ use crate::audit::IDENT;
 use crate::ownership;
 use crate::sshd::command::{Holder, chained, holder, leads_to, split};
 use crate::sshd::keyword::Keyword;
-use crate::sshd::replace::read;
+use crate::sshd::place::read;
 use crate::sshd::server::Effective;
 use crate::sshd::sources::{Setting, Sources};
 use crate::sshd::units;
@@ -21,6 +21,15 @@ const SYSUSERS: &str = "/usr/lib/sysusers.d/eic-agent.conf";
 pub(in crate::commands) struct Fault {
     pub(in crate::commands) seen: String,
     pub(in crate::commands) fix: Fix,
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.fix {
+            Fix::Run(command) => write!(f, "{}; run: {command}", self.seen),
+            Fix::Do(words) => write!(f, "{}; {words}", self.seen),
+        }
+    }
 }
 
 /// What to do about a fault.

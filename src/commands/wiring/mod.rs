@@ -15,7 +15,7 @@ pub(super) use judge::{
 };
 pub(super) use status::run as status;
 
-use crate::ownership;
+use crate::ownership::{self, Insecure};
 use crate::sshd::command::{Holder, holder};
 use crate::sshd::listener::Listener;
 use crate::sshd::server::{CONFIG, Effective, Server, ServerError};
@@ -49,20 +49,60 @@ struct InForce {
     running: Option<Effective>,
 }
 
+/// Why nothing can be said of this machine's sshd.
+pub(super) enum Unseen {
+    /// There is none.
+    Absent,
+    /// It, or what it reads, is not looked at: root takes nothing there that another user can change.
+    Refused(Fault),
+}
+
+impl std::fmt::Display for Unseen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Absent => f.write_str("there is no sshd on this machine; install openssh-server"),
+            Self::Refused(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl Unseen {
+    fn insecure(what: &str, insecure: &Insecure) -> Self {
+        let fix = insecure
+            .remedy()
+            .map_or_else(|| Fix::Do("make it a file of root's alone, up to /".to_owned()), Fix::Run);
+        Self::Refused(Fault { seen: format!("{what}: {}", insecure.seen()), fix })
+    }
+}
+
+impl From<Unseen> for String {
+    fn from(unseen: Unseen) -> Self {
+        unseen.to_string()
+    }
+}
+
 impl Machine {
     /// With a program of our own that sshd would run.
     fn find() -> Result<Self, String> {
-        Ok(Self { own: own_program()?, ..Self::look()? })
+        Ok(Self { own: own_program()?, ..Self::look().map_err(String::from)? })
     }
 
     /// With this program wherever it lies, for those who only look.
-    pub(super) fn look() -> Result<Self, String> {
-        let server = Server::find().ok_or("there is no sshd on this machine; install openssh-server")?;
+    pub(super) fn look() -> Result<Self, Unseen> {
+        let server = Server::find().map_err(|insecure| Unseen::insecure("sshd is not run", &insecure))?;
+        let server = server.ok_or(Unseen::Absent)?;
         let (listener, others) = chosen(Listener::all(server.program()));
+        if let Some((seen, fix)) = listener.as_ref().and_then(Listener::unknown_config) {
+            return Err(Unseen::Refused(Fault { seen, fix: Fix::Do(fix.to_owned()) }));
+        }
         let config = listener.as_ref().and_then(|listener| listener.config.clone());
+        let config = config.unwrap_or_else(|| CONFIG.into());
+        if nix::unistd::Uid::effective().is_root() {
+            secure(&config)?;
+        }
         let own = own_path();
         let own = own.canonicalize().unwrap_or(own);
-        Ok(Self { server, listener, others, config: config.unwrap_or_else(|| CONFIG.into()), own })
+        Ok(Self { server, listener, others, config, own })
     }
 
     /// Why it cannot be told what the running server was started with; what is missed may win over all files.
@@ -103,6 +143,14 @@ impl Machine {
     }
 }
 
+/// Checks sshd's configuration and every file that it includes by sshd's own rule for what it trusts: who can change
+/// one of them can have a command run as any user, by sshd, and by root's commands here.
+fn secure(config: &Path) -> Result<(), Unseen> {
+    let refused = |insecure: &Insecure| Unseen::insecure("sshd's configuration is not read", insecure);
+    ownership::check(config).map_err(|insecure| refused(&insecure))?;
+    Sources::read(config).insecure.first().map_or(Ok(()), |insecure| Err(refused(insecure)))
+}
+
 /// The server that logins go to, and the others: systemd's where it starts one, else one that reads the usual
 /// configuration, else the only one there is.
 fn chosen(mut all: Vec<Listener>) -> (Option<Listener>, Vec<Listener>) {
@@ -118,11 +166,16 @@ fn chosen(mut all: Vec<Listener>) -> (Option<Listener>, Vec<Listener>) {
     }
 }
 
-/// The files that our lines may stand in: what any running server reads, and where `enable` writes by itself.
-fn places(servers: &[Listener]) -> Vec<PathBuf> {
-    let configs = servers.iter().filter_map(|server| server.config.as_deref());
-    let mut files: Vec<_> =
-        configs.chain([Path::new(CONFIG)]).flat_map(|config| Sources::read(config).files).collect();
+/// The files that our lines may stand in: what any running server reads, and where `enable` writes by itself. A file
+/// that somebody else can change is in the second list, with what is wrong.
+fn places(servers: &[Listener]) -> (Vec<PathBuf>, Vec<String>) {
+    let known = servers.iter().filter(|server| server.unknown_config().is_none());
+    let configs = known.filter_map(|server| server.config.as_deref());
+    let sources: Vec<_> = configs.chain([Path::new(CONFIG)]).map(Sources::read).collect();
+    let insecure = sources.iter().flat_map(|sources| &sources.insecure).map(ToString::to_string);
+    let unknown = servers.iter().filter_map(Listener::unknown_config);
+    let insecure = insecure.chain(unknown.map(|(seen, fix)| format!("{seen}; {fix}"))).collect();
+    let mut files: Vec<_> = sources.into_iter().flat_map(|sources| sources.files).collect();
     // Our own by its own name first, however else it may be included.
     files.splice(0..0, [CONFIG, DROP_IN].map(PathBuf::from));
     let mut seen = Vec::new();
@@ -132,7 +185,7 @@ fn places(servers: &[Listener]) -> Vec<PathBuf> {
         seen.push(real);
         is_new
     });
-    files
+    (files, insecure)
 }
 
 fn need_root() -> Result<(), String> {
@@ -173,7 +226,7 @@ pub(super) fn shown(command: Option<&str>) -> String {
 /// What is in force for this user's logins, by the running server where it says something else than the
 /// files, and whose command that is.
 pub(super) fn in_force_for(user: Option<&str>) -> Result<(Effective, Holder, PathBuf), String> {
-    let machine = Machine::look()?;
+    let machine = Machine::look().map_err(String::from)?;
     let printed = machine.server.printed(&machine.config, machine.options(), user);
     let printed = printed.map_err(|error| format!("{}: {error}", machine.config.display()))?;
     let effective = Effective::of(&printed);

@@ -4,9 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{DROP_IN, Machine, placed, shown};
-use crate::ownership::{check, check_folder};
 use crate::sshd::block;
-use crate::sshd::replace::{Beside, Change, read, sweep};
+use crate::sshd::place::{Place, PlaceError};
+use crate::sshd::replace::{Beside, Change};
 use crate::sshd::server::Effective;
 use crate::sshd::sources::Sources;
 
@@ -58,8 +58,9 @@ pub(super) fn put_in(machine: &Machine, pair: &Pair) -> Result<Change, Failure> 
 fn try_beside(machine: &Machine, pair: &Pair, lines: &str) -> Result<(), String> {
     let config = &machine.config;
     let fault = |error: io::Error| format!("{}: {error}", config.display());
-    let content = read(config).map_err(fault)?.unwrap_or_default();
-    let beside = Beside::write(config, &block::put_in(&content, lines)).map_err(fault)?;
+    let place = Place::find(config).map_err(|error| error.to_string())?;
+    let content = place.content().unwrap_or_default();
+    let beside = Beside::write(&place, &block::put_in(content, lines)).map_err(fault)?;
     machine.server.test(beside.path()).map_err(|error| error.to_string())?;
     let effective = machine.server.effective(beside.path(), &[]).map_err(|error| error.to_string())?;
     if pair.is(&effective) {
@@ -81,15 +82,11 @@ fn put_into(
     place: &Path,
 ) -> Result<Result<Change, String>, Failure> {
     let fault = |error: io::Error| Failure::Clean(format!("{}: {error}", place.display()));
-    let folder = place.parent().unwrap_or(Path::new("/"));
-    check_folder(folder).map_err(|insecure| insecure.to_string())?;
-    sweep(place);
-    let before = read(place).map_err(fault)?;
-    if before.is_some() {
-        check(place).map_err(|insecure| insecure.to_string())?;
-    }
-    let after = block::put_in(before.as_deref().unwrap_or_default(), lines);
-    let change = Change::make(place, before, Some(after), &machine.config).map_err(fault)?;
+    let find = |path| Place::find(path).map_err(|error: PlaceError| error.to_string());
+    let (found, config) = (find(place)?, find(&machine.config)?);
+    found.sweep().map_err(fault)?;
+    let after = block::put_in(found.content().unwrap_or_default(), lines);
+    let change = Change::make(found, Some(after), &config).map_err(fault)?;
     let test = machine.server.test(&machine.config);
     let effective = test.and_then(|()| machine.server.effective(&machine.config, &[]));
     let lost = match effective {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Fault, Fix, Machine, Wired, program_fault, shown, user_fault};
+use super::{Machine, Wired, program_fault, shown, user_fault};
 use crate::audit::IDENT;
 use crate::cli::Status;
 use crate::commands::Outcome;
@@ -111,7 +111,7 @@ impl Report {
 
     /// Fills in what sshd obeys; an error is why that cannot be found out.
     fn look_at_sshd(&mut self) -> Result<(), String> {
-        let machine = Machine::look()?;
+        let machine = Machine::look().map_err(String::from)?;
         self.sshd.program = Some(machine.server.program().to_owned());
         self.sshd.pid = machine.listener.as_ref().map(|listener| listener.pid);
         self.sshd.config = Some(machine.config.clone());
@@ -153,14 +153,14 @@ impl Report {
     /// Whether the pair in force leads to this program, and sshd would run it.
     fn judge(&mut self, wired: &Wired<'_>) -> Result<(), String> {
         if let Some(lost) = wired.lost() {
-            self.problems.push(told(lost));
+            self.problems.push(lost.to_string());
             return Ok(());
         }
         let command = wired.running.command.as_deref().unwrap_or_default();
         let program = split(command).into_iter().next().unwrap_or_default();
-        self.problems.extend(program_fault(Path::new(&program)).map(told));
+        self.problems.extend(program_fault(Path::new(&program)).map(|fault| fault.to_string()));
         let user = user_fault(wired.running.user.as_deref())?;
-        self.problems.extend(user.map(|fault| told(wired.as_started(fault))));
+        self.problems.extend(user.map(|fault| wired.as_started(fault).to_string()));
         if !wired.running.takes_keys {
             self.problems.push("sshd takes no keys at all: PubkeyAuthentication is no".to_owned());
         }
@@ -184,13 +184,6 @@ impl Report {
         if let Err(why) = asked {
             self.warnings.push(format!("the metadata service gives no token: {why}"));
         }
-    }
-}
-
-fn told(fault: Fault) -> String {
-    match fault.fix {
-        Fix::Run(command) => format!("{}; run: {command}", fault.seen),
-        Fix::Do(words) => format!("{}; {words}", fault.seen),
     }
 }
 

@@ -98,9 +98,15 @@ impl Sshd {
 
     /// Starts it with these arguments, by default on the configuration in `/etc/ssh`.
     pub(crate) fn listen(arguments: &[&str]) -> Self {
+        Self::listen_in(Path::new("/"), arguments)
+    }
+
+    /// The same, started in this folder.
+    pub(crate) fn listen_in(folder: &Path, arguments: &[&str]) -> Self {
         let sshd = Command::new("/usr/sbin/sshd")
             .arg("-D")
             .args(arguments)
+            .current_dir(folder)
             .stdin(Stdio::null())
             .spawn()
             .expect("sshd is installed");

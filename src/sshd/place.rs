@@ -1,0 +1,329 @@
+//! A file of sshd's configuration, held by descriptors: whatever a path leads to by then, what was checked is
+//! what is read, copied and replaced.
+
+use std::ffi::{CStr, OsString};
+use std::fmt;
+use std::fs::{File, Metadata, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, renameat};
+use nix::sys::stat::Mode;
+use nix::unistd::{Uid, UnlinkatFlags, unlinkat};
+use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
+
+use crate::files::{open_regular, read_open};
+use crate::ownership::{self, Folder, Insecure};
+
+/// Longest file of sshd's configuration that is read, in bytes; real ones have a few thousand.
+pub const MAX_BYTES: usize = 1024 * 1024;
+
+/// Most bytes of the names or of one value of extended attributes; the kernel's own limits (`xattr(7)`).
+const MAX_ATTRIBUTE: usize = 64 * 1024;
+
+/// Attributes that belong to the content, so that the kernel makes new ones (`xattr(7)`, security attributes).
+const OF_THE_CONTENT: [&[u8]; 2] = [b"security.ima", b"security.evm"];
+
+/// A file that only root can change, or the place of one that is not there yet.
+#[derive(Debug)]
+pub struct Place {
+    path: PathBuf,
+    folder: File,
+    name: OsString,
+    held: Option<Held>,
+}
+
+/// The file as it was found.
+#[derive(Debug)]
+struct Held {
+    file: File,
+    content: Vec<u8>,
+}
+
+/// Why a file is not read or changed.
+#[derive(Debug)]
+pub enum PlaceError {
+    /// Somebody else than root could change it, or lead to another file.
+    Insecure(Insecure),
+    /// It cannot be read.
+    Unreadable(PathBuf, io::Error),
+}
+
+impl fmt::Display for PlaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Insecure(insecure) => insecure.fmt(f),
+            Self::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
+        }
+    }
+}
+
+impl From<Insecure> for PlaceError {
+    fn from(insecure: Insecure) -> Self {
+        Self::Insecure(insecure)
+    }
+}
+
+/// Owner and mode for a new file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Likeness {
+    uid: u32,
+    gid: u32,
+    mode: u32,
+}
+
+impl Likeness {
+    fn of(model: &Metadata) -> Self {
+        Self { uid: model.uid(), gid: model.gid(), mode: model.mode() & 0o7777 }
+    }
+}
+
+/// Reads a file of sshd's configuration; none where there is none. Root reads only what nobody else can change.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>, PlaceError> {
+    let unreadable = |error| PlaceError::Unreadable(path.to_owned(), error);
+    if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    let file = if Uid::effective().is_root() {
+        ownership::open_trusted(path)?
+    } else {
+        open_regular(path).map_err(unreadable)?
+    };
+    read_open(&file, MAX_BYTES).map(Some).map_err(unreadable)
+}
+
+impl Place {
+    /// Finds a file by sshd's rule for what it trusts, links followed, and reads it. A file that is not there
+    /// has its place in a folder by the same rule.
+    pub fn find(path: &Path) -> Result<Self, PlaceError> {
+        let is_absent = path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let (folder, name) = if is_absent {
+            let folder = Folder::open(path.parent().unwrap_or(Path::new("/")))?;
+            (folder, path.file_name().unwrap_or_default().to_owned())
+        } else {
+            ownership::locate(path)?
+        };
+        let real = folder.path().join(&name);
+        let place = Self::open(folder.descriptor()?, &real);
+        let place = place.map_err(|error| PlaceError::Unreadable(real.clone(), error))?;
+        if let Some(held) = &place.held {
+            ownership::check_open(&held.file, &real)?;
+        }
+        Ok(place)
+    }
+
+    /// The same for a test's own files, which are in a folder that everybody may write.
+    #[cfg(test)]
+    pub(super) fn unchecked(path: &Path) -> Self {
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        Self::open(File::open(real.parent().unwrap()).unwrap(), &real).unwrap()
+    }
+
+    fn open(folder: File, real: &Path) -> io::Result<Self> {
+        let name = real.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+        let mut place = Self { path: real.to_owned(), folder, name, held: None };
+        place.held = place.look()?;
+        Ok(place)
+    }
+
+    /// The file as it is now; none where there is none.
+    fn look(&self) -> io::Result<Option<Held>> {
+        // Without waiting: a pipe may lie there.
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let file = match openat(&self.folder, self.name.as_os_str(), flags, Mode::empty()) {
+            Err(Errno::ENOENT) => return Ok(None),
+            opened => File::from(opened?),
+        };
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        let content = read_open(&file, MAX_BYTES)?;
+        Ok(Some(Held { file, content }))
+    }
+
+    /// The file, links followed.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it held when it was found; none where there was no file.
+    #[must_use]
+    pub fn content(&self) -> Option<&[u8]> {
+        self.held.as_ref().map(|held| held.content.as_slice())
+    }
+
+    /// How many names the file has.
+    pub(super) fn names(&self) -> io::Result<u64> {
+        self.held.as_ref().map_or(Ok(0), |held| held.file.metadata().map(|status| status.nlink()))
+    }
+
+    /// Owner and mode of the file; none where there was none.
+    pub(super) fn likeness(&self) -> io::Result<Option<Likeness>> {
+        self.held.as_ref().map(|held| held.file.metadata().map(|status| Likeness::of(&status))).transpose()
+    }
+
+    /// Where [`write_beside`](Self::write_beside) writes: a hidden name, and none that an `Include *.conf` reads.
+    pub(super) fn beside(&self) -> PathBuf {
+        self.path.with_file_name(self.beside_name())
+    }
+
+    fn beside_name(&self) -> OsString {
+        let mut name = OsString::from(".");
+        name.push(&self.name);
+        name.push(".eic-agent");
+        name
+    }
+
+    /// Removes what was written beside the file, by this run or by one that was cut short.
+    pub fn sweep(&self) -> io::Result<()> {
+        match unlinkat(&self.folder, self.beside_name().as_os_str(), UnlinkatFlags::NoRemoveDir) {
+            Err(error) if error != Errno::ENOENT => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a new file beside it, with owner and mode of `like`, and the ACL, the label and every other
+    /// attribute of the file that was found.
+    pub(super) fn write_beside(&self, content: &[u8], like: Likeness) -> io::Result<()> {
+        self.sweep()?;
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        let mut file = File::from(openat(&self.folder, self.beside_name().as_os_str(), flags, mode)?);
+        let copied = self.held.as_ref().map_or(Ok(()), |held| copy_attributes(&held.file, &file));
+        let written = copied
+            .and_then(|()| fchown(&file, Some(like.uid), Some(like.gid)))
+            .and_then(|()| file.set_permissions(Permissions::from_mode(like.mode)))
+            .and_then(|()| file.write_all(content))
+            .and_then(|()| file.sync_all());
+        if written.is_err() {
+            let _ = self.sweep();
+        }
+        written
+    }
+
+    /// Puts what was written beside the file in its place, at once. The file must still be `expected`.
+    pub(super) fn put_in_place(&self, expected: Option<&[u8]>) -> io::Result<()> {
+        let beside = self.beside_name();
+        let put = self.expect(expected).and_then(|()| {
+            Ok(renameat(&self.folder, beside.as_os_str(), &self.folder, self.name.as_os_str())?)
+        });
+        if put.is_err() {
+            let _ = self.sweep();
+        }
+        put.and_then(|()| self.folder.sync_all())
+    }
+
+    /// Removes the file, which must still be `expected`.
+    pub(super) fn remove(&self, expected: Option<&[u8]>) -> io::Result<()> {
+        self.expect(expected)?;
+        unlinkat(&self.folder, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
+        self.folder.sync_all()
+    }
+
+    fn expect(&self, content: Option<&[u8]>) -> io::Result<()> {
+        if self.look()?.map(|held| held.content).as_deref() == content {
+            return Ok(());
+        }
+        Err(io::Error::other("somebody else changed it just now; run this again"))
+    }
+}
+
+/// Copies extended attributes, which hold the ACL and the label (`acl(5)`, `xattr(7)`), from one open file to
+/// another. One that the new file has already is not set again, which may be forbidden.
+fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
+    for name in attribute_names(from)? {
+        if OF_THE_CONTENT.contains(&name.to_bytes()) {
+            continue;
+        }
+        let Some(value) = attribute(from, &name)? else { continue };
+        if attribute(to, &name)?.as_ref() != Some(&value) {
+            fsetxattr(to, name.as_c_str(), &value, XattrFlags::empty()).map_err(|error| {
+                let error = io::Error::from(error);
+                io::Error::new(error.kind(), format!("{} cannot be kept: {error}", name.to_string_lossy()))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn attribute_names(file: &File) -> io::Result<Vec<std::ffi::CString>> {
+    let mut names = vec![0_u8; MAX_ATTRIBUTE];
+    let length = match flistxattr(file, names.as_mut_slice()) {
+        // The file system has none.
+        Err(error) if error == rustix::io::Errno::OPNOTSUPP => 0,
+        listed => listed?,
+    };
+    let names = names.get(..length).unwrap_or_default();
+    Ok(names
+        .split_inclusive(|byte| *byte == 0)
+        .filter_map(|name| CStr::from_bytes_with_nul(name).ok())
+        .map(CStr::to_owned)
+        .collect())
+}
+
+fn attribute(file: &File, name: &CStr) -> io::Result<Option<Vec<u8>>> {
+    let mut value = vec![0_u8; MAX_ATTRIBUTE];
+    match fgetxattr(file, name, value.as_mut_slice()) {
+        Err(error) if error == rustix::io::Errno::NODATA => Ok(None),
+        read => {
+            value.truncate(read?);
+            Ok(Some(value))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn extended_attributes_go_along_by_descriptor() {
+        let folder = std::env::temp_dir().join(format!("eic-agent-place-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (file, other) = (folder.join("file"), folder.join("other"));
+        fs::write(&file, "old").unwrap();
+        fs::write(&other, "other").unwrap();
+        let held = File::open(&file).unwrap();
+        // user::rw-, user:1:r--, group::r--, mask::r--, other::--- (linux/posix_acl_xattr.h)
+        let entries =
+            [(1_u16, 6_u16, u32::MAX), (2, 4, 1), (4, 4, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)];
+        let entries = entries.iter().flat_map(|(tag, mode, id)| {
+            [&tag.to_le_bytes()[..], &mode.to_le_bytes(), &id.to_le_bytes()].concat()
+        });
+        let acl: Vec<u8> = 2_u32.to_le_bytes().into_iter().chain(entries).collect();
+        fsetxattr(&held, "system.posix_acl_access", &acl, XattrFlags::empty()).unwrap();
+        let place = Place::unchecked(&file);
+        // Somebody puts a link where the new file is made, and another file in the place of the old one.
+        symlink(&other, place.beside()).unwrap();
+        fs::rename(&other, &file).unwrap();
+        place.write_beside(b"new", place.likeness().unwrap().unwrap()).unwrap();
+        let made = File::open(place.beside()).unwrap();
+        assert_eq!(attribute(&made, c"system.posix_acl_access").unwrap(), Some(acl));
+        assert_eq!(fs::read(place.beside()).unwrap(), b"new");
+        assert_eq!(fs::read(&file).unwrap(), b"other", "the link is replaced, not followed");
+        let changed = place.put_in_place(place.content()).unwrap_err();
+        assert!(changed.to_string().contains("somebody else changed it"), "{changed}");
+        assert!(!place.beside().exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_others_can_change_has_no_place() {
+        let file = std::env::temp_dir().join(format!("eic-agent-place-{}.conf", std::process::id()));
+        for there in [false, true] {
+            if there {
+                fs::write(&file, "").unwrap();
+            }
+            assert!(matches!(Place::find(&file), Err(PlaceError::Insecure(_))), "{there}");
+        }
+        fs::remove_file(file).unwrap();
+        assert!(Place::find(Path::new("etc/passwd")).is_err());
+        assert!(Place::find(Path::new("/etc/passwd")).unwrap().content().is_some());
+    }
+}

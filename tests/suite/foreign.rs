@@ -1,0 +1,231 @@
+//! What a command of root's meets that belongs to another user: it is refused, and left as it is.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use eic_emulator::Config;
+
+use crate::wiring::{CONFIG, DROP_INS, INCLUDE, Ran, agent, lay_out};
+use crate::world::{Key, Sshd, World, on_an_instance};
+
+/// Runs the agent as root in a folder.
+fn agent_in(world: &World, folder: &Path, arguments: &[&str]) -> Ran {
+    let output = Command::new(world.agent()).args(arguments).current_dir(folder).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ran { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// A file of `ubuntu`'s.
+fn ubuntus(world: &World, name: &str, content: &str) -> PathBuf {
+    let file = world.path("home/ubuntu").join(name);
+    let uid = world.uid("ubuntu");
+    fs::write(&file, content).unwrap();
+    chown(&file, Some(uid), Some(uid)).unwrap();
+    file
+}
+
+/// A configuration that has root run a command of `ubuntu`'s choice, between the agent's own marks.
+fn hostile(world: &World, proof: &Path) -> String {
+    let block = format!(
+        "# >>> eic-agent: written by `eic-agent enable`, taken out by `eic-agent disable`\n\
+         AuthorizedKeysCommand {} authorized-keys %u %f -- /bin/sh -c \"id>>{}\"\n\
+         AuthorizedKeysCommandUser root\n# <<< eic-agent\n",
+        world.agent().display(),
+        proof.display()
+    );
+    format!("{block}UsePAM no\n")
+}
+
+/// Every command that looks at sshd, and what it said.
+fn every_command(world: &World, folder: &Path) -> Vec<(&'static str, Ran)> {
+    [
+        &["explain", "ubuntu"][..],
+        &["status"],
+        &["doctor"],
+        &["doctor", "--user", "ubuntu"],
+        &["enable"],
+        &["enable", "--chain"],
+        &["disable"],
+    ]
+    .iter()
+    .map(|arguments| (arguments[0], agent_in(world, folder, arguments)))
+    .collect()
+}
+
+#[test]
+fn relative_configuration_of_a_running_sshd_is_refused() {
+    let test = "foreign::relative_configuration_of_a_running_sshd_is_refused";
+    on_an_instance(test, Config::default(), |world| {
+        let host = Key::ed25519(world, "host");
+        lay_out(INCLUDE, &[]);
+        let place = world.path("etc");
+        fs::write(
+            place.join("alt.conf"),
+            format!("HostKey {}\nListenAddress 127.0.0.1\n", host.file().display()),
+        )
+        .unwrap();
+        let sshd = Sshd::listen_in(&place, &["-f", "alt.conf"]);
+        let proof = world.shared_folder().join("proof");
+        let theirs = ubuntus(world, "alt.conf", &hostile(world, &proof));
+        let home = world.path("home/ubuntu");
+        for (command, ran) in every_command(world, &home) {
+            let said = format!("{}{}", ran.out, ran.err);
+            assert!(!proof.exists(), "{command} ran a command of ubuntu's as root: {said}");
+            assert_eq!(fs::read_to_string(&theirs).unwrap(), hostile(world, &proof), "{command}: {said}");
+            let names: Vec<_> =
+                fs::read_dir(&home).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            assert_eq!(names.len(), 2, "{command} left {names:?}: {said}");
+            let is_named = said.contains(&format!("pid {}", sshd.pid())) && said.contains("alt.conf");
+            assert!(is_named && said.contains("absolute"), "{command}: {said}");
+        }
+    });
+}
+
+#[test]
+fn configuration_of_another_user_is_neither_read_nor_changed() {
+    let test = "foreign::configuration_of_another_user_is_neither_read_nor_changed";
+    on_an_instance(test, Config::default(), |world| {
+        let host = Key::ed25519(world, "host");
+        lay_out("", &[]);
+        let proof = world.shared_folder().join("proof");
+        let base = format!("HostKey {}\nListenAddress 127.0.0.1\n", host.file().display());
+        let content = hostile(world, &proof) + &base;
+        let theirs = ubuntus(world, "alt.conf", &content);
+        let _sshd = Sshd::listen(&["-f", theirs.to_str().unwrap()]);
+        for (command, ran) in every_command(world, Path::new("/")) {
+            let said = format!("{}{}", ran.out, ran.err);
+            assert!(!proof.exists(), "{command} ran a command of ubuntu's as root: {said}");
+            assert_eq!(fs::read_to_string(&theirs).unwrap(), content, "{command}: {said}");
+            assert!(said.contains(world.path("home/ubuntu").to_str().unwrap()), "{command}: {said}");
+            assert_eq!(ran.status, Some(1), "{command}: {said}");
+        }
+    });
+}
+
+#[test]
+fn included_file_of_another_user_is_neither_read_nor_changed() {
+    let test = "foreign::included_file_of_another_user_is_neither_read_nor_changed";
+    on_an_instance(test, Config::default(), |world| {
+        let proof = world.shared_folder().join("proof");
+        let content = hostile(world, &proof);
+        let theirs = ubuntus(world, "site.conf", &content);
+        for include in [
+            format!("Include {}\n", theirs.display()),
+            format!("Include {}/*.conf\n", theirs.parent().unwrap().display()),
+        ] {
+            lay_out(&format!("UsePAM no\n{include}"), &[]);
+            fs::remove_dir(DROP_INS).unwrap();
+            let before = fs::read(CONFIG).unwrap();
+            for (command, ran) in every_command(world, Path::new("/")) {
+                let said = format!("{}{}", ran.out, ran.err);
+                assert!(!proof.exists(), "{command} ran a command of ubuntu's as root: {said}");
+                assert_eq!(fs::read_to_string(&theirs).unwrap(), content, "{command}: {said}");
+                assert_eq!(fs::read(CONFIG).unwrap(), before, "{command}: {said}");
+                assert!(said.contains(world.path("home/ubuntu").to_str().unwrap()), "{command}: {said}");
+            }
+        }
+    });
+}
+
+#[test]
+fn link_through_a_folder_of_another_user_is_refused() {
+    let test = "foreign::link_through_a_folder_of_another_user_is_refused";
+    on_an_instance(test, Config::default(), |world| {
+        lay_out("", &[]);
+        let real = world.path("etc/managed_config");
+        fs::write(&real, "UsePAM no\n").unwrap();
+        // Root's file at both ends, and a link in between that its owner can turn around.
+        let between = world.path("home/ubuntu/link");
+        symlink(&real, &between).unwrap();
+        fs::remove_file(CONFIG).unwrap();
+        symlink(&between, CONFIG).unwrap();
+        for (command, ran) in every_command(world, Path::new("/")) {
+            let said = format!("{}{}", ran.out, ran.err);
+            assert_eq!(fs::read_to_string(&real).unwrap(), "UsePAM no\n", "{command}: {said}");
+            assert!(said.contains(world.path("home/ubuntu").to_str().unwrap()), "{command}: {said}");
+            assert_eq!(ran.status, Some(1), "{command}: {said}");
+        }
+    });
+}
+
+/// Somebody who swaps the agent's half-made file for a link, as often as he can.
+fn swapper(world: &World, name: &str) -> Child {
+    let home = world.path("home/ubuntu");
+    let script = format!("while :; do ln -sf /etc/shadow '{0}/{name}' 2>/dev/null; done", home.display());
+    Command::new("setpriv")
+        .args(["--reuid=ubuntu", "--regid=ubuntu", "--clear-groups", "sh", "-c", &script])
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn attributes_of_a_foreign_configuration_reach_no_other_file() {
+    let test = "foreign::attributes_of_a_foreign_configuration_reach_no_other_file";
+    on_an_instance(test, Config::default(), |world| {
+        let host = Key::ed25519(world, "host");
+        lay_out("", &[]);
+        let proof = world.shared_folder().join("proof");
+        let base = format!("HostKey {}\nListenAddress 127.0.0.1\n", host.file().display());
+        let theirs = ubuntus(world, "alt.conf", &(hostile(world, &proof) + &base));
+        let _sshd = Sshd::listen(&["-f", theirs.to_str().unwrap()]);
+        let before = fs::metadata("/etc/shadow").unwrap();
+        let mut swapper = swapper(world, ".alt.conf.eic-agent");
+        for _ in 0..25 {
+            agent(world, &["disable"]);
+            let after = fs::metadata("/etc/shadow").unwrap();
+            assert_eq!((after.uid(), after.mode()), (before.uid(), before.mode()));
+            let _ = fs::write(&theirs, hostile(world, &proof) + &base);
+        }
+        swapper.kill().unwrap();
+        swapper.wait().unwrap();
+    });
+}
+
+#[test]
+fn environment_of_the_caller_changes_nothing() {
+    let test = "foreign::environment_of_the_caller_changes_nothing";
+    on_an_instance(test, Config::default(), |world| {
+        lay_out(INCLUDE, &[]);
+        let home = world.path("home/ubuntu");
+        let proof = world.shared_folder().join("proof");
+        for name in ["sshd", "ssh-keygen", "systemctl", "id", "getent", "cp", "journalctl"] {
+            let trap = ubuntus(world, name, &format!("#!/bin/sh\necho {name} >>{}\n", proof.display()));
+            fs::set_permissions(&trap, fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        // sshd is asked with a host key to throw away, which must not be made where the environment says.
+        let fixed = Command::new("mount").args(["-o", "remount,ro", "/run"]).status().unwrap();
+        assert!(fixed.success());
+        let run = |arguments: &[&str]| {
+            Command::new("/bin/sh")
+                .args(["-c", "umask 0; exec \"$0\" \"$@\""])
+                .arg(world.agent())
+                .args(arguments)
+                .current_dir(&home)
+                .env("PATH", format!(".:{}", home.display()))
+                .env("TMPDIR", home.join("absent"))
+                .env("HOME", &home)
+                .env("XDG_RUNTIME_DIR", &home)
+                .env("LC_ALL", "tr_TR.UTF-8")
+                .output()
+                .unwrap()
+        };
+        for arguments in [
+            &["enable"][..],
+            &["status"],
+            &["doctor", "--user", "ubuntu"],
+            &["explain", "ubuntu"],
+            &["disable"],
+        ] {
+            let said = run(arguments);
+            let is_done = said.status.success() || matches!(arguments[0], "doctor" | "explain");
+            let said =
+                format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+            assert!(is_done, "{arguments:?}: {said}");
+            assert!(!proof.exists(), "{arguments:?} ran a program of the caller's folder: {said}");
+            let left = fs::read_dir(&home).unwrap().count();
+            assert_eq!(left, 8, "{arguments:?} wrote into the caller's folder: {said}");
+        }
+    });
+}
