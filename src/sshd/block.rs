@@ -65,7 +65,7 @@ pub fn holds(content: &[u8], command: &str) -> bool {
     while let Some(line) = remaining.split_inclusive(|byte| *byte == b'\n').next() {
         remaining = remaining.get(line.len()..).unwrap_or_default();
         let is_begin = line.trim_ascii() == BEGIN.as_bytes();
-        if is_begin && command_between(remaining).is_some_and(|found| found == command.trim()) {
+        if is_begin && command_between(remaining).is_some_and(|found| found == command) {
             return true;
         }
     }

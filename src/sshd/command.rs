@@ -50,7 +50,7 @@ pub fn is_agents(command: &str) -> bool {
 /// they cannot be taken as they stand.
 #[must_use]
 pub fn moved(command: &str, own: &Path) -> Option<String> {
-    let (_, rest) = command.trim().split_once([' ', '\t'])?;
+    let (_, rest) = command.trim_matches([' ', '\t']).split_once([' ', '\t'])?;
     rest.trim_start()
         .starts_with("authorized-keys")
         .then(|| format!("{} {}", own.display(), rest.trim_start()))
@@ -115,7 +115,11 @@ pub fn chained(own: &Path, other: &str, user: Option<&str>) -> Result<String, No
     let user = user.map_or_else(String::new, |user| format!(" --provider-user {user}"));
     // A command without arguments is given the login name (sshd_config(5), AuthorizedKeysCommand).
     let argument = if words.len() == 1 { " %u" } else { "" };
-    Ok(format!("{} authorized-keys{user} %u %f -- {}{argument}", own.display(), other.trim()))
+    Ok(format!(
+        "{} authorized-keys{user} %u %f -- {}{argument}",
+        own.display(),
+        other.trim_matches([' ', '\t'])
+    ))
 }
 
 /// The words of a command as sshd takes them apart (OpenSSH misc.c, `argv_split`): white space separates,

@@ -1,22 +1,15 @@
 //! The running server: what its own command line says wins over every file, and stays through a reload.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _};
+use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::keyword::Keyword;
-use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
-use nix::sys::stat::{Mode, fstatat};
-
+use super::process::Process;
 use super::server::CONFIG;
 use crate::order;
 use crate::text::{MAX_SHOWN, printable_bytes};
-
-/// Most of a command line that is read, in bytes.
-const MAX_BYTES: usize = 64 * 1024;
 
 /// sshd's options that take a value (OpenSSH sshd.c).
 const WITH_VALUE: &str = "bcCEfghkopu";
@@ -86,11 +79,11 @@ impl Listener {
         })
     }
 
-    /// Whether its own command line may set `AuthorizedKeysCommand`, or its user. Wherever that stands in an option:
-    /// sshd takes quotation marks and `=` before a keyword as well.
+    /// Whether its own command line sets `AuthorizedKeysCommand`, or its user.
     #[must_use]
     pub fn sets_command(&self) -> bool {
-        self.options.iter().any(|option| option.to_ascii_lowercase().contains("authorizedkeyscommand"))
+        let pair = [Keyword::AuthorizedKeysCommand, Keyword::AuthorizedKeysCommandUser];
+        pair.iter().any(|keyword| self.sets(*keyword))
     }
 
     /// Whether one of its `-o` options has this keyword.
@@ -159,71 +152,6 @@ impl Listener {
         // sshd takes no other arguments (OpenSSH sshd.c, "Extra argument"): a value had spaces in it.
         listener.is_clear &= words.next().is_none();
         Some(listener)
-    }
-}
-
-/// A line of a process' status (`proc_pid_status(5)`).
-fn field<'s>(status: &'s str, name: &str) -> Option<&'s str> {
-    status.lines().find_map(|line| line.strip_prefix(name))
-}
-
-/// Whether every id of the process is root's.
-fn is_roots(status: &str) -> bool {
-    let ids = field(status, "Uid:").unwrap_or_default();
-    ids.split_whitespace().count() == 4 && ids.split_whitespace().all(|id| id == "0")
-}
-
-/// A process, held by its folder in /proc: what is read there is one process's, also when its number is used again.
-struct Process(File);
-
-impl Process {
-    fn open(folder: &Path) -> io::Result<Self> {
-        let flags = (OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits();
-        OpenOptions::new().read(true).custom_flags(flags).open(folder).map(Self)
-    }
-
-    /// The first [`MAX_BYTES`] bytes of a file of the kernel's about it.
-    fn file(&self, name: &str) -> Option<Vec<u8>> {
-        let file = openat(&self.0, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
-        let mut bytes = Vec::new();
-        let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);
-        File::from(file).take(limit).read_to_end(&mut bytes).ok()?;
-        Some(bytes)
-    }
-
-    /// Its parent, if it is root's and runs this program below the same root as we.
-    fn genuine(&self, program: &Path) -> Option<u32> {
-        let status = self.file("status")?;
-        let status = String::from_utf8_lossy(&status);
-        let is_same_root = self.is_same("root", Path::new("/"));
-        (is_roots(&status) && self.runs(program) && is_same_root).then_some(())?;
-        field(&status, "PPid:")?.trim().parse().ok()
-    }
-
-    /// Whether it runs this program, or the one that an upgrade has replaced there.
-    fn runs(&self, program: &Path) -> bool {
-        let Ok(runs) = readlinkat(&self.0, "exe") else { return false };
-        match runs.as_bytes().strip_suffix(b" (deleted)") {
-            Some(replaced) => replaced == program.as_os_str().as_bytes(),
-            // The same name may be another file in another mount namespace.
-            None => runs.as_os_str() == program.as_os_str() && self.is_same("exe", program),
-        }
-    }
-
-    /// Whether a path leads it to the same file as us. A relative one is refused elsewhere.
-    fn sees(&self, path: &Path) -> bool {
-        let theirs = Path::new("root").join(path.strip_prefix("/").unwrap_or(path));
-        !path.is_absolute() || self.is_same(&theirs, path) || (!self.has(&theirs) && !path.exists())
-    }
-
-    fn has(&self, path: &Path) -> bool {
-        fstatat(&self.0, path, AtFlags::empty()).is_ok()
-    }
-
-    fn is_same(&self, theirs: impl AsRef<Path>, ours: &Path) -> bool {
-        let Ok(ours) = fs::metadata(ours) else { return false };
-        let theirs = fstatat(&self.0, theirs.as_ref(), AtFlags::empty());
-        theirs.is_ok_and(|theirs| (theirs.st_dev, theirs.st_ino) == (ours.dev(), ours.ino()))
     }
 }
 

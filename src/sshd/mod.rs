@@ -6,7 +6,8 @@
 //! | [`keyword`] | the keywords, compared without case |
 //! | [`command`] | the words of an `AuthorizedKeysCommand`, and whose it is |
 //! | [`listener`] | the running server's own command line |
-//! | [`sources`] | which file and line says what |
+//! | [`sources`], with `reading` and `globs` | which file and line says what |
+//! | [`grammar`] | which lines every release reads in one way |
 //! | [`block`] | our lines inside a file: put in, taken out |
 //! | [`place`] | a file held by descriptors: what was checked is what is read and replaced |
 //! | [`replace`] | files replaced at once or not at all |
@@ -14,9 +15,13 @@
 
 pub mod block;
 pub mod command;
+mod globs;
+pub mod grammar;
 pub mod keyword;
 pub mod listener;
 pub mod place;
+mod process;
+mod reading;
 pub mod replace;
 pub mod server;
 pub mod sources;

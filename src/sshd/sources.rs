@@ -5,22 +5,14 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::unistd::Uid;
+
 use super::command::split;
+use super::globs::fits;
+use super::grammar::Unclear;
 use super::keyword::Keyword;
-use super::place::{PlaceError, read};
-use crate::order;
+use super::reading;
 use crate::ownership::Insecure;
-use crate::policy::Glob;
-use crate::text::{MAX_SHOWN, printable};
-
-/// Deepest `Include` in an included file; sshd's own limit (OpenSSH servconf.c, `SERVCONF_MAX_DEPTH`).
-const MAX_DEPTH: usize = 16;
-
-/// Most files that are read.
-const MAX_FILES: usize = 1000;
-
-/// Where an `Include` without a folder looks.
-const FOLDER: &str = "/etc/ssh";
 
 /// A line of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +26,7 @@ pub struct Setting {
     /// The `Match` that it is subject to.
     pub within: Option<String>,
     /// Which `Match` that is, by its number; 0 where none is.
-    block: usize,
+    pub(super) block: usize,
 }
 
 impl std::fmt::Display for Setting {
@@ -50,6 +42,8 @@ pub struct Sources {
     pub files: Vec<PathBuf>,
     /// Why files that are included were not read: somebody else than root could change them.
     pub insecure: Vec<Insecure>,
+    /// What sshd may read otherwise than it was read here.
+    pub unclear: Vec<Unclear>,
     /// Every `AuthorizedKeysCommand`.
     pub commands: Vec<Setting>,
     /// Every `AuthorizedKeysCommandUser`.
@@ -57,28 +51,43 @@ pub struct Sources {
     /// Every pattern of an `Include`.
     pub includes: Vec<Setting>,
     /// Every other setting that the agent knows.
-    others: Vec<(Keyword, Setting)>,
+    pub(super) others: Vec<(Keyword, Setting)>,
     /// How many `Match` there were.
-    blocks: usize,
+    pub(super) blocks: usize,
 }
 
 impl Sources {
-    /// Reads `config` and what it includes.
+    /// Reads `config` and what it includes. Root reads only files that nobody else can change.
     #[must_use]
     pub fn read(config: &Path) -> Self {
-        let mut sources = Self::default();
-        sources.file(config, (None, 0), 0);
-        sources
+        reading::read(config, Uid::effective().is_root())
+    }
+
+    /// The first command and the first user outside of every `Match`.
+    #[must_use]
+    pub fn general(&self) -> (Option<&str>, Option<&str>) {
+        (
+            self.commands
+                .iter()
+                .find(|setting| setting.within.is_none())
+                .map(|setting| setting.value.as_str()),
+            self.users.iter().find(|setting| setting.within.is_none()).map(|setting| setting.value.as_str()),
+        )
+    }
+
+    /// What may set an `AuthorizedKeysCommand` that was not read here.
+    pub fn hidden(&self) -> impl Iterator<Item = &Unclear> {
+        self.unclear.iter().filter(|unclear| unclear.may_set_command)
     }
 
     /// Where `value` stands as a command outside of every `Match`, or inside one where it is only there.
     #[must_use]
     pub fn of_command(&self, value: &str) -> Option<&Setting> {
         let is_none = |text: &str| text.eq_ignore_ascii_case("none");
-        let mut same = self.commands.iter().filter(|command| {
-            let set = command.value.trim();
-            set == value.trim() || (is_none(set) && is_none(value.trim()))
-        });
+        let mut same = self
+            .commands
+            .iter()
+            .filter(|command| command.value == value || (is_none(&command.value) && is_none(value)));
         same.clone().find(|command| command.within.is_none()).or_else(|| same.next())
     }
 
@@ -87,8 +96,7 @@ impl Sources {
     #[must_use]
     pub fn of(&self, keyword: Keyword, value: &str) -> Option<&Setting> {
         let is_same = |setting: &Setting| {
-            setting.value.trim().eq_ignore_ascii_case(value)
-                || split(&setting.value).iter().any(|w| w == value)
+            setting.value.eq_ignore_ascii_case(value) || split(&setting.value).iter().any(|w| w == value)
         };
         let own = self.others.iter().filter(|(known, _)| *known == keyword).map(|(_, setting)| setting);
         let mut same = own.filter(|setting| is_same(setting));
@@ -117,111 +125,16 @@ impl Sources {
 
     /// The commands of a `Match` that names no user for them: what is in force outside runs them.
     pub fn without_user(&self) -> impl Iterator<Item = &Setting> {
-        let is_none = |setting: &Setting| setting.value.trim().eq_ignore_ascii_case("none");
+        let is_none = |setting: &Setting| setting.value.eq_ignore_ascii_case("none");
         let has_user = |command: &Setting| self.users.iter().any(|user| user.block == command.block);
         self.conditional().filter(move |command| !is_none(command) && !has_user(command))
     }
 
-    /// Reads a file; a `Match` that it is included in reaches into it, and its own end with it.
-    fn file(&mut self, file: &Path, within: (Option<&str>, usize), depth: usize) {
-        if depth > MAX_DEPTH || self.files.len() >= MAX_FILES {
-            return;
-        }
-        let content = match read(file) {
-            Ok(Some(content)) => content,
-            Ok(None) | Err(PlaceError::Unreadable(..)) => return,
-            Err(PlaceError::Insecure(insecure)) => return self.insecure.push(insecure),
-        };
-        self.files.push(file.to_owned());
-        let (within, mut block) = within;
-        let mut within = within.map(str::to_owned);
-        for (number, line) in (1..).zip(String::from_utf8_lossy(&content).lines()) {
-            let Some((keyword, value)) = Keyword::of_line(line) else { continue };
-            let setting = |value: &str| Setting {
-                file: file.to_owned(),
-                line: number,
-                value: value.to_owned(),
-                within: within.clone(),
-                block,
-            };
-            match keyword {
-                Keyword::Match => {
-                    within = Some(printable(value, MAX_SHOWN));
-                    self.blocks = self.blocks.saturating_add(1);
-                    block = self.blocks;
-                }
-                Keyword::AuthorizedKeysCommand => self.commands.push(setting(value)),
-                Keyword::AuthorizedKeysCommandUser => self.users.push(setting(value)),
-                Keyword::Include => {
-                    for pattern in split(value) {
-                        let pattern = Path::new(FOLDER).join(pattern);
-                        self.includes.push(setting(&pattern.to_string_lossy()));
-                        for included in expand(&pattern) {
-                            self.file(&included, (within.as_deref(), block), depth.saturating_add(1));
-                        }
-                    }
-                }
-                keyword => self.others.push((keyword, setting(value))),
-            }
-        }
+    /// The users of a `Match` that sets no command: one from outside of it runs as them.
+    pub fn without_command(&self) -> impl Iterator<Item = &Setting> {
+        let has_command = |user: &Setting| self.commands.iter().any(|command| command.block == user.block);
+        self.users.iter().filter(move |user| user.within.is_some() && !has_command(user))
     }
-}
-
-/// Whether a pattern fits a path, part by part: `*` and `?` do not cross a `/`.
-fn fits(pattern: &Path, path: &Path) -> bool {
-    let parts = |path: &Path| -> Vec<String> {
-        path.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
-    };
-    let (patterns, parts) = (parts(pattern), parts(path));
-    patterns.len() == parts.len()
-        && patterns.iter().zip(&parts).all(|(pattern, part)| fits_name(pattern, part))
-}
-
-/// A name that begins with a dot fits only a pattern that does (glob(7)).
-fn fits_name(pattern: &str, name: &str) -> bool {
-    (!name.starts_with('.') || pattern.starts_with('.')) && Glob::new(&without_sets(pattern)).matches(name)
-}
-
-/// `[…]` stands for one of some characters; here for any one, which can only find more files than sshd does.
-fn without_sets(pattern: &str) -> String {
-    let mut simple = String::new();
-    let mut rest = pattern;
-    while let Some((before, set)) = rest.split_once('[') {
-        // A `]` that comes first is one of the characters.
-        let skipped = set.strip_prefix(['!', '^']).unwrap_or(set);
-        let skipped = skipped.strip_prefix(']').unwrap_or(skipped);
-        let Some((_, after)) = skipped.split_once(']') else { break };
-        simple.push_str(before);
-        simple.push('?');
-        rest = after;
-    }
-    simple.push_str(rest);
-    simple
-}
-
-/// The files that a pattern stands for, in the order of their names, as glob(3) gives them.
-fn expand(pattern: &Path) -> Vec<PathBuf> {
-    let mut found = vec![PathBuf::new()];
-    for part in pattern.components() {
-        let part = part.as_os_str();
-        let text = part.to_string_lossy();
-        if !text.contains(['*', '?', '[']) {
-            for path in &mut found {
-                path.push(part);
-            }
-            continue;
-        }
-        found = found.iter().flat_map(|folder| matching(folder, &text)).take(MAX_FILES).collect();
-    }
-    found.retain(|path| path.exists());
-    found
-}
-
-fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    let names = entries.map(|entry| entry.file_name());
-    let names = names.filter(|name| fits_name(pattern, &name.to_string_lossy())).collect();
-    order::by(names, Ord::cmp).into_iter().map(|name| folder.join(name)).collect()
 }
 
 #[cfg(test)]
@@ -247,7 +160,7 @@ mod tests {
         let d = drop_ins.display();
         fs::write(&main, format!("# Include /x\nInclude \"{d}/*.conf\"\nAuthorizedKeysCommand = /m %u\nMatch User git\n  AuthorizedKeysCommand /g\nInclude {}\nallowUsers a b\n", main.display())).unwrap();
 
-        let sources = Sources::read(&main);
+        let sources = reading::read(&main, false);
         let shown = |settings: &[Setting]| -> Vec<String> {
             settings
                 .iter()
@@ -280,19 +193,5 @@ mod tests {
         assert!(!sources.would_read(&drop_ins.join("10-eic-agent.conf.new")));
         assert!(!sources.would_read(&folder.join("absent/10-eic-agent.conf")));
         fs::remove_dir_all(folder).unwrap();
-    }
-
-    #[test]
-    fn patterns_find_at_least_what_glob_does() {
-        for (pattern, name, fits) in [
-            ("[a]*.cfg", "a1.cfg", true),
-            ("[!a]x", "bx", true),
-            ("[]x]y", "]y", true),
-            ("a[b", "a[b", true),
-            ("*.conf", ".x.conf", false),
-            ("[ab].conf", "abc.conf", false),
-        ] {
-            assert_eq!(fits_name(pattern, name), fits, "{pattern} {name}");
-        }
     }
 }

@@ -15,6 +15,7 @@
 )]
 
 mod capture;
+mod chain_syntax;
 mod chaining;
 mod confinement;
 mod doctor;

@@ -48,7 +48,7 @@ pub(crate) fn lay_out(config: &str, drop_ins: &[(&str, &str)]) {
 }
 
 /// Every file below `/etc/ssh`: content and mode.
-fn snapshot() -> BTreeMap<String, (Vec<u8>, u32)> {
+pub(crate) fn snapshot() -> BTreeMap<String, (Vec<u8>, u32)> {
     fn walk(folder: &Path, found: &mut BTreeMap<String, (Vec<u8>, u32)>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

@@ -201,6 +201,9 @@ fn command(sshd: &Sshd, wired: &Wired<'_>) -> Check {
                 write!(seen, "; not for \"Match {}\" ({other})", other.within.as_deref().unwrap_or_default());
         }
     }
+    for hidden in wired.sources.hidden() {
+        let _ = write!(seen, "; for some logins another may be set at {hidden}");
+    }
     Check::ok(ID, COMMAND, seen)
 }
 

@@ -1,17 +1,16 @@
 //! `enable`: has sshd ask this program, or leaves everything as it is and says why.
 
 use std::io::Write;
-use std::path::Path;
 
+use super::chain::{chain_of, judge_written, keep_users_of_matches};
 use super::place::{Failure, Pair, put_in, undo};
 use super::{InForce, Machine, shown, user_fault, where_from};
 use crate::accounts::Account;
 use crate::audit::IDENT;
 use crate::cli::Enable;
 use crate::commands::Outcome;
-use crate::ownership;
 use crate::sshd::block;
-use crate::sshd::command::{Holder, chained, is_agents, moved, plain, split};
+use crate::sshd::command::{Holder, is_agents, moved, plain};
 use crate::sshd::place::{Place, read};
 use crate::sshd::replace::lock;
 use crate::sshd::server::Effective;
@@ -19,11 +18,8 @@ use crate::sshd::sources::Sources;
 use crate::sshd::units;
 use crate::text::one_line;
 
-/// Most of `/etc/group` that is read, in bytes.
-const MAX_GROUP_BYTES: usize = 1024 * 1024;
-
 /// Why it ends without our lines in force.
-enum Refusal {
+pub(super) enum Refusal {
     /// It could not be done; everything is as it was.
     Failed(String),
     /// Another command is in force, and was left alone.
@@ -108,6 +104,11 @@ fn wire(
     let pair = pair(machine, &in_force.filed, chain)?;
     keep_users_of_matches(machine, &in_force.filed, &pair)?;
     let change = put_in(machine, &pair)?;
+    // What was judged may have been changed until then, by another program of root's.
+    if let Err(refusal) = judge_written(machine, in_force, &pair) {
+        undo(change).map_err(Refusal::Stuck)?;
+        return Err(refusal);
+    }
     let reloaded = match units::reload_sshd() {
         Ok(reloaded) => reloaded,
         Err(why) => {
@@ -196,7 +197,7 @@ fn pair(machine: &Machine, filed: &Effective, chain: bool) -> Result<Pair, Refus
     )))
 }
 
-fn own_pair(machine: &Machine) -> Result<Pair, Refusal> {
+pub(super) fn own_pair(machine: &Machine) -> Result<Pair, Refusal> {
     if Account::find(IDENT).is_none() {
         return Err(Refusal::Failed(format!(
             "there is no user {IDENT} for sshd to run it as; run: systemd-sysusers, or useradd --system --no-create-home --shell /usr/sbin/nologin {IDENT}"
@@ -205,70 +206,18 @@ fn own_pair(machine: &Machine) -> Result<Pair, Refusal> {
     Ok(Pair { command: plain(&machine.own), user: IDENT.to_owned() })
 }
 
-/// Ours in front of the command in force, which keeps its user: sshd runs us as root, and we run it as that
-/// user and become nobody ourselves. A user that sshd makes of the login name (`%u`) stays sshd's to make.
-fn chain_of(machine: &Machine, command: &str, user: &str) -> Result<Pair, Refusal> {
-    let refuse =
-        |why: String| Refusal::LeftAlone(format!("{} cannot be asked beside: {why}", shown(Some(command))));
-    let (runs_us, runs_it) = match user {
-        "root" => ("root", None),
-        user if user.contains('%') => (user, None),
-        user => ("root", Some(user)),
-    };
-    if let Some(user) = runs_it {
-        if Account::find(user).is_none() {
-            return Err(refuse(format!("it runs as {user}, who does not stand in /etc/passwd")));
-        }
-        if let Some(group) = supplementary_group(user) {
-            return Err(refuse(format!(
-                "it runs as {user}, who is in the group {group} as well, and would run without that"
-            )));
-        }
-    }
-    if runs_us == "root" {
-        own_pair(machine)?;
-    }
-    let line = chained(&machine.own, command, runs_it).map_err(|why| refuse(why.to_string()))?;
-    // We are stricter than sshd with what we run: a link's own folder counts, too.
-    let program = split(command).into_iter().next().unwrap_or_default();
-    ownership::check(Path::new(&program)).map_err(|insecure| refuse(insecure.to_string()))?;
-    Ok(Pair { command: line, user: runs_us.to_owned() })
-}
-
-/// A group that counts this user among its members, besides his own: who we run gets none of those.
-fn supplementary_group(user: &str) -> Option<String> {
-    let groups = crate::files::read_regular(Path::new("/etc/group"), MAX_GROUP_BYTES).ok()?;
-    let groups = String::from_utf8_lossy(&groups).into_owned();
-    groups.lines().find_map(|line| {
-        let (name, members) = (line.split(':').next()?, line.split(':').nth(3)?);
-        members.split(',').any(|member| member.trim() == user).then(|| name.to_owned())
-    })
-}
-
-/// A `Match` that sets a command and no user has it run by the user outside, which must not become another:
-/// least of all root.
-fn keep_users_of_matches(machine: &Machine, filed: &Effective, pair: &Pair) -> Result<(), Refusal> {
-    if filed.user.as_deref() == Some(&pair.user) {
-        return Ok(());
-    }
-    let sources = Sources::read(&machine.config);
-    let Some(lacking) = sources.without_user().next() else { return Ok(()) };
-    Err(Refusal::LeftAlone(format!(
-        "the AuthorizedKeysCommand of {lacking}, inside \"Match {}\", would be run by {} instead of {}; write its own AuthorizedKeysCommandUser below it, then run this again",
-        lacking.within.as_deref().unwrap_or_default(),
-        pair.user,
-        filed.user.as_deref().unwrap_or("nobody at all")
-    )))
-}
-
 /// What an operator should know although it is wired.
 fn besides(machine: &Machine, before: &InForce) -> Vec<String> {
     let mut lines = Vec::new();
-    for except in Sources::read(&machine.config).conditional() {
+    let sources = Sources::read(&machine.config);
+    for except in sources.conditional() {
         lines.push(format!(
             "note: logins of \"Match {}\" keep the AuthorizedKeysCommand of {except}",
             except.within.as_deref().unwrap_or_default()
         ));
+    }
+    for hidden in sources.hidden() {
+        lines.push(format!("warning: sshd may read another AuthorizedKeysCommand at {hidden}"));
     }
     for other in &machine.others {
         let config = other

@@ -76,7 +76,7 @@ impl Wired<'_> {
         }
         let command = self.running.command.as_deref().unwrap_or("none");
         let is_general = self.running.command == self.general.command;
-        let mut conditional = self.sources.conditional().filter(|setting| setting.value.trim() == command);
+        let mut conditional = self.sources.conditional().filter(|setting| setting.value == command);
         if is_general { self.sources.of_command(command) } else { conditional.next() }
     }
 

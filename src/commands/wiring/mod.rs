@@ -1,5 +1,6 @@
 //! What `enable`, `disable` and `status` share: this machine's sshd, and the pair of settings in force.
 
+mod chain;
 mod disable;
 mod enable;
 mod judge;

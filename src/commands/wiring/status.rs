@@ -141,6 +141,11 @@ impl Report {
                 except.within.as_deref().unwrap_or_default()
             ));
         }
+        for hidden in sources.hidden() {
+            self.warnings.push(format!(
+                "sshd may read another AuthorizedKeysCommand, for some logins or all, at {hidden}"
+            ));
+        }
         for file in units::overrides() {
             self.warnings.push(format!(
                 "{} starts sshd with an AuthorizedKeysCommand that wins over every file",
