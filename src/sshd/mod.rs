@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`server`] | sshd itself, asked with `-t` and `-T` |
 //! | [`keyword`] | the keywords, compared without case |
+//! | [`offer`] | settings that this sshd accepts, for advice |
 //! | [`command`] | the words of an `AuthorizedKeysCommand`, and whose it is |
 //! | [`listener`] | the running server's own command line |
 //! | [`sources`], with `reading` and `globs` | which file and line says what |
@@ -19,6 +20,7 @@ mod globs;
 pub mod grammar;
 pub mod keyword;
 pub mod listener;
+pub mod offer;
 pub mod place;
 mod process;
 mod reading;

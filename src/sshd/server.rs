@@ -36,6 +36,12 @@ const PORT: &str = "22";
 /// A user that nobody logs in as, and no `Match` names.
 const NOBODY: &str = "eic-probe.invalid";
 
+/// What sshd says on its two outputs.
+pub(super) struct Said {
+    pub(super) printed: String,
+    pub(super) complaint: String,
+}
+
 /// The program.
 #[derive(Clone, Debug)]
 pub struct Server {
@@ -141,12 +147,12 @@ impl Server {
         for option in options {
             arguments.extend([OsStr::new("-o"), option.as_ref()]);
         }
-        self.run(&arguments).map(|text| Printed::read(&text))
+        self.run(&arguments).map(|said| Printed::read(&said.printed))
     }
 
     /// Runs it; where it wants a host key or its folder below `/run`, which a machine has only once sshd was
     /// started there, it gets them.
-    fn run(&self, arguments: &[&OsStr]) -> Result<String, ServerError> {
+    pub(super) fn run(&self, arguments: &[&OsStr]) -> Result<Said, ServerError> {
         let mut key = None;
         let mut made = false;
         loop {
@@ -156,11 +162,10 @@ impl Server {
                 command.arg("-h").arg(file);
             }
             let said = ask(&mut command, PATIENCE).map_err(ServerError::NotRun)?;
-            let text = String::from_utf8_lossy(&said.stdout).into_owned();
-            if said.status.success() {
-                return Ok(text);
-            }
             let complaint = String::from_utf8_lossy(&said.stderr).into_owned();
+            if said.status.success() {
+                return Ok(Said { printed: String::from_utf8_lossy(&said.stdout).into_owned(), complaint });
+            }
             if key.is_none() && complaint.contains("no hostkeys available") {
                 key = Some(HostKey::make().map_err(ServerError::NoHostKey)?);
             } else if made || !make_missing_folder(&complaint) {

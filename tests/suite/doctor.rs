@@ -17,7 +17,7 @@ use eic_emulator::Config;
 use serde_json::Value;
 
 use crate::wiring::{CONFIG, INCLUDE, OURS, agent, lay_out};
-use crate::world::{BOB, Key, Sshd, Syslog, World, installed, on_an_instance};
+use crate::world::{BOB, Key, Sshd, Syslog, World, installed, on_an_instance, on_an_instance_for};
 
 /// What is undone when the row is over.
 struct Undo<F: FnMut()>(F);
@@ -191,6 +191,9 @@ impl Sound {
         for check in report["checks"].as_array().unwrap() {
             let text = |name: &str| check[name].as_str().unwrap_or_default();
             let (id, verdict) = (text("id"), text("verdict"));
+            for setting in advised(text("fix")) {
+                expect(accepts(world, &setting), &Value::from(format!("sshd refuses the advice: {setting}")));
+            }
             if let Some((_, expected, seen, fix)) = row.says.iter().find(|says| says.0 == id) {
                 let told = shows(text("seen"), seen) && text("fix").contains(fix);
                 expect(verdict == *expected && told, check);
@@ -237,6 +240,34 @@ fn log_in(world: &World, user: &str, key: &Key) -> (bool, String) {
     world.emulator.clear_keys();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&ran.stdout).trim() == user, format!("{}{}", text(&ran.stdout), text(&ran.stderr)))
+}
+
+/// The settings that a fix names, as lines of `sshd_config`.
+fn advised(fix: &str) -> Vec<String> {
+    let end = |text: &str| {
+        let ends = [", then", " there", " in /", "; then"].iter().filter_map(|end| text.find(end));
+        text[..ends.min().unwrap_or(text.len())].to_owned()
+    };
+    let set = fix.split("set ").skip(1).map(end);
+    let asked = fix.split("have both asked: ").nth(1).map(end);
+    let asked = asked.iter().flat_map(|pair| pair.split(" and ").map(str::to_owned)).collect::<Vec<_>>();
+    let added = fix.split("add ").skip(1).filter_map(|text| {
+        let (value, rest) = text.split_once(" to ")?;
+        let keyword = rest.split(',').next()?;
+        keyword.starts_with(char::is_uppercase).then(|| format!("{keyword} {value}"))
+    });
+    set.chain(asked).chain(added).filter(|setting| setting.starts_with(char::is_uppercase)).collect()
+}
+
+/// sshd's own word on a setting. It takes neither half of the pair without the other, and of two the first.
+fn accepts(world: &World, setting: &str) -> bool {
+    let said = Command::new("/usr/sbin/sshd")
+        .args(["-t", "-f", "/dev/null", "-o", setting])
+        .args(["-o", "AuthorizedKeysCommand /bin/true", "-o", "AuthorizedKeysCommandUser root", "-h"])
+        .arg(world.path("etc/host"))
+        .output()
+        .unwrap();
+    said.status.success()
 }
 
 /// Programs that a fix may name, and that mend what they can mend here and now.
@@ -287,7 +318,8 @@ fn wired(world: &World) -> (Sshd, Syslog) {
 }
 
 fn every_row(name: &str, rows: fn() -> Vec<Row>) {
-    on_an_instance(name, Config::default(), |world| {
+    // Each row asks sshd a dozen times and logs in: a busy machine takes minutes.
+    on_an_instance_for("900", name, Config::default(), |world| {
         let _running = wired(world);
         let sound = Sound::new(world);
         sound.check_all(world, &rows());

@@ -8,6 +8,7 @@ use crate::config::{CommandLine, Settings};
 use crate::policy::Glob;
 use crate::process::ask;
 use crate::sshd::keyword::Keyword;
+use crate::sshd::offer::Offer;
 use crate::text::{MAX_SHOWN, printable};
 
 const ID: &str = "access";
@@ -41,7 +42,11 @@ pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
         None if !allowed.is_empty() => {
             let place = sshd.place(Keyword::AllowUsers, allowed.first().copied().unwrap_or_default());
             let seen = format!("AllowUsers does not have {name}{place}");
-            return Check::fail(ID, ACCESS, seen, format!("add {name} to AllowUsers{then}"));
+            let fix = plain(sshd, account).map_or_else(
+                || format!("add a pattern that fits {name} to AllowUsers{then}"),
+                |offer| format!("add {} to AllowUsers{then}", offer.value()),
+            );
+            return Check::fail(ID, ACCESS, seen, fix);
         }
         Some((pattern, Some(_))) => {
             let shown = printable(pattern, MAX_SHOWN);
@@ -57,12 +62,11 @@ pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
     }
     if let Some((seen, pattern)) = only_from {
         let seen = format!("{seen}: other addresses than that are turned away");
-        return Check::warn(
-            ID,
-            ACCESS,
-            seen,
-            format!("log in from there, or add {name} beside {pattern}{then}"),
+        let fix = plain(sshd, account).map_or_else(
+            || "log in from there".to_owned(),
+            |offer| format!("log in from there, or add {} beside {pattern}{then}", offer.value()),
         );
+        return Check::warn(ID, ACCESS, seen, fix);
     }
     let lists = [Keyword::AllowUsers, Keyword::DenyUsers, Keyword::AllowGroups, Keyword::DenyGroups];
     let set = lists.into_iter().filter(|keyword| !list(*keyword).is_empty());
@@ -75,21 +79,31 @@ pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
     Check::ok(ID, ACCESS, seen)
 }
 
+/// The name for `AllowUsers`, where it is a pattern that fits nothing else.
+fn plain(sshd: &Sshd, account: &Account) -> Option<Offer> {
+    let is_plain = account.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-$".contains(&b));
+    is_plain.then(|| sshd.offer(Keyword::AllowUsers, &account.name)).flatten()
+}
+
 /// What `PermitRootLogin` says to root.
 fn root(sshd: &Sshd, account: &Account) -> Option<Check> {
     const KEYWORD: Keyword = Keyword::PermitRootLogin;
     let value = sshd.running.value(KEYWORD).filter(|_| account.uid == 0)?;
-    let fix =
-        format!("log in as another user, or set PermitRootLogin prohibit-password{}", then_reload(sshd));
+    let fix = || {
+        sshd.offer(KEYWORD, "prohibit-password").map_or_else(
+            || "log in as another user".to_owned(),
+            |offer| format!("log in as another user, or set {offer}{}", then_reload(sshd)),
+        )
+    };
     let seen = format!("PermitRootLogin is {}{}", printable(value, MAX_SHOWN), sshd.place(KEYWORD, value));
     match value {
-        "no" => Some(Check::fail(ID, ACCESS, seen, fix)),
+        "no" => Some(Check::fail(ID, ACCESS, seen, fix())),
         "forced-commands-only" => {
             let seen = format!("{seen}: root logs in only with a key that has a command= option");
             // Only an option of the settings can give it one.
             let options = Settings::resolve(&CommandLine::default()).ok().and_then(|s| s.options.value);
             let has_command = options.is_some_and(|options| options.forces_command());
-            (!has_command).then(|| Check::fail(ID, ACCESS, seen, fix))
+            (!has_command).then(|| Check::fail(ID, ACCESS, seen, fix()))
         }
         _ => None,
     }

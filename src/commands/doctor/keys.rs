@@ -24,6 +24,10 @@ const ACCEPTED: [Keyword; 2] = [Keyword::PubkeyAcceptedAlgorithms, Keyword::Pubk
 /// (SendSSHPublicKey, "Supported key types").
 const USUAL: [&str; 2] = ["ssh-ed25519", "ssh-rsa"];
 
+/// Most algorithms of pushed keys that are looked at: anybody who answers for the metadata service can name many, and
+/// sshd is asked about each.
+const MAX_KINDS: usize = 8;
+
 /// Bits of the shortest RSA key that clients push.
 const RSA_BITS: u32 = 2048;
 
@@ -47,7 +51,11 @@ fn public_keys(sshd: &Sshd) -> Check {
     if sshd.running.value(TAKES) == Some("no") {
         let place = sshd.place(TAKES, "no");
         let seen = format!("PubkeyAuthentication is no{place}");
-        return Check::fail(ID, KEYS, seen, format!("set PubkeyAuthentication yes there, then: {reload}"));
+        let fix = sshd.offer(TAKES, "yes").map_or_else(
+            || format!("take that line out, then: {reload}"),
+            |offer| format!("set {offer} there, then: {reload}"),
+        );
+        return Check::fail(ID, KEYS, seen, fix);
     }
     // Lists of methods, any of which is enough; `any` where none is set.
     let value = sshd.running.value(METHODS).unwrap_or("any");
@@ -62,7 +70,10 @@ fn public_keys(sshd: &Sshd) -> Check {
     let first = value.split_whitespace().next().unwrap_or_default();
     let seen =
         format!("AuthenticationMethods is {}{}", printable(value, MAX_SHOWN), sshd.place(METHODS, first));
-    let fix = format!("add publickey as a list of its own to AuthenticationMethods, then: {reload}");
+    let fix = sshd.offer(METHODS, &format!("publickey {value}")).map_or_else(
+        || format!("take AuthenticationMethods out, then: {reload}"),
+        |offer| format!("add publickey as a list of its own: {offer}, then: {reload}"),
+    );
     if lists.iter().any(|list| list.iter().any(is_key)) {
         Check::warn(ID, KEYS, format!("{seen}: a key alone is not enough"), fix)
     } else {
@@ -76,37 +87,69 @@ fn key_types(sshd: &Sshd, pushed: &[String]) -> Check {
     let Some((keyword, accepted)) = found else {
         return Check::skipped(ID, TYPES, "sshd does not tell which algorithms it accepts");
     };
-    let usual: Vec<_> = USUAL.iter().map(|name| (*name).to_owned()).collect();
-    let (wanted, whose) = if pushed.is_empty() { (usual, "usual") } else { (pushed.to_vec(), "pushed") };
-    let refused: Vec<_> =
-        wanted.iter().filter(|algorithm| !takes(accepted, algorithm)).map(|name| shown_type(name)).collect();
+    let (wanted, whose) =
+        if pushed.is_empty() { (USUAL.to_vec(), "usual") } else { (kinds(pushed), "pushed") };
+    let refused: Vec<_> = wanted.iter().copied().filter(|algorithm| !takes(accepted, algorithm)).collect();
     let reload = shown_reload(&sshd.machine);
     if !refused.is_empty() {
         let mut places = ACCEPTED.iter().map(|keyword| sshd.place(*keyword, accepted));
         let place = places.find(|place| !place.is_empty()).unwrap_or_default();
-        let seen = format!("{keyword} refuses {} keys{place}", refused.join(" and "));
-        let add: Vec<_> =
-            wanted.iter().filter(|one| !takes(accepted, one)).map(|one| signed_as(one)).collect();
-        if refused.len() == wanted.len() {
-            let fix = format!("add {} to {keyword}, then: {reload}", add.join(","));
-            return Check::fail(ID, TYPES, seen, fix);
-        }
-        let fix =
-            format!("push a key of another type, or add {} to {keyword}, then: {reload}", add.join(","));
-        return Check::warn(ID, TYPES, seen, fix);
+        let shown: Vec<_> = refused.iter().map(|name| shown_type(name)).collect();
+        let seen = format!("{keyword} refuses {} keys{place}", shown.join(" and "));
+        let fix = fix_of(sshd, keyword, accepted, &refused);
+        return if refused.len() == wanted.len() {
+            Check::fail(ID, TYPES, seen, fix)
+        } else {
+            Check::warn(ID, TYPES, seen, fix)
+        };
     }
     let bits =
         sshd.running.value(Keyword::RequiredRSASize).and_then(|bits| bits.parse::<u32>().ok()).unwrap_or(0);
-    if bits > RSA_BITS && wanted.iter().any(|algorithm| algorithm == "ssh-rsa") {
+    if bits > RSA_BITS && wanted.contains(&"ssh-rsa") {
         let place = sshd.place(Keyword::RequiredRSASize, &bits.to_string());
         let seen = format!("RequiredRSASize refuses RSA keys below {bits} bits{place}");
-        let fix = format!(
-            "push an ed25519 key or a longer RSA key, or set RequiredRSASize {RSA_BITS}, then: {reload}"
-        );
+        let other = "push an ed25519 key or a longer RSA key";
+        let fix = sshd
+            .offer(Keyword::RequiredRSASize, &RSA_BITS.to_string())
+            .map_or_else(|| other.to_owned(), |offer| format!("{other}, or set {offer}, then: {reload}"));
         return Check::warn(ID, TYPES, seen, fix);
     }
     let names: Vec<_> = wanted.iter().map(|name| shown_type(name)).collect();
     Check::ok(ID, TYPES, format!("the {whose} types are accepted: {}", names.join(", ")))
+}
+
+/// The algorithms of these keys, each once.
+fn kinds(pushed: &[String]) -> Vec<&str> {
+    let mut kinds: Vec<&str> = Vec::new();
+    for algorithm in pushed {
+        if kinds.len() < MAX_KINDS && !kinds.contains(&algorithm.as_str()) {
+            kinds.push(algorithm);
+        }
+    }
+    kinds
+}
+
+/// What helps against a list that refuses these algorithms. Only what this sshd knows can be added to the list: with a
+/// name that it does not know, sshd does not start.
+fn fix_of(sshd: &Sshd, keyword: Keyword, accepted: &str, refused: &[&str]) -> String {
+    let server = &sshd.machine.server;
+    let add = |algorithms: &[&str]| {
+        let names = algorithms.iter().flat_map(|name| signed_as(name));
+        let offer = server.accepts_of(keyword, names)?;
+        Some(format!("add {} to {keyword}, then: {}", offer.value(), shown_reload(&sshd.machine)))
+    };
+    let usable = USUAL.iter().filter(|name| takes(accepted, name));
+    let usable: Vec<_> = usable.map(|name| shown_type(name)).collect();
+    let push = (!usable.is_empty()).then(|| format!("push a key of another type ({})", usable.join(" or ")));
+    match (push, add(refused)) {
+        (Some(push), Some(add)) => format!("{push}, or {add}"),
+        (Some(push), None) => format!("{push}; this sshd does not know the other"),
+        (None, Some(add)) => add,
+        (None, None) => add(&USUAL).map_or_else(
+            || format!("push a key of a type that {keyword} has"),
+            |add| format!("push an {} key, and {add}", USUAL.map(shown_type).join(" or ")),
+        ),
+    }
 }
 
 /// Whether the list can be read, as sshd does for every key (OpenSSH auth.c, `auth_key_is_revoked`).
@@ -117,10 +160,11 @@ fn revoked_keys(sshd: &Sshd) -> Check {
         return Check::ok(ID, REVOKED, "no RevokedKeys is set");
     };
     let shown = printable(file, MAX_SHOWN);
-    // Never waiting, whatever lies there.
-    let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(file);
-    match opened.and_then(|mut list| list.read(&mut [0])) {
-        Ok(_) => Check::ok(ID, REVOKED, format!("{shown} can be read")),
+    // From OpenSSH 10.3 on there may be several, with spaces between; before, a space is a part of the name.
+    let lists = || file.split(' ').map(read_one).find(Result::is_err).unwrap_or(Ok(()));
+    let read = read_one(file).or_else(|whole| if file.contains(' ') { lists() } else { Err(whole) });
+    match read {
+        Ok(()) => Check::ok(ID, REVOKED, format!("{shown} can be read")),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             Check::skipped(ID, REVOKED, format!("run with sudo to see whether {shown} can be read"))
         }
@@ -134,6 +178,12 @@ fn revoked_keys(sshd: &Sshd) -> Check {
             Check::fail(ID, REVOKED, seen, fix)
         }
     }
+}
+
+fn read_one(file: &str) -> std::io::Result<()> {
+    // Never waiting, whatever lies there.
+    let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(file);
+    opened.and_then(|mut list| list.read(&mut [0])).map(|_| ())
 }
 
 /// Whether a key of this algorithm can log in. RSA keys have to sign with SHA-2: clients make no other
@@ -152,12 +202,9 @@ fn is_listed(list: &str, name: &str) -> bool {
     !list.split(',').any(refuses) && list.split(',').any(|pattern| !pattern.starts_with('!') && fits(pattern))
 }
 
-fn signed_as(algorithm: &str) -> String {
-    if algorithm == "ssh-rsa" {
-        "rsa-sha2-512,rsa-sha2-256".to_owned()
-    } else {
-        printable(algorithm, MAX_SHOWN)
-    }
+/// The names under which sshd's lists have an algorithm.
+fn signed_as(algorithm: &str) -> Vec<&str> {
+    if algorithm == "ssh-rsa" { vec!["rsa-sha2-512", "rsa-sha2-256"] } else { vec![algorithm] }
 }
 
 fn shown_type(algorithm: &str) -> String {

@@ -50,7 +50,10 @@ pub(super) fn check(sshd: &Result<Sshd, Blind>) -> Check {
             let runs = shown(user.as_deref());
             let seen =
                 format!("{names} runs as {runs}, not as --provider-user {}", printable(wanted, MAX_SHOWN));
-            return Check::warn(ID, PROVIDERS, seen, mend("set AuthorizedKeysCommandUser root"));
+            let pair = sshd.machine.server.accepts_pair(command.as_deref().unwrap_or_default(), "root");
+            let fix = pair
+                .map_or_else(|| mend("take --provider-user out"), |(_, user)| mend(&format!("set {user}")));
+            return Check::warn(ID, PROVIDERS, seen, fix);
         }
         _ => {}
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::super::wiring::{Fault, Fix, Machine, Unseen, Wired, placed};
 use super::check::Check;
 use crate::sshd::keyword::Keyword;
+use crate::sshd::offer::Offer;
 use crate::sshd::server::{Effective, Printed};
 use crate::sshd::sources::Sources;
 
@@ -65,6 +66,11 @@ impl Sshd {
             filed: &filed,
             general: &general,
         })
+    }
+
+    /// A setting for advice; none where this sshd does not accept it.
+    pub(super) fn offer(&self, keyword: Keyword, value: &str) -> Option<Offer> {
+        self.machine.server.accepts(keyword, value)
     }
 
     /// ` (FILE:LINE)` for the line that gives `keyword` this value, as far as it can be told: sshd may print

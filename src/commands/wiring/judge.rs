@@ -115,16 +115,22 @@ impl Wired<'_> {
             return Fix::Run(format!("{IDENT} enable{chain}"));
         };
         let reload = shown_reload(self.machine);
-        let user = self.running.user.as_deref().filter(|user| *user != "root" && !user.contains('%'));
-        match command.map(|command| chained(&self.machine.own, command, user)) {
-            Some(Ok(line)) => {
-                let runs = if user.is_some() { " and AuthorizedKeysCommandUser root" } else { "" };
-                Fix::Do(format!(
-                    "take {winner} out, or have both asked: AuthorizedKeysCommand {line}{runs} there; then: {reload}"
-                ))
+        Fix::Do(match self.both() {
+            Some(pair) => {
+                format!("take {winner} out, or have both asked: {pair} there; then: {reload}")
             }
-            _ => Fix::Do(format!("take {winner} out, then: {reload}")),
-        }
+            None => format!("take {winner} out, then: {reload}"),
+        })
+    }
+
+    /// What has sshd run this program, and this program the command in force, under the user that it has now.
+    fn both(&self) -> Option<String> {
+        let (command, user) = (self.running.command.as_deref()?, self.running.user.as_deref()?);
+        let own = &self.machine.own;
+        let stays = user == "root" || user.contains('%');
+        let line = chained(own, command, (!stays).then_some(user)).ok()?;
+        let (command, runs) = self.machine.server.accepts_pair(&line, if stays { user } else { "root" })?;
+        Some(if stays { command.to_string() } else { format!("{command} and {runs}") })
     }
 
     /// A fault of the pair in force: where the running server was started with that, no file mends it.

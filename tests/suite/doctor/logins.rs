@@ -2,9 +2,20 @@
 
 use std::fs;
 
+use data_encoding::BASE64;
+
 use super::{Row, edited, either, ending, follow, refused, row, with};
 use crate::wiring::CONFIG;
+use crate::world::BOB;
 
+/// A key line of this algorithm.
+fn key_of(algorithm: &str) -> String {
+    let wire = |part: &[u8]| [&u32::try_from(part.len()).unwrap().to_be_bytes(), part].concat();
+    let blob = [wire(algorithm.as_bytes()), wire(&[7; 32])].concat();
+    format!("{algorithm} {}", BASE64.encode(&blob))
+}
+
+#[expect(clippy::too_many_lines, reason = "one table")]
 pub(super) fn key_rows() -> Vec<Row> {
     vec![
         row(
@@ -55,6 +66,31 @@ pub(super) fn key_rows() -> Vec<Row> {
                 "warn",
                 "PubkeyAcceptedAlgorithms refuses ed25519 keys (/etc/ssh/sshd_config:1)",
                 "push a key of another type",
+            ),
+        )),
+        either(row(
+            "a pushed key of a type that sshd does not know",
+            |world| drop(world.emulator.push("ec2-user", &key_of("ssh-future@example.com"), BOB)),
+            (
+                "key-types",
+                "fail",
+                "PubkeyAcceptedAlgorithms refuses ssh-future@example.com keys",
+                "push a key of another type (ed25519 or RSA); this sshd does not know the other",
+            ),
+        )),
+        either(row(
+            "pushed keys of types that sshd knows and does not know",
+            |world| {
+                with("PubkeyAcceptedAlgorithms ecdsa-sha2-nistp256\n")(world);
+                for algorithm in ["ssh-future@example.com", "ssh-ed25519", "ssh-future2@example.com"] {
+                    world.emulator.push("ec2-user", &key_of(algorithm), BOB);
+                }
+            },
+            (
+                "key-types",
+                "fail",
+                "refuses ssh-future@example.com and ed25519 and ssh-future2@example.com keys",
+                "add ssh-ed25519 to PubkeyAcceptedAlgorithms, then: sudo kill -HUP",
             ),
         )),
         row(
