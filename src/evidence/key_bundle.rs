@@ -40,7 +40,7 @@ pub struct KeyBundle {
 /// One readable entry: what it says, and the bytes that its signature must cover. All of it is untrusted.
 #[derive(Debug)]
 pub struct KeyEntry {
-    /// Every `#` line and the key line exactly as sent, each with its `\n`.
+    /// Every `#` line and the key line exactly as sent, each with its line end.
     pub(crate) signed: Vec<u8>,
     pub(crate) signature: Vec<u8>,
     pub(crate) instance: String,
@@ -214,7 +214,9 @@ struct Draft {
 
 impl Reader {
     fn take(&mut self, line: &[u8]) {
+        // What is signed is the line as it came. Its end, `\n` or `\r\n`, is no part of what it says.
         let content = line.strip_suffix(b"\n").unwrap_or(line);
+        let content = content.strip_suffix(b"\r").unwrap_or(content);
         if content.iter().all(u8::is_ascii_whitespace) {
             return self.finish_entry();
         }

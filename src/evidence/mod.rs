@@ -5,6 +5,7 @@
 
 pub mod chain;
 pub mod key_bundle;
+mod key_check;
 pub mod ocsp;
 pub mod public_key;
 pub(crate) mod signed;

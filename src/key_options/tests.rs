@@ -1,4 +1,5 @@
 use super::*;
+use crate::evidence::public_key::PublicKey;
 
 #[test]
 fn lists_are_read_as_sshd_reads_them() {
@@ -51,6 +52,16 @@ fn a_forced_command_is_told_from_a_text_about_one() {
         [("restrict,Command=\"x\"", true), ("restrict", false), ("environment=\"X=command=\"", false)]
     {
         assert_eq!(KeyOptions::parse(text).unwrap().forces_command(), forces, "{text}");
+    }
+}
+
+#[test]
+fn no_option_is_the_name_of_an_algorithm() {
+    for name in KNOWN.iter().map(|(name, ..)| *name).chain(NOT_FOR_KEYS) {
+        let length = u32::try_from(name.len()).unwrap().to_be_bytes();
+        let body = data_encoding::BASE64.encode(&[&length, name.as_bytes(), b"\0\0\0\x03key"].concat());
+        let refused = PublicKey::parse(format!("{name} {body}").as_bytes()).unwrap_err();
+        assert!(refused.to_string().contains("an option of authorized_keys"), "{name}: {refused}");
     }
 }
 

@@ -26,6 +26,7 @@ mod fixtures;
 mod foreign;
 mod fuzz_corpus;
 mod hostile;
+mod keys;
 mod keywords;
 mod load;
 mod logins;

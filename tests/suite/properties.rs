@@ -213,6 +213,9 @@ fn any_key() -> impl Strategy<Value = (String, String)> {
         .prop_map(move |key| ("ssh-ed25519".to_owned(), [field(b"ssh-ed25519"), field(&key)].concat()));
     let rsa = vec(any::<u8>(), 256..=512).prop_map(move |mut modulus| {
         (modulus[0], modulus[1]) = (0, modulus[1] | 0x80);
+        if let Some(last) = modulus.last_mut() {
+            *last |= 1;
+        }
         ("ssh-rsa".to_owned(), [field(b"ssh-rsa"), field(&[1, 0, 1]), field(&modulus)].concat())
     });
     let unknown = ("x-[a-z0-9]{1,20}(@[a-z]{1,10}\\.example)?", vec(any::<u8>(), 0..300))

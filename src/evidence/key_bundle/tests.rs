@@ -32,6 +32,23 @@ fn an_entry_keeps_the_signed_bytes_as_they_came() {
     assert_eq!(entry.key.to_string(), KEY);
 }
 
+/// What is signed has the carriage returns; what is read has none of them.
+#[test]
+fn line_ends_are_signed_as_they_came() {
+    for ends in ["\r\n", "\n"] {
+        let signed = format!("{HEAD}{KEY}\n").replace('\n', ends);
+        let text = format!("{signed}AAEC{ends}{ends}");
+        let bundle = KeyBundle::parse(text.as_bytes());
+        let [Ok(entry)] = bundle.entries() else { panic!("one entry: {bundle:?}") };
+        assert_eq!(entry.signed, signed.as_bytes());
+        assert_eq!(entry.signature, [0, 1, 2]);
+        assert!(!format!("{:?}{}", entry.claims, entry.instance).contains("\\r"), "{:?}", entry.claims);
+    }
+    // Two carriage returns are one too many.
+    let text = format!("{HEAD}{KEY}\nAAEC\n").replace('\n', "\r\r\n");
+    assert!(KeyBundle::parse(text.as_bytes()).entries()[0].is_err());
+}
+
 #[test]
 fn an_empty_bundle_has_no_entries() {
     for text in ["", "\n", "\n\n  \n"] {

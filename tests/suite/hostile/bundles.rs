@@ -209,12 +209,12 @@ fn bytes() -> Vec<Row> {
         judged("a byte order mark before the key, signed", BOTH, MALFORMED, |e| {
             e.between_key(format!("\u{feff}{}", other()));
         }),
-        judged("lines that end as on another system, signed", BOTH, MALFORMED, |e| {
+        judged("lines that end as on another system, signed", &[FIRST, "other", LAST], &[], |e| {
             let text = String::from_utf8(e.entry(other()).signed_text()).unwrap().replace('\n', "\r\n");
             let signature = e.key().sign(eic_emulator::pki::SignatureScheme::ENTRY, text.as_bytes());
             e.between(format!("{text}{}\r\n\r\n", BASE64.encode(&signature)));
         }),
-        judged("line ends changed on the way", BOTH, MALFORMED, |e| {
+        judged("line ends changed on the way", BOTH, &["bad-signature"], |e| {
             let text = String::from_utf8(e.signed("other")).unwrap().replace('\n', "\r\n");
             e.between(text);
         }),
@@ -402,6 +402,20 @@ fn key_bodies() -> Vec<Row> {
         }),
         judged("a name of 4 GiB", BOTH, MALFORMED, |e| {
             e.between_key(format!("ssh-ed25519 {}", BASE64.encode(b"\xff\xff\xff\xffssh-ed25519")));
+        }),
+        judged("a P-256 point off its curve", BOTH, MALFORMED, |e| {
+            let mut body = body("ecdsa-256");
+            *body.last_mut().unwrap() ^= 1;
+            e.between_key(format!("ecdsa-sha2-nistp256 {}", BASE64.encode(&body)));
+        }),
+        judged("an RSA key with a modulus of 1", BOTH, MALFORMED, |e| {
+            e.between_key(line("ssh-rsa", &[b"ssh-rsa", &[1, 0, 1], &[1]]));
+        }),
+        judged("an RSA key with an exponent of 1", BOTH, MALFORMED, |e| {
+            e.between_key(line("ssh-rsa", &[b"ssh-rsa", &[1], &[0x45; 256]]));
+        }),
+        judged("an option for a name", BOTH, MALFORMED, |e| {
+            e.between_key(line("restrict", &[b"restrict", &[7; 32]]));
         }),
         judged("an Ed25519 point of 33 bytes", BOTH, MALFORMED, |e| {
             e.between_key(line("ssh-ed25519", &[b"ssh-ed25519", &[7; 33]]));

@@ -30,5 +30,8 @@ pub fn run(input: &[u8]) {
 
     let blob = BASE64.decode(body.as_bytes()).unwrap();
     assert_eq!(blob.get(4..4 + algorithm.len()), Some(algorithm.as_bytes()));
-    assert_eq!(*key.fingerprint(), Fingerprint::of(&blob));
+    // OpenSSH hashes a security key's application without a NUL at its end.
+    if !(algorithm.starts_with("sk-") && blob.ends_with(b"\0")) {
+        assert_eq!(*key.fingerprint(), Fingerprint::of(&blob));
+    }
 }
