@@ -175,16 +175,20 @@ pub struct Capture {
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[command(after_help = "\
 A TIME is RFC 3339, a day (2025-01-30, UTC), Unix seconds, or an age such as 90m, 12h or 30d. Without FILE it is
-the journal that is read, or where there is none, auth.log and secure in /var/log with what was rotated. A
-principal is believed only where the journal has from the kernel that the agent's user wrote the line; from a
+the journal that is read, or where there is none, auth.log and secure in /var/log with what was rotated.
+
+A principal is believed only if the journal has from the kernel that the agent's user wrote the line, and a login or
+its end only if the kernel's fields name sshd or systemd-logind as the program (_EXE, _SYSTEMD_UNIT). If journald was
+too late to see the program, the line is unattributed: its session is listed as unverified. A number of a process that
+comes again within five seconds can deceive journald: keep kernel.pid_max at systemd's 4194304. From a
 text log, where anybody can write one, it is shown as unverified. Examples:
   sudo eic-agent sessions --since 30d
   sudo eic-agent sessions --open --user ec2-user
   sudo eic-agent sessions --principal '*:assumed-role/Admin/*' --json | jq '.sessions[].pushes[]'
   sudo eic-agent sessions --csv /var/log/auth.log* > sessions.csv
 
-Exit status: 0 all that the log has was listed; 1 no log can be read, or not all of it could be; 2 the command
-line is wrong or FILE cannot be read.")]
+Exit status: 0 all that was asked for is listed; 1 no log can be read, or something is missing or unattributed (a
+warning names it); 2 the command line is wrong or FILE cannot be read.")]
 pub struct Sessions {
     /// Leave out what was over before TIME
     #[arg(long, value_name = "TIME", value_parser = parse_when)]

@@ -1,6 +1,7 @@
 //! What a line of a log tells.
 
-use super::journal::TrustedPush;
+use super::losses::Loss;
+use super::writer::{Source, TrustedPush};
 
 /// An instant of a log, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,29 +137,46 @@ pub enum Event {
         push: Option<Push>,
         /// How many keys; 1, or the count of that line.
         count: u64,
+        /// Whose word that is.
+        source: Source,
     },
     /// sshd let somebody in.
-    Accepted(Accepted),
+    Accepted(Accepted, Source),
     /// sshd wants another proof after this one (`AuthenticationMethods`).
-    Partial(Accepted),
+    Partial(Accepted, Source),
+    /// sshd is done with a client that it has not let in.
+    Left {
+        /// sshd's process.
+        pid: u32,
+    },
     /// PAM opened the session.
     Opened {
         /// sshd's process.
         pid: u32,
+        /// Whose word that is.
+        source: Source,
     },
     /// PAM closed it.
     Closed {
         /// sshd's process.
         pid: u32,
+        /// Whose word that is.
+        source: Source,
     },
     /// logind removed a session, sshd's or another program's.
     Removed {
         /// The process that had opened it.
         pid: u32,
+        /// Whose word that is.
+        source: Source,
     },
-    /// A line under the name of the agent, sshd or logind that somebody else wrote.
+    /// A line under the name of the agent, sshd or logind that another user or program wrote.
     Disbelieved {
-        /// Who.
+        /// The user.
         uid: u32,
+        /// The program, if it wrote as root.
+        program: Option<String>,
     },
+    /// The log says that lines are missing in it.
+    Lost(Loss),
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use super::event::{Accepted, KeyName, Moment, Push};
+use super::losses::Losses;
+use super::writer::Source;
 
 /// How a key was matched with its login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +49,20 @@ pub struct Session {
     pub start: Moment,
     /// As sshd says it.
     pub login: Accepted,
+    /// Whose word that is.
+    pub source: Source,
     /// Who pushed the key: one, or several where several pushed the same key. Nobody, for a login by other means.
     pub pushes: Vec<Rc<Push>>,
     /// How that is known; none for a login by other means.
     pub joined: Option<Joined>,
     /// What became of it.
     pub end: End,
+    /// Whose word that is; none if no line says it.
+    pub end_source: Option<Source>,
+    /// When a line said that it ended that did not end it.
+    pub(super) said_end: Option<Moment>,
+    /// Whether its process was there before the log was read.
+    pub(super) is_alive: bool,
     pub(super) run: u32,
     pub(super) sequence: u64,
 }
@@ -84,7 +94,7 @@ pub struct Refusal {
 }
 
 /// What was found besides.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Tally {
     /// Sessions that ended, and whose beginning is not in the log.
     pub ends_alone: u64,
@@ -106,8 +116,27 @@ pub struct Tally {
     pub stepped_back: u64,
     /// Lines in the name of others, by who wrote them.
     pub disbelieved: HashMap<u32, u64>,
+    /// Those that root wrote, by program.
+    pub programs: BTreeMap<String, u64>,
+    /// Those of a program that is called sshd, in a place that is none of sshd's.
+    pub unknown_sshd: u64,
+    /// Lines of which journald could not tell which program wrote them.
+    pub unattributed: u64,
+    /// Logins that the machine runs now, and that are older than the log.
+    pub open_before: u64,
+    /// What the log says is missing in it.
+    pub losses: Losses,
     /// What there was no room for.
     pub left_out: u64,
+}
+
+impl Tally {
+    /// Whether nothing is known to be missing, of what the log should have.
+    pub(super) fn is_complete(&self) -> bool {
+        let Self { left_out, ends_alone, silent, unknown_sshd, unattributed, open_before, losses, .. } = self;
+        [*left_out, *ends_alone, *silent, *unknown_sshd, *unattributed, *open_before] == [0; 6]
+            && losses.is_empty()
+    }
 }
 
 /// All that a log told.

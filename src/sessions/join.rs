@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use super::MAX_ROWS;
 use super::event::{Accepted, Event, Handover, KeyName, Moment, Push};
-use super::found::{End, Found, Refusal, Session, Tally, Why};
+use super::found::{End, Refusal, Session, Tally, Why};
 use super::keys::Keys;
+use super::programs::is_called_sshd;
 use super::running::Running;
-use crate::order;
+use super::writer::Source;
 
 /// How much later than sshd's line the agent's may come, though it was written before: journald reads them from two
 /// sockets.
@@ -19,8 +20,8 @@ const CLOCK_SET: u64 = 2_000_000;
 /// Most causes of refusals: the agent has some fifty, and a text log may have any.
 const MAX_REASONS: usize = 1000;
 
-/// Most methods of other logins.
-const MAX_METHODS: usize = 100;
+/// Most programs that are named as writers in another's name.
+const MAX_PROGRAMS: usize = 10;
 
 /// Most machines and runs of a machine that one report tells from one another.
 const MAX_RUNS: usize = 10_000;
@@ -40,6 +41,8 @@ pub trait Wanted {
     fn session(&self, session: &Session) -> bool;
     /// Whether one that is asked for is listed, too, or only counted.
     fn lists(&self, session: &Session) -> bool;
+    /// Whether a moment is not before the time that is asked for.
+    fn covers(&self, at: Moment) -> bool;
     /// Whether a refusal, or a key that nobody used, is asked for.
     fn moment(&self, at: Moment, user: Option<&str>, push: Option<&Push>) -> bool;
 }
@@ -49,31 +52,38 @@ pub(super) type Process = (u32, u32);
 
 /// The join, fed one event after another.
 pub struct Join<W> {
-    kind: Kind,
-    wanted: W,
-    runs: HashMap<String, u32>,
-    run: Option<u32>,
-    keys: Keys,
+    pub(super) kind: Kind,
+    pub(super) wanted: W,
+    /// What this machine ran before the log was read.
+    pub(super) running: Option<Running>,
+    pub(super) runs: HashMap<String, u32>,
+    pub(super) run: Option<u32>,
+    /// Whether sshd or the agent has written in this run.
+    has_lines: bool,
+    pub(super) keys: Keys,
     /// The first proofs of logins that take several.
-    partial: HashMap<Process, KeyName>,
-    open: HashMap<Process, Session>,
+    partial: HashMap<Process, (KeyName, Source)>,
+    pub(super) open: HashMap<Process, Session>,
     /// Processes whose session has ended: PAM and logind both say so.
-    ended: HashSet<Process>,
-    done: Vec<Session>,
-    refusals: HashMap<Option<String>, Refusal>,
-    tally: Tally,
-    span: Option<(Moment, Moment)>,
+    pub(super) ended: HashSet<Process>,
+    pub(super) done: Vec<Session>,
+    pub(super) refusals: HashMap<Option<String>, Refusal>,
+    pub(super) tally: Tally,
+    pub(super) span: Option<(Moment, Moment)>,
     sequence: u64,
 }
 
 impl<W: Wanted> Join<W> {
-    /// Before the first line.
-    pub fn new(kind: Kind, wanted: W) -> Self {
+    /// Before the first line. `running` is what the machine of the log runs, if the log is this machine's: a process that
+    /// is there now has not ended, whatever the log says.
+    pub fn new(kind: Kind, wanted: W, running: Option<Running>) -> Self {
         Self {
             kind,
             wanted,
+            running,
             runs: HashMap::new(),
             run: None,
+            has_lines: false,
             keys: Keys::new(),
             partial: HashMap::new(),
             open: HashMap::new(),
@@ -102,37 +112,72 @@ impl<W: Wanted> Join<W> {
     pub fn take(&mut self, scope: &str, at: Moment, event: Option<Event>) {
         let Some(run) = self.enter(scope, at) else { return };
         self.saw(at);
+        let Some(event) = event else { return };
+        if let Event::Lost(loss) = event {
+            let counts = self.wanted.covers(at);
+            self.tally.losses.take(loss, at, counts, self.has_lines);
+            return;
+        }
+        self.has_lines = true;
         match event {
-            Some(Event::Provided(handover)) => self.provided(run, at, handover),
-            Some(Event::Refused { reason, user, push, count })
-                if self.wanted.moment(at, user.as_deref(), push.as_ref()) =>
-            {
-                self.refused(reason, at, count);
-            }
-            Some(Event::Accepted(login)) => self.accepted(run, at, login),
-            Some(Event::Partial(login)) => {
-                if let Some(key) = login.key.filter(|_| self.partial.len() < MAX_ROWS) {
-                    self.partial.insert((run, login.pid), key);
+            Event::Provided(handover) => self.provided(run, at, handover),
+            Event::Refused { reason, user, push, count, source } => {
+                if self.wanted.moment(at, user.as_deref(), push.as_ref()) {
+                    self.look_at_source(source, at);
+                    self.refused(reason, at, count);
                 }
             }
-            Some(Event::Opened { pid }) if !self.open.contains_key(&(run, pid)) => {
-                self.tally.silent = self.tally.silent.saturating_add(1);
+            Event::Accepted(login, source) => self.accepted(scope, run, at, login, source),
+            Event::Partial(login, source) => {
+                if let Some(key) = login.key.filter(|_| self.partial.len() < MAX_ROWS) {
+                    self.partial.insert((run, login.pid), (key, source));
+                }
             }
-            // Nothing, what nobody asked for, and what was to be expected.
-            None | Some(Event::Refused { .. } | Event::Opened { .. }) => {}
-            Some(Event::Closed { pid }) => self.closed((run, pid), at),
-            Some(Event::Removed { pid }) => self.removed((run, pid), at),
-            Some(Event::Disbelieved { uid }) => {
-                // An attacker has few user ids; where he has many, their sum is enough.
-                let many = self.tally.disbelieved.len() >= 100;
-                let uid = if many && !self.tally.disbelieved.contains_key(&uid) { u32::MAX } else { uid };
-                let lines = self.tally.disbelieved.entry(uid).or_default();
-                *lines = lines.saturating_add(1);
+            // Its number may soon be another process', also that of a program that writes in sshd's name.
+            Event::Left { pid } => {
+                self.keys.forget_process((run, pid));
+                self.partial.remove(&(run, pid));
             }
+            Event::Opened { pid, source } => {
+                let is_silent = !self.open.contains_key(&(run, pid)) && self.wanted.covers(at);
+                if is_silent && !self.look_at_source(source, at) {
+                    self.tally.silent = self.tally.silent.saturating_add(1);
+                }
+            }
+            Event::Closed { pid, source } => self.closed((run, pid), at, source),
+            Event::Removed { pid, source } => self.removed((run, pid), at, source),
+            Event::Disbelieved { uid, program } => self.disbelieved(uid, program, at),
+            Event::Lost(_) => {}
         }
     }
 
-    fn no_room(&mut self) {
+    fn disbelieved(&mut self, uid: u32, program: Option<String>, at: Moment) {
+        // An attacker has few user ids; where he has many, their sum is enough.
+        let many = self.tally.disbelieved.len() >= 100;
+        let uid = if many && !self.tally.disbelieved.contains_key(&uid) { u32::MAX } else { uid };
+        let lines = self.tally.disbelieved.entry(uid).or_default();
+        *lines = lines.saturating_add(1);
+        let Some(program) = program else { return };
+        if is_called_sshd(&program) && self.wanted.covers(at) {
+            self.tally.unknown_sshd = self.tally.unknown_sshd.saturating_add(1);
+        }
+        let programs = &mut self.tally.programs;
+        if programs.len() < MAX_PROGRAMS || programs.contains_key(&program) {
+            let lines = programs.entry(program).or_default();
+            *lines = lines.saturating_add(1);
+        }
+    }
+
+    /// Counts a line that cannot be attributed; says whether it is one.
+    pub(super) fn look_at_source(&mut self, source: Source, at: Moment) -> bool {
+        let is_unattributed = source == Source::Unattributed;
+        if is_unattributed && self.wanted.covers(at) {
+            self.tally.unattributed = self.tally.unattributed.saturating_add(1);
+        }
+        is_unattributed
+    }
+
+    pub(super) fn no_room(&mut self) {
         self.tally.left_out = self.tally.left_out.saturating_add(1);
     }
 
@@ -167,8 +212,10 @@ impl<W: Wanted> Join<W> {
             self.keys.forget_processes();
             self.partial.clear();
             self.ended.clear();
+            self.has_lines = false;
+            self.tally.losses.restart();
             for (_, session) in std::mem::take(&mut self.open) {
-                self.finish(session, End::Unknown(Why::Restart, Some(at)));
+                self.gone(session, Why::Restart, Some(at));
             }
         } else if let Some(((_, last), _)) = self.span.zip(at.monotonic) {
             self.look_at_clock(last, at);
@@ -208,22 +255,27 @@ impl<W: Wanted> Join<W> {
         }
         // A process that let somebody in asks for no more keys: this is another one with its number.
         if let Some(session) = self.open.remove(&process) {
-            self.finish(session, End::Unknown(Why::PidReused, Some(at)));
+            self.gone(session, Why::PidReused, Some(at));
         }
         self.keys.wait_for(process, index, at);
     }
 
-    fn accepted(&mut self, run: u32, at: Moment, mut login: Accepted) {
+    fn accepted(&mut self, scope: &str, run: u32, at: Moment, mut login: Accepted, mut source: Source) {
         self.tally.logins = self.tally.logins.saturating_add(1);
         self.sequence = self.sequence.saturating_add(1);
         let process = (run, login.pid);
         if let Some(session) = self.open.remove(&process) {
-            self.finish(session, End::Unknown(Why::PidReused, Some(at)));
+            self.gone(session, Why::PidReused, Some(at));
         }
         self.ended.remove(&process);
         let first_proof = self.partial.remove(&process);
         if login.key.is_none() && login.method != "publickey" {
-            login.key = first_proof;
+            if let Some((key, proof_source)) = first_proof {
+                login.key = Some(key);
+                if proof_source == Source::Unattributed {
+                    source = proof_source;
+                }
+            }
         }
         let (pushes, joined) = self.keys.used_by(process, at, &login);
         let is_md5 = login.key.as_ref().is_some_and(KeyName::is_md5);
@@ -237,95 +289,21 @@ impl<W: Wanted> Join<W> {
             return;
         }
         let sequence = self.sequence;
-        let session = Session { start: at, login, pushes, joined, end: End::Open, run, sequence };
+        let mut session = Session {
+            start: at,
+            login,
+            source,
+            pushes,
+            joined,
+            end: End::Open,
+            end_source: None,
+            said_end: None,
+            is_alive: false,
+            run,
+            sequence,
+        };
+        session.is_alive =
+            self.running.as_ref().is_some_and(|running| running.is_of(self.kind, scope, &session));
         self.open.insert(process, session);
-    }
-
-    fn closed(&mut self, process: Process, at: Moment) {
-        self.tally.ends = self.tally.ends.saturating_add(1);
-        if let Some(session) = self.open.remove(&process) {
-            self.finish(session, End::Closed(at));
-        } else if !self.ended.contains(&process) {
-            self.tally.ends_alone = self.tally.ends_alone.saturating_add(1);
-        }
-        self.remember_end(process);
-    }
-
-    fn removed(&mut self, process: Process, at: Moment) {
-        if let Some(session) = self.open.remove(&process) {
-            self.tally.ends = self.tally.ends.saturating_add(1);
-            self.finish(session, End::Closed(at));
-            self.remember_end(process);
-        }
-    }
-
-    fn remember_end(&mut self, process: Process) {
-        if self.ended.len() >= MAX_ROWS {
-            self.ended.clear();
-        }
-        self.ended.insert(process);
-    }
-
-    fn finish(&mut self, session: Session, end: End) {
-        let session = Session { end, ..session };
-        if !self.wanted.session(&session) {
-            return;
-        }
-        if session.pushes.is_empty() {
-            let others = &mut self.tally.others;
-            // sshd has a handful of methods; a text log may have any.
-            if others.len() < MAX_METHODS || others.contains_key(&session.login.method) {
-                let count = others.entry(session.login.method.clone()).or_default();
-                *count = count.saturating_add(1);
-            } else {
-                self.no_room();
-            }
-        }
-        if self.wanted.lists(&session) {
-            self.done.push(session);
-        }
-    }
-
-    /// After the last line. `running` is what this machine runs now, where it is the one of the log.
-    pub fn end(mut self, running: Option<&Running>) -> Found {
-        let this_run = running.and_then(|running| self.runs.get(&running.boot).copied());
-        let this_host: Vec<u32> = running.map(|running| self.runs_of(&running.host)).unwrap_or_default();
-        for (_, session) in std::mem::take(&mut self.open) {
-            let is_here = self.kind == Kind::Journal || this_host.contains(&session.run);
-            let end = match running.filter(|_| is_here) {
-                None => End::Unknown(Why::NoEnd, None),
-                Some(running) => {
-                    let began = Moment { wall: running.since, monotonic: None };
-                    let is_over = match self.kind {
-                        Kind::Journal => Some(session.run) != this_run,
-                        Kind::Text => session.start.wall < began.wall,
-                    };
-                    match (is_over, running.has(&session)) {
-                        (true, _) => End::Unknown(Why::Restart, Some(began)),
-                        (false, true) => End::Open,
-                        (false, false) => End::Unknown(Why::ProcessGone, None),
-                    }
-                }
-            };
-            self.finish(session, end);
-        }
-        let sessions = order::by_key(self.done, |session| session.sequence);
-        let refusals = order::by(self.refusals.into_iter().collect(), |(one, a), (other, b)| {
-            b.count.cmp(&a.count).then_with(|| one.cmp(other))
-        });
-        Found {
-            sessions,
-            unused: self.keys.unused(&self.wanted),
-            refusals,
-            tally: self.tally,
-            span: self.span,
-        }
-    }
-
-    /// Machines of that name, with or without its domain.
-    fn runs_of(&self, host: &str) -> Vec<u32> {
-        let label = |name: &str| name.split('.').next().unwrap_or_default().to_ascii_lowercase();
-        let is_it = |(name, _): &(&String, &u32)| label(name) == label(host);
-        self.runs.iter().filter(is_it).map(|(_, run)| *run).collect()
     }
 }

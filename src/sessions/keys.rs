@@ -114,6 +114,11 @@ impl Keys {
         if is_full { Err(NoRoom) } else { Ok(()) }
     }
 
+    /// The process has let nobody in, and is gone.
+    pub(super) fn forget_process(&mut self, process: Process) {
+        self.waiting.remove(&process);
+    }
+
     /// The machine was started again: its processes are gone.
     pub(super) fn forget_processes(&mut self) {
         self.waiting.clear();

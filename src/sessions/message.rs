@@ -1,6 +1,7 @@
 //! The words of sshd, PAM and the agent. All that is taken out of them is made printable, and bounded.
 
 use super::event::{Accepted, Claim, Event, Handover, KeyName, Push};
+use super::writer::Source;
 use crate::text::{MAX_SHOWN, one_line, printable};
 
 /// Longest principal that is repeated, in characters: IAM's longest ARN.
@@ -9,20 +10,53 @@ const MAX_PRINCIPAL: usize = 2048;
 /// Login names as long as Linux takes them (`LOGIN_NAME_MAX`).
 const MAX_USER: usize = 256;
 
-/// What a line of sshd's tells, PAM's in it.
+/// What a line of sshd's tells, PAM's in it. `login` and `session` are whose word such a line is: sshd's, and PAM's.
 #[must_use]
-pub fn of_sshd(pid: u32, message: &str) -> Option<Event> {
-    if let Some(login) = message.strip_prefix("Accepted ") {
-        return accepted(pid, login).map(Event::Accepted);
+pub fn of_sshd(pid: u32, message: &str, login: Source, session: Source) -> Option<Event> {
+    if let Some(proof) = message.strip_prefix("Accepted ") {
+        return accepted(pid, proof).map(|accepted| Event::Accepted(accepted, login));
     }
-    if let Some(login) = message.strip_prefix("Partial ") {
-        return accepted(pid, login).map(Event::Partial);
+    if let Some(proof) = message.strip_prefix("Partial ") {
+        return accepted(pid, proof).map(|accepted| Event::Partial(accepted, login));
     }
-    let session = message.strip_prefix("pam_unix(sshd:session): session ")?;
-    if session.starts_with("closed for user ") {
-        return Some(Event::Closed { pid });
+    if LEFT.iter().any(|words| message.starts_with(words)) {
+        return Some(Event::Left { pid });
     }
-    session.starts_with("opened for user ").then_some(Event::Opened { pid })
+    let said = message.strip_prefix(PAM)?;
+    if said.starts_with("closed for user ") {
+        return Some(Event::Closed { pid, source: session });
+    }
+    said.starts_with("opened for user ").then_some(Event::Opened { pid, source: session })
+}
+
+/// How sshd's last line about a client begins that it has not let in (OpenSSH, packet.c, `sshpkt_vfatal`; sshd-session.c).
+const LEFT: [&str; 9] = [
+    "Connection closed by ",
+    "Connection reset by ",
+    "Disconnected from ",
+    "Disconnecting ",
+    "Received disconnect from ",
+    "Timeout before authentication ",
+    "Unable to negotiate ",
+    "fatal: ",
+    "ssh_dispatch_run_fatal: ",
+];
+
+const PAM: &str = "pam_unix(sshd:session): session ";
+const PROVIDING: &str = "Providing ssh key from EC2 Instance Connect with fingerprint: ";
+
+/// Whether a line of an unknown form holds words that tell of a login, of its end, or of a pushed key.
+#[must_use]
+pub fn tells_of_us(line: &str) -> bool {
+    let is_login = |(_, rest): (&str, &str)| rest.contains(" for ") && rest.contains(" port ");
+    line.split_once("Accepted ").is_some_and(is_login) || line.contains(PAM) || line.contains(PROVIDING)
+}
+
+/// Whether a message begins like one that tells of a login, of its end, or of a pushed key. What stands later in it may
+/// be the client's, such as the name of a user.
+#[must_use]
+pub fn begins_with_us(message: &str) -> bool {
+    ["Accepted ", PAM, PROVIDING].iter().any(|words| message.starts_with(words))
 }
 
 /// `METHOD for USER from ADDRESS port PORT ssh2[: TYPE FINGERPRINT]` (OpenSSH, auth.c, `auth_log`).
@@ -63,8 +97,7 @@ fn plain_key(proof: &str) -> Option<KeyName> {
 /// What a line of the agent's tells by its text alone: all that there is in a text log.
 #[must_use]
 pub fn of_agent(message: &str, push: impl FnOnce(Claim) -> Push) -> Option<Event> {
-    if let Some(key) = message.strip_prefix("Providing ssh key from EC2 Instance Connect with fingerprint: ")
-    {
+    if let Some(key) = message.strip_prefix(PROVIDING) {
         return provided(key, push).map(Event::Provided);
     }
     if let Some(run) = message.strip_prefix("No ssh keys from EC2 Instance Connect for user ") {
@@ -75,7 +108,13 @@ pub fn of_agent(message: &str, push: impl FnOnce(Claim) -> Push) -> Option<Event
         return refused(key);
     }
     let (count, user) = refusal.split_once(" more ssh keys from EC2 Instance Connect for user ")?;
-    Some(Event::Refused { reason: None, user: Some(user_name(user)), push: None, count: count.parse().ok()? })
+    Some(Event::Refused {
+        reason: None,
+        user: Some(user_name(user)),
+        push: None,
+        count: count.parse().ok()?,
+        source: Source::Text,
+    })
 }
 
 /// `FINGERPRINT[, request-id: ID][, for IAM principal: ARN][; without an OCSP staple for …]`
@@ -97,7 +136,13 @@ fn provided(text: &str, push: impl FnOnce(Claim) -> Push) -> Option<Handover> {
 fn refused(text: &str) -> Option<Event> {
     let (user, rest) = text.split_once(": ")?;
     let reason = reason_name(rest.split(':').next().unwrap_or_default())?;
-    Some(Event::Refused { reason: Some(reason), user: Some(user_name(user)), push: None, count: 1 })
+    Some(Event::Refused {
+        reason: Some(reason),
+        user: Some(user_name(user)),
+        push: None,
+        count: 1,
+        source: Source::Text,
+    })
 }
 
 /// What a push says of itself, fit to be shown. The agent made it printable already; whoever wrote in its name may

@@ -8,54 +8,89 @@
 //! | --- | --- |
 //! | [`event`] | what a line tells |
 //! | [`message`] | the words of sshd, PAM and the agent |
-//! | [`journal`] | entries of `journalctl -o json`; the only place where a principal comes to be trusted |
-//! | [`text_log`] | lines of `auth.log` and `secure`, which anybody may have written |
-//! | [`join`], `keys` | events to sessions, keys that nobody used, and refusals |
+//! | [`writer`], [`programs`] | who wrote an entry of the journal; the only place where a line or a principal comes to be trusted |
+//! | [`journal`], `raw` | entries of `journalctl -o json` |
+//! | [`text_log`], `header` | lines of `auth.log` and `secure`, which anybody may have written |
+//! | [`losses`] | what the log says is missing in it |
+//! | [`join`], `keys`, `ends` | events to sessions, keys that nobody used, and refusals |
 //! | [`found`], [`running`] | what came of that, and what of it goes on now |
 //! | [`question`] | what is asked of it |
-//! | [`report`], `warnings`, [`render`] | what is shown of it, as a document, as text and as CSV |
+//! | [`report`], [`shown`], `warnings`, [`render`] | what is shown of it, as a document, as text and as CSV |
 //!
 //! None of it does I/O: lines, the clock and what the machine runs now are passed in.
 //!
-//! A principal is the word of whoever wrote the line. [`journal::TrustedPush`] is the word of the agent, by the user
-//! id that journald had from the kernel, and has no other constructor:
+//! A principal is the word of the process that wrote the line. [`writer::TrustedPush`] is the word of the agent, by the
+//! user id that journald had from the kernel. [`journal::Journal`] makes one, from a line:
 //!
-//! ```compile_fail,E0451
-//! use eic_agent::sessions::{event::Claim, journal::TrustedPush};
-//! let forged = TrustedPush { claim: Claim { principal: None, request_id: None } };
+//! ```
+//! use eic_agent::sessions::{event::{Event, Push}, journal::Journal, programs::Programs,
+//!     writer::AgentUser};
+//! let line = r#"{"__REALTIME_TIMESTAMP":"1","__MONOTONIC_TIMESTAMP":"1","_UID":"990","_PID":"7",
+//!     "_BOOT_ID":"c549ba29c241485f9f765481cf88c372","SYSLOG_IDENTIFIER":"eic-agent","EIC_EVENT":"provided",
+//!     "EIC_USER":"u","EIC_SSHD_PID":"5","EIC_FINGERPRINT":"SHA256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}"#;
+//! let entry = Journal::new(AgentUser::new(990), Programs::default()).read(line.as_bytes()).unwrap();
+//! let Some(Event::Provided(handover)) = entry.event else { panic!() };
+//! assert!(matches!(handover.push, Push::Trusted(_)));
 //! ```
 //!
-//! nor is there another way to say who wrote an entry, or to have one without saying:
+//! There is no other constructor:
 //!
 //! ```compile_fail,E0451
-//! let forged = eic_agent::sessions::journal::Writer { uid: 0 };
+//! use eic_agent::sessions::{event::Claim, writer::TrustedPush};
+//! let forged = TrustedPush { claim: Claim { principal: None, request_id: None } };
 //! ```
 //!
 //! ```compile_fail,E0277
 //! fn conjure<T: Default>() -> T { T::default() }
-//! let forged: eic_agent::sessions::journal::TrustedPush = conjure();
+//! let forged: eic_agent::sessions::writer::TrustedPush = conjure();
 //! ```
 //!
-//! What is shown as verified is made of that type alone, and a text cannot be turned into it:
+//! An entry says who wrote it, and nothing else does:
+//!
+//! ```compile_fail,E0624
+//! use eic_agent::sessions::{programs::Programs, writer::Writer};
+//! let forged = Writer::new(0, Some("/usr/sbin/sshd"), Some("ssh.service"), &Programs::default());
+//! ```
+//!
+//! A line of sshd or logind is attested by its entry alone:
+//!
+//! ```
+//! use eic_agent::sessions::writer::Source;
+//! let honest = [Source::Unattributed, Source::Text];
+//! ```
 //!
 //! ```compile_fail,E0451
-//! let forged = eic_agent::sessions::report::ShownPush {
+//! use eic_agent::sessions::writer::{Attested, Source};
+//! let forged = Source::Attested(Attested { _private: () });
+//! ```
+//!
+//! What is shown as verified is made of those types alone, and a text cannot be turned into it:
+//!
+//! ```compile_fail,E0451
+//! let forged = eic_agent::sessions::shown::ShownPush {
 //!     principal: None, account: None, request_id: None, verified: true,
 //! };
 //! ```
 
+mod ends;
 pub mod event;
 pub mod found;
+mod header;
 pub mod join;
 pub mod journal;
 mod keys;
+pub mod losses;
 pub mod message;
+pub mod programs;
 pub mod question;
+mod raw;
 pub mod render;
 pub mod report;
 pub mod running;
+pub mod shown;
 pub mod text_log;
 mod warnings;
+pub mod writer;
 
 #[cfg(test)]
 mod tests;

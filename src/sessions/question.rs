@@ -3,7 +3,7 @@
 use super::event::{Moment, Push};
 use super::found::{End, Session};
 use super::join::Wanted;
-use super::report::SECOND;
+use super::shown::SECOND;
 use crate::policy::Glob;
 use crate::time::Timestamp;
 
@@ -58,6 +58,11 @@ impl Wanted for Question {
 
     fn lists(&self, session: &Session) -> bool {
         self.all || !session.pushes.is_empty()
+    }
+
+    fn covers(&self, at: Moment) -> bool {
+        // What is missing by a later moment may have been there by the end of the time that is asked for.
+        self.since.is_none_or(|since| at.wall / SECOND >= since.as_unix())
     }
 
     fn moment(&self, at: Moment, user: Option<&str>, push: Option<&Push>) -> bool {

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::report::{Report, ShownKey, ShownPush, ShownSession};
+use super::report::Report;
+use super::shown::{ShownKey, ShownPush, ShownSession};
 use crate::text::one_line;
 
 impl Report {

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::event::Moment;
 use super::found::Session;
+use super::join::Kind;
 
 /// What the machine runs now, as far as it is the machine of the log.
 #[derive(Clone, Debug)]
@@ -15,6 +17,8 @@ pub struct Running {
     pub since: u64,
     /// Processes of sshd, with when each began: since 1970, and since the machine started.
     pub sshd: HashMap<u32, (u64, u64)>,
+    /// Those of them that serve a login, as far as can be told.
+    pub logins: Vec<u32>,
 }
 
 impl Running {
@@ -29,5 +33,26 @@ impl Running {
             *wall <= session.start.wall.saturating_add(Self::SLACK)
                 || monotonic.is_some_and(|start| *since_start <= start.saturating_add(Self::SLACK))
         })
+    }
+
+    /// Processes of logins that began before a moment.
+    pub(super) fn logins_before(&self, moment: Moment) -> impl Iterator<Item = u32> {
+        let is_older = move |(wall, _): &(u64, u64)| wall.saturating_add(Self::SLACK) < moment.wall;
+        self.logins.iter().copied().filter(move |pid| self.sshd.get(pid).is_some_and(is_older))
+    }
+
+    /// The same, if that login is of the machine and of the run that this is of.
+    pub(super) fn is_of(&self, kind: Kind, scope: &str, session: &Session) -> bool {
+        let is_here = match kind {
+            Kind::Journal => scope == self.boot,
+            Kind::Text => self.is_host(scope) && session.start.wall >= self.since,
+        };
+        is_here && self.has(session)
+    }
+
+    /// Whether the machine has that name, with or without its domain.
+    pub(super) fn is_host(&self, name: &str) -> bool {
+        let label = |name: &str| name.split('.').next().unwrap_or_default().to_ascii_lowercase();
+        label(name) == label(&self.host)
     }
 }

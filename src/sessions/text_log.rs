@@ -1,14 +1,15 @@
-//! Lines of `auth.log` and `secure`, as rsyslog and syslog-ng write them:
-//! `Nov 21 17:37:28 HOST IDENT[PID]: MESSAGE`, or with an RFC 3339 stamp.
+//! Lines of `auth.log` and `secure`, as rsyslog, syslog-ng and `journalctl -o short…` write them.
 //!
 //! Anybody can write such a line through `/dev/log`, under any name and pid: nothing here can make a
-//! [`TrustedPush`](super::journal::TrustedPush).
+//! [`TrustedPush`](super::writer::TrustedPush).
 
-use ::time::format_description::well_known::Rfc3339;
 use ::time::{Date, Month, OffsetDateTime};
 
 use super::event::{Event, Moment, Push};
-use super::message::{of_agent, of_sshd};
+use super::header::{Header, Stamp};
+use super::losses::of_text;
+use super::message::{begins_with_us, of_agent, of_sshd, tells_of_us};
+use super::writer::Source;
 use crate::audit::IDENT;
 use crate::order;
 
@@ -89,6 +90,17 @@ pub struct Line<'a> {
     pub event: Event,
 }
 
+/// What a line is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Said<'a> {
+    /// One about us.
+    Line(Line<'a>),
+    /// One about something else.
+    Other,
+    /// It holds words of a login or of a pushed key, in a form that is not known.
+    Unknown,
+}
+
 /// Reads the lines of one file, from its first.
 #[derive(Debug)]
 pub struct TextLog {
@@ -100,37 +112,48 @@ pub struct TextLog {
     /// By how many microseconds the stamps went back at most.
     stepped_back: u64,
     years_unsure: bool,
+    is_known: bool,
 }
 
 impl TextLog {
     /// A reader of a file that was last written at `written`, in seconds since 1970.
     #[must_use]
     pub const fn new(zone: Zone, written: i64) -> Self {
-        Self { zone, written, last: None, highest: 0, stepped_back: 0, years_unsure: false }
+        Self { zone, written, last: None, highest: 0, stepped_back: 0, years_unsure: false, is_known: false }
     }
 
-    /// What a line tells of us; none where it is about something else.
-    pub fn read<'l>(&mut self, line: &'l str) -> Option<Line<'l>> {
-        let (stamp, rest) = split_stamp(line)?;
-        let (host, rest) = rest.split_once(' ')?;
-        let (tag, message) = rest.split_once(": ")?;
-        let (ident, pid) = match tag.split_once('[') {
-            Some((ident, pid)) => (ident, pid.strip_suffix(']')?.parse().ok()),
-            None => (tag, None),
+    /// What a line tells of us.
+    pub fn read<'l>(&mut self, line: &'l str) -> Said<'l> {
+        let Some(header) = Header::of(line) else {
+            return if tells_of_us(line) { Said::Unknown } else { Said::Other };
         };
+        self.is_known = true;
+        let Header { stamp, host, ident, pid, message } = header;
         let event = match ident {
-            "sshd" | "sshd-session" => of_sshd(pid?, message),
+            "sshd" | "sshd-session" => pid.and_then(|pid| of_sshd(pid, message, Source::Text, Source::Text)),
             IDENT => of_agent(message, Push::Unverified),
-            _ => None,
-        }?;
-        let at = self.instant(stamp)?;
-        Some(Line { at, host, event })
+            _ => of_text(ident, message).map(Event::Lost),
+        };
+        let is_ours = matches!(ident, "sshd" | "sshd-session" | IDENT);
+        match event {
+            Some(event) => match self.instant(stamp) {
+                Some(at) => Said::Line(Line { at, host, event }),
+                None => Said::Unknown,
+            },
+            None if is_ours && begins_with_us(message) => Said::Unknown,
+            None => Said::Other,
+        }
     }
 
     /// When a line was written, whatever it is about.
     pub fn instant_of(&mut self, line: &str) -> Option<Moment> {
-        let (stamp, _) = split_stamp(line)?;
-        self.instant(stamp)
+        self.instant(Header::of(line)?.stamp)
+    }
+
+    /// Whether any line so far was one of such a log.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        self.is_known
     }
 
     /// By how many seconds the stamps went back at most.
@@ -145,14 +168,14 @@ impl TextLog {
         self.years_unsure
     }
 
-    fn instant(&mut self, stamp: &str) -> Option<Moment> {
-        let micros = if stamp.starts_with(|c: char| c.is_ascii_digit()) {
-            let instant = rfc3339(stamp)?;
-            i64::try_from(instant.unix_timestamp_nanos().checked_div(1000)?).ok()?
-        } else {
-            let local = self.without_a_year(stamp)?;
-            self.last = Some(local);
-            self.zone.instant(local).checked_mul(MICROS)?
+    fn instant(&mut self, stamp: Stamp<'_>) -> Option<Moment> {
+        let micros = match stamp {
+            Stamp::Instant(micros) => micros,
+            Stamp::Local(month, day, clock) => {
+                let local = self.without_a_year(month, day, clock)?;
+                self.last = Some(local);
+                self.zone.instant(local).checked_mul(MICROS)?
+            }
         };
         let wall = u64::try_from(micros).ok()?;
         let back = self.highest.saturating_sub(wall);
@@ -165,9 +188,7 @@ impl TextLog {
 
     /// A stamp as local time: the first one after the line before, give or take a week in which the clock may have
     /// been set back; but never later than the file.
-    fn without_a_year(&mut self, stamp: &str) -> Option<i64> {
-        let (month, rest) = stamp.split_once(' ')?;
-        let (day, clock) = rest.trim_start().split_once(' ')?;
+    fn without_a_year(&mut self, month: &str, day: &str, clock: &str) -> Option<i64> {
         let end = self.written.saturating_add(DAY);
         let near = self.last.unwrap_or(self.written);
         let year = OffsetDateTime::from_unix_timestamp(near).ok()?.year();
@@ -183,29 +204,8 @@ impl TextLog {
     }
 }
 
-/// An instant of RFC 3339, or with the offset of `journalctl -o short-iso`, which has no colon.
-fn rfc3339(stamp: &str) -> Option<OffsetDateTime> {
-    let minutes = stamp.len().checked_sub(2)?;
-    let has_colon = stamp.get(minutes.checked_sub(1)?..minutes) == Some(":");
-    let is_offset = stamp.get(minutes.checked_sub(3)?..)?.starts_with(['+', '-']);
-    if has_colon || !is_offset {
-        return OffsetDateTime::parse(stamp, &Rfc3339).ok();
-    }
-    let (instant, minutes) = stamp.split_at_checked(minutes)?;
-    OffsetDateTime::parse(&format!("{instant}:{minutes}"), &Rfc3339).ok()
-}
-
-/// The stamp and what follows it: 15 characters, or one word.
-fn split_stamp(line: &str) -> Option<(&str, &str)> {
-    if line.starts_with(|c: char| c.is_ascii_digit()) {
-        return line.split_once(' ');
-    }
-    let (stamp, rest) = line.split_at_checked(15)?;
-    Some((stamp, rest.strip_prefix(' ')?))
-}
-
 /// Seconds from 1970 to `Mon DD HH:MM:SS` of that year.
-fn seconds(year: i32, month: &str, day: &str, clock: &str) -> Option<i64> {
+pub(super) fn seconds(year: i32, month: &str, day: &str, clock: &str) -> Option<i64> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let number = MONTHS.iter().position(|name| *name == month)?.checked_add(1)?;

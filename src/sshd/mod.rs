@@ -22,7 +22,7 @@ pub mod keyword;
 pub mod listener;
 pub mod offer;
 pub mod place;
-mod process;
+pub(crate) mod process;
 mod reading;
 pub mod replace;
 pub mod server;

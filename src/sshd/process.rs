@@ -71,8 +71,8 @@ fn field<'s>(status: &'s str, name: &str) -> Option<&'s str> {
     status.lines().find_map(|line| line.strip_prefix(name))
 }
 
-/// Whether every id of the process is root's.
-fn is_roots(status: &str) -> bool {
+/// Whether every id of a process is root's, by its `/proc/PID/status`.
+pub(crate) fn is_roots(status: &str) -> bool {
     let ids = field(status, "Uid:").unwrap_or_default();
     ids.split_whitespace().count() == 4 && ids.split_whitespace().all(|id| id == "0")
 }

@@ -7,7 +7,10 @@ use super::lines::{Length, PATIENCE, Read, each_line, ended, next_line};
 use crate::process::{Speaker, ask, listen};
 use crate::sessions::MAX_LINE;
 use crate::sessions::join::{Join, Wanted};
-use crate::sessions::journal::{AgentUser, FIELDS, IDENTIFIERS, Journal};
+use crate::sessions::journal::{FIELDS, IDENTIFIERS, Journal};
+use crate::sessions::losses::MATCHES;
+use crate::sessions::programs::Programs;
+use crate::sessions::writer::AgentUser;
 use crate::text::{MAX_SHOWN, printable_bytes};
 
 /// systemd from which on journalctl prints only the fields that it is asked for.
@@ -37,7 +40,8 @@ pub(super) fn begins() -> Result<Option<(Vec<u8>, bool)>, String> {
             (_, said) if is_hint(&said) => {
                 Err("the journal hides the system's lines from this user".to_owned())
             }
-            (status, _) if status.success() => Ok(None),
+            // It ends well, too, where it has left out every file.
+            (status, said) if status.success() && said.trim_ascii().is_empty() => Ok(None),
             (_, said) => Err(format!("journalctl: {}", printable_bytes(said.trim_ascii(), MAX_SHOWN))),
         },
     }
@@ -52,6 +56,7 @@ pub(super) fn entries() -> io::Result<Speaker> {
     }
     // journalctl takes any of several values of one field.
     program.args(IDENTIFIERS.map(|name| format!("SYSLOG_IDENTIFIER={name}")));
+    program.arg("+").args(MATCHES);
     listen(&mut program, None, PATIENCE)
 }
 
@@ -69,9 +74,10 @@ pub(super) fn read<W: Wanted>(
     entries: Speaker,
     begins: &[u8],
     agent: Option<AgentUser>,
+    programs: Programs,
     join: &mut Join<W>,
 ) -> Read {
-    let journal = Journal::new(agent);
+    let mut journal = Journal::new(agent, programs);
     let mut read = Read::default();
     if let Some(first) = journal.read(begins) {
         join.saw(first.at);
@@ -84,12 +90,20 @@ pub(super) fn read<W: Wanted>(
         }
         None => false,
     });
-    read.broken = match broken {
+    let ended = match broken {
         Ok(()) => ended(reader.into_inner(), "journalctl"),
         Err(error) => {
             drop(reader.into_inner().stop());
-            Some(format!("journalctl: {error}"))
+            Err(format!("journalctl: {error}"))
         }
     };
+    match ended {
+        // A file that it cannot read is left out, and it ends well.
+        Ok(said) => {
+            let said = said.trim_ascii();
+            read.complaint = (!said.is_empty()).then(|| printable_bytes(said, MAX_SHOWN));
+        }
+        Err(why) => read.broken = Some(why),
+    }
     read
 }

@@ -10,14 +10,14 @@ use crate::text::{MAX_SHOWN, printable_bytes};
 /// How long a program that reads a log may say nothing: a disk may be slow, and matches rare.
 pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Why a program that has said all was not content; none where it was.
-pub(super) fn ended(speaker: Speaker, name: &str) -> Option<String> {
+/// Why a program that has said all was not content; what it said of errors though it was.
+pub(super) fn ended(speaker: Speaker, name: &str) -> Result<Vec<u8>, String> {
     match speaker.end() {
-        Ok((status, _)) if status.success() => None,
+        Ok((status, said)) if status.success() => Ok(said),
         Ok((status, said)) => {
-            Some(format!("{name}: {status}: {}", printable_bytes(said.trim_ascii(), MAX_SHOWN)))
+            Err(format!("{name}: {status}: {}", printable_bytes(said.trim_ascii(), MAX_SHOWN)))
         }
-        Err(error) => Some(format!("{name}: {error}")),
+        Err(error) => Err(format!("{name}: {error}")),
     }
 }
 
@@ -26,6 +26,10 @@ pub(super) fn ended(speaker: Speaker, name: &str) -> Option<String> {
 pub(super) struct Read {
     pub(super) lines: u64,
     pub(super) unreadable: u64,
+    /// Lines of a text log that tell of a login or a key in a form that is not known, and files of such lines alone.
+    pub(super) unknown: u64,
+    /// What journalctl said of the journal's files, though it ended well.
+    pub(super) complaint: Option<String>,
     /// Why it could not be read to its end.
     pub(super) broken: Option<String>,
     pub(super) files: Vec<String>,

@@ -1,6 +1,6 @@
 //! What this machine runs now, and its time zone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -8,9 +8,12 @@ use std::time::Duration;
 use ::time::OffsetDateTime;
 
 use crate::files::head_of_regular;
+use crate::ownership;
 use crate::process::ask;
+use crate::sessions::programs::is_called_sshd;
 use crate::sessions::running::Running;
 use crate::sessions::text_log::Zone;
+use crate::sshd::process::is_roots;
 use crate::time::Timestamp;
 
 /// Parts of a second that /proc counts in: `USER_HZ`, 100 on every machine that Amazon has (`proc_pid_stat(5)`).
@@ -25,24 +28,74 @@ const MAX_PROCESSES: usize = 4_194_304;
 
 /// This run of this machine, and its sshd processes.
 pub(super) fn running(now: Timestamp) -> Running {
-    let text = |path: &str| {
-        let bytes = head_of_regular(Path::new(path), 4096).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
     let boot = text("/proc/sys/kernel/random/boot_id").trim().replace('-', "");
     let host = text("/proc/sys/kernel/hostname").trim().to_owned();
     let uptime = text("/proc/uptime").split('.').next().and_then(|seconds| seconds.parse::<u64>().ok());
     let since = now.as_unix().saturating_sub(uptime.unwrap_or_default()).saturating_mul(MICROS);
-    let mut sshd = HashMap::new();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten().take(MAX_PROCESSES) {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        if let Some(began) = began(&text(&format!("/proc/{pid}/stat"))) {
-            sshd.insert(pid, (since.saturating_add(began), began));
+    let (mut sshd, mut logins) = (HashMap::new(), Vec::new());
+    for Process { pid, began, .. } in processes() {
+        sshd.insert(pid, (since.saturating_add(began), began));
+        if is_login(&text(&format!("/proc/{pid}/cmdline"))) {
+            logins.push(pid);
         }
     }
-    Running { boot, host, since, sshd }
+    Running { boot, host, since, sshd, logins }
+}
+
+/// The programs that this machine runs as sshd, each of which only root can have put where it is. Only root can look;
+/// for other users there is none.
+pub(super) fn sshd_programs() -> Vec<String> {
+    let programs = processes().filter_map(|process| {
+        let path = process.program?;
+        ownership::check(Path::new(&path)).ok().map(|_| path)
+    });
+    let programs: BTreeSet<_> = programs.collect();
+    programs.into_iter().collect()
+}
+
+/// A process of sshd.
+struct Process {
+    pid: u32,
+    /// Microseconds since the machine started.
+    began: u64,
+    /// Its program's path; none if we may not look.
+    program: Option<String>,
+}
+
+/// Processes that are called sshd, are root's in every way, and run a program of that name. A user can give his own
+/// process that name, also that of a setuid program that he starts.
+fn processes() -> impl Iterator<Item = Process> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten().take(MAX_PROCESSES);
+    entries.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let began = began(&text(&format!("/proc/{pid}/stat")))?;
+        if !is_roots(&text(&format!("/proc/{pid}/status"))) {
+            return None;
+        }
+        let program = std::fs::read_link(format!("/proc/{pid}/exe"));
+        let program = program.ok().map(|path| path.to_string_lossy().into_owned());
+        if program.as_deref().is_some_and(|path| !is_called_sshd(path)) {
+            return None;
+        }
+        let program = program.map(|path| path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned());
+        Some(Process { pid, began, program })
+    })
+}
+
+fn text(path: &str) -> String {
+    let bytes = head_of_regular(Path::new(path), 4096).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Whether sshd's own title is that of a process that serves a login: `sshd: USER [priv]`, or `sshd: root@pts/0` for
+/// root, who needs no second process. Before the login it is `sshd: unknown [priv]`, `sshd: [accepted]`, and that of
+/// the server `sshd: /usr/sbin/sshd -D [listener] …`.
+fn is_login(title: &str) -> bool {
+    let rest = title.strip_prefix("sshd: ").or_else(|| title.strip_prefix("sshd-session: "));
+    rest.is_some_and(|rest| {
+        let is_server = rest.starts_with(['/', '[']) || rest.contains("[listener]");
+        !is_server && !rest.starts_with("unknown ") && (rest.contains(" [priv]") || rest.contains('@'))
+    })
 }
 
 /// When an sshd of `/proc/PID/stat` began, in microseconds since the machine started; none for another program.
@@ -91,6 +144,29 @@ mod tests {
         assert_eq!(began(&format!("42 (bash) {rest}")), None);
         assert_eq!(began(&format!("42 (sshd) {}", rest.replacen('S', "Z", 1))), None);
         assert_eq!(began(""), None);
+    }
+
+    #[test]
+    fn processes_of_logins_are_told_from_others() {
+        for title in [
+            "sshd: ec2-user [priv]",
+            "sshd-session: ec2-user [priv]",
+            "sshd: root@pts/0\0\0",
+            "sshd: root@notty",
+        ] {
+            assert!(is_login(title), "{title}");
+        }
+        for title in [
+            "",
+            "/usr/sbin/sshd\0-D\0",
+            "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups",
+            "sshd: [accepted]",
+            "sshd: unknown [priv]",
+            "sshd: ec2-user [net]",
+            "vi\0sshd: ec2-user [priv]",
+        ] {
+            assert!(!is_login(title), "{title}");
+        }
     }
 
     #[test]

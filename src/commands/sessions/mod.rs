@@ -26,9 +26,10 @@ use crate::output::write_once;
 use crate::policy::Glob;
 use crate::privileges::give_up_root;
 use crate::sessions::join::{Join, Kind};
-use crate::sessions::journal::AgentUser;
+use crate::sessions::programs::Programs;
 use crate::sessions::question::Question;
 use crate::sessions::report::{Report, Warning};
+use crate::sessions::writer::AgentUser;
 use crate::text::{MAX_SHOWN, one_line, printable};
 use crate::time::Timestamp;
 
@@ -79,23 +80,21 @@ fn look(arguments: &Sessions, now: Timestamp) -> Result<Report, Fault> {
     let question = question(arguments, now);
     let agent = Account::ask(&arguments.agent_user).ok().flatten();
     let believed = agent.as_ref().and_then(|agent| AgentUser::new(agent.uid));
-    let mut running = arguments.files.is_empty().then(|| machine::running(now));
+    let is_here = arguments.files.is_empty();
+    let running = is_here.then(|| machine::running(now));
+    let programs = Programs::with(is_here.then(machine::sshd_programs).unwrap_or_default());
     let source = Source::find(&arguments.files)?;
     give_up_root().map_err(Fault::Privileges)?;
     let kind = source.kind();
-    let mut join = Join::new(kind, question.clone());
-    let read = source.read(believed, &mut join)?;
-    // Somebody may have come while the log was read, and somebody gone of whose end it says nothing yet.
-    if let Some(running) = &mut running {
-        for (pid, began) in machine::running(now).sshd {
-            running.sshd.entry(pid).or_insert(began);
-        }
-    }
-    let mut found = join.end(running.as_ref());
+    let mut join = Join::new(kind, question.clone(), running);
+    let read = source.read(believed, programs, &mut join)?;
+    let later = is_here.then(|| machine::running(now));
+    let mut found = join.end(later.as_ref());
     found.tally.stepped_back = found.tally.stepped_back.max(read.stepped_back);
     let mut report = Report::new(&question, now, kind, found, read.lines);
     report.log.files.clone_from(&read.files);
-    report.complete &= read.broken.is_none() && !read.gaps.contains(&Gap::Hidden);
+    report.complete &= read.broken.is_none() && read.complaint.is_none() && read.unknown == 0;
+    report.complete &= !read.gaps.contains(&Gap::Hidden);
     warn(&mut report, arguments, kind, believed.is_some(), read);
     Ok(report)
 }
@@ -118,6 +117,18 @@ fn warn(report: &mut Report, arguments: &Sessions, kind: Kind, believed: bool, r
     let mut warn = |id, seen: String, fix: &str| report.warnings.push(Warning::new(id, seen, fix));
     if let Some(why) = read.broken {
         warn("broken-off", why, "what was read until then is here; mend it, and ask again");
+    }
+    if let Some(said) = read.complaint {
+        let seen = format!("journalctl could not read all of the journal: {said}");
+        warn("journal-damaged", seen, "look at the files with journalctl --verify; what they held is lost");
+    }
+    if read.unknown > 0 {
+        let seen = format!(
+            "{} lines (or whole files) tell of logins or keys in a form that is not known, or are no log",
+            read.unknown
+        );
+        let fix = "have the log written in one of the forms that the manual names, and name no other files";
+        warn("unknown-format", seen, fix);
     }
     if read.unreadable > 0 {
         let seen = format!("{} lines are too long or no lines of such a log", read.unreadable);

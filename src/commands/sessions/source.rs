@@ -12,8 +12,9 @@ use super::{journal, machine};
 use crate::privileges::PrivilegesError;
 use crate::process::Speaker;
 use crate::sessions::join::{Join, Kind, Wanted};
-use crate::sessions::journal::AgentUser;
+use crate::sessions::programs::Programs;
 use crate::sessions::text_log::Zone;
+use crate::sessions::writer::AgentUser;
 use crate::text::{MAX_SHOWN, printable_bytes};
 use crate::time::Timestamp;
 
@@ -115,10 +116,15 @@ impl Source {
     }
 
     /// Reads it to its end. What was read stands where the rest cannot be.
-    pub(super) fn read<W: Wanted>(self, agent: Option<AgentUser>, join: &mut Join<W>) -> Result<Read, Fault> {
+    pub(super) fn read<W: Wanted>(
+        self,
+        agent: Option<AgentUser>,
+        programs: Programs,
+        join: &mut Join<W>,
+    ) -> Result<Read, Fault> {
         match self {
             Self::Journal { entries, begins, hidden } => {
-                let mut read = journal::read(entries, &begins, agent, join);
+                let mut read = journal::read(entries, &begins, agent, programs, join);
                 read.gaps.extend(hidden.then_some(Gap::Hidden));
                 Ok(read)
             }

@@ -12,7 +12,7 @@ use crate::order;
 use crate::process::listen;
 use crate::sessions::MAX_LINE;
 use crate::sessions::join::{Join, Wanted};
-use crate::sessions::text_log::{TextLog, Zone};
+use crate::sessions::text_log::{Said, TextLog, Zone};
 use crate::time::Timestamp;
 
 /// Most of a file that is read, unpacked, in bytes.
@@ -130,7 +130,7 @@ fn unpack<W: Wanted>(
     let packed = |error: io::Error| format!("{program}: {error}");
     let mut speaker = listen(Command::new(program).arg("-dc"), Some(file), PATIENCE).map_err(packed)?;
     match read_text(&mut speaker, log, join, read) {
-        Ok(()) => ended(speaker, program).map_or(Ok(()), Err),
+        Ok(()) => ended(speaker, program).map(drop),
         Err(error) => {
             drop(speaker.stop());
             Err(packed(error))
@@ -147,7 +147,7 @@ fn read_text<W: Wanted>(
     let mut limited = source.take(MAX_FILE);
     let mut reader = BufReader::with_capacity(MAX_LINE, &mut limited);
     let mut last = Vec::new();
-    let mut is_first = true;
+    let (mut is_first, mut unknown) = (true, 0_u64);
     each_line(&mut reader, read, |line| {
         let text = String::from_utf8_lossy(line);
         if std::mem::take(&mut is_first) {
@@ -155,13 +155,18 @@ fn read_text<W: Wanted>(
                 join.saw(at);
             }
         }
-        if let Some(line) = log.read(&text) {
-            join.take(line.host, line.at, Some(line.event));
+        match log.read(&text) {
+            Said::Line(line) => join.take(line.host, line.at, Some(line.event)),
+            Said::Other => {}
+            Said::Unknown => unknown = unknown.saturating_add(1),
         }
         last.clear();
         last.extend_from_slice(line);
         true
     })?;
+    // A file of which no line is one of such a log is none.
+    let is_none = !is_first && !log.is_known() && unknown == 0;
+    read.unknown = read.unknown.saturating_add(unknown).saturating_add(u64::from(is_none));
     if let Some(at) = log.instant_of(&String::from_utf8_lossy(&last)) {
         join.saw(at);
     }

@@ -2,7 +2,7 @@
 
 use super::super::event::{Moment, Push};
 use super::super::found::{End, Joined, Session, Why};
-use super::super::message::{of_agent, of_sshd};
+use super::super::message::of_agent;
 use super::*;
 
 /// Who it was, in short.
@@ -204,7 +204,7 @@ fn a_flood_of_liars_and_reasons_is_bounded() {
     let found = log.found(None);
     assert_eq!(found.tally.disbelieved.len(), 101);
     assert_eq!(found.tally.disbelieved[&u32::MAX], 100);
-    let mut join = Join::new(Kind::Text, everything());
+    let mut join = Join::new(Kind::Text, everything(), None);
     let at = super::super::event::Moment { wall: 1, monotonic: None };
     for number in 0..2000 {
         let refused = super::super::event::Event::Refused {
@@ -212,6 +212,7 @@ fn a_flood_of_liars_and_reasons_is_bounded() {
             user: None,
             push: None,
             count: 1,
+            source: Source::Text,
         };
         join.take("host", at, Some(refused));
     }
@@ -221,12 +222,12 @@ fn a_flood_of_liars_and_reasons_is_bounded() {
 
 #[test]
 fn more_than_a_report_holds_is_said() {
-    let mut join = Join::new(Kind::Text, Question { all: true, ..everything() });
+    let mut join = Join::new(Kind::Text, Question { all: true, ..everything() }, None);
     let at = super::super::event::Moment { wall: 1, monotonic: None };
     let limit = u32::try_from(super::super::MAX_ROWS).unwrap();
     for pid in 0..limit + 5 {
         let message = "Accepted password for u from ::1 port 1 ssh2";
-        join.take("host", at, super::super::message::of_sshd(pid, message));
+        join.take("host", at, of_sshd(pid, message));
     }
     let found = join.end(None);
     assert_eq!((found.sessions.len(), found.tally.left_out), (super::super::MAX_ROWS, 5));
@@ -234,7 +235,7 @@ fn more_than_a_report_holds_is_said() {
 
 #[test]
 fn keys_that_are_of_no_use_any_more_are_forgotten() {
-    let mut join = Join::new(Kind::Text, Question { user: Some("u".to_owned()), ..everything() });
+    let mut join = Join::new(Kind::Text, Question { user: Some("u".to_owned()), ..everything() }, None);
     let by = |seconds: u64| Moment { wall: seconds * 1_000_000, monotonic: None };
     let limit = u64::try_from(super::super::MAX_ROWS).unwrap();
     // Many more than a report holds, one a second, all of which nobody asked for; each logs in.
@@ -260,7 +261,7 @@ fn keys_that_are_of_no_use_any_more_are_forgotten() {
 
 #[test]
 fn a_key_that_a_neighbour_says_many_pushed_costs_no_time() {
-    let mut join = Join::new(Kind::Text, everything());
+    let mut join = Join::new(Kind::Text, everything(), None);
     let at = Moment { wall: 1, monotonic: None };
     for number in 0..50_000 {
         let line = format!(

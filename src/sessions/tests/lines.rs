@@ -1,13 +1,13 @@
 //! What a line tells, and whose word it is.
 
 use super::super::event::{Accepted, Claim, Event, Handover, KeyName, Push};
-use super::super::journal::TrustedPush;
-use super::super::message::{of_agent, of_sshd};
+use super::super::message::of_agent;
+use super::super::writer::TrustedPush;
 use super::*;
 
 fn login(message: &str) -> Option<Accepted> {
     match of_sshd(42, message)? {
-        Event::Accepted(login) => Some(login),
+        Event::Accepted(login, _) => Some(login),
         other => panic!("{other:?}"),
     }
 }
@@ -40,7 +40,7 @@ fn logins_are_read_as_sshd_writes_them() {
     );
     assert_eq!(login(&certificate).unwrap().key, None, "a certificate is no pushed key");
     let proof = format!("Partial publickey for u from ::1 port 1 ssh2: RSA {}", key('a'));
-    assert!(matches!(of_sshd(1, &proof), Some(Event::Partial(_))));
+    assert!(matches!(of_sshd(1, &proof), Some(Event::Partial(..))));
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn what_is_no_login_is_none() {
         "Invalid user Accepted publickey for root from ::1 port 1 ssh2 from ::1 port 1",
         "pam_unix(cron:session): session closed for user root",
         "pam_unix(sshd:auth): authentication failure",
-        "Disconnected from user ec2-user 192.0.2.1 port 4000",
+        "error: Disconnected from user ec2-user 192.0.2.1 port 4000",
         long.as_str(),
     ] {
         assert_eq!(of_sshd(1, message), None, "{message}");
@@ -106,7 +106,7 @@ fn the_agents_text_is_read_as_the_agent_writes_it() {
     assert_eq!(read("Providing ssh key from EC2 Instance Connect with fingerprint: x"), None);
 
     let refused = |message: &str| match of_agent(message, Push::Unverified) {
-        Some(Event::Refused { reason, user, push: None, count }) => Some((reason, user.unwrap(), count)),
+        Some(Event::Refused { reason, user, push: None, count, .. }) => Some((reason, user.unwrap(), count)),
         Some(other) => panic!("{other:?}"),
         None => None,
     };
@@ -126,7 +126,7 @@ fn the_agents_text_is_read_as_the_agent_writes_it() {
 }
 
 fn event(log: &Log) -> Option<Event> {
-    Journal::new(AgentUser::new(AGENT)).read(log.lines.last().unwrap().as_bytes()).unwrap().event
+    reader().read(log.lines.last().unwrap().as_bytes()).unwrap().event
 }
 
 #[test]
@@ -146,7 +146,10 @@ fn a_principal_is_the_agents_word_or_none() {
     );
     // The agent has given root's rights up before it has a key: root's word is nobody's.
     for uid in [0, 1000, 65_534, u32::MAX] {
-        assert_eq!(event(log.provided_by(uid, 1, &key('a'), ALICE)), Some(Event::Disbelieved { uid }));
+        assert_eq!(
+            event(log.provided_by(uid, 1, &key('a'), ALICE)),
+            Some(Event::Disbelieved { uid, program: None })
+        );
     }
     // By syslog, the user id is as good, and only the process is not known.
     let text = format!(
@@ -163,9 +166,9 @@ fn a_principal_is_the_agents_word_or_none() {
     let printed = json!({ "MESSAGE": "sshd uses this program (/etc/ssh/sshd_config.d/10-eic-agent.conf:2)" });
     assert_eq!(event(log.entry(0, 7, "eic-agent", &printed)), None);
     // Where there is no such user, nobody is believed.
-    let nobody = Journal::new(AgentUser::new(0))
+    let nobody = Journal::new(AgentUser::new(0), Programs::default())
         .read(log.provided(1, &key('a'), ALICE).lines.last().unwrap().as_bytes());
-    assert_eq!(nobody.unwrap().event, Some(Event::Disbelieved { uid: AGENT }));
+    assert_eq!(nobody.unwrap().event, Some(Event::Disbelieved { uid: AGENT, program: None }));
 }
 
 #[test]
@@ -175,7 +178,7 @@ fn a_field_that_is_there_twice_or_is_no_text_is_none() {
         log.entry(AGENT, 7, "eic-agent", &json!({ "EIC_EVENT": "provided", "EIC_USER": "u", "EIC_SSHD_PID": "1", "EIC_FINGERPRINT": value }));
         assert_eq!(event(&log), None, "{value}");
     }
-    let journal = Journal::new(AgentUser::new(AGENT));
+    let mut journal = reader();
     for bad in
         ["", "{}", "[]", "null", "-- No entries --", "{\"__REALTIME_TIMESTAMP\":\"1\"", "{\"_UID\":{}}"]
     {
@@ -185,22 +188,87 @@ fn a_field_that_is_there_twice_or_is_no_text_is_none() {
 }
 
 #[test]
-fn sshd_and_logind_are_roots() {
+fn a_line_of_sshd_or_logind_that_a_user_wrote_is_disbelieved() {
     let mut log = Log::new();
     let closed = json!({ "MESSAGE": "pam_unix(sshd:session): session closed for user u" });
     for name in ["sshd", "sshd-session"] {
-        assert_eq!(event(log.entry(0, 5, name, &closed)), Some(Event::Closed { pid: 5 }));
-        assert_eq!(event(log.entry(1000, 5, name, &closed)), Some(Event::Disbelieved { uid: 1000 }));
+        let by_root = event(log.entry(0, 5, name, &closed));
+        assert!(
+            matches!(by_root, Some(Event::Closed { pid: 5, source: Source::Attested(_) })),
+            "{by_root:?}"
+        );
+        let by_user = event(log.entry(1000, 5, name, &closed));
+        assert_eq!(by_user, Some(Event::Disbelieved { uid: 1000, program: None }));
     }
     // What a session's own process says, it may say.
     let own = json!({ "MESSAGE": "Disconnected from user u 192.0.2.1 port 4000" });
     assert_eq!(event(log.entry(1000, 5, "sshd", &own)), None);
     let removed = json!({ "MESSAGE_ID": "3354939424b4456d9802ca8333ed424a", "LEADER": "5", "MESSAGE": "Removed session 1." });
-    assert_eq!(event(log.entry(0, 1, "systemd-logind", &removed)), Some(Event::Removed { pid: 5 }));
-    assert_eq!(event(log.entry(1000, 1, "systemd-logind", &removed)), Some(Event::Disbelieved { uid: 1000 }));
+    let by_root = event(log.entry(0, 1, "systemd-logind", &removed));
+    assert!(matches!(by_root, Some(Event::Removed { pid: 5, source: Source::Attested(_) })), "{by_root:?}");
+    let by_user = event(log.entry(1000, 1, "systemd-logind", &removed));
+    assert_eq!(by_user, Some(Event::Disbelieved { uid: 1000, program: None }));
+}
+
+#[test]
+fn a_line_that_another_program_wrote_as_root_is_disbelieved() {
+    let mut log = Log::new();
+    let mut by = |name: &str, program: Value, unit: &str, fields: Value| {
+        let mut all = fields;
+        all["_EXE"] = program;
+        all["_SYSTEMD_UNIT"] = json!(unit);
+        event(log.entry(0, 5, name, &all))
+    };
+    let sudo = || json!("/usr/bin/sudo");
+    let forged = Some(Event::Disbelieved { uid: 0, program: Some("/usr/bin/sudo".to_owned()) });
+    let accepted =
+        || json!({ "MESSAGE": format!("Accepted publickey for u from ::1 port 1 ssh2: RSA {}", key('a')) });
+    let closed = || json!({ "MESSAGE": "pam_unix(sshd:session): session closed for user u" });
+    let removed = || json!({ "MESSAGE_ID": "3354939424b4456d9802ca8333ed424a", "LEADER": "5" });
+    let failed = || json!({ "EIC_EVENT": "failed", "EIC_USER": "u", "EIC_REASON": "settings-invalid" });
+    for (name, fields) in
+        [("sshd", accepted()), ("sshd", closed()), ("systemd-logind", removed()), ("eic-agent", failed())]
+    {
+        // The unit of a neighbour who is in by ssh without PAM is sshd's.
+        assert_eq!(by(name, sudo(), "ssh.service", fields), forged, "{name}");
+    }
+    // Without the program's name it is neither. A login counts only from sshd's unit.
+    let source = |event: Option<Event>| match event {
+        Some(
+            Event::Accepted(_, source)
+            | Event::Closed { source, .. }
+            | Event::Removed { source, .. }
+            | Event::Refused { source, .. },
+        ) => source,
+        other => panic!("{other:?}"),
+    };
+    for (name, fields) in
+        [("sshd", accepted()), ("sshd", closed()), ("systemd-logind", removed()), ("eic-agent", failed())]
+    {
+        assert_eq!(source(by(name, Value::Null, "ssh.service", fields)), Source::Unattributed, "{name}");
+    }
+    let sshd = || json!("/usr/sbin/sshd");
+    assert_eq!(source(by("sshd", sshd(), "session-1.scope", accepted())), Source::Unattributed);
+    assert!(matches!(source(by("sshd", sshd(), "session-1.scope", closed())), Source::Attested(_)));
+    assert_eq!(source(by("sshd", sshd(), "cron.service", closed())), Source::Unattributed);
+}
+
+#[test]
+fn an_agent_that_still_is_root_may_say_that_it_failed() {
+    let mut log = Log::new();
     let failed = json!({ "EIC_EVENT": "failed", "EIC_USER": "u", "EIC_REASON": "settings-invalid" });
-    assert!(matches!(event(log.entry(0, 1, "eic-agent", &failed)), Some(Event::Refused { push: None, .. })));
-    assert_eq!(event(log.entry(1000, 1, "eic-agent", &failed)), Some(Event::Disbelieved { uid: 1000 }));
+    let mut by_agent = failed.clone();
+    by_agent["_EXE"] = json!("/usr/local/bin/eic-agent");
+    by_agent["_SYSTEMD_UNIT"] = json!("ssh@1.service");
+    let source = Some(event(log.entry(0, 1, "eic-agent", &by_agent)));
+    assert!(
+        matches!(source, Some(Some(Event::Refused { push: None, source: Source::Attested(_), .. }))),
+        "{source:?}"
+    );
+    assert_eq!(
+        event(log.entry(1000, 1, "eic-agent", &failed)),
+        Some(Event::Disbelieved { uid: 1000, program: None })
+    );
     assert_eq!(
         event(log.entry(
             AGENT,

@@ -2,19 +2,24 @@
 
 mod joins;
 mod lines;
+mod missing;
 mod shown;
+mod trust;
 
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
+use super::event::Event;
 use super::found::Found;
 use super::join::{Join, Kind, Wanted};
-use super::journal::{AgentUser, Journal};
+use super::journal::Journal;
+use super::programs::Programs;
 use super::question::Question;
 use super::report::Report;
 use super::running::Running;
-use super::text_log::{TextLog, Zone};
+use super::text_log::{Said, TextLog, Zone};
+use super::writer::{AgentUser, Source};
 use crate::time::Timestamp;
 
 /// 2026-11-21T12:00:00Z
@@ -30,9 +35,25 @@ fn key(letter: char) -> String {
     format!("SHA256:{}", letter.to_string().repeat(43))
 }
 
+/// What sshd says, in a text log.
+fn of_sshd(pid: u32, message: &str) -> Option<Event> {
+    super::message::of_sshd(pid, message, Source::Text, Source::Text)
+}
+
+fn reader() -> Journal {
+    Journal::new(AgentUser::new(AGENT), Programs::default())
+}
+
 const fn everything() -> Question {
     Question { since: None, until: None, user: None, principal: None, open: false, all: false }
 }
+
+/// sshd's word that somebody is in.
+fn accepted(key: &str) -> String {
+    format!("Accepted publickey for ec2-user from 192.0.2.1 port 4000 ssh2: ED25519 {key}")
+}
+
+const CLOSED: &str = "pam_unix(sshd:session): session closed for user ec2-user";
 
 /// A journal as journalctl prints it, a second a line.
 struct Log {
@@ -62,6 +83,21 @@ impl Log {
             "_PID": pid.to_string(),
             "SYSLOG_IDENTIFIER": identifier,
         });
+        match identifier {
+            "sshd" => {
+                entry["_EXE"] = json!("/usr/sbin/sshd");
+                entry["_SYSTEMD_UNIT"] = json!("ssh.service");
+            }
+            "sshd-session" => {
+                entry["_EXE"] = json!("/usr/lib/openssh/sshd-session");
+                entry["_SYSTEMD_UNIT"] = json!("session-4.scope");
+            }
+            "systemd-logind" => {
+                entry["_EXE"] = json!("/usr/lib/systemd/systemd-logind");
+                entry["_SYSTEMD_UNIT"] = json!("systemd-logind.service");
+            }
+            _ => {}
+        }
         for (name, value) in fields.as_object().unwrap() {
             entry[name] = value.clone();
         }
@@ -72,6 +108,13 @@ impl Log {
 
     fn sshd(&mut self, pid: u32, message: &str) -> &mut Self {
         self.entry(0, pid, "sshd", &json!({ "MESSAGE": message }))
+    }
+
+    /// What root wrote under that name while journald could not tell by which program.
+    fn unattributed(&mut self, pid: u32, identifier: &str, mut fields: Value) -> &mut Self {
+        fields["_EXE"] = Value::Null;
+        fields["_SYSTEMD_UNIT"] = Value::Null;
+        self.entry(0, pid, identifier, &fields)
     }
 
     fn provided(&mut self, sshd: u32, key: &str, principal: &str) -> &mut Self {
@@ -88,8 +131,7 @@ impl Log {
     }
 
     fn accepted(&mut self, pid: u32, key: &str) -> &mut Self {
-        let message = format!("Accepted publickey for ec2-user from 192.0.2.1 port 4000 ssh2: ED25519 {key}");
-        self.sshd(pid, &message)
+        self.sshd(pid, &accepted(key))
     }
 
     fn opened(&mut self, pid: u32) -> &mut Self {
@@ -97,7 +139,7 @@ impl Log {
     }
 
     fn closed(&mut self, pid: u32) -> &mut Self {
-        self.sshd(pid, "pam_unix(sshd:session): session closed for user ec2-user")
+        self.sshd(pid, CLOSED)
     }
 
     /// A whole session of a minute.
@@ -112,8 +154,8 @@ impl Log {
     }
 
     fn found_for<W: Wanted>(&self, wanted: W, running: Option<&Running>) -> Found {
-        let journal = Journal::new(AgentUser::new(AGENT));
-        let mut join = Join::new(Kind::Journal, wanted);
+        let mut journal = reader();
+        let mut join = Join::new(Kind::Journal, wanted, running.cloned());
         for line in &self.lines {
             let entry = journal.read(line.as_bytes()).expect(line);
             join.take(&entry.boot, entry.at, entry.event);
@@ -131,15 +173,21 @@ impl Log {
 /// The machine as it runs at the end of the log, with these sshd processes, which are as old as it is.
 fn running(boot: &str, sshd: &[u32]) -> Running {
     let sshd: HashMap<_, _> = sshd.iter().map(|pid| (*pid, (0, 0))).collect();
-    Running { boot: boot.to_owned(), host: "host".to_owned(), since: (NOON - 100) * 1_000_000, sshd }
+    Running {
+        boot: boot.to_owned(),
+        host: "host".to_owned(),
+        since: (NOON - 100) * 1_000_000,
+        sshd,
+        logins: Vec::new(),
+    }
 }
 
 /// Text of the day, without a year.
 fn text_report(lines: &[&str], question: &Question, running: Option<&Running>) -> Value {
     let mut log = TextLog::new(Zone::default(), i64::try_from(NOON).unwrap() + 86_400);
-    let mut join = Join::new(Kind::Text, question.clone());
+    let mut join = Join::new(Kind::Text, question.clone(), running.cloned());
     for line in lines {
-        if let Some(line) = log.read(line) {
+        if let Said::Line(line) = log.read(line) {
             join.take(line.host, line.at, Some(line.event));
         }
     }

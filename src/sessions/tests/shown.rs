@@ -18,6 +18,7 @@ fn a_session_is_shown_with_all_that_is_known() {
             "start": "2026-11-21T12:00:02Z", "end": "2026-11-21T12:01:01Z", "state": "closed", "why": null,
             "ended_by": null, "seconds": 59, "user": "ec2-user", "method": "publickey", "address": "192.0.2.1",
             "port": 4000, "fingerprint": key('a'), "sshd_pid": 10, "joined_by": "pid-and-key",
+            "attributed": true, "end_attributed": true,
             "pushes": [{ "principal": ALICE, "account": "123456789012", "request_id": "r-alice", "verified": true }],
         })
     );

@@ -1,11 +1,13 @@
 //! A log, full of what anybody wrote: as the journal's entries, and as text.
 
 use eic_agent::sessions::join::{Join, Kind};
-use eic_agent::sessions::journal::{AgentUser, Journal};
+use eic_agent::sessions::journal::Journal;
+use eic_agent::sessions::programs::Programs;
 use eic_agent::sessions::question::Question;
 use eic_agent::sessions::report::Report;
 use eic_agent::sessions::running::Running;
-use eic_agent::sessions::text_log::{TextLog, Zone};
+use eic_agent::sessions::text_log::{Said, TextLog, Zone};
+use eic_agent::sessions::writer::AgentUser;
 use eic_agent::time::Timestamp;
 use serde_json::Value;
 
@@ -33,21 +35,25 @@ fn question() -> Question {
     Question { since: None, until: None, user: None, principal: None, open: false, all: true }
 }
 
-fn report(join: Join<Question>, kind: Kind) -> Report {
-    let sshd = (0..100).map(|pid| (pid, (0, 0))).collect();
-    let running = Running {
+/// Every second process is there.
+fn running() -> Running {
+    Running {
         boot: "c549ba29c241485f9f765481cf88c372".to_owned(),
         host: "host".to_owned(),
         since: (NOW - 1000) * 1_000_000,
-        sshd,
-    };
-    let found = join.end(Some(&running));
+        sshd: (0..100).step_by(2).map(|pid| (pid, (0, 0))).collect(),
+        logins: (0..100).step_by(4).collect(),
+    }
+}
+
+fn report(join: Join<Question>, kind: Kind) -> Report {
+    let found = join.end(Some(&running()));
     Report::new(&question(), Timestamp::from_unix(NOW), kind, found, 0)
 }
 
 fn journal(lines: &[&[u8]], agent: Option<AgentUser>) -> Report {
-    let journal = Journal::new(agent);
-    let mut join = Join::new(Kind::Journal, question());
+    let mut journal = Journal::new(agent, Programs::default());
+    let mut join = Join::new(Kind::Journal, question(), Some(running()));
     for line in lines {
         if let Some(entry) = journal.read(line) {
             join.take(&entry.boot, entry.at, entry.event);
@@ -58,10 +64,10 @@ fn journal(lines: &[&[u8]], agent: Option<AgentUser>) -> Report {
 
 fn text(lines: &[&[u8]]) -> Report {
     let mut log = TextLog::new(Zone::default(), 1_795_262_400);
-    let mut join = Join::new(Kind::Text, question());
+    let mut join = Join::new(Kind::Text, question(), Some(running()));
     for line in lines {
         let line = String::from_utf8_lossy(line);
-        if let Some(line) = log.read(&line) {
+        if let Said::Line(line) = log.read(&line) {
             join.take(line.host, line.at, Some(line.event));
         }
     }
@@ -86,6 +92,8 @@ fn check(report: &Report, lines: usize, verified: Option<bool>) {
         assert_eq!(session["why"].is_string(), session["state"] == "unknown", "{session:#}");
         let pushes = session["pushes"].as_array().unwrap();
         assert_eq!(pushes.is_empty(), session["joined_by"].is_null(), "{session:#}");
+        let is_verified = pushes.iter().any(|push| push["verified"] == Value::Bool(true));
+        assert!(!is_verified || session["attributed"] == Value::Bool(true), "{session:#}");
     }
     let pushes = sessions.iter().flat_map(|session| session["pushes"].as_array().unwrap()).chain(&unused);
     for push in pushes {
