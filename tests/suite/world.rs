@@ -24,7 +24,7 @@ pub(crate) use clients::installed;
 pub(crate) use journald::{Journald, Rsyslog, until};
 pub(crate) use log::{Journal, Syslog};
 pub(crate) use measure::Measured;
-pub(crate) use ssh::{Key, Login, Sshd};
+pub(crate) use ssh::{Key, Login, Sshd, put_into_unit};
 
 /// Set for the run inside; holds the root of the private files.
 const INSIDE: &str = "EIC_TEST_WORLD";

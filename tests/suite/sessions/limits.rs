@@ -4,7 +4,7 @@ use std::fs;
 
 use eic_emulator::Config;
 
-use super::{ALICE, ids, push, report, session};
+use super::{ALICE, ids, push, report, session, told};
 use crate::world::{Journald, Key, Sshd, World, on_an_instance, until};
 
 /// Somebody comes and goes while sshd is configured like this.
@@ -31,8 +31,8 @@ fn what_sshd_does_not_log_is_told_with_what_to_set() {
         journal.wait_for("session closed for user ec2-user");
         let shown = report(world, &[]);
         assert_eq!(
-            (ids(&shown), &shown["sessions"]),
-            (vec!["beginning-rotated-away", "log-level"], &serde_json::json!([]))
+            (told(&shown).0, &shown["sessions"], &shown["complete"]),
+            (vec!["beginning-rotated-away", "log-level"], &serde_json::json!([]), &false.into())
         );
         assert!(fix(&shown, 1).contains("LogLevel INFO"), "{shown:#}");
         assert_eq!(shown["unused"].as_array().unwrap().len(), 1);

@@ -158,3 +158,57 @@ fn a_million_lines_take_bounded_memory() {
         assert!(kib < 200 * 1024, "{kib} KiB");
     });
 }
+
+/// A file with these lines, and what is said of it.
+fn of_lines(world: &World, lines: &[&str]) -> (Option<i32>, Value) {
+    let file = world.path("etc/lines");
+    fs::write(&file, lines.join("\n") + "\n").unwrap();
+    let said = ran(world, &["--all", "--json", file.to_str().unwrap()]);
+    let shown: Value = serde_json::from_str(&said.out).unwrap();
+    is_valid(world, &shown).unwrap();
+    (said.status, shown)
+}
+
+#[test]
+fn lines_of_every_form_are_read_or_told() {
+    let test = "sessions::text::lines_of_every_form_are_read_or_told";
+    on_an_instance(test, Config::default(), |world| {
+        let login = "Accepted publickey for moe from 192.0.2.5 port 4000 ssh2: ED25519 SHA256:\
+                     aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+        let end = "pam_unix(sshd:session): session closed for user moe";
+        for [first, last] in [
+            ["<86>Nov 21 10:00:00 h sshd[77]: ", "<86>Nov 21 10:00:06 h sshd[77]: "],
+            [
+                "<86>1 2026-11-21T18:20:49.3+02:00 h sshd 77 - - ",
+                "<86>1 2026-11-21T18:20:55.3+02:00 h sshd 77 - - ",
+            ],
+            ["Nov 21 10:00:00.5 h sshd-session[77]: ", "Nov 21 10:00:06.5 h sshd-session[77]: "],
+            ["1795282648.500000 h sshd[77]: ", "1795282654.500000 h sshd[77]: "],
+        ] {
+            let (status, shown) = of_lines(world, &[&format!("{first}{login}"), &format!("{last}{end}")]);
+            let session = &shown["sessions"][0];
+            assert_eq!(
+                (status, &session["user"], &session["seconds"]),
+                (Some(0), &"moe".into(), &6.into()),
+                "{shown:#}"
+            );
+        }
+        for unknown in [
+            "[   12.345678] h sshd[77]: ",
+            "web-1  | Nov 21 10:00:00 h sshd[77]: ",
+            "2026-11-21T10:00:00Z stdout F Nov 21 10:00:00 h sshd[77]: ",
+        ] {
+            let (status, shown) =
+                of_lines(world, &[&format!("{unknown}{login}"), &format!("{unknown}{end}")]);
+            assert_eq!((status, &shown["complete"]), (Some(1), &false.into()), "{shown:#}");
+            let warning =
+                shown["warnings"].as_array().unwrap().iter().find(|one| one["id"] == "unknown-format");
+            assert!(warning.unwrap()["seen"].as_str().unwrap().starts_with("2 lines"), "{shown:#}");
+        }
+        // What is no log has no line about a login, which is not the same as a log without one.
+        let (status, shown) = of_lines(world, &["[Unit]", "Description=x"]);
+        assert_eq!((status, ids(&shown).contains(&"unknown-format")), (Some(1), true), "{shown:#}");
+        let (status, shown) = of_lines(world, &["Nov 21 10:00:00 h cron[7]: x"]);
+        assert_eq!((status, ids(&shown)), (Some(0), vec!["text-log"]), "{shown:#}");
+    });
+}

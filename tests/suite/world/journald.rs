@@ -3,11 +3,14 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
+use super::ssh::GROUPS;
 use super::{World, mount};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -48,26 +51,83 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// Control groups by the names of systemd's units: journald takes the unit of a process from there. They are below one
+/// of this instance's own, since all control groups of a machine are in one tree.
+struct Units {
+    root: PathBuf,
+}
+
+impl Units {
+    fn make() -> Self {
+        fs::create_dir_all("/sys/fs/cgroup").unwrap();
+        mount(&["-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"]);
+        let id = fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap();
+        let units = Self { root: Path::new("/sys/fs/cgroup").join(format!("eic-test-{}", id.trim())) };
+        // Where the first process is, is the root of what journald sees.
+        let init = units.root.join("init.scope");
+        fs::create_dir_all(&init).unwrap();
+        fs::write(init.join("cgroup.procs"), "1").unwrap();
+        fs::write(GROUPS, units.root.as_os_str().as_encoded_bytes()).unwrap();
+        units
+    }
+}
+
+impl Drop for Units {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(GROUPS);
+        let _ = fs::write("/sys/fs/cgroup/cgroup.procs", "1");
+        // A group goes when no process is in it, the groups in it first.
+        let all = Command::new("find").arg(&self.root).args(["-depth", "-type", "d"]).output().unwrap();
+        for group in String::from_utf8_lossy(&all.stdout).lines() {
+            let _ = fs::remove_dir(group);
+        }
+    }
+}
+
 /// systemd's own journal, with all that is in it.
 pub(crate) struct Journald {
-    _daemon: Daemon,
+    daemon: Daemon,
+    _units: Units,
 }
 
 impl Journald {
-    pub(crate) fn start(_world: &World) -> Self {
+    pub(crate) fn start(world: &World) -> Self {
+        Self::with(world, "")
+    }
+
+    /// With settings of its own, as in journald.conf(5).
+    pub(crate) fn with(_world: &World, settings: &str) -> Self {
         mount(&["-t", "tmpfs", "tmpfs", "/var/log"]);
-        // It tells the unit of whoever writes, and does not start where it cannot ask.
-        fs::create_dir_all("/sys/fs/cgroup").unwrap();
-        mount(&["-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"]);
+        let units = Units::make();
         fs::create_dir_all("/run/systemd/journal").unwrap();
+        fs::create_dir_all("/run/systemd/journald.conf.d").unwrap();
+        fs::write("/run/systemd/journald.conf.d/test.conf", format!("[Journal]\n{settings}")).unwrap();
         // The machine's may be an image's, which has none.
         fs::write("/etc/machine-id", "3d1219c7c4c5404aaa1f6d2a48adfda4\n").unwrap();
+        let daemon = Self::daemon();
+        symlink("/run/systemd/journal/dev-log", "/dev/log").unwrap();
+        Self { daemon, _units: units }
+    }
+
+    fn daemon() -> Daemon {
         let places = ["/usr/lib/systemd/systemd-journald", "/lib/systemd/systemd-journald"];
         let program = places.into_iter().find(|place| Path::new(place).exists());
         let program = program.expect("systemd-journald; tests/setup installs it");
-        let daemon = Daemon::start(program, &[], "/run/systemd/journal/dev-log");
-        symlink("/run/systemd/journal/dev-log", "/dev/log").unwrap();
-        Self { _daemon: daemon }
+        Daemon::start(program, &[], "/run/systemd/journal/dev-log")
+    }
+
+    /// Sends it a signal: `STOP` lets what is written wait until `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.daemon.0.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Ends it, does something, and starts it again.
+    pub(crate) fn without(&mut self, meanwhile: impl FnOnce()) {
+        self.signal("TERM");
+        assert!(self.daemon.0.wait().unwrap().success());
+        meanwhile();
+        self.daemon = Self::daemon();
     }
 
     /// Waits until some entry's message holds `part`.
@@ -82,6 +142,27 @@ impl Journald {
 
     pub(crate) fn rotate(&self) {
         journalctl(&["--rotate"]);
+    }
+
+    /// Removes what was rotated.
+    pub(crate) fn vacuum(&self) {
+        journalctl(&["--rotate"]);
+        journalctl(&["--vacuum-files=1"]);
+    }
+
+    /// The files that were rotated, each in its folder.
+    pub(crate) fn archives(&self) -> Vec<PathBuf> {
+        let folders = ["/run/log/journal", "/var/log/journal"].into_iter();
+        let folders = folders.flat_map(|place| fs::read_dir(place).into_iter().flatten().flatten());
+        let files = folders.flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten().flatten());
+        let files = files.map(|file| file.path());
+        files.filter(|path| path.to_string_lossy().contains('@')).collect()
+    }
+
+    /// Entries that have this field, each as journald keeps it.
+    pub(crate) fn entries(&self, field: &str) -> Vec<Value> {
+        let all = journalctl(&["--output=json", field]);
+        all.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 

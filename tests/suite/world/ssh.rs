@@ -11,6 +11,17 @@ use std::time::{Duration, Instant};
 
 use super::World;
 
+/// Where the private instance's control groups are, for those who start a daemon in one.
+pub(super) const GROUPS: &str = "/run/test-control-groups";
+
+/// Puts a process, and those that it will start, into a unit of systemd's, if this instance has any.
+pub(crate) fn put_into_unit(pid: u32, unit: &str) {
+    let Ok(root) = fs::read_to_string(GROUPS) else { return };
+    let group = Path::new(&root).join("system.slice").join(unit);
+    fs::create_dir_all(&group).unwrap();
+    fs::write(group.join("cgroup.procs"), pid.to_string()).unwrap();
+}
+
 /// A key pair.
 pub(crate) struct Key {
     file: PathBuf,
@@ -110,6 +121,7 @@ impl Sshd {
             .stdin(Stdio::null())
             .spawn()
             .expect("sshd is installed");
+        put_into_unit(sshd.id(), "ssh.service");
         let started = Instant::now();
         while TcpStream::connect("127.0.0.1:22").is_err() {
             assert!(started.elapsed() < Duration::from_secs(10), "sshd does not listen");

@@ -1,0 +1,232 @@
+//! Lines that root's programs write for a user: by a real journald and a real setuid program.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use eic_emulator::Config;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::{ALICE, CAROL, is_valid, offer_only, push, ran, report, session};
+use crate::world::{BOB, Journald, Key, Sshd, on_an_instance_for, put_into_unit, until};
+
+/// A process of a user that becomes sudo when it is told. Its output goes to the journal's own socket, and sudo, which
+/// needs no entry in sudoers for that, repeats the host as root.
+fn setuid_program(uid: u32, fields: &str) -> Child {
+    let journal = UnixDatagram::unbound().unwrap();
+    journal.connect("/run/systemd/journal/socket").unwrap();
+    let journal = OwnedFd::from(journal);
+    Command::new("sh")
+        .args(["-c", "read -r word; exec sudo -n --host=\"$0\" true", &format!("x=1\n{fields}\n")])
+        .uid(uid)
+        .gid(uid)
+        .stdin(Stdio::piped())
+        .stdout(journal.try_clone().unwrap())
+        .stderr(journal)
+        .spawn()
+        .expect("sh")
+}
+
+/// Has the program write, and waits for its end.
+fn go(mut program: Child) {
+    program.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    assert!(!program.wait().unwrap().success(), "it may do nothing");
+}
+
+/// The same under a process number that was another's: a user has to start some thousand processes for that, and the
+/// test tells the kernel.
+fn setuid_program_as(pid: u32, uid: u32, fields: &str) -> Child {
+    for _ in 0..1000 {
+        reap_session_of(pid);
+        fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).unwrap();
+        let mut program = setuid_program(uid, fields);
+        if program.id() == pid {
+            return program;
+        }
+        program.kill().unwrap();
+        program.wait().unwrap();
+    }
+    panic!("process number {pid} does not come");
+}
+
+/// A number is in use as long as a process is in the session that it led. Those that sshd left behind are the first
+/// process', which is this test.
+fn reap_session_of(leader: u32) {
+    for process in fs::read_dir("/proc").unwrap().flatten() {
+        let stat = fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        let Some((head, rest)) = stat.rsplit_once(") ") else { continue };
+        let fields: Vec<_> = rest.split(' ').collect();
+        if fields[0] == "Z" && fields[3] == leader.to_string() {
+            let pid = head.split(' ').next().unwrap().parse().unwrap();
+            let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
+        }
+    }
+}
+
+/// logind's word that the session of a process is gone.
+fn removed(pid: &Value) -> String {
+    format!(
+        "SYSLOG_IDENTIFIER=systemd-logind\nMESSAGE_ID=3354939424b4456d9802ca8333ed424a\nLEADER={pid}\n\
+         SESSION_ID=1\nMESSAGE=Removed session 1."
+    )
+}
+
+/// Waits for an entry by root under that name, of which the journal must have `count`.
+fn wait_for_roots(journal: &Journald, name: &str, message: &str, count: usize) {
+    until(&format!("{name}: {message}"), || {
+        let entries = journal.entries(&format!("SYSLOG_IDENTIFIER={name}"));
+        let said = |entry: &Value| entry["MESSAGE"].as_str().unwrap_or_default().contains(message);
+        entries.iter().filter(|entry| entry["_UID"] == "0" && said(entry)).count() == count
+    });
+}
+
+#[test]
+fn a_setuid_program_neither_ends_a_session_nor_invents_one() {
+    let test = "sessions::forged::a_setuid_program_neither_ends_a_session_nor_invents_one";
+    on_an_instance_for("300", test, Config::default(), |world| {
+        let journal = Journald::start(world);
+        let _sshd = Sshd::with_pam(world, "");
+        let [alices, carols] = ["alice", "carol"].map(|name| Key::ed25519(world, name));
+        let uid = world.uid("ubuntu");
+        world.emulator.push("ec2-user", &alices.line(), ALICE);
+        let alice = world.ssh_stay("ec2-user", &alices);
+        // Carol's key is handed to sshd for a client that only offers it, as anybody can who has seen the public half.
+        world.emulator.push("ec2-user", &carols.line(), CAROL);
+        offer_only(world, "ec2-user", &carols);
+        let handed = format!("EIC_FINGERPRINT={}", carols.fingerprint());
+        until("carol's key is logged", || !journal.entries(&handed).is_empty());
+        let before = report(world, &[]);
+        assert_eq!(session(&before, &alices)["state"], "open");
+        assert_eq!(before["unused"].as_array().unwrap().len(), 1, "{before:#}");
+
+        // A neighbour ends alice's session, by logind's word.
+        go(setuid_program(uid, &removed(&session(&before, &alices)["sshd_pid"])));
+        wait_for_roots(&journal, "systemd-logind", "Removed session 1.", 1);
+        let then = report(world, &[]);
+        assert_eq!(session(&then, &alices)["state"], "open", "{then:#}");
+
+        // And invents one of carol's, by sshd's word, under the number of the process that had her key.
+        let pid = journal.entries(&handed)[0]["EIC_SSHD_PID"].as_str().unwrap().parse().unwrap();
+        until("that process is gone", || !fs::exists(format!("/proc/{pid}")).unwrap());
+        let words = format!(
+            "Accepted publickey for ec2-user from 198.51.100.7 port 22 ssh2: ED25519 {}",
+            carols.fingerprint()
+        );
+        let fields = format!("SYSLOG_IDENTIFIER=sshd\nMESSAGE={words}");
+        // journald remembers for five seconds what it knew of a number, and may take that for the writer's.
+        for (count, wait) in [(1, 0), (2, 6)] {
+            sleep(Duration::from_secs(wait));
+            go(setuid_program_as(pid, uid, &fields));
+            wait_for_roots(&journal, "sshd", "198.51.100.7", count);
+            let then = report(world, &["--all"]);
+            is_valid(world, &then).unwrap();
+            for session in then["sessions"].as_array().unwrap() {
+                let is_invented = session["address"] == "198.51.100.7";
+                assert!(!is_invented || session["pushes"] == serde_json::json!([]), "{then:#}");
+            }
+            let unused = then["unused"].as_array().unwrap();
+            assert!(unused.iter().any(|unused| unused["fingerprint"] == carols.fingerprint()), "{then:#}");
+        }
+        // After that, it cannot tell, or knows that it was another program.
+        let then = report(world, &["--all"]);
+        let is_last = |session: &&Value| session["address"] == "198.51.100.7";
+        let last = then["sessions"].as_array().unwrap().iter().rfind(is_last);
+        let is_unattributed =
+            last.is_some_and(|last| last["attributed"] == false && then["complete"] == false);
+        assert!(is_unattributed || then["disbelieved_programs"] != serde_json::json!([]), "{then:#}");
+        assert_eq!(session(&then, &alices)["state"], "open");
+        alice.leave();
+        until("alice's end", || session(&report(world, &[]), &alices)["state"] == "closed");
+    });
+}
+
+#[test]
+fn a_line_of_another_program_of_roots_is_disbelieved_and_named() {
+    let test = "sessions::forged::a_line_of_another_program_of_roots_is_disbelieved_and_named";
+    on_an_instance_for("300", test, Config::default(), |world| {
+        let journal = Journald::start(world);
+        let _sshd = Sshd::with_pam(world, "");
+        let alices = Key::ed25519(world, "alice");
+        world.emulator.push("ec2-user", &alices.line(), ALICE);
+        let _alice = world.ssh_stay("ec2-user", &alices);
+        // It is there until journald has looked, and in sshd's own unit.
+        let mut logger = Command::new("logger")
+            .args(["-p", "authpriv.info", "-t", "sshd"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("logger");
+        put_into_unit(logger.id(), "ssh.service");
+        let line = "Accepted password for root from 198.51.100.7 port 22 ssh2\n";
+        logger.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
+        wait_for_roots(&journal, "sshd", "198.51.100.7", 1);
+        drop(logger.stdin.take());
+        logger.wait().unwrap();
+        let shown = report(world, &["--all"]);
+        is_valid(world, &shown).unwrap();
+        assert_eq!(shown["sessions"].as_array().unwrap().len(), 1, "{shown:#}");
+        assert!(push(session(&shown, &alices)).3);
+        assert_eq!(shown["disbelieved"], serde_json::json!([{ "uid": 0, "lines": 1 }]));
+        let program = &shown["disbelieved_programs"][0]["program"];
+        assert!(program.as_str().unwrap().ends_with("/logger"), "{shown:#}");
+        let shown = ran(world, &[]).out;
+        assert!(shown.contains("warning: another-program: ") && shown.contains("/logger (1)"), "{shown}");
+    });
+}
+
+#[test]
+fn what_journald_reads_too_late_is_listed_and_unverified() {
+    let test = "sessions::forged::what_journald_reads_too_late_is_listed_and_unverified";
+    on_an_instance_for("300", test, Config::default(), |world| {
+        let journal = Journald::start(world);
+        // More than the kernel keeps by itself: what sshd writes must not wait for journald.
+        fs::write("/proc/sys/net/unix/max_dgram_qlen", "512").unwrap();
+        let mut journal = journal;
+        journal.without(|| {});
+        let _sshd = Sshd::with_pam(world, "");
+        let [alices, bobs] = ["alice", "bob"].map(|name| Key::ed25519(world, name));
+        world.emulator.push("ec2-user", &alices.line(), ALICE);
+        let alice = world.ssh_stay("ec2-user", &alices);
+        until("alice's login", || report(world, &[])["sessions"].as_array().unwrap().len() == 1);
+        let pid = session(&report(world, &[]), &alices)["sshd_pid"].as_u64().unwrap();
+        // journald stops; a session ends, and another one comes and goes.
+        journal.signal("STOP");
+        alice.leave();
+        world.emulator.push("ec2-user", &bobs.line(), BOB);
+        let login = world.ssh("ec2-user", &[&bobs]);
+        assert!(login.ok, "{login:?}");
+        until("alice's process is gone", || !fs::exists(format!("/proc/{pid}")).unwrap());
+        until("bob's processes are gone", || !has_login());
+        journal.signal("CONT");
+        until("bob's end", || {
+            let shown = report(world, &[]);
+            let sessions = shown["sessions"].as_array().unwrap();
+            sessions.len() == 2 && sessions.iter().all(|session| session["state"] == "closed")
+        });
+        let shown = report(world, &[]);
+        let (alice, bob) = (session(&shown, &alices), session(&shown, &bobs));
+        assert_eq!((&alice["attributed"], push(alice).3), (&true.into(), true), "{alice:#}");
+        assert_eq!((&bob["attributed"], push(bob).3), (&false.into(), false), "{bob:#}");
+        assert_eq!(push(bob).0, BOB);
+        assert_eq!(bob["end_attributed"], false, "{bob:#}");
+        assert!(super::ids(&shown).contains(&"unattributed"), "{shown:#}");
+        assert_eq!(shown["complete"], false);
+    });
+}
+
+/// Whether some sshd serves a login.
+fn has_login() -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let mut titles = processes.filter_map(|process| {
+        let mut title = String::new();
+        fs::File::open(process.path().join("cmdline")).ok()?.read_to_string(&mut title).ok()?;
+        Some(title)
+    });
+    titles.any(|title| title.starts_with("sshd") && title.contains("ec2-user"))
+}

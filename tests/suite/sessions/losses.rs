@@ -1,0 +1,199 @@
+//! What a real journald loses.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use eic_emulator::Config;
+use serde_json::Value;
+
+use super::{ALICE, ids, is_valid, push, ran, report, session, told};
+use crate::world::{Journald, Key, Sshd, World, on_an_instance_for, put_into_unit, until};
+
+/// Of journald's rate limit, in seconds: longer than sshd takes from a key to the login.
+const INTERVAL: u64 = 20;
+
+/// Writes lines from a unit, each as a message of its own, and waits until journald has read them: it knows the unit of
+/// a process that is there.
+fn write_from(journal: &Journald, unit: &str, lines: usize, words: &str) {
+    let script = format!("read -r go; {{ seq -f '{words} %g' {lines}; read -r end; }} | logger -t other");
+    let mut child = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap();
+    put_into_unit(child.id(), unit);
+    child.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+    // It writes behind them, from another unit.
+    sleep(Duration::from_millis(100));
+    let mark = format!("mark of {}", child.id());
+    assert!(Command::new("logger").args(["-t", "mark", &mark]).status().unwrap().success());
+    journal.wait_for(&mark);
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
+
+/// A command for sshd that has the agent say its keys, and then lets another process of sshd's unit write more than
+/// journald takes, until journald has read that.
+fn noisy_command(world: &World) -> String {
+    let script = format!(
+        "keys=$('{agent}' authorized-keys \"$@\")\n\
+         end=$(mktemp -u); mkfifo \"$end\"\n\
+         {{ seq -f 'noise %g' 200; cat \"$end\"; }} | logger -t noise &\n\
+         sleep 0.2\n\
+         groups=$(cat /run/test-control-groups)/system.slice\n\
+         mkdir -p $groups/mark.service\n\
+         sh -c \"echo 0 >$groups/mark.service/cgroup.procs; logger -t mark 'mark $$'\"\n\
+         until journalctl -q -o cat -t mark | grep -qx \"mark $$\"; do sleep 0.1; done\n\
+         echo >\"$end\"; wait; rm \"$end\"\n\
+         printf '%s\\n' \"$keys\"",
+        agent = world.agent().display()
+    );
+    world.script("noisy", &script).display().to_string()
+}
+
+#[test]
+fn a_login_that_the_rate_limit_dropped_is_told() {
+    let test = "sessions::losses::a_login_that_the_rate_limit_dropped_is_told";
+    on_an_instance_for("600", test, Config::default(), |world| {
+        // journald multiplies the burst by up to six, by the space that is free.
+        let settings = format!("RateLimitIntervalSec={INTERVAL}s\nRateLimitBurst=5\n");
+        let journal = Journald::with(world, &settings);
+        let command = noisy_command(world);
+        let _sshd = Sshd::with_pam(
+            world,
+            &format!("AuthorizedKeysCommand {command} %u %f\nAuthorizedKeysCommandUser root\n"),
+        );
+        let mut tries = 0;
+        let key = loop {
+            let key = Key::ed25519(world, &format!("key{tries}"));
+            world.emulator.clear_keys();
+            world.emulator.push("ec2-user", &key.line(), ALICE);
+            let login = world.ssh("ec2-user", &[&key]);
+            assert!(login.ok, "{login:?}");
+            // A machine that was so busy that the interval passed does not show it.
+            if !journal.cat().contains(&format!("ED25519 {}", key.fingerprint())) {
+                break key;
+            }
+            tries += 1;
+            assert!(tries < 5, "{}", journal.cat());
+        };
+        // journald tells when it takes the first line of the next interval.
+        let mut waited = 0;
+        while !journal.cat().contains("messages from ssh.service") {
+            waited += 1;
+            assert!(waited < 100, "{}", journal.cat());
+            sleep(Duration::from_secs(1));
+            write_from(&journal, "ssh.service", 1, "after");
+        }
+
+        let shown = report(world, &[]);
+        is_valid(world, &shown).unwrap();
+        let unused = shown["unused"].as_array().unwrap();
+        assert!(unused.iter().any(|unused| unused["fingerprint"] == key.fingerprint()), "{shown:#}");
+        assert_eq!(shown["complete"], false, "{shown:#}");
+        let warning = warning(&shown, "rate-limit");
+        assert!(warning.contains("lines of ssh.service"), "{warning}");
+    });
+}
+
+fn warning(report: &Value, id: &str) -> String {
+    let warnings = report["warnings"].as_array().unwrap();
+    let found = warnings.iter().find(|warning| warning["id"] == id);
+    found.unwrap_or_else(|| panic!("{id}: {report:#}"))["seen"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_unit_without_lines_of_ours_may_lose_its_own() {
+    let test = "sessions::losses::a_unit_without_lines_of_ours_may_lose_its_own";
+    on_an_instance_for("300", test, Config::default(), |world| {
+        let journal = Journald::with(world, "RateLimitIntervalSec=2s\nRateLimitBurst=5\n");
+        let _sshd = Sshd::with_pam(world, "");
+        let key = Key::ed25519(world, "alice");
+        world.emulator.push("ec2-user", &key.line(), ALICE);
+        let alice = world.ssh_stay("ec2-user", &key);
+        write_from(&journal, "web.service", 200, "page");
+        until("journald tells", || {
+            sleep(Duration::from_secs(1));
+            write_from(&journal, "web.service", 1, "last");
+            journal.cat().contains("messages from web.service")
+        });
+        let shown = report(world, &[]);
+        let (ids, is_complete) = told(&shown);
+        assert!(is_complete && !ids.contains(&"rate-limit"), "{shown:#}");
+        assert_eq!(push(session(&shown, &key)).0, ALICE);
+        alice.leave();
+    });
+}
+
+#[test]
+fn files_that_are_damaged_or_gone_are_told() {
+    let test = "sessions::losses::files_that_are_damaged_or_gone_are_told";
+    on_an_instance_for("300", test, Config::default(), |world| {
+        let journal = Journald::start(world);
+        let _sshd = Sshd::with_pam(world, "");
+        let [alices, bobs] = ["alice", "bob"].map(|name| Key::ed25519(world, name));
+        world.emulator.push("ec2-user", &alices.line(), ALICE);
+        let alice = world.ssh_stay("ec2-user", &alices);
+        journal.wait_for(&alices.fingerprint());
+        until("alice's login", || report(world, &[])["sessions"].as_array().unwrap().len() == 1);
+        journal.rotate();
+        world.emulator.push("ec2-user", &bobs.line(), ALICE);
+        let bob = world.ssh_stay("ec2-user", &bobs);
+        until("bob's login", || report(world, &[])["sessions"].as_array().unwrap().len() == 2);
+
+        // A file that was cut: journalctl leaves it out, says so, and ends well.
+        let archives = journal.archives();
+        let archive = archives.first().expect("an archive");
+        let whole = fs::read(archive).unwrap();
+        OpenOptions::new().write(true).open(archive).unwrap().set_len(4096).unwrap();
+        let shown = report(world, &[]);
+        is_valid(world, &shown).unwrap();
+        assert_eq!((shown["sessions"].as_array().unwrap().len(), &shown["complete"]), (1, &false.into()));
+        let seen = warning(&shown, "journal-damaged");
+        assert!(seen.contains("system@"), "{seen}");
+        fs::write(archive, whole).unwrap();
+        assert!(!ids(&report(world, &[])).contains(&"journal-damaged"));
+
+        // What journald removed: nothing says so but the first entry, and what is still there.
+        sleep(Duration::from_secs(7));
+        journal.vacuum();
+        journal.vacuum();
+        let shown = report(world, &["--open"]);
+        assert_eq!((&shown["sessions"], &shown["complete"]), (&serde_json::json!([]), &false.into()));
+        assert!(warning(&shown, "open-before-log").contains("2 sessions"), "{shown:#}");
+        let shown = report(world, &["--since", "1h"]);
+        assert!(ids(&shown).contains(&"log-begins-later"), "{shown:#}");
+        bob.leave();
+        // journald may be too late to see who wrote of that end.
+        until("bob's end", || {
+            let shown = report(world, &[]);
+            ids(&shown).iter().any(|id| matches!(*id, "beginning-rotated-away" | "unattributed"))
+        });
+        let shown = report(world, &[]);
+        assert_eq!(shown["complete"], false);
+        let said = ran(world, &[]);
+        assert_eq!(said.status, Some(1), "{}", said.out);
+        alice.leave();
+    });
+}
+
+#[test]
+fn a_time_without_journald_is_told() {
+    let test = "sessions::losses::a_time_without_journald_is_told";
+    on_an_instance_for("300", test, Config::default(), |world: &World| {
+        let mut journal = Journald::start(world);
+        let _sshd = Sshd::with_pam(world, "");
+        let key = Key::ed25519(world, "alice");
+        world.emulator.push("ec2-user", &key.line(), ALICE);
+        let alice = world.ssh_stay("ec2-user", &key);
+        until("alice's login", || report(world, &[])["sessions"].as_array().unwrap().len() == 1);
+        journal.without(|| {
+            let shown = report(world, &[]);
+            assert!(warning(&shown, "journald-away").contains("1 times"), "{shown:#}");
+            sleep(Duration::from_secs(6));
+        });
+        let shown = report(world, &[]);
+        assert_eq!((&shown["complete"], push(session(&shown, &key)).0), (&false.into(), ALICE));
+        assert!(warning(&shown, "journald-away").contains(" s at the longest"), "{shown:#}");
+        alice.leave();
+    });
+}
