@@ -232,6 +232,9 @@ check fails, everything is put back. Amazon's own command is replaced; any other
   eic-agent enable            wire sshd, or say which other command stands in the way
   eic-agent enable --chain    ask that other command as well, after ours and as the user it has now
 
+Every file of sshd's configuration must be root's and writable by root only, up to /. With --chain, a line
+that releases of sshd read in different ways (quotation marks, sets in an Include) is refused and named.
+
 Exit status: 0 sshd uses eic-agent, now or already; 1 it could not be done, nothing is changed; 2 the
 command line is wrong; 3 another AuthorizedKeysCommand is in force and was left alone.")]
 pub struct Enable {
