@@ -91,8 +91,7 @@ impl<'c> Candidates<'c> {
         while let Some(issuer) = issuers.get(next) {
             let mut reached = Vec::new();
             for (place, node) in self.nodes.iter_mut().enumerate() {
-                if issuer.may_have_issued(place, node) && is_signed_by(&node.signed, &issuer.key_info, budget)
-                {
+                if node.issuer == issuer.subject && is_signed_by(&node.signed, &issuer.key_info, budget) {
                     match issuer.above {
                         Above::Anchor(anchor) => node.anchors.push(anchor),
                         Above::Certificate(certificate) => node.issuers.push(certificate),
@@ -161,14 +160,6 @@ struct Issuer {
     subject: Vec<u8>,
     key_info: Vec<u8>,
     distance: usize,
-}
-
-impl Issuer {
-    /// By its name. A certificate that signed itself leads nowhere.
-    fn may_have_issued(&self, place: usize, node: &Node<'_>) -> bool {
-        let is_itself = matches!(self.above, Above::Certificate(above) if above == place);
-        !is_itself && node.issuer == self.subject
-    }
 }
 
 impl<'c> Node<'c> {

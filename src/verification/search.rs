@@ -44,23 +44,21 @@ pub(super) fn search_each<T>(
     let leaves: Vec<_> = chain.named(name).map(|leaf| (leaf, check_leaf(leaf, name))).collect();
     let fit: Vec<_> = leaves.iter().filter(|(_, checked)| checked.is_ok()).map(|(leaf, _)| *leaf).collect();
     let candidates = Candidates::above(&fit, chain.certificates(), anchors.as_slice(), budget);
-    let mut outcome = Err(None);
+    let (mut found, mut refusal) = (None, None);
     for (leaf, checked) in leaves {
-        let searched = checked.and_then(|()| search(leaf, &candidates, anchors, now, budget, vouch));
-        match (searched, &mut outcome) {
-            (Ok(found), _) => {
-                outcome = Ok(found);
+        match checked.and_then(|()| search(leaf, &candidates, anchors, now, budget, vouch)) {
+            Ok(good) => {
+                found = Some(good);
                 break;
             }
-            (Err(error), Err(refusal)) => keep_best(refusal, error),
-            (Err(_), Ok(_)) => {}
+            Err(error) => keep_best(&mut refusal, error),
         }
     }
     // Also where a path was found: what could not be looked at any more may have been a revocation.
     if budget.is_exceeded() {
         return Err(SignerError::TooCostly);
     }
-    outcome.map_err(|refusal| {
+    found.ok_or_else(|| {
         refusal.unwrap_or_else(|| SignerError::Name {
             expected: name.clone(),
             came: list(chain.certificates().first().map(Certificate::common_names).unwrap_or_default()),
@@ -105,30 +103,28 @@ fn search<T>(
 ) -> Result<Found<T>, SignerError> {
     let untrusted = |why: webpki::Error| SignerError::of_path(&why, anchors.count(), now);
     let end_entity = EndEntityCert::try_from(leaf.der()).map_err(untrusted)?;
-    let mut outcome = Err(None);
+    let (mut found, mut refusal) = (None, None);
     candidates.each_path(leaf, |certificates, anchor| {
         if !budget.allows_path(comparisons(certificates)) {
             return ControlFlow::Break(());
         }
-        match (prove(&end_entity, certificates, (anchors, anchor), now, budget, vouch), &mut outcome) {
-            (Ok(found), _) => {
-                outcome = Ok(found);
+        match prove(&end_entity, certificates, (anchors, anchor), now, budget, vouch) {
+            Ok(good) => {
+                found = Some(good);
                 ControlFlow::Break(())
             }
-            (Err(error), Err(refusal)) => {
-                keep_best(refusal, error);
+            Err(error) => {
+                keep_best(&mut refusal, error);
                 ControlFlow::Continue(())
             }
-            (Err(_), Ok(_)) => ControlFlow::Break(()),
         }
     });
-    outcome.map_err(|refusal| {
-        // Nobody trusted signed it. What is wrong with it besides is told first.
-        refusal.unwrap_or_else(|| {
-            let alone = verify(&end_entity, &[], &[], now, budget).map(|_| ());
-            untrusted(alone.err().unwrap_or(webpki::Error::UnknownIssuer))
-        })
-    })
+    // Where nobody trusted signed it, what else is wrong with it is told first.
+    let alone = || {
+        let verified = verify(&end_entity, &[], &[], now, budget).map(|_| ());
+        untrusted(verified.err().unwrap_or(webpki::Error::UnknownIssuer))
+    };
+    found.ok_or_else(|| refusal.unwrap_or_else(alone))
 }
 
 /// How many names webpki compares with constraints on this path: those of a certificate with those of each above it.

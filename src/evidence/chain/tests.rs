@@ -89,7 +89,15 @@ fn what_a_key_may_do_is_what_its_key_usage_says() {
 fn a_certificate_that_constrains_names_is_known_as_such() {
     assert!(!parse(builder()).unwrap().constrains_names());
     let constraints = NameConstraints { permitted: &["example"], excluded: &[] };
-    assert!(parse(builder().name_constraints(&constraints)).unwrap().constrains_names());
+    let one = parse(builder().name_constraints(&constraints)).unwrap();
+    assert!(one.constrains_names());
+    assert_eq!((one.constraints(), one.names()), (1, 0));
+    let lists = NameConstraints { permitted: &["a.example", "b.example"], excluded: &["c.example"] };
+    let many = parse(builder().name_constraints(&lists).san(&["a.example", "d.example"])).unwrap();
+    assert_eq!((many.constraints(), many.names()), (3, 2));
+    // One that lists nothing is one all the same.
+    let empty = parse(builder().name_constraints(&NameConstraints::default())).unwrap();
+    assert_eq!((empty.constrains_names(), empty.constraints()), (true, 1));
 }
 
 /// What it would have forbidden is unknown; any other extension is the path search's business.

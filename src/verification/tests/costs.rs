@@ -3,6 +3,7 @@
 use eic_emulator::pki::{Certificate, CertificateBuilder};
 
 use super::*;
+use crate::verification::candidates::Candidates;
 
 fn bundle(certificates: &[Certificate]) -> SignerChain {
     let pem: String = certificates.iter().map(Certificate::pem).collect();
@@ -116,10 +117,10 @@ fn more_than_250000_comparisons_of_names_are_too_costly() {
     let excluded: Vec<_> = (0..250).map(|number| format!("x{number}")).collect();
     let excluded: Vec<_> = excluded.iter().map(String::as_str).collect();
     let constraints = NameConstraints { permitted: &[], excluded: &excluded };
-    let mut names: Vec<_> = (0..248).map(|number| format!("y{number}")).collect();
+    let mut names: Vec<_> = (0..249).map(|number| format!("y{number}")).collect();
     names.push(SIGNER.to_owned());
     let names: Vec<_> = names.iter().map(String::as_str).collect();
-    // 249 names with 250 constraints on each path, and one more name on one more path would be too many.
+    // 250 names with 250 constraints on each path.
     let told = |authorities: u8| {
         let leaf = hierarchy.intermediate.sign(hierarchy.leaf(SIGNER, NOW).san(&names));
         let authority = hierarchy.intermediate_certificate().name_constraints(&constraints);
@@ -181,4 +182,27 @@ fn certificates_that_no_name_leads_to_cost_nothing() {
     let others = (1..=28).map(|serial| other(serial).sign(&hierarchy.root.name, &stranger.leaf_key));
     let usual = hierarchy.chain[..2].iter().map(|(certificate, _)| certificate.clone());
     assert_eq!(unstapled(&hierarchy, &usual.chain(others).collect::<Vec<_>>()), (Reason::StapleMissing, 2));
+}
+
+/// Authorities that certified themselves, too, and a certificate that leads back to where the path has been.
+#[test]
+fn no_path_leads_through_a_key_twice() {
+    let hierarchy = hierarchy();
+    let authority = Issuer::new("Looped", KeyPool::shared().get("mesh-1"));
+    let certificates = [
+        authority.sign(hierarchy.leaf(SIGNER, NOW)),
+        authority.certificate().self_signed(&authority.key),
+        authority.sign(authority.certificate().serial(&[7])),
+        hierarchy.root.sign(authority.certificate()),
+    ];
+    let (chain, anchors, budget) =
+        (bundle(&certificates), anchors(&hierarchy.anchor_pem()), Budget::default());
+    let leaves: Vec<_> = chain.named(&name()).collect();
+    let candidates = Candidates::above(&leaves, chain.certificates(), anchors.as_slice(), &budget);
+    let mut lengths = Vec::new();
+    candidates.each_path(leaves[0], |path, anchor| {
+        lengths.push((path.len(), anchor));
+        std::ops::ControlFlow::Continue(())
+    });
+    assert_eq!(lengths, [(2, 0)]);
 }
