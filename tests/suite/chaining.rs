@@ -8,7 +8,7 @@ use std::time::Duration;
 use eic_emulator::{Config, Fault};
 
 use crate::readme::block;
-use crate::world::{BOB, Key, Sshd, Syslog, World, on_an_instance};
+use crate::world::{BOB, Key, SOON, Sshd, Syslog, World, on_an_instance};
 
 fn chained(world: &World, user: &str, options: &str, providers: &str) -> Sshd {
     let agent = world.agent();
@@ -144,7 +144,7 @@ fn a_provider_that_misbehaves_costs_nobody_else_a_key() {
             let expected = format!("{}\n{said}good\n", key.bare_line());
             assert_eq!(run.status(), Some(0), "{name}: {}", run.notes());
             assert!(run.keys() == expected, "{name}: {} bytes", run.keys().len());
-            assert!(run.took < Duration::from_secs(3), "{name}: {:?}", run.took);
+            assert!(run.took < SOON, "{name}: {:?}", run.took);
             let logged = syslog.agent_lines().remove(1);
             let start = format!("Provider \"{}\" asked for user \"ec2-user\": {reason}", program.display());
             assert!(logged.starts_with(&start), "{name}: {logged}");

@@ -43,7 +43,7 @@ const LOGIN: Duration = Duration::from_secs(10);
 
 /// How often a row may be run again. Only for being late: what a busy machine can do to a run, and to the service that
 /// it asks, is to let them wait until the time is over.
-const AGAIN: usize = 2;
+const AGAIN: usize = 5;
 
 /// What a run must come to. Each names every line that the run may log.
 #[derive(Clone, Copy, Debug)]

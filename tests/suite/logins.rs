@@ -1,8 +1,13 @@
 //! Real logins: a real client pushes, a real sshd asks the agent, a real ssh comes in or does not.
 
+use std::time::Duration;
+
 use eic_emulator::{Config, Entry};
 
-use crate::world::{BOB, INSTANCE, Journal, Key, Sshd, Syslog, World, on_an_instance};
+use crate::world::{BOB, INSTANCE, Journal, Key, SOON, Sshd, Syslog, UNHURRIED, World, on_an_instance};
+
+/// Seconds that a busy machine may add to a login.
+const BUSY: f64 = 15.0;
 
 const ALICE_USER: &str = "arn:aws:iam::123456789012:user/alice";
 
@@ -195,7 +200,7 @@ fn without_metadata_an_ordinary_key_still_logs_in() {
         assert!(usual.ok, "{usual:?}");
 
         // The service accepts and says nothing, which is the slowest that it can be.
-        world.emulator.inject(eic_emulator::Fault::everywhere().delay(std::time::Duration::from_secs(3600)));
+        world.emulator.inject(eic_emulator::Fault::everywhere().delay(Duration::from_secs(3600)));
         syslog.clear();
         let login = world.ssh("ubuntu", &[&stranger, &own]);
         assert!(login.ok, "{login:?}");
@@ -206,10 +211,12 @@ fn without_metadata_an_ordinary_key_still_logs_in() {
         let late = login.took.saturating_sub(usual.took).as_secs_f64();
         // sshd draws a failed attempt out to the next doubling of some milliseconds (auth2.c,
         // ensure_minimum_time_since), so up to twice what the attempt took.
-        let bound = 2.0 * f64::from(deadline) * f64::from(u32::try_from(asked).unwrap()) + 1.0;
+        let bound = 2.0 * f64::from(deadline) * f64::from(u32::try_from(asked).unwrap()) + BUSY;
         assert!(late < bound, "{late} s late, asked {asked} times");
-        let alone = world.run(&["--timeout", "2", "ubuntu"]).took.as_secs_f64();
-        assert!((2.0..3.0).contains(&alone), "the agent itself took {alone} s");
+        let alone = world.run(&["--timeout", "2", "ubuntu"]);
+        // By itself, and not by the alarm a second later.
+        assert_eq!(alone.status(), Some(1), "{alone:?}");
+        assert!((Duration::from_secs(2)..SOON).contains(&alone.took), "{alone:?}");
         assert!(syslog.agent_lines().iter().all(|line| line.contains("ubuntu: metadata-timeout: ")));
     });
 }
@@ -220,7 +227,7 @@ fn the_older_names_of_the_command_work() {
         for name in ["eic_run_authorized_keys", "eic_curl_authorized_keys"] {
             let command = world.agent_as(name);
             let settings = format!(
-                "AuthorizedKeysCommand {} %u %f\nAuthorizedKeysCommandUser eic-agent\n",
+                "AuthorizedKeysCommand {} {UNHURRIED} %u %f\nAuthorizedKeysCommandUser eic-agent\n",
                 command.display()
             );
             let sshd = Sshd::with(world, &settings);
@@ -239,7 +246,7 @@ fn the_older_names_of_the_command_work() {
 fn md5_fingerprints_do_not_keep_anybody_out() {
     on_an_instance("logins::md5_fingerprints_do_not_keep_anybody_out", Config::default(), |world| {
         let settings = format!(
-            "FingerprintHash md5\nAuthorizedKeysCommand {} authorized-keys %u %f\nAuthorizedKeysCommandUser eic-agent\n",
+            "FingerprintHash md5\nAuthorizedKeysCommand {} authorized-keys {UNHURRIED} %u %f\nAuthorizedKeysCommandUser eic-agent\n",
             world.agent().display()
         );
         let _sshd = Sshd::with(world, &settings);

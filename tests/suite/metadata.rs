@@ -175,7 +175,7 @@ fn no_environment_variable_has_any_effect() {
     on_an_instance("metadata::no_environment_variable_has_any_effect", Config::default(), |world| {
         let key = pushed(world, "key");
         let mut command = Command::new(world.agent());
-        command.args(["authorized-keys", USER]);
+        command.args(["authorized-keys", "--timeout", "60", USER]);
         for name in [
             "HTTP_PROXY",
             "http_proxy",

@@ -11,7 +11,7 @@ use eic_emulator::pki::{CertStatus, Issuer};
 use eic_emulator::{Config, Entry};
 
 use crate::readme::block;
-use crate::world::{BOB, INSTANCE, Key, Sshd, Syslog, World, on_an_instance};
+use crate::world::{BOB, INSTANCE, Key, Sshd, Syslog, UNHURRIED, World, on_an_instance};
 
 const ADMIN: &str = "arn:aws:sts::123456789012:assumed-role/BreakGlass/alice";
 const DEVELOPER: &str = "arn:aws:sts::123456789012:assumed-role/Developer/bob";
@@ -112,7 +112,7 @@ fn options_restrict_the_session_and_the_environment_names_the_principal() {
         let _sshd = Sshd::with(
             world,
             &format!(
-                "{sshd_config}\nAuthorizedKeysCommand {} authorized-keys %u %f\nAuthorizedKeysCommandUser eic-agent\n",
+                "{sshd_config}\nAuthorizedKeysCommand {} authorized-keys {UNHURRIED} %u %f\nAuthorizedKeysCommandUser eic-agent\n",
                 agent.display()
             ),
         );

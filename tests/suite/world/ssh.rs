@@ -70,13 +70,17 @@ impl Key {
     }
 }
 
+/// Options of a run whose outcome does not depend on time, so that a busy machine cannot change it.
+pub(crate) const UNHURRIED: &str = "--timeout 60";
+
 /// A running sshd on port 22; stopped when dropped.
 pub(crate) struct Sshd(Child);
 
 impl Sshd {
     /// Starts it with the agent as the documentation configures it.
     pub(crate) fn start(world: &World) -> Self {
-        let command = format!("AuthorizedKeysCommand {} authorized-keys %u %f", world.agent().display());
+        let command =
+            format!("AuthorizedKeysCommand {} authorized-keys {UNHURRIED} %u %f", world.agent().display());
         Self::with(world, &format!("{command}\nAuthorizedKeysCommandUser eic-agent\n"))
     }
 
@@ -85,7 +89,8 @@ impl Sshd {
         let rules =
             "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_unix.so\n";
         fs::write("/etc/pam.d/sshd", rules).unwrap();
-        let command = format!("AuthorizedKeysCommand {} authorized-keys %u %f", world.agent().display());
+        let command =
+            format!("AuthorizedKeysCommand {} authorized-keys {UNHURRIED} %u %f", world.agent().display());
         // Of a setting that stands twice, sshd takes the first.
         let first = format!("{settings}UsePAM yes\nLogLevel INFO\n");
         Self::of(world, &first, &format!("{command}\nAuthorizedKeysCommandUser eic-agent\n"))

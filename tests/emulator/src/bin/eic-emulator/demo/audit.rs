@@ -22,6 +22,9 @@ const FILES: [&str; 4] = ["/var/log/auth.log", "/var/log/secure", "/var/log/mess
 const PATIENCE: Duration = Duration::from_secs(3);
 const IDENT: &str = "eic-agent";
 
+/// Most links that are followed.
+const MAX_LINKS: usize = 8;
+
 /// Where the lines can be read.
 pub(crate) enum Audit {
     /// systemd's journal, from this cursor on.
@@ -34,10 +37,10 @@ pub(crate) enum Audit {
 
 impl Audit {
     pub(crate) fn open(interrupt: &Interrupt) -> io::Result<Self> {
-        if Path::new(JOURNAL).exists() {
+        if is_read(Path::new(JOURNAL)) {
             return Ok(Self::Journal(journal_cursor(interrupt)?));
         }
-        if Path::new(SYSLOG).exists() {
+        if is_read(Path::new(SYSLOG)) {
             let lengths = FILES.iter().filter_map(|file| {
                 std::fs::metadata(file).ok().map(|metadata| (PathBuf::from(file), metadata.len()))
             });
@@ -85,6 +88,37 @@ impl Audit {
     }
 }
 
+/// Whether a daemon reads what is written to the socket.
+fn is_read(socket: &Path) -> bool {
+    UnixDatagram::unbound().and_then(|own| own.connect(socket)).is_ok()
+}
+
+/// Where a chain of links leads, be it to nothing: a link that a log daemon left behind is no place for a socket, and its
+/// end is one that every program finds by the link.
+fn end_of_links(path: &Path) -> io::Result<PathBuf> {
+    let mut end = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        match std::fs::read_link(&end) {
+            Ok(next) => end = end.parent().unwrap_or(Path::new("/")).join(next),
+            Err(_) => return Ok(end),
+        }
+    }
+    Err(io::Error::other(format!(
+        "{}: more than {MAX_LINKS} links, one after the other; remove it",
+        path.display()
+    )))
+}
+
+/// Makes the missing folders above `path`; gives those that it made, the innermost first.
+fn make_folders_above(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let missing: Vec<_> =
+        path.ancestors().skip(1).take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
+    for folder in missing.iter().rev() {
+        std::fs::create_dir(folder)?;
+    }
+    Ok(missing)
+}
+
 /// Where the journal ends now.
 fn journal_cursor(interrupt: &Interrupt) -> io::Result<Option<String>> {
     let mut command = Command::new("journalctl");
@@ -128,6 +162,8 @@ fn own_part(line: &str) -> Option<String> {
 /// A socket at /dev/log for as long as the demo runs.
 pub(crate) struct OwnSocket {
     path: PathBuf,
+    /// The folders that were made for it, the innermost first.
+    folders: Vec<PathBuf>,
     lines: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
     reader: Option<JoinHandle<()>>,
@@ -135,11 +171,31 @@ pub(crate) struct OwnSocket {
 
 impl OwnSocket {
     fn bind(path: &Path) -> io::Result<Self> {
-        let failed = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let socket = UnixDatagram::bind(path).map_err(failed)?;
+        let place = end_of_links(path)?;
+        let failed = |error: io::Error| {
+            let what = format!(
+                "{}: {error}; no log daemon reads there: start yours, or remove what is there",
+                place.display()
+            );
+            io::Error::new(error.kind(), what)
+        };
+        let folders = make_folders_above(&place).map_err(failed)?;
+        let socket = match UnixDatagram::bind(&place) {
+            Ok(socket) => socket,
+            Err(error) => {
+                remove_folders(&folders);
+                return Err(failed(error));
+            }
+        };
+        let path = place.as_path();
         let (lines, stop) = (Arc::new(Mutex::default()), Arc::new(AtomicBool::new(false)));
-        let mut own =
-            Self { path: path.to_owned(), lines: Arc::clone(&lines), stop: Arc::clone(&stop), reader: None };
+        let mut own = Self {
+            path: path.to_owned(),
+            folders,
+            lines: Arc::clone(&lines),
+            stop: Arc::clone(&stop),
+            reader: None,
+        };
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
         socket.set_read_timeout(Some(Duration::from_millis(50)))?;
         own.reader = Some(std::thread::spawn(move || receive(&socket, &lines, &stop)));
@@ -148,6 +204,13 @@ impl OwnSocket {
 
     fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Empty ones alone: others may have come to need them.
+fn remove_folders(folders: &[PathBuf]) {
+    for folder in folders {
+        let _ = std::fs::remove_dir(folder);
     }
 }
 
@@ -164,6 +227,7 @@ fn receive(socket: &UnixDatagram, lines: &Mutex<Vec<String>>, stop: &AtomicBool)
 impl Drop for OwnSocket {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
+        remove_folders(&self.folders);
         self.stop.store(true, Ordering::Relaxed);
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
@@ -173,7 +237,43 @@ impl Drop for OwnSocket {
 
 #[cfg(test)]
 mod tests {
+    use eic_emulator::directory::TempDir;
+
     use super::*;
+
+    #[test]
+    fn dangling_link_is_followed_and_left_as_it_was() {
+        let folder = TempDir::new("eic-demo-log").unwrap();
+        let (link, end) = (folder.path().join("log"), folder.path().join("run/journal/dev-log"));
+        std::os::unix::fs::symlink("run/journal/dev-log", &link).unwrap();
+        assert!(!is_read(&link));
+        let own = OwnSocket::bind(&link).unwrap();
+        assert!(is_read(&link) && end.exists());
+        let agent = UnixDatagram::unbound().unwrap();
+        agent.send_to(b"<86>Jan  1 00:00:00 eic-agent[7]: Providing", &link).unwrap();
+        let start = Instant::now();
+        while own.lines().is_empty() && start.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(own.lines(), ["eic-agent[7]: Providing"]);
+        drop(own);
+        assert_eq!(std::fs::read_link(&link).unwrap(), Path::new("run/journal/dev-log"));
+        assert!(!folder.path().join("run").exists(), "the demo leaves nothing behind");
+    }
+
+    #[test]
+    fn socket_that_no_daemon_reads_is_named_with_what_to_do() {
+        let folder = TempDir::new("eic-demo-log").unwrap();
+        let socket = folder.path().join("log");
+        drop(UnixDatagram::bind(&socket).unwrap());
+        assert!(socket.exists() && !is_read(&socket));
+        let error = OwnSocket::bind(&socket).err().unwrap().to_string();
+        assert!(error.contains("start yours, or remove what is there"), "{error}");
+        assert!(error.contains(&socket.display().to_string()), "{error}");
+        std::fs::remove_file(&socket).unwrap();
+        std::os::unix::fs::symlink("log", &socket).unwrap();
+        assert!(OwnSocket::bind(&socket).err().unwrap().to_string().contains("more than 8 links"));
+    }
 
     #[test]
     fn only_the_agents_lines_are_kept() {
