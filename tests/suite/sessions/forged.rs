@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt as _;
@@ -177,6 +178,39 @@ fn a_line_of_another_program_of_roots_is_disbelieved_and_named() {
         assert!(program.as_str().unwrap().ends_with("/logger"), "{shown:#}");
         let shown = ran(world, &[]).out;
         assert!(shown.contains("warning: another-program: ") && shown.contains("/logger (1)"), "{shown}");
+    });
+}
+
+#[test]
+fn an_sshd_in_a_place_of_its_own_is_believed_while_it_runs() {
+    let test = "sessions::forged::an_sshd_in_a_place_of_its_own_is_believed_while_it_runs";
+    on_an_instance_for("300", test, Config::default(), |world| {
+        let journal = Journald::start(world);
+        let alices = Key::ed25519(world, "alice");
+        drop(Sshd::with_pam(world, ""));
+        let program = world.path("bin/sshd");
+        fs::copy("/usr/sbin/sshd", &program).unwrap();
+        let mut sshd = Command::new(&program)
+            .args(["-D", "-f"])
+            .arg(world.path("etc/sshd_config"))
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        put_into_unit(sshd.id(), "sshd.service");
+        until("it listens", || TcpStream::connect("127.0.0.1:22").is_ok());
+        world.emulator.push("ec2-user", &alices.line(), ALICE);
+        let alice = world.ssh_stay("ec2-user", &alices);
+        journal.wait_for("Accepted publickey");
+        let shown = report(world, &[]);
+        assert_eq!((push(session(&shown, &alices)).3, &shown["complete"]), (true, &true.into()), "{shown:#}");
+        alice.leave();
+        sshd.kill().unwrap();
+        sshd.wait().unwrap();
+        // Then that path is a stranger's, and the report says that it may have left out real logins.
+        until("it is gone", || report(world, &[])["sessions"] == serde_json::json!([]));
+        let shown = report(world, &[]);
+        assert!(super::ids(&shown).contains(&"another-program"), "{shown:#}");
+        assert_eq!(shown["complete"], false);
     });
 }
 
