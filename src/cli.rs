@@ -68,6 +68,9 @@ pub enum Command {
     /// Confine this process as authorized-keys does, and say what of it holds (what doctor runs)
     #[command(hide = true)]
     Confinement,
+    /// Tell the region and domain of metadata, if their signer is trusted (what enable --pin runs)
+    #[command(hide = true)]
+    Placement,
 }
 
 /// What sshd runs, without the descriptions of the other subcommands.

@@ -145,6 +145,35 @@ impl SignerName {
     }
 }
 
+/// What the operator has pinned of the signer's name, so that metadata has no say in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pins {
+    /// The region; none: metadata tells it.
+    pub region: Option<Region>,
+    /// The domain of the partition's services; none: metadata tells it.
+    pub domain: Option<Domain>,
+}
+
+impl Pins {
+    /// Whether nothing is pinned.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.region.is_none() && self.domain.is_none()
+    }
+}
+
+/// `region us-east-1 and domain amazonaws.com`, as far as they are pinned.
+impl fmt::Display for Pins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.region, &self.domain) {
+            (Some(region), Some(domain)) => write!(f, "region {region} and domain {domain}"),
+            (Some(region), None) => write!(f, "region {region}"),
+            (None, Some(domain)) => write!(f, "domain {domain}"),
+            (None, None) => f.write_str("nothing"),
+        }
+    }
+}
+
 impl Region {
     /// The region that `zone` lies in: `us-east-1a`, but also local and wavelength zones
     /// (`us-west-2-lax-1a`, `us-east-1-wl1-bos-wlz-1`).

@@ -53,8 +53,8 @@
 //! # Threats
 //!
 //! Whoever can answer in place of the metadata service, or change its answers on the way, must not be able
-//! to let anybody in: nothing that it says is believed without the signature of AWS's signer for this
-//! region, for this very instance. It can always keep pushed keys away; nobody can stop that from here.
+//! to let anybody in: nothing that it says is believed without the signature of AWS's signer for the
+//! region, for this very instance. The region is the one that the settings pin, and else the one that metadata tells. It can always keep pushed keys away; nobody can stop that from here.
 //! Whoever may push keys must not get more than a login for a minute, nor keep others from theirs: entries
 //! are judged one by one, and bounded. Any fault of ours costs EC2 Instance Connect's keys and nothing
 //! else: sshd goes on to its other means, after no more than the deadline.

@@ -112,6 +112,8 @@ pub enum Reason {
     SettingsInvalid,
     /// Privileges cannot be given up.
     PrivilegesKept,
+    /// No log accepted the line about a key, and the settings demand one.
+    AuditUnavailable,
 
     // --- a chained provider ---
     /// The provider, or a folder above it, can be written by others than root.
@@ -177,6 +179,7 @@ impl Reason {
         Self::SettingsUnreadable,
         Self::SettingsInvalid,
         Self::PrivilegesKept,
+        Self::AuditUnavailable,
         Self::ProviderInsecure,
         Self::ProviderFailed,
         Self::ProviderTimeout,
@@ -237,6 +240,7 @@ impl Reason {
             Self::SettingsUnreadable => "settings-unreadable",
             Self::SettingsInvalid => "settings-invalid",
             Self::PrivilegesKept => "privileges-kept",
+            Self::AuditUnavailable => "audit-unavailable",
             Self::ProviderInsecure => "provider-insecure",
             Self::ProviderFailed => "provider-failed",
             Self::ProviderTimeout => "provider-timeout",

@@ -3,12 +3,16 @@
 //! Everything in a line that came from outside is made printable first. Nothing here blocks: a daemon whose
 //! queue is full is waited for a quarter of a second in a whole run, and hardly at all past the run's deadline;
 //! then the line is lost.
+//!
+//! Every run logs, whoever started it and with whatever inputs, so that no key leaves without a line. Where the
+//! command line chose the inputs, each line names them: what such a run found may be true of those inputs and not of
+//! this instance. Who wrote a line, the journal has from the kernel (`_UID`).
 
 mod journal;
 mod syslog;
 
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
@@ -31,6 +35,9 @@ const MAX_PRINCIPAL: usize = 2048;
 /// Most refusals of one run that get a line each; one more line counts the rest.
 const MAX_REFUSALS: usize = 8;
 
+/// What stands between an event's own text and the inputs that the command line chose.
+pub const CHOSEN_INPUTS: &str = "; chosen inputs: ";
+
 /// An event: its line, and the same again in fields for the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Event {
@@ -41,9 +48,11 @@ struct Event {
 /// Where events go.
 #[derive(Debug)]
 pub struct Audit {
-    journal: Option<journal::Journal>,
-    syslog: Option<syslog::Syslog>,
+    journal: journal::Journal,
+    syslog: syslog::Syslog,
     patience: Patience,
+    /// The inputs that the command line chose; empty where it chose none.
+    inputs: String,
 }
 
 impl Audit {
@@ -63,46 +72,50 @@ impl Audit {
     /// The socket that events would go to now; none where nobody listens. Nothing is sent to find out.
     #[must_use]
     pub fn destination(&self) -> Option<&Path> {
-        let journal = self.journal.as_ref().and_then(journal::Journal::is_there);
-        journal.or_else(|| self.syslog.as_ref().and_then(syslog::Syslog::is_there))
+        self.journal.is_there().or_else(|| self.syslog.is_there())
     }
 
-    /// To nowhere, for a run whose events would say more about its options than about this instance.
+    /// Names these options and their values in every event.
     #[must_use]
-    pub const fn silent() -> Self {
-        Self { journal: None, syslog: None, patience: Patience::new() }
+    pub fn with_inputs(mut self, chosen: &[(&'static str, String)]) -> Self {
+        let shown = chosen.iter().map(|(option, value)| format!("{option} {}", printable(value, MAX_SHOWN)));
+        self.inputs = shown.collect::<Vec<_>>().join(" ");
+        self
     }
 
     fn at(journal: &Path, syslog: &Path) -> Self {
         Self {
-            journal: Some(journal::Journal::at(journal)),
-            syslog: Some(syslog::Syslog::at(syslog)),
+            journal: journal::Journal::at(journal),
+            syslog: syslog::Syslog::at(syslog),
             patience: Patience::new(),
+            inputs: String::new(),
         }
     }
 
     /// Keys are handed over. The text is the one that auditors have matched with CloudTrail ever since EC2
     /// Instance Connect began; parts that the push did not have are left out. Pushes that differ in nothing
-    /// are one event.
+    /// are one event. Gives the keys whose line is in a log daemon's queue.
     pub fn provided<'k>(
         &self,
         keys: impl Iterator<Item = &'k PermittedKey>,
         unstapled: &[&str],
         user: &LoginName,
-    ) {
-        let mut told = HashSet::new();
+    ) -> Vec<&'k PermittedKey> {
+        let mut told = HashMap::new();
+        let mut logged = Vec::new();
         for key in keys {
             let event = Event::provided(key, unstapled, user);
-            if told.insert(event.message.clone()) {
-                self.send(&event);
+            if *told.entry(event.message.clone()).or_insert_with(|| self.send(event)) {
+                logged.push(key);
             }
         }
+        logged
     }
 
     /// Entries were refused; a flood of them is counted, not repeated.
     pub fn refused<'r>(&self, refusals: impl Iterator<Item = &'r Refusal>, user: &LoginName) {
         for event in refusal_events(refusals, user) {
-            self.send(&event);
+            self.send(event);
         }
     }
 
@@ -111,7 +124,7 @@ impl Audit {
         let message =
             format!("No ssh keys from EC2 Instance Connect for user {user}: {reason}: {}", one_line(detail));
         let fields = vec![("EIC_REASON", reason.as_str().to_owned())];
-        self.send(&Event::new("failed", user.as_str(), message, fields));
+        self.send(Event::new("failed", user.as_str(), message, fields));
     }
 
     /// A provider that is asked beside us failed.
@@ -119,21 +132,24 @@ impl Audit {
         let message =
             format!("Provider \"{program}\" asked for user \"{user}\": {reason}: {}", one_line(detail));
         let fields = vec![("EIC_REASON", reason.as_str().to_owned()), ("EIC_PROVIDER", program.to_owned())];
-        self.send(&Event::new("provider", user, message, fields));
+        self.send(Event::new("provider", user, message, fields));
     }
 
     /// Sends an event to the journal, or else to syslog; never to both. A daemon whose queue is full is
     /// given a moment, which all the events of a run share: an audit line is worth some milliseconds, and
-    /// no login waits longer for a daemon that has stopped reading.
-    fn send(&self, event: &Event) {
+    /// no login waits longer for a daemon that has stopped reading. True where the event is in a daemon's queue.
+    fn send(&self, mut event: Event) -> bool {
+        if !self.inputs.is_empty() {
+            let _ = write!(event.message, "{CHOSEN_INPUTS}{}", self.inputs);
+            event.fields.push(("EIC_INPUTS", self.inputs.clone()));
+        }
         loop {
-            let taken = self.journal.as_ref().map_or(Taken::No, |journal| journal.send(event));
-            let taken = match (taken, &self.syslog) {
-                (Taken::No, Some(syslog)) => syslog.send(event),
-                (taken, _) => taken,
+            let taken = match self.journal.send(&event) {
+                Taken::No => self.syslog.send(&event),
+                taken => taken,
             };
             if taken != Taken::Later || !self.patience.wait() {
-                return;
+                return taken == Taken::Yes;
             }
         }
     }

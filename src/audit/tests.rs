@@ -100,7 +100,6 @@ fn syslog_gets_the_line_where_there_is_no_journal() {
 fn without_either_nothing_else_is_lost() {
     let sockets = Sockets::new("neither", false, false);
     sockets.audit().failed(Reason::MetadataTimeout, "x", &user());
-    Audit::silent().failed(Reason::MetadataTimeout, "x", &user());
 }
 
 #[test]
@@ -195,4 +194,74 @@ fn a_flood_of_refusals_is_counted() {
     let last = &events[MAX_REFUSALS].message;
     assert_eq!(last, "Refusing 7 more ssh keys from EC2 Instance Connect for user ec2-user");
     assert_eq!(refusal_events(refusals[..MAX_REFUSALS].iter(), &user()).len(), MAX_REFUSALS);
+}
+
+#[test]
+fn chosen_inputs_are_named_in_the_line_and_in_a_field() {
+    let sockets = Sockets::new("inputs", true, false);
+    let chosen = [("--ca-file", "/x\nEIC_USER=root".to_owned()), ("--sysfs", "/s".to_owned())];
+    let audit = sockets.audit().with_inputs(&chosen);
+    audit.failed(Reason::MetadataTimeout, "late", &user());
+    audit.refused([expired("arn:x")].iter(), &user());
+    audit.provider("/p", Reason::ProviderFailed, "status 1", "u");
+    let events = received(sockets.journal.as_ref());
+    assert_eq!(events.len(), 3);
+    for event in events {
+        let inputs = "--ca-file /x\\x0aEIC_USER=root --sysfs /s";
+        let message = event.lines().next().unwrap();
+        assert!(message.ends_with(&format!("; chosen inputs: {inputs}")), "{event}");
+        assert!(event.contains(&format!("\nEIC_INPUTS={inputs}\n")), "{event}");
+        assert!(event.lines().filter(|line| line.starts_with("EIC_USER=")).count() == 1, "{event}");
+    }
+    sockets.audit().failed(Reason::MetadataTimeout, "late", &user());
+    assert!(!received(sockets.journal.as_ref())[0].contains("inputs"), "what is not chosen is not named");
+}
+
+/// Whether a log accepted an event.
+fn accepted(audit: &Audit) -> bool {
+    audit.send(Event::new("failed", "u", "x".to_owned(), Vec::new()))
+}
+
+#[test]
+fn only_what_a_daemon_has_in_its_queue_is_accepted() {
+    assert!(accepted(&Sockets::new("accepted-journal", true, false).audit()));
+    assert!(accepted(&Sockets::new("accepted-syslog", false, true).audit()));
+    assert!(!accepted(&Sockets::new("accepted-neither", false, false).audit()));
+
+    // A socket that nobody reads from any more, and a link that leads nowhere.
+    let sockets = Sockets::new("accepted-stale", false, false);
+    drop(UnixDatagram::bind(sockets.folder.join("journal")).unwrap());
+    std::os::unix::fs::symlink("/nonexistent/dev-log", sockets.folder.join("log")).unwrap();
+    assert!(!accepted(&sockets.audit()));
+    std::fs::remove_file(sockets.folder.join("log")).unwrap();
+    let _syslog = UnixDatagram::bind(sockets.folder.join("log")).unwrap();
+    assert!(accepted(&sockets.audit()), "syslog in the place of a journal that has gone");
+
+    // A full queue: what was accepted before is all that the reader finds.
+    let sockets = Sockets::new("accepted-full", true, true);
+    let audit = sockets.audit();
+    let sent = (0..2_000).filter(|_| accepted(&audit)).count();
+    assert_eq!(received(sockets.journal.as_ref()).len(), sent);
+    assert!(sent < 2_000);
+}
+
+#[test]
+fn a_stream_accepts_whole_lines_only() {
+    let sockets = Sockets::new("accepted-stream", false, false);
+    let listener = std::os::unix::net::UnixListener::bind(sockets.folder.join("log")).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let audit = sockets.audit();
+    assert!(accepted(&audit));
+    // More than the kernel keeps for one connection.
+    let long = Event::new("failed", "u", "x".repeat(64 << 20), Vec::new());
+    assert!(!audit.send(long));
+    // A daemon that accepts no connection has a queue of them, too.
+    let sent = (0..10_000).take_while(|_| accepted(&audit)).count();
+    let mut whole = 0;
+    while let Ok((mut connection, _)) = listener.accept() {
+        let mut said = Vec::new();
+        std::io::Read::read_to_end(&mut connection, &mut said).unwrap();
+        whole += usize::from(said.ends_with(b": x\0"));
+    }
+    assert_eq!(whole, sent + 1);
 }

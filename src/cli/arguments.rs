@@ -13,6 +13,9 @@ use crate::identity::{InstanceId, LoginName, SignerName};
 use crate::imds::Endpoint;
 use crate::time::Timestamp;
 
+/// Where the kernel tells of the machine.
+const SYSFS: &str = "/sys";
+
 /// Arguments of `authorized-keys`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -33,7 +36,7 @@ pub struct AuthorizedKeys {
     #[command(flatten)]
     pub overrides: Overrides,
     /// Where the machine says which instance it is
-    #[arg(long, value_name = "DIR", default_value = "/sys")]
+    #[arg(long, value_name = "DIR", default_value = SYSFS)]
     pub sysfs: PathBuf,
     /// Login name (sshd's %u)
     #[arg(value_name = "USER", allow_hyphen_values = true)]
@@ -82,14 +85,26 @@ impl Overrides {
             ca_dir: self.trust.ca_dir.clone(),
         }
     }
+}
 
-    /// Whether anything was chosen that the run's findings depend on.
+impl AuthorizedKeys {
+    /// The options that choose what the run's findings depend on, each with its value: where an instance's own are
+    /// left, there is none.
     #[must_use]
-    pub const fn are_chosen(&self) -> bool {
-        self.config.is_some()
-            || self.imds_endpoint.is_some()
-            || self.trust.ca_file.is_some()
-            || self.trust.ca_dir.is_some()
+    pub fn chosen_inputs(&self) -> Vec<(&'static str, String)> {
+        let Overrides { config, imds_endpoint, timeout: _, trust } = &self.overrides;
+        let path = |path: &PathBuf| path.display().to_string();
+        let sysfs = Some(&self.sysfs).filter(|sysfs| sysfs.as_os_str() != SYSFS);
+        [
+            ("--config", config.as_ref().map(path)),
+            ("--imds-endpoint", imds_endpoint.as_ref().map(ToString::to_string)),
+            ("--ca-file", trust.ca_file.as_ref().map(path)),
+            ("--ca-dir", trust.ca_dir.as_ref().map(path)),
+            ("--sysfs", sysfs.map(path)),
+        ]
+        .into_iter()
+        .filter_map(|(option, value)| value.map(|value| (option, value)))
+        .collect()
     }
 }
 
@@ -241,6 +256,10 @@ pub struct Enable {
     /// Go on asking the AuthorizedKeysCommand that is in force, as its own user
     #[arg(long)]
     pub chain: bool,
+    /// Also write into /etc/eic-agent.toml that only the signer of this region and partition, as metadata tells them
+    /// now, is believed; not for an image that other regions use
+    #[arg(long)]
+    pub pin: bool,
 }
 
 /// Arguments of `disable`.

@@ -43,8 +43,8 @@ fn the_old_names_imply_the_subcommand() {
 #[test]
 fn defaults_are_the_documented_ones() {
     let called = keys(&["eic-agent", "authorized-keys", "u"]);
+    assert!(called.chosen_inputs().is_empty() && called.providers.is_empty());
     assert_eq!((called.overrides.timeout, called.sysfs), (None, "/sys".into()));
-    assert!(!called.overrides.are_chosen() && called.providers.is_empty());
 }
 
 #[test]
@@ -109,6 +109,19 @@ fn what_sshd_runs_is_read_as_among_all_subcommands() {
             ["eic-agent", "authorized-keys"].into_iter().chain(line.split_whitespace()).collect();
         let _ = parse(&words);
     }
+}
+
+#[test]
+fn what_chooses_the_inputs_is_told_with_its_value() {
+    let words = "eic-agent authorized-keys --timeout 3 --config /c --imds-endpoint http://127.0.0.1:1338 --ca-file /f --ca-dir /d --sysfs /s u";
+    let parsed = parse(&words.split(' ').collect::<Vec<_>>()).unwrap();
+    let Command::AuthorizedKeys(called) = parsed.command else { panic!() };
+    let told: Vec<_> =
+        called.chosen_inputs().iter().map(|(option, value)| format!("{option} {value}")).collect();
+    assert_eq!(
+        told.join(" "),
+        "--config /c --imds-endpoint http://127.0.0.1:1338 --ca-file /f --ca-dir /d --sysfs /s"
+    );
 }
 
 #[test]

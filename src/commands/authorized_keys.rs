@@ -4,7 +4,6 @@ mod own;
 mod reader;
 
 use std::io::{ErrorKind, Write};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread;
@@ -13,12 +12,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{SigSet, Signal};
 
 use super::{Clock, Outcome};
-use crate::accounts::Account;
 use crate::audit::{Audit, IDENT};
 use crate::cli::AuthorizedKeys;
 use crate::config::{ConfigError, DEFAULT_PATH, FileError};
 use crate::confinement::{confine, no_more_threads};
-use crate::files::head_of_regular;
 use crate::output::write_once;
 use crate::privileges::give_up_root;
 use crate::providers::{self, Asked, Heard};
@@ -64,7 +61,7 @@ pub(super) fn run(
     let allowed = arguments.overrides.timeout.or(said).unwrap_or(FALLBACK_TIMEOUT);
     end_at_last(allowed);
     let deadline = clock.since.checked_add(allowed).unwrap_or(clock.since);
-    let audit = if may_audit(arguments) { Audit::to_system() } else { Audit::silent() }.until(deadline);
+    let audit = Audit::to_system().with_inputs(&arguments.chosen_inputs()).until(deadline);
     let prepared = Run::prepare(arguments, settings, clock);
     let ready = prepared.map(|run| ready(run, reader, asked.len(), deadline, &audit)).transpose();
     let asked: Vec<_> = asked.into_iter().map(Asked::listen).collect();
@@ -167,20 +164,4 @@ fn end_at_last(deadline: Duration) {
     alarm.add(Signal::SIGALRM);
     // Whoever started us may have blocked it.
     let _ = alarm.thread_unblock();
-}
-
-/// Any user may run the program with a metadata service, roots and a machine of his own choosing; what it
-/// then finds is no event of this instance. sshd's configuration runs it as root or as `eic-agent`.
-fn may_audit(arguments: &AuthorizedKeys) -> bool {
-    let chosen = arguments.overrides.are_chosen() || arguments.sysfs.as_os_str() != "/sys";
-    let user = nix::unistd::geteuid();
-    let is_ours = || Account::find(IDENT).is_some_and(|agent| agent.uid == user.as_raw());
-    is_in_the_machines_namespace() && (!chosen || user.is_root() || is_ours())
-}
-
-/// In a user namespace of his own any user is whom he likes, and `/sys` and the network are what he likes.
-/// The machine's has all ids, each as itself (`user_namespaces(7)`).
-fn is_in_the_machines_namespace() -> bool {
-    let map = head_of_regular(Path::new("/proc/self/uid_map"), 256).unwrap_or_default();
-    String::from_utf8_lossy(&map).split_whitespace().eq(["0", "0", "4294967295"])
 }

@@ -8,14 +8,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use chained::Chain;
-use document::{Document, Times};
+use document::{Document, Judged, Times};
 
 use super::capture::{Fetched, Wanted, fetch};
 use super::config::unsupported;
 use super::gather::RunError;
 use super::verify::{Report, Unproven, judge};
 use super::{Clock, Outcome, replay};
-use crate::audit::IDENT;
+use crate::audit::{Audit, IDENT};
 use crate::cli::Explain;
 use crate::config::{CommandLine, Settings};
 use crate::decision::{Decision, Evidence, Expectations};
@@ -74,7 +74,7 @@ fn judge_now(
     clock: Clock,
     settings: &Settings,
     times: &mut Times,
-) -> Result<Report, String> {
+) -> Result<Judged, String> {
     let machine = Machine::detect(Path::new("/sys"));
     if machine == Machine::NotEc2 {
         return Err("this is no EC2 instance: no key can be pushed to it".to_owned());
@@ -90,7 +90,12 @@ fn judge_now(
     let started = Instant::now();
     let report = report(arguments, clock, settings, &fetched);
     times.judgement(started.elapsed());
-    Ok(report)
+    let pins = settings.pins();
+    Ok(Judged {
+        report,
+        pins: (!pins.is_empty()).then(|| pins.to_string()),
+        withheld: settings.audit_required.value && Audit::to_system().destination().is_none(),
+    })
 }
 
 /// The judgement of everything that came.
@@ -98,7 +103,7 @@ fn report(arguments: &Explain, clock: Clock, settings: &Settings, fetched: &Fetc
     let capture = &fetched.capture;
     let mut signer = String::new();
     let mut read = || -> Result<(Evidence, Expectations), RunError> {
-        let name = replay::signer_name(capture)?;
+        let name = replay::signer_name(capture, &settings.pins())?;
         signer = name.to_string();
         let expected = Expectations {
             signer: name,

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | 1 | token |
 //! | 2 | this user's keys; 404 ends the run here |
-//! | 3 | region, domain, signer certificates (and the instance id where the machine does not know it) |
+//! | 3 | region and domain unless the settings pin them, signer certificates (and the instance id where the machine does not know it) |
 //! | 4 | the path's staples, by the names that they normally have |
 //! | 5, 6 | only when one of those is missing or does not hold: the list of staples, and the rest of them |
 
@@ -17,7 +17,7 @@ use crate::decision::{Decision, Evidence, Expectations};
 use crate::evidence::chain::{ChainError, MAX_CHAIN_BYTES, SignerChain};
 use crate::evidence::key_bundle::{KeyBundle, MAX_BUNDLE_BYTES};
 use crate::fingerprint::Fingerprint;
-use crate::identity::{Domain, InstanceId, LoginName, NotA, Region, SignerName};
+use crate::identity::{Domain, InstanceId, LoginName, NotA, Pins, Region, SignerName};
 use crate::imds::{ImdsError, Session};
 use crate::instance::Machine;
 use crate::policy::Policy;
@@ -102,6 +102,8 @@ pub(super) struct Request<'r> {
     pub(super) offered: Option<Fingerprint>,
     pub(super) policy: Policy,
     pub(super) revocation: RevocationPolicy,
+    /// What metadata has no say in.
+    pub(super) pins: Pins,
     pub(super) clock: &'r Clock,
 }
 
@@ -121,7 +123,7 @@ pub(super) async fn decide_from_metadata(
     // The trust store is read while the answers are on their way.
     let (instance, signer, chain, first) = tokio::try_join!(
         instance_id(&session, request.machine),
-        signer_name(&session),
+        signer_name(&session, &request.pins),
         signer_chain(&session),
         async { Ok(request.trust.and_then(OpenStore::read_first)) },
     )?;
@@ -182,31 +184,40 @@ async fn instance_id(session: &Session, machine: &Machine) -> Result<InstanceId,
     InstanceId::try_from(id.as_str()).map_err(RunError::InstanceId)
 }
 
-async fn signer_name(session: &Session) -> Result<SignerName, RunError> {
-    let place = async {
-        match session.get_text(REGION, MAX_ITEM_BYTES).await? {
-            Some(region) => Ok((Some(region), None)),
-            // Older regions' metadata has no such item.
-            None => Ok::<_, RunError>((None, Some(required(session, ZONE).await?))),
+/// What is pinned is not asked for: nobody but the operator has a say in it, and it saves the requests.
+async fn signer_name(session: &Session, pins: &Pins) -> Result<SignerName, RunError> {
+    let region = async {
+        match &pins.region {
+            Some(region) => Ok(region.clone()),
+            None => match session.get_text(REGION, MAX_ITEM_BYTES).await? {
+                Some(region) => region_from(Some(&region), None),
+                // Older regions' metadata has no such item.
+                None => region_from(None, Some(&required(session, ZONE).await?)),
+            },
         }
     };
-    let ((region, zone), domain) = tokio::try_join!(place, required(session, DOMAIN))?;
-    name_from(region.as_deref(), zone.as_deref(), &domain)
+    let domain = async {
+        match &pins.domain {
+            Some(domain) => Ok(domain.clone()),
+            None => domain_from(&required(session, DOMAIN).await?),
+        }
+    };
+    let (region, domain) = tokio::try_join!(region, domain)?;
+    Ok(SignerName::of_service(&region, &domain))
 }
 
-/// The signer of the region, which is the zone's where it is not told, and domain.
-pub(super) fn name_from(
-    region: Option<&str>,
-    zone: Option<&str>,
-    domain: &str,
-) -> Result<SignerName, RunError> {
+/// The region, which is the zone's where it is not told.
+pub(super) fn region_from(region: Option<&str>, zone: Option<&str>) -> Result<Region, RunError> {
     let region = match region {
         Some(region) => Region::try_from(region),
         None => Region::of_zone(zone.unwrap_or_default()),
     };
-    let region = region.map_err(RunError::Region)?;
-    let domain = Domain::try_from(domain).map_err(RunError::Domain)?;
-    Ok(SignerName::of_service(&region, &domain))
+    region.map_err(RunError::Region)
+}
+
+/// The domain of the partition's services.
+pub(super) fn domain_from(domain: &str) -> Result<Domain, RunError> {
+    Domain::try_from(domain).map_err(RunError::Domain)
 }
 
 async fn signer_chain(session: &Session) -> Result<SignerChain, RunError> {

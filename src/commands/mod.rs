@@ -9,6 +9,7 @@ mod explain;
 mod gather;
 mod lost;
 mod openssh;
+mod placement;
 mod replay;
 mod sessions;
 mod stapling;
@@ -99,6 +100,7 @@ pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
         Command::Disable(_) => wiring::disable(out, notes),
         Command::Status(arguments) => wiring::status(arguments, out, notes),
         Command::Confinement => confinement::run(out, notes),
+        Command::Placement => placement::run(clock, out, notes),
         Command::Supervise(arguments) => {
             match supervise(&arguments.program, &arguments.command, arguments.timeout) {
                 Ok(status) => Outcome::Provider(status),

@@ -1,6 +1,8 @@
 //! A capture judged: the same evidence as a run has, read from what was saved or fetched a moment ago.
 
-use super::gather::{DOMAIN, INSTANCE_ID, REGION, RunError, SIGNER_CERT, USERS, ZONE, keys_path, name_from};
+use super::gather::{
+    DOMAIN, INSTANCE_ID, REGION, RunError, SIGNER_CERT, USERS, ZONE, domain_from, keys_path, region_from,
+};
 use super::lost::LostStaples;
 use super::stapling::STAPLES;
 use crate::capture::{Answer, Capture, Item};
@@ -8,7 +10,7 @@ use crate::decision::Evidence;
 use crate::evidence::chain::SignerChain;
 use crate::evidence::key_bundle::KeyBundle;
 use crate::evidence::ocsp::{MAX_STAPLES, OcspError, OcspStaple};
-use crate::identity::{InstanceId, LoginName, SignerName};
+use crate::identity::{Domain, InstanceId, LoginName, Pins, Region, SignerName};
 use crate::imds::ImdsError;
 use crate::reason::Reason;
 use crate::trust_store::TrustStore;
@@ -43,11 +45,24 @@ pub(super) fn metadata_instance_id(capture: &Capture) -> Result<InstanceId, RunE
     InstanceId::try_from(required(capture, INSTANCE_ID)?.as_str()).map_err(RunError::InstanceId)
 }
 
-/// Who must have signed.
-pub(super) fn signer_name(capture: &Capture) -> Result<SignerName, RunError> {
-    let region = text(capture, REGION)?;
-    let zone = if region.is_none() { Some(required(capture, ZONE)?) } else { None };
-    name_from(region.as_deref(), zone.as_deref(), &required(capture, DOMAIN)?)
+/// Who must have signed: by what is pinned, and else by what the service tells.
+pub(super) fn signer_name(capture: &Capture, pins: &Pins) -> Result<SignerName, RunError> {
+    let region = pins.region.clone().map_or_else(|| region(capture), Ok)?;
+    let domain = pins.domain.clone().map_or_else(|| domain(capture), Ok)?;
+    Ok(SignerName::of_service(&region, &domain))
+}
+
+/// The region that the service tells.
+pub(super) fn region(capture: &Capture) -> Result<Region, RunError> {
+    match text(capture, REGION)? {
+        Some(region) => region_from(Some(&region), None),
+        None => region_from(None, Some(&required(capture, ZONE)?)),
+    }
+}
+
+/// The domain that the service tells.
+pub(super) fn domain(capture: &Capture) -> Result<Domain, RunError> {
+    domain_from(&required(capture, DOMAIN)?)
 }
 
 /// The signer's certificates.

@@ -1,6 +1,7 @@
 //! The settings of a run: the command line over the file over the defaults, and where each came from.
 
 mod file;
+mod pin;
 mod reader;
 mod show;
 
@@ -8,6 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::identity::{Domain, Pins, Region};
 use crate::imds::Endpoint;
 use crate::key_options::{KeyOptions, LinePrefix};
 use crate::ownership::Insecure;
@@ -17,6 +19,7 @@ use crate::trust_store::{Owner, Roots, TrustStore};
 use crate::verification::RevocationPolicy;
 
 pub use file::FileError;
+pub use pin::{PinError, Pinned, pin};
 pub use reader::Fault;
 pub use show::Shown;
 
@@ -72,7 +75,36 @@ struct FileSettings {
     revocation: Option<(RevocationPolicy, usize)>,
     options: Option<(KeyOptions, usize)>,
     environment: Option<(bool, usize)>,
+    region: Option<(Region, usize)>,
+    domain: Option<(Domain, usize)>,
+    audit_required: Option<(bool, usize)>,
     rules: Vec<(Rule, usize)>,
+}
+
+impl FileSettings {
+    /// The settings alone, whatever lines they are in.
+    fn without_lines(mut self) -> Self {
+        fn forget<T>(setting: &mut Option<(T, usize)>) {
+            if let Some((_, line)) = setting {
+                *line = 0;
+            }
+        }
+        forget(&mut self.endpoint);
+        forget(&mut self.timeout);
+        forget(&mut self.ca_file);
+        forget(&mut self.ca_dir);
+        forget(&mut self.roots);
+        forget(&mut self.revocation);
+        forget(&mut self.options);
+        forget(&mut self.environment);
+        forget(&mut self.region);
+        forget(&mut self.domain);
+        forget(&mut self.audit_required);
+        for (_, line) in &mut self.rules {
+            *line = 0;
+        }
+        self
+    }
 }
 
 /// The resolved settings.
@@ -90,12 +122,18 @@ pub struct Settings {
     pub ca_dir: Sourced<Option<PathBuf>>,
     /// Which of the roots count.
     pub roots: Sourced<Roots>,
+    /// The region whose signer is believed; none: the one that metadata tells.
+    pub region: Sourced<Option<Region>>,
+    /// The domain of that signer; none: the one that metadata tells.
+    pub domain: Sourced<Option<Domain>>,
     /// What a certificate without a staple means.
     pub revocation: Sourced<RevocationPolicy>,
     /// Options before every key.
     pub options: Sourced<Option<KeyOptions>>,
     /// Whether sessions are told who pushed the key.
     pub environment: Sourced<bool>,
+    /// Whether a key is handed out only after a log accepted its line.
+    pub audit_required: Sourced<bool>,
     /// The instance's own rules, in order.
     pub rules: Vec<Sourced<Rule>>,
 }
@@ -177,6 +215,9 @@ impl Settings {
             revocation: Sourced::or_default(None, said.revocation, RevocationPolicy::default()),
             options: Sourced::optional(None, said.options),
             environment: Sourced::or_default(None, said.environment, false),
+            region: Sourced::optional(None, said.region),
+            domain: Sourced::optional(None, said.domain),
+            audit_required: Sourced::or_default(None, said.audit_required, false),
             rules: said.rules.into_iter().map(|(rule, line)| Sourced::at(rule, line)).collect(),
         }
         .with_one_trust_store(given)
@@ -210,6 +251,12 @@ impl Settings {
             roots: self.roots.value,
             owner: Owner::Root,
         }
+    }
+
+    /// What is pinned of the signer's name.
+    #[must_use]
+    pub fn pins(&self) -> Pins {
+        Pins { region: self.region.value.clone(), domain: self.domain.value.clone() }
     }
 
     /// What stands before each key.

@@ -73,15 +73,21 @@ pub(super) fn read(text: &str) -> Result<FileSettings, Vec<Fault>> {
             "when-stapled" => Ok(RevocationPolicy::WhenStapled),
             other => Err(one_of(&["require", "when-stapled"], other)),
         });
-        trust.nothing_else(&["ca_file", "ca_dir", "roots", "revocation"], &mut faults);
+        said.region = trust.text("region", &mut faults, |text| text.parse().map_err(words));
+        said.domain = trust.text("domain", &mut faults, |text| text.parse().map_err(words));
+        trust.nothing_else(&["ca_file", "ca_dir", "roots", "revocation", "region", "domain"], &mut faults);
     }
     if let Some(mut keys) = root.section("keys", &mut faults) {
         said.options = keys.text("options", &mut faults, |text| KeyOptions::parse(text).map_err(words));
         said.environment = keys.checked("environment", &mut faults, Ok);
         keys.nothing_else(&["options", "environment"], &mut faults);
     }
+    if let Some(mut audit) = root.section("audit", &mut faults) {
+        said.audit_required = audit.checked("required", &mut faults, Ok);
+        audit.nothing_else(&["required"], &mut faults);
+    }
     said.rules = rules(&mut root, &mut faults);
-    root.nothing_else(&["[imds]", "[trust]", "[keys]", "[[rule]]"], &mut faults);
+    root.nothing_else(&["[imds]", "[trust]", "[keys]", "[audit]", "[[rule]]"], &mut faults);
     if faults.list.is_empty() { Ok(said) } else { Err(order::by_key(faults.list, |fault| fault.line)) }
 }
 

@@ -59,10 +59,17 @@ impl Settings {
                 setting("trust.ca_dir", &self.ca_dir, |dir| dir.as_ref().map(path).into()),
                 setting("trust.roots", &self.roots, |roots| roots_name(*roots).into()),
                 setting("trust.revocation", &self.revocation, |policy| revocation_name(*policy).into()),
+                setting("trust.region", &self.region, |region| {
+                    region.as_ref().map(|region| region.as_str().to_owned()).into()
+                }),
+                setting("trust.domain", &self.domain, |domain| {
+                    domain.as_ref().map(|domain| domain.as_str().to_owned()).into()
+                }),
                 setting("keys.options", &self.options, |options| {
                     options.as_ref().map(|options| options.as_str().to_owned()).into()
                 }),
                 setting("keys.environment", &self.environment, |on| (*on).into()),
+                setting("audit.required", &self.audit_required, |on| (*on).into()),
             ],
             rules: self.rules.iter().map(ShownRule::of).collect(),
         }
@@ -130,7 +137,11 @@ impl std::fmt::Display for Shown {
             None => writeln!(f, "# no {DEFAULT_PATH}: defaults")?,
         }
         for Setting { key, value, from: origin } in &self.settings {
-            let value = if value.is_null() { "(system)".to_owned() } else { value.to_string() };
+            let value = match (value.is_null(), *key) {
+                (true, "trust.region" | "trust.domain") => "(metadata)".to_owned(),
+                (true, _) => "(system)".to_owned(),
+                (false, _) => value.to_string(),
+            };
             writeln!(f, "{key:<16} {:<28} {}", printable(&value, MAX_SHOWN), from(origin))?;
         }
         for rule in &self.rules {

@@ -18,6 +18,8 @@ ca_file = "/etc/ca.pem"
 ca_dir = "/etc/ca"
 roots = "amazon"
 revocation = "when-stapled"
+region = "us-gov-west-1"
+domain = "amazonaws.com"
 [keys]
 options = "restrict,pty"
 environment = true
@@ -31,6 +33,8 @@ accounts = ["123456789012"]
 key_types = ["sk-*"]
 [[rule]]
 action = "deny"
+[audit]
+required = true
 "#;
 
 #[test]
@@ -47,22 +51,23 @@ fn every_setting_is_read_with_its_line() {
     assert_eq!((settings.roots.value, settings.roots.origin), (Roots::Amazon, Origin::File(8)));
     assert_eq!(settings.revocation.value, RevocationPolicy::WhenStapled);
     assert_eq!(settings.options.value.as_ref().map(KeyOptions::as_str), Some("restrict,pty"));
-    assert!(settings.environment.value);
+    assert!(settings.environment.value && settings.audit_required.value);
+    assert_eq!(settings.pins().to_string(), "region us-gov-west-1 and domain amazonaws.com");
     let [admins, rest] = settings.rules.as_slice() else { panic!("{:?}", settings.rules) };
     assert_eq!(
         (admins.value.name.as_str(), admins.value.action, admins.origin),
-        ("admins", Action::Allow, Origin::File(14))
+        ("admins", Action::Allow, Origin::File(16))
     );
     assert_eq!(admins.value.principals[0].as_str(), "arn:aws:sts::*:assumed-role/Admin/*");
     assert_eq!(
         (rest.value.name.as_str(), rest.value.action, rest.origin),
-        ("#2", Action::Deny, Origin::File(21))
+        ("#2", Action::Deny, Origin::File(23))
     );
 }
 
 #[test]
 fn without_a_file_all_is_default() {
-    for text in ["", "# nothing\n", "[imds]\n[trust]\n[keys]\n"] {
+    for text in ["", "# nothing\n", "[imds]\n[trust]\n[keys]\n[audit]\n"] {
         let settings = settings(&CommandLine::default(), text);
         assert_eq!(settings.endpoints(), Endpoint::of_service());
         assert_eq!(
@@ -71,7 +76,7 @@ fn without_a_file_all_is_default() {
         );
         assert_eq!(settings.trust_store(), TrustStore::default());
         assert_eq!(settings.line_prefix(), LinePrefix::default());
-        assert!(settings.rules.is_empty());
+        assert!(settings.rules.is_empty() && settings.pins().is_empty() && !settings.audit_required.value);
     }
 }
 
@@ -133,7 +138,10 @@ fn every_fault_names_line_key_and_what_would_be_right() {
             "[keys]\noptions = \"pty\\nssh-ed25519 AAAA\"\n",
             vec!["2: keys.options: expected printable ASCII, got '\\n'"],
         ),
-        ("[typo]\n", vec!["1: typo: no such setting; expected one of [imds], [trust], [keys], [[rule]]"]),
+        (
+            "[typo]\n",
+            vec!["1: typo: no such setting; expected one of [imds], [trust], [keys], [audit], [[rule]]"],
+        ),
         ("imds = 3\n", vec!["1: imds: expected a table [imds], got integer"]),
         ("[rule]\naction = \"deny\"\n", vec!["1: rule: expected [[rule]], a table in double brackets"]),
         (
@@ -159,7 +167,7 @@ fn every_fault_names_line_key_and_what_would_be_right() {
             vec![
                 "2: imds.timeout: expected 0.1 to 60 seconds, got 0",
                 "4: trust.roots: expected \"system\" or \"amazon\", got \"x\"",
-                "5: trust.foo: no such setting; expected one of ca_file, ca_dir, roots, revocation",
+                "5: trust.foo: no such setting; expected one of ca_file, ca_dir, roots, revocation, region, domain",
             ],
         ),
     ] {
@@ -191,6 +199,22 @@ fn every_fault_names_line_key_and_what_would_be_right() {
     ] {
         let faults = read(text).map(|_| ()).unwrap_err();
         assert!(faults[0].starts_with(start), "{text}: {faults:?}");
+    }
+}
+
+#[test]
+fn what_is_pinned_has_the_form_of_a_region_and_of_a_domain() {
+    for (text, fault) in [
+        (
+            "[trust]\nregion = \"us-east-1.evil\"\n",
+            "2: trust.region: expected an AWS region such as us-east-1, got \"us-east-1.evil\"",
+        ),
+        (
+            "[trust]\ndomain = \"evil.example\"\n",
+            "2: trust.domain: expected the services domain of an AWS partition (amazonaws.com, amazonaws.com.cn, ...), got \"evil.example\"",
+        ),
+    ] {
+        assert_eq!(read(text).map(|_| ()).unwrap_err(), [fault]);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::event::{Accepted, Claim, Event, Handover, KeyName, Push};
 use super::writer::Source;
+use crate::audit::CHOSEN_INPUTS;
 use crate::text::{MAX_SHOWN, one_line, printable};
 
 /// Longest principal that is repeated, in characters: IAM's longest ARN.
@@ -97,6 +98,8 @@ fn plain_key(proof: &str) -> Option<KeyName> {
 /// What a line of the agent's tells by its text alone: all that there is in a text log.
 #[must_use]
 pub fn of_agent(message: &str, push: impl FnOnce(Claim) -> Push) -> Option<Event> {
+    // What the command line chose is no part of a claim.
+    let message = message.split_once(CHOSEN_INPUTS).map_or(message, |(message, _)| message);
     if let Some(key) = message.strip_prefix(PROVIDING) {
         return provided(key, push).map(Event::Provided);
     }

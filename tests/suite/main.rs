@@ -14,6 +14,7 @@
     clippy::unused_self
 )]
 
+mod audit;
 mod capture;
 mod chain_syntax;
 mod chaining;
@@ -33,6 +34,7 @@ mod logins;
 mod lost_staples;
 mod metadata;
 mod openssl_tree;
+mod pins;
 mod properties;
 mod readme;
 mod reference_cases;

@@ -195,43 +195,6 @@ fn no_environment_variable_has_any_effect() {
 }
 
 #[test]
-fn a_run_with_options_of_a_users_own_writes_no_audit_line() {
-    let test = "metadata::a_run_with_options_of_a_users_own_writes_no_audit_line";
-    on_an_instance(test, Config::default(), |world| {
-        let syslog = Syslog::bind();
-        let key = pushed(world, "key");
-        let ca = world.path("etc/ca.pem");
-        let ca = ca.to_str().unwrap();
-        let endpoint = world.emulator.imds_url();
-        let foreign = Entry::new(key.line()).timestamp(world.emulator.now() + 60).instance("i-00000000");
-        let mut bundle = foreign.sign(&world.emulator.hierarchy().leaf_key);
-        bundle.extend(
-            Entry::new(key.line())
-                .timestamp(world.emulator.now() + 60)
-                .instance(INSTANCE)
-                .sign(&world.emulator.hierarchy().leaf_key),
-        );
-        world.emulator.set_entries(USER, bundle);
-        for (options, audits_anybody) in [
-            (vec![], true),
-            (vec!["--timeout", "4"], true),
-            (vec!["--imds-endpoint", &endpoint], false),
-            (vec!["--ca-file", ca], false),
-            (vec!["--sysfs", "/sys/"], false),
-        ] {
-            for (user, audits) in [("root", true), ("eic-agent", true), ("ubuntu", audits_anybody)] {
-                let arguments = [options.as_slice(), &[USER]].concat();
-                let run = world.run_as(user, &arguments);
-                assert_eq!(run.keys(), format!("{}\n", key.bare_line()), "{user} {options:?}: {run:?}");
-                let lines = syslog.agent_lines().len();
-                assert_eq!(lines, if audits { 2 } else { 0 }, "{user} {options:?}");
-                syslog.clear();
-            }
-        }
-    });
-}
-
-#[test]
 fn thousands_of_entries_are_answered_in_time() {
     on_an_instance("metadata::thousands_of_entries_are_answered_in_time", Config::default(), |world| {
         let key = Key::ed25519(world, "key");

@@ -358,7 +358,7 @@ fn the_shipped_file_is_sound_and_shows_every_setting() {
         let (status, all, faults) = config(world, &[]);
         assert_eq!((status, faults.as_str()), (Some(0), ""), "{all}");
         assert!(all.lines().skip(1).all(|line| line.contains(" /etc/eic-agent.toml:")), "{all}");
-        assert_eq!(all.lines().count(), 1 + 8 + 1, "{all}");
+        assert_eq!(all.lines().count(), 1 + 11 + 1, "{all}");
     });
 }
 

@@ -14,7 +14,7 @@ use crate::config::{ConfigError, Settings};
 use crate::decision::Decision;
 use crate::evidence::chain::Certificate;
 use crate::fingerprint::Fingerprint;
-use crate::identity::LoginName;
+use crate::identity::{LoginName, Pins};
 use crate::imds::{Endpoint, Session};
 use crate::instance::Machine;
 use crate::key_options::{LinePrefix, Release};
@@ -49,10 +49,18 @@ impl Own {
 pub(super) enum Found {
     /// Nothing is pushed that sshd could be given.
     Nothing,
-    /// A decision, and what stands before each key.
-    Decision(Box<Decision>, LinePrefix),
+    /// A decision, and what the settings say of handing keys over.
+    Decision(Box<Decision>, HandOver),
     /// No decision.
     Failed(Reason, String),
+}
+
+/// What the settings say of handing keys over.
+pub(super) struct HandOver {
+    /// What stands before each key.
+    prefix: LinePrefix,
+    /// Whether a key is handed out only after a log accepted its line.
+    audit_required: bool,
 }
 
 /// What only root may look up.
@@ -150,21 +158,25 @@ impl Ready {
         }
         match self.ask_metadata(settings) {
             Ok(None) => Found::Nothing,
-            Ok(Some(decision)) => Found::Decision(Box::new(decision), prefix),
-            Err(error) => Found::Failed(error.reason(), self.with_what_was_left_out(&error)),
+            Ok(Some(decision)) => {
+                let audit_required = settings.audit_required.value;
+                Found::Decision(Box::new(decision), HandOver { prefix, audit_required })
+            }
+            Err(error) => Found::Failed(error.reason(), self.explained(&error, &settings.pins())),
         }
     }
 
-    /// A root that was left out may be the one that the signer lacks.
-    fn with_what_was_left_out(&self, error: &RunError) -> String {
-        let left_out = match error.reason() {
-            Reason::SignerUntrusted => self.trust.as_ref().and_then(|trust| trust.left_out().next()),
+    /// The error, and what of this instance's own may be the cause: a root that was left out, or a pin.
+    fn explained(&self, error: &RunError, pins: &Pins) -> String {
+        let cause = match error.reason() {
+            Reason::SignerUntrusted => {
+                let first = self.trust.as_ref().and_then(|trust| trust.left_out().next());
+                first.map(|first| format!("left out of the trust store: {first}"))
+            }
+            Reason::SignerNameMismatch if !pins.is_empty() => Some(format!("[trust] pins {pins}")),
             _ => None,
         };
-        match left_out {
-            Some(first) => format!("{error}; left out of the trust store: {first}"),
-            None => error.to_string(),
-        }
+        cause.map_or_else(|| error.to_string(), |cause| format!("{error}; {cause}"))
     }
 
     /// Logs what was found, and makes the lines of it: every key that is handed over is in the log before
@@ -172,7 +184,7 @@ impl Ready {
     pub(super) fn tell(&self, found: &Found, audit: &Audit) -> Own {
         match found {
             Found::Nothing => Own::nothing(),
-            Found::Decision(decision, prefix) => self.hand_over(decision, prefix, audit),
+            Found::Decision(decision, how) => self.hand_over(decision, how, audit),
             Found::Failed(reason, why) => self.run.failed(*reason, why, audit),
         }
     }
@@ -189,6 +201,7 @@ impl Ready {
             offered: offered.clone(),
             policy: Policy { rules, user: Some(user.clone()) },
             revocation: settings.revocation.value,
+            pins: settings.pins(),
             clock,
         };
         runtime.block_on(async {
@@ -199,14 +212,31 @@ impl Ready {
         })
     }
 
-    fn hand_over(&self, decision: &Decision, prefix: &LinePrefix, audit: &Audit) -> Own {
+    fn hand_over(&self, decision: &Decision, how: &HandOver, audit: &Audit) -> Own {
         let unstapled: Vec<_> = decision.signer().unstapled().map(Certificate::subject).collect();
         // What is handed over comes first: where the log's daemon is slow, its line is the one to save.
-        audit.provided(decision.accepted(), &unstapled, &self.run.user);
+        let logged = audit.provided(decision.accepted(), &unstapled, &self.run.user);
+        let unlogged = decision.accepted().count().saturating_sub(logged.len());
         audit.refused(decision.refused(), &self.run.user);
         let refused = decision.refused().map(|refusal| &refusal.error).take(MAX_NOTES);
-        let notes = refused.map(|error| format!("refused: {}: {error}", error.reason())).collect();
-        Own { lines: authorized_keys(decision.accepted(), prefix), notes, outcome: Outcome::Done }
+        let mut own = Own {
+            lines: String::new(),
+            notes: refused.map(|error| format!("refused: {}: {error}", error.reason())).collect(),
+            outcome: Outcome::Done,
+        };
+        if !how.audit_required || unlogged == 0 {
+            own.lines = authorized_keys(decision.accepted(), &how.prefix);
+            return own;
+        }
+        own.lines = authorized_keys(logged.iter().copied(), &how.prefix);
+        let why =
+            format!("no log accepted the line about {unlogged} of the keys, which [audit] required demands");
+        audit.failed(Reason::AuditUnavailable, &why, &self.run.user);
+        own.notes.insert(0, format!("{}: {why}", Reason::AuditUnavailable));
+        if logged.is_empty() {
+            own.outcome = Outcome::Undecided;
+        }
+        own
     }
 }
 

@@ -11,6 +11,7 @@
 //! | [`access`] | `access` |
 //! | [`account`] | `account`, `shell` |
 //! | [`system`] | `selinux`, `log`, `unit`, `confinement` |
+//! | [`log_limit`] | `log-limit` |
 //! | [`answer`] | `answer` |
 //!
 //! What no link looks at: PAM's modules and `/etc/hosts.deny`, which may refuse whom sshd lets in.
@@ -20,6 +21,7 @@ mod account;
 mod answer;
 mod check;
 mod keys;
+mod log_limit;
 mod metadata;
 mod providers;
 mod server;
@@ -41,9 +43,13 @@ pub(super) fn run(arguments: &Doctor, clock: Clock, out: &mut impl Write, notes:
     let user = arguments.user.as_deref();
     // What takes root is looked at first; the network is not read as root.
     let settings = service::settings();
+    let audit_required = settings.1.as_ref().is_some_and(|settings| settings.audit_required.value);
     let sshd = sshd::Sshd::look(user);
+    let listener = sshd.as_ref().ok().and_then(|sshd| sshd.machine.listener.as_ref()).map(|sshd| sshd.pid);
     let before = server::checks(&sshd);
-    let after = account::checks(&sshd, user, clock.started).into_iter().chain(system::checks());
+    let after = account::checks(&sshd, user, clock.started)
+        .into_iter()
+        .chain(system::checks(listener, audit_required));
     let after: Vec<_> = std::iter::once(providers::check(&sshd)).chain(after).collect();
     let answer = answer::check(&sshd, user, &before);
     let service = service::checks(settings, user, clock);

@@ -16,6 +16,7 @@ use crate::identity::LoginName;
 use crate::imds::Endpoint;
 use crate::instance::Machine;
 use crate::privileges::give_up_root;
+use crate::verification::{Budget, SignerPath};
 
 /// What the checks after these need to know of what came.
 #[derive(Default)]
@@ -136,13 +137,20 @@ impl Service {
         self.checks.push(proxy(Some(fetched)));
         self.checks.push(instance_is_this(fetched));
         self.checks.push(clock_is_right(fetched.capture.date.as_deref(), fetched.greeted));
-        let name = replay::signer_name(&fetched.capture);
-        self.checks.push(region(&name));
+        let pins = settings.pins();
+        let name = replay::signer_name(&fetched.capture, &pins);
         let store = settings.trust_store().open();
         let anchors = store.load();
+        let chain = replay::chain(&fetched.capture);
+        let is_trusted = || match (&name, &anchors, &chain) {
+            (Ok(name), Ok(anchors), Ok(chain)) => {
+                SignerPath::find(chain, anchors, name, now, &Budget::default()).is_ok()
+            }
+            _ => false,
+        };
+        self.checks.push(region(&name, &pins, &fetched.capture, is_trusted));
         let left_out: Vec<_> = store.left_out().collect();
         self.checks.push(trust_store(&anchors, &left_out, settings));
-        let chain = replay::chain(&fetched.capture);
         match (&name, &anchors, &chain) {
             (Ok(name), Ok(anchors), Ok(chain)) => {
                 let (staples, _) = replay::staples(&fetched.capture);

@@ -2,12 +2,14 @@
 
 use super::super::gather::RunError;
 use super::super::lost::LostStaples;
+use super::super::replay;
 use super::check::Check;
 use super::metadata::unless_late;
+use crate::capture::Capture;
 use crate::config::{DEFAULT_PATH, Settings};
 use crate::evidence::chain::{Certificate, SignerChain};
 use crate::evidence::ocsp::OcspStaple;
-use crate::identity::SignerName;
+use crate::identity::{Pins, SignerName};
 use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
@@ -17,16 +19,57 @@ use crate::verification::{Budget, RevocationPolicy, SignerError, SignerPath, Tru
 pub(super) const SIGNER: &str =
     "a key counts only with the signature of this region's signer, whom a trusted root vouches for";
 
-/// The region by the name of its signer.
-pub(super) fn region(name: &Result<SignerName, RunError>) -> Check {
+/// The region by the name of its signer, and whether metadata agrees with what is pinned of it. Where it does not,
+/// logins work all the same as long as the pinned signer is served.
+pub(super) fn region(
+    name: &Result<SignerName, RunError>,
+    pins: &Pins,
+    capture: &Capture,
+    is_trusted: impl FnOnce() -> bool,
+) -> Check {
+    const ID: &str = "region";
     match name {
-        Ok(name) => Check::ok("region", SIGNER, format!("its signer is {name}")),
+        Ok(name) if pins.is_empty() => Check::ok(ID, SIGNER, format!("its signer is {name}")),
+        Ok(name) => match disagreement(pins, capture) {
+            None => {
+                Check::ok(ID, SIGNER, format!("its signer is {name}; metadata agrees with the pinned {pins}"))
+            }
+            Some(other) => {
+                let seen = format!("{DEFAULT_PATH} pins {pins}, and metadata says {other}");
+                let fix = format!(
+                    "if this image was copied from another region, correct [trust] in {DEFAULT_PATH}; if not, find out what answers in place of the metadata service"
+                );
+                if is_trusted() {
+                    Check::warn(ID, SIGNER, seen, fix)
+                } else {
+                    Check::fail(ID, SIGNER, seen, fix)
+                }
+            }
+        },
         Err(error) => Check::fail(
-            "region",
+            ID,
             SIGNER,
             format!("{}: {error}", error.reason()),
             unless_late(error.reason(), "find out what answers in place of the metadata service"),
         ),
+    }
+}
+
+/// What metadata says otherwise than is pinned.
+fn disagreement(pins: &Pins, capture: &Capture) -> Option<String> {
+    let region = pins.region.as_ref().and_then(|pinned| match replay::region(capture) {
+        Ok(told) if told == *pinned => None,
+        Ok(told) => Some(format!("region {told}")),
+        Err(error) => Some(format!("no region ({}: {error})", error.reason())),
+    });
+    let domain = pins.domain.as_ref().and_then(|pinned| match replay::domain(capture) {
+        Ok(told) if told == *pinned => None,
+        Ok(told) => Some(format!("domain {told}")),
+        Err(error) => Some(format!("no domain ({}: {error})", error.reason())),
+    });
+    match (region, domain) {
+        (Some(region), Some(domain)) => Some(format!("{region} and {domain}")),
+        (region, domain) => region.or(domain),
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::check::Check;
+use super::log_limit;
 use crate::audit::{Audit, IDENT};
 use crate::files::head_of_regular;
 use crate::process::ask;
@@ -26,9 +27,9 @@ const MODULE: &str = "/usr/share/selinux/packages/eic-agent.cil";
 /// How long semodule(8) may take; it reads the whole store.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// All of them.
-pub(super) fn checks() -> Vec<Check> {
-    vec![selinux(), log(), unit(), confinement()]
+/// All of them, with the process of sshd's listener, and whether the settings demand a log.
+pub(super) fn checks(listener: Option<u32>, audit_required: bool) -> Vec<Check> {
+    vec![selinux(), log(audit_required), log_limit::check(listener, audit_required), unit(), confinement()]
 }
 
 fn selinux() -> Check {
@@ -67,21 +68,22 @@ fn selinux() -> Check {
     Check::fail(ID, SELINUX, format!("enforcing, and the module {IDENT} is not installed"), fix)
 }
 
-fn log() -> Check {
+fn log(audit_required: bool) -> Check {
     const ID: &str = "log";
-    match Audit::to_system().destination() {
-        Some(socket) => Check::ok(ID, LOG, format!("{} takes what is logged", socket.display())),
-        None => Check::warn(
-            ID,
-            LOG,
-            "neither the journal nor /dev/log takes anything, so nothing is logged",
-            if systemd_runs() {
-                "sudo systemctl start systemd-journald.socket systemd-journald.service"
-            } else {
-                "start a syslog daemon, for example rsyslog"
-            },
-        ),
+    if let Some(socket) = Audit::to_system().destination() {
+        return Check::ok(ID, LOG, format!("{} takes what is logged", socket.display()));
     }
+    let seen = "neither the journal nor /dev/log takes anything, so nothing is logged";
+    let fix = if systemd_runs() {
+        "sudo systemctl start systemd-journald.socket systemd-journald.service"
+    } else {
+        "start a syslog daemon, for example rsyslog"
+    };
+    if audit_required {
+        let seen = format!("{seen}, and [audit] required lets no pushed key log in without a line");
+        return Check::fail(ID, LOG, seen, fix);
+    }
+    Check::warn(ID, LOG, seen, fix)
 }
 
 /// Which tiers hold is the kernel's affair, so none of them is a fault. A run that does not survive them is.

@@ -10,6 +10,7 @@ use super::super::capture::{Fetched, milliseconds};
 use super::super::verify::{Key, Report};
 use super::chained::Chain;
 use crate::cli::Explain;
+use crate::reason::Reason;
 use crate::text::one_line;
 
 /// The document. Fields are added, never changed in meaning, under the same `schema_version`.
@@ -22,6 +23,12 @@ pub(super) struct Document {
     sshd: Chain,
     /// Signer and keys; none where there was nothing to judge.
     judgement: Option<Report>,
+    /// What the settings pin of the signer's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pins: Option<String>,
+    /// Whether no key is handed out, since the settings demand a log and there is none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    withheld: bool,
     /// Why there was nothing to judge.
     error: Option<String>,
     /// How many of the pushed keys sshd would be given.
@@ -29,6 +36,13 @@ pub(super) struct Document {
     /// How many lines of other providers it would be given.
     provider_lines: usize,
     times_ms: Times,
+}
+
+/// What was judged, and what of the settings decides with it.
+pub(super) struct Judged {
+    pub(super) report: Report,
+    pub(super) pins: Option<String>,
+    pub(super) withheld: bool,
 }
 
 /// How long each step took, in milliseconds.
@@ -64,15 +78,15 @@ impl Document {
     pub(super) fn new(
         arguments: &Explain,
         clock: Clock,
-        own: Result<Report, String>,
+        own: Result<Judged, String>,
         sshd: Chain,
         times_ms: Times,
     ) -> Self {
-        let (judgement, error) = match own {
-            Ok(report) => (Some(report), None),
-            Err(why) => (None, Some(why)),
+        let (judgement, pins, withheld, error) = match own {
+            Ok(Judged { report, pins, withheld }) => (Some(report), pins, withheld, None),
+            Err(why) => (None, None, false, Some(why)),
         };
-        let keys = judgement.iter().flat_map(|report| &report.keys).filter(|_| sshd.asks);
+        let keys = judgement.iter().flat_map(|report| &report.keys).filter(|_| sshd.asks && !withheld);
         Self {
             schema_version: 1,
             version: env!("CARGO_PKG_VERSION"),
@@ -82,6 +96,8 @@ impl Document {
             provider_lines: sshd.providers.iter().map(|provider| provider.lines).sum(),
             sshd,
             judgement,
+            pins,
+            withheld,
             error,
             times_ms,
         }
@@ -96,6 +112,9 @@ impl Document {
             return row(f, "pushed keys", error);
         }
         let Some(report) = &self.judgement else { return Ok(()) };
+        if let Some(pins) = &self.pins {
+            row(f, "pinned", pins)?;
+        }
         let signer = &report.signer;
         match (&signer.reason, &signer.detail) {
             (Some(reason), Some(detail)) => row(f, "signer", &format!("refused: {reason}: {detail}"))?,
@@ -104,7 +123,18 @@ impl Document {
         if signer.trusted && report.keys.is_empty() {
             row(f, "key", "none is pushed for this user, or its minute is over")?;
         }
-        report.keys.iter().try_for_each(|key| show(key, f))
+        report.keys.iter().try_for_each(|key| show(key, f))?;
+        if self.withheld {
+            row(
+                f,
+                "withheld",
+                &format!(
+                    "{}: no log takes anything, and [audit] required demands one",
+                    Reason::AuditUnavailable
+                ),
+            )?;
+        }
+        Ok(())
     }
 }
 

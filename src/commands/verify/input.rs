@@ -15,7 +15,7 @@ use crate::decision::{Evidence, Expectations};
 use crate::evidence::chain::{MAX_CHAIN_BYTES, SignerChain};
 use crate::evidence::key_bundle::{KeyBundle, MAX_BUNDLE_BYTES};
 use crate::evidence::ocsp::{MAX_STAPLE_BYTES, MAX_STAPLES, OcspStaple};
-use crate::identity::{InstanceId, LoginName, SignerName};
+use crate::identity::{InstanceId, LoginName, Pins, SignerName};
 use crate::order;
 use crate::policy::Policy;
 use crate::time::Timestamp;
@@ -47,7 +47,7 @@ fn read_capture(arguments: &Verify, file: &Path) -> Result<Case, String> {
     let taken_at = capture.taken_at().ok_or("the capture does not say when it was taken")?;
     let mut signer = String::new();
     let mut read = || -> Result<(Evidence, Expectations), RunError> {
-        let name = replay::signer_name(&capture)?;
+        let name = replay::signer_name(&capture, &Pins::default())?;
         let name = arguments.signer_name.clone().unwrap_or(name);
         signer = name.to_string();
         let instance = match &arguments.instance_id {

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::chain::{chain_of, judge_written, keep_users_of_matches};
+use super::pin::{Plan, other_settings};
 use super::place::{Failure, Pair, put_in, undo};
 use super::{InForce, Machine, shown, user_fault, where_from};
 use crate::accounts::Account;
@@ -48,7 +49,7 @@ pub(in crate::commands) fn run(arguments: &Enable, out: &mut impl Write, notes: 
     let mut say = |line: String| {
         let _ = writeln!(out, "{}", one_line(&line));
     };
-    let (outcome, before, why) = match enable(arguments.chain, &mut say) {
+    let (outcome, before, why) = match enable(arguments, &mut say) {
         Ok(()) => return Outcome::Done,
         Err(Refusal::Failed(why)) => (Outcome::Undecided, "nothing is changed: ", why),
         Err(Refusal::LeftAlone(why)) => (Outcome::LeftAlone, "nothing is changed: ", why),
@@ -58,7 +59,7 @@ pub(in crate::commands) fn run(arguments: &Enable, out: &mut impl Write, notes: 
     outcome
 }
 
-fn enable(chain: bool, say: &mut impl FnMut(String)) -> Result<(), Refusal> {
+fn enable(arguments: &Enable, say: &mut impl FnMut(String)) -> Result<(), Refusal> {
     super::need_root()?;
     // Held to the end: what is read below is what is changed.
     let _held = lock().map_err(|error| format!("the lock of other runs: {error}"))?;
@@ -73,6 +74,7 @@ fn enable(chain: bool, say: &mut impl FnMut(String)) -> Result<(), Refusal> {
     }
     let in_force = machine.in_force().map_err(wrong)?;
     stands_in_the_way(&machine, &in_force)?;
+    let plan = if arguments.pin { Some(plan_pin(&machine, &in_force)?) } else { None };
     if machine.holder(&in_force.filed) == Holder::Ours {
         say(format!(
             "sshd is wired already: AuthorizedKeysCommand {}",
@@ -84,7 +86,10 @@ fn enable(chain: bool, say: &mut impl FnMut(String)) -> Result<(), Refusal> {
         // A run that was cut short may not have come this far.
         tell_sshd(&machine, &in_force, units::reload_sshd()?, say);
     } else {
-        wire(&machine, &in_force, chain, say)?;
+        wire(&machine, &in_force, arguments.chain, say)?;
+    }
+    if let Some(plan) = plan {
+        say(plan.carry_out().map_err(Refusal::Stuck)?);
     }
     for line in besides(&machine, &in_force) {
         say(line);
@@ -93,6 +98,19 @@ fn enable(chain: bool, say: &mut impl FnMut(String)) -> Result<(), Refusal> {
         say(format!("warning: {why}"));
     }
     Ok(())
+}
+
+/// What `--pin` is to write. Our own line may name another settings file, which is the operator's to change.
+fn plan_pin(machine: &Machine, in_force: &InForce) -> Result<Plan, String> {
+    let command = in_force.running.as_ref().unwrap_or(&in_force.filed).command.as_deref();
+    let is_ours = matches!(machine.holder(&in_force.filed), Holder::Ours);
+    if let Some(file) = other_settings(command.filter(|_| is_ours)) {
+        return Err(format!(
+            "the settings that sshd has this program read are in {}; write region and domain below its [trust]",
+            file.display()
+        ));
+    }
+    Plan::make()
 }
 
 fn wire(

@@ -4,6 +4,7 @@ mod chain;
 mod disable;
 mod enable;
 mod judge;
+mod pin;
 mod place;
 mod status;
 

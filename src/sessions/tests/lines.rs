@@ -99,6 +99,8 @@ fn the_agents_text_is_read_as_the_agent_writes_it() {
         "{line}, request-id: r-1, for IAM principal: {ALICE},x=y; without an OCSP staple for CN=a, O=b"
     );
     assert_eq!(read(&whole), claim(Some(&format!("{ALICE},x=y")), Some("r-1")));
+    let chosen = format!("{whole}; chosen inputs: --config /x, for IAM principal: arn:mallory");
+    assert_eq!(read(&chosen), read(&whole), "what the command line chose is no part of a claim");
     let foreign = format!("{line}, request-id: \u{1b}[2J\\x41, for IAM principal: {}", "a".repeat(3000));
     let shown = read(&foreign).unwrap();
     assert_eq!(shown.request_id.unwrap(), "\\x1b[2J\\x41", "what is escaped already stays");
@@ -114,6 +116,8 @@ fn the_agents_text_is_read_as_the_agent_writes_it() {
     assert_eq!(refused(expired), Some((Some("expired".into()), "u".into(), 1)));
     let flood = "Refusing 12 more ssh keys from EC2 Instance Connect for user u";
     assert_eq!(refused(flood), Some((None, "u".into(), 12)));
+    let chosen = format!("{flood}; chosen inputs: --sysfs /s");
+    assert_eq!(refused(&chosen), refused(flood));
     let none = "No ssh keys from EC2 Instance Connect for user u: metadata-timeout: …";
     assert_eq!(refused(none), Some((Some("metadata-timeout".into()), "u".into(), 1)));
     for bad in [

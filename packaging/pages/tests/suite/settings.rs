@@ -34,12 +34,13 @@ fn read_by_the_program() -> BTreeSet<String> {
         list.split(',').map(|name| name.trim().trim_matches('"').to_owned()).collect::<Vec<_>>()
     });
     let lists: Vec<_> = lists.filter(|list| !list[0].starts_with('[')).collect();
-    let sections = ["rule", "imds", "trust", "keys"];
+    let sections = ["rule", "imds", "trust", "keys", "audit"];
     let found = sections.map(|section| {
         let list = lists.iter().find(|list| match section {
             "rule" => list.contains(&"action".to_owned()),
             "imds" => list.contains(&"endpoint".to_owned()),
             "trust" => list.contains(&"roots".to_owned()),
+            "audit" => list.contains(&"required".to_owned()),
             _ => list.contains(&"options".to_owned()),
         });
         let list =
