@@ -130,3 +130,20 @@ fn keywords_in_mixed_case_are_read_by_every_command() {
         assert!(!fs::exists(OURS).unwrap());
     });
 }
+
+/// `sessions` reads logs of other machines too, so that it cannot ask the sshd that wrote them.
+#[test]
+fn settings_that_sessions_and_config_name_are_known_to_sshd() {
+    let test = "keywords::settings_that_sessions_and_config_name_are_known_to_sshd";
+    on_an_instance(test, Config::default(), |world| {
+        let host = Key::ed25519(world, "host");
+        for setting in ["LogLevel INFO", "LogLevel VERBOSE", "UsePAM yes", "PermitUserEnvironment EIC_*"] {
+            let asked = Command::new("/usr/sbin/sshd")
+                .args(["-t", "-f", "/dev/null", "-o", setting, "-h"])
+                .arg(host.file())
+                .output()
+                .unwrap();
+            assert!(asked.status.success(), "{setting}: {}", String::from_utf8_lossy(&asked.stderr));
+        }
+    });
+}

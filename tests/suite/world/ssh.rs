@@ -128,8 +128,13 @@ impl Sshd {
             .expect("sshd is installed");
         put_into_unit(sshd.id(), "ssh.service");
         let started = Instant::now();
-        while TcpStream::connect("127.0.0.1:22").is_err() {
-            assert!(started.elapsed() < Duration::from_secs(10), "sshd does not listen");
+        // It listens before it writes its state over its command line, as releases from 8.2 on do.
+        let is_titled = || {
+            let line = fs::read(format!("/proc/{}/cmdline", sshd.id())).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(" [listener] ")
+        };
+        while TcpStream::connect("127.0.0.1:22").is_err() || !is_titled() {
+            assert!(started.elapsed() < Duration::from_secs(60), "sshd does not listen");
             sleep(Duration::from_millis(5));
         }
         Self(sshd)
