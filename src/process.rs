@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Most that is taken of what a program prints, in bytes, on each of its two outputs.
-const MAX_BYTES: u64 = 1024 * 1024;
+pub const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Runs the program in `/` with nothing of our environment, and gives what it said; one that has not ended after
 /// `allowed` is killed, which is an error of kind [`io::ErrorKind::TimedOut`]. One that says too much gets

@@ -110,6 +110,8 @@ pub enum Reason {
     SettingsUnreadable,
     /// The settings file is wrong, or asks for what this instance's OpenSSH cannot do.
     SettingsInvalid,
+    /// It is not known whether sshd permits the variables that the settings give to sessions.
+    EnvironmentUnknown,
     /// Privileges cannot be given up.
     PrivilegesKept,
     /// No log accepted the line about a key, and the settings demand one.
@@ -178,6 +180,7 @@ impl Reason {
         Self::SettingsInsecure,
         Self::SettingsUnreadable,
         Self::SettingsInvalid,
+        Self::EnvironmentUnknown,
         Self::PrivilegesKept,
         Self::AuditUnavailable,
         Self::ProviderInsecure,
@@ -239,6 +242,7 @@ impl Reason {
             Self::SettingsInsecure => "settings-insecure",
             Self::SettingsUnreadable => "settings-unreadable",
             Self::SettingsInvalid => "settings-invalid",
+            Self::EnvironmentUnknown => "environment-unknown",
             Self::PrivilegesKept => "privileges-kept",
             Self::AuditUnavailable => "audit-unavailable",
             Self::ProviderInsecure => "provider-insecure",

@@ -3,10 +3,14 @@
 use std::io::{self, Write};
 
 use super::Outcome;
-use super::openssh::{not_permitted, permits_ours, permitted_environment, too_old};
+use super::environment::{self, Before};
+use super::openssh::too_old;
 use crate::cli::Config;
 use crate::config::{ConfigError, Settings};
 use crate::output::write_once;
+use crate::privileges::{PrivilegesError, give_up_root};
+use crate::reason::Reason;
+use crate::text::one_line;
 
 /// Runs the command.
 pub(super) fn run(arguments: &Config, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
@@ -15,9 +19,11 @@ pub(super) fn run(arguments: &Config, out: &mut impl Write, notes: &mut impl Wri
         Err(error) => return refuse(arguments, &error, out, notes),
     };
     let written = show(arguments, &settings, out);
-    let faults = unsupported(&settings);
+    let before = environment::look(&settings, None);
+    let kept = give_up_root().err();
+    let faults = unsupported(&settings, &before, kept.as_ref());
     for fault in &faults {
-        let _ = writeln!(notes, "eic-agent: {fault}");
+        let _ = writeln!(notes, "eic-agent: {}", one_line(&fault.said));
     }
     if written.is_ok() && faults.is_empty() { Outcome::Done } else { Outcome::Undecided }
 }
@@ -49,21 +55,31 @@ fn refuse(arguments: &Config, error: &ConfigError, out: &mut impl Write, notes: 
     Outcome::Undecided
 }
 
-/// What the settings ask for and this instance's OpenSSH cannot do.
-pub(super) fn unsupported(settings: &Settings) -> Vec<String> {
+/// What the settings ask for and sshd does not do.
+pub(super) struct Unsupported {
+    /// The stable name under which a run refuses for it.
+    pub(super) reason: Reason,
+    /// What was expected, what is there, and what to do.
+    pub(super) said: String,
+}
+
+/// What the settings ask for and this instance's sshd does not do, so that a run hands out no key. To be called without
+/// root's rights; `before` is what root found out, `kept` why its rights could not be given up.
+pub(super) fn unsupported(
+    settings: &Settings,
+    before: &Before,
+    kept: Option<&PrivilegesError>,
+) -> Vec<Unsupported> {
     let mut faults = Vec::new();
     if let Some((needed, installed)) = too_old(&settings.line_prefix()) {
         let has = installed.map_or_else(|| "none that tells its release".to_owned(), |r| r.to_string());
-        faults.push(format!("keys: expected {needed} or later, this instance has {has}"));
+        faults.push(Unsupported {
+            reason: Reason::SettingsInvalid,
+            said: format!("keys: expected {needed} or later, this instance has {has}"),
+        });
     }
-    if settings.environment.value {
-        match permitted_environment() {
-            Some(value) if permits_ours(&value) => {}
-            Some(value) => faults.push(format!("keys.environment: {}", not_permitted(&value))),
-            None => faults.push(
-                "keys.environment: sshd does not tell whether PermitUserEnvironment is EIC_*; run this as root".to_owned(),
-            ),
-        }
+    if let Err(error) = environment::decide(settings, before, kept) {
+        faults.push(Unsupported { reason: error.reason(), said: error.to_string() });
     }
     faults
 }

@@ -12,6 +12,7 @@ use document::{Document, Judged, Times};
 
 use super::capture::{Fetched, Wanted, fetch};
 use super::config::unsupported;
+use super::environment::{self, Before};
 use super::gather::RunError;
 use super::verify::{Report, Unproven, judge};
 use super::{Clock, Outcome, replay};
@@ -23,7 +24,6 @@ use crate::instance::Machine;
 use crate::output::write_once;
 use crate::policy::Policy;
 use crate::privileges::give_up_root;
-use crate::reason::Reason;
 use crate::text::one_line;
 
 /// Runs the command.
@@ -36,7 +36,9 @@ pub(super) fn run(
     let mut times = Times::default();
     // What takes root comes first, as in a login: the settings, sshd's word, the providers under their user.
     let chain = Chain::ask(&arguments.user, arguments.fingerprint.as_ref());
-    let settings = times.of_settings(|| settings(&chain.settings));
+    let settings = times.of_settings(|| resolve(&chain.settings));
+    let before = settings.as_ref().map(|settings| environment::look(settings, Some(arguments.user.as_str())));
+    let before = before.unwrap_or_default();
     if let Err(error) = give_up_root() {
         let _ = writeln!(notes, "{IDENT}: {}", one_line(&error.to_string()));
         return Outcome::Undecided;
@@ -46,6 +48,7 @@ pub(super) fn run(
         Some("root") => Ok(settings),
         _ => resolve(&chain.settings),
     });
+    let settings = settings.and_then(|settings| supported(settings, &before));
     let own = settings.and_then(|settings| judge_now(arguments, clock, &settings, &mut times));
     let document = Document::new(arguments, clock, own, chain, times);
     let text =
@@ -56,12 +59,11 @@ pub(super) fn run(
     }
 }
 
-/// The settings, if a login could use them.
-fn settings(line: &CommandLine) -> Result<Settings, String> {
-    let settings = resolve(line)?;
-    match unsupported(&settings).into_iter().next() {
+/// The settings, if sshd does what they ask for.
+fn supported(settings: Settings, before: &Before) -> Result<Settings, String> {
+    match unsupported(&settings, before, None).into_iter().next() {
         None => Ok(settings),
-        Some(fault) => Err(format!("{}: {fault}", Reason::SettingsInvalid)),
+        Some(fault) => Err(format!("{}: {}", fault.reason, fault.said)),
     }
 }
 

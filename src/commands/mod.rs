@@ -5,6 +5,7 @@ mod capture;
 mod config;
 mod confinement;
 mod doctor;
+mod environment;
 mod explain;
 mod gather;
 mod lost;

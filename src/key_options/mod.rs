@@ -208,12 +208,15 @@ fn quoted_value(text: &str) -> Option<(String, &str)> {
     }
 }
 
+/// The variables that a session gets under [`LinePrefix::environment`].
+pub const VARIABLES: [&str; 2] = ["EIC_PRINCIPAL", "EIC_REQUEST_ID"];
+
 /// What stands before each key: the options of the settings, and who pushed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinePrefix {
     /// Options that every key gets.
     pub options: Option<KeyOptions>,
-    /// Whether the session is told who pushed the key, in `EIC_PRINCIPAL` and `EIC_REQUEST_ID`.
+    /// Whether the session is told who pushed the key, in [`VARIABLES`].
     pub environment: bool,
 }
 
@@ -223,8 +226,7 @@ impl LinePrefix {
     pub fn of(&self, claims: &Claims) -> String {
         let mut options: Vec<String> = self.options.iter().map(|options| options.text.clone()).collect();
         if self.environment {
-            let known = [("EIC_PRINCIPAL", &claims.principal), ("EIC_REQUEST_ID", &claims.request_id)];
-            for (name, value) in known {
+            for (name, value) in VARIABLES.into_iter().zip([&claims.principal, &claims.request_id]) {
                 if let Some(value) = value {
                     options.push(format!("environment=\"{name}={}\"", percent_encoded(value)));
                 }

@@ -4,12 +4,18 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::keyword::Keyword;
 use super::process::Process;
 use super::server::CONFIG;
+use crate::files::head_of_regular;
 use crate::order;
 use crate::text::{MAX_SHOWN, printable_bytes};
+
+/// Most processes above this one that are looked at: sshd's process for the connection, the server, and a script
+/// between. From further below, as from a shell, it is not this process that sshd asks.
+const MAX_ANCESTORS: usize = 3;
 
 /// sshd's options that take a value (OpenSSH sshd.c).
 const WITH_VALUE: &str = "bcCEfghkopu";
@@ -77,6 +83,23 @@ impl Listener {
                 format!("{started}, but its command line cannot be told apart: it may be another file");
             (seen, "start sshd without a space in its arguments")
         })
+    }
+
+    /// The server that runs this process as its command. None where no server does, or where this user may not see the
+    /// processes above it (`proc(5)`, `hidepid`).
+    ///
+    /// What a process says of itself is believed here: nobody but its ancestors decides what a process is told anyway.
+    #[must_use]
+    pub fn above() -> Option<Self> {
+        let mut pid = std::process::id();
+        for _ in 0..MAX_ANCESTORS {
+            pid = Process::open(Path::new(&format!("/proc/{pid}"))).ok()?.parent()?;
+            let cmdline = Process::open(Path::new(&format!("/proc/{pid}"))).ok()?.file("cmdline")?;
+            if let Some(listener) = Self::read(pid, &cmdline) {
+                return Some(listener);
+            }
+        }
+        None
     }
 
     /// Whether its own command line sets `AuthorizedKeysCommand`, or its user.
@@ -157,6 +180,20 @@ impl Listener {
 
 fn shown(path: &Path) -> String {
     printable_bytes(path.as_os_str().as_bytes(), MAX_SHOWN)
+}
+
+/// The first of `paths` that was changed after the server `pid` had read it. The server writes its number into `pid_file`
+/// whenever it starts or is reloaded; none where it does not, since it cannot be told then.
+#[must_use]
+pub fn unread<'p>(pid: u32, pid_file: &Path, mut paths: impl Iterator<Item = &'p Path>) -> Option<&'p Path> {
+    let said = head_of_regular(pid_file, 32).ok()?;
+    let is_its = String::from_utf8_lossy(&said).trim() == pid.to_string();
+    let read_at = fs::metadata(pid_file).ok()?.modified().ok().filter(|_| is_its)?;
+    let now = SystemTime::now();
+    paths.find(|path| {
+        let changed = fs::metadata(path).and_then(|status| status.modified());
+        changed.is_ok_and(|changed| changed > read_at && changed <= now)
+    })
 }
 
 /// Joins to an `-o` the words that follow it, up to the next `-o`. False where another option may have

@@ -7,6 +7,9 @@
 //! | [`offer`] | settings that this sshd accepts, for advice |
 //! | [`command`] | the words of an `AuthorizedKeysCommand`, and whose it is |
 //! | [`listener`] | the running server's own command line |
+//! | [`environment`] | what it permits of a session's variables, and the record of that |
+//! | [`pattern_list`] | its lists of patterns |
+//! | [`trace`] | which files and folders sshd itself read |
 //! | [`sources`], with `reading` and `globs` | which file and line says what |
 //! | [`grammar`] | which lines every release reads in one way |
 //! | [`block`] | our lines inside a file: put in, taken out |
@@ -16,15 +19,18 @@
 
 pub mod block;
 pub mod command;
+pub mod environment;
 mod globs;
 pub mod grammar;
 pub mod keyword;
 pub mod listener;
 pub mod offer;
+pub mod pattern_list;
 pub mod place;
 pub(crate) mod process;
 mod reading;
 pub mod replace;
 pub mod server;
 pub mod sources;
+pub mod trace;
 pub mod units;

@@ -39,6 +39,12 @@ impl Process {
         field(&status, "PPid:")?.trim().parse().ok()
     }
 
+    /// The number of its parent.
+    pub(super) fn parent(&self) -> Option<u32> {
+        let status = self.file("status")?;
+        field(&String::from_utf8_lossy(&status), "PPid:")?.trim().parse().ok()
+    }
+
     /// Whether it runs this program, or the one that an upgrade has replaced there.
     pub(super) fn runs(&self, program: &Path) -> bool {
         let Ok(runs) = readlinkat(&self.0, "exe") else { return false };

@@ -13,8 +13,9 @@ use nix::errno::Errno;
 use nix::unistd::{Uid, mkdtemp};
 
 use super::keyword::Keyword;
+use super::trace::{Question, Trace};
 use crate::ownership::{Insecure, check, check_folder};
-use crate::process::ask;
+use crate::process::{MAX_BYTES, ask};
 use crate::text::{MAX_SHOWN, printable};
 
 /// Where distributions put sshd.
@@ -132,6 +133,35 @@ impl Server {
             Some(port) => self.printed_at(config, options, user, &port),
             None => Ok(printed),
         }
+    }
+
+    /// What is in force for logins of `user`, or of no user in particular, with the names of everything that sshd read.
+    /// A name of a file that is not printable ASCII comes as sshd prints it, and is then no name of a file.
+    pub fn trace(
+        &self,
+        question: Question,
+        config: &Path,
+        options: &[String],
+        user: Option<&str>,
+    ) -> Result<Trace, ServerError> {
+        let user = user.filter(|user| !user.contains([',', '\0'])).unwrap_or(NOBODY);
+        let connection = format!("user={user},{CONNECTION},lport={PORT}");
+        let option = match question {
+            Question::Test => "-T",
+            Question::Print => "-G",
+        };
+        // Debug level 2 names the files (OpenSSH servconf.c, `load_server_config` and `sInclude`).
+        let mut arguments: Vec<&OsStr> = vec![option.as_ref(), "-ddd".as_ref(), "-C".as_ref()];
+        arguments.extend([connection.as_ref(), OsStr::new("-f"), config.as_os_str()]);
+        for option in options {
+            arguments.extend([OsStr::new("-o"), option.as_ref()]);
+        }
+        let Said { printed, complaint: debug } = self.run(&arguments)?;
+        // What was cut may have named another file.
+        if u64::try_from(debug.len()).is_ok_and(|bytes| bytes >= MAX_BYTES) {
+            return Err(ServerError::Refused(format!("more than {MAX_BYTES} bytes of what it reads")));
+        }
+        Ok(Trace::of(&printed, &debug))
     }
 
     fn printed_at(

@@ -20,6 +20,7 @@ mod chain_syntax;
 mod chaining;
 mod confinement;
 mod doctor;
+mod environment;
 mod explain;
 mod failures;
 mod faults;

@@ -108,22 +108,12 @@ fn options_restrict_the_session_and_the_environment_names_the_principal() {
         let recipe = block("[keys]");
         world.configure(recipe);
         let sshd_config = block("PermitUserEnvironment EIC_*");
-        let agent = world.agent();
-        let _sshd = Sshd::with(
-            world,
-            &format!(
-                "{sshd_config}\nAuthorizedKeysCommand {} authorized-keys {UNHURRIED} %u %f\nAuthorizedKeysCommandUser eic-agent\n",
-                agent.display()
-            ),
-        );
         let key = Key::ed25519(world, "key");
-        // Where sshd tells, a session without the variables is refused and not made in silence.
         world.emulator.push("ec2-user", &key.line(), BOB);
+        // sshd does not permit it: a session without the variables is refused and not made in silence.
+        let refused = "settings-invalid: keys.environment: expected PermitUserEnvironment EIC_*";
         let run = world.run(&["ec2-user"]);
-        assert!(
-            run.notes().contains("settings-invalid: keys.environment: expected PermitUserEnvironment EIC_*"),
-            "{run:?}"
-        );
+        assert!(run.notes().contains(refused), "{run:?}");
         let (status, _, faults) = config(world, &[]);
         assert!(
             status == Some(1)
@@ -131,7 +121,16 @@ fn options_restrict_the_session_and_the_environment_names_the_principal() {
             "{faults}"
         );
         let system_config = fs::read_to_string("/etc/ssh/sshd_config").unwrap();
-        fs::write("/etc/ssh/sshd_config", format!("{sshd_config}\n{system_config}")).unwrap();
+        let agent = world.agent();
+        let command = format!(
+            "AuthorizedKeysCommand {} authorized-keys {UNHURRIED} %u %f\nAuthorizedKeysCommandUser eic-agent\n",
+            agent.display()
+        );
+        let host = Key::ed25519(world, "host");
+        let server = format!("HostKey {}\nListenAddress 127.0.0.1\nUsePAM no\n", host.file().display());
+        fs::write("/etc/ssh/sshd_config", format!("{sshd_config}\n{command}{server}{system_config}"))
+            .unwrap();
+        let _sshd = Sshd::listen(&[]);
         assert_eq!(config(world, &[]).0, Some(0));
         // A principal that would end its quotes, its line, and the option, if it could.
         let hostile = "arn:aws:sts::1:assumed-role/x/\" ssh-rsa AAAA\\,command=\"id -u\" %41";

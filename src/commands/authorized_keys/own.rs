@@ -3,8 +3,9 @@
 use std::ffi::OsStr;
 use std::time::Instant;
 
+use super::super::environment::{self, EnvironmentError};
 use super::super::gather::{Request, RunError, decide_from_metadata};
-use super::super::openssh::{not_permitted, permits_ours, permitted_environment, too_old};
+use super::super::openssh::too_old;
 use super::super::{Clock, Outcome};
 use super::reader::Reader;
 use super::{SETTINGS_TIMEOUT, in_time};
@@ -21,6 +22,7 @@ use crate::key_options::{LinePrefix, Release};
 use crate::output::authorized_keys;
 use crate::policy::Policy;
 use crate::reason::Reason;
+use crate::sshd::environment::Permitted;
 use crate::trust_store::OpenStore;
 
 /// Most refusals that a person is shown; the log has more.
@@ -69,8 +71,8 @@ pub(super) struct Run {
     machine: Machine,
     offered: Option<Fingerprint>,
     settings: Result<Settings, ConfigError>,
-    /// What sshd permits of the environment, where the settings need it and sshd tells.
-    permitted: Option<String>,
+    /// What sshd permits of the environment, where the settings need it and root could ask.
+    permitted: Option<Permitted>,
     clock: Clock,
 }
 
@@ -78,7 +80,8 @@ pub(super) struct Run {
 pub(super) struct Ready {
     run: Run,
     trust: Option<OpenStore>,
-    release: Result<(), String>,
+    /// Why no key is handed out, whatever metadata says.
+    obstacle: Option<(Reason, String)>,
 }
 
 impl Run {
@@ -96,8 +99,8 @@ impl Run {
             return None;
         }
         let needs_environment = settings.as_ref().is_ok_and(|settings| settings.environment.value);
-        // Root may ask sshd, so it is asked now; where it does not answer, it is as if it did not tell.
-        let ask = || in_time(SETTINGS_TIMEOUT, permitted_environment).flatten();
+        // sshd answers root, so it is asked now; where it does not, the run finds out as any other does.
+        let ask = || in_time(SETTINGS_TIMEOUT, environment::ask_as_root).flatten();
         let permitted = if needs_environment { ask() } else { None };
         Some(Self { user, machine, offered, settings, permitted, clock })
     }
@@ -115,21 +118,24 @@ impl Run {
     /// Opens and looks up the rest, without root's privileges. Files and programs may keep us waiting, so nobody
     /// waits for them longer than a moment, and never so long that nothing is left for metadata and providers.
     pub(super) fn open(self, reader: Reader, deadline: Instant) -> Ready {
-        let Ok(settings) = &self.settings else { return Ready { run: self, trust: None, release: Ok(()) } };
+        let Ok(settings) = &self.settings else { return Ready { run: self, trust: None, obstacle: None } };
         let now = Instant::now();
         let left = deadline.saturating_duration_since(now);
         let patience = left.checked_div(2).unwrap_or(left).min(SETTINGS_TIMEOUT);
         let until = now.checked_add(patience).unwrap_or(now);
         let (store, prefix) = (settings.trust_store(), settings.line_prefix());
         let trust = reader.open(store, patience);
-        let release = if prefix.needs() <= Release::OLDEST {
-            Ok(())
+        let permitted = self.permitted.clone();
+        let obstacle = if prefix.needs() <= Release::OLDEST && !prefix.environment {
+            None
         } else {
-            let late = || Err("[keys]: the programs that tell OpenSSH's release do not answer".to_owned());
             let patience = until.saturating_duration_since(Instant::now());
-            in_time(patience, move || check_release(&prefix)).unwrap_or_else(late)
+            let look =
+                move || check_release(&prefix).or_else(|| check_environment(&prefix, permitted.as_ref()));
+            let late = || Some((Reason::SettingsInvalid, "[keys]: sshd does not answer in time".to_owned()));
+            in_time(patience, look).unwrap_or_else(late)
         };
-        Ready { run: self, trust, release }
+        Ready { run: self, trust, obstacle }
     }
 }
 
@@ -147,14 +153,8 @@ impl Ready {
             Err(error) => return Found::Failed(error.reason(), error.to_string()),
         };
         let prefix = settings.line_prefix();
-        if let Err(why) = &self.release {
-            return Found::Failed(Reason::SettingsInvalid, why.clone());
-        }
-        if let Some(value) = self.run.permitted.as_deref().filter(|value| !permits_ours(value)) {
-            return Found::Failed(
-                Reason::SettingsInvalid,
-                format!("keys.environment: {}", not_permitted(value)),
-            );
+        if let Some((reason, why)) = &self.obstacle {
+            return Found::Failed(*reason, why.clone());
         }
         match self.ask_metadata(settings) {
             Ok(None) => Found::Nothing,
@@ -241,14 +241,17 @@ impl Ready {
 }
 
 /// sshd drops a key with an option that it does not know without a word; we say one.
-fn check_release(prefix: &LinePrefix) -> Result<(), String> {
-    match too_old(prefix) {
-        None => Ok(()),
-        Some((needed, Some(installed))) => {
-            Err(format!("[keys] needs {needed}, this instance has {installed}"))
-        }
-        Some((needed, None)) => {
-            Err(format!("[keys] needs {needed}, and this instance's release cannot be found out"))
-        }
-    }
+fn check_release(prefix: &LinePrefix) -> Option<(Reason, String)> {
+    let (needed, installed) = too_old(prefix)?;
+    let has = installed.map_or_else(
+        || "and this instance's release cannot be found out".to_owned(),
+        |installed| format!("this instance has {installed}"),
+    );
+    Some((Reason::SettingsInvalid, format!("[keys] needs {needed}, {has}")))
+}
+
+/// sshd leaves a variable out that it does not permit, without a word, too.
+fn check_environment(prefix: &LinePrefix, asked: Option<&Permitted>) -> Option<(Reason, String)> {
+    let decided = if prefix.environment { environment::decide_run(asked) } else { Ok(()) };
+    decided.err().map(|error: EnvironmentError| (error.reason(), error.to_string()))
 }

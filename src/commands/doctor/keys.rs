@@ -9,8 +9,8 @@ use nix::fcntl::OFlag;
 use super::super::wiring::shown_reload;
 use super::check::Check;
 use super::sshd::{Blind, Sshd};
-use crate::policy::Glob;
 use crate::sshd::keyword::Keyword;
+use crate::sshd::pattern_list;
 use crate::text::{MAX_SHOWN, printable};
 
 const KEYS: &str = "a pushed key is a public key; sshd must take public keys, and nothing besides";
@@ -191,15 +191,7 @@ fn read_one(file: &str) -> std::io::Result<()> {
 fn takes(accepted: &str, algorithm: &str) -> bool {
     let names: &[&str] =
         if algorithm == "ssh-rsa" { &["rsa-sha2-256", "rsa-sha2-512"] } else { &[algorithm] };
-    names.iter().any(|name| is_listed(accepted, name))
-}
-
-/// A pattern list as sshd reads it (OpenSSH match.c, `match_pattern_list`): one negated pattern that fits
-/// refuses.
-fn is_listed(list: &str, name: &str) -> bool {
-    let fits = |pattern: &str| Glob::new(pattern).matches(name);
-    let refuses = |pattern: &str| pattern.strip_prefix('!').is_some_and(fits);
-    !list.split(',').any(refuses) && list.split(',').any(|pattern| !pattern.starts_with('!') && fits(pattern))
+    names.iter().any(|name| pattern_list::matches(accepted, name))
 }
 
 /// The names under which sshd's lists have an algorithm.

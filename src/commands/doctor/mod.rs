@@ -42,8 +42,8 @@ use crate::output::write_once;
 pub(super) fn run(arguments: &Doctor, clock: Clock, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     let user = arguments.user.as_deref();
     // What takes root is looked at first; the network is not read as root.
-    let settings = service::settings();
-    let audit_required = settings.1.as_ref().is_some_and(|settings| settings.audit_required.value);
+    let settled = service::before(user);
+    let audit_required = settled.audit_required();
     let sshd = sshd::Sshd::look(user);
     let listener = sshd.as_ref().ok().and_then(|sshd| sshd.machine.listener.as_ref()).map(|sshd| sshd.pid);
     let before = server::checks(&sshd);
@@ -52,7 +52,7 @@ pub(super) fn run(arguments: &Doctor, clock: Clock, out: &mut impl Write, notes:
         .chain(system::checks(listener, audit_required));
     let after: Vec<_> = std::iter::once(providers::check(&sshd)).chain(after).collect();
     let answer = answer::check(&sshd, user, &before);
-    let service = service::checks(settings, user, clock);
+    let service = service::checks(settled, user, clock);
     let mut checks = service.checks;
     let answer = answer::unless_explained(answer, &checks);
     checks.extend(before);

@@ -1,11 +1,10 @@
 //! sshd itself: its release, whether it runs, and whether it asks this program and can run it.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::super::openssh::installed_release;
 use super::super::wiring::{
@@ -22,6 +21,7 @@ use crate::ownership::{self, Insecure};
 use crate::process::ask;
 use crate::sshd::command::{Holder, holder, split};
 use crate::sshd::keyword::Keyword;
+use crate::sshd::listener;
 use crate::sshd::server::CONFIG;
 use crate::sshd::units;
 use crate::text::{MAX_SHOWN, printable};
@@ -325,20 +325,12 @@ fn is_copy(program: &Path, command: Option<&str>) -> bool {
         && words.get(1).is_some_and(|word| word == "authorized-keys")
 }
 
-/// A file of the configuration that was changed after the running server had read it: it writes its number
-/// into `PidFile` whenever it starts or is reloaded.
+/// A file of the configuration that was changed after the running server had read it.
 fn unread(sshd: &Sshd) -> Option<PathBuf> {
     let pid = sshd.machine.listener.as_ref()?.pid;
-    let pid_file = Path::new(sshd.running.value(Keyword::PidFile)?);
-    let said = head_of_regular(pid_file, 32).ok()?;
-    let is_its = String::from_utf8_lossy(&said).trim() == pid.to_string();
-    let read_at = fs::metadata(pid_file).ok()?.modified().ok().filter(|_| is_its)?;
-    let now = SystemTime::now();
-    let is_newer = |file: &&PathBuf| {
-        let changed = fs::metadata(file).and_then(|status| status.modified());
-        changed.is_ok_and(|changed| changed > read_at && changed <= now)
-    };
-    sshd.sources.files.iter().find(is_newer).cloned()
+    let pid_file = sshd.running.value(Keyword::PidFile)?;
+    listener::unread(pid, Path::new(pid_file), sshd.sources.files.iter().map(PathBuf::as_path))
+        .map(Path::to_owned)
 }
 
 /// Whether a file names this program.

@@ -4,18 +4,19 @@ use std::path::Path;
 
 use super::super::capture::{Fetched, Wanted, fetch};
 use super::super::config::unsupported;
+use super::super::environment;
 use super::super::{Clock, replay};
 use super::check::Check;
 use super::metadata::{
     METADATA, clock_is_right, instance_is_this, metadata, metadata_v6, proxy, unless_late,
 };
 use super::signer::{SIGNER, region, signer, trust_store};
-use crate::config::{CommandLine, DEFAULT_PATH, Settings};
+use crate::config::{CommandLine, ConfigError, DEFAULT_PATH, Settings};
 use crate::evidence::key_bundle::KeyBundle;
 use crate::identity::LoginName;
 use crate::imds::Endpoint;
 use crate::instance::Machine;
-use crate::privileges::give_up_root;
+use crate::privileges::{PrivilegesError, give_up_root};
 use crate::verification::{Budget, SignerPath};
 
 /// What the checks after these need to know of what came.
@@ -26,49 +27,68 @@ pub(super) struct Service {
     pub(super) pushed: Vec<String>,
 }
 
-/// The settings' check, and the settings where they are sound. While we are root: sshd is asked, too.
-pub(super) fn settings() -> (Check, Option<Settings>) {
-    const ID: &str = "settings";
-    const WHY: &str = "a settings file with a fault hands out no pushed key at all";
-    match Settings::resolve(&CommandLine::default()) {
-        Err(error) => {
-            let seen = format!("{}: {error}", error.reason());
-            (
-                Check::fail(
-                    ID,
-                    WHY,
-                    seen,
-                    format!("mend {DEFAULT_PATH}; eic-agent config shows every fault"),
-                ),
-                None,
-            )
-        }
-        Ok(settings) => {
-            let check = match unsupported(&settings).into_iter().next() {
-                Some(fault) => Check::fail(ID, WHY, fault, "eic-agent config, as root, shows every fault"),
-                None => match &settings.file {
-                    Some(file) => Check::ok(ID, WHY, format!("{} is sound", file.display())),
-                    None => Check::ok(ID, WHY, format!("no {DEFAULT_PATH}: the defaults")),
-                },
-            };
-            (check, Some(settings))
-        }
+/// What is looked at while we are root: the settings, and what sshd says to them.
+pub(super) struct Before {
+    settings: Result<Settings, ConfigError>,
+    environment: environment::Before,
+}
+
+impl Before {
+    /// Whether no key is handed out that no log takes.
+    pub(super) fn audit_required(&self) -> bool {
+        self.settings.as_ref().is_ok_and(|settings| settings.audit_required.value)
     }
 }
 
-/// Everything else up to the signer. What comes from the network is not read as root.
-pub(super) fn checks(settings: (Check, Option<Settings>), user: Option<&str>, clock: Clock) -> Service {
+/// The settings, and sshd asked about them.
+pub(super) fn before(user: Option<&str>) -> Before {
+    let settings = Settings::resolve(&CommandLine::default());
+    let environment = settings.as_ref().map(|settings| environment::look(settings, user)).unwrap_or_default();
+    Before { settings, environment }
+}
+
+/// Everything up to the signer. What comes from the network is not read as root.
+pub(super) fn checks(before: Before, user: Option<&str>, clock: Clock) -> Service {
     let machine = Machine::detect(Path::new("/sys"));
-    let (settings_check, settings) = settings;
-    let mut service = Service { checks: vec![is_ec2(&machine), settings_check], pushed: Vec::new() };
     let kept = give_up_root().err();
-    match (settings, &machine, kept) {
+    let settings = settings(&before, kept.as_ref());
+    let mut service = Service { checks: vec![is_ec2(&machine), settings], pushed: Vec::new() };
+    match (before.settings, &machine, kept) {
         (_, Machine::NotEc2, _) => service.skip(&ALL, "this is no EC2 instance"),
-        (None, ..) => service.skip(&ALL, "the settings say where to ask, and cannot be read"),
+        (Err(_), ..) => service.skip(&ALL, "the settings say where to ask, and cannot be read"),
         (_, _, Some(error)) => service.skip(&ALL, &error.to_string()),
-        (Some(settings), ..) => service.ask(&machine, &settings, user, clock),
+        (Ok(settings), ..) => service.ask(&machine, &settings, user, clock),
     }
     service
+}
+
+/// The settings' check.
+fn settings(before: &Before, kept: Option<&PrivilegesError>) -> Check {
+    const ID: &str = "settings";
+    const WHY: &str =
+        "a settings file with a fault, or one that sshd does not follow, hands out no pushed key at all";
+    let settings = match &before.settings {
+        Ok(settings) => settings,
+        Err(error) => {
+            let seen = format!("{}: {error}", error.reason());
+            return Check::fail(
+                ID,
+                WHY,
+                seen,
+                format!("mend {DEFAULT_PATH}; eic-agent config shows every fault"),
+            );
+        }
+    };
+    match unsupported(settings, &before.environment, kept).into_iter().next() {
+        Some(fault) => {
+            let seen = format!("{}: {}", fault.reason, fault.said);
+            Check::fail(ID, WHY, seen, "do that; sudo eic-agent config shows every fault")
+        }
+        None => match &settings.file {
+            Some(file) => Check::ok(ID, WHY, format!("{} is sound", file.display())),
+            None => Check::ok(ID, WHY, format!("no {DEFAULT_PATH}: the defaults")),
+        },
+    }
 }
 
 /// The ids of what [`Service::ask`] looks at, in order.

@@ -9,6 +9,7 @@ use crate::audit::IDENT;
 use crate::commands::Outcome;
 use crate::sshd::block;
 use crate::sshd::command::{Holder, holder};
+use crate::sshd::environment::record::{PLACE, Record};
 use crate::sshd::listener::Listener;
 use crate::sshd::place::{Place, read};
 use crate::sshd::replace::{Change, lock};
@@ -76,6 +77,9 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
         left_over(config).into_iter().for_each(&mut *say);
     }
     unread().into_iter().for_each(&mut *say);
+    if let Err(error) = Record::remove(Path::new(PLACE)) {
+        say(format!("warning: {PLACE}: {error}"));
+    }
     if let Err(why) = units::stop_own() {
         say(format!("warning: {why}"));
     }

@@ -10,6 +10,10 @@ use crate::accounts::Account;
 use crate::audit::IDENT;
 use crate::cli::Enable;
 use crate::commands::Outcome;
+use crate::commands::config::unsupported;
+use crate::commands::environment;
+use crate::config::{CommandLine, Settings};
+use crate::privileges::give_up_root;
 use crate::sshd::block;
 use crate::sshd::command::{Holder, is_agents, moved, plain};
 use crate::sshd::place::{Place, read};
@@ -94,8 +98,21 @@ fn enable(arguments: &Enable, say: &mut impl FnMut(String)) -> Result<(), Refusa
     for line in besides(&machine, &in_force) {
         say(line);
     }
+    // The unit asks the same as another process of root's, after this one or before.
+    let settings = Settings::resolve(&CommandLine::default());
+    let before = settings.as_ref().map(|settings| environment::look(settings, None)).unwrap_or_default();
     if let Err(why) = units::start_own() {
         say(format!("warning: {why}"));
+    }
+    // Last, since it takes root's rights away.
+    match settings {
+        Err(error) => say(format!("warning: no pushed key is handed out: {}: {error}", error.reason())),
+        Ok(settings) => {
+            let kept = give_up_root().err();
+            for fault in unsupported(&settings, &before, kept.as_ref()) {
+                say(format!("warning: no pushed key is handed out: {}: {}", fault.reason, fault.said));
+            }
+        }
     }
     Ok(())
 }

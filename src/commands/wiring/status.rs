@@ -10,11 +10,13 @@ use super::{Machine, Wired, program_fault, shown, user_fault};
 use crate::audit::IDENT;
 use crate::cli::Status;
 use crate::commands::Outcome;
+use crate::commands::config::{Unsupported, unsupported};
+use crate::commands::environment;
 use crate::config::{CommandLine, Settings};
 use crate::imds::Session;
 use crate::instance;
 use crate::output::write_once;
-use crate::privileges::give_up_root;
+use crate::privileges::{PrivilegesError, give_up_root};
 use crate::sshd::command::split;
 use crate::sshd::sources::Sources;
 use crate::sshd::units;
@@ -98,11 +100,20 @@ impl Report {
         if let Err(error) = &settings {
             report.problems.push(format!("no pushed key is handed out: {}: {error}", error.reason()));
         }
+        // sshd is asked while we are root; what comes after that is not for root.
+        let before = settings.as_ref().map(|settings| environment::look(settings, None)).unwrap_or_default();
+        let kept = give_up_root().err();
+        if let Ok(settings) = &settings {
+            let faults = unsupported(settings, &before, kept.as_ref());
+            let told =
+                |fault: Unsupported| format!("no pushed key is handed out: {}: {}", fault.reason, fault.said);
+            report.problems.extend(faults.into_iter().map(told));
+        }
         match (settings, here) {
             (_, instance::Machine::NotEc2) => {
                 report.warnings.push("this is no EC2 instance: no key can be pushed to it".to_owned());
             }
-            (Ok(settings), _) => report.ask_metadata(&settings),
+            (Ok(settings), _) => report.ask_metadata(&settings, kept),
             (Err(_), _) => {}
         }
         report.in_use = report.problems.is_empty();
@@ -172,9 +183,9 @@ impl Report {
         Ok(())
     }
 
-    fn ask_metadata(&mut self, settings: &Settings) {
-        // What comes from the network is not read as root; this is the last that is looked at.
-        if let Err(error) = give_up_root() {
+    fn ask_metadata(&mut self, settings: &Settings, kept: Option<PrivilegesError>) {
+        // What comes from the network is not read as root.
+        if let Some(error) = kept {
             self.warnings.push(format!("the metadata service was not asked: {error}"));
             return;
         }

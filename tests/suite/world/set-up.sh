@@ -39,4 +39,6 @@ for user in ec2-user ubuntu admin provider eic-agent; do
 done
 rm -f "$root/sysetc/eic-agent.toml"
 mount --bind "$root/sysetc" /etc
+# The agent's own state lies below it.
+mount -t tmpfs -o mode=755 tmpfs /var/lib
 exec "$@"

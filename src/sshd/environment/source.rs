@@ -1,0 +1,232 @@
+//! Files and folders that sshd read its configuration from, and whether they are still what they were.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::files::open_regular;
+use crate::sshd::trace::Trace;
+
+/// Most sources of one configuration.
+pub const MAX_SOURCES: usize = 1000;
+
+/// Characters with which glob(3) stands for other names.
+const WILDCARDS: [char; 4] = ['*', '?', '[', '\\'];
+
+/// One file or folder, and what it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    path: PathBuf,
+    /// None where there was no such file.
+    seen: Option<Seen>,
+}
+
+/// What tells one state of a file from another. The number of its device is left out: it may change at a boot, and
+/// tells no more than the time of the last change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seen {
+    inode: u64,
+    /// In bytes.
+    size: u64,
+    /// Of the content: seconds since 1970, and nanoseconds.
+    modified: (i64, i64),
+    /// Of anything: content, owner, mode or name. Only the kernel sets it, by the clock.
+    changed: (i64, i64),
+}
+
+/// Why it cannot be told what sshd reads, or whether that is still the same.
+#[derive(Debug)]
+pub enum SourceError {
+    /// sshd did not name the file that it was asked to read.
+    NotNamed(PathBuf),
+    /// An `Include` whose files cannot be watched.
+    Pattern(String),
+    /// More than [`MAX_SOURCES`].
+    TooMany(usize),
+    /// This user may not look into the folder.
+    Hidden(PathBuf),
+    /// It cannot be looked at.
+    Unreadable(PathBuf, io::Error),
+    /// It is not what it was.
+    Changed(PathBuf),
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotNamed(path) => write!(f, "sshd does not say that it read {}", path.display()),
+            Self::Pattern(pattern) => write!(
+                f,
+                "expected an Include with an absolute path and wildcards in the last name only, got {pattern}"
+            ),
+            Self::TooMany(count) => write!(f, "expected at most {MAX_SOURCES} files, sshd reads {count}"),
+            Self::Hidden(folder) => write!(f, "this user may not look into {}", folder.display()),
+            Self::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Changed(path) => write!(f, "{} has changed since", path.display()),
+        }
+    }
+}
+
+impl Source {
+    /// The sources of a configuration as they are now: every file that sshd read, and for every `Include` the folder in
+    /// which a file could appear, or the file that is not there yet.
+    pub fn all(trace: &Trace, config: &Path) -> Result<Vec<Self>, SourceError> {
+        if !trace.files.iter().any(|file| file == config) {
+            return Err(SourceError::NotNamed(config.to_owned()));
+        }
+        let mut paths = trace.files.clone();
+        for pattern in &trace.includes {
+            paths.push(watched(pattern)?);
+        }
+        let mut sources: Vec<Self> = Vec::new();
+        for path in paths {
+            if sources.len() >= MAX_SOURCES {
+                return Err(SourceError::TooMany(trace.files.len().saturating_add(trace.includes.len())));
+            }
+            if sources.iter().all(|source| source.path != path) {
+                let seen = look(&path)?;
+                sources.push(Self { path, seen });
+            }
+        }
+        Ok(sources)
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it is still what it was, as far as this process may look.
+    pub fn check(&self) -> Result<(), SourceError> {
+        if look(&self.path)? == self.seen { Ok(()) } else { Err(SourceError::Changed(self.path.clone())) }
+    }
+
+    /// Whether this process may read it, or list it where it is a folder. sshd takes an included folder that it may not
+    /// list for an empty one, without a word (glob(3)).
+    pub fn check_readable(&self) -> Result<(), SourceError> {
+        let listed = match fs::metadata(&self.path) {
+            Ok(status) if status.is_dir() => fs::read_dir(&self.path).map(drop),
+            Ok(_) => open_regular(&self.path).map(drop),
+            Err(error) if is_absence(&error) => Ok(()),
+            Err(error) => Err(error),
+        };
+        listed.map_err(|error| cannot_look(&self.path, error))
+    }
+
+    /// How long to wait, from `now`, until another change of it has another time than the last one: the kernel's clock for
+    /// files goes by ticks of at most 10 ms, and some file systems count seconds. Zero where that is over. A time in the
+    /// future waits in full, since the clock does not tell then.
+    #[must_use]
+    pub fn unsettled(&self, now: SystemTime) -> Duration {
+        const TICKS: Duration = Duration::from_millis(50);
+        const SECONDS: Duration = Duration::from_millis(2100);
+        let Some(Seen { modified, changed, .. }) = self.seen else { return Duration::ZERO };
+        let needed = if modified.1 == 0 && changed.1 == 0 { SECONDS } else { TICKS };
+        let (Ok(seconds), Ok(nanoseconds)) = (u64::try_from(changed.0), u32::try_from(changed.1)) else {
+            return Duration::ZERO;
+        };
+        let age = UNIX_EPOCH
+            .checked_add(Duration::new(seconds, nanoseconds))
+            .and_then(|changed| now.duration_since(changed).ok());
+        needed.saturating_sub(age.unwrap_or_default())
+    }
+}
+
+/// What to watch for an `Include`: the folder of a pattern, or the file of a plain path.
+fn watched(pattern: &str) -> Result<PathBuf, SourceError> {
+    let bad = || SourceError::Pattern(pattern.to_owned());
+    let path = Path::new(pattern);
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Err(bad()) };
+    let is_plain = !folder.as_os_str().to_string_lossy().contains(WILDCARDS)
+        && !path.components().any(|part| part == Component::ParentDir);
+    if !path.is_absolute() || !is_plain {
+        return Err(bad());
+    }
+    let has_wildcard = name.to_string_lossy().contains(WILDCARDS);
+    Ok(if has_wildcard { folder.to_owned() } else { path.to_owned() })
+}
+
+/// What is at this path now; none where nothing is.
+fn look(path: &Path) -> Result<Option<Seen>, SourceError> {
+    match fs::metadata(path) {
+        Ok(status) => Ok(Some(Seen {
+            inode: status.ino(),
+            size: status.size(),
+            modified: (status.mtime(), status.mtime_nsec()),
+            changed: (status.ctime(), status.ctime_nsec()),
+        })),
+        Err(error) if is_absence(&error) => Ok(None),
+        Err(error) => Err(cannot_look(path, error)),
+    }
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// Names the folder that this user may not look into, where that is the cause.
+fn cannot_look(path: &Path, error: io::Error) -> SourceError {
+    if error.kind() != ErrorKind::PermissionDenied {
+        return SourceError::Unreadable(path.to_owned(), error);
+    }
+    // From `/` down: the first folder below which nothing can be looked at.
+    let mut places: Vec<_> = path.ancestors().collect();
+    places.reverse();
+    let is_hidden =
+        |place: &&Path| fs::metadata(place).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    match places.into_iter().find(is_hidden) {
+        Some(hidden) => SourceError::Hidden(hidden.parent().unwrap_or(Path::new("/")).to_owned()),
+        None => SourceError::Unreadable(path.to_owned(), error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folder_of_a_pattern_and_file_of_a_plain_path_are_watched() {
+        for (pattern, expected) in [
+            ("/etc/ssh/sshd_config.d/*.conf", Some("/etc/ssh/sshd_config.d")),
+            ("/etc/ssh/d/[ab]?.conf", Some("/etc/ssh/d")),
+            ("/etc/ssh/d/a\\*.conf", Some("/etc/ssh/d")),
+            ("/etc/ssh/other.conf", Some("/etc/ssh/other.conf")),
+            ("/etc/*/x.conf", None),
+            ("/etc/ssh/../x.conf", None),
+            ("~/x.conf", None),
+            ("/", None),
+        ] {
+            assert_eq!(watched(pattern).ok().as_deref(), expected.map(Path::new), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn fresh_file_is_unsettled_for_a_tick_and_a_coarse_one_for_two_seconds() {
+        let at = |nanoseconds: i64| Source {
+            path: PathBuf::from("/x"),
+            seen: Some(Seen {
+                inode: 1,
+                size: 1,
+                modified: (1000, nanoseconds),
+                changed: (1000, nanoseconds),
+            }),
+        };
+        let now = |milliseconds: u64| UNIX_EPOCH + Duration::from_millis(1_000_000 + milliseconds);
+        let (fine, coarse) = (at(1_000_000), at(0));
+        assert_eq!(fine.unsettled(now(21)), Duration::from_millis(30));
+        assert_eq!(fine.unsettled(now(52)), Duration::ZERO);
+        assert_eq!(coarse.unsettled(now(1000)), Duration::from_millis(1100));
+        assert_eq!(coarse.unsettled(now(2100)), Duration::ZERO);
+        // A time in the future: the clock was set.
+        assert_eq!(fine.unsettled(UNIX_EPOCH), Duration::from_millis(50));
+        assert_eq!(Source { seen: None, ..fine }.unsettled(now(0)), Duration::ZERO);
+    }
+}

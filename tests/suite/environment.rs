@@ -1,0 +1,365 @@
+//! `[keys] environment = true`: what a session really gets, and what each command says of it.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use eic_emulator::Config;
+use serde_json::Value;
+
+use crate::wiring::{agent, lay_out};
+use crate::world::{BOB, Key, Sshd, Syslog, UNHURRIED, World, on_an_instance, on_an_instance_for, until};
+
+const CONFIG: &str = "/etc/ssh/sshd_config";
+const DROP_INS: &str = "/etc/ssh/sshd_config.d";
+const RECORD: &str = "/var/lib/eic-agent/sshd-environment.json";
+const SETTINGS: &str = "[keys]\nenvironment = true\n";
+
+/// Everything but what sshd permits. The command runs as `user`.
+fn base(world: &World, user: &str) -> String {
+    let host = Key::ed25519(world, "host");
+    format!(
+        "HostKey {}\nListenAddress 127.0.0.1\nUsePAM no\nPasswordAuthentication no\n\
+         AuthorizedKeysCommand {} authorized-keys {UNHURRIED} %u %f\nAuthorizedKeysCommandUser {user}\n",
+        host.file().display(),
+        world.agent().display()
+    )
+}
+
+fn set_mode(path: &str, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Whether a login succeeds, which it must not do without the variables.
+fn logs_in(world: &World, key: &Key) -> bool {
+    world.emulator.push("ec2-user", &key.line(), BOB);
+    let login = world.ssh_run("ec2-user", &[key], "env");
+    let has = |name: &str| login.said.lines().any(|line| line.starts_with(name));
+    assert_eq!(login.ok, has("EIC_PRINCIPAL=") && has("EIC_REQUEST_ID="), "{}", login.said);
+    login.ok
+}
+
+/// What the commands say of the same login: none of them may say anything else than what a login gets.
+fn all_say(world: &World, key: &Key, logs_in: bool, reason: &str, words: &str) {
+    world.emulator.push("ec2-user", &key.line(), BOB);
+    let config = agent(world, &["config"]);
+    assert_eq!(config.status, Some(i32::from(!logs_in)), "config: {}", config.err);
+    let explain = agent(world, &["explain", "ec2-user", "--json"]);
+    let explained: Value = serde_json::from_str(&explain.out).unwrap();
+    // Every key that was pushed so far is given, or none.
+    assert_eq!(explained["keys_given"].as_u64().unwrap() > 0, logs_in, "explain: {explained:#}");
+    let doctor = agent(world, &["doctor", "--user", "ec2-user", "--json"]);
+    let report: Value = serde_json::from_str(&doctor.out).unwrap();
+    let check = |id: &str| {
+        let checks = report["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["id"] == id).unwrap().clone()
+    };
+    let settings = check("settings");
+    assert_eq!(settings["verdict"], if logs_in { "ok" } else { "fail" }, "doctor: {report:#}");
+    assert_eq!(check("answer")["verdict"] == "ok", logs_in, "doctor: {report:#}");
+    let status = agent(world, &["status"]);
+    assert_eq!(status.status, Some(i32::from(!logs_in)), "status: {}{}", status.out, status.err);
+    let enable = agent(world, &["enable"]);
+    assert_eq!(enable.status, Some(0), "enable: {}{}", enable.out, enable.err);
+    if !logs_in {
+        let said = explained["error"].as_str().unwrap().to_owned();
+        for said in [&said, &settings["seen"].as_str().unwrap().to_owned(), &status.err, &enable.out] {
+            assert!(said.contains(reason) && said.contains(words), "{said}");
+        }
+        assert!(config.err.contains(words), "{}", config.err);
+    }
+}
+
+#[test]
+fn every_command_says_what_a_login_gets() {
+    let test = "environment::every_command_says_what_a_login_gets";
+    on_an_instance_for("900", test, Config::default(), |world| {
+        let syslog = Syslog::bind();
+        let key = Key::ed25519(world, "key");
+        let base = base(world, "eic-agent");
+        lay_out(&base, &[]);
+        world.configure(SETTINGS);
+        let mut sshd = Sshd::listen(&[]);
+        let mut unknown = 0;
+        for mode in [0o600, 0o644] {
+            for (line, permits) in [
+                ("PermitUserEnvironment no\n", false),
+                ("PermitUserEnvironment yes\n", true),
+                ("PermitUserEnvironment EIC_*\n", true),
+                ("permituserenvironment LANG,EIC_*\n", true),
+                ("PermitUserEnvironment EIC_PRINCIPAL\n", false),
+                ("PermitUserEnvironment EIC_*,!EIC_REQUEST_ID\n", false),
+                ("PermitUserEnvironment LANG,LC_*\n", false),
+                ("", false),
+            ] {
+                // The mode decides only whether sshd can answer at all.
+                if mode == 0o644 && line.contains(',') {
+                    continue;
+                }
+                drop(sshd);
+                fs::write(CONFIG, format!("{base}{line}")).unwrap();
+                set_mode(CONFIG, mode);
+                let _ = fs::remove_file(RECORD);
+                sshd = Sshd::listen(&[]);
+                // sshd may not answer the agent's user, and root has left no word yet. A release that answers it is
+                // OpenSSH 9.3 or later, where the file can be read.
+                syslog.clear();
+                let before = logs_in(world, &key);
+                let said = syslog.agent_lines().join("\n");
+                if said.contains("environment-unknown: keys.environment: ") {
+                    assert!(!before && said.contains("run: sudo eic-agent config"), "{said}");
+                    unknown += 1;
+                } else {
+                    assert!(mode == 0o644 && before == permits, "{line}{said}");
+                }
+                let config = agent(world, &["config"]);
+                assert_eq!(config.status, Some(i32::from(!permits)), "{line}: {}", config.err);
+                assert!(Path::new(RECORD).is_file());
+                assert_eq!(logs_in(world, &key), permits, "{line}");
+                all_say(world, &key, permits, "settings-invalid", "expected PermitUserEnvironment EIC_*");
+            }
+        }
+        assert!(unknown >= 8, "sshd never answers for a file of mode 0600");
+    });
+}
+
+#[test]
+fn run_as_root_asks_sshd_itself() {
+    on_an_instance("environment::run_as_root_asks_sshd_itself", Config::default(), |world| {
+        let syslog = Syslog::bind();
+        let key = Key::ed25519(world, "key");
+        let base = base(world, "root");
+        world.configure(SETTINGS);
+        for (line, permits) in
+            [("PermitUserEnvironment no\n", false), ("PermitUserEnvironment EIC_*\n", true)]
+        {
+            lay_out(&format!("{base}{line}"), &[]);
+            let sshd = Sshd::listen(&[]);
+            syslog.clear();
+            assert_eq!(logs_in(world, &key), permits, "without a record: {:?}", syslog.agent_lines());
+            all_say(world, &key, permits, "settings-invalid", "expected PermitUserEnvironment EIC_*");
+            // What root recorded before does not count for it.
+            fs::write(CONFIG, format!("{base}{}", if permits { "" } else { "PermitUserEnvironment yes\n" }))
+                .unwrap();
+            sshd.reload();
+            assert_eq!(logs_in(world, &key), !permits, "{:?}", syslog.agent_lines());
+        }
+    });
+}
+
+/// A change after the record, what the run then says, and how it is undone.
+type Stale = (&'static str, fn(), &'static str, fn());
+
+#[test]
+fn record_that_no_longer_fits_counts_as_none() {
+    let test = "environment::record_that_no_longer_fits_counts_as_none";
+    on_an_instance_for("900", test, Config::default(), |world| {
+        let key = Key::ed25519(world, "key");
+        world.configure(SETTINGS);
+        world.emulator.push("ec2-user", &key.line(), BOB);
+        let base = base(world, "eic-agent");
+        let include = format!("Include {DROP_INS}/*.conf /etc/ssh/later.conf\nPidFile none\n");
+        lay_out(&format!("{include}{base}"), &[("50-site.conf", "PermitUserEnvironment EIC_*\n")]);
+        // As on RHEL, where the agent's user may not even look into the folder.
+        set_mode(&format!("{DROP_INS}/50-site.conf"), 0o600);
+        set_mode(DROP_INS, 0o700);
+        let sshd = Sshd::listen(&[]);
+        let config = agent(world, &["config"]);
+        let advice = format!(
+            "this user may not look into {DROP_INS}; run: sudo chmod go+x {DROP_INS}; then: sudo eic-agent config"
+        );
+        assert!(config.status == Some(1) && config.err.contains(&advice), "{}", config.err);
+        assert!(!logs_in(world, &key));
+        set_mode(DROP_INS, 0o711);
+        let renew = || {
+            let config = agent(world, &["config"]);
+            assert_eq!(config.status, Some(0), "{}", config.err);
+            let run = world.run_as("eic-agent", &["ec2-user"]);
+            assert!(run.status() == Some(0) && run.keys().starts_with("environment="), "{run:?}");
+        };
+        let refuses = |what: &str, words: &str| {
+            let run = world.run_as("eic-agent", &["ec2-user"]);
+            assert!(run.status() == Some(1) && run.keys().is_empty(), "{what}: {run:?}");
+            let notes = run.notes();
+            assert!(notes.contains("environment-unknown: keys.environment: "), "{what}: {notes}");
+            assert!(notes.contains(words), "{what}: {notes}");
+        };
+        renew();
+        assert!(logs_in(world, &key));
+        let nothing: fn() = || {};
+        let kinds: [Stale; 16] = [
+            ("main file grew", || append(CONFIG, "# x\n"), "sshd_config has changed", nothing),
+            ("main file replaced", || replace(CONFIG), "sshd_config has changed", nothing),
+            ("main file's mode", || set_mode(CONFIG, 0o644), "sshd_config has changed", nothing),
+            ("times put back", || touch_back(CONFIG), "sshd_config has changed", nothing),
+            (
+                "drop-in edited",
+                || flip(&format!("{DROP_INS}/50-site.conf")),
+                "50-site.conf has changed",
+                || {
+                    flip(&format!("{DROP_INS}/50-site.conf"));
+                },
+            ),
+            (
+                "drop-in added",
+                || write("/etc/ssh/sshd_config.d/10-a.conf", "# x\n"),
+                "sshd_config.d has changed",
+                nothing,
+            ),
+            (
+                "drop-in removed",
+                || fs::remove_file("/etc/ssh/sshd_config.d/10-a.conf").unwrap(),
+                "10-a.conf has changed",
+                nothing,
+            ),
+            (
+                "named file appeared",
+                || write("/etc/ssh/later.conf", "# x\n"),
+                "later.conf has changed",
+                nothing,
+            ),
+            ("named file became a link", || link("/etc/ssh/later.conf"), "later.conf has changed", nothing),
+            (
+                "folder closed",
+                || set_mode(DROP_INS, 0o700),
+                "may not look into /etc/ssh/sshd_config.d",
+                || set_mode(DROP_INS, 0o711),
+            ),
+            ("record gone", || fs::remove_file(RECORD).unwrap(), "there is no record", nothing),
+            ("record writable", || set_mode(RECORD, 0o666), "not to be trusted", nothing),
+            ("record another's", || chown(RECORD, Some(60100), None).unwrap(), "it is uid 60100's", nothing),
+            ("record a link", || link(RECORD), "Too many levels of symbolic links", nothing),
+            ("record malformed", || write(RECORD, "{\"version\": 1}"), "does not have the form", nothing),
+            ("record too long", || write(RECORD, &" ".repeat(600_000)), "larger than", nothing),
+        ];
+        for (what, change, words, undo) in kinds {
+            change();
+            refuses(what, words);
+            undo();
+            renew();
+        }
+        // A pipe makes nobody wait, and a folder that others may write is not trusted.
+        fs::remove_file(RECORD).unwrap();
+        assert!(Command::new("mkfifo").arg(RECORD).status().unwrap().success());
+        set_mode(RECORD, 0o644);
+        refuses("record a pipe", "not a regular file");
+        renew();
+        set_mode("/var/lib/eic-agent", 0o777);
+        refuses("folder writable", "expected /var/lib/eic-agent to be writable by its owner only");
+        let config = agent(world, &["config"]);
+        assert!(config.status == Some(1) && config.err.contains("/var/lib/eic-agent"), "{}", config.err);
+        set_mode("/var/lib/eic-agent", 0o755);
+        renew();
+        // A change within the same tick of the clock as the record.
+        for round in 0..10 {
+            renew();
+            flip(&format!("{DROP_INS}/50-site.conf"));
+            refuses("changed at once", "50-site.conf has changed");
+            flip(&format!("{DROP_INS}/50-site.conf"));
+            assert!(!logs_in(world, &key), "round {round}");
+        }
+        renew();
+        // What is disabled leaves nothing behind.
+        fs::remove_file(format!("{RECORD}.moved")).unwrap();
+        drop(sshd);
+        assert_eq!(agent(world, &["disable"]).status, Some(0));
+        assert!(!Path::new("/var/lib/eic-agent").exists());
+    });
+}
+
+fn write(path: &str, text: &str) {
+    fs::write(path, text).unwrap();
+}
+
+fn append(path: &str, text: &str) {
+    let before = fs::read_to_string(path).unwrap();
+    fs::write(path, format!("{before}{text}")).unwrap();
+}
+
+/// Another file of the same content in its place.
+fn replace(path: &str) {
+    let fresh = format!("{path}.fresh");
+    fs::copy(path, &fresh).unwrap();
+    fs::rename(fresh, path).unwrap();
+}
+
+/// The same length, and no longer the same value; and back.
+fn flip(path: &str) {
+    let before = fs::read_to_string(path).unwrap();
+    let after = if before.contains("EIC_*") {
+        before.replace("EIC_*", "XXX_*")
+    } else {
+        before.replace("XXX_*", "EIC_*")
+    };
+    fs::write(path, after).unwrap();
+}
+
+/// Another content of the same length, under the old time of change.
+fn touch_back(path: &str) {
+    let modified = fs::metadata(path).unwrap().modified().unwrap();
+    let text = fs::read_to_string(path).unwrap();
+    fs::write(path, text.replace("# x", "# y")).unwrap();
+    fs::File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
+}
+
+/// The file elsewhere, and a link to it in its place.
+fn link(path: &str) {
+    let elsewhere = format!("{path}.moved");
+    fs::rename(path, &elsewhere).unwrap();
+    symlink(&elsewhere, path).unwrap();
+}
+
+#[test]
+fn server_of_another_command_line_is_another_server() {
+    let test = "environment::server_of_another_command_line_is_another_server";
+    on_an_instance(test, Config::default(), |world| {
+        let syslog = Syslog::bind();
+        let key = Key::ed25519(world, "key");
+        world.configure(SETTINGS);
+        let base = base(world, "eic-agent");
+        lay_out(&format!("{base}PermitUserEnvironment EIC_*\n"), &[]);
+        let refuses = |words: &str| {
+            syslog.clear();
+            assert!(!logs_in(world, &key));
+            let said = syslog.agent_lines().join("\n");
+            assert!(said.contains("environment-unknown") && said.contains(words), "{said}");
+        };
+        let sshd = Sshd::listen(&[]);
+        assert_eq!(agent(world, &["config"]).status, Some(0));
+        assert!(logs_in(world, &key));
+        drop(sshd);
+        // The first value of the command line wins over every file.
+        let sshd = Sshd::listen(&["-o", "PermitUserEnvironment no"]);
+        refuses("another PermitUserEnvironment on its command line");
+        assert_eq!(agent(world, &["config"]).status, Some(1));
+        syslog.clear();
+        assert!(!logs_in(world, &key));
+        assert!(syslog.agent_lines().join("\n").contains("settings-invalid"));
+        all_say(world, &key, false, "settings-invalid", "expected PermitUserEnvironment EIC_*");
+        drop(sshd);
+        fs::write("/etc/ssh/other", format!("{base}PermitUserEnvironment no\n")).unwrap();
+        let sshd = Sshd::listen(&[]);
+        assert_eq!(agent(world, &["config"]).status, Some(0));
+        assert!(logs_in(world, &key));
+        drop(sshd);
+        let sshd = Sshd::listen(&["-f", "/etc/ssh/other"]);
+        refuses("this login's sshd reads /etc/ssh/other");
+        drop(sshd);
+        // A configuration that the running server has not read decides nothing.
+        fs::write(CONFIG, format!("{base}PermitUserEnvironment no\n")).unwrap();
+        let sshd = Sshd::listen(&["-o", "PidFile=/run/sshd.pid"]);
+        // It writes the file after it listens, and the clock of files goes by ticks.
+        until("sshd has written its number", || Path::new("/run/sshd.pid").is_file());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        fs::write(CONFIG, format!("{base}PermitUserEnvironment EIC_*\n")).unwrap();
+        let config = agent(world, &["config"]);
+        let words =
+            "sshd_config was changed after sshd had read it; reload sshd, then run: sudo eic-agent config";
+        assert!(config.status == Some(1) && config.err.contains(words), "{}", config.err);
+        assert!(!logs_in(world, &key));
+        sshd.reload();
+        assert_eq!(agent(world, &["config"]).status, Some(0));
+        assert!(logs_in(world, &key));
+    });
+}
