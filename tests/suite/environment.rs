@@ -350,7 +350,10 @@ fn server_of_another_command_line_is_another_server() {
         fs::write(CONFIG, format!("{base}PermitUserEnvironment no\n")).unwrap();
         let sshd = Sshd::listen(&["-o", "PidFile=/run/sshd.pid"]);
         // It writes the file after it listens, and the clock of files goes by ticks.
-        until("sshd has written its number", || Path::new("/run/sshd.pid").is_file());
+        let number = sshd.pid().to_string();
+        until("sshd has written its number", || {
+            fs::read_to_string("/run/sshd.pid").is_ok_and(|said| said.trim() == number)
+        });
         std::thread::sleep(std::time::Duration::from_millis(50));
         fs::write(CONFIG, format!("{base}PermitUserEnvironment EIC_*\n")).unwrap();
         let config = agent(world, &["config"]);
