@@ -1,16 +1,15 @@
 //! syslog over `/dev/log`, for systems without the journal.
 
-use std::io::{self, Write as _};
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr};
+use syslog::{Facility, LogFormat, Severity};
 
 use super::{Event, IDENT, Taken};
-
-/// Facility `authpriv` (10), severity `info` (6): RFC 5424 section 6.2.1.
-const PRIORITY: u8 = 10 * 8 + 6;
 
 #[derive(Debug)]
 pub(super) struct Syslog {
@@ -41,7 +40,7 @@ impl Syslog {
     /// Sends the event without ever waiting: with `syslog(3)`, a daemon that has stopped reading stops every
     /// login.
     pub(super) fn send(&self, event: &Event) -> Taken {
-        Taken::of(self.connect().and_then(|socket| socket.send(line(event))))
+        Taken::of(self.connect().and_then(|socket| socket.send(line(event)?)))
     }
 
     fn connect(&self) -> io::Result<Socket> {
@@ -63,8 +62,7 @@ impl Syslog {
 
 impl Socket {
     /// Sends the whole line, or fails.
-    fn send(self, line: String) -> io::Result<()> {
-        let mut bytes = line.into_bytes();
+    fn send(self, mut bytes: Vec<u8>) -> io::Result<()> {
         let sent = match &self {
             Self::Datagram(socket) => socket.send(&bytes)?,
             Self::Stream(socket) => {
@@ -80,6 +78,26 @@ impl Socket {
 
 /// `<PRI>eic-agent[PID]: MESSAGE`, the form of RFC 3164 without a time stamp: the daemon stamps what it
 /// receives, and needs to know nothing of our time zone.
-fn line(event: &Event) -> String {
-    format!("<{PRIORITY}>{IDENT}[{}]: {}", std::process::id(), event.message)
+#[derive(Clone)]
+struct Line {
+    facility: Facility,
+    pid: u32,
+}
+
+impl<T: Display> LogFormat<T> for Line {
+    fn format<W: Write>(&self, out: &mut W, severity: Severity, message: T) -> syslog::Result<()> {
+        let priority = self.facility as u8 | severity as u8;
+        write!(out, "<{priority}>{IDENT}[{}]: {message}", self.pid).map_err(syslog::Error::Write)
+    }
+}
+
+/// The line of an event. The crate's own sender is not used: it reports a line as sent that a stream took only in part.
+fn line(event: &Event) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    let format = Line { facility: Facility::LOG_AUTHPRIV, pid: std::process::id() };
+    match format.format(&mut line, Severity::LOG_INFO, &event.message) {
+        Ok(()) => Ok(line),
+        Err(syslog::Error::Write(error) | syslog::Error::Io(error)) => Err(error),
+        Err(_) => Err(io::ErrorKind::InvalidData.into()),
+    }
 }
