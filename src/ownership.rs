@@ -51,10 +51,19 @@ impl Insecure {
         }
     }
 
-    /// The command that mends it, where there is one.
+    /// Whether another user has access that he should not have.
+    #[must_use]
+    pub const fn is_access(&self) -> bool {
+        matches!(self, Self::Owner(..) | Self::Writable(..))
+    }
+
+    /// The command that mends it, where there is one. A folder with a sticky bit is everybody's, as `/tmp` is, and
+    /// another user's folder is his home or his program's: a change there would break what works.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         match self {
+            Self::Writable(_, mode) if mode & STICKY != 0 => None,
+            Self::Owner(path, _) if path.is_dir() => None,
             Self::Owner(path, _) => Some(format!("chown root {}", path.display())),
             Self::Writable(path, _) => Some(format!("chmod go-w {}", path.display())),
             Self::NotAbsolute(_) | Self::Unreadable(..) | Self::NotAFile(_) => None,
@@ -64,6 +73,9 @@ impl Insecure {
 
 /// Bits that let group or others write.
 const WRITABLE: u32 = 0o022;
+
+/// Bit of a folder in which each user changes only files of his own (`inode(7)`).
+const STICKY: u32 = 0o1000;
 
 /// Checks that the file, links followed, and every folder on the way to it are root's and not writable by group or
 /// others (OpenSSH misc.c, `safe_path`; `sshd_config(5)`, AuthorizedKeysCommand). Gives the path without links, which
@@ -120,6 +132,21 @@ mod tests {
         assert!(matches!(check(Path::new("bin/sh")), Err(Insecure::NotAbsolute(_))));
         assert!(matches!(check(Path::new("/bin")), Err(Insecure::NotAFile(_))));
     }
+
+    #[test]
+    fn no_remedy_would_break_the_machine() {
+        let remedy = |path: &str| check(Path::new(path)).unwrap_err().remedy();
+        for path in ["/dev/null", "/tmp/x"] {
+            assert_eq!(remedy(path), None, "{path}");
+        }
+        let owner = |path: PathBuf| Insecure::Owner(path, 1000).remedy();
+        assert_eq!(owner(std::env::temp_dir()), None, "a home is its user's");
+        assert_eq!(owner("/etc/passwd".into()).as_deref(), Some("chown root /etc/passwd"));
+        let writable = |mode| Insecure::Writable("/srv".into(), mode).remedy();
+        assert_eq!(writable(0o1775), None, "everybody uses such a folder");
+        assert_eq!(writable(0o775).as_deref(), Some("chmod go-w /srv"));
+    }
+
     #[test]
     fn a_path_is_followed_as_the_kernel_does() {
         let real = |path: &str| check(Path::new(path)).map(|path| path.display().to_string());
@@ -133,10 +160,7 @@ mod tests {
         }
         assert!(matches!(check(Path::new("/bin/sh/x")), Err(Insecure::Unreadable(..))));
         assert!(matches!(open_trusted(Path::new("/bin")), Err(Insecure::NotAFile(_))));
-        assert!(matches!(
-            open_trusted(Path::new("/dev/null")),
-            Err(Insecure::NotAFile(_) | Insecure::Writable(..))
-        ));
+        assert!(matches!(open_trusted(Path::new("/dev/null")), Err(Insecure::NotAFile(_))));
         assert!(matches!(Folder::open(Path::new("/bin/sh")), Err(Insecure::Unreadable(..))));
         let etc = Folder::open(Path::new("/etc")).unwrap();
         assert!(etc.names(usize::MAX).unwrap().contains(&"passwd".into()));

@@ -29,7 +29,7 @@ pub struct Folder {
     path: PathBuf,
 }
 
-/// What a path leads to: root's, and in a folder that only root can change.
+/// What a path leads to, in a folder that only root can change. A folder and a regular file are root's as well.
 #[derive(Debug)]
 pub(super) enum Found {
     Folder(Folder),
@@ -159,10 +159,12 @@ impl Folder {
                     here = Self { fd, path };
                 }
                 _ if !ahead.is_empty() => return Err(unreadable(&path, Errno::ENOTDIR)),
-                kind => {
+                SFlag::S_IFREG => {
                     check(&path, &status)?;
-                    return Ok(Found::File(here, name, kind == SFlag::S_IFREG));
+                    return Ok(Found::File(here, name, true));
                 }
+                // No use is made of it, so it does not matter who may write to it.
+                _ => return Ok(Found::File(here, name, false)),
             }
         }
         Ok(Found::Folder(here))

@@ -59,10 +59,12 @@ pub(super) fn check(sshd: &Result<Sshd, Blind>) -> Check {
     }
     for provider in &asked {
         if let Err(insecure) = ownership::check(provider.program()) {
-            let fix = insecure.remedy().map_or_else(
-                || mend(&format!("put {} back, or take it out", provider.program().display())),
-                |command| format!("sudo {command}"),
-            );
+            let program = provider.program().display();
+            let fix = match (insecure.remedy(), insecure.is_access()) {
+                (Some(command), _) => format!("sudo {command}"),
+                (None, true) => mend(&format!("move {program} to a folder of root's alone, or take it out")),
+                (None, false) => mend(&format!("put {program} back, or take it out")),
+            };
             let seen = format!("{} is not run: {}", provider.program().display(), insecure.seen());
             return Check::warn(ID, PROVIDERS, seen, fix);
         }

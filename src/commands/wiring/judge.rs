@@ -198,9 +198,11 @@ pub(in crate::commands) fn user_fault(user: Option<&str>) -> Result<Option<Fault
 /// Why sshd does not run this program of a command in force.
 pub(in crate::commands) fn program_fault(program: &Path) -> Option<Fault> {
     let insecure = ownership::check(program).err()?;
-    let fix = insecure
-        .remedy()
-        .map_or_else(|| Fix::Do(format!("put the program back at {}", program.display())), Fix::Run);
+    let fix = match (insecure.remedy(), insecure.is_access()) {
+        (Some(remedy), _) => Fix::Run(remedy),
+        (None, true) => Fix::Do(format!("move {} to a folder of root's alone", program.display())),
+        (None, false) => Fix::Do(format!("put the program back at {}", program.display())),
+    };
     Some(Fault { seen: format!("sshd does not run {}: {}", program.display(), insecure.seen()), fix })
 }
 
