@@ -23,6 +23,9 @@ const MAX_FILES: usize = 1000;
 /// Most bytes of all files together.
 const MAX_TOTAL: usize = 16 * 1024 * 1024;
 
+/// The empty device.
+const NULL: &str = "/dev/null";
+
 /// Where an `Include` without a folder looks.
 const FOLDER: &str = "/etc/ssh";
 
@@ -65,7 +68,9 @@ impl Reading {
                 return self.unread(file, Doubt::Unreadable(error.to_string()));
             }
             Err(Insecure::NotAFile(_)) => {
-                return self.unread(file, Doubt::Unreadable("expected a regular file".to_owned()));
+                // sshd reads a folder as an empty file (OpenSSH servconf.c, `load_server_config`).
+                let why = Doubt::Unreadable("expected a regular file".to_owned());
+                return self.doubt(file, None, why, !file.is_dir());
             }
             Err(insecure) => return self.sources.insecure.push(insecure),
         };
@@ -163,12 +168,17 @@ impl Reading {
         if file.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             return Ok(None);
         }
-        // So administrators switch a file off. The device is empty, and everybody may write to it.
-        if file.read_link().is_ok_and(|target| target == Path::new("/dev/null")) {
-            return Ok(Some(Vec::new()));
-        }
         let opened =
-            if self.is_strict { open_trusted(file)? } else { open_regular(file).map_err(unreadable)? };
+            match if self.is_strict { open_trusted(file) } else { open_regular(file).map_err(unreadable) } {
+                // A link to the empty device, by which administrators switch a file off.
+                Err(Insecure::NotAFile(path)) if path == Path::new(NULL) => return Ok(Some(Vec::new())),
+                Err(_)
+                    if !self.is_strict && file.canonicalize().is_ok_and(|path| path == Path::new(NULL)) =>
+                {
+                    return Ok(Some(Vec::new()));
+                }
+                opened => opened?,
+            };
         read_open(&opened, MAX_BYTES).map(Some).map_err(unreadable)
     }
 

@@ -150,11 +150,13 @@ fn plain_enable_refuses_only_what_may_set_a_command() {
             ("no command in it", "\"X11Forwarding\" no\n", 0),
             ("a file without a command", "Include /etc/ssh/[h]armless\n", 0),
             ("an Include that is not absolute", "include=\"harmless\"\n", 0),
+            ("a folder, which sshd reads as an empty file", "Include /etc/ssh/folde?\n", 0),
             ("a command", "Match User bob\n  \"AuthorizedKeysCommand\" /usr/bin/id\n", 3),
             ("a command behind a glob", "Include /etc/ssh/[[:alpha:]]ore.cfg\n", 3),
         ] {
             lay_out(&format!("Include {SITE}\n"), &[]);
             fs::write(SITE, included).unwrap();
+            fs::create_dir("/etc/ssh/folder").unwrap();
             fs::write("/etc/ssh/harmless", "X11Forwarding no\n").unwrap();
             fs::write("/etc/ssh/more.cfg", "Match User bob\n  AuthorizedKeysCommand /usr/bin/id\n").unwrap();
             let before = snapshot();
@@ -195,6 +197,8 @@ fn file_that_is_switched_off_is_no_hindrance() {
             let config = if command.len() == 1 { INCLUDE.to_owned() } else { format!("{INCLUDE}{GLOBAL}") };
             lay_out(&config, &[("50-site.conf", "X11Forwarding no\n")]);
             symlink("/dev/null", "/etc/ssh/sshd_config.d/20-off.conf").unwrap();
+            symlink("../../../dev/null", "/etc/ssh/sshd_config.d/30-off.conf").unwrap();
+            symlink("20-off.conf", "/etc/ssh/sshd_config.d/40-off.conf").unwrap();
             let before = snapshot();
             let ran = agent(world, command);
             assert_eq!(ran.status, Some(0), "{}{}", ran.out, ran.err);

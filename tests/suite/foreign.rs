@@ -150,6 +150,24 @@ fn link_through_a_folder_of_another_user_is_refused() {
     });
 }
 
+#[test]
+fn switched_off_file_in_a_folder_of_another_user_is_refused() {
+    let test = "foreign::switched_off_file_in_a_folder_of_another_user_is_refused";
+    on_an_instance(test, Config::default(), |world| {
+        lay_out("Include /etc/ssh/*/site.conf\nUsePAM no\n", &[]);
+        let folder = Path::new("/etc/ssh/theirs");
+        fs::create_dir(folder).unwrap();
+        chown(folder, Some(world.uid("ubuntu")), None).unwrap();
+        // Its owner can put another file in the place of the link.
+        symlink("/dev/null", folder.join("site.conf")).unwrap();
+        for (command, ran) in every_command(world, Path::new("/")) {
+            let said = format!("{}{}", ran.out, ran.err);
+            assert!(said.contains("expected /etc/ssh/theirs to be root's"), "{command}: {said}");
+            assert!(!said.contains("chown root /etc/ssh/theirs"), "{command}: {said}");
+        }
+    });
+}
+
 /// Somebody who swaps the agent's half-made file for a link, as often as he can.
 fn swapper(world: &World, name: &str) -> Child {
     let home = world.path("home/ubuntu");
