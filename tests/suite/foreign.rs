@@ -168,6 +168,50 @@ fn switched_off_file_in_a_folder_of_another_user_is_refused() {
     });
 }
 
+#[test]
+fn running_sshd_is_not_told_of_a_configuration_that_would_end_it() {
+    let test = "foreign::running_sshd_is_not_told_of_a_configuration_that_would_end_it";
+    on_an_instance(test, Config::default(), |world| {
+        let host = Key::ed25519(world, "host");
+        let base = format!("HostKey {}\nListenAddress 127.0.0.1\n", host.file().display());
+        let other = world.path("etc/other_config");
+        let systemctl = world.script("systemctl", "");
+        fs::create_dir_all("/run/systemd/system").unwrap();
+        for command_line in [&[][..], &["-f", other.to_str().unwrap()]] {
+            lay_out(&format!("{INCLUDE}{base}"), &[]);
+            fs::write(&other, &base).unwrap();
+            let sshd = Sshd::listen(command_line);
+            // As the unit of Amazon Linux and RHEL does it: a reload is a signal, and nothing is checked before.
+            let reload = format!(
+                "#!/bin/sh\ncase $1 in\nshow) echo MainPID={0} ;;\nis-active) [ \"$3\" = ssh.service ] || exit 3 ;;\n\
+                 reload) kill -HUP {0} ;;\nesac\n",
+                sshd.pid()
+            );
+            fs::write(&systemctl, reload).unwrap();
+            let bound =
+                Command::new("mount").arg("--bind").arg(&systemctl).arg("/usr/bin/systemctl").status();
+            assert!(bound.unwrap().success());
+            let enabled = agent(world, &["enable"]);
+            assert!(enabled.status == Some(0) && enabled.out.contains("reloaded"), "{}", enabled.err);
+            sshd.wait_until_it_listens();
+            // Somebody else's file is included since, and sshd would refuse it.
+            let theirs = ubuntus(world, "site.conf", "NoSuchKeyword yes\n");
+            let read = if command_line.is_empty() { Path::new(CONFIG) } else { other.as_path() };
+            let content = fs::read_to_string(read).unwrap();
+            fs::write(read, format!("{content}Include {}\n", theirs.display())).unwrap();
+            let ran = agent(world, &["disable"]);
+            let said = format!("{}{}", ran.out, ran.err);
+            assert_eq!(ran.status, Some(1), "{said}");
+            assert!(said.contains("sshd was not reloaded") && said.contains("NoSuchKeyword"), "{said}");
+            assert!(!fs::read_to_string(read).unwrap().contains("eic-agent"), "{said}");
+            std::thread::sleep(std::time::Duration::from_secs(1));
+            assert!(std::net::TcpStream::connect("127.0.0.1:22").is_ok(), "sshd has ended: {said}");
+            let unbound = Command::new("umount").arg("/usr/bin/systemctl").status();
+            assert!(unbound.unwrap().success());
+        }
+    });
+}
+
 /// Somebody who swaps the agent's half-made file for a link, as often as he can.
 fn swapper(world: &World, name: &str) -> Child {
     let home = world.path("home/ubuntu");

@@ -39,12 +39,15 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
     // One that others can change is not run, and is not needed.
     let server = Server::find().ok().flatten();
     let servers = server.as_ref().map(|server| Listener::all(server.program())).unwrap_or_default();
-    let config = Path::new(CONFIG);
     let mut changes = Vec::new();
     let (places, mut faults) = super::places(&servers);
-    // sshd is not asked about what others can change.
-    let judge = server.as_ref().filter(|_| faults.is_empty());
-    let was_sound = judge.is_some_and(|server| server.test(config).is_ok());
+    let (listener, _) = super::chosen(servers);
+    let unknown = listener.as_ref().and_then(Listener::unknown_config).map(|(seen, _)| seen);
+    let config = listener.and_then(|listener| listener.config).filter(|_| unknown.is_none());
+    let config = config.as_deref().unwrap_or(Path::new(CONFIG));
+    let test = || server.as_ref().and_then(|server| server.test(config).err());
+    // What others can change is not judged.
+    let was_sound = server.is_some() && faults.is_empty() && test().is_none();
     for file in places {
         match take_out(&file) {
             Ok(None) => {}
@@ -52,8 +55,9 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
             Err(why) => faults.push(why),
         }
     }
-    let refused = judge.and_then(|server| server.test(config).err());
-    if let Some(error) = refused.as_ref().filter(|_| was_sound && !changes.is_empty()) {
+    // Whatever others can change: a reload reads it, and ends an sshd that does not accept it.
+    let refused = if changes.is_empty() { None } else { test() };
+    if let Some(error) = refused.as_ref().filter(|_| was_sound) {
         for change in changes.into_iter().rev() {
             undo(change)?;
         }
@@ -67,14 +71,15 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
         say("there is nothing of eic-agent's in sshd's configuration".to_owned());
     }
     // A server that is not told goes on asking for a program that may be gone soon: harmless, and worth a word.
-    let reload = || refused.map_or_else(units::reload_sshd, |error| Err(error.to_string()));
+    let in_the_way = unknown.or_else(|| refused.map(|error| error.to_string()));
+    let reload = || in_the_way.map_or_else(units::reload_sshd, Err);
     match if changes.is_empty() { Ok(None) } else { reload() } {
         Ok(Some(done)) => say(done),
         Ok(None) => {}
         Err(why) => say(format!("warning: sshd was not reloaded: {why}")),
     }
     if faults.is_empty() {
-        left_over(config).into_iter().for_each(&mut *say);
+        left_over(Path::new(CONFIG)).into_iter().for_each(&mut *say);
     }
     unread().into_iter().for_each(&mut *say);
     if let Err(error) = Record::remove(Path::new(PLACE)) {

@@ -148,6 +148,12 @@ impl Sshd {
     pub(crate) fn reload(&self) {
         let told = Command::new("kill").arg("-HUP").arg(self.0.id().to_string()).status().unwrap();
         assert!(told.success());
+        self.wait_until_it_listens();
+    }
+
+    /// Waits until it listens again after it was told to read its configuration.
+    #[expect(clippy::unused_self, reason = "only a running one is waited for")]
+    pub(crate) fn wait_until_it_listens(&self) {
         sleep(Duration::from_millis(300));
         let started = Instant::now();
         while TcpStream::connect("127.0.0.1:22").is_err() {
