@@ -34,8 +34,8 @@ fn forge(world: &World, journal: &Journald, key: &Key, sshd_pid: u64) {
         ),
     );
     journal.wait_for("Accepted publickey for root");
-    // The real binary, by its own name and by its full options: the one is logged under his own user id, and the
-    // other, with a service of his choosing, not at all.
+    // The real binary, with the settings of the machine and with a service of his choosing: both runs are logged under
+    // his own user id.
     assert!(world.run_as("ubuntu", &["ec2-user"]).keys().contains("ssh-ed25519"));
     let chosen = ["--imds-endpoint", "http://169.254.169.254", "ec2-user"];
     assert!(world.run_as("ubuntu", &chosen).keys().contains("ssh-ed25519"));
@@ -100,8 +100,8 @@ fn a_real_journal_tells_who_came_in() {
         );
         assert_eq!(then["refusals"][0]["reason"], "expired");
         assert_eq!(then["other_logins"], serde_json::json!([{ "method": "publickey", "count": 1 }]));
-        // Two lines in the agent's name, three in sshd's, and one for each key when he ran the agent by its name.
-        let disbelieved = serde_json::json!([{ "uid": world.uid("ubuntu"), "lines": 2 + 3 + 3 }]);
+        // Two lines in the agent's name, three in sshd's, and one for each key of both runs of the agent.
+        let disbelieved = serde_json::json!([{ "uid": world.uid("ubuntu"), "lines": 2 + 3 + 3 + 3 }]);
         assert_eq!(then["disbelieved"], disbelieved, "{then:#}");
         the_shape_is_documented(world, &then);
         assert_eq!((&then["log"]["kind"], told(&then)), (&"journal".into(), (vec![], true)));
