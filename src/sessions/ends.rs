@@ -105,6 +105,7 @@ impl<W: Wanted> Join<W> {
             self.tally.losses.end(|at| self.wanted.covers(at));
         }
         self.tally.open_before = later.map_or(0, |later| self.count_open_before(later));
+        self.tally.open_unlogged = later.map_or(0, |later| self.count_open_unlogged(later));
         for (_, session) in std::mem::take(&mut self.open) {
             let is_here = self.kind == Kind::Journal || this_host.contains(&session.run);
             let Some(later) = later.filter(|_| is_here) else {
@@ -145,10 +146,25 @@ impl<W: Wanted> Join<W> {
     /// Logins that the machine runs, and that are older than the log.
     fn count_open_before(&self, later: &Running) -> u64 {
         let Some((first, _)) = self.span else { return 0 };
-        let known: HashSet<u32> =
-            self.open.values().filter(|session| session.is_alive).map(|session| session.login.pid).collect();
+        let known = self.known_to_run();
         let missing = later.logins_before(first).filter(|pid| !known.contains(pid));
         u64::try_from(missing.count()).unwrap_or(u64::MAX)
+    }
+
+    /// Logins that the machine ran before the log was read and after, that the log has had time to tell of, and that
+    /// it does not tell of. The log says that lines are missing no sooner than journald takes the next one.
+    fn count_open_unlogged(&self, later: &Running) -> u64 {
+        let Some((before, (first, _))) = self.running.as_ref().zip(self.span) else { return 0 };
+        let known = self.known_to_run();
+        let older: HashSet<u32> = later.logins_before(first).collect();
+        let stayed = before.let_in.iter().filter(|pid| later.let_in.contains(pid));
+        let missing = stayed.filter(|pid| !known.contains(pid) && !older.contains(pid));
+        u64::try_from(missing.count()).unwrap_or(u64::MAX)
+    }
+
+    /// Processes of sessions of the log that are there.
+    fn known_to_run(&self) -> HashSet<u32> {
+        self.open.values().filter(|session| session.is_alive).map(|session| session.login.pid).collect()
     }
 
     /// Machines of that name, with or without its domain.

@@ -124,6 +124,8 @@ pub struct Tally {
     pub unattributed: u64,
     /// Logins that the machine runs now, and that are older than the log.
     pub open_before: u64,
+    /// Logins that the machine runs now, and of which the log, as far back as it goes, has no line.
+    pub open_unlogged: u64,
     /// What the log says is missing in it.
     pub losses: Losses,
     /// What there was no room for.
@@ -133,8 +135,10 @@ pub struct Tally {
 impl Tally {
     /// Whether nothing is known to be missing, of what the log should have.
     pub(super) fn is_complete(&self) -> bool {
-        let Self { left_out, ends_alone, silent, unknown_sshd, unattributed, open_before, losses, .. } = self;
-        [*left_out, *ends_alone, *silent, *unknown_sshd, *unattributed, *open_before] == [0; 6]
+        let Self { left_out, ends_alone, silent, unknown_sshd, unattributed, losses, .. } = self;
+        let Self { open_before, open_unlogged, .. } = self;
+        [*left_out, *ends_alone, *silent, *unknown_sshd, *unattributed, *open_before, *open_unlogged]
+            == [0; 7]
             && losses.is_empty()
     }
 }

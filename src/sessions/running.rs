@@ -19,6 +19,8 @@ pub struct Running {
     pub sshd: HashMap<u32, (u64, u64)>,
     /// Those of them that serve a login, as far as can be told.
     pub logins: Vec<u32>,
+    /// Those of them that let their client in more than five seconds ago: the log has had time to say so.
+    pub let_in: Vec<u32>,
 }
 
 impl Running {

@@ -29,6 +29,15 @@ pub(super) fn warnings(question: &Question, kind: Kind, found: &Found) -> Vec<Wa
             format!("this machine runs {} that began before the log does", sessions(tally.open_before));
         warn("open-before-log", seen, "look at them with: ps -C sshd,sshd-session -o pid,lstart,args");
     }
+    if tally.open_unlogged > 0 {
+        let seen =
+            format!("this machine runs {} that the log does not tell of", sessions(tally.open_unlogged));
+        warn(
+            "open-not-in-log",
+            seen,
+            "lines were lost, or sshd does not log here; look at them with: ps -C sshd,sshd-session -o pid,lstart,args",
+        );
+    }
     let level = "set LogLevel INFO or VERBOSE in sshd_config (also in its Match blocks), and reload sshd";
     if tally.silent > 0 {
         let seen = format!("PAM opened {} that sshd logged no login of", sessions(tally.silent));

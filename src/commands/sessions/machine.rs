@@ -32,14 +32,59 @@ pub(super) fn running(now: Timestamp) -> Running {
     let host = text("/proc/sys/kernel/hostname").trim().to_owned();
     let uptime = text("/proc/uptime").split('.').next().and_then(|seconds| seconds.parse::<u64>().ok());
     let since = now.as_unix().saturating_sub(uptime.unwrap_or_default()).saturating_mul(MICROS);
-    let (mut sshd, mut logins) = (HashMap::new(), Vec::new());
+    let (mut sshd, mut logins) = (HashMap::new(), HashMap::new());
     for Process { pid, began, .. } in processes() {
         sshd.insert(pid, (since.saturating_add(began), began));
-        if is_login(&text(&format!("/proc/{pid}/cmdline"))) {
-            logins.push(pid);
+        let title = text(&format!("/proc/{pid}/cmdline"));
+        if is_login(&title) {
+            logins.insert(pid, title);
         }
     }
-    Running { boot, host, since, sshd, logins }
+    let settled = uptime.unwrap_or_default().saturating_mul(MICROS).saturating_sub(SETTLED);
+    let let_in = let_in(&logins, settled);
+    Running { boot, host, since, sshd, logins: logins.into_keys().collect(), let_in }
+}
+
+/// How long the log may take to have a line, in microseconds.
+const SETTLED: u64 = 5_000_000;
+
+/// Those of these processes, by number and title, that have let their client in. Each has a process that began by then
+/// and serves the client: sshd's own, after the login (OpenSSH, sshd-session.c, `privsep_postauth`); of root, what sshd
+/// started for him. Before the login sshd has others, and those say so in their title.
+fn let_in(logins: &HashMap<u32, String>, by: u64) -> Vec<u32> {
+    let client_of = |pid: u32| {
+        let stat = text(&format!("/proc/{pid}/stat"));
+        let parent = parent(&stat)?;
+        let title = logins.get(&parent).filter(|_| is_of_our_machine(parent))?;
+        let began = if title.contains(" [priv]") {
+            began(&stat).filter(|_| !is_before_login(&text(&format!("/proc/{pid}/cmdline"))))
+        } else {
+            started(&stat)
+        };
+        began.filter(|began| *began <= by).map(|_| parent)
+    };
+    if logins.is_empty() {
+        return Vec::new();
+    }
+    let served: BTreeSet<_> = pids().filter_map(client_of).collect();
+    served.into_iter().collect()
+}
+
+/// Whether a process numbers processes as we do: that of a container is in the container's log. Who may not look,
+/// takes it for ours.
+fn is_of_our_machine(pid: u32) -> bool {
+    let numbers = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    numbers(&pid.to_string()).is_none_or(|theirs| Some(theirs) == numbers("self"))
+}
+
+/// The title of a process that is sshd's for the time before the login.
+fn is_before_login(title: &str) -> bool {
+    ["[net]", "[pam]", "[accepted]"].iter().any(|part| title.contains(part))
+}
+
+fn pids() -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten().take(MAX_PROCESSES);
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// The programs that this machine runs as sshd, each of which only root can have put where it is. Only root can look;
@@ -65,9 +110,7 @@ struct Process {
 /// Processes that are called sshd, are root's in every way, and run a program of that name. A user can give his own
 /// process that name, also that of a setuid program that he starts.
 fn processes() -> impl Iterator<Item = Process> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten().take(MAX_PROCESSES);
-    entries.filter_map(|entry| {
-        let pid = entry.file_name().to_str()?.parse().ok()?;
+    pids().filter_map(|pid| {
         let began = began(&text(&format!("/proc/{pid}/stat")))?;
         if !is_roots(&text(&format!("/proc/{pid}/status"))) {
             return None;
@@ -101,13 +144,25 @@ fn is_login(title: &str) -> bool {
 /// When an sshd of `/proc/PID/stat` began, in microseconds since the machine started; none for another program.
 fn began(stat: &str) -> Option<u64> {
     // A program's name may hold anything, parentheses as well.
-    let (head, rest) = stat.rsplit_once(") ")?;
+    let (head, _) = stat.rsplit_once(") ")?;
     let (_, name) = head.split_once(" (")?;
+    if matches!(name, "sshd" | "sshd-session") { started(stat) } else { None }
+}
+
+/// The same of any program.
+fn started(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(") ")?;
     // One that has ended, and that nobody has asked for what it ended with, is no session.
-    if !matches!(name, "sshd" | "sshd-session") || rest.starts_with(['Z', 'X']) {
+    if rest.starts_with(['Z', 'X']) {
         return None;
     }
     rest.split(' ').nth(19)?.parse::<u64>().ok()?.checked_mul(MICROS_PER_TICK)
+}
+
+/// The parent of a process.
+fn parent(stat: &str) -> Option<u32> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split(' ').nth(1)?.parse().ok()
 }
 
 /// This machine's time zone; none where it cannot be told.
@@ -144,6 +199,9 @@ mod tests {
         assert_eq!(began(&format!("42 (bash) {rest}")), None);
         assert_eq!(began(&format!("42 (sshd) {}", rest.replacen('S', "Z", 1))), None);
         assert_eq!(began(""), None);
+        let shell = format!("42 (a) b) {}", rest.replacen("S 1", "S 7", 1));
+        assert_eq!((parent(&shell), started(&shell)), (Some(7), Some(123_450_000)));
+        assert!(is_before_login("sshd: ec2-user [net]") && !is_before_login("sshd: ec2-user@pts/0"));
     }
 
     #[test]

@@ -182,6 +182,35 @@ fn a_login_that_runs_and_is_older_than_the_log_is_missing() {
 }
 
 #[test]
+fn a_login_that_runs_and_has_no_line_is_missing() {
+    let mut log = Log::new();
+    log.provided(10, &key('a'), ALICE).accepted(10, &key('a'));
+    let told = |before: &[u32], later: &[u32]| {
+        let [before, later] = [before, later].map(|let_in| {
+            let mut running = running(BOOT, &[10]);
+            running.sshd.insert(11, ((NOON + 1) * 1_000_000, 0));
+            running.logins = vec![10, 11];
+            running.let_in = let_in.to_vec();
+            running
+        });
+        let mut join = Join::new(Kind::Journal, everything(), Some(before));
+        let mut journal = reader();
+        for line in &log.lines {
+            let entry = journal.read(line.as_bytes()).unwrap();
+            join.take(&entry.boot, entry.at, entry.event);
+        }
+        let found = join.end(Some(&later));
+        let report =
+            json!(Report::new(&everything(), Timestamp::from_unix(NOON + 60), Kind::Journal, found, 0));
+        (ids(&report).contains(&"open-not-in-log"), report["complete"].as_bool().unwrap())
+    };
+    assert_eq!(told(&[10, 11], &[10, 11]), (true, false));
+    assert_eq!(told(&[10], &[10]), (false, true), "11 has not let its client in");
+    assert_eq!(told(&[10], &[10, 11]), (false, true), "11 did so while the log was read");
+    assert_eq!(told(&[10, 11], &[10]), (false, true), "11 is gone by now");
+}
+
+#[test]
 fn what_a_daemon_of_a_text_log_lost_is_missing() {
     for line in [
         "Nov 21 12:00:00 host systemd-journald[9]: Forwarding to syslog missed 12 messages.",

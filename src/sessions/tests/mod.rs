@@ -179,6 +179,7 @@ fn running(boot: &str, sshd: &[u32]) -> Running {
         since: (NOON - 100) * 1_000_000,
         sshd,
         logins: Vec::new(),
+        let_in: Vec::new(),
     }
 }
 

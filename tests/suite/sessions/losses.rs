@@ -95,6 +95,41 @@ fn a_login_that_the_rate_limit_dropped_is_told() {
     });
 }
 
+#[test]
+fn a_login_that_goes_on_and_has_no_line_is_told() {
+    let test = "sessions::losses::a_login_that_goes_on_and_has_no_line_is_told";
+    on_an_instance_for("600", test, Config::default(), |world| {
+        let settings = format!("RateLimitIntervalSec={INTERVAL}s\nRateLimitBurst=5\n");
+        let journal = Journald::with(world, &settings);
+        let command = noisy_command(world);
+        let _sshd = Sshd::with_pam(
+            world,
+            &format!("AuthorizedKeysCommand {command} %u %f\nAuthorizedKeysCommandUser root\n"),
+        );
+        let mut tries = 0;
+        let login = loop {
+            let key = Key::ed25519(world, &format!("key{tries}"));
+            world.emulator.clear_keys();
+            world.emulator.push("ec2-user", &key.line(), ALICE);
+            let login = world.ssh_stay("ec2-user", &key);
+            if !journal.cat().contains(&format!("ED25519 {}", key.fingerprint())) {
+                break login;
+            }
+            login.leave();
+            tries += 1;
+            assert!(tries < 5, "{}", journal.cat());
+        };
+        // journald says that it dropped lines when it takes the next one of sshd's unit, which need not come.
+        sleep(Duration::from_secs(7));
+        assert!(!journal.cat().contains("messages from ssh.service"), "{}", journal.cat());
+        let shown = report(world, &["--open"]);
+        is_valid(world, &shown).unwrap();
+        assert_eq!((&shown["sessions"], &shown["complete"]), (&serde_json::json!([]), &false.into()));
+        assert!(warning(&shown, "open-not-in-log").contains("1 session "), "{shown:#}");
+        login.leave();
+    });
+}
+
 fn warning(report: &Value, id: &str) -> String {
     let warnings = report["warnings"].as_array().unwrap();
     let found = warnings.iter().find(|warning| warning["id"] == id);

@@ -43,6 +43,7 @@ fn running() -> Running {
         since: (NOW - 1000) * 1_000_000,
         sshd: (0..100).step_by(2).map(|pid| (pid, (0, 0))).collect(),
         logins: (0..100).step_by(4).collect(),
+        let_in: (0..100).step_by(8).collect(),
     }
 }
 
