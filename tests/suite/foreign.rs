@@ -212,6 +212,52 @@ fn running_sshd_is_not_told_of_a_configuration_that_would_end_it() {
     });
 }
 
+/// A package's script, with the agent of this test in the place of the installed one.
+fn package_script(world: &World, name: &str, argument: &str) -> Option<i32> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(name);
+    let script = fs::read_to_string(script).unwrap();
+    assert!(script.contains("/usr/bin/eic-agent disable"), "{script}");
+    let script = script.replace("/usr/bin/eic-agent", world.agent().to_str().unwrap());
+    Command::new("/bin/sh").args(["-c", &script, "sh", argument]).status().unwrap().code()
+}
+
+#[test]
+fn removal_is_held_up_wherever_a_chain_stays_in_force() {
+    let test = "foreign::removal_is_held_up_wherever_a_chain_stays_in_force";
+    on_an_instance(test, Config::default(), |world| {
+        let host = Key::ed25519(world, "host");
+        // A place of the scripts' own, in which they leave their mark.
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/var/lib"]).status().unwrap();
+        assert!(mounted.success());
+        let base = format!("HostKey {}\nListenAddress 127.0.0.1\n", host.file().display());
+        let chained = "AuthorizedKeysCommand /usr/bin/id %u\nAuthorizedKeysCommandUser nobody\n";
+        let other = Path::new("/etc/ssh/other_config");
+        for (settings, held_up) in [(chained, Some(1)), ("", Some(0))] {
+            lay_out(&base, &[]);
+            fs::write(other, format!("{base}{settings}")).unwrap();
+            let _sshd = Sshd::listen(&["-f", other.to_str().unwrap()]);
+            let ran = agent(world, &["enable", "--chain"]);
+            assert_eq!(ran.status, Some(0), "{}", ran.err);
+            // A second name, which a change would part.
+            fs::hard_link(other, "/etc/ssh/second").unwrap();
+            let ran = agent(world, &["disable"]);
+            assert!(
+                !ran.out.contains("other_config has eic-agent's lines, and no running sshd reads it"),
+                "{}",
+                ran.out
+            );
+            for (script, argument) in [("deb/prerm", "remove"), ("rpm/preun", "0")] {
+                assert_eq!(package_script(world, script, argument), held_up, "{script}");
+            }
+            fs::remove_file("/etc/ssh/second").unwrap();
+            for (script, argument) in [("deb/prerm", "remove"), ("rpm/preun", "0")] {
+                assert_eq!(package_script(world, script, argument), Some(0), "{script}");
+            }
+            assert_eq!(fs::read_to_string(other).unwrap(), format!("{base}{settings}"));
+        }
+    });
+}
+
 /// Somebody who swaps the agent's half-made file for a link, as often as he can.
 fn swapper(world: &World, name: &str) -> Child {
     let home = world.path("home/ubuntu");

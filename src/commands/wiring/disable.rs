@@ -1,7 +1,7 @@
 //! `disable`: takes out of sshd's configuration exactly what `enable` put in.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::place::undo;
 use super::{DROP_IN, shown};
@@ -48,8 +48,8 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
     let test = || server.as_ref().and_then(|server| server.test(config).err());
     // What others can change is not judged.
     let was_sound = server.is_some() && faults.is_empty() && test().is_none();
-    for file in places {
-        match take_out(&file) {
+    for file in &places {
+        match take_out(file) {
             Ok(None) => {}
             Ok(Some(change)) => changes.push(change),
             Err(why) => faults.push(why),
@@ -81,7 +81,7 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
     if faults.is_empty() {
         left_over(Path::new(CONFIG)).into_iter().for_each(&mut *say);
     }
-    unread().into_iter().for_each(&mut *say);
+    unread(&places).into_iter().for_each(&mut *say);
     if let Err(error) = Record::remove(Path::new(PLACE)) {
         say(format!("warning: {PLACE}: {error}"));
     }
@@ -96,9 +96,11 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
 }
 
 /// Files of `/etc/ssh` that nobody reads now, and that have our lines: a backup, or a server's that is not running.
-fn unread() -> Vec<String> {
+fn unread(places: &[PathBuf]) -> Vec<String> {
+    let are_read: Vec<_> = places.iter().filter_map(|place| place.canonicalize().ok()).collect();
+    let is_read = |file: &Path| file.canonicalize().is_ok_and(|real| are_read.contains(&real));
     let entries = std::fs::read_dir("/etc/ssh").into_iter().flatten().filter_map(Result::ok);
-    let files = entries.map(|entry| entry.path()).filter(|path| path.is_file());
+    let files = entries.map(|entry| entry.path()).filter(|path| path.is_file() && !is_read(path));
     let ours = files
         .filter(|file| read(file).ok().flatten().is_some_and(|content| block::take_out(&content).is_some()));
     ours.map(|file| {
