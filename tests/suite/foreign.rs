@@ -218,7 +218,7 @@ fn package_script(world: &World, name: &str, argument: &str) -> Option<i32> {
     let script = fs::read_to_string(script).unwrap();
     assert!(script.contains("/usr/bin/eic-agent disable"), "{script}");
     let script = script.replace("/usr/bin/eic-agent", world.agent().to_str().unwrap());
-    Command::new("/bin/sh").args(["-c", &script, "sh", argument]).status().unwrap().code()
+    Command::new("timeout").args(["60", "/bin/sh", "-c", &script, "sh", argument]).status().unwrap().code()
 }
 
 #[test]
@@ -240,6 +240,9 @@ fn removal_is_held_up_wherever_a_chain_stays_in_force() {
             assert_eq!(ran.status, Some(0), "{}", ran.err);
             // A second name, which a change would part.
             fs::hard_link(other, "/etc/ssh/second").unwrap();
+            // Neither ends when it is read.
+            symlink("/dev/zero", "/etc/ssh/zero").unwrap();
+            assert!(Command::new("mkfifo").arg("/etc/ssh/pipe").status().unwrap().success());
             let ran = agent(world, &["disable"]);
             assert!(
                 !ran.out.contains("other_config has eic-agent's lines, and no running sshd reads it"),
