@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use walk::Found;
-pub use walk::{Folder, locate, open_trusted};
+pub use walk::{Folder, locate, open_of_distribution, open_trusted};
 
 /// Why a file is not to be trusted.
 #[derive(Debug)]
@@ -73,6 +73,9 @@ impl Insecure {
 
 /// Bits that let group or others write.
 const WRITABLE: u32 = 0o022;
+
+/// The one of them for the group.
+const GROUP_WRITABLE: u32 = 0o020;
 
 /// Bit of a folder in which each user changes only files of his own (`inode(7)`).
 const STICKY: u32 = 0o1000;

@@ -6,9 +6,9 @@
 //!
 //! A root decides who may sign for AWS, so the rule for the settings file holds for its file, too: the file and every
 //! folder on the way to it are root's, and nobody else can write them ([`crate::ownership`]). A bundle that breaks the
-//! rule is not used. In a hashed directory, only the files that break it are left out, since an operator may have
-//! added one of many from a folder such as Debian's `/usr/local/share`, which the group `staff` could write until
-//! release 11.
+//! rule is not used; a distribution's own may be in a sticky store of root's and a group, as on NixOS. In a hashed
+//! directory, only the files that break it are left out, since an operator may have added one of many from a folder
+//! such as Debian's `/usr/local/share`, which the group `staff` could write until release 11.
 
 mod places;
 
@@ -25,7 +25,7 @@ use crate::files::read_open;
 use crate::ownership::Insecure;
 use crate::reason::Reason;
 use crate::verification::{AnchorsError, TrustAnchors};
-use places::{has_certificates, open_bundle, read_hashed, unreadable};
+use places::{has_certificates, open_bundle, open_own_bundle, read_hashed, unreadable};
 
 /// Most that is read of a trust store, in bytes; distributions ship 200 KB to 1 MB.
 const MAX_STORE_BYTES: usize = 4 * 1024 * 1024;
@@ -186,7 +186,8 @@ impl TrustStore {
         let mut places = Vec::new();
         let mut left_out = Vec::new();
         for path in bundles.iter().map(Path::new) {
-            let bundle = open_bundle(path, owner).inspect(|bundle| has_bundle |= has_certificates(bundle));
+            let bundle =
+                open_own_bundle(path, owner).inspect(|bundle| has_bundle |= has_certificates(bundle));
             places.push(bundle.map(|bundle| Place { path: path.to_owned(), files: vec![Pem::Open(bundle)] }));
         }
         for path in directories.iter().map(Path::new).filter(|_| !has_bundle) {

@@ -17,16 +17,28 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
-use super::{Insecure, WRITABLE};
+use super::{GROUP_WRITABLE, Insecure, STICKY, WRITABLE};
 
 /// Most links on the way of one path: the kernel's own bound (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
 
-/// A folder that only root can change, and so is every folder above it.
+/// Which folders a path may lead through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    /// Those that only root can change.
+    Roots,
+    /// A sticky folder of root's that a group may write as well. What is root's there, nobody else can remove or replace
+    /// (`inode(7)`); what is not root's there is refused.
+    OrSticky,
+}
+
+/// A folder that only root can change, and so is every folder above it; by [`Rule::OrSticky`], one in which only root
+/// can change what is root's.
 #[derive(Debug)]
 pub struct Folder {
     fd: OwnedFd,
     path: PathBuf,
+    rule: Rule,
 }
 
 /// What a path leads to, in a folder that only root can change. A folder and a regular file are root's as well.
@@ -40,10 +52,14 @@ pub(super) enum Found {
 impl Found {
     /// Follows an absolute path.
     pub(super) fn at(path: &Path) -> Result<Self, Insecure> {
+        Self::by(Rule::Roots, path)
+    }
+
+    fn by(rule: Rule, path: &Path) -> Result<Self, Insecure> {
         if !path.is_absolute() {
             return Err(Insecure::NotAbsolute(path.to_owned()));
         }
-        Folder::root()?.follow(path)
+        Folder::root(rule)?.follow(path)
     }
 
     /// The path without links.
@@ -102,20 +118,20 @@ impl Folder {
         self.at_name(OsStr::new("."), OFlag::O_RDONLY | OFlag::O_DIRECTORY).map(File::from)
     }
 
-    fn root() -> Result<Self, Insecure> {
+    fn root(rule: Rule) -> Result<Self, Insecure> {
         let path = PathBuf::from("/");
         let fd = open("/", FOLDER, Mode::empty()).map_err(|error| unreadable(&path, error))?;
-        Self { fd, path }.checked()
+        Self { fd, path, rule }.checked()
     }
 
     fn again(&self) -> Result<Self, Insecure> {
         let fd = self.fd.try_clone().map_err(|error| Insecure::Unreadable(self.path.clone(), error))?;
-        Ok(Self { fd, path: self.path.clone() })
+        Ok(Self { fd, path: self.path.clone(), rule: self.rule })
     }
 
     fn checked(self) -> Result<Self, Insecure> {
         let status = fstat(self.fd.as_fd()).map_err(|error| unreadable(&self.path, error))?;
-        check(&self.path, &status)?;
+        check_folder(&self.path, &status, self.rule)?;
         Ok(self)
     }
 
@@ -125,19 +141,20 @@ impl Folder {
     }
 
     fn follow(self, path: &Path) -> Result<Found, Insecure> {
+        let rule = self.rule;
         let mut here = self;
         let mut links = MAX_LINKS;
         let mut ahead: VecDeque<_> = steps(path).collect();
         while let Some(step) = ahead.pop_front() {
             let name = match step {
                 Step::Root => {
-                    here = Self::root()?;
+                    here = Self::root(rule)?;
                     continue;
                 }
                 Step::Up => {
                     let fd = here.at_name(OsStr::new(".."), FOLDER)?;
                     let path = here.path.parent().map_or_else(|| here.path.clone(), Path::to_owned);
-                    here = Self { fd, path }.checked()?;
+                    here = Self { fd, path, rule }.checked()?;
                     continue;
                 }
                 Step::Down(name) => name,
@@ -145,18 +162,23 @@ impl Folder {
             let path = here.path.join(&name);
             let fd = here.at_name(&name, OFlag::O_PATH | OFlag::O_NOFOLLOW)?;
             let status = fstat(fd.as_fd()).map_err(|error| unreadable(&path, error))?;
+            if rule == Rule::OrSticky {
+                // A link as well: in a sticky folder, it may be another user's.
+                check_owner(&path, &status)?;
+            }
             match kind(&status) {
                 SFlag::S_IFLNK => {
                     links = links.checked_sub(1).ok_or_else(|| unreadable(&path, Errno::ELOOP))?;
-                    // Only root could have exchanged the link since: it stands in a folder of root's.
+                    // Only root could have exchanged the link since: it stands in a folder of root's, and where others
+                    // can write there, it is root's itself.
                     let target = readlinkat(here.fd.as_fd(), name.as_os_str())
                         .map_err(|error| unreadable(&path, error))?;
                     let target: Vec<_> = steps(Path::new(&target)).collect();
                     target.into_iter().rev().for_each(|step| ahead.push_front(step));
                 }
                 SFlag::S_IFDIR => {
-                    check(&path, &status)?;
-                    here = Self { fd, path };
+                    check_folder(&path, &status, rule)?;
+                    here = Self { fd, path, rule };
                 }
                 _ if !ahead.is_empty() => return Err(unreadable(&path, Errno::ENOTDIR)),
                 SFlag::S_IFREG => {
@@ -174,6 +196,12 @@ impl Folder {
 /// Opens a regular file to be read, if it, links followed, and every folder on the way are root's alone.
 pub fn open_trusted(path: &Path) -> Result<File, Insecure> {
     Found::at(path)?.read()
+}
+
+/// The same of a distribution's own file, on the way to which there may be a sticky folder of root's that a group can
+/// write: NixOS keeps all of its files in one (`/nix/store`).
+pub fn open_of_distribution(path: &Path) -> Result<File, Insecure> {
+    Found::by(Rule::OrSticky, path)?.read()
 }
 
 /// The folder that a regular file is in, and its name there, links followed; both by the rule of [`open_trusted`].
@@ -207,10 +235,20 @@ fn kind(status: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT
 }
 
-fn check(path: &Path, status: &FileStat) -> Result<(), Insecure> {
-    if status.st_uid != 0 {
-        return Err(Insecure::Owner(path.to_owned(), status.st_uid));
+fn check_owner(path: &Path, status: &FileStat) -> Result<(), Insecure> {
+    if status.st_uid == 0 { Ok(()) } else { Err(Insecure::Owner(path.to_owned(), status.st_uid)) }
+}
+
+fn check_folder(path: &Path, status: &FileStat, rule: Rule) -> Result<(), Insecure> {
+    let shared = status.st_mode & (STICKY | WRITABLE);
+    if rule == Rule::OrSticky && shared == STICKY | GROUP_WRITABLE {
+        return check_owner(path, status);
     }
+    check(path, status)
+}
+
+fn check(path: &Path, status: &FileStat) -> Result<(), Insecure> {
+    check_owner(path, status)?;
     if status.st_mode & WRITABLE != 0 {
         return Err(Insecure::Writable(path.to_owned(), status.st_mode & 0o7777));
     }

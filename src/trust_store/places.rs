@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::{MAX_STORE_BYTES, Owner, Pem, TrustStoreError};
 use crate::files::{open_regular, read_open};
-use crate::ownership::{Folder, Insecure, open_trusted};
+use crate::ownership::{Folder, Insecure, open_of_distribution, open_trusted};
 
 /// What a distribution's bundle has at the very least, in bytes: some twenty roots.
 const MIN_BUNDLE_BYTES: u64 = 32 * 1024;
@@ -48,6 +48,15 @@ fn refused(path: &Path, insecure: Insecure) -> TrustStoreError {
     }
 }
 
+/// A bundle that the distribution has put there.
+pub(super) fn open_own_bundle(path: &Path, owner: Owner) -> Result<File, TrustStoreError> {
+    match owner {
+        Owner::Root => open_of_distribution(path).map_err(|insecure| refused(path, insecure)),
+        Owner::Anyone => open_bundle(path, owner),
+    }
+}
+
+/// A bundle that the operator names.
 pub(super) fn open_bundle(path: &Path, owner: Owner) -> Result<File, TrustStoreError> {
     match owner {
         Owner::Root => open_trusted(path).map_err(|insecure| refused(path, insecure)),

@@ -146,6 +146,51 @@ fn a_distribution_bundle_that_others_can_change_is_not_used() {
 }
 
 #[test]
+fn a_distribution_bundle_in_a_sticky_store_of_a_group_is_used() {
+    let test = "trust::a_distribution_bundle_in_a_sticky_store_of_a_group_is_used";
+    on_an_instance(test, Config::default(), |world| {
+        let key = pushed(world, "key");
+        let bundle = Path::new("/etc/ssl/certs/ca-certificates.crt");
+        let roots = fs::read(bundle).unwrap();
+        // As NixOS has it: the store is root's, its builders may add to it, and /etc leads there by links.
+        let (store, package) = (world.path("etc/store"), world.path("etc/store/0a1b-cacert"));
+        fs::create_dir_all(&package).unwrap();
+        fs::write(package.join("ca-bundle.crt"), &roots).unwrap();
+        let group = world.uid("ubuntu");
+        chown(&store, Some(0), Some(group)).unwrap();
+        mode(&store, 0o1775);
+        fs::remove_file(bundle).unwrap();
+        symlink(package.join("ca-bundle.crt"), bundle).unwrap();
+        assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
+        // The settings and what they name obey sshd's own rule.
+        let named = package.join("ca-bundle.crt");
+        let run = world.run(&["--ca-file", named.to_str().unwrap(), USER]);
+        assert_undecided(&run, "trust-store-insecure", "a file that is named");
+
+        let is_refused = |case: &str| {
+            let run = world.run(&[USER]);
+            assert_eq!((run.status(), run.keys().as_str()), (Some(1), ""), "{case}: {run:?}");
+            assert!(run.notes().contains("0a1b-cacert") || run.notes().contains("store"), "{}", run.notes());
+        };
+        for (case, bits) in [("not sticky", 0o775), ("of everybody", 0o1777)] {
+            mode(&store, bits);
+            is_refused(case);
+        }
+        mode(&store, 0o1775);
+        chown(&package, Some(world.uid("ubuntu")), None).unwrap();
+        is_refused("a builder's own package");
+        // Nor does a builder's link lead anywhere, and what the store's packages hold is root's alone.
+        chown(&package, Some(0), None).unwrap();
+        let real = world.path("etc/real");
+        fs::rename(&package, &real).unwrap();
+        symlink(&real, &package).unwrap();
+        assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
+        std::os::unix::fs::lchown(&package, Some(world.uid("ubuntu")), None).unwrap();
+        is_refused("a builder's own link");
+    });
+}
+
+#[test]
 fn one_root_that_others_can_change_does_not_cost_the_others() {
     let test = "trust::one_root_that_others_can_change_does_not_cost_the_others";
     on_an_instance(test, Config::default(), |world| {
