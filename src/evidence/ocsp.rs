@@ -11,6 +11,7 @@ use x509_ocsp::{
 
 pub use x509_ocsp::ResponderId;
 
+use crate::evidence::chain::Certificate;
 use crate::evidence::decode_base64;
 use crate::evidence::signed::Signed;
 use crate::evidence::structure::{self, StructureError};
@@ -48,11 +49,31 @@ const ID_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101
 pub struct OcspStaple {
     pub(crate) signed: Signed,
     pub(crate) responder: ResponderId,
-    pub(crate) certificates: Vec<CertificateDer<'static>>,
+    /// The responder's name in DER; none where the responder is told by its key.
+    pub(crate) responder_name: Option<Vec<u8>>,
+    pub(crate) certificates: Vec<ResponderCertificate>,
     pub(crate) answers: Vec<Answer>,
     pub(crate) produced_at: Timestamp,
     /// Why nothing in it can vouch for a certificate. What speaks against one still counts.
     pub(crate) defect: Option<OcspError>,
+}
+
+/// A certificate that a staple brings along. Untrusted.
+///
+/// It is read once: a staple is judged again for every path, and each time that a further staple has come.
+#[derive(Debug, Clone)]
+pub(crate) struct ResponderCertificate {
+    pub(crate) der: CertificateDer<'static>,
+    /// False where its keyUsage lacks digitalSignature, or where it cannot be read.
+    pub(crate) may_sign_data: bool,
+}
+
+impl ResponderCertificate {
+    fn of(certificate: &x509_cert::Certificate) -> der::Result<Self> {
+        let der = CertificateDer::from(certificate.to_der()?);
+        let may_sign_data = Certificate::parse(der.clone()).is_ok_and(|read| read.may_sign_data());
+        Ok(Self { der, may_sign_data })
+    }
 }
 
 /// What a staple says of one certificate (SingleResponse, RFC 6960 section 4.2.1).
@@ -190,10 +211,15 @@ impl OcspStaple {
             .unwrap_or_default()
             .iter()
             .take(MAX_RESPONDERS)
-            .map(|certificate| certificate.to_der().map(CertificateDer::from))
+            .map(ResponderCertificate::of)
             .collect::<Result<_, _>>()?;
+        let responder_name = match &data.responder_id {
+            ResponderId::ByName(name) => Some(name.to_der()?),
+            ResponderId::ByKey(_) => None,
+        };
         Ok(Self {
             signed,
+            responder_name,
             responder: data.responder_id,
             certificates,
             answers: data.responses.iter().enumerate().filter_map(Answer::read).collect(),

@@ -1,16 +1,15 @@
 //! Is a certificate of the path vouched for by a fresh staple?
 
 use ring::digest::{self, digest};
-use rustls::pki_types::{CertificateDer, TrustAnchor};
+use rustls::pki_types::TrustAnchor;
 use webpki::{EndEntityCert, KeyUsage};
 use x509_cert::der::asn1::BitStringRef;
-use x509_cert::der::{Decode as _, Encode as _, Reader as _, SliceReader};
+use x509_cert::der::{Decode as _, Reader as _, SliceReader};
 
 use super::CLOCK_SKEW;
 use super::budget::Budget;
 use super::primitives::{algorithms, as_dyn, contents, is_signed_by, sequence, unix_time};
 use super::revocation_error::RevocationError;
-use crate::evidence::chain::Certificate;
 use crate::evidence::ocsp::{
     Answer, CertId, IssuerHash, OcspError, OcspStaple, Responder, ResponderId, Status,
 };
@@ -187,20 +186,20 @@ fn check_signature(
     budget: &Budget,
 ) -> Result<(), RevocationError> {
     let mut failure = RevocationError::Responder("it is neither the issuer nor sent along");
-    if is_named(&staple.responder, &issuer.subject, issuer_key) {
+    if is_named(staple, &issuer.subject, issuer_key) {
         if is_signed_by(&staple.signed, &issuer.subject_public_key_info, budget) {
             return Ok(());
         }
         failure = RevocationError::BadSignature;
     }
-    for der in &staple.certificates {
-        let Ok(responder) = EndEntityCert::try_from(der) else { continue };
+    for certificate in &staple.certificates {
+        let Ok(responder) = EndEntityCert::try_from(&certificate.der) else { continue };
         let key_info = responder.subject_public_key_info();
         let contents = contents(&key_info);
-        if !is_named(&staple.responder, responder.subject(), public_key_bits(contents)) {
+        if !is_named(staple, responder.subject(), public_key_bits(contents)) {
             continue;
         }
-        match check_delegation(der, &responder, issuer, now, budget) {
+        match check_delegation(&responder, certificate.may_sign_data, issuer, now, budget) {
             Ok(()) if is_signed_by(&staple.signed, contents, budget) => return Ok(()),
             Ok(()) => failure = RevocationError::BadSignature,
             Err(error) => failure = error,
@@ -210,8 +209,8 @@ fn check_signature(
 }
 
 fn check_delegation(
-    der: &CertificateDer<'static>,
     responder: &EndEntityCert<'_>,
+    may_sign_data: bool,
     issuer: &TrustAnchor<'_>,
     now: Timestamp,
     budget: &Budget,
@@ -229,10 +228,7 @@ fn check_delegation(
             None,
         )
         .map_err(|error| RevocationError::Responder(delegation_fault(&error)))?;
-    match Certificate::parse(der.clone()) {
-        Ok(certificate) if certificate.may_sign_data() => Ok(()),
-        _ => Err(RevocationError::Responder("its keyUsage lacks digitalSignature")),
-    }
+    may_sign_data.then_some(()).ok_or(RevocationError::Responder("its keyUsage lacks digitalSignature"))
 }
 
 const fn delegation_fault(error: &webpki::Error) -> &'static str {
@@ -247,10 +243,12 @@ const fn delegation_fault(error: &webpki::Error) -> &'static str {
     }
 }
 
-/// Whether a ResponderID names this subject (contents of a Name) and key (RFC 6960 section 4.2.1).
-fn is_named(responder: &ResponderId, subject: &[u8], key: Option<&[u8]>) -> bool {
-    match responder {
-        ResponderId::ByName(name) => name.to_der().is_ok_and(|name| name == sequence(subject)),
+/// Whether the ResponderID of a staple names this subject (contents of a Name) and key (RFC 6960 section 4.2.1).
+fn is_named(staple: &OcspStaple, subject: &[u8], key: Option<&[u8]>) -> bool {
+    match &staple.responder {
+        ResponderId::ByName(_) => {
+            staple.responder_name.as_ref().is_some_and(|name| *name == sequence(subject))
+        }
         ResponderId::ByKey(hash) => {
             key.is_some_and(|key| digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, key).as_ref() == hash.as_bytes())
         }

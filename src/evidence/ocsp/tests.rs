@@ -143,7 +143,7 @@ fn every_answer_is_read_and_four_certificates() {
     let many = (0..5).fold(builder(), |builder, _| builder.delegated_to(certificate.clone(), &key));
     let staple = parse(&many).unwrap();
     assert_eq!(staple.certificates.len(), 4, "of five");
-    assert_eq!(staple.certificates[0].as_ref(), certificate.der());
+    assert_eq!(staple.certificates[0].der.as_ref(), certificate.der());
 }
 
 #[test]

@@ -206,3 +206,45 @@ fn no_path_leads_through_a_key_twice() {
     });
     assert_eq!(lengths, [(2, 0)]);
 }
+
+/// Processor time that `what` took this thread, in microseconds.
+fn processor_time(what: impl FnOnce()) -> i64 {
+    use nix::sys::resource::{UsageWho, getrusage};
+    use nix::sys::time::TimeValLike as _;
+    let spent = || getrusage(UsageWho::RUSAGE_THREAD).unwrap().user_time().num_microseconds();
+    let from = spent();
+    what();
+    spent() - from
+}
+
+/// Staples are judged anew each time that a further one has come. What they say must not be decoded or encoded anew.
+#[test]
+fn the_length_of_a_responders_name_does_not_count_each_time_that_a_staple_is_judged() {
+    let hierarchy = hierarchy();
+    let (chain, anchors) = (chain(&hierarchy), anchors(&hierarchy.anchor_pem()));
+    let policy = RevocationPolicy::Require;
+    let judge = |name: &Name| {
+        let staple = |number: i64| {
+            let staple = hierarchy.staple(0, NOW).updates(NOW - number, Some(NOW + 60)).signature(&[1]);
+            staple.responder(ResponderId::Name(name.clone())).build()
+        };
+        let staples = read(&(0..20).map(staple).collect::<Vec<_>>());
+        let budget = Budget::default();
+        let once = || {
+            let told = VerifiedSigner::establish(
+                &chain,
+                &anchors,
+                &staples,
+                &super::name(),
+                policy,
+                at(NOW),
+                &budget,
+            );
+            assert_eq!(reason(told), Reason::StapleResponder);
+        };
+        processor_time(|| (0..MAX_PATHS).for_each(|_| once()))
+    };
+    let short = judge(&Name::common("x"));
+    let long = judge(&(0..200).fold(Name::new(), |name, _| name.cn("x")));
+    assert!(long < short * 3, "{long} and {short} microseconds");
+}
