@@ -92,7 +92,8 @@ fn odd_timestamps_are_refused() {
         "1 ",
         "1e3",
         "9223372036854775808",
-        "1738233608\r",
+        // One is part of the line end.
+        "1738233608\r\r",
         "1738233608.5",
     ];
     for odd in odd {
