@@ -58,7 +58,7 @@ pub struct Join<W> {
     pub(super) running: Option<Running>,
     pub(super) runs: HashMap<String, u32>,
     pub(super) run: Option<u32>,
-    /// Whether sshd or the agent has written in this run.
+    /// Whether sshd, logind or the agent has written in this run, whatever the line tells.
     has_lines: bool,
     pub(super) keys: Keys,
     /// The first proofs of logins that take several.
@@ -112,7 +112,11 @@ impl<W: Wanted> Join<W> {
     pub fn take(&mut self, scope: &str, at: Moment, event: Option<Event>) {
         let Some(run) = self.enter(scope, at) else { return };
         self.saw(at);
-        let Some(event) = event else { return };
+        let Some(event) = event else {
+            // sshd may have said no more than that it listens.
+            self.has_lines = true;
+            return;
+        };
         if let Event::Lost(loss) = event {
             let counts = self.wanted.covers(at);
             self.tally.losses.take(loss, at, counts, self.has_lines);

@@ -126,6 +126,12 @@ fn a_time_without_journald_is_told() {
     // It was killed.
     log.journald(STARTED, "Journal started");
     assert_eq!(told(&log), (vec!["journald-away".to_owned()], false));
+    // sshd has said no more than that it listens, and somebody may have come.
+    let mut log = Log::new();
+    log.journald(STARTED, "Journal started").sshd(9, "Server listening on 0.0.0.0 port 22.");
+    log.journald(STOPPED, "Journal stopped").wait(60);
+    log.journald(STARTED, "Journal started").session(10, &key('a'), ALICE);
+    assert_eq!(told(&log), (vec!["journald-away".to_owned()], false));
     // Between two runs of the machine, and before anybody can have logged in, there is nothing to lose.
     let mut log = Log::new();
     log.journald(STARTED, "Journal started").journald(STOPPED, "Journal stopped").wait(60);
