@@ -13,8 +13,9 @@ use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerifica
 /// path. Other authorities above, and a responder's certificate for each staple, would make it twelve.
 pub const MAX_SIGNATURE_CHECKS: usize = 48;
 
-/// Most paths that one judgement tries. A path is tried again each time that a further staple has come.
-pub const MAX_PATHS: usize = 128;
+/// Most paths that one judgement tries. A path is tried again each time that a further staple has come, twenty times at
+/// most: of Amazon's bundle, three paths under three roots. With more cross-signed roots there may be a dozen.
+pub const MAX_PATHS: usize = 256;
 
 /// Most comparisons of a name with a name constraint: as many as webpki makes in one search. Amazon's bundle takes none.
 pub const MAX_NAME_COMPARISONS: usize = 250_000;
