@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::MAX_ROWS;
 use super::event::{Accepted, Event, Handover, KeyName, Moment, Push};
 use super::found::{End, Refusal, Session, Tally, Why};
+use super::journal::Entry;
 use super::keys::Keys;
 use super::programs::is_called_sshd;
 use super::running::Running;
@@ -96,6 +97,15 @@ impl<W: Wanted> Join<W> {
         }
     }
 
+    /// The next entry of a journal. One of a user's own file does not say how far the system's lines go back.
+    pub fn take_entry(&mut self, entry: Entry) {
+        let Some(run) = self.enter(&entry.boot, entry.at) else { return };
+        if !entry.is_users {
+            self.saw(entry.at);
+        }
+        self.told(&entry.boot, run, entry.at, entry.event);
+    }
+
     /// How far the log reaches: a line of it, whatever it tells.
     pub fn saw(&mut self, at: Moment) {
         let (mut first, mut last) = self.span.unwrap_or((at, at));
@@ -112,6 +122,10 @@ impl<W: Wanted> Join<W> {
     pub fn take(&mut self, scope: &str, at: Moment, event: Option<Event>) {
         let Some(run) = self.enter(scope, at) else { return };
         self.saw(at);
+        self.told(scope, run, at, event);
+    }
+
+    fn told(&mut self, scope: &str, run: u32, at: Moment, event: Option<Event>) {
         let Some(event) = event else {
             // sshd may have said no more than that it listens.
             self.has_lines = true;

@@ -34,9 +34,15 @@ pub struct Entry {
     pub at: Moment,
     /// The run of the machine that it is of.
     pub boot: String,
+    /// Whether journald keeps it in a file of its writer's (journald.conf(5), `SplitMode`), which may go further back
+    /// than the system's.
+    pub is_users: bool,
     /// What it tells, where it is believed to tell anything.
     pub event: Option<Event>,
 }
+
+/// The first user id that is no system user's, in the distributions.
+const FIRST_USER: u32 = 1000;
 
 /// Most units, beside sshd's own, in which sshd or the agent was seen.
 const MAX_UNITS: usize = 100;
@@ -64,7 +70,8 @@ impl Journal {
         let at = Moment { wall: raw.realtime.number()?, monotonic: Some(raw.monotonic.number()?) };
         let boot =
             raw.boot.text().filter(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()))?;
-        Some(Entry { at, boot: boot.to_owned(), event: self.event(&raw) })
+        let is_users = raw.uid.number::<u32>().is_some_and(|uid| uid >= FIRST_USER);
+        Some(Entry { at, boot: boot.to_owned(), is_users, event: self.event(&raw) })
     }
 
     fn event(&mut self, raw: &Raw<'_>) -> Option<Event> {

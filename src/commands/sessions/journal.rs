@@ -16,13 +16,19 @@ use crate::text::{MAX_SHOWN, printable_bytes};
 /// systemd from which on journalctl prints only the fields that it is asked for.
 const CHOOSES_FIELDS: u32 = 236;
 
-/// The first entry of the journal, and whether others are hidden from us; none where it has none, or an error that
-/// says why it cannot be asked.
+/// The first entry of the system's journal, and whether others are hidden from us; none where it has none, or an error
+/// that says why it cannot be asked. A file of a user's own may go further back than the system's.
 pub(super) fn begins() -> Result<Option<(Vec<u8>, bool)>, String> {
+    let Some((any, hidden)) = first(&[])? else { return Ok(None) };
+    let systems = first(&["--system"]).ok().flatten();
+    Ok(Some((systems.map_or(any, |(line, _)| line), hidden)))
+}
+
+fn first(of: &[&str]) -> Result<Option<(Vec<u8>, bool)>, String> {
     let failed = |error: io::Error| format!("journalctl: {error}");
     let mut program = Command::new("journalctl");
     // Not --quiet: it says when it shows its user less than all.
-    program.args(["--no-pager", "--output=json"]);
+    program.args(["--no-pager", "--output=json"]).args(of);
     let mut reader = BufReader::new(listen(&mut program, None, PATIENCE).map_err(failed)?);
     let mut line = Vec::new();
     let is_hint =
@@ -85,7 +91,7 @@ pub(super) fn read<W: Wanted>(
     let mut reader = BufReader::with_capacity(MAX_LINE, entries);
     let broken = each_line(&mut reader, &mut read, |line| match journal.read(line) {
         Some(entry) => {
-            join.take(&entry.boot, entry.at, entry.event);
+            join.take_entry(entry);
             true
         }
         None => false,

@@ -156,6 +156,21 @@ fn a_time_that_the_log_does_not_reach_back_to_is_missing() {
 }
 
 #[test]
+fn a_users_own_old_lines_do_not_say_how_far_the_log_reaches() {
+    let mut log = Log::new();
+    // journald keeps such lines in a file of that user's, which may be older than the system's.
+    for name in ["sshd", "eic-agent", "systemd-logind"] {
+        log.entry(1000, 3, name, &json!({ "MESSAGE": "words" }));
+    }
+    log.entry(1000, 3, "sshd", &json!({ "MESSAGE": CLOSED })).wait(100);
+    log.session(10, &key('a'), ALICE);
+    let since = Some(Timestamp::from_unix(NOON + 50));
+    let report = log.report(&Question { since, ..everything() }, None);
+    assert_eq!((ids(&report), &report["complete"]), (vec!["log-begins-later"], &json!(false)));
+    assert_eq!(report["log"]["from"], "2026-11-21T12:01:44Z");
+}
+
+#[test]
 fn a_session_without_its_beginning_is_missing() {
     let mut log = Log::new();
     log.closed(9);
@@ -203,7 +218,7 @@ fn a_login_that_runs_and_has_no_line_is_missing() {
         let mut journal = reader();
         for line in &log.lines {
             let entry = journal.read(line.as_bytes()).unwrap();
-            join.take(&entry.boot, entry.at, entry.event);
+            join.take_entry(entry);
         }
         let found = join.end(Some(&later));
         let report =

@@ -158,7 +158,7 @@ impl Log {
         let mut join = Join::new(Kind::Journal, wanted, running.cloned());
         for line in &self.lines {
             let entry = journal.read(line.as_bytes()).expect(line);
-            join.take(&entry.boot, entry.at, entry.event);
+            join.take_entry(entry);
         }
         join.end(running)
     }

@@ -4,12 +4,12 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eic_emulator::Config;
 use serde_json::Value;
 
-use super::{ALICE, ids, is_valid, push, ran, report, session, told};
+use super::{ALICE, as_user, ids, is_valid, push, ran, report, session, told};
 use crate::world::{Journald, Key, Sshd, World, on_an_instance_for, put_into_unit, until};
 
 /// Of journald's rate limit, in seconds: longer than sshd takes from a key to the login.
@@ -207,6 +207,41 @@ fn files_that_are_damaged_or_gone_are_told() {
         assert_eq!(shown["complete"], false);
         let said = ran(world, &[]);
         assert_eq!(said.status, Some(1), "{}", said.out);
+        alice.leave();
+    });
+}
+
+#[test]
+fn a_users_own_file_does_not_say_how_far_the_log_goes_back() {
+    let test = "sessions::losses::a_users_own_file_does_not_say_how_far_the_log_goes_back";
+    on_an_instance_for("300", test, Config::default(), |world| {
+        // journald gives each user a file only where it keeps them on the disk (journald.conf(5), `SplitMode`).
+        fs::create_dir_all("/run/systemd/journal").unwrap();
+        fs::write("/run/systemd/journal/flushed", "").unwrap();
+        let journal = Journald::with(world, "Storage=persistent\n");
+        as_user(world, "ubuntu", "logger -t sshd first; logger first of all");
+        journal.wait_for("first of all");
+        sleep(Duration::from_secs(10));
+        let rotated = Instant::now();
+        journal.rotate();
+        // The system's older lines are gone; the user's are not.
+        let archives = journal.archives();
+        let is_systems = |path: &&std::path::PathBuf| path.to_string_lossy().contains("/system@");
+        let systems: Vec<_> = archives.iter().filter(is_systems).collect();
+        assert!(!systems.is_empty() && systems.len() < archives.len(), "{archives:?}");
+        for archive in systems {
+            fs::remove_file(archive).unwrap();
+        }
+        assert!(journal.cat().contains("first of all"));
+        let _sshd = Sshd::with_pam(world, "");
+        let key = Key::ed25519(world, "alice");
+        world.emulator.push("ec2-user", &key.line(), ALICE);
+        let alice = world.ssh_stay("ec2-user", &key);
+        until("alice's login", || report(world, &[])["sessions"].as_array().unwrap().len() == 1);
+        let since = format!("{}s", rotated.elapsed().as_secs() + 5);
+        let shown = report(world, &["--since", &since]);
+        assert!(ids(&shown).contains(&"log-begins-later"), "{shown:#}");
+        assert_eq!(shown["complete"], false);
         alice.leave();
     });
 }

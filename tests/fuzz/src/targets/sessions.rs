@@ -57,7 +57,7 @@ fn journal(lines: &[&[u8]], agent: Option<AgentUser>) -> Report {
     let mut join = Join::new(Kind::Journal, question(), Some(running()));
     for line in lines {
         if let Some(entry) = journal.read(line) {
-            join.take(&entry.boot, entry.at, entry.event);
+            join.take_entry(entry);
         }
     }
     report(join, Kind::Journal)
