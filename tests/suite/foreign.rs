@@ -100,6 +100,10 @@ fn configuration_of_another_user_is_neither_read_nor_changed() {
             assert_eq!(fs::read_to_string(&theirs).unwrap(), content, "{command}: {said}");
             assert!(said.contains(world.path("home/ubuntu").to_str().unwrap()), "{command}: {said}");
             assert_eq!(ran.status, Some(1), "{command}: {said}");
+            if command == "status" {
+                let unknown = "in use    not known\ncommand   not known\nuser      not known\n";
+                assert!(ran.out.starts_with(unknown), "what was not read is not told: {said}");
+            }
         }
     });
 }

@@ -48,6 +48,10 @@ fn sources(place: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut left = vec![root().join(place)];
     while let Some(place) = left.pop() {
+        let is_of_tests = place.file_stem().is_some_and(|name| name == "tests");
+        if is_of_tests {
+            continue;
+        }
         if place.is_dir() {
             left.extend(fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path()));
         } else if place.extension().is_some_and(|kind| kind == "rs") {

@@ -44,6 +44,9 @@ struct Report {
     problems: Vec<String>,
     /// What is worth knowing although it is.
     warnings: Vec<String>,
+    /// Whether it could be found out what sshd obeys. Where it could not, a person reads "not known".
+    #[serde(skip)]
+    is_known: bool,
 }
 
 /// The pair in force.
@@ -129,6 +132,7 @@ impl Report {
         let in_force =
             machine.in_force().map_err(|error| format!("{}: {error}", machine.config.display()))?;
         let effective = in_force.running.as_ref().unwrap_or(&in_force.filed);
+        self.is_known = true;
         self.sshd.command.clone_from(&effective.command);
         self.sshd.user.clone_from(&effective.user);
         let sources = Sources::read(&machine.config);
@@ -206,13 +210,14 @@ impl Report {
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut line = |name: &str, value: &str| writeln!(f, "{name:<9} {}", one_line(value));
-        line("in use", if self.in_use { "yes" } else { "no" })?;
+        let known = |value: &str| if self.is_known { value.to_owned() } else { "not known".to_owned() };
+        line("in use", &known(if self.in_use { "yes" } else { "no" }))?;
         let place = match (&self.sshd.file, self.sshd.line) {
             (Some(file), Some(number)) => format!("   ({}:{number})", file.display()),
             _ => String::new(),
         };
-        line("command", &format!("{}{place}", shown(self.sshd.command.as_deref())))?;
-        line("user", self.sshd.user.as_deref().unwrap_or("none"))?;
+        line("command", &known(&format!("{}{place}", shown(self.sshd.command.as_deref()))))?;
+        line("user", &known(self.sshd.user.as_deref().unwrap_or("none")))?;
         line("instance", self.instance.as_deref().unwrap_or("not EC2"))?;
         let metadata = match self.metadata {
             Some(true) => "answers",
