@@ -1,7 +1,7 @@
 //! `[keys] environment = true`: whether sessions will really have the variables. Every command decides it here.
 //!
-//! A run that sshd starts as root asks sshd. Any other run goes by the record that root left, since sshd may not
-//! answer it, and where there is none it asks sshd all the same. A run that cannot find out hands out no key.
+//! A run that sshd starts as root asks sshd. Any other run uses the record that root left, since sshd may not answer
+//! it. If there is no record, it tries to ask sshd. A run that cannot find out hands out no key.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -23,7 +23,7 @@ use crate::text::{MAX_SHOWN, one_line, printable};
 /// How long root waits until the files that sshd reads have kept still for long enough.
 const SETTLING: Duration = Duration::from_secs(3);
 
-/// How long it waits between two questions at least.
+/// How long it waits at least before it asks again.
 const MOMENT: Duration = Duration::from_millis(50);
 
 /// Why no key is handed out although the settings are sound.
@@ -85,7 +85,7 @@ pub(super) struct Before {
     unwritten: Option<(String, &'static str)>,
 }
 
-/// The sshd that started this run; none where no sshd did, or it cannot be told which.
+/// The sshd that started this run; `None` if no sshd did, or if it is not known which.
 fn own_sshd() -> Result<Option<Subject>, EnvironmentError> {
     match Listener::above() {
         Some(listener) if !listener.is_clear => Err(EnvironmentError::Unknown(
@@ -96,7 +96,7 @@ fn own_sshd() -> Result<Option<Subject>, EnvironmentError> {
     }
 }
 
-/// For the run that sshd starts, while it may be root's: asks sshd then, and nothing otherwise.
+/// For a run that sshd starts: if the run is root's, it asks sshd. Otherwise it does nothing.
 pub(super) fn ask_as_root() -> Option<Permitted> {
     if !nix::unistd::Uid::effective().is_root() {
         return None;
@@ -107,8 +107,8 @@ pub(super) fn ask_as_root() -> Option<Permitted> {
     ask(Question::Test, &subject).ok()
 }
 
-/// For a command that a person runs, or the unit: as root, asks sshd and renews the record. Another user finds out
-/// later what there is to find out. `user` is whose logins are meant, if anybody's.
+/// For a command that a person runs, or the unit: as root, asks sshd and renews the record. For another user,
+/// [`decide`] finds out later. `user` is the user whose logins are meant, if it is known.
 pub(super) fn look(settings: &Settings, user: Option<&str>) -> Before {
     if !settings.environment.value || !nix::unistd::Uid::effective().is_root() {
         return Before::default();
@@ -140,9 +140,9 @@ fn ask_and_record(user: Option<&str>) -> Result<Before, (String, &'static str)> 
     })
 }
 
-/// What sshd says and what it read, in a state that nothing changed while sshd read it: either the last change is older
-/// than the question, or the sources were the same before and after it. The running server must have read it as well; one
-/// that was told so a moment ago gets that moment.
+/// What sshd says and what it read. Nothing may have changed while sshd read it: either the last change is older than
+/// the question, or the sources were the same before and after it. The running server must have read it as well. If it
+/// was told to reload just now, this waits for it.
 fn ask_until_settled(
     machine: &wiring::Machine,
     user: Option<&str>,
@@ -189,8 +189,8 @@ fn permitted(trace: &Trace) -> Option<Permitted> {
     trace.printed.values(Keyword::PermitUserEnvironment).next().map(Permitted::of)
 }
 
-/// Whether sessions will have the variables that the settings ask for; always, where they ask for none. To be called
-/// without root's rights, as which the run has to find it out; `kept` says why they could not be given up.
+/// Whether sessions will have the variables that the settings ask for; always, if they ask for none. Call it
+/// without root's rights, since the run has to find it out without them; `kept` says why they could not be given up.
 pub(super) fn decide(
     settings: &Settings,
     before: &Before,
@@ -259,8 +259,8 @@ fn find(subject: Option<&Subject>) -> Result<Permitted, EnvironmentError> {
     })
 }
 
-/// sshd's answer, if it saw everything that it would see as root and the running server has read the same; an error
-/// holds what that has not read, where this is the cause.
+/// sshd's answer, if sshd saw everything that it would see as root and the running server has read the same. If the
+/// running server has not, the error holds what it has not read.
 fn ask(question: Question, subject: &Subject) -> Result<Permitted, Option<NotRead>> {
     let server = Server::find().ok().flatten().ok_or(None)?;
     let trace = server.trace(question, subject.config(), subject.options(), None);

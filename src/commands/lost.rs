@@ -1,4 +1,4 @@
-//! Staples that did not come: a request that failed or was late is no evidence that there is no staple.
+//! Staples that did not arrive. A request that failed or was late does not prove that there is no staple.
 
 use crate::evidence::chain::{Certificate, SignerChain};
 use crate::verification::{RevocationError, SignerError, VerifiedSigner};
@@ -19,7 +19,7 @@ impl<E> LostStaples<E> {
         self.0.push((name, why));
     }
 
-    /// Why a staple did not come that the judgement may have needed: the reason to tell in place of the judgement's own.
+    /// Why a staple that the judgement may have needed did not arrive. It is reported instead of the judgement's.
     ///
     /// A certificate without a staple (refused, or believed because the settings allow it) may have had any of those that
     /// did not come. A staple that cannot be read is a fault of its own, unless the certificate's own staple is lost.

@@ -1,7 +1,7 @@
 //! Whether the numbers of a key make a key.
 //!
-//! OpenSSH checks some of this when it reads a key, and its library more when it verifies a signature. A key that they
-//! refuse is no key. A key for which anybody can make signatures is worse: whoever connects could log in with it.
+//! OpenSSH checks some of this when it reads a key, and its library more when it verifies a signature. We refuse
+//! what they refuse. We also refuse keys for which anybody can make signatures: any client could log in with one.
 
 use num_bigint::BigUint;
 use ssh_key::public::{DsaPublicKey, EcdsaPublicKey, KeyData, RsaPublicKey};
@@ -11,7 +11,7 @@ use ssh_key::{EcdsaCurve, Mpint};
 /// as it reads (sshbuf.h, `SSHBUF_MAX_BIGNUM`).
 const RSA_BITS: std::ops::RangeInclusive<usize> = 1024..=16_384;
 
-/// What is wrong with a key; none where it is sound. The words go on from "but".
+/// What is wrong with a key; `None` if it is sound. The text continues a message after the word "but".
 pub(super) fn fault(key: &KeyData) -> Option<&'static str> {
     match key {
         KeyData::Rsa(key) => rsa_fault(key),

@@ -1,7 +1,7 @@
 //! A path followed one name at a time, each folder checked before the next name is looked up in it.
 //!
 //! sshd resolves the path first and then checks the folders of the result (OpenSSH misc.c, `safe_path`). This walk also
-//! checks the folders that a link on the way stands in, since their owners decide where the path leads. Every check is
+//! checks the folders that links on the way are in, since their owners decide where the path leads. Every check is
 //! made on a descriptor that is then used for the next step, so that nothing can be exchanged between check and use.
 
 use std::collections::VecDeque;
@@ -27,8 +27,8 @@ const MAX_LINKS: usize = 40;
 enum Rule {
     /// Those that only root can change.
     Roots,
-    /// A sticky folder of root's that a group may write as well. What is root's there, nobody else can remove or replace
-    /// (`inode(7)`); what is not root's there is refused.
+    /// A sticky folder of root's that a group may write as well. Only root can remove or replace root's files there
+    /// (`inode(7)`). Files of other users there are refused.
     OrSticky,
 }
 
@@ -169,8 +169,8 @@ impl Folder {
             match kind(&status) {
                 SFlag::S_IFLNK => {
                     links = links.checked_sub(1).ok_or_else(|| unreadable(&path, Errno::ELOOP))?;
-                    // Only root could have exchanged the link since: it stands in a folder of root's, and where others
-                    // can write there, it is root's itself.
+                    // Only root could have replaced the link since: it is in a folder of root's, and if others can
+                    // write there, root owns the link.
                     let target = readlinkat(here.fd.as_fd(), name.as_os_str())
                         .map_err(|error| unreadable(&path, error))?;
                     let target: Vec<_> = steps(Path::new(&target)).collect();

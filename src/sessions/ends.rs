@@ -1,4 +1,4 @@
-//! How sessions end: by the log's word, and by what the machine runs.
+//! How sessions end: what the log says, and which processes the machine runs.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use crate::order;
 /// Most methods of other logins.
 const MAX_METHODS: usize = 100;
 
-/// Within so many microseconds, PAM's word and logind's are about one end.
+/// If lines of PAM and logind are at most this far apart, they are about the same end. In microseconds.
 const TOGETHER: u64 = 10_000_000;
 
 impl<W: Wanted> Join<W> {
@@ -38,8 +38,8 @@ impl<W: Wanted> Join<W> {
         }
     }
 
-    /// A line says that a session has ended. A line that cannot be attributed, or the process of which is there, does not
-    /// end it: the last such word is kept until it is known that the process is gone.
+    /// A line says that a session has ended. A line does not end it if the line is unattributed or the session's
+    /// process still runs. The last such line is kept until the process is known to be gone.
     fn said_to_end(&mut self, process: Process, at: Moment, source: Source) {
         let Some(mut session) = self.open.remove(&process) else { return };
         if source != Source::Unattributed && !session.is_alive {
@@ -151,8 +151,8 @@ impl<W: Wanted> Join<W> {
         u64::try_from(missing.count()).unwrap_or(u64::MAX)
     }
 
-    /// Logins that the machine ran before the log was read and after, that the log has had time to tell of, and that
-    /// it does not tell of. The log says that lines are missing no sooner than journald takes the next one.
+    /// Logins that ran before and after the log was read, and that the log does not have although there was time to log
+    /// them. This finds losses earlier: journald reports dropped lines only with the next line that it takes.
     fn count_open_unlogged(&self, later: &Running) -> u64 {
         let Some((before, (first, _))) = self.running.as_ref().zip(self.span) else { return 0 };
         let known = self.known_to_run();

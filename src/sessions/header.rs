@@ -1,4 +1,4 @@
-//! What stands before the message in a line of a text log.
+//! What comes before the message in a line of a text log.
 //!
 //! | form | written by |
 //! | --- | --- |

@@ -9,9 +9,9 @@ use crate::text::{MAX_SHOWN, printable};
 /// `_TRANSPORT` of what journald itself writes (systemd.journal-fields(7)). No other process can set that field.
 pub(super) const JOURNALD: &str = "driver";
 
-/// systemd, sd-messages.h: `SD_MESSAGE_JOURNAL_START`, `_STOP` and `_DROPPED`. Messages that journald missed of the
-/// kernel (`_MISSED`) or could not forward to syslog (`SD_MESSAGE_FORWARD_SYSLOG_MISSED`) are none of the journal's
-/// lines about a login.
+/// systemd, sd-messages.h: `SD_MESSAGE_JOURNAL_START`, `_STOP` and `_DROPPED`. Two other messages do not
+/// matter here: kernel messages that journald missed (`_MISSED`), and lines that it could not forward to syslog
+/// (`SD_MESSAGE_FORWARD_SYSLOG_MISSED`). Neither means that the journal lacks a line about a login.
 const STARTED: &str = "f77379a8490b408bbe5f6940505a777b";
 const STOPPED: &str = "d93fb3c9c24d451a97cea615ce59c00b";
 const DROPPED: &str = "a596d6fe7bfa4994828e72309e95d61e";
@@ -23,13 +23,13 @@ pub const MATCHES: [&str; 3] = [
     "MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e",
 ];
 
-/// While journald is away for so short a time, as at an upgrade, its sockets keep what is written. In microseconds.
+/// If journald is away for at most this long, as during an upgrade, its sockets keep what is written. In microseconds.
 const KEPT: u64 = 5_000_000;
 
 /// Most units that are named.
 const MAX_UNITS: usize = 20;
 
-/// A word of the log about itself.
+/// A statement of the log about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// A rate limit: lines of this unit were dropped.
@@ -131,7 +131,7 @@ impl Losses {
         self.suppressed.is_empty() && self.dropped.is_none() && self.away.is_none()
     }
 
-    /// The next word. `counts` is whether it is of the time that is asked for, `is_late` whether sshd or the agent have
+    /// The next word. `counts` is whether it is in the requested time, `is_late` whether sshd or the agent have
     /// written in this run of the machine: before that, no line of theirs can be missing.
     pub(super) fn take(&mut self, loss: Loss, at: Moment, counts: bool, is_late: bool) {
         match loss {

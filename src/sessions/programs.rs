@@ -24,7 +24,7 @@ const LOGIND: [&str; 2] = ["/usr/lib/systemd/systemd-logind", "/lib/systemd/syst
 /// one that the file had, so only root can have made it.
 const DELETED: &str = " (deleted)";
 
-/// Most programs beside the distributions' ones.
+/// Most programs in addition to the distributions' ones.
 const MAX_PROGRAMS: usize = 16;
 
 /// The programs that are believed to be sshd: those of the distributions, and what this machine runs.

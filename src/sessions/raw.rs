@@ -1,4 +1,4 @@
-//! One object of `journalctl -o json`, and what is looked at of it.
+//! One object of `journalctl -o json`, and the fields of it that are read.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// What is looked at of an entry; journalctl prints more.
+/// The fields of an entry that are read; journalctl prints more.
 #[derive(Default)]
 pub(super) struct Raw<'a> {
     pub(super) realtime: Field<'a>,
@@ -32,8 +32,8 @@ pub(super) struct Raw<'a> {
     pub(super) sshd_pid: Field<'a>,
 }
 
-/// A field's value, where it is one text. What is not text, or is there several times, is an array, and what is too
-/// long is null: none of those is anything that we wait for.
+/// A field's value, where it is one text. A value that is not text, or that is there several times, is an array. A
+/// value that is too long is null. Neither is a value that we can use.
 #[derive(Default)]
 pub(super) struct Field<'a>(Option<Cow<'a, str>>);
 

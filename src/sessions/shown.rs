@@ -33,7 +33,7 @@ pub struct ShownSession {
     pub seconds: Option<u64>,
     /// Login name.
     pub user: String,
-    /// How sshd was convinced.
+    /// The authentication method.
     pub method: String,
     /// Where the client is.
     pub address: String,
@@ -53,8 +53,8 @@ pub struct ShownSession {
     pub pushes: Vec<ShownPush>,
 }
 
-/// Who pushed a key. Only a [`Push`] makes one, and only the agent's word makes it verified; of a login, only if sshd's
-/// word for it is attested as well.
+/// Who pushed a key. Only a [`Push`] makes one, and only a line of the agent makes it verified; for a login, sshd's
+/// line about it must be attested as well.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct ShownPush {
     principal: Option<String>,
@@ -82,7 +82,7 @@ impl ShownPush {
         Self { verified: shown.verified && matches!(source, Source::Attested(_)), ..shown }
     }
 
-    /// The IAM principal, beside which `unverified` must stand where it is.
+    /// The IAM principal, and whether it is verified. If it is not, show `unverified` with it.
     #[must_use]
     pub fn principal(&self) -> (Option<&str>, bool) {
         (self.principal.as_deref(), self.verified)
@@ -101,7 +101,7 @@ impl ShownPush {
     }
 }
 
-/// A key that nobody used.
+/// A key that was not used.
 #[derive(Debug, Serialize)]
 pub struct ShownKey {
     /// When sshd was given it first.

@@ -16,7 +16,7 @@ pub struct Attested {
     _private: (),
 }
 
-/// Whose word a line is.
+/// Who said what a line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// That of the program in whose name it is.
@@ -53,17 +53,17 @@ impl Writer {
         self.uid == 0
     }
 
-    /// As the writer of sshd's word that somebody is in.
+    /// As the writer of sshd's line about a login.
     pub(super) const fn login(self) -> Result<Source, Forged> {
         self.judge(Program::Sshd, matches!(self.unit, Unit::Sshd))
     }
 
-    /// As the writer of PAM's word, in sshd's process, about a session. PAM has moved it to the session by then.
+    /// As the writer of PAM's line about a session, in sshd's process. PAM has moved it to the session by then.
     pub(super) const fn session(self) -> Result<Source, Forged> {
         self.judge(Program::Sshd, matches!(self.unit, Unit::Sshd | Unit::Session))
     }
 
-    /// As the writer of logind's word that a session is gone.
+    /// As the writer of logind's line that a session is gone.
     pub(super) const fn logind(self) -> Result<Source, Forged> {
         self.judge(Program::Logind, matches!(self.unit, Unit::Logind))
     }
@@ -97,8 +97,8 @@ impl Writer {
 /// The user that the agent runs as. Nothing is believed of an agent that would be root: it gives root's rights up
 /// before it can give a key.
 ///
-/// The agent's program is not asked for: it ends within milliseconds, so that journald often cannot tell, and a
-/// process that has the agent's user id can run the agent's program a moment after it wrote. Without root, no user of
+/// The agent's program (`_EXE`) is not checked. It ends within milliseconds, so journald often cannot read it. And a
+/// process with the agent's user id can run the agent's program right after it wrote. Without root, no user of
 /// the machine gets a process with that id; a provider that runs under it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgentUser {

@@ -24,7 +24,7 @@ fn fits_name(pattern: &str, name: &str) -> bool {
     (!name.starts_with('.') || pattern.starts_with('.')) && Glob::new(&without_sets(pattern)).matches(name)
 }
 
-/// `[…]` stands for one of some characters; here for any one, which can only find more files than sshd does.
+/// `[…]` matches one character of a set. Here it matches any one, which can only find more files than sshd does.
 fn without_sets(pattern: &str) -> String {
     let mut simple = String::new();
     let mut rest = pattern;
@@ -69,7 +69,7 @@ pub(super) fn folder(pattern: &Path) -> PathBuf {
     if literal == pattern { literal.parent().map(Path::to_owned).unwrap_or(literal) } else { literal }
 }
 
-/// The files that a pattern stands for, in the order of their names, as glob(3) gives them; links that lead nowhere
+/// The files that a pattern matches, in the order of their names, as glob(3) gives them; links that lead nowhere
 /// are among them. False where a folder has more names than are looked at.
 pub(super) fn expand(pattern: &Path) -> (Vec<PathBuf>, bool) {
     let mut found = vec![PathBuf::new()];

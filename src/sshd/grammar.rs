@@ -1,8 +1,8 @@
-//! The lines of sshd's configuration that every release reads in one way, and the agent as well.
+//! The lines of sshd's configuration that the agent and every release of sshd read in the same way.
 //!
 //! Releases differ in quotation marks, comments, carriage returns and long lines (OpenSSH servconf.c and misc.c, 7.4
-//! to 10.5: `strdelim`, `argv_split`, `load_server_config`). A line outside of this grammar is in doubt. This only
-//! finds the doubt; the lines are read by [`Keyword::of_line`].
+//! to 10.5: `strdelim`, `argv_split`, `load_server_config`). A line outside of this grammar is ambiguous. This
+//! module only finds such lines; [`Keyword::of_line`] reads the lines.
 
 use std::fmt;
 use std::path::PathBuf;

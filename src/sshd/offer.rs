@@ -10,7 +10,7 @@ use super::server::Server;
 /// without root's rights may not read them.
 const NOTHING: &str = "/dev/null";
 
-/// How sshd names its `-o` options in a complaint (OpenSSH sshd.c). It ends with status 0 where it takes no notice of
+/// How sshd names its `-o` options in a complaint (OpenSSH sshd.c). It ends with status 0 if it ignores
 /// one, such as `UsePAM` in a build without PAM.
 const COMPLAINT: &str = "command-line";
 
@@ -38,8 +38,8 @@ impl fmt::Display for Offer {
 }
 
 impl Server {
-    /// Asks sshd for its word on a setting (`sshd -t -o`). None where it refuses the setting, or cannot be asked; then
-    /// the setting must not be offered to anybody.
+    /// Asks sshd whether it accepts a setting (`sshd -t -o`). `None` if it refuses the setting, or cannot be asked.
+    /// Then do not suggest the setting.
     #[must_use]
     pub fn accepts(&self, keyword: Keyword, value: &str) -> Option<Offer> {
         let offer = Offer { keyword, value: value.to_owned() };

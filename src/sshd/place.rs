@@ -1,5 +1,5 @@
-//! A file of sshd's configuration, held by descriptors: whatever a path leads to by then, what was checked is
-//! what is read, copied and replaced.
+//! A file of sshd's configuration, held by descriptors. So the file that was checked is the one that is read, copied
+//! and replaced, even if the path leads to another file by then.
 
 use std::ffi::{CStr, OsString};
 use std::fmt;
@@ -45,7 +45,7 @@ struct Held {
 /// Why a file is not read or changed.
 #[derive(Debug)]
 pub enum PlaceError {
-    /// Somebody else than root could change it, or lead to another file.
+    /// A user other than root could change it, or lead to another file.
     Insecure(Insecure),
     /// It cannot be read.
     Unreadable(PathBuf, io::Error),
@@ -80,7 +80,7 @@ impl Likeness {
     }
 }
 
-/// Reads a file of sshd's configuration; none where there is none. Root reads only what nobody else can change.
+/// Reads a file of sshd's configuration; `None` if there is none. Root reads only files that only root can change.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, PlaceError> {
     let unreadable = |error| PlaceError::Unreadable(path.to_owned(), error);
     if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
@@ -204,7 +204,7 @@ impl Place {
         written
     }
 
-    /// Puts what was written beside the file in its place, at once. The file must still be `expected`.
+    /// Replaces the file atomically by what was written beside it. The file must still be `expected`.
     pub(super) fn put_in_place(&self, expected: Option<&[u8]>) -> io::Result<()> {
         let beside = self.beside_name();
         let put = self.expect(expected).and_then(|()| {

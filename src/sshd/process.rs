@@ -12,7 +12,7 @@ use nix::sys::stat::{Mode, fstatat};
 /// Most of a file of the kernel's that is read, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// A process, held by its folder in /proc: what is read there is one process's, also when its number is used again.
+/// A process, held by its folder in /proc. All that is read there is about one process, even if its number is reused.
 pub(super) struct Process(File);
 
 impl Process {
@@ -30,7 +30,7 @@ impl Process {
         Some(bytes)
     }
 
-    /// Its parent, if it is root's and runs this program below the same root as we.
+    /// Its parent, if that is root's, and runs this program with the same root directory as ours.
     pub(super) fn genuine(&self, program: &Path) -> Option<u32> {
         let status = self.file("status")?;
         let status = String::from_utf8_lossy(&status);

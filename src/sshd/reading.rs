@@ -1,4 +1,4 @@
-//! sshd's configuration read with everything that it includes, within bounds, and each doubt kept.
+//! sshd's configuration read with everything that it includes, within bounds, with each ambiguous place.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -191,7 +191,7 @@ impl Reading {
     }
 }
 
-/// Why somebody else than root can put a file where a pattern looks, also where the folder is still to come.
+/// Why a user other than root can put a file where a pattern looks, also if the folder does not exist yet.
 fn insecure_folder(pattern: &Path) -> Option<Insecure> {
     let place = folder(pattern);
     for place in place.ancestors() {

@@ -20,7 +20,7 @@ pub struct Trace {
 pub enum Question {
     /// `-T`: with host keys, so only root is told.
     Test,
-    /// `-G`, from OpenSSH 9.3 on: whoever can read its configuration is told.
+    /// `-G`, from OpenSSH 9.3 on: every user who can read its configuration gets an answer.
     Print,
 }
 

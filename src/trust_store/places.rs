@@ -17,7 +17,7 @@ const MIN_BUNDLE_BYTES: u64 = 32 * 1024;
 /// Most files of a hashed directory that are read.
 const MAX_STORE_FILES: usize = 4096;
 
-/// A bundle's first certificate begins here at the latest, behind what a distribution has to say of it.
+/// A bundle's first certificate begins here at the latest, after the distribution's comments.
 const MAX_PREAMBLE_BYTES: usize = 4096;
 
 /// How a certificate begins in PEM (RFC 7468 section 5.1), and other things do as well.
@@ -64,8 +64,8 @@ pub(super) fn open_bundle(path: &Path, owner: Owner) -> Result<File, TrustStoreE
     }
 }
 
-/// Whether it looks like a distribution's bundle: certificates, and many. What holds but a few, or one that is
-/// broken, is no reason to look nowhere else.
+/// Whether it looks like a distribution's bundle: certificates, and many. A bundle with only a few, or a
+/// broken one, does not end the search.
 pub(super) fn has_certificates(bundle: &File) -> bool {
     if bundle.metadata().map_or(0, |metadata| metadata.len()) < MIN_BUNDLE_BYTES {
         return false;
@@ -76,7 +76,7 @@ pub(super) fn has_certificates(bundle: &File) -> bool {
 }
 
 /// Reads the files of a hashed directory: `HHHHHHHH.N` as openssl-rehash(1) names them. Only these count, as for
-/// OpenSSL; a directory of certificates often holds others that nobody meant as roots.
+/// OpenSSL; a directory of certificates often holds others that are not meant as roots.
 pub(super) fn read_hashed(path: &Path, owner: Owner) -> Result<Hashed, TrustStoreError> {
     let directory = Directory::open(path, owner)?;
     let mut hashed = Hashed::default();

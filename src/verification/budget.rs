@@ -1,6 +1,6 @@
 //! What one judgement may spend on certificates and staples before a proof.
 //!
-//! The evidence says how many signatures there are to verify, and who serves it may have signed none of them. A P-384
+//! The evidence determines how many signatures there are to verify, and its sender may be an attacker. A P-384
 //! signature takes ring more than a millisecond, so the number of checks is bounded, not the size of the evidence alone.
 
 use std::sync::{Mutex, PoisonError};

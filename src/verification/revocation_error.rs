@@ -5,7 +5,7 @@ use std::fmt;
 use crate::reason::Reason;
 use crate::time::Timestamp;
 
-/// Why no staple vouches for a certificate. Ordered: where several staples fail, the greatest is told.
+/// Why no staple vouches for a certificate. Ordered: if several staples fail, the greatest error is reported.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RevocationError {
     /// None of the staples is about it; holds how many there were.

@@ -119,7 +119,7 @@ fn search<T>(
             }
         }
     });
-    // Where nobody trusted signed it, what else is wrong with it is told first.
+    // If no trusted authority signed it, report its other faults first.
     let alone = || {
         let verified = verify(&end_entity, &[], &[], now, budget).map(|_| ());
         untrusted(verified.err().unwrap_or(webpki::Error::UnknownIssuer))
@@ -185,8 +185,8 @@ fn prove<T>(
         .map(|steps| (steps, Root { subject: root.subject().to_owned(), validity: root.validity() }))
 }
 
-/// Of the errors of several paths the one to tell: a path that lacks only a staple is otherwise good, and
-/// more staples may help it; then the first.
+/// Of the errors of several paths, the one to report. First comes a path that lacks only a staple: it is otherwise
+/// good, and more staples may help. Then comes the first error.
 fn keep_best(kept: &mut Option<SignerError>, error: SignerError) {
     let is_revocation = |error: &SignerError| matches!(error, SignerError::Revocation(..));
     if kept.as_ref().is_none_or(|kept| is_revocation(&error) && !is_revocation(kept)) {

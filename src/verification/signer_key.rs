@@ -1,4 +1,4 @@
-//! Is the signer's key one that entries can be believed by?
+//! Whether the signer's key is suitable to verify entries.
 
 use rustls::pki_types::alg_id;
 use x509_cert::der::asn1::{BitStringRef, UintRef};

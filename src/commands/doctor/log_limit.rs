@@ -1,7 +1,7 @@
-//! `log-limit`: how many lines journald takes of sshd's unit, which the agent logs under, before it drops the rest.
+//! `log-limit`: how many lines journald accepts from sshd's unit, in which the agent logs, before it drops the rest.
 //!
 //! journald counts by unit and priority (systemd.exec(5), `LogRateLimitIntervalSec=`; journald.conf(5),
-//! `RateLimitIntervalSec=`). sshd logs for strangers in the same unit, so they can use the limit up.
+//! `RateLimitIntervalSec=`). Unauthenticated clients make sshd log in the same unit, so they can use the limit up.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,13 +19,13 @@ const WHY: &str = "a line that is in journald's queue is dropped where sshd's un
 /// Most of a configuration file that is read, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// What journald takes where nothing is set, since systemd 240 (journald.conf(5)).
+/// The limit of journald by default, since systemd 240 (journald.conf(5)).
 const DEFAULT: Limit = Limit { microseconds: 30_000_000, burst: 10_000 };
 
 /// A limit of a million lines a second is none: no machine logs as much.
 const UNLIMITED_PER_SECOND: u64 = 1_000_000;
 
-/// Looks at the unit of sshd's listener. Where a limit holds, that is a warning only if the settings demand a log.
+/// Looks at the unit of sshd's listener. A limit is a warning only if the settings require a log.
 pub(super) fn check(listener: Option<u32>, audit_required: bool) -> Check {
     let takes = Audit::to_system().destination().map(Path::to_owned);
     if takes.is_none_or(|socket| !socket.starts_with("/run/systemd/journal")) {
@@ -86,7 +86,7 @@ fn unit_in(cgroups: &str) -> Option<String> {
     (is_unit && is_plain && unit.len() <= 255).then(|| unit.to_owned())
 }
 
-/// So many lines in so much time.
+/// A number of lines in a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Limit {
     microseconds: u64,

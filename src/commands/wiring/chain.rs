@@ -15,8 +15,9 @@ use crate::text::{MAX_SHOWN, printable};
 /// Most of `/etc/group` that is read, in bytes.
 const MAX_GROUP_BYTES: usize = 1024 * 1024;
 
-/// Ours in front of the command in force, which keeps its user: sshd runs us as root, and we run it as that
-/// user and become nobody ourselves. A user that sshd makes of the login name (`%u`) stays sshd's to make.
+/// Puts our command in front of the command in force, which keeps its user. sshd runs us as root. We run the other
+/// command as its user, and give root's rights up ourselves. If the user depends on the login name (`%u`), sshd still
+/// chooses it.
 pub(super) fn chain_of(machine: &Machine, command: &str, user: &str) -> Result<Pair, Refusal> {
     let filed = Effective {
         command: Some(command.to_owned()),
@@ -51,7 +52,7 @@ pub(super) fn chain_of(machine: &Machine, command: &str, user: &str) -> Result<P
     Ok(Pair { command: line, user: runs_us.to_owned() })
 }
 
-/// What the files say of the pair must be known to the last line where another command is put behind ours: a line
+/// Before another command is put behind ours, the agent must understand every line about command and user. A line
 /// that sshd reads and the agent does not could have a foreign command run as root.
 fn understand(machine: &Machine, filed: &Effective) -> Result<(), Refusal> {
     let sources = Sources::read(&machine.config);
@@ -64,7 +65,7 @@ fn understand(machine: &Machine, filed: &Effective) -> Result<(), Refusal> {
     let (command, user) = sources.general();
     let is_read =
         command.filter(is_set) == filed.command.as_deref() && user.filter(is_set) == filed.user.as_deref();
-    // A Match about every login has it, and will keep it: that is told when ours does not win.
+    // A Match about every login has it, and will keep it. It is reported when ours does not win.
     let is_conditional = sources.conditional().any(|setting| Some(&setting.value) == filed.command.as_ref());
     if is_read || is_conditional {
         return Ok(());
@@ -91,7 +92,7 @@ pub(super) fn judge_written(machine: &Machine, in_force: &InForce, pair: &Pair) 
     keep_users_of_matches(machine, &in_force.filed, pair)
 }
 
-/// A group that counts this user among its members, besides his own: who we run gets none of those.
+/// A supplementary group of this user. A command that we run gets none of these groups.
 fn supplementary_group(user: &str) -> Option<String> {
     let groups = crate::files::read_regular(Path::new("/etc/group"), MAX_GROUP_BYTES).ok()?;
     let groups = String::from_utf8_lossy(&groups).into_owned();
@@ -101,8 +102,8 @@ fn supplementary_group(user: &str) -> Option<String> {
     })
 }
 
-/// A `Match` that sets a command and no user has it run by the user outside, which must not become another:
-/// least of all root.
+/// If a `Match` sets a command and no user, sshd runs it as the user that is set outside of the `Match`. That user must
+/// not change, and above all not to root.
 pub(super) fn keep_users_of_matches(
     machine: &Machine,
     filed: &Effective,

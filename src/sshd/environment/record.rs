@@ -1,7 +1,7 @@
 //! What root learned of `PermitUserEnvironment`, kept for runs that cannot ask sshd: before OpenSSH 9.3 sshd answers
 //! root alone, and in any release it cannot read a configuration of mode 0600 for another user.
 //!
-//! The record names what sshd was asked about and every file and folder that it read. It counts as none where any of
+//! The record names what sshd was asked about and every file and folder that it read. It is invalid if any of
 //! those differs. The sshd program is not among them: an upgrade of OpenSSH must not cost a login.
 
 use std::fmt;
@@ -21,7 +21,7 @@ use crate::sshd::keyword::Keyword;
 use crate::sshd::listener::Listener;
 use crate::sshd::server::CONFIG;
 
-/// Where it lies. Only root can write there.
+/// Its path. Only root can write there.
 pub const PLACE: &str = "/var/lib/eic-agent/sshd-environment.json";
 
 /// Longest record, in bytes: with [`MAX_SOURCES`] paths of usual length.
@@ -54,7 +54,7 @@ pub struct Record {
     sources: Vec<Source>,
 }
 
-/// Why there is no record to go by.
+/// Why there is no valid record.
 #[derive(Debug)]
 pub enum RecordError {
     /// No such file.
@@ -196,7 +196,7 @@ impl Record {
         if is_sound { Ok(record) } else { Err(RecordError::Malformed) }
     }
 
-    /// Puts it in its place, at once or not at all. One that is there and says the same stays as it is.
+    /// Writes it atomically. A record that says the same stays as it is.
     pub fn write(&self, place: &Path) -> Result<(), RecordError> {
         if Self::read(place).is_ok_and(|there| there == *self) {
             return Ok(());
@@ -221,7 +221,7 @@ impl Record {
         written.map_err(RecordError::Unusable)
     }
 
-    /// Takes it away, with its folder where nothing else is in it.
+    /// Removes it, and its folder if nothing else is in it.
     pub fn remove(place: &Path) -> io::Result<()> {
         let removed = match fs::remove_file(place) {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
