@@ -87,7 +87,8 @@ fn the_commented_file_has_them_too() {
 #[test]
 fn the_example_is_of_known_settings() {
     let page = settings::page("2026-01-31").unwrap();
-    let (_, example) = page.split_once("\n.nf\n").unwrap();
+    let (_, example) = page.split_once("\n.SH EXAMPLE\n").unwrap();
+    let (_, example) = example.split_once("\n.nf\n").unwrap();
     let (example, _) = example.split_once("\n.fi\n").unwrap();
     let example = in_toml(&example.replace("\\-", "-"));
     assert!(!example.is_empty() && example.is_subset(&read_by_the_program()), "{example:?}");
