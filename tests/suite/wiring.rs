@@ -466,6 +466,22 @@ fn a_login_works_after_enable_and_not_after_disable() {
     });
 }
 
+#[test]
+fn temporary_file_of_a_killed_run_is_removed_by_disable() {
+    on_an_instance(
+        "wiring::temporary_file_of_a_killed_run_is_removed_by_disable",
+        Config::default(),
+        |world| {
+            lay_out(INCLUDE, &[]);
+            let left = Path::new(DROP_INS).join(".10-eic-agent.conf.eic-agent");
+            fs::write(&left, "").unwrap();
+            let ran = agent(world, &["disable"]);
+            assert_eq!(ran.status, Some(0), "{}", ran.err);
+            assert!(!left.exists(), "{}", ran.out);
+        },
+    );
+}
+
 fn status(world: &World) -> (Option<i32>, Value) {
     let plain = agent(world, &["status"]);
     let json = agent(world, &["status", "--json"]);

@@ -1,6 +1,6 @@
 //! `disable`: takes out of sshd's configuration exactly what `enable` put in.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::place::undo;
@@ -111,10 +111,15 @@ fn unread(places: &[PathBuf]) -> Vec<String> {
 
 /// What is no regular file holds nothing of ours.
 fn take_out(file: &Path) -> Result<Option<Change>, String> {
+    let fault = |error: std::io::Error| format!("{}: {error}", file.display());
     if !file.is_file() {
+        // A run that was killed may have left its temporary file, and no file yet.
+        let is_absent = file.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        if let (true, Ok(place)) = (is_absent, Place::find(file)) {
+            place.sweep().map_err(fault)?;
+        }
         return Ok(None);
     }
-    let fault = |error: std::io::Error| format!("{}: {error}", file.display());
     let place = Place::find(file).map_err(|error| error.to_string())?;
     place.sweep().map_err(fault)?;
     let Some(rest) = place.content().and_then(block::take_out) else { return Ok(None) };
