@@ -11,7 +11,7 @@ check "rpm -i's exit status" 0 "$status"
 check "our lines are in" block "$(where)"
 check_pair ec2-user "$OURS as eic-agent"
 check "the unit" enabled "$(in_root systemctl is-enabled eic-agent.service 2>&1)"
-check "the mark that %posttrans takes away" none "$([ -e "$ROOT/var/lib/eic-agent" ] || echo none)"
+check "the mark that %posttrans takes away" none "$([ -e "$ROOT/var/lib/eic-agent/wire-sshd" ] || echo none)"
 
 keep etc/ssh wired
 touches >"$MACHINE/touched"
