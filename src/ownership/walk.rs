@@ -32,7 +32,7 @@ enum Rule {
     OrSticky,
 }
 
-/// A folder that only root can change, and so is every folder above it; by [`Rule::OrSticky`], one in which only root
+/// A folder that only root can change, and so is every folder above it; by `Rule::OrSticky`, one in which only root
 /// can change what is root's.
 #[derive(Debug)]
 pub struct Folder {
