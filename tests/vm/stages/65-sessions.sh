@@ -34,8 +34,9 @@ clean_up() { rm -f "$STATE"/stay-*; }
 # name KEY: what the log calls it.
 name() { ssh-keygen -l -f "$STATE/$1.pub" | cut -d ' ' -f 2; }
 
-# report [OPTION…]: of what began in this stage.
-report() { in_guest "eic-agent sessions --json --since $begun $*" </dev/null >"$STATE/sessions.json"; }
+# report [OPTION…]: of what began in this stage. Status 1 is a report that is not complete: journald may read too late
+# which program wrote the end of a session.
+report() { in_guest "eic-agent sessions --json --since $begun $*" </dev/null >"$STATE/sessions.json" || [ $? -eq 1 ]; }
 
 # told KEY WHAT: of the session with that key.
 told() { jq -r --arg key "$(name "$1")" ".sessions[] | select(.fingerprint == \$key) | $2" "$STATE/sessions.json"; }
@@ -82,8 +83,11 @@ second_ended() { report && [ "$(told second .state)" = closed ]; }
 await 60 "the end of bob's session is told" second_ended
 report --open
 check "open sessions" 0 "$(jq '.sessions | length' "$STATE/sessions.json")"
+report
+check "what else is not complete" none \
+    "$(jq -r '.warnings[].id' "$STATE/sessions.json" | grep -vx -e unattributed -e clock-set-back || echo none)"
 run "eic-agent sessions --since $begun"
-check "eic-agent sessions: exit status" 0 "$status"
+check "eic-agent sessions: exit status" "$(jq 'if .complete then 0 else 1 end' "$STATE/sessions.json")" "$status"
 
 # The same by text alone: nobody is verified.
 run 'journalctl -q --no-pager -o short-iso-precise SYSLOG_IDENTIFIER=sshd SYSLOG_IDENTIFIER=eic-agent >/run/auth.log'
