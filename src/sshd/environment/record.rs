@@ -10,6 +10,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 
@@ -174,6 +175,9 @@ impl Record {
         let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
         let file = match OpenOptions::new().read(true).custom_flags(flags).open(place) {
             Err(error) if absent(&error) => return Err(RecordError::Absent),
+            Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => {
+                return Err(RecordError::Insecure(Insecure::NotAFile(place.to_owned())));
+            }
             opened => opened.map_err(RecordError::Unusable)?,
         };
         let status = file.metadata().map_err(RecordError::Unusable)?;
