@@ -9,8 +9,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat, renameat};
-use nix::sys::stat::Mode;
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{Uid, UnlinkatFlags, unlinkat};
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
 
@@ -179,9 +179,14 @@ impl Place {
 
     /// Removes what was written beside the file, by this run or by one that was cut short.
     pub fn sweep(&self) -> io::Result<()> {
-        match unlinkat(&self.folder, self.beside_name().as_os_str(), UnlinkatFlags::NoRemoveDir) {
-            Err(error) if error != Errno::ENOENT => Err(error.into()),
-            _ => Ok(()),
+        let name = self.beside_name();
+        match unlinkat(&self.folder, name.as_os_str(), UnlinkatFlags::NoRemoveDir) {
+            Ok(()) => Ok(()),
+            // A read-only file system refuses the call before it looks for the name.
+            Err(error) => match fstatat(&self.folder, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+                Err(Errno::ENOENT) => Ok(()),
+                _ => Err(error.into()),
+            },
         }
     }
 

@@ -70,9 +70,11 @@ impl std::fmt::Display for Unseen {
 
 impl Unseen {
     fn insecure(what: &str, insecure: &Insecure) -> Self {
-        let fix = insecure
-            .remedy()
-            .map_or_else(|| Fix::Do("make it a file of root's alone, up to /".to_owned()), Fix::Run);
+        let otherwise = match insecure {
+            Insecure::Unreadable(..) => "put it back, or correct the link or the Include that names it",
+            _ => "make it a file of root's alone, up to /",
+        };
+        let fix = insecure.remedy().map_or_else(|| Fix::Do(otherwise.to_owned()), Fix::Run);
         Self::Refused(Fault { seen: format!("{what}: {}", insecure.seen()), fix })
     }
 }
@@ -148,7 +150,9 @@ impl Machine {
 /// Checks sshd's configuration and every file that it includes by sshd's own rule for what it trusts: who can change
 /// one of them can have a command run as any user, by sshd, and by root's commands here.
 fn secure(config: &Path) -> Result<(), Unseen> {
-    let refused = |insecure: &Insecure| Unseen::insecure("sshd's configuration is not read", insecure);
+    let refused = |insecure: &Insecure| {
+        Unseen::insecure(&format!("sshd's configuration {} is not read", config.display()), insecure)
+    };
     ownership::check(config).map_err(|insecure| refused(&insecure))?;
     Sources::read(config).insecure.first().map_or(Ok(()), |insecure| Err(refused(insecure)))
 }
