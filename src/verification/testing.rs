@@ -3,7 +3,7 @@
 use eic_emulator::Entry;
 use eic_emulator::pki::{Hierarchy, KeyPool};
 
-use super::{RevocationPolicy, TrustAnchors, VerifiedKey, VerifiedSigner};
+use super::{Budget, RevocationPolicy, SignerError, TrustAnchors, VerifiedKey, VerifiedSigner};
 use crate::evidence::chain::SignerChain;
 use crate::evidence::key_bundle::KeyBundle;
 use crate::evidence::ocsp::OcspStaple;
@@ -23,6 +23,18 @@ pub(crate) fn anchor_pem() -> String {
     Hierarchy::new(&KeyPool::shared(), SIGNER, NOW).anchor_pem()
 }
 
+/// Proves the signer of these tests at their instant, with a staple for each certificate.
+pub(crate) fn prove(
+    chain: &SignerChain,
+    anchors: &TrustAnchors,
+    staples: &[OcspStaple],
+) -> Result<VerifiedSigner, SignerError> {
+    let now = Timestamp::from_unix(u64::try_from(NOW).unwrap());
+    let name = SIGNER.parse().unwrap();
+    let policy = RevocationPolicy::Require;
+    VerifiedSigner::establish(chain, anchors, staples, &name, policy, now, &Budget::default())
+}
+
 /// A key that this principal pushed, request id `r-1`.
 pub(crate) fn verified(principal: Option<&str>) -> VerifiedKey {
     let hierarchy = Hierarchy::new(&KeyPool::shared(), SIGNER, NOW);
@@ -30,17 +42,7 @@ pub(crate) fn verified(principal: Option<&str>) -> VerifiedKey {
         hierarchy.staples(NOW).iter().map(|staple| OcspStaple::parse(&staple.der).unwrap()).collect();
     let chain = SignerChain::parse(hierarchy.bundle_pem().as_bytes()).unwrap();
     let anchors = TrustAnchors::from_pem([hierarchy.anchor_pem().as_bytes()]).unwrap();
-    let now = Timestamp::from_unix(u64::try_from(NOW).unwrap());
-    let signer = VerifiedSigner::establish(
-        &chain,
-        &anchors,
-        &staples,
-        &SIGNER.parse().unwrap(),
-        RevocationPolicy::Require,
-        now,
-        &super::Budget::default(),
-    )
-    .unwrap();
+    let signer = prove(&chain, &anchors, &staples).unwrap();
     let entry = Entry::new(KEY).timestamp(NOW + 60).instance(INSTANCE).request("r-1");
     let entry = principal.iter().fold(entry, |entry, principal| entry.caller(principal));
     let bundle = KeyBundle::parse(&entry.sign(&hierarchy.leaf_key));

@@ -6,6 +6,7 @@ use eic_emulator::pki::{
     StapleBuilder, der, oids,
 };
 
+use super::testing::prove;
 use super::*;
 use crate::evidence::chain::{Certificate, SignerChain};
 use crate::evidence::key_bundle::KeyBundle;

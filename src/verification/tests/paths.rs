@@ -15,17 +15,7 @@ fn the_path_ends_at_the_first_trusted_root() {
 
     // Where only the older root is trusted, the cross-sign is part of the path and needs its staple, too.
     let older = hierarchy.older_root.certificate().self_signed(&hierarchy.older_root.key).pem();
-    let establish = |staples: &[Staple]| {
-        VerifiedSigner::establish(
-            &chain(&hierarchy),
-            &anchors(&older),
-            &read(staples),
-            &name(),
-            RevocationPolicy::Require,
-            at(NOW),
-            &Budget::default(),
-        )
-    };
+    let establish = |staples: &[Staple]| prove(&chain(&hierarchy), &anchors(&older), &read(staples));
     assert_eq!(establish(&hierarchy.staples(NOW)).unwrap().path().len(), 3);
     assert_eq!(reason(establish(&hierarchy.staples(NOW)[..2])), Reason::StapleMissing);
 }
@@ -42,18 +32,7 @@ fn certificates_that_the_path_does_not_need_are_ignored() {
     let shuffled = SignerChain::parse(blocks.concat().as_bytes()).unwrap();
     let anchors = anchors(&hierarchy.anchor_pem());
     let staples = read(&hierarchy.staples(NOW));
-    assert!(
-        VerifiedSigner::establish(
-            &shuffled,
-            &anchors,
-            &staples,
-            &name(),
-            RevocationPolicy::Require,
-            at(NOW),
-            &Budget::default()
-        )
-        .is_ok()
-    );
+    assert!(prove(&shuffled, &anchors, &staples).is_ok());
 }
 
 #[test]
@@ -80,17 +59,7 @@ fn a_root_outside_its_validity_is_no_root_unless_it_was_renewed() {
         hierarchy.root.certificate().validity(NOW - 9000, until).self_signed(&hierarchy.root.key).pem()
     };
     let staples = read(&hierarchy.staples(NOW));
-    let establish = |pem: &str| {
-        VerifiedSigner::establish(
-            &chain(&hierarchy),
-            &anchors(pem),
-            &staples,
-            &name(),
-            RevocationPolicy::Require,
-            at(NOW),
-            &Budget::default(),
-        )
-    };
+    let establish = |pem: &str| prove(&chain(&hierarchy), &anchors(pem), &staples);
     assert_eq!(reason(establish(&root(NOW - 1))), Reason::SignerExpired);
     assert!(establish(&root(NOW)).is_ok());
     for renewed in
@@ -187,15 +156,7 @@ fn a_path_that_lacks_only_a_staple_is_told_before_one_whose_root_is_expired() {
     let store = format!("{}{}", root(&hierarchy.root, NOW - 1), root(&hierarchy.older_root, NOW + 9000));
     let establish = |staples: &[Staple]| {
         let (chain, anchors) = (chain(&hierarchy), anchors(&store));
-        VerifiedSigner::establish(
-            &chain,
-            &anchors,
-            &read(staples),
-            &name(),
-            RevocationPolicy::Require,
-            at(NOW),
-            &Budget::default(),
-        )
+        prove(&chain, &anchors, &read(staples))
     };
     assert_eq!(reason(establish(&[])), Reason::StapleMissing);
     assert_eq!(establish(&hierarchy.staples(NOW)).unwrap().path().len(), 3);
@@ -209,15 +170,7 @@ fn a_root_that_cannot_be_read_whole_is_no_root() {
     let odd = root.extension(oids::KEY_USAGE, true, &[0x05, 0x00]).self_signed(&hierarchy.root.key).pem();
     let anchors = anchors(&odd);
     let staples = read(&hierarchy.staples(NOW));
-    let outcome = VerifiedSigner::establish(
-        &chain(&hierarchy),
-        &anchors,
-        &staples,
-        &name(),
-        RevocationPolicy::Require,
-        at(NOW),
-        &Budget::default(),
-    );
+    let outcome = prove(&chain(&hierarchy), &anchors, &staples);
     assert_eq!(reason(outcome), Reason::SignerUntrusted);
 }
 
@@ -232,15 +185,7 @@ fn roots_of_one_name_do_not_lend_each_other_what_they_lack() {
     let staples = read(&hierarchy.staples(NOW));
     for store in [format!("{expired}{constrained}"), format!("{constrained}{expired}")] {
         let (chain, anchors) = (chain(&hierarchy), anchors(&store));
-        let outcome = VerifiedSigner::establish(
-            &chain,
-            &anchors,
-            &staples,
-            &name(),
-            RevocationPolicy::Require,
-            at(NOW),
-            &Budget::default(),
-        );
+        let outcome = prove(&chain, &anchors, &staples);
         assert!(outcome.is_err());
     }
 }

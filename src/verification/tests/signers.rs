@@ -80,17 +80,9 @@ fn a_root_that_constrains_names_vouches_for_no_bare_common_name() {
     let bare = hierarchy.leaf(SIGNER, NOW).without(oids::SUBJECT_ALT_NAME);
     let refusal = |hierarchy: &Hierarchy| {
         let (chain, anchors, staples) = (chain(hierarchy), anchors(&store), read(&hierarchy.staples(NOW)));
-        VerifiedSigner::establish(
-            &chain,
-            &anchors,
-            &staples,
-            &name(),
-            RevocationPolicy::Require,
-            at(NOW),
-            &Budget::default(),
-        )
-        .err()
-        .map(|error| (error.reason(), error.to_string().contains("Root CA 1")))
+        prove(&chain, &anchors, &staples)
+            .err()
+            .map(|error| (error.reason(), error.to_string().contains("Root CA 1")))
     };
     assert_eq!(refusal(&hierarchy), None);
     assert_eq!(refusal(&hierarchy.with_leaf(bare)), Some((Reason::SignerConstrained, true)));
@@ -104,16 +96,7 @@ fn a_root_counts_from_the_first_instant_of_its_validity() {
         let root = hierarchy.root.certificate().validity(from, NOW + 9000);
         let anchors = anchors(&root.self_signed(&hierarchy.root.key).pem());
         let chain = chain(&hierarchy);
-        VerifiedSigner::establish(
-            &chain,
-            &anchors,
-            &staples,
-            &name(),
-            RevocationPolicy::Require,
-            at(NOW),
-            &Budget::default(),
-        )
-        .err()
+        prove(&chain, &anchors, &staples).err()
     };
     assert_eq!(refusal(NOW), None);
     assert_eq!(refusal(NOW - 1), None);
@@ -127,15 +110,7 @@ fn a_root_counts_from_the_first_instant_of_its_validity() {
     }
     let never = hierarchy.root.certificate().validity(NOW, NOW - 1).self_signed(&hierarchy.root.key).pem();
     let (chain, anchors) = (chain(&hierarchy), anchors(&never));
-    let outcome = VerifiedSigner::establish(
-        &chain,
-        &anchors,
-        &staples,
-        &name(),
-        RevocationPolicy::Require,
-        at(NOW),
-        &Budget::default(),
-    );
+    let outcome = prove(&chain, &anchors, &staples);
     assert_eq!(reason(outcome), Reason::SignerExpired, "it began, and had ended before");
 }
 
@@ -200,9 +175,7 @@ fn a_signer_that_no_root_vouches_for_is_told_with_their_number() {
     let stranger = Hierarchy::of_family(&KeyPool::shared(), "stranger", SIGNER, NOW);
     let refusal = |store: &str| {
         let (chain, anchors, staples) = (chain(&hierarchy), anchors(store), read(&hierarchy.staples(NOW)));
-        let policy = RevocationPolicy::Require;
-        VerifiedSigner::establish(&chain, &anchors, &staples, &name(), policy, at(NOW), &Budget::default())
-            .unwrap_err()
+        prove(&chain, &anchors, &staples).unwrap_err()
     };
     for count in [1, 3] {
         let error = refusal(&stranger.anchor_pem().repeat(count));
