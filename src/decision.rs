@@ -1,8 +1,9 @@
 //! The judgement, pure: evidence, expectations and an instant in, accepted and refused keys out.
 
 use crate::evidence::chain::SignerChain;
-use crate::evidence::key_bundle::{Claims, EntryError, KeyBundle};
+use crate::evidence::key_bundle::{Claims, EntryError, KeyBundle, KeyEntry, UnreadableEntry};
 use crate::evidence::ocsp::{OcspError, OcspStaple};
+use crate::evidence::public_key::PublicKey;
 use crate::fingerprint::Fingerprint;
 use crate::identity::{InstanceId, SignerName};
 use crate::policy::{Denied, PermittedKey, Policy};
@@ -114,7 +115,8 @@ pub fn decide(
     now: Timestamp,
     budget: &Budget,
 ) -> Result<Decision, SignerError> {
-    prove_signer(None, evidence, expected, now, budget).map(|signer| decide_under(signer, evidence, expected))
+    prove_signer(None, evidence, expected, now, budget)
+        .map(|signer| decide_under(signer, evidence, expected, budget))
 }
 
 /// Proves the signer of the evidence as of `now`, within `budget`: along `path`, where that of the expected signer is
@@ -158,25 +160,58 @@ impl Evidence {
     }
 }
 
-/// Judges the entries under a signer that was proven by the same evidence.
-pub fn decide_under(signer: VerifiedSigner, evidence: &Evidence, expected: &Expectations) -> Decision {
-    let mut verdicts = Vec::with_capacity(evidence.keys.entries().len());
-    for entry in evidence.keys.entries() {
-        verdicts.push(match entry {
-            Err(unreadable) => {
-                Verdict::refused(RefusalError::Entry(unreadable.error.clone()), &unreadable.claims)
-            }
-            Ok(entry) => match signer.verify_key(entry, &expected.instance) {
-                Ok(key) => judge_proven(key, expected),
-                Err(error) => Verdict::refused(RefusalError::Key(error), &entry.claims),
-            },
-        });
-    }
+/// Judges the entries under a signer that was proven by the same evidence, within `budget`.
+///
+/// Where the budget does not last for all signatures, the entries that may be accepted come first: those for the offered
+/// key and this instance that have not expired.
+pub fn decide_under(
+    signer: VerifiedSigner,
+    evidence: &Evidence,
+    expected: &Expectations,
+    budget: &Budget,
+) -> Decision {
+    let entries = evidence.keys.entries().iter().enumerate();
+    let (first, others): (Vec<_>, Vec<_>) = entries.partition(|(_, entry)| {
+        entry.as_ref().is_ok_and(|entry| {
+            expected.is_asked_for(entry.key()) && signer.check_claims(entry, &expected.instance).is_ok()
+        })
+    });
+    let mut verdicts: Vec<_> = first
+        .into_iter()
+        .chain(others)
+        .map(|(place, entry)| (place, judge(entry.as_ref(), &signer, expected, budget)))
+        .collect();
+    verdicts.sort_by_key(|(place, _)| *place);
+    let verdicts = verdicts.into_iter().map(|(_, verdict)| verdict).collect();
     Decision { signer, verdicts }
 }
 
+fn judge(
+    entry: Result<&KeyEntry, &UnreadableEntry>,
+    signer: &VerifiedSigner,
+    expected: &Expectations,
+    budget: &Budget,
+) -> Verdict {
+    match entry {
+        Err(unreadable) => {
+            Verdict::refused(RefusalError::Entry(unreadable.error.clone()), &unreadable.claims)
+        }
+        Ok(entry) => match signer.verify_key(entry, &expected.instance, budget) {
+            Ok(key) => judge_proven(key, expected),
+            Err(error) => Verdict::refused(RefusalError::Key(error), &entry.claims),
+        },
+    }
+}
+
+impl Expectations {
+    /// Whether this key is the offered one, or every key is asked for.
+    fn is_asked_for(&self, key: &PublicKey) -> bool {
+        self.offered.as_ref().is_none_or(|offered| offered == key.fingerprint())
+    }
+}
+
 fn judge_proven(key: VerifiedKey, expected: &Expectations) -> Verdict {
-    if expected.offered.as_ref().is_some_and(|offered| offered != key.key().fingerprint()) {
+    if !expected.is_asked_for(key.key()) {
         return Verdict::NotOffered(key);
     }
     match expected.policy.permit(key) {

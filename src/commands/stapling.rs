@@ -168,7 +168,7 @@ impl<'c> Stapling<'c> {
 
     /// Judges the entries, once: there may be thousands.
     fn decide_under(&self, signer: VerifiedSigner) -> Decision {
-        decide_under(signer, &self.evidence, &self.expected)
+        decide_under(signer, &self.evidence, &self.expected, &self.budget)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The judgement as a whole, on evidence that the emulator's authority made for one pinned instant.
 
 use eic_emulator::Entry;
-use eic_emulator::pki::{Hierarchy, KeyPool};
+use eic_emulator::pki::{Hierarchy, KeyPool, RsaKey};
 
 use super::*;
 use crate::policy::{Action, Glob, Rule};
@@ -60,8 +60,9 @@ fn along_path(
     expected: &Expectations,
     now: Timestamp,
 ) -> Result<Decision, SignerError> {
-    let signer = prove_signer(Some(path), evidence, expected, now, &Budget::default())?;
-    Ok(decide_under(signer, evidence, expected))
+    let budget = Budget::default();
+    let signer = prove_signer(Some(path), evidence, expected, now, &budget)?;
+    Ok(decide_under(signer, evidence, expected, &budget))
 }
 
 #[test]
@@ -228,4 +229,35 @@ fn a_staple_that_vouches_for_nothing_decides_where_one_is_missing() {
     assert_eq!(reason(1, true), Err(Reason::StapleMalformed));
     assert_eq!(reason(1, false), Ok(1));
     assert_eq!(reason(2, true), Ok(1), "the path lacks no staple");
+}
+
+/// With a signer's key of 3,560 bits, 677 signatures of entries are checked.
+#[test]
+fn a_flood_of_entries_that_cannot_be_accepted_takes_no_check_from_one_that_can() {
+    let mut hierarchy = hierarchy();
+    hierarchy.leaf_key = RsaKey::longer();
+    let leaf = hierarchy.leaf(SIGNER, NOW);
+    let hierarchy = hierarchy.with_leaf(leaf);
+    let good = entry(SECOND).sign(&hierarchy.leaf_key);
+    let offered = KeyBundle::parse(&good).entries()[0].as_ref().unwrap().key.fingerprint().clone();
+    let told = |flood: &Entry, offered: Option<&Fingerprint>| {
+        // In front of it, and never signed.
+        let bundle = [flood.with_signature(&[1; 445]).repeat(700), good.clone()].concat();
+        let expected = Expectations { offered: offered.cloned(), ..expected() };
+        let decision =
+            decide(&evidence(&hierarchy, &bundle), &expected, at(NOW), &Budget::default()).unwrap();
+        let refused = refusals(&decision);
+        let unchecked = refused.iter().filter(|reason| **reason == Reason::TooManyEntries).count();
+        // Those that come last in the bundle, and nothing else.
+        assert!(refused[refused.len() - unchecked..].iter().all(|reason| *reason == Reason::TooManyEntries));
+        (accepted(&decision).len(), unchecked, refused.len() - unchecked)
+    };
+    let elsewhere = Entry::new(SECOND).timestamp(NOW + 60).instance("i-0fedcba9876543210");
+    let expired = Entry::new(SECOND).timestamp(NOW).instance(INSTANCE);
+    for (flood, offered) in [(elsewhere, None), (expired, None), (entry(FIRST), Some(&offered))] {
+        assert_eq!(told(&flood, offered), (1, 24, 676), "{flood:?}");
+    }
+    // Nothing tells these from the good one but their signatures.
+    assert_eq!(told(&entry(FIRST), None), (0, 24, 677));
+    assert_eq!(told(&entry(SECOND), Some(&offered)), (0, 24, 677));
 }

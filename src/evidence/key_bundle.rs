@@ -13,7 +13,8 @@ use crate::time::Timestamp;
 pub const MAX_BUNDLE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Most entries that are judged, good or bad. A key lives for a minute and the API throttles pushes, so an
-/// honest bundle holds a handful; each entry costs one RSA verification (about 25 microseconds).
+/// honest bundle holds a handful. Each entry costs one RSA verification, and their work has a bound of its own
+/// ([`MAX_ENTRY_CHECKS`](crate::verification::MAX_ENTRY_CHECKS)).
 pub const MAX_ENTRIES: usize = 2048;
 
 /// Most `#` lines of an entry (four are known).
@@ -50,6 +51,12 @@ pub struct KeyEntry {
 }
 
 impl KeyEntry {
+    /// The key. Untrusted like all of it.
+    #[must_use]
+    pub const fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
     /// The key's algorithm. Untrusted like all of it.
     #[must_use]
     pub fn algorithm(&self) -> &str {

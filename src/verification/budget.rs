@@ -2,10 +2,13 @@
 //!
 //! The evidence determines how many signatures there are to verify, and its sender may be an attacker. A P-384
 //! signature takes ring more than a millisecond, so the number of checks is bounded, not the size of the evidence alone.
+//! The signatures of entries have a bound of their own, so that a flood of entries cannot refuse the signer.
 
 use std::sync::{Mutex, PoisonError};
 
 use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};
+
+use crate::evidence::key_bundle::MAX_ENTRIES;
 
 /// Most signatures of certificates, responders' certificates and staples that one judgement verifies.
 ///
@@ -20,7 +23,23 @@ pub const MAX_PATHS: usize = 256;
 /// Most comparisons of a name with a name constraint: as many as webpki makes in one search. Amazon's bundle takes none.
 pub const MAX_NAME_COMPARISONS: usize = 250_000;
 
-/// What is left of the three bounds, and the result of every signature check so far: a signature that is seen again, in
+/// Most signatures of entries that one judgement verifies with a key of 2,048 bits, as AWS's signers have: one for each
+/// entry that is read. A check with a longer key takes longer, so there are fewer of them.
+pub const MAX_ENTRY_CHECKS: usize = MAX_ENTRIES;
+
+/// Bits of the key that [`MAX_ENTRY_CHECKS`] counts with.
+const USUAL_BITS: usize = 2048;
+
+/// Most work for the signatures of entries. The unit is that of [`entry_work`].
+const MAX_ENTRY_WORK: u64 = entry_work(USUAL_BITS).saturating_mul(MAX_ENTRY_CHECKS as u64);
+
+/// The work of one check with an RSA key of so many bits: seventeen products of two numbers of that length (the exponent
+/// is 65537), each of which takes as many steps as the square of the length.
+const fn entry_work(bits: usize) -> u64 {
+    (bits as u64).saturating_mul(bits as u64)
+}
+
+/// What is left of the bounds, and the result of every signature check so far: a signature that is seen again, in
 /// another search or beside another staple, costs nothing.
 #[derive(Debug, Default)]
 pub struct Budget(Mutex<Spent>);
@@ -31,6 +50,8 @@ struct Spent {
     paths: usize,
     comparisons: usize,
     exceeded: bool,
+    entry_checks: usize,
+    entry_work: u64,
 }
 
 /// One signature check: all that its result depends on.
@@ -63,6 +84,26 @@ impl Budget {
             spent.comparisons = spent.comparisons.saturating_add(comparisons);
             spent.exceeded |= spent.paths > MAX_PATHS || spent.comparisons > MAX_NAME_COMPARISONS;
             !spent.exceeded
+        })
+    }
+
+    /// How many signatures of entries were allowed to be verified.
+    #[must_use]
+    pub fn entry_checks(&self) -> usize {
+        self.with(|spent| spent.entry_checks)
+    }
+
+    /// Whether the signature of one more entry may be verified, with an RSA key of so many bits. Where it may not, the
+    /// entry is refused, and nothing else.
+    pub(super) fn allows_entry(&self, bits: usize) -> bool {
+        self.with(|spent| {
+            let work = spent.entry_work.saturating_add(entry_work(bits));
+            let is_allowed = work <= MAX_ENTRY_WORK;
+            if is_allowed {
+                spent.entry_work = work;
+                spent.entry_checks = spent.entry_checks.saturating_add(1);
+            }
+            is_allowed
         })
     }
 

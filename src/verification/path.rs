@@ -5,10 +5,12 @@ use webpki::EndEntityCert;
 
 use super::anchors::TrustAnchors;
 use super::budget::Budget;
+use super::primitives::contents;
 use super::revocation::{self, RevocationPolicy, StapleFacts, Subject};
 use super::revocation_error::RevocationError;
 use super::search::{Root, search_each};
 use super::signer_error::SignerError;
+use super::signer_key;
 use crate::evidence::chain::{Certificate, SignerChain};
 use crate::evidence::ocsp::OcspStaple;
 use crate::identity::SignerName;
@@ -19,6 +21,8 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct VerifiedSigner {
     leaf: CertificateDer<'static>,
+    /// Bits of the leaf's RSA key.
+    key_bits: usize,
     path: Vec<PathCertificate>,
     anchor: String,
     now: Timestamp,
@@ -56,7 +60,9 @@ impl VerifiedSigner {
 
     fn on(path: Vec<PathCertificate>, anchor: String, now: Timestamp) -> Option<Self> {
         let leaf = path.first()?.certificate.der().clone();
-        Some(Self { leaf, path, anchor, now })
+        let key_info = EndEntityCert::try_from(&leaf).ok()?.subject_public_key_info();
+        let key_bits = signer_key::size(contents(&key_info))?;
+        Some(Self { leaf, key_bits, path, anchor, now })
     }
 
     /// The path, the signer's own certificate first, without the trust anchor.
@@ -85,6 +91,10 @@ impl VerifiedSigner {
 
     pub(super) const fn leaf(&self) -> &CertificateDer<'static> {
         &self.leaf
+    }
+
+    pub(super) const fn key_bits(&self) -> usize {
+        self.key_bits
     }
 }
 

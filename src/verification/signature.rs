@@ -5,6 +5,7 @@ use std::fmt;
 use webpki::EndEntityCert;
 use webpki::ring::RSA_PSS_2048_8192_SHA256_LEGACY_KEY;
 
+use super::budget::{Budget, MAX_ENTRY_CHECKS};
 use super::path::VerifiedSigner;
 use crate::evidence::key_bundle::{Claims, KeyEntry};
 use crate::evidence::public_key::PublicKey;
@@ -56,6 +57,8 @@ pub enum KeyError {
     },
     /// Expired at the first instant, judged at the second.
     Expired(Timestamp, Timestamp),
+    /// Not looked at: the signatures of other entries took all the work that there is for them.
+    Unchecked,
 }
 
 impl KeyError {
@@ -66,6 +69,7 @@ impl KeyError {
             Self::BadSignature => Reason::BadSignature,
             Self::WrongInstance { .. } => Reason::WrongInstance,
             Self::Expired(..) => Reason::Expired,
+            Self::Unchecked => Reason::TooManyEntries,
         }
     }
 }
@@ -73,6 +77,10 @@ impl KeyError {
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unchecked => write!(
+                f,
+                "expected entries whose signatures take no more work than {MAX_ENTRY_CHECKS} checks with an RSA key of 2,048 bits, got more, and this one was not checked"
+            ),
             Self::BadSignature => f.write_str(
                 "expected the signer's RSA-PSS signature (SHA-256, salt 32) over the entry, got another",
             ),
@@ -87,14 +95,30 @@ impl fmt::Display for KeyError {
 impl VerifiedSigner {
     /// Proves one entry: the signature first, so that everything else is judged on signed values.
     ///
-    /// There is no clock here: the instant is the one that the signer itself was judged at.
-    pub fn verify_key(&self, entry: &KeyEntry, instance: &InstanceId) -> Result<VerifiedKey, KeyError> {
+    /// There is no clock here: the instant is the one that the signer itself was judged at. The check is paid from
+    /// `budget`; without it the entry is refused as [`KeyError::Unchecked`].
+    pub fn verify_key(
+        &self,
+        entry: &KeyEntry,
+        instance: &InstanceId,
+        budget: &Budget,
+    ) -> Result<VerifiedKey, KeyError> {
+        if !budget.allows_entry(self.key_bits()) {
+            return Err(KeyError::Unchecked);
+        }
         // RSASSA-PSS with SHA-256, MGF1-SHA-256 and a salt of 32 bytes: ring takes no other salt length.
         EndEntityCert::try_from(self.leaf())
             .and_then(|leaf| {
                 leaf.verify_signature(RSA_PSS_2048_8192_SHA256_LEGACY_KEY, &entry.signed, &entry.signature)
             })
             .map_err(|_| KeyError::BadSignature)?;
+        self.check_claims(entry, instance)?;
+        Ok(VerifiedKey { key: entry.key.clone(), claims: entry.claims.clone(), expires: entry.expires })
+    }
+
+    /// Whether the entry says that it is for this instance and has not expired. It proves nothing where the entry's
+    /// signature was not verified before.
+    pub(crate) fn check_claims(&self, entry: &KeyEntry, instance: &InstanceId) -> Result<(), KeyError> {
         if entry.instance != instance.as_str() {
             return Err(KeyError::WrongInstance {
                 signed_for: printable(&entry.instance, MAX_SHOWN),
@@ -105,6 +129,6 @@ impl VerifiedSigner {
         if entry.expires <= self.now() {
             return Err(KeyError::Expired(entry.expires, self.now()));
         }
-        Ok(VerifiedKey { key: entry.key.clone(), claims: entry.claims.clone(), expires: entry.expires })
+        Ok(())
     }
 }

@@ -17,9 +17,7 @@ pub(super) fn fault(key_info: &[u8]) -> Option<String> {
     let Some((modulus, exponent)) = rsa_numbers(key_info) else {
         return Some("a key of another kind".to_owned());
     };
-    let first = modulus.first().copied().unwrap_or_default();
-    let unused = usize::try_from(first.leading_zeros()).unwrap_or_default();
-    let bits = modulus.len().saturating_mul(8).saturating_sub(unused);
+    let bits = bits(modulus);
     if !BITS.contains(&bits) {
         return Some(format!("an RSA key of {bits} bits"));
     }
@@ -27,6 +25,18 @@ pub(super) fn fault(key_info: &[u8]) -> Option<String> {
         return Some("an RSA key with an even modulus".to_owned());
     }
     (exponent != EXPONENT).then(|| "an RSA key with another exponent".to_owned())
+}
+
+/// Bits of the modulus of an RSA key, the contents of a SubjectPublicKeyInfo; none where it is no RSA key.
+pub(super) fn size(key_info: &[u8]) -> Option<usize> {
+    rsa_numbers(key_info).map(|(modulus, _)| bits(modulus))
+}
+
+/// Bits of a number without leading zeros.
+fn bits(number: &[u8]) -> usize {
+    let first = number.first().copied().unwrap_or_default();
+    let unused = usize::try_from(first.leading_zeros()).unwrap_or_default();
+    number.len().saturating_mul(8).saturating_sub(unused)
 }
 
 /// Modulus and exponent of an RSA public key (RFC 8017 appendix A.1.1), without leading zeros.

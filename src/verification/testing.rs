@@ -46,5 +46,7 @@ pub(crate) fn verified(principal: Option<&str>) -> VerifiedKey {
     let entry = Entry::new(KEY).timestamp(NOW + 60).instance(INSTANCE).request("r-1");
     let entry = principal.iter().fold(entry, |entry, principal| entry.caller(principal));
     let bundle = KeyBundle::parse(&entry.sign(&hierarchy.leaf_key));
-    signer.verify_key(bundle.entries()[0].as_ref().unwrap(), &INSTANCE.parse().unwrap()).unwrap()
+    signer
+        .verify_key(bundle.entries()[0].as_ref().unwrap(), &INSTANCE.parse().unwrap(), &Budget::default())
+        .unwrap()
 }

@@ -1,6 +1,6 @@
 //! What evidence may cost to judge, by counts.
 
-use eic_emulator::pki::{Certificate, CertificateBuilder};
+use eic_emulator::pki::{Certificate, CertificateBuilder, PublicKey};
 
 use super::*;
 use crate::verification::candidates::Candidates;
@@ -228,6 +228,35 @@ fn ten_paths_may_be_tried_for_each_of_twenty_staples() {
     assert_eq!(budget.signature_checks(), 7);
     let staples = read(&hierarchy.staples(NOW));
     assert!(VerifiedSigner::establish(&chain, &anchors, &staples, &name(), policy, at(NOW), &budget).is_ok());
+}
+
+/// The work of one check grows with the square of the key's length.
+#[test]
+fn the_longer_the_signers_key_is_the_fewer_entries_are_checked() {
+    let entry = Entry::new(KEY).timestamp(NOW + 60).instance(INSTANCE).with_signature(&[1; 256]);
+    let bundle = KeyBundle::parse(&entry.repeat(2048));
+    let instance: InstanceId = INSTANCE.parse().unwrap();
+    for (bits, checks) in [(2048, 2048), (3072, 910), (4096, 512)] {
+        let key = PublicKey::of_numbers(&vec![0xff; bits / 8], &[1, 0, 1]);
+        let leaf = CertificateBuilder::new(Name::common(SIGNER), &key, NOW - 9000, NOW + 9000);
+        let hierarchy = hierarchy().with_leaf(leaf.signer_profile(SIGNER));
+        let signer = establish(&hierarchy, &hierarchy.staples(NOW), NOW).unwrap();
+        let budget = Budget::default();
+        let judged = bundle.entries().iter().flatten();
+        let told: Vec<_> =
+            judged.map(|entry| signer.verify_key(entry, &instance, &budget).unwrap_err()).collect();
+        assert_eq!(told.len(), 2048);
+        let (checked, others) = told.split_at(checks);
+        assert!(checked.iter().all(|error| error.reason() == Reason::BadSignature), "{bits}");
+        assert!(others.iter().all(|error| error.reason() == Reason::TooManyEntries), "{bits}");
+        assert_eq!(budget.entry_checks(), checks, "{bits}");
+        // A flood of entries refuses entries, not the signer.
+        assert!(!budget.is_exceeded(), "{bits}");
+        if let Some(error) = others.first() {
+            let words = error.to_string();
+            assert!(words.contains("2048 checks with an RSA key of 2,048 bits"), "{words}");
+        }
+    }
 }
 
 /// Processor time that `what` took this thread, in microseconds.

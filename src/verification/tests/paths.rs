@@ -132,7 +132,7 @@ fn a_key_is_good_until_the_very_second() {
     let instance: InstanceId = INSTANCE.parse().unwrap();
     let judge = |entry: &Entry, bytes: Option<&[u8]>| {
         let bundle = KeyBundle::parse(bytes.unwrap_or(&entry.sign(&hierarchy.leaf_key)));
-        let judged = signer.verify_key(bundle.entries()[0].as_ref().unwrap(), &instance);
+        let judged = signer.verify_key(bundle.entries()[0].as_ref().unwrap(), &instance, &Budget::default());
         judged.map(|key| key.key().to_string()).map_err(|error| error.reason())
     };
     let entry = |until, instance| Entry::new(KEY).timestamp(until).instance(instance);
@@ -278,7 +278,7 @@ fn a_key_that_is_refused_is_refused_with_both_values() {
     let words = |entry: &[u8]| {
         let bundle = KeyBundle::parse(entry);
         let entry = bundle.entries()[0].as_ref().unwrap();
-        signer.verify_key(entry, &INSTANCE.parse().unwrap()).unwrap_err().to_string()
+        signer.verify_key(entry, &INSTANCE.parse().unwrap(), &Budget::default()).unwrap_err().to_string()
     };
     let entry = |until, instance: &str| Entry::new(KEY).timestamp(until).instance(instance);
     assert_eq!(
@@ -301,7 +301,9 @@ fn a_proven_key_says_what_was_signed() {
     let signer = establish(&hierarchy, &hierarchy.staples(NOW), NOW).unwrap();
     let entry = Entry::new(format!("{KEY} comment")).timestamp(NOW + 60).instance(INSTANCE).caller("arn:x");
     let bundle = KeyBundle::parse(&entry.request("r-1").sign(&hierarchy.leaf_key));
-    let key = signer.verify_key(bundle.entries()[0].as_ref().unwrap(), &INSTANCE.parse().unwrap()).unwrap();
+    let key = signer
+        .verify_key(bundle.entries()[0].as_ref().unwrap(), &INSTANCE.parse().unwrap(), &Budget::default())
+        .unwrap();
     assert_eq!((key.key().to_string(), key.expires()), (KEY.to_owned(), at(NOW + 60)));
     let claims = key.claims();
     assert_eq!(claims.principal.as_deref(), Some("arn:x"));

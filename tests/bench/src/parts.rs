@@ -64,7 +64,7 @@ pub(crate) fn all() -> Vec<Part> {
             SignerPath::find(&parsed, &roots, &name, now, &Budget::default())
         }),
         part("path with staples: the same, each certificate vouched for", establish),
-        part("signature: one entry, RSA-PSS", || signer.verify_key(entry, &instance)),
+        part("signature: one entry, RSA-PSS", || signer.verify_key(entry, &instance, &Budget::default())),
         part("all of these, from bytes to a proven key", || {
             let (chain, anchors, staples) = (chain(), anchors(), staples());
             let policy = RevocationPolicy::Require;
@@ -83,7 +83,7 @@ pub(crate) fn all() -> Vec<Part> {
                     .entries()
                     .iter()
                     .flatten()
-                    .filter(|entry| signer.verify_key(entry, &instance).is_ok())
+                    .filter(|entry| signer.verify_key(entry, &instance, &Budget::default()).is_ok())
                     .count(),
             )
         }),

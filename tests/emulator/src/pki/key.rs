@@ -11,7 +11,7 @@ use ring::signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair}
 use rsa::pkcs1::{DecodeRsaPrivateKey, EncodeRsaPrivateKey, EncodeRsaPublicKey};
 use rsa::rand_core::OsRng;
 use rsa::sha2::Sha256;
-use rsa::{Pkcs1v15Sign, Pss, RsaPrivateKey};
+use rsa::{BigUint, Pkcs1v15Sign, Pss, RsaPrivateKey};
 
 use super::{der, oids, sha1, sha256};
 
@@ -106,6 +106,13 @@ impl RsaKey {
     /// Makes a key of this many bits: a slow thing, so see [`KeyPool`] first.
     pub fn generate(bits: usize) -> Self {
         Self::from_private(RsaPrivateKey::new(&mut OsRng, bits).expect("an RSA key can be made"))
+    }
+
+    /// A key of 3,560 bits, which is longer than the usual ones, at once: its primes are known ones, 2^2281 - 1 and
+    /// 2^1279 - 1. The longer one comes first, or the library would take for ever to sign.
+    pub fn longer() -> Self {
+        let [p, q] = [2281_usize, 1279].map(|bits| (BigUint::from(1_u8) << bits) - 1_u8);
+        Self::from_private(RsaPrivateKey::from_p_q(p, q, BigUint::from(65_537_u32)).expect("both are primes"))
     }
 
     /// Reads a PKCS #1 private key.
