@@ -1,7 +1,7 @@
 //! What a real journald loses.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,20 +10,34 @@ use eic_emulator::Config;
 use serde_json::Value;
 
 use super::{ALICE, as_user, ids, is_valid, push, ran, report, session, told};
-use crate::world::{Journald, Key, Sshd, World, on_an_instance_for, put_into_unit, until};
+use crate::world::{Journald, Key, Sshd, UNHURRIED, World, installed, on_an_instance, put_into_unit, until};
 
 /// Of journald's rate limit, in seconds: longer than sshd takes from a key to the login.
 const INTERVAL: u64 = 20;
 
-/// Writes lines from a unit, each as a message of its own, and waits until journald has read them: it knows the unit of
-/// a process that is there.
+/// Writes lines to the log as soon as it is told to, each as a message of its own, says so, and stays until its input ends.
+const WRITER: &str = "import socket, sys\n\
+    log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
+    log.connect('/dev/log')\n\
+    sys.stdin.readline()\n\
+    for number in range(int(sys.argv[1])):\n\
+    \x20   log.send(f'<13>other: {sys.argv[2]} {number}'.encode())\n\
+    print('written', flush=True)\n\
+    sys.stdin.read()\n";
+
+/// Writes lines from a unit, and waits until journald has read them: it knows the unit of a process that is there.
 fn write_from(journal: &Journald, unit: &str, lines: usize, words: &str) {
-    let script = format!("read -r go; {{ seq -f '{words} %g' {lines}; read -r end; }} | logger -t other");
-    let mut child = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = Command::new(installed("python3"))
+        .args(["-c", WRITER, &lines.to_string(), words])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     put_into_unit(child.id(), unit);
     child.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
-    // It writes behind them, from another unit.
-    sleep(Duration::from_millis(100));
+    let mut said = [0; 8];
+    child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+    // This comes behind them, from another unit.
     let mark = format!("mark of {}", child.id());
     assert!(Command::new("logger").args(["-t", "mark", &mark]).status().unwrap().success());
     journal.wait_for(&mark);
@@ -34,55 +48,74 @@ fn write_from(journal: &Journald, unit: &str, lines: usize, words: &str) {
 /// A command for sshd that has the agent say its keys, and then lets another process of sshd's unit write more than
 /// journald takes, until journald has read that.
 fn noisy_command(world: &World) -> String {
+    fs::write(world.path("bin/writer"), WRITER).unwrap();
     let script = format!(
-        "keys=$('{agent}' authorized-keys \"$@\")\n\
-         end=$(mktemp -u); mkfifo \"$end\"\n\
-         {{ seq -f 'noise %g' 200; cat \"$end\"; }} | logger -t noise &\n\
-         sleep 0.2\n\
+        "keys=$('{agent}' authorized-keys {UNHURRIED} \"$@\")\n\
+         end=$(mktemp -u); mkfifo \"$end\" \"$end.said\"\n\
+         '{python}' '{writer}' 200 noise <\"$end\" >\"$end.said\" &\n\
+         exec 3>\"$end\"; echo go >&3; read -r said <\"$end.said\"\n\
          groups=$(cat /run/test-control-groups)/system.slice\n\
          mkdir -p $groups/mark.service\n\
          sh -c \"echo 0 >$groups/mark.service/cgroup.procs; logger -t mark 'mark $$'\"\n\
          until journalctl -q -o cat -t mark | grep -qx \"mark $$\"; do sleep 0.1; done\n\
-         echo >\"$end\"; wait; rm \"$end\"\n\
+         exec 3>&-; wait; rm \"$end\" \"$end.said\"\n\
          printf '%s\\n' \"$keys\"",
-        agent = world.agent().display()
+        agent = world.agent().display(),
+        python = installed("python3").display(),
+        writer = world.path("bin/writer").display()
     );
     world.script("noisy", &script).display().to_string()
+}
+
+/// An instance on which journald drops what sshd writes of a login.
+struct Noisy {
+    journal: Journald,
+    _sshd: Sshd,
+}
+
+impl Noisy {
+    fn start(world: &World) -> Self {
+        // journald multiplies the burst by up to six, by the space that is free.
+        let settings = format!("RateLimitIntervalSec={INTERVAL}s\nRateLimitBurst=5\n");
+        let journal = Journald::with(world, &settings);
+        let command = noisy_command(world);
+        let settings = format!("AuthorizedKeysCommand {command} %u %f\nAuthorizedKeysCommandUser root\n");
+        Self { journal, _sshd: Sshd::with_pam(world, &settings) }
+    }
+
+    /// Comes in by `login` with a fresh key, of which the journal then has no line of sshd's.
+    fn log_in<T>(&self, world: &World, login: impl Fn(&Key) -> T) -> (Key, T) {
+        // A machine that was so busy that the interval passed does not show it.
+        for tries in 0..5 {
+            let key = Key::ed25519(world, &format!("key{tries}"));
+            world.emulator.clear_keys();
+            world.emulator.push("ec2-user", &key.line(), ALICE);
+            let came = login(&key);
+            if !self.journal.cat().contains(&format!("ED25519 {}", key.fingerprint())) {
+                return (key, came);
+            }
+        }
+        panic!("no line is dropped: {}", self.journal.cat());
+    }
 }
 
 #[test]
 fn a_login_that_the_rate_limit_dropped_is_told() {
     let test = "sessions::losses::a_login_that_the_rate_limit_dropped_is_told";
-    on_an_instance_for("600", test, Config::default(), |world| {
-        // journald multiplies the burst by up to six, by the space that is free.
-        let settings = format!("RateLimitIntervalSec={INTERVAL}s\nRateLimitBurst=5\n");
-        let journal = Journald::with(world, &settings);
-        let command = noisy_command(world);
-        let _sshd = Sshd::with_pam(
-            world,
-            &format!("AuthorizedKeysCommand {command} %u %f\nAuthorizedKeysCommandUser root\n"),
-        );
-        let mut tries = 0;
-        let key = loop {
-            let key = Key::ed25519(world, &format!("key{tries}"));
-            world.emulator.clear_keys();
-            world.emulator.push("ec2-user", &key.line(), ALICE);
-            let login = world.ssh("ec2-user", &[&key]);
+    on_an_instance(test, Config::default(), |world| {
+        let noisy = Noisy::start(world);
+        let (key, ()) = noisy.log_in(world, |key| {
+            let login = world.ssh("ec2-user", &[key]);
             assert!(login.ok, "{login:?}");
-            // A machine that was so busy that the interval passed does not show it.
-            if !journal.cat().contains(&format!("ED25519 {}", key.fingerprint())) {
-                break key;
-            }
-            tries += 1;
-            assert!(tries < 5, "{}", journal.cat());
-        };
+        });
+        let journal = &noisy.journal;
         // journald tells when it takes the first line of the next interval.
         let mut waited = 0;
         while !journal.cat().contains("messages from ssh.service") {
             waited += 1;
             assert!(waited < 100, "{}", journal.cat());
             sleep(Duration::from_secs(1));
-            write_from(&journal, "ssh.service", 1, "after");
+            write_from(journal, "ssh.service", 1, "after");
         }
 
         let shown = report(world, &[]);
@@ -98,27 +131,10 @@ fn a_login_that_the_rate_limit_dropped_is_told() {
 #[test]
 fn a_login_that_goes_on_and_has_no_line_is_told() {
     let test = "sessions::losses::a_login_that_goes_on_and_has_no_line_is_told";
-    on_an_instance_for("600", test, Config::default(), |world| {
-        let settings = format!("RateLimitIntervalSec={INTERVAL}s\nRateLimitBurst=5\n");
-        let journal = Journald::with(world, &settings);
-        let command = noisy_command(world);
-        let _sshd = Sshd::with_pam(
-            world,
-            &format!("AuthorizedKeysCommand {command} %u %f\nAuthorizedKeysCommandUser root\n"),
-        );
-        let mut tries = 0;
-        let login = loop {
-            let key = Key::ed25519(world, &format!("key{tries}"));
-            world.emulator.clear_keys();
-            world.emulator.push("ec2-user", &key.line(), ALICE);
-            let login = world.ssh_stay("ec2-user", &key);
-            if !journal.cat().contains(&format!("ED25519 {}", key.fingerprint())) {
-                break login;
-            }
-            login.leave();
-            tries += 1;
-            assert!(tries < 5, "{}", journal.cat());
-        };
+    on_an_instance(test, Config::default(), |world| {
+        let noisy = Noisy::start(world);
+        let (_, login) = noisy.log_in(world, |key| world.ssh_stay("ec2-user", key));
+        let journal = &noisy.journal;
         // journald says that it dropped lines when it takes the next one of sshd's unit, which need not come.
         sleep(Duration::from_secs(7));
         assert!(!journal.cat().contains("messages from ssh.service"), "{}", journal.cat());
@@ -139,7 +155,7 @@ fn warning(report: &Value, id: &str) -> String {
 #[test]
 fn a_unit_without_lines_of_ours_may_lose_its_own() {
     let test = "sessions::losses::a_unit_without_lines_of_ours_may_lose_its_own";
-    on_an_instance_for("300", test, Config::default(), |world| {
+    on_an_instance(test, Config::default(), |world| {
         let journal = Journald::with(world, "RateLimitIntervalSec=2s\nRateLimitBurst=5\n");
         let _sshd = Sshd::with_pam(world, "");
         let key = Key::ed25519(world, "alice");
@@ -162,7 +178,7 @@ fn a_unit_without_lines_of_ours_may_lose_its_own() {
 #[test]
 fn files_that_are_damaged_or_gone_are_told() {
     let test = "sessions::losses::files_that_are_damaged_or_gone_are_told";
-    on_an_instance_for("300", test, Config::default(), |world| {
+    on_an_instance(test, Config::default(), |world| {
         let journal = Journald::start(world);
         let _sshd = Sshd::with_pam(world, "");
         let [alices, bobs] = ["alice", "bob"].map(|name| Key::ed25519(world, name));
@@ -214,7 +230,7 @@ fn files_that_are_damaged_or_gone_are_told() {
 #[test]
 fn a_users_own_file_does_not_say_how_far_the_log_goes_back() {
     let test = "sessions::losses::a_users_own_file_does_not_say_how_far_the_log_goes_back";
-    on_an_instance_for("300", test, Config::default(), |world| {
+    on_an_instance(test, Config::default(), |world| {
         // journald gives each user a file only where it keeps them on the disk (journald.conf(5), `SplitMode`).
         fs::create_dir_all("/run/systemd/journal").unwrap();
         fs::write("/run/systemd/journal/flushed", "").unwrap();
@@ -249,7 +265,7 @@ fn a_users_own_file_does_not_say_how_far_the_log_goes_back() {
 #[test]
 fn a_time_without_journald_is_told() {
     let test = "sessions::losses::a_time_without_journald_is_told";
-    on_an_instance_for("300", test, Config::default(), |world: &World| {
+    on_an_instance(test, Config::default(), |world: &World| {
         let mut journal = Journald::start(world);
         let _sshd = Sshd::with_pam(world, "");
         let key = Key::ed25519(world, "alice");
