@@ -76,7 +76,7 @@ check_same() {
 send_ssh_public_key() {
     body=$(printf '{"InstanceId":"i-0123456789abcdef0","InstanceOSUser":"%s","SSHPublicKey":"%s"}' \
         "$1" "$(cat "$2")")
-    answer=$(curl -sS --max-time 10 http://127.0.0.1:8080/ \
+    answer=$(curl -sS --max-time 100 http://127.0.0.1:8080/ \
         -H 'Content-Type: application/x-amz-json-1.1' \
         -H 'X-Amz-Target: AWSEC2InstanceConnectService.SendSSHPublicKey' \
         -H 'Authorization: AWS4-HMAC-SHA256 Credential=AKIAEXAMPLEBOB/20250130/us-east-1/ec2-instance-connect/aws4_request, SignedHeaders=host, Signature=00' \
@@ -94,7 +94,7 @@ client() {
     AWS_ACCESS_KEY_ID=AKIAEXAMPLEBOB AWS_SECRET_ACCESS_KEY=not-a-secret AWS_DEFAULT_REGION=us-east-1 \
         AWS_EC2_METADATA_DISABLED=true AWS_ENDPOINT_URL_EC2=http://127.0.0.1:8080 \
         AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT=http://127.0.0.1:8080 PATH="$CLIENTS:$PATH" HOME="$MACHINE" \
-        timeout 60 "$CLIENTS/$program" "$@" </dev/null
+        timeout 300 "$CLIENTS/$program" "$@" </dev/null
 }
 
 # aws_send_ssh_public_key USER FILE: by the AWS CLI itself.
@@ -117,7 +117,7 @@ open_session() {
 check_session() {
     echo "$checks" >&3 || :
     # shellcheck disable=SC2016 # for that shell
-    heard=$(timeout 10 sh -c 'read -r line && echo "$line"' <&4) || heard="no answer: $(cat "$MACHINE/session.log")"
+    heard=$(timeout 100 sh -c 'read -r line && echo "$line"' <&4) || heard="no answer: $(cat "$MACHINE/session.log")"
     check "the open session, $1" "heard $checks" "$heard"
 }
 

@@ -158,7 +158,7 @@ start_https() {
     tries=0
     until [ -s "$MACHINE/web.ready" ]; do
         tries=$((tries + 1))
-        [ $tries -le 300 ] || {
+        [ $tries -le 1200 ] || {
             failed "the web server starts" ready "$(cat "$MACHINE/web.fault")"
             return 1
         }
@@ -177,6 +177,8 @@ WEB=https://packages.example.com
 # --- sshd -----------------------------------------------------------------------------------------------------------
 
 sshd_pid=
+# The sockets at which the server waited that wait_for_sshd saw last.
+waited_at=
 
 # start_sshd [OPTION…]: in the foreground, so that its pid is known and it ends with the case.
 start_sshd() {
@@ -186,17 +188,30 @@ start_sshd() {
     wait_for_sshd
 }
 
+# waits_at: the inodes of the sockets at which somebody waits for connections to port 22.
+waits_at() { awk '$2 ~ /:0016$/ && $4 == "0A" { print $10 }' /proc/net/tcp /proc/net/tcp6 | sort | tr '\n' ' '; }
+
+# answers: does sshd answer at a socket that wait_for_sshd has not seen? After a signal it closes the one that it had, and
+# opens another when it has read its configuration (sshd.c, sighup_restart).
+answers() {
+    waits_now=$(waits_at)
+    [ -n "$waits_now" ] && [ "$waits_now" != "$waited_at" ] &&
+        in_root ssh-keyscan -T 30 -t ed25519 127.0.0.1 >/dev/null 2>&1
+}
+
+# wait_for_sshd: after its start, and after it was told to read its configuration again.
 wait_for_sshd() {
     tries=0
-    until in_root ssh-keyscan -T 1 -t ed25519 127.0.0.1 >/dev/null 2>&1; do
+    until answers; do
         tries=$((tries + 1))
-        if [ $tries -gt 50 ] || ! kill -0 $sshd_pid 2>/dev/null; then
+        if [ $tries -gt 600 ] || ! kill -0 $sshd_pid 2>/dev/null; then
             failed "sshd starts" "an answer on port 22" "$(cat "$MACHINE/sshd.out" "$ROOT/run/sshd.log" 2>&1)"
             stop_sshd
             return 0
         fi
         sleep 0.1
     done
+    waited_at=$waits_now
 }
 
 # listeners: the pids of servers that wait for connections.
@@ -207,6 +222,7 @@ stop_sshd() {
     kill "$sshd_pid" 2>/dev/null || :
     wait "$sshd_pid" 2>/dev/null || :
     sshd_pid=
+    waited_at=
 }
 
 # setting USER NAME: what sshd does with a name for a user. OpenSSH 10.4 and later print names in mixed case.
@@ -253,12 +269,13 @@ start_metadata() {
 # start_emulator: instance metadata at its own address, and the AWS API beside it.
 start_emulator() {
     cp -a "$STUFF/emulator" "$MACHINE/emulator"
-    "$EMULATOR" serve --imds 169.254.169.254:80 --api 127.0.0.1:8080 --state "$MACHINE/emulator" \
+    # EC2 keeps a key for a minute, within which a busy machine may not come to the login.
+    "$EMULATOR" serve --imds 169.254.169.254:80 --api 127.0.0.1:8080 --state "$MACHINE/emulator" --key-ttl 900 \
         >"$MACHINE/emulator.ready" 2>"$MACHINE/emulator.log" </dev/null &
     tries=0
     until [ -s "$MACHINE/emulator.ready" ]; do
         tries=$((tries + 1))
-        [ $tries -le 100 ] || {
+        [ $tries -le 1200 ] || {
             failed "the emulator starts" "a line of JSON" "$(cat "$MACHINE/emulator.log")"
             return 1
         }
@@ -272,20 +289,31 @@ start_emulator() {
 push() { send_ssh_public_key "$1" "$STUFF/keys/$2.pub"; }
 
 ssh_options='-F /dev/null -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o LogLevel=ERROR
-    -o BatchMode=yes -o IdentitiesOnly=yes -o ConnectTimeout=10'
+    -o BatchMode=yes -o IdentitiesOnly=yes -o ConnectTimeout=60'
 
 # try_login USER KEY: prints who came in, or what ssh said.
 try_login() {
     # shellcheck disable=SC2086 # options on purpose
-    in_root timeout 30 ssh $ssh_options -i "/run/keys/$2" "$1@127.0.0.1" 'echo "logged in as $(id -un)"' </dev/null 2>&1 || :
+    in_root timeout 200 ssh $ssh_options -i "/run/keys/$2" "$1@127.0.0.1" 'echo "logged in as $(id -un)"' </dev/null 2>&1 || :
 }
 
 # why: what sshd and the agent logged of the last seconds, for a login that went wrong.
 why() { tail -qn 8 "$ROOT/run/sshd.log" "$MACHINE/syslog" 2>/dev/null | sed 's/^/            /'; }
 
-# check_login USER KEY
+# timeouts: how often the log has the agent's word that its time was over.
+timeouts() { grep -c 'eic-agent.*metadata-timeout' "$MACHINE/syslog" 2>/dev/null || :; }
+
+# check_login USER KEY: the settings that are shipped give metadata five seconds. A login that they were not enough for, on a
+# busy machine, is tried again.
 check_login() {
+    tries=0
+    over=$(timeouts)
     came=$(try_login "$1" "$2")
+    while [ "$came" != "logged in as $1" ] && [ $tries -lt 5 ] && sleep 1 && [ "$(timeouts)" != "$over" ]; do
+        tries=$((tries + 1))
+        over=$(timeouts)
+        came=$(try_login "$1" "$2")
+    done
     check "ssh $1@…, key $2" "logged in as $1" "$came"
     case $came in "logged in"*) ;; *) why ;; esac
 }

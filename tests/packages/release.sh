@@ -19,15 +19,15 @@ start_journal() {
     ln -s /run/systemd/journal/dev-log "$ROOT/dev/log"
 }
 
-# await WHAT COMMAND…: until the command succeeds. A busy machine may take its time.
+# await WHAT COMMAND…: until the command succeeds. A busy machine may take minutes.
 await() {
     what=$1
     shift
     tries=0
     until "$@"; do
         tries=$((tries + 1))
-        [ $tries -le 600 ] || {
-            failed "$what" "within a minute" "not yet"
+        [ $tries -le 3000 ] || {
+            failed "$what" "within minutes" "not yet"
             return 0
         }
         sleep 0.1
@@ -39,6 +39,8 @@ journal() { in_root journalctl --quiet --no-pager --output=short; }
 
 # logged PATTERN: is such a line in the journal?
 logged() { journal | grep -qE -- "$1"; }
+
+timeouts() { journal | grep -c 'eic-agent.*metadata-timeout' || :; }
 
 why() { journal | tail -n 12 | sed 's/^/            /'; }
 
@@ -79,7 +81,7 @@ remote() {
     command=$3
     shift 3
     # shellcheck disable=SC2086 # options on purpose
-    in_root timeout 60 ssh $ssh_options -i "/run/keys/$key" "$@" "$user@127.0.0.1" "$command" </dev/null 2>&1 || :
+    in_root timeout 200 ssh $ssh_options -i "/run/keys/$key" "$@" "$user@127.0.0.1" "$command" </dev/null 2>&1 || :
 }
 
 # --- the walk ---------------------------------------------------------------------------------------------------------

@@ -29,12 +29,12 @@ await() {
 
 # The cheapest key exchange: the emulated machine takes seconds for others.
 ssh_options="-F /dev/null -o KexAlgorithms=curve25519-sha256 -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o LogLevel=ERROR
-    -o BatchMode=yes -o IdentitiesOnly=yes -o ConnectTimeout=30"
+    -o BatchMode=yes -o IdentitiesOnly=yes -o ConnectTimeout=100"
 
 # All commands go through one connection, which stays: what a stage does to sshd does not reach it.
 connect() {
     # shellcheck disable=SC2086 # options on purpose
-    timeout 60 ssh $ssh_options -M -S "$MACHINE/control" -f -N -i "$IMAGE/control" "root@$ADDRESS" </dev/null >/dev/null 2>&1
+    timeout 200 ssh $ssh_options -M -S "$MACHINE/control" -f -N -i "$IMAGE/control" "root@$ADDRESS" </dev/null >/dev/null 2>&1
 }
 
 # disconnect: a machine that goes down does not say so.
@@ -43,7 +43,7 @@ disconnect() { ssh -F /dev/null -S "$MACHINE/control" -O exit "root@$ADDRESS" 2>
 # in_guest COMMAND: a line for its shell, as root.
 in_guest() {
     # shellcheck disable=SC2086 # options on purpose
-    timeout 120 ssh $ssh_options -S "$MACHINE/control" "root@$ADDRESS" "$1"
+    timeout 600 ssh $ssh_options -S "$MACHINE/control" "root@$ADDRESS" "$1"
 }
 
 # boots: how often the console has seen a boot come to its end. Not asked over the network: qemu takes a connection for a
@@ -54,8 +54,8 @@ booted() { [ "$(boots)" -ge "$1" ]; }
 
 # await_boot NUMBER: until the machine has booted that often.
 await_boot() {
-    await 240 "the instance boots" booted "$1"
-    await 90 "root of the instance logs in" connect
+    await 1200 "the instance boots" booted "$1"
+    await 300 "root of the instance logs in" connect
     in_guest 'systemctl is-system-running --wait; mkdir -p /run/offer; tar -xf /dev/nvme1n1 -C /run/offer' >/dev/null </dev/null
 }
 
@@ -116,17 +116,33 @@ ssh_as() {
 }
 
 
-# check_login USER KEY
-check_login() {
+# try_login USER KEY: prints who came in, or what ssh said.
+try_login() {
     # shellcheck disable=SC2086 # options on purpose
-    came=$(timeout 60 ssh $ssh_options -i "$STATE/$2" "$1@$ADDRESS" 'echo "logged in as $(id -un)"' </dev/null 2>&1) || :
+    timeout 300 ssh $ssh_options -i "$STATE/$2" "$1@$ADDRESS" 'echo "logged in as $(id -un)"' </dev/null 2>&1 || :
+}
+
+# timeouts: how often the journal of this boot has the agent's word that its time was over.
+timeouts() { of 'journalctl --sync; journalctl -q -b -t eic-agent -g "metadata-timeout: " -o cat | wc -l'; }
+
+# check_login USER KEY: the settings that are shipped give metadata five seconds. A login that they were not enough for, on a
+# busy machine, is tried again.
+check_login() {
+    tries=0
+    over=0
+    came=$(try_login "$1" "$2")
+    while [ "$came" != "logged in as $1" ] && [ $tries -lt 5 ] && [ "$(timeouts)" -gt "$over" ]; do
+        tries=$((tries + 1))
+        over=$(timeouts)
+        came=$(try_login "$1" "$2")
+    done
     check "ssh $1@…, key $2" "logged in as $1" "$came"
 }
 
 # check_refused USER KEY
 check_refused() {
     # shellcheck disable=SC2086 # options on purpose
-    came=$(timeout 60 ssh $ssh_options -i "$STATE/$2" "$1@$ADDRESS" true </dev/null 2>&1) || :
+    came=$(timeout 300 ssh $ssh_options -i "$STATE/$2" "$1@$ADDRESS" true </dev/null 2>&1) || :
     # What stands in brackets is what this sshd would have taken besides.
     check "ssh $1@…, key $2" "$1@$ADDRESS: Permission denied" "$(printf '%s\n' "$came" | sed 's/ (.*//')"
 }

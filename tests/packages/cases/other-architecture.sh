@@ -28,5 +28,5 @@ cp "$(command -v "$QEMU")" "$ROOT/run/qemu"
 run /run/qemu /run/eic-agent --version
 check "what it says" "$(in_root /usr/bin/eic-agent --version)" "$output"
 push ec2-user pushed
-run /run/qemu /run/eic-agent authorized-keys --timeout 30 ec2-user
+run /run/qemu /run/eic-agent authorized-keys --timeout 60 ec2-user
 check "the key that was pushed" "$(cut -d ' ' -f 1,2 "$STUFF/keys/pushed.pub")" "$(printf '%s\n' "$output" | cut -d ' ' -f 1,2)"

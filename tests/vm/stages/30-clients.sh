@@ -21,7 +21,7 @@ aws_ssh() {
     check "what DescribeInstances calls its address" "$ADDRESS" "$host"
     aws_push ec2-user once
     # shellcheck disable=SC2086 # options on purpose
-    outside timeout 60 ssh $ssh_options -o ServerAliveInterval=5 -p 22 -i "$STATE/once" "$@" "ec2-user@$host" \
+    outside timeout 300 ssh $ssh_options -o ServerAliveInterval=5 -p 22 -i "$STATE/once" "$@" "ec2-user@$host" \
         'echo "$(id -un) from ${SSH_CLIENT%% *}"'
 }
 

@@ -6,7 +6,7 @@ before=$(boots)
 run 'systemctl reboot'
 # Its end of the connection goes without a word.
 restarts() { [ "$(grep -c 'reboot: Restarting system' "$LOGS/serial.log")" -ge "$before" ]; }
-await 120 "the instance goes down" restarts
+await 600 "the instance goes down" restarts
 disconnect
 await_boot $((before + 1))
 check "another boot" yes "$([ "$boot" != "$(of 'cat /proc/sys/kernel/random/boot_id')" ] && echo yes)"

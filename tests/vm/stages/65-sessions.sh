@@ -16,7 +16,7 @@ push_as() {
     AWS_ACCESS_KEY_ID=AKIAEXAMPLE$(printf '%s' "$1" | tr '[:lower:]' '[:upper:]') AWS_SECRET_ACCESS_KEY=not-a-secret \
         AWS_DEFAULT_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true \
         AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT=http://127.0.0.1:8080 PATH="$CLIENTS:$PATH" HOME="$MACHINE" \
-        timeout 60 "$CLIENTS/aws" ec2-instance-connect send-ssh-public-key --instance-id "$INSTANCE" \
+        timeout 300 "$CLIENTS/aws" ec2-instance-connect send-ssh-public-key --instance-id "$INSTANCE" \
         --availability-zone us-east-1a --instance-os-user "$2" --ssh-public-key "file://$STATE/$3.pub" \
         --query RequestId --output text </dev/null
 }
@@ -27,7 +27,7 @@ stay() {
     # shellcheck disable=SC2086 # options on purpose
     (while [ -e "$STATE/stay-$2" ]; do sleep 0.2; done) |
         ssh $ssh_options -i "$STATE/$2" "$1@$ADDRESS" 'echo in; cat' >"$STATE/said-$2" 2>&1 &
-    await 60 "$1 is in with the key $2" grep -qx in "$STATE/said-$2"
+    await 600 "$1 is in with the key $2" grep -qx in "$STATE/said-$2"
 }
 clean_up() { rm -f "$STATE"/stay-*; }
 
@@ -76,11 +76,11 @@ check "whose lines are not believed" "$(of 'id -u nobody')" "$(jq -r '.disbeliev
 
 rm "$STATE/stay-first"
 first_ended() { report && [ "$(told first .state)" = closed ]; }
-await 60 "the end of alice's session is told" first_ended
+await 600 "the end of alice's session is told" first_ended
 check "bob's session, after the end of alice's" open "$(told second .state)"
 rm "$STATE/stay-second"
 second_ended() { report && [ "$(told second .state)" = closed ]; }
-await 60 "the end of bob's session is told" second_ended
+await 600 "the end of bob's session is told" second_ended
 report --open
 check "open sessions" 0 "$(jq '.sessions | length' "$STATE/sessions.json")"
 report
