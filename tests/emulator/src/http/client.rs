@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 /// How long to wait for the server at any one point.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(100);
 
 /// What came back.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use super::child::{Finished, Group, Interrupt, run};
 use super::machine::require_program;
 
 /// How long sshd may take to listen.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 const NO_SEPARATION_DIRECTORY: &str = "Missing privilege separation directory: ";
 
 /// The running server. Dropping it stops it.
@@ -109,7 +109,7 @@ impl Sshd {
             command.args(["-o", option]);
         }
         command.arg("-o").arg(format!("UserKnownHostsFile={}", self.known_hosts.display()));
-        command.args(["-o", "GlobalKnownHostsFile=/dev/null", "-o", "ConnectTimeout=10"]);
+        command.args(["-o", "GlobalKnownHostsFile=/dev/null", "-o", "ConnectTimeout=60"]);
         run(command.arg(format!("{user}@127.0.0.1")).arg(remote), interrupt)
     }
 
