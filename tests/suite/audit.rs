@@ -85,7 +85,7 @@ fn a_run_in_a_user_namespace_logs_too_and_the_journal_knows_who_it_was() {
                 "--map-root-user",
             ])
             .arg(world.agent())
-            .args(["authorized-keys", USER])
+            .args(["authorized-keys", "--timeout", "60", USER])
             .output()
             .unwrap();
         let notes = String::from_utf8_lossy(&said.stderr).into_owned();
@@ -159,7 +159,7 @@ fn a_login_without_a_log_is_refused_by_sshd_where_one_is_required() {
     on_an_instance(test, Config::default(), |world| {
         let _sshd = Sshd::start(world);
         let key = pushed(world, "key");
-        world.configure("[audit]\nrequired = true\n");
+        world.configure_unhurried("[audit]\nrequired = true\n");
         assert!(!world.ssh(USER, &[&key]).ok, "no log");
         let explain = |key: &Key| {
             let words = ["explain", USER, &key.fingerprint()];
@@ -209,7 +209,7 @@ impl Unit {
                 .args(["-c", script])
                 .arg(&self.0)
                 .arg(world.agent())
-                .args(["authorized-keys", USER])
+                .args(["authorized-keys", "--timeout", "60", USER])
                 .output()
                 .unwrap();
             assert!(said.status.success() && !said.stdout.is_empty(), "{said:?}");

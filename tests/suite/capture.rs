@@ -10,6 +10,7 @@ use crate::wiring::{Ran, agent};
 use crate::world::{BOB, Key, World, on_an_instance};
 
 fn capture(world: &World, name: &str, more: &[&str]) -> (Ran, String) {
+    world.configure_unhurried("");
     let file = world.path(&format!("etc/{name}")).display().to_string();
     let ran = agent(world, &[&["capture"], more, &[file.as_str()]].concat());
     (ran, file)

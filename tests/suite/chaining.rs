@@ -8,7 +8,7 @@ use std::time::Duration;
 use eic_emulator::{Config, Fault};
 
 use crate::readme::block;
-use crate::world::{BOB, Key, SOON, Sshd, Syslog, World, on_an_instance};
+use crate::world::{BOB, Key, Sshd, Syslog, TIMES, UNHURRIED, World, on_an_instance, until};
 
 fn chained(world: &World, user: &str, options: &str, providers: &str) -> Sshd {
     let agent = world.agent();
@@ -28,15 +28,13 @@ fn both_providers_users_log_in_with_metadata_up_and_down() {
     let test = "chaining::both_providers_users_log_in_with_metadata_up_and_down";
     on_an_instance(test, Config::default(), |world| {
         let (pushed, theirs) = (Key::ed25519(world, "pushed"), Key::ed25519(world, "theirs"));
-        let _sshd = chained(world, "eic-agent", "--timeout 1", &provider_of(world, &theirs));
+        let provider = provider_of(world, &theirs);
+        let sshd = chained(world, "eic-agent", UNHURRIED, &provider);
         world.emulator.push("ec2-user", &pushed.line(), BOB);
         assert!(world.ssh("ec2-user", &[&pushed]).ok);
         assert!(world.ssh("ubuntu", &[&theirs]).ok);
         assert!(!world.ssh("ec2-user", &[&theirs]).ok);
 
-        world.emulator.inject(Fault::everywhere().delay(Duration::from_secs(3600)));
-        assert!(world.ssh("ubuntu", &[&theirs]).ok, "metadata is silent");
-        world.emulator.clear_faults();
         world.emulator.inject(Fault::everywhere().status(403));
         assert!(world.ssh("ubuntu", &[&theirs]).ok, "metadata is off");
         world.emulator.clear_faults();
@@ -46,7 +44,18 @@ fn both_providers_users_log_in_with_metadata_up_and_down() {
         world.configure(&"a\n".repeat(100_000));
         assert!(world.ssh("ubuntu", &[&theirs]).ok, "the settings are one fault after the other");
         fs::remove_file("/etc/eic-agent.toml").unwrap();
+        drop(sshd);
+
+        world.emulator.inject(Fault::everywhere().delay(Duration::from_secs(3600)));
+        // Our part takes all the time that there is, which has to do for a busy machine's provider.
+        let comes_in = |seconds: &u64| {
+            let _sshd = chained(world, "eic-agent", &format!("--timeout {seconds}"), &provider);
+            world.ssh("ubuntu", &[&theirs]).ok
+        };
+        assert!(TIMES.iter().any(comes_in), "metadata is silent");
+        world.emulator.clear_faults();
         world.without_asset_tag();
+        let _sshd = chained(world, "eic-agent", UNHURRIED, &provider);
         assert!(world.ssh("ubuntu", &[&theirs]).ok, "the machine is not EC2");
     });
 }
@@ -113,7 +122,7 @@ fn a_provider_that_misbehaves_costs_nobody_else_a_key() {
             (
                 "hangs",
                 world.script("hangs", "echo lost; sleep 600"),
-                "provider-timeout: had not ended after 1 s",
+                "provider-timeout: had not ended after ",
                 String::new(),
             ),
             (
@@ -132,31 +141,37 @@ fn a_provider_that_misbehaves_costs_nobody_else_a_key() {
             ("absent", world.path("bin/absent"), "provider-insecure: ", String::new()),
             ("relative", "bin/sh".into(), "provider-insecure: expected an absolute path", String::new()),
         ] {
-            let run = world.run(&[
-                "--timeout",
-                "1",
-                "ec2-user",
-                "--",
-                program.to_str().unwrap(),
-                "--",
-                good.to_str().unwrap(),
-            ]);
             let expected = format!("{}\n{said}good\n", key.bare_line());
+            let words = ["ec2-user", "--", program.to_str().unwrap(), "--", good.to_str().unwrap()];
+            let run = if reason.starts_with("provider-timeout") {
+                world.run_out_of_time("root", &words, |run| {
+                    let has_all = run.keys() == expected;
+                    if !has_all {
+                        syslog.clear();
+                    }
+                    has_all
+                })
+            } else {
+                world.run(&words)
+            };
             assert_eq!(run.status(), Some(0), "{name}: {}", run.notes());
             assert!(run.keys() == expected, "{name}: {} bytes", run.keys().len());
-            assert!(run.took < SOON, "{name}: {:?}", run.took);
+            assert!(run.is_soon(), "{name}: {:?}", run.took);
             let logged = syslog.agent_lines().remove(1);
             let start = format!("Provider \"{}\" asked for user \"ec2-user\": {reason}", program.display());
             assert!(logged.starts_with(&start), "{name}: {logged}");
+            let time = format!("{} s", run.within.as_secs());
+            assert!(name != "hangs" || logged.contains(&time), "{name}: {logged}");
             syslog.clear();
         }
         // The supervisors end when we have gone, and what they ran with them.
-        std::thread::sleep(Duration::from_millis(300));
-        let left = fs::read_dir("/proc").unwrap().flatten().filter(|process| {
-            fs::read(process.path().join("cmdline"))
-                .is_ok_and(|line| String::from_utf8_lossy(&line).contains("600"))
+        until("nothing is left running", || {
+            let mut left = fs::read_dir("/proc").unwrap().flatten().filter(|process| {
+                fs::read(process.path().join("cmdline"))
+                    .is_ok_and(|line| String::from_utf8_lossy(&line).contains("600"))
+            });
+            left.next().is_none()
         });
-        assert_eq!(left.count(), 0, "nothing is left running");
     });
 }
 
@@ -166,24 +181,28 @@ fn started_as_root_the_provider_has_its_own_user_and_we_have_none_of_roots_right
     on_an_instance(test, Config::default(), |world| {
         let seen = world.shared_folder();
         let theirs = Key::ed25519(world, "theirs");
-        // While metadata is slow our own part is under way: the provider looks at it from outside.
+        // Our own part waits for the provider, who looks at it from outside, until it has given up what it began with.
         world.emulator.inject(Fault::everywhere().delay(Duration::from_millis(800)));
         let script = world.script(
             "looks",
             &format!(
-                "id -un >{0}/provider; id -G >{0}/groups; sleep 0.4
-                 for status in /proc/[0-9]*/status; do
-                     case $(tr '\\0' ' ' <\"${{status%status}}cmdline\" 2>/dev/null) in
-                         *' authorized-keys '*) grep -E '^(Uid|Gid|Groups|CapEff):' \"$status\" ;;
-                     esac
-                 done >{0}/agent
+                "id -un >{0}/provider; id -G >{0}/groups
+                 for look in $(seq 200); do
+                     for status in /proc/[0-9]*/status; do
+                         case $(tr '\\0' ' ' <\"${{status%status}}cmdline\" 2>/dev/null) in
+                             *' authorized-keys '*) grep -E '^(Uid|Gid|Groups|CapEff):' \"$status\" ;;
+                         esac
+                     done >{0}/agent
+                     if grep -q . {0}/agent && ! grep -q '^Uid:.0' {0}/agent; then break; fi
+                     sleep 0.1
+                 done
                  echo '{1}'",
                 seen.display(),
                 theirs.line()
             ),
         );
-        let _sshd =
-            chained(world, "root", "--provider-user provider", &format!("-- {} %u", script.display()));
+        let options = format!("{UNHURRIED} --provider-user provider");
+        let _sshd = chained(world, "root", &options, &format!("-- {} %u", script.display()));
         assert!(world.ssh("ubuntu", &[&theirs]).ok);
         let read = |name: &str| fs::read_to_string(seen.join(name)).unwrap();
         assert_eq!(read("provider").trim(), "provider");
@@ -232,6 +251,7 @@ fn the_readmes_recipe_for_sssd_works() {
             .replace("/usr/bin/eic-agent", world.agent().to_str().unwrap())
             .replace("/usr/bin/sss_ssh_authorizedkeys", sssd.to_str().unwrap());
         assert!(!recipe.contains("/usr/bin"), "{recipe}");
+        world.configure_unhurried("");
         let _sshd = Sshd::with(world, &format!("{recipe}\n"));
         world.emulator.push("ec2-user", &pushed.line(), BOB);
         assert!(world.ssh("ec2-user", &[&pushed]).ok);

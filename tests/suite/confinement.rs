@@ -12,7 +12,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use eic_emulator::{Config, Fault};
 use nix::libc;
@@ -20,7 +20,7 @@ use seccompiler::{SeccompAction, SeccompFilter, apply_filter};
 
 use crate::metadata::{USER, pushed};
 use crate::wiring::agent;
-use crate::world::{Syslog, World, on_an_instance};
+use crate::world::{Syslog, World, on_an_instance, until};
 use attempts::{ATTEMPTS, Scene, Tier};
 
 /// From here on the kernel says to this thread, and what it starts, that it has no such calls.
@@ -208,15 +208,6 @@ impl Drop for Waiting {
 
 fn says(status: &str, name: &str, value: &str) -> bool {
     status.lines().any(|line| line.split_once(':').is_some_and(|(n, v)| n == name && v.trim() == value))
-}
-
-/// Waits as long as a busy machine may need.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
-    while !holds() {
-        assert!(Instant::now() < end, "{what} did not come about");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]

@@ -312,6 +312,8 @@ fn wired(world: &World) -> (Sshd, Syslog) {
     let host = Key::ed25519(world, "host");
     let host = host.file().display();
     lay_out(&format!("{INCLUDE}HostKey {host}\nListenAddress 127.0.0.1\nUsePAM no\nPidFile none\n"), &[]);
+    // The command that `enable` writes, and those that ask metadata themselves.
+    world.configure_unhurried("");
     let ran = agent(world, &["enable"]);
     assert_eq!(ran.status, Some(0), "{}", ran.err);
     (Sshd::listen(&[]), Syslog::bind())
@@ -319,7 +321,7 @@ fn wired(world: &World) -> (Sshd, Syslog) {
 
 fn every_row(name: &str, rows: fn() -> Vec<Row>) {
     // Each row asks sshd a dozen times and logs in: a busy machine takes minutes.
-    on_an_instance_for("900", name, Config::default(), |world| {
+    on_an_instance_for("1800", name, Config::default(), |world| {
         let _running = wired(world);
         let sound = Sound::new(world);
         sound.check_all(world, &rows());
@@ -367,7 +369,7 @@ fn json_has_the_shape_of_its_schema() {
 
 #[test]
 fn the_service_is_judged() {
-    on_an_instance("doctor::the_service_is_judged", Config::default(), |world| {
+    on_an_instance_for("1800", "doctor::the_service_is_judged", Config::default(), |world| {
         let _running = wired(world);
         service::restore(world);
         let sound = Sound::new(world);

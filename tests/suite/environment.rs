@@ -74,12 +74,12 @@ fn all_say(world: &World, key: &Key, logs_in: bool, reason: &str, words: &str) {
 #[test]
 fn every_command_says_what_a_login_gets() {
     let test = "environment::every_command_says_what_a_login_gets";
-    on_an_instance_for("900", test, Config::default(), |world| {
+    on_an_instance_for("1800", test, Config::default(), |world| {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");
         let base = base(world, "eic-agent");
         lay_out(&base, &[]);
-        world.configure(SETTINGS);
+        world.configure_unhurried(SETTINGS);
         let mut sshd = Sshd::listen(&[]);
         let mut unknown = 0;
         for mode in [0o600, 0o644] {
@@ -130,7 +130,7 @@ fn run_as_root_asks_sshd_itself() {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");
         let base = base(world, "root");
-        world.configure(SETTINGS);
+        world.configure_unhurried(SETTINGS);
         for (line, permits) in
             [("PermitUserEnvironment no\n", false), ("PermitUserEnvironment EIC_*\n", true)]
         {
@@ -154,9 +154,9 @@ type Stale = (&'static str, fn(), &'static str, fn());
 #[test]
 fn record_that_no_longer_fits_counts_as_none() {
     let test = "environment::record_that_no_longer_fits_counts_as_none";
-    on_an_instance_for("900", test, Config::default(), |world| {
+    on_an_instance_for("1800", test, Config::default(), |world| {
         let key = Key::ed25519(world, "key");
-        world.configure(SETTINGS);
+        world.configure_unhurried(SETTINGS);
         world.emulator.push("ec2-user", &key.line(), BOB);
         let base = base(world, "eic-agent");
         let include = format!("Include {DROP_INS}/*.conf /etc/ssh/later.conf\nPidFile none\n");
@@ -316,7 +316,7 @@ fn server_of_another_command_line_is_another_server() {
     on_an_instance(test, Config::default(), |world| {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");
-        world.configure(SETTINGS);
+        world.configure_unhurried(SETTINGS);
         let base = base(world, "eic-agent");
         lay_out(&format!("{base}PermitUserEnvironment EIC_*\n"), &[]);
         let refuses = |words: &str| {

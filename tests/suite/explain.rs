@@ -31,7 +31,7 @@ fn every_entry_has_its_verdict() {
         )
         .unwrap();
         assert_eq!(agent(world, &["enable", "--chain"]).status, Some(0));
-        world.configure("[[rule]]\nname = \"operators\"\naction = \"allow\"\nprincipals = [\"*:user/bob\"]\n[[rule]]\nname = \"nobody else\"\naction = \"deny\"\n");
+        world.configure_unhurried("[[rule]]\nname = \"operators\"\naction = \"allow\"\nprincipals = [\"*:user/bob\"]\n[[rule]]\nname = \"nobody else\"\naction = \"deny\"\n");
         let (good, late, foreign, denied) = (
             Key::ed25519(world, "good"),
             Key::ed25519(world, "late"),
@@ -41,7 +41,7 @@ fn every_entry_has_its_verdict() {
         let signer = world.emulator.hierarchy();
         let now = world.emulator.now();
         let entry = |key: &Key, caller: &str| {
-            Entry::new(key.line()).timestamp(now + 60).instance(INSTANCE).caller(caller).request("r-1")
+            Entry::new(key.line()).timestamp(now + 600).instance(INSTANCE).caller(caller).request("r-1")
         };
         let bundle = [
             entry(&good, BOB).sign(&signer.leaf_key),
@@ -64,7 +64,7 @@ fn every_entry_has_its_verdict() {
         // Two entries have a field twice, since the emulator's entry adds and does not replace.
         assert_eq!(verdicts[0], ("accepted", None));
         assert_eq!((&keys[0]["rule"], &keys[0]["principal"]), (&Value::from("operators"), &Value::from(BOB)));
-        assert!((1..=60).contains(&keys[0]["seconds_left"].as_u64().unwrap()));
+        assert!((1..=600).contains(&keys[0]["seconds_left"].as_u64().unwrap()));
         assert_eq!(verdicts[3], ("refused", Some("denied-by-rule")));
         assert_eq!(verdicts[4], ("refused", Some("bad-signature")));
         assert_eq!(report["judgement"]["signer"]["trusted"], true);
@@ -100,6 +100,7 @@ fn every_entry_has_its_verdict() {
 fn what_stands_in_the_way_is_told() {
     on_an_instance("explain::what_stands_in_the_way_is_told", Config::default(), |world| {
         lay_out("", &[]);
+        world.configure_unhurried("");
         let key = Key::ed25519(world, "key");
         world.emulator.push("ubuntu", &key.line(), BOB);
         let (status, report, text) = explain(world, &["ubuntu"]);
@@ -121,6 +122,7 @@ fn what_stands_in_the_way_is_told() {
         assert_eq!(status, Some(1), "the agent's user cannot read what root can: {report:#}");
         assert!(report["error"].as_str().unwrap().contains("settings-unreadable"), "{report:#}");
         std::fs::remove_file("/etc/eic-agent.toml").unwrap();
+        world.configure_unhurried("");
 
         let refuses = |what: &str, path: &str, words: &str| {
             let (status, report, text) = explain(world, &["ubuntu"]);

@@ -170,9 +170,14 @@ impl Bench<'_> {
         put_right();
         let mut held = self.judge(row, &ran, &left);
         if row.with_login {
-            (row.breaks)(self);
-            held.faults += &self.log_in(row);
-            put_right();
+            held.faults += &(0..AGAIN)
+                .find_map(|again| {
+                    (row.breaks)(self);
+                    let (faults, is_late) = self.log_in(row);
+                    put_right();
+                    (faults.is_empty() || !is_late || again + 1 == AGAIN).then_some(faults)
+                })
+                .unwrap_or_default();
         }
         held
     }
@@ -222,8 +227,8 @@ impl Bench<'_> {
     }
 
     /// Comes in with the pushed key where the row has it, and else with the one of the user's own file, which ssh
-    /// offers after it.
-    fn log_in(&self, row: &Row) -> String {
+    /// offers after it. Says what was wrong, and whether it took as long as a run may take.
+    fn log_in(&self, row: &Row) -> (String, bool) {
         let own = Key::ed25519(self.world, "own");
         self.world.authorize(USER, &own);
         let host = Key::ed25519(self.world, "host");
@@ -253,7 +258,12 @@ impl Bench<'_> {
             fs::remove_file(file).unwrap();
         }
         let name = &row.name;
-        if holds { String::new() } else { format!("{name}: a login within {longest:?}: {login:?}\n{said}\n") }
+        let faults = if holds {
+            String::new()
+        } else {
+            format!("{name}: a login within {longest:?}: {login:?}\n{said}\n")
+        };
+        (faults, login.took >= Duration::from_secs_f32(row.within))
     }
 
     fn inject(&self, faults: impl IntoIterator<Item = Fault>) {

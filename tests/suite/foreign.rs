@@ -222,7 +222,7 @@ fn package_script(world: &World, name: &str, argument: &str) -> Option<i32> {
     let script = fs::read_to_string(script).unwrap();
     assert!(script.contains("/usr/bin/eic-agent disable"), "{script}");
     let script = script.replace("/usr/bin/eic-agent", world.agent().to_str().unwrap());
-    Command::new("timeout").args(["60", "/bin/sh", "-c", &script, "sh", argument]).status().unwrap().code()
+    Command::new("timeout").args(["300", "/bin/sh", "-c", &script, "sh", argument]).status().unwrap().code()
 }
 
 #[test]

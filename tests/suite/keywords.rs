@@ -70,6 +70,7 @@ fn keywords_in_mixed_case_are_read_by_every_command() {
         let base = format!("{INCLUDE}HostKey {host}\nListenAddress 127.0.0.1\nUsePAM no\nPidFile none\n");
         lay_out(&base, &[]);
         print_mixed_case(world);
+        world.configure_unhurried("");
         let printed = Command::new("/usr/sbin/sshd").arg("-T").output().unwrap();
         let printed = String::from_utf8(printed.stdout).unwrap();
         assert!(printed.contains("\nAuthorizedKeysCommand none\n"), "{printed}");

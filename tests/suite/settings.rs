@@ -134,7 +134,7 @@ fn options_restrict_the_session_and_the_environment_names_the_principal() {
         assert_eq!(config(world, &[]).0, Some(0));
         // A principal that would end its quotes, its line, and the option, if it could.
         let hostile = "arn:aws:sts::1:assumed-role/x/\" ssh-rsa AAAA\\,command=\"id -u\" %41";
-        let until = world.emulator.now() + 60;
+        let until = world.emulator.now() + 600;
         let entry = |caller: &str| {
             let entry =
                 Entry::new(key.line()).timestamp(until).instance(INSTANCE).caller(caller).request("r-1");

@@ -204,7 +204,7 @@ fn one_root_that_others_can_change_does_not_cost_the_others() {
         symlink("../local/site.crt", store.path("hashed/89abcdef.0")).unwrap();
         // A link that leads nowhere takes nothing away, nor is it named.
         symlink("../local/gone.crt", store.path("hashed/89abcdef.1")).unwrap();
-        world.configure(&format!("[trust]\nca_dir = \"{}\"\n", store.text("hashed")));
+        world.configure_unhurried(&format!("[trust]\nca_dir = \"{}\"\n", store.text("hashed")));
         assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
 
         let doctor = Command::new(world.agent()).args(["doctor", "--json"]).output().unwrap();
@@ -241,6 +241,7 @@ fn other_root(world: &World) -> String {
 fn verify_takes_roots_of_the_callers_own() {
     on_an_instance("trust::verify_takes_roots_of_the_callers_own", Config::default(), |world| {
         let key: Key = pushed(world, "key");
+        world.configure_unhurried("");
         let own = world.path(&format!("home/{USER}"));
         let capture = own.join("capture.json");
         let uid = world.uid(USER);

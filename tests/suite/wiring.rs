@@ -10,7 +10,7 @@ use std::process::Command;
 use eic_emulator::Config;
 use serde_json::Value;
 
-use crate::world::{BOB, INSTANCE, Key, Sshd, World, on_an_instance};
+use crate::world::{BOB, INSTANCE, Key, Sshd, World, on_an_instance, until};
 
 pub(crate) const CONFIG: &str = "/etc/ssh/sshd_config";
 pub(crate) const DROP_INS: &str = "/etc/ssh/sshd_config.d";
@@ -453,6 +453,7 @@ fn a_login_works_after_enable_and_not_after_disable() {
             &format!("{INCLUDE}HostKey {}\nListenAddress 127.0.0.1\nUsePAM no\n", host.file().display()),
             &[],
         );
+        world.configure_unhurried("");
         let sshd = Sshd::listen(&[]);
         world.emulator.push("ubuntu", &pushed.line(), BOB);
         assert!(!world.ssh("ubuntu", &[&pushed]).ok);
@@ -511,6 +512,8 @@ fn status_tells_what_is_wrong() {
 
         lay_out(INCLUDE, &[]);
         assert_eq!(agent(world, &["enable"]).status, Some(0));
+        // It waits two seconds for a token, and a busy machine may need more.
+        until("metadata gives a token in time", || status(world).1["metadata"] == true);
         let (code, report) = status(world);
         assert_eq!(
             (code, &report["in_use"], &report["schema_version"]),
@@ -674,7 +677,15 @@ fn nobody_else_has_a_say() {
             .unwrap();
         let mut holder =
             Command::new("setpriv").args(user).args(["flock", "/etc/ssh", "sleep", "600"]).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        until("the pretender has its name", || {
+            let name = fs::read(format!("/proc/{}/cmdline", pretender.id())).unwrap();
+            name.starts_with(title.as_bytes())
+        });
+        until("the folder is locked", || {
+            let lock = format!(" {} ", holder.id());
+            let locks = fs::read_to_string("/proc/locks").unwrap();
+            locks.lines().any(|line| line.contains("FLOCK") && line.contains(&lock))
+        });
         let ran = agent(world, &["enable"]);
         assert!(ran.status == Some(0) && ran.out.contains(OURS), "{}{}", ran.out, ran.err);
         assert_eq!(fs::read_to_string(home.join("sshd_config")).unwrap(), "");

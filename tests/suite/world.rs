@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 use eic_emulator::{Config, Emulator};
 
 pub(crate) use clients::installed;
-pub(crate) use journald::{Journald, Rsyslog, until};
+pub(crate) use journald::{Journald, Rsyslog};
 pub(crate) use log::{Journal, Syslog};
 pub(crate) use measure::Measured;
-pub(crate) use ssh::{Key, Login, Sshd, UNHURRIED, put_into_unit};
+pub(crate) use ssh::{Key, Login, Sshd, UNHURRIED, put_into_unit, until};
 
 /// Set for the run inside; holds the root of the private files.
 const INSIDE: &str = "EIC_TEST_WORLD";
@@ -35,8 +35,13 @@ pub(crate) const BOB: &str = "arn:aws:iam::123456789012:user/bob";
 /// A place that every system has and that can be covered with a file system of the test's own.
 const COVERABLE: [&str; 4] = ["/mnt", "/srv", "/media", "/opt"];
 
-/// Seconds after which a private instance is ended from outside: a login that hangs is a failure to report.
-const LONGEST: &str = "400";
+/// Seconds after which a private instance is ended from outside: a login that hangs is a failure to report. A busy machine
+/// takes ten times as long as a quiet one.
+const LONGEST: &str = "900";
+
+/// Seconds that a pushed key stays: EC2 grants a minute, within which a busy machine may not come to its login. A clock that is
+/// ten minutes ahead still ends it.
+const KEY_STAYS: i64 = 540;
 
 /// Runs as root of the new namespaces.
 const SET_UP: &str = include_str!("world/set-up.sh");
@@ -110,7 +115,8 @@ pub(crate) fn on_an_instance_for(
 
 impl World {
     fn enter(root: PathBuf, config: Config) -> Self {
-        let config = Config { imds: "169.254.169.254:80".parse().unwrap(), ..config };
+        let key_ttl = config.key_ttl.max(KEY_STAYS);
+        let config = Config { imds: "169.254.169.254:80".parse().unwrap(), key_ttl, ..config };
         let emulator = Emulator::start(config).unwrap();
         let world = Self { root, emulator };
         fs::copy(env!("CARGO_BIN_EXE_eic-agent"), world.agent()).unwrap();
@@ -138,6 +144,12 @@ impl World {
     /// Writes the settings file.
     pub(crate) fn configure(&self, settings: &str) {
         fs::write("/etc/eic-agent.toml", settings).unwrap();
+    }
+
+    /// The same for commands whose outcome does not depend on time: a minute for what asks metadata, so that a busy machine
+    /// cannot change it.
+    pub(crate) fn configure_unhurried(&self, settings: &str) {
+        self.configure(&format!("{settings}\n[imds]\ntimeout = 60\n"));
     }
 
     /// Installs a shell script that sshd would run.
@@ -208,19 +220,29 @@ impl World {
     /// Runs the agent as one of the instance's users.
     pub(crate) fn run_as(&self, user: &str, arguments: &[&str]) -> Run {
         let uid = self.uid(user);
-        let time = if arguments.contains(&"--timeout") { "" } else { UNHURRIED };
-        let started = Instant::now();
-        let output = Command::new(self.agent())
-            .arg("authorized-keys")
-            .args(time.split_whitespace())
-            .args(arguments)
-            .env_clear()
-            .uid(uid)
-            .gid(uid)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        Run { took: started.elapsed(), output }
+        let mut own = arguments.iter().take_while(|argument| **argument != "--");
+        let time = if own.any(|argument| *argument == "--timeout") { "" } else { UNHURRIED };
+        let mut command = Command::new(self.agent());
+        command.arg("authorized-keys").args(time.split_whitespace()).args(arguments);
+        Run::of(command.env_clear().uid(uid).gid(uid), Duration::ZERO)
+    }
+
+    /// A run that ends with its time, and so must have little of it. A busy machine may need more of it until the run comes
+    /// `far` enough: then it gets the next of [`TIMES`]. Gives the last run, for the test to judge.
+    pub(crate) fn run_out_of_time(&self, user: &str, arguments: &[&str], far: impl Fn(&Run) -> bool) -> Run {
+        let run = |seconds: u64| {
+            let mut command = self.ahead(user);
+            command.arg(self.agent()).args(["authorized-keys", "--timeout", &seconds.to_string()]);
+            Run::of(command.args(arguments), Duration::from_secs(seconds))
+        };
+        let mut last = run(TIMES[0]);
+        for seconds in &TIMES[1..] {
+            if far(&last) {
+                break;
+            }
+            last = run(*seconds);
+        }
+        last
     }
 
     pub(crate) fn uid(&self, user: &str) -> u32 {
@@ -234,14 +256,31 @@ impl World {
 /// machine that has other things to do.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
+/// Seconds of a run that ends with its time. Each longer one is for a machine that was too busy to come as far as it must
+/// within the one before.
+pub(crate) const TIMES: [u64; 4] = [1, 4, 16, 50];
+
 /// One run of the agent.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) took: Duration,
+    /// What it was told to take if it does not end by itself.
+    pub(crate) within: Duration,
     output: Output,
 }
 
 impl Run {
+    fn of(command: &mut Command, within: Duration) -> Self {
+        let started = Instant::now();
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        Self { took: started.elapsed(), within, output }
+    }
+
+    /// Whether it ended by itself soon, or soon after its time.
+    pub(crate) fn is_soon(&self) -> bool {
+        self.took < self.within + SOON
+    }
+
     pub(crate) fn status(&self) -> Option<i32> {
         self.output.status.code()
     }

@@ -36,7 +36,7 @@ pub(super) fn restore(world: &World) {
     world.emulator.set_clock_offset(0);
     world.emulator.set_hierarchy(Hierarchy::new(&KeyPool::shared(), SIGNER, world.emulator.now()));
     world.trust(&world.emulator.ca_pem());
-    world.configure("");
+    world.configure_unhurried("");
     mode(Path::new(SETTINGS), 0o644);
     fs::write("/sys/devices/virtual/dmi/id/board_asset_tag", format!("{INSTANCE}\n")).unwrap();
 }
@@ -44,6 +44,11 @@ pub(super) fn restore(world: &World) {
 /// Answers on one path, in the place of the service's.
 fn answers(path: &'static str, text: &'static str) -> impl Fn(&World) {
     move |world| world.emulator.inject(Fault::at(path).respond(Response::text(text)))
+}
+
+/// What is waited out until the time is over gets little of it. All that counts comes before, or is the wait itself.
+fn hasten(world: &World) {
+    world.configure("[imds]\ntimeout = 2\n");
 }
 
 fn injected(fault: impl Fn() -> Fault) -> impl Fn(&World) {
@@ -83,7 +88,8 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 /// The kernel drops what goes there, as a firewall does.
-fn dropped(_: &World) -> Broken {
+fn dropped(world: &World) -> Broken {
+    hasten(world);
     run(&["nft", "add table ip away"]);
     run(&["nft", "add chain ip away out { type filter hook output priority 0; }"]);
     run(&["nft", "add rule ip away out ip daddr 169.254.169.254 drop"]);
@@ -93,6 +99,7 @@ fn dropped(_: &World) -> Broken {
 /// The kernel refuses what this user sends there, and he is whom sshd runs us as.
 fn refused_to_nobody(world: &World) -> Broken {
     edited(OURS, "User eic-agent", "User nobody")(world);
+    edited(OURS, "authorized-keys ", "authorized-keys --timeout 2 ")(world);
     run(&["nft", "add table ip away"]);
     run(&["nft", "add chain ip away out { type filter hook output priority 0; }"]);
     run(&["nft", "add rule ip away out ip daddr 169.254.169.254 meta skuid nobody reject"]);
@@ -123,7 +130,9 @@ fn run_rows() -> Vec<Row> {
         refused(row(
             "a rule against the pushed key",
             |world| {
-                world.configure("[[rule]]\nname = \"nobody\"\naction = \"deny\"\nusers = [\"ec2-user\"]\n");
+                world.configure_unhurried(
+                    "[[rule]]\nname = \"nobody\"\naction = \"deny\"\nusers = [\"ec2-user\"]\n",
+                );
                 world.emulator.push("ec2-user", &Key::ed25519(world, "denied").line(), BOB);
             },
             ("answer", "warn", "no key for ec2-user; refused: denied-by-rule", "explain ec2-user"),
@@ -140,7 +149,11 @@ fn run_rows() -> Vec<Row> {
 
 fn metadata_rows() -> Vec<Row> {
     let metadata = |name, fault: fn() -> Fault, seen, fix| {
-        follow(NO_ANSWER, refused(row(name, injected(fault), ("metadata", "fail", seen, fix))))
+        let breaks = move |world: &World| {
+            hasten(world);
+            injected(fault)(world);
+        };
+        follow(NO_ANSWER, refused(row(name, breaks, ("metadata", "fail", seen, fix))))
     };
     vec![
         follow(
@@ -230,7 +243,7 @@ fn place_rows() -> Vec<Row> {
                 "no roots",
                 |world| {
                     fs::write("/etc/empty.pem", "# none\n").unwrap();
-                    world.configure("[trust]\nca_file = \"/etc/empty.pem\"\n");
+                    world.configure_unhurried("[trust]\nca_file = \"/etc/empty.pem\"\n");
                 },
                 ("trust-store", "fail", "/etc/empty.pem", "mend what [trust] in /etc/eic-agent.toml names"),
             )),

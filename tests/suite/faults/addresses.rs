@@ -148,7 +148,7 @@ fn not_dead() -> Vec<Row> {
 fn gone_after_the_keys(bench: &Bench, how: &'static str) {
     on_v6(bench);
     let emulator = &bench.world.emulator;
-    let entry = Entry::new(bench.key.line()).timestamp(emulator.now() + 60).instance(INSTANCE);
+    let entry = Entry::new(bench.key.line()).timestamp(emulator.now() + 600).instance(INSTANCE);
     let keys = entry.sign(&emulator.hierarchy().leaf_key);
     bench.inject([Fault::at(KEYS).raw(move |wire, _| {
         outgoing(&format!("tcp dport 80 tcp flags & (syn | ack) == syn {how}"));

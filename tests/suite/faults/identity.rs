@@ -101,7 +101,7 @@ fn entry_rows() -> Vec<Row> {
     let signed = |name: &str, expected: Expected, instance: Option<&'static str>| {
         row(format!("a key that was signed {name}"), expected, move |bench: &Bench| {
             let emulator = &bench.world.emulator;
-            let entry = Entry::new(bench.key.line()).timestamp(emulator.now() + 60);
+            let entry = Entry::new(bench.key.line()).timestamp(emulator.now() + 600);
             let entry = instance.map_or(entry.clone(), |id| entry.instance(id));
             bench.inject([says(KEYS, entry.sign(&emulator.hierarchy().leaf_key))]);
         })

@@ -162,7 +162,7 @@ fn stuck_rows() -> Vec<Row> {
             Refused("bad-signature", "", 9),
             aside(|bench| {
                 stuck(bench, LOG);
-                let entry = Entry::new(bench.key.line()).timestamp(bench.world.emulator.now() + 60);
+                let entry = Entry::new(bench.key.line()).timestamp(bench.world.emulator.now() + 600);
                 let entry = entry.instance(crate::world::INSTANCE).with_signature(&[7; 256]);
                 bench.inject([says(KEYS, entry.repeat(40))]);
             }),

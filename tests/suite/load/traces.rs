@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::world::World;
 
 /// How long what ends may take to be gone.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Where programs leave files.
 const FOLDERS: [&str; 4] = ["/tmp", "/var/tmp", "/run", "/dev"];

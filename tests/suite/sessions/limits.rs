@@ -1,7 +1,5 @@
 //! Logs of a real sshd that cannot answer: the report says what to set.
 
-use std::fs;
-
 use eic_emulator::Config;
 
 use super::{ALICE, ids, push, report, session, told};
@@ -9,7 +7,6 @@ use crate::world::{Journald, Key, Sshd, World, on_an_instance, until};
 
 /// Somebody comes and goes while sshd is configured like this.
 fn login(world: &World, settings: &str, key: &Key) {
-    let _ = fs::remove_file(world.path("etc/host"));
     let _sshd = Sshd::with_pam(world, settings);
     world.emulator.push("ec2-user", &key.line(), ALICE);
     assert!(world.ssh("ec2-user", &[key]).ok, "{settings}");

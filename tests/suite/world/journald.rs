@@ -5,15 +5,11 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::ssh::GROUPS;
+use super::ssh::{GROUPS, until};
 use super::{World, mount};
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running daemon; stopped when dropped.
 struct Daemon(Child);
@@ -39,15 +35,6 @@ impl Daemon {
             UnixDatagram::unbound().unwrap().connect(listens).is_ok()
         });
         daemon
-    }
-}
-
-/// Waits until it is so.
-pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !is_so() {
-        assert!(started.elapsed() < PATIENCE, "not yet: {what}");
-        sleep(Duration::from_millis(10));
     }
 }
 

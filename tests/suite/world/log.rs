@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a line may take from its writer to us; both run on this machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `/dev/log`: what sshd and the agent say.
 pub(crate) struct Syslog(Socket);

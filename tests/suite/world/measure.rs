@@ -30,13 +30,20 @@ impl World {
         self.measure_as("root", arguments)
     }
 
+    /// Runs the program that is its first argument as one of the instance's users, ahead of everybody else.
+    pub(super) fn ahead(&self, user: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", AHEAD, "ahead", &self.uid(user).to_string()]);
+        command
+    }
+
     /// Runs it as one of the instance's users.
     pub(crate) fn measure_as(&self, user: &str, arguments: &[&str]) -> Measured {
-        let uid = self.uid(user).to_string();
         // GNU time is small itself, so that the most memory it tells of is the agent's; it counts from the agent's
         // own start, in hundredths of a second, cut off.
-        let output = Command::new("sh")
-            .args(["-c", AHEAD, "measure", &uid, "/usr/bin/time", "--quiet", "-f", "peak %M %e"])
+        let output = self
+            .ahead(user)
+            .args(["/usr/bin/time", "--quiet", "-f", "peak %M %e"])
             .arg(self.agent())
             .arg("authorized-keys")
             .args(arguments)

@@ -1,5 +1,7 @@
 //! The real sshd, the real ssh, and keys by the real ssh-keygen.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
 use std::net::TcpStream;
@@ -13,6 +15,18 @@ use super::World;
 
 /// Where the private instance's control groups are, for those who start a daemon in one.
 pub(super) const GROUPS: &str = "/run/test-control-groups";
+
+/// What a busy machine may take for whatever a test waits for.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits until it is so.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < PATIENCE, "not yet: {what}");
+        sleep(Duration::from_millis(10));
+    }
+}
 
 /// Puts a process, and those that it will start, into a unit of systemd's, if this instance has any.
 pub(crate) fn put_into_unit(pid: u32, unit: &str) {
@@ -39,6 +53,12 @@ impl Key {
             .unwrap();
         assert!(made.success());
         Self { file }
+    }
+
+    /// The ed25519 key of this name, made if it is not there yet.
+    fn once(world: &World, name: &str) -> Self {
+        let file = world.path("etc").join(name);
+        if file.exists() { Self { file } } else { Self::ed25519(world, name) }
     }
 
     pub(crate) fn ed25519(world: &World, name: &str) -> Self {
@@ -74,7 +94,11 @@ impl Key {
 pub(crate) const UNHURRIED: &str = "--timeout 60";
 
 /// A running sshd on port 22; stopped when dropped.
-pub(crate) struct Sshd(Child);
+pub(crate) struct Sshd {
+    child: Child,
+    /// The sockets that it waits at, as far as is known.
+    waits_at: RefCell<BTreeSet<String>>,
+}
 
 impl Sshd {
     /// Starts it with the agent as the documentation configures it.
@@ -101,11 +125,11 @@ impl Sshd {
     }
 
     fn of(world: &World, first: &str, settings: &str) -> Self {
-        let host_key = Key::ed25519(world, "host");
+        let host_key = Key::once(world, "host");
         let config = world.path("etc/sshd_config");
         let base = format!(
             "{first}ListenAddress 127.0.0.1:22\nHostKey {}\nPidFile none\nUsePAM no\nPasswordAuthentication no\n\
-             KbdInteractiveAuthentication no\nLogLevel VERBOSE\n{settings}",
+             KbdInteractiveAuthentication no\nLogLevel VERBOSE\nLoginGraceTime 600\n{settings}",
             host_key.file().display()
         );
         fs::write(&config, base).unwrap();
@@ -119,55 +143,65 @@ impl Sshd {
 
     /// The same, started in this folder.
     pub(crate) fn listen_in(folder: &Path, arguments: &[&str]) -> Self {
-        let sshd = Command::new("/usr/sbin/sshd")
+        let before = listeners();
+        let child = Command::new("/usr/sbin/sshd")
             .arg("-D")
             .args(arguments)
             .current_dir(folder)
             .stdin(Stdio::null())
             .spawn()
             .expect("sshd is installed");
-        put_into_unit(sshd.id(), "ssh.service");
-        let started = Instant::now();
-        // It listens before it writes its state over its command line, as releases from 8.2 on do.
-        let is_titled = || {
-            let line = fs::read(format!("/proc/{}/cmdline", sshd.id())).unwrap_or_default();
-            String::from_utf8_lossy(&line).contains(" [listener] ")
-        };
-        while TcpStream::connect("127.0.0.1:22").is_err() || !is_titled() {
-            assert!(started.elapsed() < Duration::from_secs(60), "sshd does not listen");
-            sleep(Duration::from_millis(5));
-        }
-        Self(sshd)
+        put_into_unit(child.id(), "ssh.service");
+        let sshd = Self { child, waits_at: RefCell::new(before) };
+        sshd.wait_until_it_listens();
+        sshd
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 
     /// Has it read its configuration again, as `systemctl reload` does, and waits until it listens again.
     pub(crate) fn reload(&self) {
-        let told = Command::new("kill").arg("-HUP").arg(self.0.id().to_string()).status().unwrap();
+        let told = Command::new("kill").arg("-HUP").arg(self.pid().to_string()).status().unwrap();
         assert!(told.success());
         self.wait_until_it_listens();
     }
 
-    /// Waits until it listens again after it was told to read its configuration.
-    #[expect(clippy::unused_self, reason = "only a running one is waited for")]
+    /// Waits until it listens at a socket that it did not have before: it closes the old one, runs itself again, and opens a
+    /// new one after it has read its configuration (sshd.c, `sighup_restart`).
     pub(crate) fn wait_until_it_listens(&self) {
-        sleep(Duration::from_millis(300));
-        let started = Instant::now();
-        while TcpStream::connect("127.0.0.1:22").is_err() {
-            assert!(started.elapsed() < Duration::from_secs(10), "sshd does not listen after its reload");
-            sleep(Duration::from_millis(5));
-        }
+        // It listens before it writes its state over its command line, as releases from 8.2 on do.
+        let is_titled = || {
+            let line = fs::read(format!("/proc/{}/cmdline", self.pid())).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(" [listener] ")
+        };
+        until("sshd listens", || {
+            let now = listeners();
+            !now.is_empty() && now.is_disjoint(&self.waits_at.borrow()) && is_titled()
+        });
+        self.waits_at.replace(listeners());
+        assert!(TcpStream::connect("127.0.0.1:22").is_ok());
     }
 }
 
 impl Drop for Sshd {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
+}
+
+/// The sockets of this instance at which somebody waits for connections to port 22, by their inodes (`proc_pid_net(5)`).
+fn listeners() -> BTreeSet<String> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|file| fs::read_to_string(file).unwrap_or_default());
+    let rows = tables.iter().flat_map(|table| table.lines());
+    let inode = |row: &str| {
+        let fields: Vec<_> = row.split_whitespace().collect();
+        let listens = fields.get(1)?.ends_with(":0016") && *fields.get(3)? == "0A";
+        listens.then(|| fields.get(9).map(ToString::to_string))?
+    };
+    rows.filter_map(inode).collect()
 }
 
 /// A login that stays until it is told to go.
