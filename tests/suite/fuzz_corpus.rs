@@ -44,3 +44,14 @@ fn what_fuzzing_found_does_no_harm() {
     }
     assert!(failures.is_empty(), "{failures:#?}");
 }
+
+/// journald's `_EXE` decides what is believed, so fuzzing begins with lines that have it, and with lines that do not.
+#[test]
+fn seeds_of_sessions_have_lines_of_known_other_and_unknown_programs() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds/sessions");
+    let attributed = |name: &str| targets::sessions::attributed(&fs::read(seeds.join(name)).unwrap());
+    assert_eq!(attributed("journal-programs"), [true, true, true]);
+    // By sshd in a unit that is not its own, and by no known program. What sudo wrote does not count.
+    assert_eq!(attributed("journal-other-programs"), [false, false]);
+    assert!(attributed("journal").iter().all(|attributed| !attributed));
+}

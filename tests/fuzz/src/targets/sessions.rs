@@ -31,6 +31,14 @@ pub fn run(input: &[u8]) {
     check(&text(&lines), lines.len(), Some(false));
 }
 
+/// Whether each session that the journal's entries tell of is attributed.
+pub fn attributed(input: &[u8]) -> Vec<bool> {
+    let lines: Vec<_> = input.split(|byte| *byte == b'\n').collect();
+    let shown = serde_json::to_value(journal(&lines, AgentUser::new(AGENT))).unwrap();
+    let sessions = shown["sessions"].as_array().unwrap();
+    sessions.iter().map(|session| session["attributed"] == Value::Bool(true)).collect()
+}
+
 fn question() -> Question {
     Question { since: None, until: None, user: None, principal: None, open: false, all: true }
 }
