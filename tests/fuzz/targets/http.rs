@@ -1,3 +1,6 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| eic_fuzz::http::run(input));
+use eic_fuzz::http;
+use eic_fuzz::slowest::timed;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| timed(input, http::run));

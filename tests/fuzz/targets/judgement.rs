@@ -1,6 +1,7 @@
 #![no_main]
 
+use eic_fuzz::slowest::timed;
 use eic_fuzz::targets::judgement;
 
 // Making a dozen RSA keys takes longer than any input may.
-libfuzzer_sys::fuzz_target!(init: judgement::prepare(), |input: &[u8]| judgement::run(input));
+libfuzzer_sys::fuzz_target!(init: judgement::prepare(), |input: &[u8]| timed(input, judgement::run));

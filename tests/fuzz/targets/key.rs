@@ -1,3 +1,6 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| eic_fuzz::targets::key::run(input));
+use eic_fuzz::slowest::timed;
+use eic_fuzz::targets::key;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| timed(input, key::run));
