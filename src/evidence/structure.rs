@@ -101,7 +101,9 @@ fn length(der: &[u8]) -> Option<(usize, &[u8])> {
     let (octets, rest) = rest
         .split_at_checked(usize::from(*first & 0x7f))
         .filter(|(octets, _)| (1..=4).contains(&octets.len()))?;
-    let length = octets.iter().fold(0_u64, |length, octet| length << 8 | u64::from(*octet));
+    let length = octets
+        .iter()
+        .fold(0_u64, |length, octet| length.saturating_mul(256).saturating_add(u64::from(*octet)));
     Some((usize::try_from(length).ok()?, rest))
 }
 
@@ -163,6 +165,9 @@ mod tests {
         ] {
             assert_eq!(check(bytes), Err(StructureError::Malformed), "{bytes:x?}");
         }
+        // BER's indefinite length, before as many bytes as its octet would count.
+        let indefinite = [&b"\x04\x80"[..], &[0; 128]].concat();
+        assert_eq!(check(&indefinite), Err(StructureError::Malformed));
     }
 
     #[test]

@@ -1,3 +1,5 @@
+use num_bigint::BigUint;
+
 use super::*;
 
 const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
@@ -95,7 +97,28 @@ fn numbers_and_points_are_as_openssh_reads_them() {
         ),
         (wire(&[b"ssh-rsa", &[1, 0, 1], &[0x46; 256]]), "its RSA modulus is even"),
         (wire(&[b"ssh-rsa", &[1], &[0x45; 256]]), "its RSA exponent is even, 1, or not below the modulus"),
+        (wire(&[b"ssh-rsa", &[2], &[0x45; 256]]), "its RSA exponent is even, 1, or not below the modulus"),
+        (
+            wire(&[b"ssh-rsa", &[0x45; 256], &[0x45; 256]]),
+            "its RSA exponent is even, 1, or not below the modulus",
+        ),
+        (
+            wire(&[b"ssh-rsa", &[0x45; 257], &[0x45; 256]]),
+            "its RSA exponent is even, 1, or not below the modulus",
+        ),
         (wire(&[b"ssh-dss", &[7; 128], &[7; 20], &[6; 128], &[6; 128]]), ""),
+        (
+            wire(&[b"ssh-dss", &[7; 128], &[7; 20], &[6; 128], &[7; 128]]),
+            "the numbers of the DSA key make no key",
+        ),
+        (
+            wire(&[b"ssh-dss", &[7; 128], &[6; 20], &[6; 128], &[6; 128]]),
+            "the numbers of the DSA key make no key",
+        ),
+        (
+            wire(&[b"ssh-dss", &[6; 128], &[7; 20], &[5; 128], &[5; 128]]),
+            "the numbers of the DSA key make no key",
+        ),
         (wire(&[b"ssh-dss", &[7; 128], &[7; 20], &[1], &[6; 128]]), "the numbers of the DSA key make no key"),
         (wire(&[b"ssh-dss", &[7; 128], &[7; 20], &[6; 128], &[1]]), "the numbers of the DSA key make no key"),
         (
@@ -127,6 +150,28 @@ fn points_on_their_curve_are_keys() {
         include_str!("../../../tests/fixtures/keys/sk-ecdsa.pub"),
     ] {
         assert_eq!(PublicKey::parse(line.trim_end().as_bytes()).unwrap().to_string(), line.trim_end());
+    }
+}
+
+/// Each coordinate is a number below p. P-521's are written in 528 bits, so that p can be added to them.
+#[test]
+fn coordinates_that_are_not_below_p_are_no_points() {
+    let line = include_str!("../../../tests/fixtures/keys/ecdsa-521.pub");
+    let blob = BASE64.decode(line.split_whitespace().nth(1).unwrap().as_bytes()).unwrap();
+    let (head, point) = blob.split_at(blob.len() - 133);
+    let (x, y) = point[1..].split_at(66);
+    let plus_p = |number: &[u8]| {
+        let sum = BigUint::from_bytes_be(number) + (BigUint::from(1_u8) << 521_u32) - 1_u8;
+        let digits = sum.to_bytes_be();
+        [vec![0; 66 - digits.len()], digits].concat()
+    };
+    let parse = |x: &[u8], y: &[u8]| {
+        let blob = [head, &[4], x, y].concat();
+        PublicKey::parse(format!("ecdsa-sha2-nistp521 {}", BASE64.encode(&blob)).as_bytes())
+    };
+    assert!(parse(x, y).is_ok());
+    for refused in [parse(&plus_p(x), y), parse(x, &plus_p(y)), parse(&plus_p(x), &plus_p(y))] {
+        assert_eq!(refused, Err(PublicKeyError::Malformed("its point is not on its curve")));
     }
 }
 

@@ -1,8 +1,9 @@
 //! What evidence may cost to judge, by counts.
 
-use eic_emulator::pki::{Certificate, CertificateBuilder, PublicKey};
+use eic_emulator::pki::{Certificate, CertificateBuilder, PublicKey, RsaKey, SignatureScheme};
 
 use super::*;
+use crate::verification::budget::Counted;
 use crate::verification::candidates::Candidates;
 
 fn bundle(certificates: &[Certificate]) -> SignerChain {
@@ -43,6 +44,38 @@ fn a_bundle_like_amazons_takes_six_signature_checks() {
         assert!(again.is_ok());
         assert_eq!(budget.signature_checks(), checks);
         assert!(checks * 6 <= MAX_SIGNATURE_CHECKS);
+    }
+}
+
+/// A result is remembered for the very same check alone: another answer is not taken for it.
+#[test]
+fn a_check_is_another_one_if_its_signature_message_key_or_algorithm_is() {
+    use rustls::pki_types::SignatureVerificationAlgorithm as _;
+    let hierarchy = hierarchy();
+    let (key, other_key) = (&hierarchy.leaf_key, &hierarchy.root.key);
+    let sign = |key: &RsaKey, message: &[u8]| key.sign(SignatureScheme::Pkcs1Sha256, message);
+    let good = (sign(key, b"a"), b"a", key, webpki::ring::RSA_PKCS1_2048_8192_SHA256);
+    let others = [
+        (sign(key, b"b"), b"a", key, good.3),
+        (good.0.clone(), b"b", key, good.3),
+        (good.0.clone(), b"a", other_key, good.3),
+        (good.0.clone(), b"a", key, webpki::ring::RSA_PKCS1_2048_8192_SHA384),
+    ];
+    // Whichever comes first.
+    for other in others {
+        for order in [[&good, &other], [&other, &good]] {
+            let budget = Budget::default();
+            for (signature, message, key, algorithm) in order.into_iter().chain(order) {
+                let counted = Counted { algorithm: *algorithm, budget: &budget };
+                let checked = counted.verify_signature(key.public().pkcs1_der(), *message, signature);
+                let is_good = *signature == good.0
+                    && *message == good.1
+                    && key.public().id() == good.2.public().id()
+                    && algorithm.signature_alg_id() == good.3.signature_alg_id();
+                assert_eq!(checked.is_ok(), is_good);
+            }
+            assert_eq!(budget.signature_checks(), 2);
+        }
     }
 }
 
