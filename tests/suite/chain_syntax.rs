@@ -6,8 +6,8 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use eic_agent::sshd::sources::{Setting, Sources};
 use eic_emulator::Config;
+use eic_host::sshd::sources::{Setting, Sources};
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Runs, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 

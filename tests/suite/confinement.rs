@@ -14,6 +14,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use attempts::{ATTEMPTS, Scene, Tier};
 use eic_emulator::{Config, Fault};
 use nix::libc;
 use seccompiler::{SeccompAction, SeccompFilter, apply_filter};
@@ -21,7 +22,6 @@ use seccompiler::{SeccompAction, SeccompFilter, apply_filter};
 use crate::metadata::{USER, pushed};
 use crate::wiring::agent;
 use crate::world::{Syslog, World, on_an_instance, until};
-use attempts::{ATTEMPTS, Scene, Tier};
 
 /// From here on the kernel says to this thread, and what it starts, that it has no such calls.
 fn without(calls: &[libc::c_long]) {

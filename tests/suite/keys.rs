@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use data_encoding::BASE64;
-use eic_agent::evidence::public_key::PublicKey;
+use eic_core::evidence::public_key::PublicKey;
 
 use crate::fixtures::key_line;
 

@@ -14,14 +14,14 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use crowd::{Crowd, accounts};
 use eic_emulator::http::{Request, Wire};
 use eic_emulator::{Config, Fault};
-
-use crate::world::{BOB, Key, Sshd, Syslog, World, on_an_instance, on_an_instance_for};
-use crowd::{Crowd, accounts};
 use evidence::unserved;
 use figures::{Figures, Peak};
 use traces::{Packets, Traces, cover_shared_folders};
+
+use crate::world::{BOB, Key, Sshd, Syslog, World, on_an_instance, on_an_instance_for};
 
 const README: &str = include_str!("../../README.md");
 

@@ -3,16 +3,16 @@
 use std::sync::LazyLock;
 
 use data_encoding::BASE64;
-use eic_agent::decision::{Evidence, Expectations, decide};
-use eic_agent::evidence::chain::{Certificate, SignerChain};
-use eic_agent::evidence::key_bundle::KeyBundle;
-use eic_agent::evidence::ocsp::OcspStaple;
-use eic_agent::evidence::public_key::PublicKey;
-use eic_agent::key_options::LinePrefix;
-use eic_agent::output::authorized_keys;
-use eic_agent::policy::Policy;
-use eic_agent::time::Timestamp;
-use eic_agent::verification::{Budget, RevocationPolicy, SignerPath, TrustAnchors};
+use eic_core::decision::{Evidence, Expectations, decide};
+use eic_core::evidence::chain::{Certificate, SignerChain};
+use eic_core::evidence::key_bundle::KeyBundle;
+use eic_core::evidence::ocsp::OcspStaple;
+use eic_core::evidence::public_key::PublicKey;
+use eic_core::key_options::LinePrefix;
+use eic_core::output::authorized_keys;
+use eic_core::policy::Policy;
+use eic_core::time::Timestamp;
+use eic_core::verification::{Budget, RevocationPolicy, SignerPath, TrustAnchors};
 use eic_emulator::Entry;
 use eic_emulator::pki::{Hierarchy, Issuer, KeyPool, wrapped_base64};
 use proptest::collection::vec;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use eic_agent::reason::Reason;
+use eic_core::reason::Reason;
 use eic_emulator::Config;
 
 use crate::world::{BOB, INSTANCE, Journald, Key, Sshd, on_an_instance, until};

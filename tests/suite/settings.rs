@@ -4,11 +4,11 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::process::Command;
 
-use eic_agent::evidence::chain::SignerChain;
-use eic_agent::trust_store::{Roots, TrustStore};
-use eic_agent::verification::TrustAnchors;
+use eic_core::evidence::chain::SignerChain;
+use eic_core::verification::TrustAnchors;
 use eic_emulator::pki::{CertStatus, Issuer};
 use eic_emulator::{Config, Entry};
+use eic_host::trust_store::{Roots, TrustStore};
 
 use crate::readme::block;
 use crate::world::{BOB, INSTANCE, Key, Sshd, Syslog, UNHURRIED, World, on_an_instance};

@@ -148,7 +148,7 @@ fn exit_statuses(command: &Command) -> Result<String, Error> {
         Block::Literal(_) => None,
     });
     let statuses = statuses.filter(|statuses| statuses.len() > 1).ok_or_else(|| {
-        format!("src/cli/arguments.rs, after_help of {name}: expected '{EXIT_STATUS}0 …; 1 ….'")
+        format!("src/agent/cli/arguments.rs, after_help of {name}: expected '{EXIT_STATUS}0 …; 1 ….'")
     })?;
     let list = statuses.iter().map(|(code, meaning)| format!(".TP 4\n{}\n{}\n", bold(code), prose(meaning)));
     // No empty lines within.

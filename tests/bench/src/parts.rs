@@ -4,12 +4,12 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use eic_agent::evidence::chain::SignerChain;
-use eic_agent::evidence::key_bundle::KeyBundle;
-use eic_agent::evidence::ocsp::OcspStaple;
-use eic_agent::identity::{InstanceId, SignerName};
-use eic_agent::time::Timestamp;
-use eic_agent::verification::{Budget, RevocationPolicy, SignerPath, TrustAnchors, VerifiedSigner};
+use eic_core::evidence::chain::SignerChain;
+use eic_core::evidence::key_bundle::KeyBundle;
+use eic_core::evidence::ocsp::OcspStaple;
+use eic_core::identity::{InstanceId, SignerName};
+use eic_core::time::Timestamp;
+use eic_core::verification::{Budget, RevocationPolicy, SignerPath, TrustAnchors, VerifiedSigner};
 use serde_json::{Value, json};
 
 use crate::measure::at;
@@ -78,7 +78,7 @@ pub(crate) fn all() -> Vec<Part> {
                 &Budget::default(),
             )?;
             let bundle = KeyBundle::parse(KEYS);
-            Ok::<_, eic_agent::verification::SignerError>(
+            Ok::<_, eic_core::verification::SignerError>(
                 bundle
                     .entries()
                     .iter()

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use eic_agent::imds::{Endpoint, ImdsError, Session, TOKEN_TTL_SECONDS};
+use eic_login::imds::{Endpoint, ImdsError, Session, TOKEN_TTL_SECONDS};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};

@@ -10,9 +10,9 @@ use std::process::Command;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use eic_agent::accounts::Account;
-use eic_agent::confinement::{Confinement, confine, no_more_threads};
-use eic_agent::privileges::give_up_root;
+use eic_host::accounts::Account;
+use eic_login::confinement::{Confinement, confine, no_more_threads};
+use eic_login::privileges::give_up_root;
 use nix::libc;
 use nix::sched::CloneFlags;
 use nix::sys::signal::{Signal, kill};
@@ -152,9 +152,9 @@ fn expected(lacks: &[libc::c_long]) -> Confinement {
         privileges: true,
         bounds: true,
         landlock: if has(libc::SYS_landlock_create_ruleset) {
-            eic_agent::confinement::Landlock::Signals
+            eic_login::confinement::Landlock::Signals
         } else {
-            eic_agent::confinement::Landlock::None
+            eic_login::confinement::Landlock::None
         },
         filter: has(libc::SYS_seccomp),
     }

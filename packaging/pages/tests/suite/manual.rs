@@ -2,7 +2,7 @@
 
 use clap::CommandFactory as _;
 use eic_agent::cli::Cli;
-use eic_agent::reason::Reason;
+use eic_core::reason::Reason;
 use eic_pages::roff::{bold, escape};
 use eic_pages::{manual, settings};
 

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use eic_agent::config::{CommandLine, DEFAULT_PATH, Settings};
+use eic_agent::config::show::Shown;
+use eic_login::config::{CommandLine, DEFAULT_PATH, Settings};
 use eic_pages::settings;
 
-const READER: &str = include_str!("../../../../src/config/reader.rs");
+const READER: &str = include_str!("../../../../src/login/config/reader.rs");
 const COMMENTED: &str = include_str!("../../../eic-agent.toml");
 
 /// `imds.timeout`, by what the page says is its default.
@@ -43,8 +44,8 @@ fn read_by_the_program() -> BTreeSet<String> {
             "audit" => list.contains(&"required".to_owned()),
             _ => list.contains(&"options".to_owned()),
         });
-        let list =
-            list.unwrap_or_else(|| panic!("src/config/reader.rs: no list of what [{section}] may have"));
+        let list = list
+            .unwrap_or_else(|| panic!("src/login/config/reader.rs: no list of what [{section}] may have"));
         list.iter().map(|name| format!("{section}.{name}")).collect::<Vec<_>>()
     });
     assert_eq!(lists.len(), sections.len(), "a section that this test does not know: {lists:?}");
@@ -98,7 +99,7 @@ fn the_example_is_of_known_settings() {
 #[test]
 fn the_defaults_are_those_of_the_program() {
     let shown =
-        Settings::resolve(&CommandLine::default()).map(|settings| serde_json::to_value(settings.shown()));
+        Settings::resolve(&CommandLine::default()).map(|settings| serde_json::to_value(Shown::of(&settings)));
     let shown =
         shown.unwrap_or_else(|error| panic!("this takes a machine without a broken {DEFAULT_PATH}: {error}"));
     let shown = shown.unwrap();

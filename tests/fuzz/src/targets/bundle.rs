@@ -1,6 +1,6 @@
 //! A key bundle as the metadata service would send it.
 
-use eic_agent::evidence::key_bundle::{EntryError, KeyBundle, MAX_ENTRIES, UnreadableEntry};
+use eic_core::evidence::key_bundle::{EntryError, KeyBundle, MAX_ENTRIES, UnreadableEntry};
 
 use super::assert_printable;
 

@@ -1,6 +1,6 @@
 //! A capture, as somebody else may have sent it.
 
-use eic_agent::capture::{Answer, Capture, Item};
+use eic_agent::capture::document::{Answer, Capture, Item};
 
 use super::assert_printable;
 

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use eic_agent::evidence::chain::{Certificate, MAX_CERTIFICATES, SignerChain};
-use eic_agent::verification::{Budget, SignerPath, TrustAnchors};
+use eic_core::evidence::chain::{Certificate, MAX_CERTIFICATES, SignerChain};
+use eic_core::verification::{Budget, SignerPath, TrustAnchors};
 
 use super::{assert_printable, fixtures};
 

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use eic_agent::identity::SignerName;
-use eic_agent::time::Timestamp;
-use eic_agent::verification::TrustAnchors;
+use eic_core::identity::SignerName;
+use eic_core::time::Timestamp;
+use eic_core::verification::TrustAnchors;
 
 fn folder() -> PathBuf {
     // Compiled as a part of the fuzzing crate and as a part of the agent's tests.

@@ -6,20 +6,20 @@ mod stock;
 
 use std::sync::LazyLock;
 
-use eic_agent::decision::{Decision, Evidence, decide};
-use eic_agent::evidence::chain::SignerChain;
-use eic_agent::evidence::key_bundle::KeyBundle;
-use eic_agent::evidence::ocsp::OcspStaple;
-use eic_agent::output::authorized_keys;
-use eic_agent::policy::PermittedKey;
-use eic_agent::time::Timestamp;
-use eic_agent::verification::{
+use case::Case;
+use eic_core::decision::{Decision, Evidence, decide};
+use eic_core::evidence::chain::SignerChain;
+use eic_core::evidence::key_bundle::KeyBundle;
+use eic_core::evidence::ocsp::OcspStaple;
+use eic_core::output::authorized_keys;
+use eic_core::policy::PermittedKey;
+use eic_core::time::Timestamp;
+use eic_core::verification::{
     Budget, CLOCK_SKEW, PathCertificate, RevocationPolicy, SignerError, TrustAnchors,
 };
+use stock::{Certificate, Entry, STOCK, Says, Who};
 
 use super::assert_printable;
-use case::Case;
-use stock::{Certificate, Entry, STOCK, Says, Who};
 
 /// Makes what all inputs share.
 pub fn prepare() {

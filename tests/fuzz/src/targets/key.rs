@@ -1,8 +1,8 @@
 //! A key line.
 
 use data_encoding::BASE64;
-use eic_agent::evidence::public_key::{MAX_KEY_CHARACTERS, PublicKey};
-use eic_agent::fingerprint::Fingerprint;
+use eic_core::evidence::public_key::{MAX_KEY_CHARACTERS, PublicKey};
+use eic_core::fingerprint::Fingerprint;
 
 use super::assert_printable;
 

@@ -1,8 +1,8 @@
 //! Key options, and what a session is told of who pushed the key. The first line is the options, the second the
 //! caller, the third the request's id.
 
-use eic_agent::evidence::key_bundle::Claims;
-use eic_agent::key_options::{KeyOptions, LinePrefix, Release};
+use eic_core::evidence::key_bundle::Claims;
+use eic_core::key_options::{KeyOptions, LinePrefix, Release};
 
 use super::assert_printable;
 

@@ -1,14 +1,14 @@
 //! A log, full of what anybody wrote: as the journal's entries, and as text.
 
-use eic_agent::sessions::join::{Join, Kind};
-use eic_agent::sessions::journal::Journal;
-use eic_agent::sessions::programs::Programs;
-use eic_agent::sessions::question::Question;
-use eic_agent::sessions::report::Report;
-use eic_agent::sessions::running::Running;
-use eic_agent::sessions::text_log::{Said, TextLog, Zone};
-use eic_agent::sessions::writer::AgentUser;
-use eic_agent::time::Timestamp;
+use eic_core::sessions::join::{Join, Kind};
+use eic_core::sessions::journal::Journal;
+use eic_core::sessions::programs::Programs;
+use eic_core::sessions::question::Question;
+use eic_core::sessions::report::Report;
+use eic_core::sessions::running::Running;
+use eic_core::sessions::text_log::{Said, TextLog, Zone};
+use eic_core::sessions::writer::AgentUser;
+use eic_core::time::Timestamp;
 use serde_json::Value;
 
 use super::assert_printable;

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use eic_agent::config::{CommandLine, Settings};
+use eic_agent::config::show::Shown;
+use eic_login::config::{CommandLine, Settings};
 
 /// Settings that are within their bounds, or faults that can be shown.
 pub fn run(input: &[u8]) {
@@ -33,5 +34,5 @@ pub fn run(input: &[u8]) {
     assert!(store.ca_file.iter().chain(&store.ca_dir).all(|place| place.is_absolute()));
     let prefix = settings.line_prefix();
     assert_eq!(prefix.options, settings.options.value);
-    drop(format!("{:?}", settings.shown()));
+    drop(format!("{:?}", Shown::of(&settings)));
 }

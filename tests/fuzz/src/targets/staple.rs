@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use eic_agent::evidence::chain::SignerChain;
-use eic_agent::evidence::ocsp::OcspStaple;
-use eic_agent::verification::{
+use eic_core::evidence::chain::SignerChain;
+use eic_core::evidence::ocsp::OcspStaple;
+use eic_core::verification::{
     Budget, RevocationPolicy, SignerError, StapleFacts, TrustAnchors, VerifiedSigner,
 };
 

@@ -1,10 +1,10 @@
 //! Good evidence, taken apart and put together otherwise by the fuzzer's choices.
 
-use eic_agent::decision::Expectations;
-use eic_agent::fingerprint::Fingerprint;
-use eic_agent::key_options::{KeyOptions, LinePrefix};
-use eic_agent::policy::{Action, Policy, Rule};
-use eic_agent::verification::RevocationPolicy;
+use eic_core::decision::Expectations;
+use eic_core::fingerprint::Fingerprint;
+use eic_core::key_options::{KeyOptions, LinePrefix};
+use eic_core::policy::{Action, Policy, Rule};
+use eic_core::verification::RevocationPolicy;
 use eic_emulator::pki::wrapped_base64;
 
 use super::super::tape::Tape;
@@ -157,7 +157,7 @@ impl Case {
             2 => self.expected.revocation = RevocationPolicy::WhenStapled,
             3 => {
                 let key = STOCK.entries[tape.pick(STOCK.entries.len())].key.clone().unwrap_or_default();
-                let key = eic_agent::evidence::public_key::PublicKey::parse(key.as_bytes());
+                let key = eic_core::evidence::public_key::PublicKey::parse(key.as_bytes());
                 self.expected.offered = key.ok().map(|key| key.fingerprint().clone());
             }
             4 => {

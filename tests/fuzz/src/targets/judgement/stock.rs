@@ -4,7 +4,7 @@ use std::env;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use eic_agent::evidence::key_bundle::Claims;
+use eic_core::evidence::key_bundle::Claims;
 use eic_emulator::pki::{
     CertIdHash, CertStatus, CertificateBuilder, Hierarchy, KeyPool, KeyUsage, Name, RsaKey, SignatureScheme,
     StapleBuilder, oids,

@@ -1,0 +1,271 @@
+//! Everything that the metadata service said at one instant, as one JSON document that can be judged
+//! elsewhere. The token is never in it.
+
+mod redact;
+
+use data_encoding::BASE64;
+use eic_core::reason::Reason;
+use eic_core::text::{MAX_SHOWN, printable};
+use eic_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Longest document that is read, in bytes: two bundles of the longest kind, and everything else.
+pub const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// The path of the token, which stands in a capture only where none was given.
+pub const TOKEN: &str = "/latest/api/token";
+
+/// Most items that a document may hold.
+const MAX_ITEMS: usize = 512;
+
+/// Says what kind of document this is.
+const DOCUMENT: &str = "eic-agent capture";
+
+/// The form of the document. Fields are added, never changed in meaning, under the same number.
+const SCHEMA_VERSION: u32 = 1;
+
+/// The document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Capture {
+    schema_version: u32,
+    document: String,
+    /// Whether account, principal and ids were replaced, so that no signature holds any more.
+    pub redacted: bool,
+    /// The agent that made it.
+    pub version: String,
+    /// When, by the instance's own clock; RFC 3339.
+    taken_at: String,
+    /// Who the machine says it is: an instance id, `xen`, or none outside of EC2.
+    pub machine: Option<String>,
+    /// Which address answered.
+    pub endpoint: Option<String>,
+    /// The service's own clock, as it said it.
+    pub date: Option<String>,
+    /// The service's name, as it said it.
+    pub server: Option<String>,
+    /// Every item, in the order in which it was asked for.
+    pub items: Vec<Item>,
+}
+
+/// One item: exactly one of `text`, `base64`, `absent` and `error` says what came.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    /// Path on the service.
+    pub path: String,
+    /// How long it took, in milliseconds.
+    pub took_ms: f64,
+    /// What came, where it is text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    /// What came, where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base64: Option<String>,
+    /// Whether the service has no such item (404).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    absent: bool,
+    /// Why nothing came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<Failure>,
+    /// Whether more would have come than is taken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+}
+
+/// Why nothing came.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Failure {
+    reason: String,
+    detail: String,
+}
+
+/// What an item holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// These bytes.
+    Body(Vec<u8>),
+    /// There is no such item, or it was not asked for.
+    Absent,
+    /// Nothing came, for this reason.
+    Failed(Reason, String),
+}
+
+/// Why a text is no capture.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotACapture(String);
+
+impl std::fmt::Display for NotACapture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "expected a document of `eic-agent capture`, got {}", self.0)
+    }
+}
+
+impl Capture {
+    /// An empty one, taken at this instant.
+    #[must_use]
+    pub fn new(taken_at: Timestamp, machine: Option<String>) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            document: DOCUMENT.to_owned(),
+            redacted: false,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            taken_at: taken_at.to_string(),
+            machine,
+            endpoint: None,
+            date: None,
+            server: None,
+            items: Vec::new(),
+        }
+    }
+
+    /// Reads a document.
+    pub fn parse(text: &[u8]) -> Result<Self, NotACapture> {
+        let capture: Self = serde_json::from_slice(text).map_err(|error| {
+            NotACapture(format!("JSON that is not one: {}", printable(&error.to_string(), MAX_SHOWN)))
+        })?;
+        let refuse = |what: String| Err(NotACapture(what));
+        if capture.document != DOCUMENT {
+            return refuse(format!("\"{}\"", printable(&capture.document, MAX_SHOWN)));
+        }
+        if capture.schema_version != SCHEMA_VERSION {
+            return refuse(format!(
+                "schema_version {}, this program reads {SCHEMA_VERSION}",
+                capture.schema_version
+            ));
+        }
+        if capture.items.len() > MAX_ITEMS {
+            return refuse(format!("{} items, at most {MAX_ITEMS} are read", capture.items.len()));
+        }
+        if capture.taken_at().is_none() {
+            return refuse(format!("taken_at \"{}\"", printable(&capture.taken_at, MAX_SHOWN)));
+        }
+        Ok(capture)
+    }
+
+    /// The document as text.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        Ok(text)
+    }
+
+    /// When it was taken; known of every document that was parsed.
+    #[must_use]
+    pub fn taken_at(&self) -> Option<Timestamp> {
+        self.taken_at.parse().ok()
+    }
+
+    /// The item at `path`.
+    #[must_use]
+    pub fn item(&self, path: &str) -> Option<&Item> {
+        self.items.iter().find(|item| item.path == path)
+    }
+
+    /// What came for `path`. Where there was no token, nothing came for anything.
+    #[must_use]
+    pub fn answer(&self, path: &str) -> Answer {
+        self.item(path).or_else(|| self.item(TOKEN)).map_or(Answer::Absent, Item::answer)
+    }
+}
+
+impl Item {
+    /// An item and what came for it.
+    #[must_use]
+    pub fn new(path: &str, took_ms: f64, answer: Answer) -> Self {
+        let mut item = Self { path: path.to_owned(), took_ms, ..Self::default() };
+        match answer {
+            Answer::Body(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => item.text = Some(text),
+                Err(binary) => item.base64 = Some(BASE64.encode(binary.as_bytes())),
+            },
+            Answer::Absent => item.absent = true,
+            Answer::Failed(reason, detail) => {
+                item.error = Some(Failure { reason: reason.as_str().to_owned(), detail });
+            }
+        }
+        item
+    }
+
+    /// What came. What contradicts itself, or cannot be read, is as malformed as an answer of that kind.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        match (&self.text, &self.base64, self.absent, &self.error) {
+            (Some(text), None, false, None) => Answer::Body(text.clone().into_bytes()),
+            (None, Some(base64), false, None) => match BASE64.decode(base64.as_bytes()) {
+                Ok(bytes) => Answer::Body(bytes),
+                Err(error) => Answer::Failed(Reason::MetadataMalformed, format!("{}: {error}", self.path)),
+            },
+            (None, None, true, None) => Answer::Absent,
+            (None, None, false, Some(failure)) => {
+                let known = Reason::ALL.iter().find(|reason| reason.as_str() == failure.reason);
+                Answer::Failed(
+                    *known.unwrap_or(&Reason::MetadataMalformed),
+                    printable(&failure.detail, MAX_SHOWN),
+                )
+            }
+            _ => Answer::Failed(
+                Reason::MetadataMalformed,
+                format!(
+                    "{}: expected one of text, base64, absent and error",
+                    printable(&self.path, MAX_SHOWN)
+                ),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn capture() -> Capture {
+        let mut capture =
+            Capture::new(Timestamp::from_unix(1_738_238_400), Some("i-0123456789abcdef0".to_owned()));
+        capture.items = vec![
+            Item::new("/text", 0.5, Answer::Body(b"a\nb".to_vec())),
+            Item::new("/binary", 1.0, Answer::Body(vec![0xff, 0])),
+            Item::new("/absent", 2.0, Answer::Absent),
+            Item::new("/failed", 3.0, Answer::Failed(Reason::MetadataTimeout, "late".to_owned())),
+        ];
+        capture
+    }
+
+    #[test]
+    fn what_was_said_is_read_again() {
+        let written = capture();
+        let read = Capture::parse(written.to_json().unwrap().as_bytes()).unwrap();
+        assert_eq!(read, written);
+        assert_eq!(read.answer("/text"), Answer::Body(b"a\nb".to_vec()));
+        assert_eq!(read.answer("/binary"), Answer::Body(vec![0xff, 0]));
+        assert_eq!(read.answer("/absent"), Answer::Absent);
+        assert_eq!(read.answer("/failed"), Answer::Failed(Reason::MetadataTimeout, "late".to_owned()));
+        assert_eq!(read.answer("/never asked"), Answer::Absent);
+        assert_eq!(read.taken_at().unwrap().to_string(), "2025-01-30T12:00:00Z");
+    }
+
+    #[test]
+    fn without_a_token_nothing_came() {
+        let mut capture = capture();
+        let failed = Answer::Failed(Reason::MetadataForbidden, "403".to_owned());
+        capture.items = vec![Item::new(TOKEN, 1.0, failed.clone())];
+        assert_eq!(capture.answer("/text"), failed);
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let refusal = |change: &dyn Fn(&mut Capture)| {
+            let mut changed = capture();
+            change(&mut changed);
+            Capture::parse(changed.to_json().unwrap().as_bytes()).unwrap_err().0
+        };
+        assert!(Capture::parse(b"{}").unwrap_err().0.starts_with("JSON that is not one: missing field"));
+        assert!(Capture::parse(b"\x1b[").unwrap_err().to_string().is_ascii());
+        assert_eq!(refusal(&|capture| capture.document = "x\n".to_owned()), "\"x\\x0a\"");
+        assert!(refusal(&|capture| capture.schema_version = 2).contains("this program reads 1"));
+        assert!(refusal(&|capture| capture.taken_at = "then".to_owned()).contains("then"));
+        assert!(refusal(&|capture| capture.items = vec![Item::default(); 513]).starts_with("513 items"));
+        let both = Item { absent: true, ..Item::new("/x", 0.0, Answer::Body(b"x".to_vec())) };
+        assert!(matches!(both.answer(), Answer::Failed(Reason::MetadataMalformed, _)));
+        let odd = Item { base64: Some("?".to_owned()), ..Item::default() };
+        assert!(matches!(odd.answer(), Answer::Failed(Reason::MetadataMalformed, _)));
+    }
+}

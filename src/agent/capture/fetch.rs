@@ -1,0 +1,201 @@
+//! Asks the metadata service for everything that a judgement can need, whatever each answer is.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use eic_core::evidence::chain::{Certificate, MAX_CHAIN_BYTES, SignerChain};
+use eic_core::evidence::key_bundle::MAX_BUNDLE_BYTES;
+use eic_core::evidence::ocsp::{MAX_STAPLE_BYTES, MAX_STAPLES};
+use eic_core::identity::LoginName;
+use eic_core::order;
+use eic_core::time::Timestamp;
+use eic_host::clock;
+use eic_host::instance::Machine;
+use eic_login::fetch::staples::{MAX_LIST_BYTES, STAPLES, is_staple_name};
+use eic_login::fetch::{DOMAIN, INSTANCE_ID, MAX_ITEM_BYTES, REGION, SIGNER_CERT, USERS, ZONE, keys_path};
+use eic_login::imds::{Endpoint, ImdsError, Session};
+use tokio::task::JoinSet;
+
+use crate::capture::document::{self, Answer, Capture, Item};
+
+/// Most users whose keys are fetched.
+const MAX_USERS: usize = 32;
+
+/// What is fetched, and when.
+pub(crate) struct Wanted<'w> {
+    pub(crate) endpoints: &'w [Endpoint],
+    pub(crate) allowed: Duration,
+    pub(crate) machine: &'w Machine,
+    /// Whose keys; all that the service lists where none is named.
+    pub(crate) users: &'w [LoginName],
+    pub(crate) now: Timestamp,
+}
+
+/// What was fetched.
+pub(crate) struct Fetched {
+    pub(crate) capture: Capture,
+    /// How long the token took.
+    pub(crate) token: Duration,
+    /// This machine's clock when the token came.
+    pub(crate) greeted: Timestamp,
+    /// What stands between us and the service, where it says so.
+    pub(crate) via: Option<String>,
+    /// Why there is not even a token; the capture says it, too.
+    pub(crate) refused: Option<ImdsError>,
+}
+
+/// Fetches it all.
+pub(crate) fn fetch(wanted: &Wanted<'_>) -> Fetched {
+    let started = Instant::now();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    let fetched = match runtime {
+        Ok(runtime) => runtime.block_on(everything(wanted)),
+        Err(error) => Err(ImdsError::Unreachable("the network".to_owned(), error.to_string())),
+    };
+    fetched.unwrap_or_else(|error| {
+        let token = started.elapsed();
+        let mut capture = Capture::new(wanted.now, name_of(wanted.machine));
+        capture.items.push(Item::new(
+            document::TOKEN,
+            milliseconds(token),
+            Answer::Failed(error.reason(), error.to_string()),
+        ));
+        Fetched { capture, token, greeted: wanted.now, via: None, refused: Some(error) }
+    })
+}
+
+async fn everything(wanted: &Wanted<'_>) -> Result<Fetched, ImdsError> {
+    let started = Instant::now();
+    let session = Arc::new(Session::open(wanted.endpoints, wanted.allowed).await?);
+    let token = started.elapsed();
+    let greeted = clock::now();
+    let mut capture = Capture::new(wanted.now, name_of(wanted.machine));
+    capture.endpoint = Some(session.endpoint().to_string());
+    capture.date.clone_from(&session.greeting().date);
+    capture.server.clone_from(&session.greeting().server);
+    let via = session.greeting().via.clone();
+
+    capture.items = Asking::new(Arc::clone(&session), wanted.users).items().await;
+    Ok(Fetched { capture, token, greeted, via, refused: None })
+}
+
+/// How the machine calls itself.
+fn name_of(machine: &Machine) -> Option<String> {
+    match machine {
+        Machine::Known(id) => Some(id.to_string()),
+        Machine::Xen => Some("xen".to_owned()),
+        Machine::NotEc2 => None,
+    }
+}
+
+/// The requests, side by side. What an answer leads to is asked for when that answer is there: an item that never comes
+/// keeps no other back, as in a login.
+struct Asking {
+    session: Arc<Session>,
+    requests: JoinSet<(usize, Item)>,
+    asked: Vec<String>,
+    came: Vec<(usize, Item)>,
+    /// Whether the users are those that the service lists.
+    lists_users: bool,
+}
+
+impl Asking {
+    fn new(session: Arc<Session>, users: &[LoginName]) -> Self {
+        let (requests, lists_users) = (JoinSet::new(), users.is_empty());
+        let mut asking = Self { session, requests, asked: Vec::new(), came: Vec::new(), lists_users };
+        for path in [INSTANCE_ID, REGION, ZONE, DOMAIN] {
+            asking.ask(path.to_owned(), MAX_ITEM_BYTES);
+        }
+        asking.ask(SIGNER_CERT.to_owned(), MAX_CHAIN_BYTES);
+        asking.ask(STAPLES.to_owned(), MAX_LIST_BYTES);
+        if lists_users {
+            asking.ask(USERS.to_owned(), MAX_LIST_BYTES);
+        }
+        for user in users {
+            asking.ask(keys_path(user), MAX_BUNDLE_BYTES);
+        }
+        asking
+    }
+
+    /// Asks once for each path.
+    fn ask(&mut self, path: String, limit: usize) {
+        if self.asked.contains(&path) {
+            return;
+        }
+        let (number, session) = (self.asked.len(), Arc::clone(&self.session));
+        self.asked.push(path.clone());
+        self.requests.spawn(async move { (number, item(&session, &path, limit).await) });
+    }
+
+    /// Everything, in the order in which it was asked for.
+    async fn items(mut self) -> Vec<Item> {
+        while let Some(done) = self.requests.join_next().await {
+            // A task that has panicked or was cancelled has fetched nothing.
+            let Ok((number, item)) = done else { continue };
+            let path = item.path.clone();
+            self.came.push((number, item));
+            match path.as_str() {
+                // The signer's own staples come before the listed ones, of which there may be too many.
+                SIGNER_CERT | STAPLES => {
+                    let mut names = self.own_names();
+                    if self.answer(SIGNER_CERT).is_some() {
+                        names.extend(self.lines(STAPLES).into_iter().filter(|name| is_staple_name(name)));
+                    }
+                    for name in names {
+                        let count = self.asked.iter().filter(|path| path.starts_with(STAPLES)).count();
+                        if count <= MAX_STAPLES {
+                            self.ask(format!("{STAPLES}{name}"), MAX_STAPLE_BYTES);
+                        }
+                    }
+                }
+                USERS if self.lists_users => {
+                    let names = self.lines(USERS);
+                    let users =
+                        names.iter().filter_map(|name| LoginName::try_from(name.trim_end_matches('/')).ok());
+                    for user in users.take(MAX_USERS) {
+                        self.ask(keys_path(&user), MAX_BUNDLE_BYTES);
+                    }
+                }
+                _ => {}
+            }
+        }
+        order::by_key(self.came, |(number, _)| *number).into_iter().map(|(_, item)| item).collect()
+    }
+
+    fn answer(&self, path: &str) -> Option<Answer> {
+        self.came.iter().find(|(_, item)| item.path == path).map(|(_, item)| item.answer())
+    }
+
+    /// The names of the staples that the signer's certificates normally have, listed or not.
+    fn own_names(&self) -> Vec<String> {
+        let Some(Answer::Body(pem)) = self.answer(SIGNER_CERT) else { return Vec::new() };
+        let Ok(chain) = SignerChain::parse(&pem) else { return Vec::new() };
+        chain.certificates().iter().map(Certificate::staple_name).collect()
+    }
+
+    fn lines(&self, path: &str) -> Vec<String> {
+        let Some(Answer::Body(list)) = self.answer(path) else { return Vec::new() };
+        let lines =
+            String::from_utf8_lossy(&list).lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>();
+        lines.into_iter().filter(|line| !line.is_empty()).collect()
+    }
+}
+
+async fn item(session: &Session, path: &str, limit: usize) -> Item {
+    let started = Instant::now();
+    let came = session.get_head(path, limit).await;
+    let cut = came.as_ref().is_ok_and(|body| body.as_ref().is_some_and(|body| body.cut));
+    let answer = match came {
+        Ok(Some(body)) => Answer::Body(body.bytes),
+        Ok(None) => Answer::Absent,
+        Err(error) => Answer::Failed(error.reason(), error.to_string()),
+    };
+    let mut item = Item::new(path, milliseconds(started.elapsed()), answer);
+    item.cut = cut;
+    item
+}
+
+/// With two places.
+pub(crate) fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e5).round() / 100.0
+}

@@ -1,0 +1,90 @@
+//! `capture`: everything that the metadata service says, into one file.
+
+pub mod document;
+mod fetch;
+pub(crate) mod replay;
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use eic_core::audit_line::IDENT;
+use eic_core::text::one_line;
+use eic_host::instance::Machine;
+use eic_login::Clock;
+use eic_login::config::{CommandLine, Settings};
+use eic_login::privileges::give_up_root;
+use nix::fcntl::OFlag;
+
+use crate::cli;
+use crate::outcome::Outcome;
+
+pub(crate) use fetch::{Fetched, Wanted, fetch, milliseconds};
+
+/// Runs the command.
+pub(super) fn run(
+    arguments: &cli::Capture,
+    clock: Clock,
+    out: &mut impl Write,
+    notes: &mut impl Write,
+) -> Outcome {
+    match capture(arguments, clock) {
+        Ok(said) => {
+            let _ = writeln!(out, "{}", one_line(&said));
+            Outcome::Done
+        }
+        Err(why) => {
+            let _ = writeln!(notes, "{IDENT}: {}", one_line(&why));
+            Outcome::Undecided
+        }
+    }
+}
+
+fn capture(arguments: &cli::Capture, clock: Clock) -> Result<String, String> {
+    let settings = Settings::resolve(&CommandLine::default()).map_err(|error| error.to_string())?;
+    // The file is made while we may still be root; what comes from the network is read by nobody.
+    let file = make(&arguments.file).map_err(|error| format!("{}: {error}", arguments.file.display()))?;
+    let fetched = give_up_root().map(|()| {
+        let machine = Machine::detect(Path::new("/sys"));
+        fetch(&Wanted {
+            endpoints: &settings.endpoints(),
+            allowed: settings.timeout.value,
+            machine: &machine,
+            users: &arguments.user,
+            now: clock.started,
+        })
+    });
+    let filled =
+        fetched.map_err(|error| error.to_string()).and_then(|fetched| fill(file, arguments, fetched));
+    filled.inspect_err(|_| {
+        // It may be too late for that: whoever we are by now may not write the folder.
+        let _ = std::fs::remove_file(&arguments.file);
+    })?
+}
+
+/// Writes it. The inner error is that the service gave nothing, which the file says, too.
+fn fill(
+    mut file: File,
+    arguments: &cli::Capture,
+    fetched: Fetched,
+) -> Result<Result<String, String>, String> {
+    let capture = if arguments.redact { fetched.capture.redact() } else { fetched.capture };
+    let text = capture.to_json().map_err(|error| error.to_string())?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    written.map_err(|error| format!("{}: {error}", arguments.file.display()))?;
+    if let Some(error) = fetched.refused {
+        let file = arguments.file.display();
+        return Ok(Err(format!("{}: {error}; {file} says so, too", error.reason())));
+    }
+    let users: Vec<_> = replay::users(&capture).iter().map(ToString::to_string).collect();
+    let of =
+        if users.is_empty() { "no user's keys".to_owned() } else { format!("keys of {}", users.join(", ")) };
+    Ok(Ok(format!("wrote {}: {} items, {of}", arguments.file.display(), capture.items.len())))
+}
+
+/// A new file for its owner alone: never one that is there, and never through a link.
+fn make(path: &Path) -> std::io::Result<File> {
+    let flags = OFlag::O_NOFOLLOW.bits();
+    OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(flags).open(path)
+}

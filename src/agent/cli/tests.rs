@@ -1,0 +1,155 @@
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::Parser;
+use eic_core::time::Timestamp;
+use eic_login::config::parse_seconds;
+
+use super::values::parse_when;
+use super::{AuthorizedKeys, Cli, Command, disarm_user, resolve_name};
+
+/// Read the short way where there is one, and the long way: both must say the same.
+fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+    let arguments = resolve_name(arguments.iter().map(OsString::from));
+    let (short, long) = (Cli::of(&arguments), Cli::try_parse_from(&arguments));
+    let words = |read: &Result<Cli, clap::Error>| match read {
+        Ok(cli) => format!("{cli:?}"),
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(words(&short), words(&long), "{arguments:?}");
+    short
+}
+
+fn keys(arguments: &[&str]) -> AuthorizedKeys {
+    match parse(arguments).unwrap().command {
+        Command::AuthorizedKeys(keys) => keys,
+        other => panic!("{arguments:?} is {other:?}"),
+    }
+}
+
+#[test]
+fn the_definition_is_sound() {
+    <Cli as clap::CommandFactory>::command().debug_assert();
+}
+
+#[test]
+fn the_old_names_imply_the_subcommand() {
+    for name in ["eic_run_authorized_keys", "/opt/aws/bin/eic_curl_authorized_keys"] {
+        let called = keys(&[name, "ec2-user", "SHA256:x"]);
+        assert_eq!((called.user, called.fingerprint), ("ec2-user".into(), Some("SHA256:x".into())));
+    }
+    assert!(parse(&["eic-agent", "ec2-user"]).is_err());
+}
+
+#[test]
+fn defaults_are_the_documented_ones() {
+    let called = keys(&["eic-agent", "authorized-keys", "u"]);
+    assert!(called.chosen_inputs().is_empty() && called.providers.is_empty());
+    assert_eq!((called.overrides.timeout, called.sysfs), (None, "/sys".into()));
+}
+
+#[test]
+fn a_name_that_looks_like_an_option_is_no_option() {
+    for name in ["--help", "-h", "--timeout", "--config=/x", "--provider-user", "-"] {
+        let called =
+            keys(&["eic-agent", "authorized-keys", "--timeout", "3", name, "MD5:y", "--", "/bin/true", name]);
+        assert_eq!(
+            (called.user.as_os_str(), called.overrides.timeout),
+            ("".as_ref(), Some(Duration::from_secs(3))),
+            "{name}"
+        );
+        assert_eq!(called.providers, ["/bin/true", name], "{name}");
+    }
+    assert!(parse(&["eic-agent", "authorized-keys", "--help"]).is_err(), "by hand it is help");
+    let mut verify = ["eic-agent", "verify", "--fingerprint", "SHA256:x"].map(OsString::from);
+    disarm_user(&mut verify);
+    assert_eq!(verify[2], "--fingerprint", "there it is an option");
+}
+
+#[test]
+fn sshd_may_pass_any_name() {
+    for name in ["", "a b", "caf\u{e9}"] {
+        let called = keys(&["eic-agent", "authorized-keys", name, "SHA256:y", "--", "/bin/true", name]);
+        assert_eq!((called.user, called.fingerprint), (name.into(), Some("SHA256:y".into())), "{name:?}");
+        assert_eq!(called.providers, ["/bin/true", name], "{name:?}");
+    }
+}
+
+#[test]
+fn providers_keep_their_own_options_and_each_others_separators() {
+    let called = keys(&["eic-agent", "authorized-keys", "u", "--", "/a", "--timeout", "9", "--", "/b", "-h"]);
+    assert_eq!(called.providers, ["/a", "--timeout", "9", "--", "/b", "-h"]);
+    assert_eq!(called.overrides.timeout, None);
+}
+
+#[test]
+fn what_sshd_runs_is_read_as_among_all_subcommands() {
+    for line in [
+        "",
+        "--timeout 3",
+        "--timeout=3 u SHA256:x",
+        "--timeout 99 u",
+        "--version",
+        "-V u",
+        "--help",
+        "help",
+        "help u",
+        "u SHA256:x more",
+        "--sysfs /s --config /c --ca-file /f u",
+        "--ca-file /f --ca-dir /d u",
+        "--imds-endpoint x u",
+        "--unknown u",
+        "u -- /a b -- c",
+        "--",
+        "-- /a",
+        "u --timeout 9 MD5:x",
+        "verify",
+        "--tim 3 u",
+    ] {
+        let words: Vec<_> =
+            ["eic-agent", "authorized-keys"].into_iter().chain(line.split_whitespace()).collect();
+        let _ = parse(&words);
+    }
+}
+
+#[test]
+fn what_chooses_the_inputs_is_told_with_its_value() {
+    let words = "eic-agent authorized-keys --timeout 3 --config /c --imds-endpoint http://127.0.0.1:1338 --ca-file /f --ca-dir /d --sysfs /s u";
+    let parsed = parse(&words.split(' ').collect::<Vec<_>>()).unwrap();
+    let Command::AuthorizedKeys(called) = parsed.command else { panic!() };
+    let told: Vec<_> =
+        called.chosen_inputs().iter().map(|(option, value)| format!("{option} {value}")).collect();
+    assert_eq!(
+        told.join(" "),
+        "--config /c --imds-endpoint http://127.0.0.1:1338 --ca-file /f --ca-dir /d --sysfs /s"
+    );
+}
+
+#[test]
+fn instants_and_ages_are_read() {
+    let now = Timestamp::from_unix(1_738_238_400);
+    for (text, instant) in [
+        ("2025-01-30T12:00:00Z", 1_738_238_400),
+        ("2025-01-30", 1_738_195_200),
+        ("1738238399", 1_738_238_399),
+        ("90s", 1_738_238_310),
+        ("2h", 1_738_231_200),
+        ("1d", 1_738_152_000),
+        ("99999999999999d", 0),
+    ] {
+        assert_eq!(parse_when(text).unwrap().instant(now).as_unix(), instant, "{text}");
+    }
+    for bad in ["", "d", "-1d", "yesterday", "1w", "2025-13-01", "999999999999999999999d"] {
+        assert!(parse_when(bad).unwrap_err().ends_with(&format!("got {bad}")), "{bad}");
+    }
+}
+
+#[test]
+fn timeouts_are_bounded() {
+    for good in ["0.1", "5", "60"] {
+        assert!(parse_seconds(good).is_ok(), "{good}");
+    }
+    for bad in ["0", "0.05", "61", "-1", "nan", "inf", "", "5s"] {
+        assert!(parse_seconds(bad).is_err(), "{bad}");
+    }
+}

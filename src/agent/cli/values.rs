@@ -1,0 +1,41 @@
+//! What an argument may be, where no type of the core says it.
+
+use eic_core::text::{MAX_SHOWN, printable};
+use eic_core::time::{NotATimestamp, Timestamp};
+
+/// An instant, or how long ago it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Then.
+    At(Timestamp),
+    /// So many seconds before now.
+    Ago(u64),
+}
+
+impl When {
+    /// The instant.
+    #[must_use]
+    pub const fn instant(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(instant) => instant,
+            Self::Ago(seconds) => Timestamp::from_unix(now.as_unix().saturating_sub(seconds)),
+        }
+    }
+}
+
+/// An instant, a day (its beginning in UTC), or an age.
+pub(super) fn parse_when(text: &str) -> Result<When, String> {
+    let refuse = || {
+        let came = printable(text, MAX_SHOWN);
+        format!(
+            "expected RFC 3339 (2025-01-30T12:00:00Z), a day (2025-01-30), Unix seconds, or an age such as 90m, 12h or 30d; got {came}"
+        )
+    };
+    let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
+    let age = units.iter().find_map(|(unit, seconds)| {
+        let count: u64 = text.strip_suffix(*unit)?.parse().ok()?;
+        count.checked_mul(*seconds).map(When::Ago)
+    });
+    let instant = || text.parse().or_else(|_| format!("{text}T00:00:00Z").parse()).map(When::At);
+    age.map_or_else(instant, Ok).map_err(|_: NotATimestamp| refuse())
+}

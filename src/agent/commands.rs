@@ -1,0 +1,55 @@
+//! Which subcommand runs.
+
+use std::io::Write;
+
+use eic_login::Clock;
+use eic_login::providers::supervise;
+use nix::sys::stat::{Mode, umask};
+
+use crate::cli::{Cli, Command};
+use crate::outcome::Outcome;
+use crate::{capture, config, confinement, doctor, explain, placement, sessions, sshd_setup, verify};
+
+/// Whether this is one of the commands about sshd that root runs by hand.
+const fn is_by_hand(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Doctor(_)
+            | Command::Explain(_)
+            | Command::Enable(_)
+            | Command::Disable(_)
+            | Command::Status(_)
+    )
+}
+
+/// Runs a command: what is asked for goes to `out`, what a person should read to `notes`.
+pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+    if is_by_hand(&cli.command) {
+        // What the caller's shell takes from new files is the caller's; what is run below has sshd's own umask.
+        let _ = umask(Mode::from_bits_truncate(0o022));
+    }
+    let clock = Clock::start();
+    match &cli.command {
+        Command::AuthorizedKeys(arguments) => eic_login::run::run(&arguments.run(), clock, out, notes).into(),
+        Command::Verify(arguments) => verify::run(arguments, clock.started, out, notes),
+        Command::Doctor(arguments) => doctor::run(arguments, clock, out, notes),
+        Command::Explain(arguments) => explain::run(arguments, clock, out, notes),
+        Command::Capture(arguments) => capture::run(arguments, clock, out, notes),
+        Command::Sessions(arguments) => sessions::run(arguments, clock.started, out, notes),
+        Command::Config(arguments) => config::run(arguments, out, notes),
+        Command::Enable(arguments) => sshd_setup::enable(arguments, out, notes),
+        Command::Disable(_) => sshd_setup::disable(out, notes),
+        Command::Status(arguments) => sshd_setup::status(arguments, out, notes),
+        Command::Confinement => confinement::run(out, notes),
+        Command::Placement => placement::run(clock, out, notes),
+        Command::Supervise(arguments) => {
+            match supervise(&arguments.program, &arguments.command, arguments.timeout) {
+                Ok(status) => Outcome::Provider(status),
+                Err(error) => {
+                    let _ = writeln!(notes, "eic-agent: {error}");
+                    Outcome::Provider(127)
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `config`: the settings, where each comes from, and everything that is wrong with them.
+
+pub mod pin;
+pub mod show;
+
+use std::io::{self, Write};
+
+use eic_core::reason::Reason;
+use eic_core::text::one_line;
+use eic_host::sshd::release::too_old;
+use eic_host::stdout::write_once;
+use eic_login::config::{ConfigError, Settings};
+use eic_login::privileges::{PrivilegesError, give_up_root};
+
+use self::show::Shown;
+use crate::cli::Config;
+use crate::environment::{self, Before};
+use crate::outcome::Outcome;
+
+/// Runs the command.
+pub(super) fn run(arguments: &Config, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+    let settings = match Settings::resolve(&arguments.overrides.settings()) {
+        Ok(settings) => settings,
+        Err(error) => return refuse(arguments, &error, out, notes),
+    };
+    let written = show(arguments, &settings, out);
+    let before = environment::look(&settings, None);
+    let kept = give_up_root().err();
+    let faults = unsupported(&settings, &before, kept.as_ref());
+    for fault in &faults {
+        let _ = writeln!(notes, "eic-agent: {}", one_line(&fault.said));
+    }
+    if written.is_ok() && faults.is_empty() { Outcome::Done } else { Outcome::Undecided }
+}
+
+fn show(arguments: &Config, settings: &Settings, out: &mut impl Write) -> io::Result<()> {
+    let shown = Shown::of(settings);
+    let text = if arguments.json {
+        let mut text = serde_json::to_string_pretty(&shown)?;
+        text.push('\n');
+        text
+    } else {
+        shown.to_string()
+    };
+    write_once(text.as_bytes(), out)
+}
+
+fn refuse(arguments: &Config, error: &ConfigError, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+    let lines = error.lines();
+    if arguments.json {
+        let document = serde_json::json!({
+            "schema_version": 1, "reason": error.reason().as_str(), "faults": lines,
+        });
+        let _ = write_once(format!("{document:#}\n").as_bytes(), out);
+    } else {
+        for line in lines {
+            let _ = writeln!(notes, "{line}");
+        }
+    }
+    Outcome::Undecided
+}
+
+/// What the settings ask for and sshd does not do.
+pub(super) struct Unsupported {
+    /// The stable name under which a run refuses for it.
+    pub(super) reason: Reason,
+    /// What was expected, what is there, and what to do.
+    pub(super) said: String,
+}
+
+/// What the settings ask for and this instance's sshd does not do, so that a run hands out no key. To be called without
+/// root's rights; `before` is what root found out, `kept` why its rights could not be given up.
+pub(super) fn unsupported(
+    settings: &Settings,
+    before: &Before,
+    kept: Option<&PrivilegesError>,
+) -> Vec<Unsupported> {
+    let mut faults = Vec::new();
+    if let Some((needed, installed)) = too_old(&settings.line_prefix()) {
+        let has = installed.map_or_else(|| "none that tells its release".to_owned(), |r| r.to_string());
+        faults.push(Unsupported {
+            reason: Reason::SettingsInvalid,
+            said: format!("keys: expected {needed} or later, this instance has {has}"),
+        });
+    }
+    if let Err(error) = environment::decide(settings, before, kept) {
+        faults.push(Unsupported { reason: error.reason(), said: error.to_string() });
+    }
+    faults
+}

@@ -1,0 +1,173 @@
+//! The settings as `eic-agent config` shows them.
+
+use eic_core::policy::{Action, Glob, Rule};
+use eic_core::text::{MAX_SHOWN, printable};
+use eic_core::verification::RevocationPolicy;
+use eic_host::trust_store::Roots;
+use eic_login::config::{DEFAULT_PATH, Origin, Settings, Sourced};
+use serde::Serialize;
+
+/// The settings, ready to be printed. Fields are added, never changed in meaning, under the same
+/// `schema_version`.
+#[derive(Debug, Serialize)]
+pub struct Shown {
+    schema_version: u32,
+    file: Option<String>,
+    settings: Vec<Setting>,
+    rules: Vec<ShownRule>,
+}
+
+#[derive(Debug, Serialize)]
+struct Setting {
+    key: &'static str,
+    value: serde_json::Value,
+    from: From,
+}
+
+/// `{"origin": "file", "line": 3}`
+#[derive(Debug, Serialize)]
+struct From {
+    origin: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownRule {
+    name: String,
+    action: &'static str,
+    users: Vec<String>,
+    principals: Vec<String>,
+    accounts: Vec<String>,
+    key_types: Vec<String>,
+    from: From,
+}
+
+impl Shown {
+    /// These settings, ready to be printed.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let path = |path: &std::path::PathBuf| path.display().to_string();
+        Self {
+            schema_version: 1,
+            file: settings.file.as_ref().map(path),
+            settings: vec![
+                setting("imds.endpoint", &settings.endpoint, |url| {
+                    url.as_ref().map(ToString::to_string).into()
+                }),
+                setting("imds.timeout", &settings.timeout, |timeout| timeout.as_secs_f64().into()),
+                setting("trust.ca_file", &settings.ca_file, |file| file.as_ref().map(path).into()),
+                setting("trust.ca_dir", &settings.ca_dir, |dir| dir.as_ref().map(path).into()),
+                setting("trust.roots", &settings.roots, |roots| roots_name(*roots).into()),
+                setting("trust.revocation", &settings.revocation, |policy| revocation_name(*policy).into()),
+                setting("trust.region", &settings.region, |region| {
+                    region.as_ref().map(|region| region.as_str().to_owned()).into()
+                }),
+                setting("trust.domain", &settings.domain, |domain| {
+                    domain.as_ref().map(|domain| domain.as_str().to_owned()).into()
+                }),
+                setting("keys.options", &settings.options, |options| {
+                    options.as_ref().map(|options| options.as_str().to_owned()).into()
+                }),
+                setting("keys.environment", &settings.environment, |on| (*on).into()),
+                setting("audit.required", &settings.audit_required, |on| (*on).into()),
+            ],
+            rules: settings.rules.iter().map(ShownRule::of).collect(),
+        }
+    }
+}
+
+fn setting<T>(key: &'static str, setting: &Sourced<T>, value: impl Fn(&T) -> serde_json::Value) -> Setting {
+    Setting { key, value: value(&setting.value), from: From::of(setting.origin) }
+}
+
+const fn roots_name(roots: Roots) -> &'static str {
+    match roots {
+        Roots::System => "system",
+        Roots::Amazon => "amazon",
+    }
+}
+
+const fn revocation_name(policy: RevocationPolicy) -> &'static str {
+    match policy {
+        RevocationPolicy::Require => "require",
+        RevocationPolicy::WhenStapled => "when-stapled",
+    }
+}
+
+impl From {
+    const fn of(origin: Origin) -> Self {
+        match origin {
+            Origin::Default => Self { origin: "default", line: None },
+            Origin::File(line) => Self { origin: "file", line: Some(line) },
+            Origin::CommandLine => Self { origin: "command line", line: None },
+        }
+    }
+}
+
+impl ShownRule {
+    fn of(rule: &Sourced<Rule>) -> Self {
+        let Sourced { value: rule, origin } = rule;
+        let list = |globs: &[Glob]| globs.iter().map(|glob| glob.as_str().to_owned()).collect();
+        let action = match rule.action {
+            Action::Allow => "allow",
+            Action::Deny => "deny",
+        };
+        Self {
+            name: rule.name.clone(),
+            action,
+            users: list(&rule.users),
+            principals: list(&rule.principals),
+            accounts: list(&rule.accounts),
+            key_types: list(&rule.key_types),
+            from: From::of(*origin),
+        }
+    }
+}
+
+/// One line a setting: name, value, and where it comes from.
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let file = self.file.as_deref();
+        let from = |from: &From| match (from.line, file) {
+            (Some(line), Some(file)) => format!("{file}:{line}"),
+            _ => from.origin.to_owned(),
+        };
+        match file {
+            Some(file) => writeln!(f, "# {file}")?,
+            None => writeln!(f, "# no {DEFAULT_PATH}: defaults")?,
+        }
+        for Setting { key, value, from: origin } in &self.settings {
+            let value = match (value.is_null(), *key) {
+                (true, "trust.region" | "trust.domain") => "(metadata)".to_owned(),
+                (true, _) => "(system)".to_owned(),
+                (false, _) => value.to_string(),
+            };
+            writeln!(f, "{key:<16} {:<28} {}", printable(&value, MAX_SHOWN), from(origin))?;
+        }
+        for rule in &self.rules {
+            let lists = [
+                ("users", &rule.users),
+                ("principals", &rule.principals),
+                ("accounts", &rule.accounts),
+                ("key_types", &rule.key_types),
+            ];
+            let said = lists.iter().filter(|(_, list)| !list.is_empty());
+            let said: Vec<_> = said.map(|(name, list)| format!("{name} {}", list.join(" "))).collect();
+            let what = format!(
+                "{} {}",
+                rule.action,
+                if said.is_empty() { "all".to_owned() } else { said.join(", ") }
+            );
+            let name = format!("rule {}", rule.name);
+            writeln!(
+                f,
+                "{:<16} {:<28} {}",
+                printable(&name, MAX_SHOWN),
+                printable(&what, MAX_SHOWN),
+                from(&rule.from)
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,24 @@
+//! `confinement`: confines itself as a run does, and says what of it holds. It is what `doctor` asks: a process that
+//! did so can look at nothing else any more.
+
+use std::io::Write;
+
+use eic_host::stdout::write_once;
+use eic_login::confinement::{confine, no_more_threads};
+use eic_login::privileges::give_up_root;
+
+use crate::outcome::Outcome;
+
+/// Runs the command.
+pub(super) fn run(out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+    if let Err(error) = give_up_root() {
+        let _ = writeln!(notes, "eic-agent: {error}");
+        return Outcome::Undecided;
+    }
+    let confinement = confine(&[], 0);
+    no_more_threads();
+    match write_once(format!("{confinement}\n").as_bytes(), out) {
+        Ok(()) => Outcome::Done,
+        Err(_) => Outcome::Undecided,
+    }
+}

@@ -1,0 +1,199 @@
+//! sshd's lists of whom it lets in (OpenSSH auth.c, `allowed_user` and `auth_root_allowed`).
+
+use eic_core::policy::Glob;
+use eic_core::text::{MAX_SHOWN, printable};
+use eic_host::accounts::{Account, entries};
+use eic_host::process::ask;
+use eic_host::sshd::keyword::Keyword;
+use eic_host::sshd::offer::Offer;
+use eic_login::config::{CommandLine, Settings};
+
+use super::account::{ACCESS, then_reload};
+use super::check::Check;
+use super::sshd::Sshd;
+
+const ID: &str = "access";
+
+/// How long id(1) may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Whether sshd lets this user in.
+pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
+    let name = printable(&account.name, MAX_SHOWN);
+    let list = |keyword: Keyword| -> Vec<&str> { sshd.running.values(keyword).collect() };
+    if let Some(refused) = root(sshd, account) {
+        return refused;
+    }
+    let then = then_reload(sshd);
+    let mut only_from = None;
+    if let Some((pattern, from)) = listed(&list(Keyword::DenyUsers), &account.name) {
+        let place = sshd.place(Keyword::DenyUsers, pattern);
+        let shown = printable(pattern, MAX_SHOWN);
+        let fix = format!("take {shown} out of DenyUsers{then}");
+        match from {
+            None => return Check::fail(ID, ACCESS, format!("DenyUsers has {shown}{place}"), fix),
+            Some(from) => {
+                let seen = format!("DenyUsers has {shown}{place}: nobody logs in as {name} from {from}");
+                return Check::warn(ID, ACCESS, seen, fix);
+            }
+        }
+    }
+    let allowed = list(Keyword::AllowUsers);
+    match listed(&allowed, &account.name) {
+        None if !allowed.is_empty() => {
+            let place = sshd.place(Keyword::AllowUsers, allowed.first().copied().unwrap_or_default());
+            let seen = format!("AllowUsers does not have {name}{place}");
+            let fix = plain(sshd, account).map_or_else(
+                || format!("add a pattern that fits {name} to AllowUsers{then}"),
+                |offer| format!("add {} to AllowUsers{then}", offer.value()),
+            );
+            return Check::fail(ID, ACCESS, seen, fix);
+        }
+        Some((pattern, Some(_))) => {
+            let shown = printable(pattern, MAX_SHOWN);
+            only_from = Some((
+                format!("AllowUsers has only {shown}{}", sshd.place(Keyword::AllowUsers, pattern)),
+                shown,
+            ));
+        }
+        _ => {}
+    }
+    if let Some(check) = groups(sshd, account, &list(Keyword::DenyGroups), &list(Keyword::AllowGroups)) {
+        return check;
+    }
+    if let Some((seen, pattern)) = only_from {
+        let seen = format!("{seen}: other addresses than that are turned away");
+        let fix = plain(sshd, account).map_or_else(
+            || "log in from there".to_owned(),
+            |offer| format!("log in from there, or add {} beside {pattern}{then}", offer.value()),
+        );
+        return Check::warn(ID, ACCESS, seen, fix);
+    }
+    let lists = [Keyword::AllowUsers, Keyword::DenyUsers, Keyword::AllowGroups, Keyword::DenyGroups];
+    let set = lists.into_iter().filter(|keyword| !list(*keyword).is_empty());
+    let set: Vec<_> = set.map(|keyword| keyword.to_string()).collect();
+    let seen = if set.is_empty() {
+        format!("sshd has no list of users or groups; {name} may log in")
+    } else {
+        format!("{} let {name} in", set.join(" and "))
+    };
+    Check::ok(ID, ACCESS, seen)
+}
+
+/// The name for `AllowUsers`, where it is a pattern that fits nothing else.
+fn plain(sshd: &Sshd, account: &Account) -> Option<Offer> {
+    let is_plain = account.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-$".contains(&b));
+    is_plain.then(|| sshd.offer(Keyword::AllowUsers, &account.name)).flatten()
+}
+
+/// What `PermitRootLogin` says to root.
+fn root(sshd: &Sshd, account: &Account) -> Option<Check> {
+    const KEYWORD: Keyword = Keyword::PermitRootLogin;
+    let value = sshd.running.value(KEYWORD).filter(|_| account.uid == 0)?;
+    let fix = || {
+        sshd.offer(KEYWORD, "prohibit-password").map_or_else(
+            || "log in as another user".to_owned(),
+            |offer| format!("log in as another user, or set {offer}{}", then_reload(sshd)),
+        )
+    };
+    let seen = format!("PermitRootLogin is {}{}", printable(value, MAX_SHOWN), sshd.place(KEYWORD, value));
+    match value {
+        "no" => Some(Check::fail(ID, ACCESS, seen, fix())),
+        "forced-commands-only" => {
+            let seen = format!("{seen}: root logs in only with a key that has a command= option");
+            // Only an option of the settings can give it one.
+            let options = Settings::resolve(&CommandLine::default()).ok().and_then(|s| s.options.value);
+            let has_command = options.is_some_and(|options| options.forces_command());
+            (!has_command).then(|| Check::fail(ID, ACCESS, seen, fix()))
+        }
+        _ => None,
+    }
+}
+
+/// What the lists of groups say; none where they let the user in.
+fn groups(sshd: &Sshd, account: &Account, denied: &[&str], allowed: &[&str]) -> Option<Check> {
+    if denied.is_empty() && allowed.is_empty() {
+        return None;
+    }
+    let name = printable(&account.name, MAX_SHOWN);
+    let groups = match groups_of(account) {
+        Ok(groups) => groups,
+        Err(why) => {
+            return Some(Check::skipped(ID, ACCESS, format!("the groups of {name} are not known: {why}")));
+        }
+    };
+    let fits = |pattern: &&&str| groups.iter().any(|group| Glob::new(pattern).matches(group));
+    let then = then_reload(sshd);
+    if let Some(pattern) = denied.iter().find(fits) {
+        let place = sshd.place(Keyword::DenyGroups, pattern);
+        let shown = printable(pattern, MAX_SHOWN);
+        let seen = format!("DenyGroups has {shown}{place}, and {name} is in it");
+        return Some(Check::fail(ID, ACCESS, seen, format!("take {shown} out of DenyGroups{then}")));
+    }
+    if allowed.is_empty() || allowed.iter().any(|pattern| fits(&pattern)) {
+        return None;
+    }
+    let first = allowed.first().copied().unwrap_or_default();
+    let shown = printable(&allowed.join(" "), MAX_SHOWN);
+    let seen =
+        format!("{name} is in no group of AllowGroups {shown}{}", sshd.place(Keyword::AllowGroups, first));
+    let fix = if first.contains(['*', '?']) {
+        format!("add a group of {name} to AllowGroups{then}")
+    } else {
+        format!("sudo usermod -aG {} {name}", printable(first, MAX_SHOWN))
+    };
+    Some(Check::fail(ID, ACCESS, seen, fix))
+}
+
+/// The first pattern that fits, and the addresses that it is about. A user's part has no negation, and what
+/// is behind an `@` is addresses or host names (OpenSSH match.c, `match_user`).
+fn listed<'p>(patterns: &[&'p str], name: &str) -> Option<(&'p str, Option<String>)> {
+    let fits = |pattern: &str| Glob::new(pattern).matches(name);
+    let mut from_somewhere = None;
+    for pattern in patterns {
+        match pattern.rsplit_once('@') {
+            None if fits(pattern) => return Some((pattern, None)),
+            Some((user, "*")) if fits(user) => return Some((pattern, None)),
+            Some((user, from)) if fits(user) && from_somewhere.is_none() => {
+                from_somewhere = Some((*pattern, Some(printable(from, MAX_SHOWN))));
+            }
+            _ => {}
+        }
+    }
+    from_somewhere
+}
+
+/// The names of a user's groups. By their numbers, since a name may have spaces.
+fn groups_of(account: &Account) -> Result<Vec<String>, String> {
+    let mut program = std::process::Command::new("id");
+    let said =
+        ask(program.args(["-G", "--", &account.name]), PATIENCE).map_err(|error| format!("id: {error}"))?;
+    if !said.status.success() {
+        return Err(format!("id: {}", said.status));
+    }
+    let numbers = String::from_utf8_lossy(&said.stdout).into_owned();
+    let numbers: Vec<_> = numbers.split_whitespace().collect();
+    let text = entries("group", &numbers)?;
+    Ok(text.lines().filter_map(|line| line.split(':').next()).map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_read_as_sshd_reads_them() {
+        for (patterns, expected) in [
+            (vec!["root", "ec2-*"], Some(("ec2-*", None))),
+            (vec!["ec2-user@10.0.0.0/8", "ec2-user"], Some(("ec2-user", None))),
+            (vec!["ec2-user@10.0.0.0/8"], Some(("ec2-user@10.0.0.0/8", Some("10.0.0.0/8")))),
+            (vec!["ec2-????@*"], Some(("ec2-????@*", None))),
+            (vec!["!ec2-user", "EC2-USER", "user"], None),
+            (vec![], None),
+        ] {
+            let found = listed(&patterns, "ec2-user");
+            let found = found.as_ref().map(|(pattern, from)| (*pattern, from.as_deref()));
+            assert_eq!(found, expected, "{patterns:?}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! `answer`: what sshd's configuration has it run, run once as sshd would, chained providers left out.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use eic_core::audit_line::IDENT;
+use eic_core::fingerprint::Fingerprint;
+use eic_core::identity::LoginName;
+use eic_core::reason::Reason;
+use eic_core::text::{MAX_SHOWN, printable, printable_bytes};
+use eic_host::accounts::Account;
+use eic_host::instance::Machine;
+use eic_host::process::ask;
+use eic_host::sshd::command::split;
+use eic_host::sshd::tokens::expand;
+use eic_login::config::DEFAULT_PATH;
+
+use super::check::{Check, Verdict};
+use super::providers::understood;
+use super::server::not_asked;
+use super::sshd::{Blind, Sshd};
+use crate::cli::AuthorizedKeys;
+use crate::sshd_setup::{is_ours, shown_reload};
+
+pub(super) const ID: &str = "answer";
+const ANSWER: &str =
+    "what sshd runs may see less than root does; this is that very run, and the log has it like a login's";
+
+/// How long it may take: it ends itself a second after the longest time that can be set, a minute.
+const PATIENCE: Duration = Duration::from_secs(65);
+
+/// While we are root. Among `before` are the links that say whether sshd can run it at all.
+pub(super) fn check(sshd: &Result<Sshd, Blind>, user: Option<&str>, before: &[Check]) -> Check {
+    let sshd = match sshd {
+        Ok(sshd) => sshd,
+        Err(blind) => return blind.skipped(ID, ANSWER),
+    };
+    let Some(user) = user else {
+        return Check::skipped(ID, ANSWER, "no login name; add --user USER");
+    };
+    let (command, runs_as) = sshd.wired(|wired| (wired.running.command.clone(), wired.running.user.clone()));
+    let command = command.unwrap_or_default();
+    if !is_ours(Some(&command), &sshd.machine.own) {
+        return not_asked(ID, ANSWER);
+    }
+    if !nix::unistd::Uid::effective().is_root() {
+        return Check::skipped(ID, ANSWER, "run with sudo to run it as sshd does");
+    }
+    let stops = |check: &Check| check.verdict == Verdict::Fail && check.id.starts_with("command");
+    if before.iter().any(stops) {
+        return Check::skipped(ID, ANSWER, "sshd cannot run it; a link above says why");
+    }
+    let Ok(user) = LoginName::try_from(user) else {
+        let seen = format!("no key can be pushed for the name {}", printable(user, MAX_SHOWN));
+        return Check::fail(ID, ANSWER, seen, "log in as a user whose name EC2 Instance Connect takes");
+    };
+    let account = match Account::ask(runs_as.as_deref().unwrap_or_default()) {
+        Ok(Some(account)) => account,
+        Ok(None) => return Check::skipped(ID, ANSWER, "there is no user to run it as"),
+        Err(why) => return Check::skipped(ID, ANSWER, why),
+    };
+    match Asked::read(&command, &user) {
+        Err(why) => Check::skipped(ID, ANSWER, why),
+        Ok(asked) if asked.read.user.as_encoded_bytes() != user.as_str().as_bytes() => {
+            let place = sshd.wired(|wired| wired.winner().map(ToString::to_string)).unwrap_or_default();
+            let got = printable_bytes(asked.read.user.as_encoded_bytes(), MAX_SHOWN);
+            let seen = format!("the login name that it is given is {got}, expected {user}");
+            let fix = format!("write %u before %f in {place}, then: {}", shown_reload(&sshd.machine));
+            Check::fail(ID, ANSWER, seen, fix)
+        }
+        Ok(asked) if Machine::detect(&asked.read.sysfs) == Machine::NotEc2 => {
+            let seen = format!("{} says that this is no EC2 instance", asked.read.sysfs.display());
+            Check::fail(ID, ANSWER, seen, "take --sysfs out of AuthorizedKeysCommand")
+        }
+        Ok(asked) => asked.run(&user, &account),
+    }
+}
+
+/// Where a link before it is broken that a run needs, a run that fails says nothing new.
+pub(super) fn unless_explained(answer: Check, service: &[Check]) -> Check {
+    let is_explained = service.iter().any(|check| check.verdict == Verdict::Fail);
+    if is_explained && matches!(answer.verdict, Verdict::Fail | Verdict::Warn) {
+        return Check::skipped(ID, ANSWER, format!("a link above comes first ({})", answer.seen));
+    }
+    answer
+}
+
+/// Our own part of the command.
+struct Asked {
+    words: Vec<String>,
+    /// As it reads them, were a key offered.
+    read: AuthorizedKeys,
+}
+
+impl Asked {
+    fn read(command: &str, user: &LoginName) -> Result<Self, String> {
+        let words: Vec<_> = split(command).into_iter().take_while(|word| word != "--").collect();
+        let expanded = |words: &mut dyn Iterator<Item = &String>, offered: Option<&Fingerprint>| {
+            words.map(|word| expand(word, user, offered)).collect::<Result<Vec<_>, _>>()
+        };
+        let some_key = Fingerprint::of(b"");
+        let read = understood(expanded(&mut words.iter(), Some(&some_key))?)?;
+        // No key is offered: all that are pushed are asked for.
+        let words = expanded(&mut words.iter().filter(|word| *word != "%f"), None)?;
+        Ok(Self { words, read })
+    }
+
+    fn run(&self, user: &LoginName, account: &Account) -> Check {
+        let Some((program, arguments)) = self.words.split_first() else {
+            return not_asked(ID, ANSWER);
+        };
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir("/");
+        if account.uid != 0 {
+            command.gid(account.gid).uid(account.uid);
+        }
+        let runs_as = printable(&account.name, MAX_SHOWN);
+        let again = format!("sudo -u {runs_as} {}", printable(&self.words.join(" "), MAX_SHOWN));
+        let said = match ask(&mut command, PATIENCE) {
+            Ok(said) => said,
+            Err(error) => {
+                let seen = format!("as {runs_as}, it cannot be run: {error}");
+                return Check::fail(ID, ANSWER, seen, format!("mend that, until this works: {again}"));
+            }
+        };
+        let told = String::from_utf8_lossy(&said.stderr).into_owned();
+        let ours = format!("{IDENT}: ");
+        let notes: Vec<_> = told.lines().map(|line| line.strip_prefix(&ours).unwrap_or(line)).collect();
+        if !said.status.success() {
+            let note = notes.first().map_or_else(|| said.status.to_string(), |note| printable(note, 1024));
+            let seen = format!("as {runs_as}, it ends without a decision: {note}");
+            return Check::fail(ID, ANSWER, seen, self.fix(&note, &again));
+        }
+        let keys = said.stdout.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        let refused = notes.iter().find_map(|note| note.strip_prefix("refused: "));
+        match (keys.count(), refused) {
+            (0, Some(refused)) => {
+                let reason = printable(refused.split(':').next().unwrap_or_default(), MAX_SHOWN);
+                let seen = format!("no key for {user}; refused: {}", printable(refused, 1024));
+                let fix = format!(
+                    "see sudo {IDENT} explain {user}, and what README.md says helps against {reason}"
+                );
+                Check::warn(ID, ANSWER, seen, fix)
+            }
+            (0, None) => {
+                Check::ok(ID, ANSWER, format!("as {runs_as}, it works; no key is pushed for {user}"))
+            }
+            (1, _) => Check::ok(ID, ANSWER, format!("1 key for {user}")),
+            (keys, _) => Check::ok(ID, ANSWER, format!("{keys} keys for {user}")),
+        }
+    }
+
+    fn fix(&self, note: &str, again: &str) -> String {
+        let reason = note.split(':').next().unwrap_or_default();
+        let file = self.read.overrides.config.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
+        // Nothing in it is secret.
+        if reason == Reason::SettingsUnreadable.as_str() && file.is_file() {
+            return format!("sudo chmod a+r {}", file.display());
+        }
+        format!("mend that (README.md, {reason}), until this works: {again}")
+    }
+}

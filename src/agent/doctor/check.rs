@@ -1,0 +1,204 @@
+//! One link of the chain: what was seen, why it matters, and what to do.
+
+use std::fmt::Write as _;
+
+use eic_core::text::one_line;
+use serde::Serialize;
+
+/// How a link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verdict {
+    /// Nothing is wrong.
+    Ok,
+    /// Logins work, and something is not as it should be.
+    Warn,
+    /// No login with a pushed key until it is mended.
+    Fail,
+    /// Not looked at; what was seen says why.
+    Skipped,
+}
+
+/// A check and what came of it. `id` is an interface: it never changes its meaning.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Check {
+    pub(crate) id: &'static str,
+    pub(crate) verdict: Verdict,
+    /// What was seen, in one line.
+    pub(crate) seen: String,
+    /// Why it matters.
+    pub(crate) why: &'static str,
+    /// What to do; none where nothing is wrong.
+    pub(crate) fix: Option<String>,
+}
+
+impl Check {
+    pub(super) fn ok(id: &'static str, why: &'static str, seen: impl Into<String>) -> Self {
+        Self { id, verdict: Verdict::Ok, seen: seen.into(), why, fix: None }
+    }
+
+    pub(super) fn skipped(id: &'static str, why: &'static str, seen: impl Into<String>) -> Self {
+        Self { id, verdict: Verdict::Skipped, seen: seen.into(), why, fix: None }
+    }
+
+    pub(super) fn warn(
+        id: &'static str,
+        why: &'static str,
+        seen: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self { id, verdict: Verdict::Warn, seen: seen.into(), why, fix: Some(fix.into()) }
+    }
+
+    pub(super) fn fail(
+        id: &'static str,
+        why: &'static str,
+        seen: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self { id, verdict: Verdict::Fail, seen: seen.into(), why, fix: Some(fix.into()) }
+    }
+}
+
+impl Check {
+    /// Whether root would have seen more; every such check says it in these words.
+    fn wants_root(&self) -> bool {
+        self.verdict == Verdict::Skipped && self.seen.contains("run with sudo")
+    }
+}
+
+/// Everything that was looked at, in the order in which a login needs it.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) schema_version: u32,
+    pub(super) version: &'static str,
+    pub(super) at: String,
+    pub(super) user: Option<String>,
+    pub(super) checks: Vec<Check>,
+    /// The id of the check that most likely explains a refused login.
+    pub(super) cause: Option<&'static str>,
+}
+
+impl Report {
+    /// The first link that is broken is the cause of those after it; where none is, the first that is weak.
+    pub(super) fn find_cause(&mut self) {
+        let first = |verdict| self.checks.iter().find(|check| check.verdict == verdict);
+        self.cause = first(Verdict::Fail).or_else(|| first(Verdict::Warn)).map(|check| check.id);
+    }
+
+    /// Whether a link is broken.
+    pub(super) fn is_broken(&self) -> bool {
+        self.checks.iter().any(|check| check.verdict == Verdict::Fail)
+    }
+
+    /// For a tired person: one line a check, more only where something is wrong, the cause last.
+    pub(super) fn text(&self, colour: bool) -> String {
+        let mut text = String::new();
+        let width = self.checks.iter().map(|check| check.id.len()).max().unwrap_or(0);
+        for check in &self.checks {
+            let (word, code) = match check.verdict {
+                Verdict::Ok => ("ok", "32"),
+                Verdict::Warn => ("warn", "33"),
+                Verdict::Fail => ("FAIL", "31;1"),
+                Verdict::Skipped => ("skipped", "2"),
+            };
+            let word = format!("{word:<7}");
+            let word = if colour { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word };
+            let _ = writeln!(text, "{word}  {:<width$}  {}", check.id, one_line(&check.seen));
+            if let Some(fix) = &check.fix {
+                let indent = width.saturating_add(11);
+                let _ = writeln!(text, "{:indent$}why: {}", "", one_line(check.why));
+                let _ = writeln!(text, "{:indent$}fix: {}", "", one_line(fix));
+            }
+        }
+        let _ = writeln!(text, "\n{}", self.conclusion());
+        text
+    }
+
+    fn conclusion(&self) -> String {
+        let hidden = self.checks.iter().filter(|check| check.wants_root()).count();
+        let unseen = match hidden {
+            0 => None,
+            1 => Some("1 link was not looked at: run with sudo".to_owned()),
+            many => Some(format!("{many} links were not looked at: run with sudo")),
+        };
+        let Some(cause) = self.checks.iter().find(|check| Some(check.id) == self.cause) else {
+            return unseen.map_or_else(
+                || "Nothing is wrong that can be seen from here.".to_owned(),
+                |unseen| format!("Nothing is broken as far as was seen, and {unseen}."),
+            );
+        };
+        let likely = match unseen {
+            _ if cause.verdict == Verdict::Fail => "Most likely cause of a refused login".to_owned(),
+            Some(unseen) => format!("Worth a look, and {unseen}"),
+            // Of the keys that are pushed now, none gets through.
+            None if cause.id == super::answer::ID => "No key that is pushed now is taken".to_owned(),
+            None => "Logins should work; worth a look".to_owned(),
+        };
+        let fix = cause.fix.as_deref().unwrap_or_default();
+        format!("{likely}: {}: {}\nDo this first: {}", cause.id, one_line(&cause.seen), one_line(fix))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(checks: Vec<Check>) -> Report {
+        let mut report =
+            Report { schema_version: 1, version: "0", at: String::new(), user: None, checks, cause: None };
+        report.find_cause();
+        report
+    }
+
+    #[test]
+    fn the_first_broken_link_is_the_cause() {
+        let checks = vec![
+            Check::ok("a", "w", "fine"),
+            Check::warn("b", "w", "old", "renew"),
+            Check::fail("cc", "because", "gone\n", "bring it back"),
+            Check::fail("d", "w", "x", "y"),
+        ];
+        let broken = report(checks.clone());
+        assert_eq!((broken.cause, broken.is_broken()), (Some("cc"), true));
+        let text = broken.text(false);
+        assert!(
+            text.starts_with(
+                "ok       a   fine\nwarn     b   old\n             why: w\n             fix: renew\n"
+            ),
+            "{text}"
+        );
+        assert!(
+            text.ends_with(
+                "\nMost likely cause of a refused login: cc: gone\\x0a\nDo this first: bring it back\n"
+            ),
+            "{text}"
+        );
+        assert!(!text.contains('\u{1b}') && broken.text(true).contains("\u{1b}[31;1mFAIL   \u{1b}[0m"));
+        let weak = report(checks.into_iter().take(2).collect());
+        assert_eq!((weak.cause, weak.is_broken()), (Some("b"), false));
+        assert_eq!(report(vec![Check::ok("a", "w", "fine")]).cause, None);
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_not_called_sound() {
+        let hidden = |id| Check::skipped(id, "w", "run with sudo to see it");
+        let concludes = |checks| report(checks).conclusion();
+        assert_eq!(
+            concludes(vec![Check::skipped("a", "w", "no login name")]),
+            "Nothing is wrong that can be seen from here."
+        );
+        assert_eq!(
+            concludes(vec![hidden("a"), Check::ok("b", "w", "fine"), hidden("c")]),
+            "Nothing is broken as far as was seen, and 2 links were not looked at: run with sudo."
+        );
+        let weak = Check::warn("b", "w", "old", "renew");
+        assert_eq!(
+            concludes(vec![hidden("a"), weak.clone()]),
+            "Worth a look, and 1 link was not looked at: run with sudo: b: old\nDo this first: renew"
+        );
+        assert!(concludes(vec![weak]).starts_with("Logins should work; worth a look: b: "));
+        let broken = Check::fail("b", "w", "gone", "renew");
+        assert!(concludes(vec![hidden("a"), broken]).starts_with("Most likely cause of a refused login: b"));
+    }
+}

@@ -1,0 +1,232 @@
+//! Which keys sshd takes of this login: `public-keys`, `key-types` and `revoked-keys`.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use eic_core::text::{MAX_SHOWN, printable};
+use eic_host::sshd::keyword::Keyword;
+use eic_host::sshd::pattern_list;
+use nix::fcntl::OFlag;
+
+use super::check::Check;
+use super::sshd::{Blind, Sshd};
+use crate::sshd_setup::shown_reload;
+
+const KEYS: &str = "a pushed key is a public key; sshd must take public keys, and nothing besides";
+const TYPES: &str = "sshd does not even ask about a key whose algorithm it does not accept";
+const REVOKED: &str = "where sshd cannot read its list of revoked keys, it refuses every key";
+
+/// The keyword from OpenSSH 8.5 on, and the one before.
+const ACCEPTED: [Keyword; 2] = [Keyword::PubkeyAcceptedAlgorithms, Keyword::PubkeyAcceptedKeyTypes];
+
+/// What people push, by the name of the key's algorithm: EC2 Instance Connect takes these two
+/// (SendSSHPublicKey, "Supported key types").
+const USUAL: [&str; 2] = ["ssh-ed25519", "ssh-rsa"];
+
+/// Most algorithms of pushed keys that are looked at: anybody who answers for the metadata service can name many, and
+/// sshd is asked about each.
+const MAX_KINDS: usize = 8;
+
+/// Bits of the shortest RSA key that clients push.
+const RSA_BITS: u32 = 2048;
+
+/// All of them. `pushed` are the algorithms of the keys that are pushed right now, if that is known.
+pub(super) fn checks(sshd: &Result<Sshd, Blind>, pushed: &[String]) -> Vec<Check> {
+    match sshd {
+        Ok(sshd) => vec![public_keys(sshd), key_types(sshd, pushed), revoked_keys(sshd)],
+        Err(blind) => vec![
+            blind.skipped("public-keys", KEYS),
+            blind.skipped("key-types", TYPES),
+            blind.skipped("revoked-keys", REVOKED),
+        ],
+    }
+}
+
+fn public_keys(sshd: &Sshd) -> Check {
+    const ID: &str = "public-keys";
+    const TAKES: Keyword = Keyword::PubkeyAuthentication;
+    const METHODS: Keyword = Keyword::AuthenticationMethods;
+    let reload = shown_reload(&sshd.machine);
+    if sshd.running.value(TAKES) == Some("no") {
+        let place = sshd.place(TAKES, "no");
+        let seen = format!("PubkeyAuthentication is no{place}");
+        let fix = sshd.offer(TAKES, "yes").map_or_else(
+            || format!("take that line out, then: {reload}"),
+            |offer| format!("set {offer} there, then: {reload}"),
+        );
+        return Check::fail(ID, KEYS, seen, fix);
+    }
+    // Lists of methods, any of which is enough; `any` where none is set.
+    let value = sshd.running.value(METHODS).unwrap_or("any");
+    let methods = |list: &str| -> Vec<String> { list.split(',').map(str::to_owned).collect() };
+    let lists: Vec<_> = value.split_whitespace().map(methods).collect();
+    let is_key = |method: &String| method == "publickey" || method.starts_with("publickey:");
+    let is_enough =
+        |list: &Vec<String>| matches!(list.as_slice(), [method] if is_key(method) || method == "any");
+    if lists.is_empty() || lists.iter().any(is_enough) {
+        return Check::ok(ID, KEYS, "PubkeyAuthentication is yes, and a key is enough");
+    }
+    let first = value.split_whitespace().next().unwrap_or_default();
+    let seen =
+        format!("AuthenticationMethods is {}{}", printable(value, MAX_SHOWN), sshd.place(METHODS, first));
+    let fix = sshd.offer(METHODS, &format!("publickey {value}")).map_or_else(
+        || format!("take AuthenticationMethods out, then: {reload}"),
+        |offer| format!("add publickey as a list of its own: {offer}, then: {reload}"),
+    );
+    if lists.iter().any(|list| list.iter().any(is_key)) {
+        Check::warn(ID, KEYS, format!("{seen}: a key alone is not enough"), fix)
+    } else {
+        Check::fail(ID, KEYS, format!("{seen}: no key is asked for"), fix)
+    }
+}
+
+fn key_types(sshd: &Sshd, pushed: &[String]) -> Check {
+    const ID: &str = "key-types";
+    let found = ACCEPTED.iter().find_map(|keyword| Some((*keyword, sshd.running.value(*keyword)?)));
+    let Some((keyword, accepted)) = found else {
+        return Check::skipped(ID, TYPES, "sshd does not tell which algorithms it accepts");
+    };
+    let (wanted, whose) =
+        if pushed.is_empty() { (USUAL.to_vec(), "usual") } else { (kinds(pushed), "pushed") };
+    let refused: Vec<_> = wanted.iter().copied().filter(|algorithm| !takes(accepted, algorithm)).collect();
+    let reload = shown_reload(&sshd.machine);
+    if !refused.is_empty() {
+        let mut places = ACCEPTED.iter().map(|keyword| sshd.place(*keyword, accepted));
+        let place = places.find(|place| !place.is_empty()).unwrap_or_default();
+        let shown: Vec<_> = refused.iter().map(|name| shown_type(name)).collect();
+        let seen = format!("{keyword} refuses {} keys{place}", shown.join(" and "));
+        let fix = fix_of(sshd, keyword, accepted, &refused);
+        return if refused.len() == wanted.len() {
+            Check::fail(ID, TYPES, seen, fix)
+        } else {
+            Check::warn(ID, TYPES, seen, fix)
+        };
+    }
+    let bits =
+        sshd.running.value(Keyword::RequiredRSASize).and_then(|bits| bits.parse::<u32>().ok()).unwrap_or(0);
+    if bits > RSA_BITS && wanted.contains(&"ssh-rsa") {
+        let place = sshd.place(Keyword::RequiredRSASize, &bits.to_string());
+        let seen = format!("RequiredRSASize refuses RSA keys below {bits} bits{place}");
+        let other = "push an ed25519 key or a longer RSA key";
+        let fix = sshd
+            .offer(Keyword::RequiredRSASize, &RSA_BITS.to_string())
+            .map_or_else(|| other.to_owned(), |offer| format!("{other}, or set {offer}, then: {reload}"));
+        return Check::warn(ID, TYPES, seen, fix);
+    }
+    let names: Vec<_> = wanted.iter().map(|name| shown_type(name)).collect();
+    Check::ok(ID, TYPES, format!("the {whose} types are accepted: {}", names.join(", ")))
+}
+
+/// The algorithms of these keys, each once.
+fn kinds(pushed: &[String]) -> Vec<&str> {
+    let mut kinds: Vec<&str> = Vec::new();
+    for algorithm in pushed {
+        if kinds.len() < MAX_KINDS && !kinds.contains(&algorithm.as_str()) {
+            kinds.push(algorithm);
+        }
+    }
+    kinds
+}
+
+/// What helps against a list that refuses these algorithms. Only what this sshd knows can be added to the list: with a
+/// name that it does not know, sshd does not start.
+fn fix_of(sshd: &Sshd, keyword: Keyword, accepted: &str, refused: &[&str]) -> String {
+    let server = &sshd.machine.server;
+    let add = |algorithms: &[&str]| {
+        let names = algorithms.iter().flat_map(|name| signed_as(name));
+        let offer = server.accepts_of(keyword, names)?;
+        Some(format!("add {} to {keyword}, then: {}", offer.value(), shown_reload(&sshd.machine)))
+    };
+    let usable = USUAL.iter().filter(|name| takes(accepted, name));
+    let usable: Vec<_> = usable.map(|name| shown_type(name)).collect();
+    let push = (!usable.is_empty()).then(|| format!("push a key of another type ({})", usable.join(" or ")));
+    match (push, add(refused)) {
+        (Some(push), Some(add)) => format!("{push}, or {add}"),
+        (Some(push), None) => format!("{push}; this sshd does not know the other"),
+        (None, Some(add)) => add,
+        (None, None) => add(&USUAL).map_or_else(
+            || format!("push a key of a type that {keyword} has"),
+            |add| format!("push an {} key, and {add}", USUAL.map(shown_type).join(" or ")),
+        ),
+    }
+}
+
+/// Whether the list can be read, as sshd does for every key (OpenSSH auth.c, `auth_key_is_revoked`).
+fn revoked_keys(sshd: &Sshd) -> Check {
+    const ID: &str = "revoked-keys";
+    const KEYWORD: Keyword = Keyword::RevokedKeys;
+    let Some(file) = sshd.running.value(KEYWORD) else {
+        return Check::ok(ID, REVOKED, "no RevokedKeys is set");
+    };
+    let shown = printable(file, MAX_SHOWN);
+    // From OpenSSH 10.3 on there may be several, with spaces between; before, a space is a part of the name.
+    let lists = || file.split(' ').map(read_one).find(Result::is_err).unwrap_or(Ok(()));
+    let read = read_one(file).or_else(|whole| if file.contains(' ') { lists() } else { Err(whole) });
+    match read {
+        Ok(()) => Check::ok(ID, REVOKED, format!("{shown} can be read")),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Check::skipped(ID, REVOKED, format!("run with sudo to see whether {shown} can be read"))
+        }
+        Err(error) => {
+            let seen = format!("RevokedKeys {shown}{}: {error}", sshd.place(KEYWORD, file));
+            let fix = if error.kind() == ErrorKind::NotFound {
+                format!("put {shown} back; where no key was ever revoked, an empty file does")
+            } else {
+                format!("put a list that can be read at {shown}")
+            };
+            Check::fail(ID, REVOKED, seen, fix)
+        }
+    }
+}
+
+fn read_one(file: &str) -> std::io::Result<()> {
+    // Never waiting, whatever lies there.
+    let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(file);
+    opened.and_then(|mut list| list.read(&mut [0])).map(|_| ())
+}
+
+/// Whether a key of this algorithm can log in. RSA keys have to sign with SHA-2: clients make no other
+/// signatures by themselves since OpenSSH 8.8.
+fn takes(accepted: &str, algorithm: &str) -> bool {
+    let names: &[&str] =
+        if algorithm == "ssh-rsa" { &["rsa-sha2-256", "rsa-sha2-512"] } else { &[algorithm] };
+    names.iter().any(|name| pattern_list::matches(accepted, name))
+}
+
+/// The names under which sshd's lists have an algorithm.
+fn signed_as(algorithm: &str) -> Vec<&str> {
+    if algorithm == "ssh-rsa" { vec!["rsa-sha2-512", "rsa-sha2-256"] } else { vec![algorithm] }
+}
+
+fn shown_type(algorithm: &str) -> String {
+    match algorithm {
+        "ssh-ed25519" => "ed25519".to_owned(),
+        "ssh-rsa" => "RSA".to_owned(),
+        other => printable(other, MAX_SHOWN),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_algorithms_are_patterns() {
+        for (accepted, ed25519, rsa) in [
+            ("ssh-ed25519,rsa-sha2-512", true, true),
+            ("ssh-ed25519,ssh-rsa", true, false),
+            ("ecdsa-sha2-nistp256,rsa-sha2-256", false, true),
+            ("*", true, true),
+            ("!ssh-ed25519,*", false, true),
+            ("*,!rsa-*", true, false),
+            ("", false, false),
+        ] {
+            assert_eq!(
+                (takes(accepted, "ssh-ed25519"), takes(accepted, "ssh-rsa")),
+                (ed25519, rsa),
+                "{accepted}"
+            );
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The links to the metadata service: what answers, for which instance, and by which clock.
+
+use std::env;
+
+use eic_core::identity::LoginName;
+use eic_core::reason::Reason;
+use eic_core::time::Timestamp;
+use eic_core::verification::CLOCK_SKEW;
+use eic_login::imds::{Endpoint, ImdsError};
+
+use super::check::Check;
+use crate::capture::Fetched;
+use crate::capture::replay;
+
+/// A key lives for 60 seconds: with a clock that is off by less, what is left of it is enough to log in.
+const NOTICEABLE_SKEW: u64 = 30;
+
+/// Variables that send a program's requests to a proxy; ours never, but everybody who compares with curl.
+const PROXY_VARIABLES: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
+
+pub(super) const METADATA: &str = "pushed keys are in the instance's metadata and nowhere else";
+const CLOCK: &str = "a key is good for a minute, and certificates between their dates, by this clock";
+
+/// What mends an item that did not come: metadata that does not answer in time is no sign of anything else.
+pub(super) const fn unless_late(reason: Reason, otherwise: &'static str) -> &'static str {
+    match reason {
+        Reason::MetadataTimeout | Reason::MetadataThrottled | Reason::MetadataUnreachable => {
+            "see that metadata answers in time: at most 1,024 packets a second go to link-local services"
+        }
+        _ => otherwise,
+    }
+}
+
+/// The token, and the keys of `user`, which every login asks for next.
+pub(super) fn metadata(
+    endpoint: &Endpoint,
+    fetched: &Fetched,
+    user: Option<&LoginName>,
+    other_works: bool,
+) -> Check {
+    const ID: &str = "metadata";
+    let Some(error) = &fetched.refused else {
+        if let Some(error) = user.and_then(|user| replay::keys(&fetched.capture, user).err()) {
+            let fix = unless_late(error.reason(), "find out what answers in place of the metadata service");
+            return Check::fail(ID, METADATA, format!("{}: {error}", error.reason()), fix);
+        }
+        let server = fetched.capture.server.as_deref().unwrap_or("an unnamed server");
+        return Check::ok(
+            ID,
+            METADATA,
+            format!("{endpoint} ({server}) gave a token in {:.1} ms", fetched.token.as_secs_f64() * 1000.0),
+        );
+    };
+    let seen = format!("{endpoint}: {}: {error}", error.reason());
+    let fix = match error {
+        ImdsError::Timeout { .. } => {
+            "let packets to 169.254.169.254 through (nft list ruleset, iptables -S); in a container raise the hop limit: aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2"
+        }
+        ImdsError::Unreachable(..) => {
+            "see that a route leads there (ip route get 169.254.169.254) and no firewall refuses it (nft list ruleset)"
+        }
+        ImdsError::Forbidden(_) => "aws ec2 modify-instance-metadata-options --http-endpoint enabled",
+        ImdsError::Throttled(..) => {
+            "find what else asks so often: at most 1,024 packets a second go to link-local services"
+        }
+        _ => "find out what answers in place of the metadata service",
+    };
+    if other_works { Check::warn(ID, METADATA, seen, fix) } else { Check::fail(ID, METADATA, seen, fix) }
+}
+
+/// The service's other address, of which one need not know.
+pub(super) fn metadata_v6(endpoint: &Endpoint, fetched: &Fetched, other_works: bool) -> Check {
+    const ID: &str = "metadata-v6";
+    match &fetched.refused {
+        None => Check::ok(ID, METADATA, format!("{endpoint} answers")),
+        Some(ImdsError::Unreachable(..)) => {
+            Check::ok(ID, METADATA, format!("{endpoint} is off, as it usually is"))
+        }
+        Some(error) if other_works => Check::warn(
+            ID,
+            METADATA,
+            format!("{endpoint}: {}: {error}", error.reason()),
+            "nothing, as long as the other address answers",
+        ),
+        Some(error) => Check::skipped(ID, METADATA, format!("{endpoint}: {}", error.reason())),
+    }
+}
+
+/// What stands in between: what says so itself, what is not the service's own server, and what the
+/// environment sends others to.
+pub(super) fn proxy(fetched: Option<&Fetched>) -> Check {
+    const ID: &str = "proxy";
+    const WHY: &str = "what stands between can keep keys back, though it can forge none";
+    if let Some(via) = fetched.and_then(|fetched| fetched.via.as_deref()) {
+        return Check::warn(
+            ID,
+            WHY,
+            format!("answers come through a proxy (Via: {via})"),
+            "let 169.254.169.254 bypass it",
+        );
+    }
+    let server = fetched.and_then(|fetched| fetched.capture.server.as_deref());
+    if let Some(server) = server.filter(|server| *server != "EC2ws") {
+        return Check::warn(
+            ID,
+            WHY,
+            format!("expected the server EC2ws, got {server}"),
+            "find out who answers at that address",
+        );
+    }
+    let set: Vec<_> = PROXY_VARIABLES.into_iter().filter(|name| env::var_os(name).is_some()).collect();
+    if set.is_empty() {
+        return Check::ok(ID, WHY, "none is seen");
+    }
+    Check::ok(
+        ID,
+        WHY,
+        format!("none is seen; {} is set here, and has no effect on eic-agent", set.join(", ")),
+    )
+}
+
+/// The machine's word counts; where metadata says otherwise, it is another instance's.
+pub(super) fn instance_is_this(fetched: &Fetched) -> Check {
+    const ID: &str = "instance";
+    const WHY: &str = "each key is signed for one instance";
+    let theirs = replay::metadata_instance_id(&fetched.capture);
+    match (fetched.capture.machine.as_deref(), theirs) {
+        (_, Err(error)) => Check::fail(
+            ID,
+            WHY,
+            format!("{}: {error}", error.reason()),
+            unless_late(error.reason(), "find out what answers in place of the metadata service"),
+        ),
+        (Some(own), Ok(theirs)) if own != "xen" && own != theirs.as_str() => Check::fail(
+            ID,
+            WHY,
+            format!("the machine's firmware says {own}, metadata says {theirs}"),
+            "find out what answers in place of the metadata service: it is another instance's",
+        ),
+        (_, Ok(theirs)) => Check::ok(ID, WHY, format!("metadata agrees: {theirs}")),
+    }
+}
+
+pub(super) fn clock_is_right(date: Option<&str>, now: Timestamp) -> Check {
+    const ID: &str = "clock";
+    const FIX: &str = "set the clock: chronyc makestep, with the Amazon Time Sync Service 169.254.169.123";
+    let Some(theirs) = date.and_then(Timestamp::of_http_date) else {
+        return Check::skipped(ID, CLOCK, "the metadata service tells no time");
+    };
+    let (behind, ahead) = (now.seconds_until(theirs), theirs.seconds_until(now));
+    let off = behind.max(ahead);
+    let seen = match (behind, ahead) {
+        (0..=2, 0..=2) => "within 2 s of the metadata service's".to_owned(),
+        (behind, 0) => format!("{behind} s behind the metadata service's ({now} here, {theirs} there)"),
+        (_, ahead) => format!("{ahead} s ahead of the metadata service's ({now} here, {theirs} there)"),
+    };
+    match off {
+        0..=NOTICEABLE_SKEW => Check::ok(ID, CLOCK, seen),
+        // Ahead of the service by a key's whole life, each key is expired when it comes.
+        _ if ahead >= 60 || off > CLOCK_SKEW => Check::fail(ID, CLOCK, seen, FIX),
+        _ => Check::warn(ID, CLOCK, seen, FIX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::check::Verdict;
+    use super::*;
+    use crate::capture::document::Capture;
+
+    fn answered(server: Option<&str>, via: Option<&str>) -> Fetched {
+        let mut capture = Capture::new(Timestamp::from_unix(1), None);
+        capture.server = server.map(str::to_owned);
+        Fetched {
+            capture,
+            token: Duration::ZERO,
+            greeted: Timestamp::from_unix(1),
+            via: via.map(str::to_owned),
+            refused: None,
+        }
+    }
+
+    #[test]
+    fn who_stands_in_between_is_named() {
+        for (server, via, verdict, seen) in [
+            (Some("EC2ws"), None, Verdict::Ok, "none is seen"),
+            (Some("EC2ws"), Some("1.1 squid"), Verdict::Warn, "Via: 1.1 squid"),
+            (Some("nginx"), None, Verdict::Warn, "expected the server EC2ws, got nginx"),
+        ] {
+            let check = proxy(Some(&answered(server, via)));
+            assert!(check.verdict == verdict && check.seen.contains(seen), "{check:?}");
+        }
+        assert_eq!(proxy(None).verdict, Verdict::Ok);
+    }
+
+    #[test]
+    fn a_clock_counts_from_where_it_hurts() {
+        let now = Timestamp::from_unix(1_738_238_400);
+        for (date, verdict) in [
+            ("Thu, 30 Jan 2025 12:00:00 GMT", Verdict::Ok),
+            ("Thu, 30 Jan 2025 12:00:30 GMT", Verdict::Ok),
+            ("Thu, 30 Jan 2025 12:00:31 GMT", Verdict::Warn),
+            ("Thu, 30 Jan 2025 12:05:01 GMT", Verdict::Fail),
+            ("Thu, 30 Jan 2025 11:59:29 GMT", Verdict::Warn),
+            ("Thu, 30 Jan 2025 11:59:00 GMT", Verdict::Fail),
+            ("then", Verdict::Skipped),
+        ] {
+            assert_eq!(clock_is_right(Some(date), now).verdict, verdict, "{date}");
+        }
+    }
+}

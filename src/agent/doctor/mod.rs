@@ -1,0 +1,83 @@
+//! `doctor`: every link of the chain from the metadata service to a login, in order.
+//!
+//! | file | checks |
+//! | --- | --- |
+//! | [`service`] | `machine`, `settings`, and in order what the next two look at |
+//! | [`metadata`] | `metadata`, `metadata-v6`, `proxy`, `instance`, `clock` |
+//! | [`signer`] | `region`, `trust-store`, `signer`, `staples` |
+//! | [`server`] | `openssh`, `listener`, `command`, `command-user`, `command-path`, `unit-override` |
+//! | [`keys`] | `public-keys`, `key-types`, `revoked-keys` |
+//! | [`providers`] | `providers` |
+//! | [`access`] | `access` |
+//! | [`account`] | `account`, `shell` |
+//! | [`system`] | `selinux`, `log`, `unit`, `confinement` |
+//! | [`log_limit`] | `log-limit` |
+//! | [`answer`] | `answer` |
+//!
+//! What no link looks at: PAM's modules and `/etc/hosts.deny`, which may refuse whom sshd lets in.
+
+mod access;
+mod account;
+mod answer;
+mod check;
+mod keys;
+mod log_limit;
+mod metadata;
+mod providers;
+mod server;
+mod service;
+mod signer;
+mod sshd;
+mod system;
+
+use std::io::{IsTerminal as _, Write};
+
+use check::Report;
+use eic_host::stdout::write_once;
+use eic_login::Clock;
+
+use crate::cli::Doctor;
+use crate::outcome::Outcome;
+
+/// Runs the command.
+pub(super) fn run(arguments: &Doctor, clock: Clock, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+    let user = arguments.user.as_deref();
+    // What takes root is looked at first; the network is not read as root.
+    let settled = service::before(user);
+    let audit_required = settled.audit_required();
+    let sshd = sshd::Sshd::look(user);
+    let listener = sshd.as_ref().ok().and_then(|sshd| sshd.machine.listener.as_ref()).map(|sshd| sshd.pid);
+    let before = server::checks(&sshd);
+    let after = account::checks(&sshd, user, clock.started)
+        .into_iter()
+        .chain(system::checks(listener, audit_required));
+    let after: Vec<_> = std::iter::once(providers::check(&sshd)).chain(after).collect();
+    let answer = answer::check(&sshd, user, &before);
+    let service = service::checks(settled, user, clock);
+    let mut checks = service.checks;
+    let answer = answer::unless_explained(answer, &checks);
+    checks.extend(before);
+    checks.extend(keys::checks(&sshd, &service.pushed));
+    checks.extend(after);
+    checks.push(answer);
+    let mut report = Report {
+        schema_version: 1,
+        version: env!("CARGO_PKG_VERSION"),
+        at: clock.started.to_string(),
+        user: arguments.user.clone(),
+        checks,
+        cause: None,
+    };
+    report.find_cause();
+    let text = if arguments.json {
+        format!("{:#}\n", serde_json::json!(report))
+    } else {
+        let colour = !arguments.no_color && std::io::stdout().is_terminal();
+        report.text(colour)
+    };
+    if let Err(error) = write_once(text.as_bytes(), out) {
+        let _ = writeln!(notes, "eic-agent: cannot write the result: {error}");
+        return Outcome::Undecided;
+    }
+    if report.is_broken() { Outcome::Undecided } else { Outcome::Done }
+}

@@ -1,0 +1,92 @@
+//! Our command in sshd's configuration, word by word, and `providers`: the other commands that it asks.
+
+use std::ffi::OsString;
+
+use clap::Parser as _;
+use eic_core::text::{MAX_SHOWN, printable};
+use eic_host::accounts::Account;
+use eic_host::ownership;
+use eic_host::sshd::command::split;
+use eic_login::providers;
+
+use super::check::Check;
+use super::server::not_asked;
+use super::sshd::{Blind, Sshd};
+use crate::cli::{AuthorizedKeys, Cli, Command, resolve_name};
+use crate::sshd_setup::{is_ours, shown, shown_reload};
+
+const PROVIDERS: &str =
+    "sshd runs one command only; others are asked through ours, and their keys go missing";
+
+/// `providers`: the other commands that ours asks.
+pub(super) fn check(sshd: &Result<Sshd, Blind>) -> Check {
+    const ID: &str = "providers";
+    let sshd = match sshd {
+        Ok(sshd) => sshd,
+        Err(blind) => return blind.skipped(ID, PROVIDERS),
+    };
+    let (command, user) = sshd.wired(|wired| (wired.running.command.clone(), wired.running.user.clone()));
+    if !is_ours(command.as_deref(), &sshd.machine.own) {
+        return not_asked(ID, PROVIDERS);
+    }
+    let Ok(words) = words_of(command.as_deref()) else {
+        return Check::skipped(ID, PROVIDERS, "the command's words are not understood");
+    };
+    let asked = providers::split(&words.providers);
+    let names: Vec<_> = asked.iter().map(|provider| provider.program().display().to_string()).collect();
+    let names = names.join(" and ");
+    let place = sshd.wired(|wired| wired.winner().map(ToString::to_string)).unwrap_or_default();
+    let mend = |what: &str| format!("{what} in {place}, then: {}", shown_reload(&sshd.machine));
+    match &words.provider_user {
+        _ if asked.is_empty() => return Check::ok(ID, PROVIDERS, "none is chained"),
+        Some(wanted) if Account::find(wanted).is_none() => {
+            let seen = format!(
+                "{names} cannot run: --provider-user {} does not stand in /etc/passwd",
+                printable(wanted, MAX_SHOWN)
+            );
+            return Check::warn(ID, PROVIDERS, seen, mend("name a user that does"));
+        }
+        Some(wanted) if user.as_deref() != Some("root") => {
+            let runs = shown(user.as_deref());
+            let seen =
+                format!("{names} runs as {runs}, not as --provider-user {}", printable(wanted, MAX_SHOWN));
+            let pair = sshd.machine.server.accepts_pair(command.as_deref().unwrap_or_default(), "root");
+            let fix = pair
+                .map_or_else(|| mend("take --provider-user out"), |(_, user)| mend(&format!("set {user}")));
+            return Check::warn(ID, PROVIDERS, seen, fix);
+        }
+        _ => {}
+    }
+    for provider in &asked {
+        if let Err(insecure) = ownership::check(provider.program()) {
+            let program = provider.program().display();
+            let fix = match (insecure.remedy(), insecure.is_access()) {
+                (Some(command), _) => format!("sudo {command}"),
+                (None, true) => mend(&format!("move {program} to a folder of root's alone, or take it out")),
+                (None, false) => mend(&format!("put {program} back, or take it out")),
+            };
+            let seen = format!("{} is not run: {}", provider.program().display(), insecure.seen());
+            return Check::warn(ID, PROVIDERS, seen, fix);
+        }
+    }
+    let runs = words.provider_user.as_deref().or(user.as_deref());
+    Check::ok(ID, PROVIDERS, format!("{names}, as {}", shown(runs)))
+}
+
+/// Our own command line, read as we shall read it.
+pub(super) fn words_of(command: Option<&str>) -> Result<AuthorizedKeys, String> {
+    understood(split(command.unwrap_or_default()))
+}
+
+/// The same, where sshd has expanded the words.
+pub(super) fn understood(words: Vec<String>) -> Result<AuthorizedKeys, String> {
+    match Cli::try_parse_from(resolve_name(words.into_iter().map(OsString::from))) {
+        Ok(Cli { command: Command::AuthorizedKeys(words) }) => Ok(words),
+        Ok(_) => Err("it is another subcommand".to_owned()),
+        Err(error) => {
+            let text = error.to_string();
+            let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+            Err(lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned())
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! sshd itself: its release, whether it runs, and whether it asks this program and can run it.
+
+use std::fmt::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use eic_core::audit_line::IDENT;
+use eic_core::key_options::Release;
+use eic_core::text::{MAX_SHOWN, printable};
+use eic_host::accounts::Account;
+use eic_host::files::head_of_regular;
+use eic_host::ownership::{self, Insecure};
+use eic_host::process::ask;
+use eic_host::sshd::command::{Holder, holder, split};
+use eic_host::sshd::keyword::Keyword;
+use eic_host::sshd::listener;
+use eic_host::sshd::release::installed_release;
+use eic_host::sshd::server::CONFIG;
+use eic_host::sshd::units;
+
+use super::check::Check;
+use super::providers::words_of;
+use super::sshd::{Blind, Sshd, failed, shown_fix};
+use crate::sshd_setup::{
+    Machine, Wired, is_ours, placed, program_fault, shown, shown_reload, user_fault, where_from,
+};
+
+const OPENSSH: &str = "sshd is what lets anybody in; this program works with OpenSSH 7.4 and later";
+const LISTENER: &str = "without a server that listens there is no login at all";
+const COMMAND: &str = "sshd takes pushed keys only from the AuthorizedKeysCommand that is in force";
+const USER: &str = "sshd runs the command as AuthorizedKeysCommandUser, and not at all without";
+const PATH: &str = "sshd runs only what is root's and writable by nobody else, up to /";
+const OVERRIDE: &str = "settings on sshd's command line win over every file of its configuration";
+
+/// Lies on Debian and what comes from it. Their sshd lets a group write that has its owner in it and nobody
+/// else (user-group-modes.patch).
+const DEBIAN: &str = "/etc/debian_version";
+
+/// Before it, sshd asks the command first and reads the files then (OpenSSH 8.1, auth2-pubkey.c).
+const FILES_FIRST: Release = Release(8, 1);
+
+/// How long systemd may take to say whether a unit is active.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Ports with somebody who listens (`proc_pid_net(5)`): the local address ends in the port, and state 0A is
+/// LISTEN.
+const SOCKETS: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
+
+/// Programs that install others, and how they are called.
+const INSTALLERS: [(&str, &str); 4] = [
+    ("/usr/bin/apt-get", "apt-get install openssh-server"),
+    ("/usr/bin/dnf", "dnf install openssh-server"),
+    ("/usr/bin/yum", "yum install openssh-server"),
+    ("/usr/bin/zypper", "zypper install openssh"),
+];
+
+/// `openssh`, `listener`, `command`, `command-user`, `command-path` and `unit-override`.
+pub(super) fn checks(sshd: &Result<Sshd, Blind>) -> Vec<Check> {
+    let mut checks = vec![openssh(sshd), listener(sshd)];
+    match sshd {
+        Ok(sshd) => checks.extend(sshd.wired(|wired| {
+            [command(sshd, wired), command_user(wired), command_path(wired), unit_override(Some(wired))]
+        })),
+        Err(blind) => checks.extend([
+            unread_command(blind),
+            blind.skipped("command-user", USER),
+            blind.skipped("command-path", PATH),
+            unit_override(None),
+        ]),
+    }
+    checks
+}
+
+fn openssh(sshd: &Result<Sshd, Blind>) -> Check {
+    const ID: &str = "openssh";
+    if let Err(Blind::Absent) = sshd {
+        let installer = INSTALLERS.iter().find(|(program, _)| Path::new(program).exists());
+        let fix = installer
+            .map_or_else(|| "install openssh-server".to_owned(), |(_, words)| format!("sudo {words}"));
+        return Check::fail(ID, OPENSSH, "there is no sshd on this machine", fix);
+    }
+    match installed_release() {
+        None => Check::skipped(ID, OPENSSH, "sshd does not tell its release; run: sshd -V"),
+        Some(release) if release < Release::OLDEST => Check::warn(
+            ID,
+            OPENSSH,
+            format!("expected {} or later, got {release}", Release::OLDEST),
+            "update OpenSSH",
+        ),
+        // The release of supported distributions, and nothing that an operator could mend.
+        Some(release) if release < FILES_FIRST => Check::ok(
+            ID,
+            OPENSSH,
+            format!(
+                "{release}; it asks the command before it reads authorized_keys, so every login waits for it"
+            ),
+        ),
+        Some(release) => Check::ok(ID, OPENSSH, release.to_string()),
+    }
+}
+
+/// Whether somebody listens: an sshd, or what starts one for each connection.
+fn listener(sshd: &Result<Sshd, Blind>) -> Check {
+    const ID: &str = "listener";
+    // The configuration may be broken, and a server runs on with the one before.
+    let machine = match Machine::look() {
+        Ok(machine) => machine,
+        Err(unseen) => return Blind::from(unseen).skipped(ID, LISTENER),
+    };
+    let servers: Vec<_> =
+        machine.listener.iter().chain(&machine.others).map(|server| format!("pid {}", server.pid)).collect();
+    if !servers.is_empty() {
+        return Check::ok(ID, LISTENER, format!("sshd runs ({})", servers.join(", ")));
+    }
+    if !nix::unistd::Uid::effective().is_root() {
+        return Check::skipped(ID, LISTENER, "run with sudo to see whether an sshd runs");
+    }
+    let ports: Vec<u16> = sshd
+        .iter()
+        .flat_map(|sshd| sshd.running.values(Keyword::Port).filter_map(|port| port.parse().ok()))
+        .collect();
+    if let Some(port) = ports.iter().find(|port| is_listened_at(**port)) {
+        return Check::ok(ID, LISTENER, format!("port {port} is listened at, by no sshd that runs on"));
+    }
+    let sockets = ["ssh.socket", "sshd.socket"];
+    let asked = || ask(Command::new("systemctl").args(["is-active", "--quiet"]).args(sockets), PATIENCE);
+    if units::systemd_runs() && asked().is_ok_and(|said| said.status.success()) {
+        return Check::ok(ID, LISTENER, "systemd starts an sshd for each connection");
+    }
+    let fix = if units::systemd_runs() {
+        format!("sudo systemctl start {}", units::sshd_unit())
+    } else {
+        format!("start sshd: sudo {}", machine.server.program().display())
+    };
+    Check::fail(ID, LISTENER, "no sshd runs", fix)
+}
+
+fn is_listened_at(port: u16) -> bool {
+    SOCKETS.iter().any(|table| {
+        let table = head_of_regular(Path::new(table), 4 * 1024 * 1024).unwrap_or_default();
+        String::from_utf8_lossy(&table).lines().any(|line| listens(line, port))
+    })
+}
+
+fn listens(line: &str, port: u16) -> bool {
+    let mut fields = line.split_whitespace().skip(1);
+    let (local, state) = (fields.next().unwrap_or_default(), fields.nth(1));
+    let is_there = local.rsplit_once(':').and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
+    state == Some("0A") && is_there == Some(port)
+}
+
+fn command(sshd: &Sshd, wired: &Wired<'_>) -> Check {
+    const ID: &str = "command";
+    let own = &wired.machine.own;
+    let in_force = wired.running.command.as_deref();
+    let place = wired.winner().map_or_else(|| "on the running sshd's own command line".to_owned(), placed);
+    let seen = format!("{} ({place})", shown(in_force));
+    let program = program_of(in_force);
+    if let Some(lost) = wired.lost() {
+        let is_there = program.is_file();
+        return match holder(in_force, own) {
+            Holder::Amazons if is_there => Check::warn(
+                ID,
+                COMMAND,
+                format!("Amazon's own command is asked, not this program: {seen}"),
+                format!("sudo {IDENT} enable"),
+            ),
+            Holder::Other if is_there && is_copy(&program, in_force) => Check::warn(
+                ID,
+                COMMAND,
+                format!("another copy of this program is asked: {seen}; this one is {}", own.display()),
+                format!("sudo {} doctor, to ask that one", program.display()),
+            ),
+            _ => failed(ID, COMMAND, lost),
+        };
+    }
+    if let Err(words) = words_of(in_force) {
+        let fix =
+            format!("mend it as {IDENT} authorized-keys --help says, then: {}", shown_reload(wired.machine));
+        return Check::fail(ID, COMMAND, format!("this program does not understand {seen}: {words}"), fix);
+    }
+    // What wins over every file, and cannot be seen.
+    if let Some(why) = wired.machine.unclear() {
+        return Check::skipped(ID, COMMAND, format!("by the files, it is {seen}; {why}"));
+    }
+    if !nix::unistd::Uid::effective().is_root() {
+        let why = "run with sudo to see what the running sshd was started with";
+        return Check::skipped(ID, COMMAND, format!("by the files, it is {seen}; {why}"));
+    }
+    if let Some(file) = unread(sshd) {
+        let seen =
+            format!("{} was changed after sshd had read it; by the files, it is {seen}", file.display());
+        return Check::warn(ID, COMMAND, seen, shown_reload(wired.machine));
+    }
+    let mut seen = seen;
+    let winner = wired.winner();
+    for other in wired.sources.conditional().filter(|other| Some(*other) != winner) {
+        if !is_ours(Some(&other.value), own) {
+            let _ =
+                write!(seen, "; not for \"Match {}\" ({other})", other.within.as_deref().unwrap_or_default());
+        }
+    }
+    for hidden in wired.sources.hidden() {
+        let _ = write!(seen, "; for some logins another may be set at {hidden}");
+    }
+    Check::ok(ID, COMMAND, seen)
+}
+
+/// Where sshd tells nothing.
+fn unread_command(blind: &Blind) -> Check {
+    const ID: &str = "command";
+    match blind {
+        Blind::Broken(words, config) => {
+            let file =
+                if config == Path::new(CONFIG) { String::new() } else { format!(" -f {}", config.display()) };
+            let fix = format!("mend that, until this says nothing: sudo sshd -t{file}");
+            Check::fail(ID, COMMAND, words.clone(), fix)
+        }
+        Blind::Refused(fault) => failed(ID, COMMAND, fault.clone()),
+        Blind::NeedsRoot(words) => Check::skipped(ID, COMMAND, format!("run with sudo to see it ({words})")),
+        Blind::Absent => blind.skipped(ID, COMMAND),
+    }
+}
+
+fn command_user(wired: &Wired<'_>) -> Check {
+    const ID: &str = "command-user";
+    if !is_ours(wired.running.command.as_deref(), &wired.machine.own) {
+        return not_asked(ID, USER);
+    }
+    let user = wired.running.user.as_deref();
+    match user_fault(user) {
+        Ok(Some(fault)) => failed(ID, USER, fault),
+        Ok(None) => Check::ok(ID, USER, printable(user.unwrap_or_default(), MAX_SHOWN)),
+        Err(why) => Check::skipped(ID, USER, format!("{}: {why}", shown(user))),
+    }
+}
+
+fn command_path(wired: &Wired<'_>) -> Check {
+    const ID: &str = "command-path";
+    let command = wired.running.command.as_deref();
+    if !is_ours(command, &wired.machine.own) {
+        return not_asked(ID, PATH);
+    }
+    let program = program_of(command);
+    if let Some(fault) = program_fault(&program) {
+        return match ownership::check(&program) {
+            Err(Insecure::Writable(place, mode)) if mode & 0o002 == 0 && Path::new(DEBIAN).exists() => {
+                let seen = format!(
+                    "the group of {} may write it; sshd still runs it here, while only its owner is in that group",
+                    place.display()
+                );
+                Check::warn(ID, PATH, seen, shown_fix(fault.fix))
+            }
+            _ => failed(ID, PATH, fault),
+        };
+    }
+    let user = wired.running.user.as_deref().unwrap_or_default();
+    let account = Account::ask(user).ok().flatten();
+    if let Some((place, mode)) = account.and_then(|account| closed_to(&account, &program)) {
+        let seen = format!("{user} cannot run it: the mode of {} is {mode:04o}", place.display());
+        return Check::fail(ID, PATH, seen, format!("sudo chmod a+x {}", place.display()));
+    }
+    Check::ok(ID, PATH, format!("{}: root's alone, up to /", program.display()))
+}
+
+/// The folder, or the program itself, that a user may not pass or run, and its mode. Where a group of his may
+/// decide, he is believed to be in it.
+fn closed_to(account: &Account, program: &Path) -> Option<(PathBuf, u32)> {
+    let real = program.canonicalize().ok()?;
+    let closed = real.ancestors().find(|place| {
+        let Ok(status) = place.metadata() else { return false };
+        let mode = status.mode();
+        let allowed = match account.uid {
+            // Root passes every folder, and runs what anybody may run.
+            0 => status.is_dir() || mode & 0o111 != 0,
+            uid if uid == status.uid() => mode & 0o100 != 0,
+            _ if account.gid == status.gid() => mode & 0o010 != 0,
+            _ => mode & 0o011 != 0,
+        };
+        !allowed
+    })?;
+    Some((closed.to_owned(), closed.metadata().ok()?.permissions().mode() & 0o7777))
+}
+
+fn unit_override(wired: Option<&Wired<'_>>) -> Check {
+    const ID: &str = "unit-override";
+    let mut files = units::overrides();
+    if let Some(wired) = wired {
+        files.retain(|file| !mentions(file, &wired.machine.own));
+    }
+    let Some(first) = files.first() else {
+        let hidden: Vec<_> = units::unreadable().iter().map(|file| file.display().to_string()).collect();
+        return if hidden.is_empty() {
+            Check::ok(ID, OVERRIDE, "no unit of sshd sets AuthorizedKeysCommand")
+        } else {
+            Check::skipped(ID, OVERRIDE, format!("run with sudo to read {}", hidden.join(" and ")))
+        };
+    };
+    let seen = format!("{} starts sshd with an AuthorizedKeysCommand of its own", first.display());
+    let fix = where_from(&files);
+    let is_running = wired.is_some_and(|wired| {
+        let listener = wired.machine.listener.as_ref();
+        listener.is_some_and(eic_host::sshd::listener::Listener::sets_command)
+    });
+    if is_running {
+        Check::fail(ID, OVERRIDE, seen, fix)
+    } else {
+        Check::warn(ID, OVERRIDE, format!("{seen}, from its next start on"), fix)
+    }
+}
+
+pub(super) fn not_asked(id: &'static str, why: &'static str) -> Check {
+    Check::skipped(id, why, "sshd does not ask this program")
+}
+
+fn program_of(command: Option<&str>) -> PathBuf {
+    command.and_then(|command| split(command).into_iter().next()).unwrap_or_default().into()
+}
+
+/// Whether a command is this program's all the same, by its name.
+fn is_copy(program: &Path, command: Option<&str>) -> bool {
+    let words = command.map(split).unwrap_or_default();
+    program.file_name().is_some_and(|name| name == IDENT)
+        && words.get(1).is_some_and(|word| word == "authorized-keys")
+}
+
+/// A file of the configuration that was changed after the running server had read it.
+fn unread(sshd: &Sshd) -> Option<PathBuf> {
+    let pid = sshd.machine.listener.as_ref()?.pid;
+    let pid_file = sshd.running.value(Keyword::PidFile)?;
+    listener::unread(pid, Path::new(pid_file), sshd.sources.files.iter().map(PathBuf::as_path))
+        .map(Path::to_owned)
+}
+
+/// Whether a file names this program.
+fn mentions(file: &Path, own: &Path) -> bool {
+    let content = head_of_regular(file, eic_host::sshd::place::MAX_BYTES).unwrap_or_default();
+    String::from_utf8_lossy(&content).contains(&format!("{} authorized-keys", own.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_is_read() {
+        let here =
+            "   0: 0100007F:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1";
+        let six = "   1: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A 0:0";
+        let session = "   2: 0100007F:0016 0100007F:B3A2 01 00000000:00000000 00:00000000 00000000     0";
+        assert!(listens(here, 22) && listens(six, 22));
+        assert!(!listens(here, 2222) && !listens(session, 22) && !listens("  sl  local_address rem", 22));
+    }
+}

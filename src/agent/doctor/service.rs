@@ -1,0 +1,201 @@
+//! The links from the machine itself to the signer: everything before sshd.
+
+use std::path::Path;
+
+use eic_core::evidence::key_bundle::KeyBundle;
+use eic_core::identity::LoginName;
+use eic_core::verification::{Budget, SignerPath};
+use eic_host::instance::Machine;
+use eic_login::Clock;
+use eic_login::config::{CommandLine, ConfigError, DEFAULT_PATH, Settings};
+use eic_login::imds::Endpoint;
+use eic_login::privileges::{PrivilegesError, give_up_root};
+
+use super::check::Check;
+use super::metadata::{
+    METADATA, clock_is_right, instance_is_this, metadata, metadata_v6, proxy, unless_late,
+};
+use super::signer::{SIGNER, region, signer, trust_store};
+use crate::capture::replay;
+use crate::capture::{Fetched, Wanted, fetch};
+use crate::config::unsupported;
+use crate::environment;
+
+/// What the checks after these need to know of what came.
+#[derive(Default)]
+pub(super) struct Service {
+    pub(super) checks: Vec<Check>,
+    /// The algorithms of the keys that are pushed for the user right now.
+    pub(super) pushed: Vec<String>,
+}
+
+/// What is looked at while we are root: the settings, and what sshd says to them.
+pub(super) struct Before {
+    settings: Result<Settings, ConfigError>,
+    environment: environment::Before,
+}
+
+impl Before {
+    /// Whether no key is handed out that no log takes.
+    pub(super) fn audit_required(&self) -> bool {
+        self.settings.as_ref().is_ok_and(|settings| settings.audit_required.value)
+    }
+}
+
+/// The settings, and sshd asked about them.
+pub(super) fn before(user: Option<&str>) -> Before {
+    let settings = Settings::resolve(&CommandLine::default());
+    let environment = settings.as_ref().map(|settings| environment::look(settings, user)).unwrap_or_default();
+    Before { settings, environment }
+}
+
+/// Everything up to the signer. What comes from the network is not read as root.
+pub(super) fn checks(before: Before, user: Option<&str>, clock: Clock) -> Service {
+    let machine = Machine::detect(Path::new("/sys"));
+    let kept = give_up_root().err();
+    let settings = settings(&before, kept.as_ref());
+    let mut service = Service { checks: vec![is_ec2(&machine), settings], pushed: Vec::new() };
+    match (before.settings, &machine, kept) {
+        (_, Machine::NotEc2, _) => service.skip(&ALL, "this is no EC2 instance"),
+        (Err(_), ..) => service.skip(&ALL, "the settings say where to ask, and cannot be read"),
+        (_, _, Some(error)) => service.skip(&ALL, &error.to_string()),
+        (Ok(settings), ..) => service.ask(&machine, &settings, user, clock),
+    }
+    service
+}
+
+/// The settings' check.
+fn settings(before: &Before, kept: Option<&PrivilegesError>) -> Check {
+    const ID: &str = "settings";
+    const WHY: &str =
+        "a settings file with a fault, or one that sshd does not follow, hands out no pushed key at all";
+    let settings = match &before.settings {
+        Ok(settings) => settings,
+        Err(error) => {
+            let seen = format!("{}: {error}", error.reason());
+            return Check::fail(
+                ID,
+                WHY,
+                seen,
+                format!("mend {DEFAULT_PATH}; eic-agent config shows every fault"),
+            );
+        }
+    };
+    match unsupported(settings, &before.environment, kept).into_iter().next() {
+        Some(fault) => {
+            let seen = format!("{}: {}", fault.reason, fault.said);
+            Check::fail(ID, WHY, seen, "do that; sudo eic-agent config shows every fault")
+        }
+        None => match &settings.file {
+            Some(file) => Check::ok(ID, WHY, format!("{} is sound", file.display())),
+            None => Check::ok(ID, WHY, format!("no {DEFAULT_PATH}: the defaults")),
+        },
+    }
+}
+
+/// The ids of what [`Service::ask`] looks at, in order.
+const ALL: [&str; 9] =
+    ["metadata", "metadata-v6", "proxy", "instance", "clock", "region", "trust-store", "signer", "staples"];
+
+fn is_ec2(machine: &Machine) -> Check {
+    const ID: &str = "machine";
+    const WHY: &str = "keys can be pushed to EC2 instances only, and each is signed for one instance";
+    match machine {
+        Machine::Known(id) => Check::ok(ID, WHY, format!("{id} (Nitro or metal)")),
+        Machine::Xen => Check::ok(ID, WHY, "an instance under Xen; metadata tells its id"),
+        Machine::NotEc2 => Check::fail(
+            ID,
+            WHY,
+            "neither board_asset_tag nor the hypervisor's uuid below /sys is EC2's",
+            "use another way to log in; in a container, let it see the machine's /sys",
+        ),
+    }
+}
+
+impl Service {
+    fn skip(&mut self, ids: &[&'static str], seen: &str) {
+        self.checks.extend(ids.iter().map(|id| Check::skipped(id, METADATA, seen)));
+    }
+
+    fn ask(&mut self, machine: &Machine, settings: &Settings, user: Option<&str>, clock: Clock) {
+        let user = user.and_then(|name| LoginName::try_from(name).ok());
+        let users: Vec<_> = user.iter().cloned().collect();
+        let get = |endpoint: &Endpoint| {
+            fetch(&Wanted {
+                endpoints: std::slice::from_ref(endpoint),
+                allowed: settings.timeout.value,
+                machine,
+                users: &users,
+                now: clock.started,
+            })
+        };
+        let endpoints = settings.endpoints();
+        let mut answers = endpoints.iter().map(|endpoint| (endpoint, get(endpoint)));
+        let first = answers.next();
+        let second = answers.next();
+        let Some((endpoint, fetched)) = &first else {
+            return self.skip(&ALL, "the settings name no endpoint");
+        };
+        let works = |answer: &Option<(&Endpoint, Fetched)>| {
+            answer.as_ref().is_some_and(|(_, fetched)| fetched.refused.is_none())
+        };
+        self.checks.push(metadata(endpoint, fetched, user.as_ref(), works(&second)));
+        self.checks.push(match &second {
+            None => Check::skipped("metadata-v6", METADATA, "the settings name one address"),
+            Some((endpoint, fetched)) => metadata_v6(endpoint, fetched, works(&first)),
+        });
+        let chosen =
+            if works(&first) { first } else { second.filter(|(_, fetched)| fetched.refused.is_none()) };
+        let Some((_, fetched)) = chosen else {
+            self.checks.push(proxy(None));
+            let rest = ["instance", "clock", "region", "trust-store", "signer", "staples"];
+            return self.skip(&rest, "the metadata service does not answer");
+        };
+        self.judge(&fetched, settings, user.as_ref(), clock);
+    }
+
+    fn judge(&mut self, fetched: &Fetched, settings: &Settings, user: Option<&LoginName>, clock: Clock) {
+        let now = clock.now();
+        self.checks.push(proxy(Some(fetched)));
+        self.checks.push(instance_is_this(fetched));
+        self.checks.push(clock_is_right(fetched.capture.date.as_deref(), fetched.greeted));
+        let pins = settings.pins();
+        let name = replay::signer_name(&fetched.capture, &pins);
+        let store = settings.trust_store().open();
+        let anchors = store.load();
+        let chain = replay::chain(&fetched.capture);
+        let is_trusted = || match (&name, &anchors, &chain) {
+            (Ok(name), Ok(anchors), Ok(chain)) => {
+                SignerPath::find(chain, anchors, name, now, &Budget::default()).is_ok()
+            }
+            _ => false,
+        };
+        self.checks.push(region(&name, &pins, &fetched.capture, is_trusted));
+        let left_out: Vec<_> = store.left_out().collect();
+        self.checks.push(trust_store(&anchors, &left_out, settings));
+        match (&name, &anchors, &chain) {
+            (Ok(name), Ok(anchors), Ok(chain)) => {
+                let (staples, _) = replay::staples(&fetched.capture);
+                let revocation = settings.revocation.value;
+                let lost = replay::lost_staples(&fetched.capture);
+                self.checks.extend(signer(chain, anchors, (&staples, &lost), name, revocation, now));
+            }
+            (_, _, Err(error)) => {
+                self.checks.push(Check::fail(
+                    "signer",
+                    SIGNER,
+                    format!("{}: {error}", error.reason()),
+                    unless_late(
+                        error.reason(),
+                        "ask AWS support whether EC2 Instance Connect is up in this region",
+                    ),
+                ));
+                self.skip(&["staples"], "there is no signer to vouch for");
+            }
+            _ => self.skip(&["signer", "staples"], "region and trusted roots come first"),
+        }
+        let keys = user.and_then(|user| replay::keys(&fetched.capture, user).ok().flatten());
+        let entries = keys.iter().flat_map(KeyBundle::entries).filter_map(|entry| entry.as_ref().ok());
+        self.pushed = entries.map(|entry| entry.algorithm().to_owned()).collect();
+    }
+}

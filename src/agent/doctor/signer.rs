@@ -1,0 +1,193 @@
+//! The links from trusted roots to the signer.
+
+use eic_core::evidence::chain::{Certificate, SignerChain};
+use eic_core::evidence::ocsp::OcspStaple;
+use eic_core::identity::{Pins, SignerName};
+use eic_core::reason::Reason;
+use eic_core::text::{MAX_SHOWN, printable};
+use eic_core::time::Timestamp;
+use eic_core::verification::{
+    Budget, RevocationPolicy, SignerError, SignerPath, TrustAnchors, VerifiedSigner,
+};
+use eic_host::trust_store::TrustStoreError;
+use eic_login::config::{DEFAULT_PATH, Settings};
+use eic_login::fetch::RunError;
+use eic_login::fetch::lost_staples::LostStaples;
+
+use super::check::Check;
+use super::metadata::unless_late;
+use crate::capture::document::Capture;
+use crate::capture::replay;
+
+pub(super) const SIGNER: &str =
+    "a key counts only with the signature of this region's signer, whom a trusted root vouches for";
+
+/// The region by the name of its signer, and whether metadata agrees with what is pinned of it. Where it does not,
+/// logins work all the same as long as the pinned signer is served.
+pub(super) fn region(
+    name: &Result<SignerName, RunError>,
+    pins: &Pins,
+    capture: &Capture,
+    is_trusted: impl FnOnce() -> bool,
+) -> Check {
+    const ID: &str = "region";
+    match name {
+        Ok(name) if pins.is_empty() => Check::ok(ID, SIGNER, format!("its signer is {name}")),
+        Ok(name) => match disagreement(pins, capture) {
+            None => {
+                Check::ok(ID, SIGNER, format!("its signer is {name}; metadata agrees with the pinned {pins}"))
+            }
+            Some(other) => {
+                let seen = format!("{DEFAULT_PATH} pins {pins}, and metadata says {other}");
+                let fix = format!(
+                    "if this image was copied from another region, correct [trust] in {DEFAULT_PATH}; if not, find out what answers in place of the metadata service"
+                );
+                if is_trusted() {
+                    Check::warn(ID, SIGNER, seen, fix)
+                } else {
+                    Check::fail(ID, SIGNER, seen, fix)
+                }
+            }
+        },
+        Err(error) => Check::fail(
+            ID,
+            SIGNER,
+            format!("{}: {error}", error.reason()),
+            unless_late(error.reason(), "find out what answers in place of the metadata service"),
+        ),
+    }
+}
+
+/// What metadata says otherwise than is pinned.
+fn disagreement(pins: &Pins, capture: &Capture) -> Option<String> {
+    let region = pins.region.as_ref().and_then(|pinned| match replay::region(capture) {
+        Ok(told) if told == *pinned => None,
+        Ok(told) => Some(format!("region {told}")),
+        Err(error) => Some(format!("no region ({}: {error})", error.reason())),
+    });
+    let domain = pins.domain.as_ref().and_then(|pinned| match replay::domain(capture) {
+        Ok(told) if told == *pinned => None,
+        Ok(told) => Some(format!("domain {told}")),
+        Err(error) => Some(format!("no domain ({}: {error})", error.reason())),
+    });
+    match (region, domain) {
+        (Some(region), Some(domain)) => Some(format!("{region} and {domain}")),
+        (region, domain) => region.or(domain),
+    }
+}
+
+/// The roots that everything ends in.
+pub(super) fn trust_store(
+    anchors: &Result<TrustAnchors, TrustStoreError>,
+    left_out: &[String],
+    settings: &Settings,
+) -> Check {
+    const ID: &str = "trust-store";
+    match (anchors, left_out) {
+        (Ok(anchors), []) => {
+            Check::ok(ID, SIGNER, format!("trusted roots: {}{}", anchors.count(), place(settings)))
+        }
+        (Ok(anchors), [first, rest @ ..]) => {
+            let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+            Check::warn(
+                ID,
+                SIGNER,
+                format!("trusted roots: {}{}; left out: {first}{more}", anchors.count(), place(settings)),
+                "let only root write what was left out",
+            )
+        }
+        (Err(error), _) => {
+            let is_chosen = settings.ca_file.value.is_some() || settings.ca_dir.value.is_some();
+            let fix = match error.remedy() {
+                Some(remedy) => format!("sudo {remedy}"),
+                None if is_chosen => format!("mend what [trust] in {DEFAULT_PATH} names"),
+                None => "install the package ca-certificates".to_owned(),
+            };
+            Check::fail(ID, SIGNER, format!("{}: {error}", error.reason()), fix)
+        }
+    }
+}
+
+fn place(settings: &Settings) -> String {
+    let chosen: Vec<_> = [&settings.ca_file.value, &settings.ca_dir.value]
+        .into_iter()
+        .flatten()
+        .map(|path| path.display().to_string())
+        .collect();
+    if chosen.is_empty() {
+        ", the distribution's".to_owned()
+    } else {
+        format!(" of {}", chosen.join(" and "))
+    }
+}
+
+/// The path with what is left of every certificate, then the staples with what is left of each.
+pub(super) fn signer(
+    chain: &SignerChain,
+    anchors: &TrustAnchors,
+    (staples, lost): (&[OcspStaple], &LostStaples<(Reason, String)>),
+    name: &SignerName,
+    revocation: RevocationPolicy,
+    now: Timestamp,
+) -> Vec<Check> {
+    let budget = Budget::default();
+    let path = match SignerPath::find(chain, anchors, name, now, &budget) {
+        Ok(path) => path,
+        Err(error) => {
+            let refused = refused("signer", &error);
+            return vec![refused, Check::skipped("staples", SIGNER, "there is no path to vouch for")];
+        }
+    };
+    let shown: Vec<_> = path.certificates().map(|certificate| left(certificate, now)).collect();
+    let signer = Check::ok("signer", SIGNER, format!("trusted: {}", shown.join(", then ")));
+    let proven = match path.vouched(staples, revocation, now, &budget) {
+        Some(proven) => Ok(proven),
+        None => VerifiedSigner::establish(chain, anchors, staples, name, revocation, now, &budget),
+    };
+    let staples = match (lost.cause(proven.as_ref(), chain), proven) {
+        (Some((reason, detail)), _) => Check::fail(
+            "staples",
+            SIGNER,
+            format!("{reason}: {detail}"),
+            unless_late(*reason, "find out what answers in place of the metadata service"),
+        ),
+        (None, Ok(proven)) => {
+            let left = proven.path().iter().map(|step| match &step.staple {
+                Some(staple) => format!("{} h left", now.seconds_until(staple.next_update) / 3600),
+                None => "none, which the settings allow".to_owned(),
+            });
+            Check::ok("staples", SIGNER, format!("all good: {}", left.collect::<Vec<_>>().join(", ")))
+        }
+        (None, Err(error)) => refused("staples", &error),
+    };
+    vec![signer, staples]
+}
+
+fn left(certificate: &Certificate, now: Timestamp) -> String {
+    let days = now.seconds_until(certificate.validity().1) / 86_400;
+    format!("{} ({days} days left)", printable(certificate.subject(), MAX_SHOWN))
+}
+
+fn refused(id: &'static str, error: &SignerError) -> Check {
+    let reason = error.reason();
+    let fix = match reason {
+        Reason::SignerExpired
+        | Reason::SignerNotYetValid
+        | Reason::StapleStale
+        | Reason::StapleNotYetValid => {
+            "see that the clock is right; if it is, wait for the service to renew what it serves"
+        }
+        Reason::SignerUntrusted => {
+            "update the package ca-certificates; under roots = \"amazon\" see that Amazon's roots are in it"
+        }
+        Reason::SignerRevoked => "trust none of its keys; ask AWS support",
+        Reason::StapleMissing => "wait for the service to serve them again; then ask AWS support",
+        Reason::SignerNameMismatch
+        | Reason::SignerConstrained
+        | Reason::SignerKeyUsage
+        | Reason::SignerKeyUnsuitable
+        | Reason::SignerTooCostly => "find out what answers in place of the metadata service",
+        _ => "wait for the service to renew what it serves; then ask AWS support",
+    };
+    Check::fail(id, SIGNER, format!("{reason}: {error}"), fix)
+}

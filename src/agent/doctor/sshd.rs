@@ -1,0 +1,122 @@
+//! sshd as it is for one login: asked once, judged by many checks.
+
+use std::path::PathBuf;
+
+use eic_host::sshd::keyword::Keyword;
+use eic_host::sshd::offer::Offer;
+use eic_host::sshd::server::{Effective, Printed};
+use eic_host::sshd::sources::Sources;
+
+use super::check::Check;
+use crate::sshd_setup::{Fault, Fix, Machine, Unseen, Wired, placed};
+
+/// What is in force for the login.
+pub(super) struct Sshd {
+    pub(super) machine: Machine,
+    pub(super) sources: Sources,
+    /// With the settings on the running server's own command line, which win over every file.
+    pub(super) running: Printed,
+    /// By the files alone.
+    filed: Printed,
+    /// For a login that no `Match` is about.
+    general: Printed,
+}
+
+/// Why nothing can be said of it.
+pub(super) enum Blind {
+    /// There is none.
+    Absent,
+    /// It is not asked, because another user could change it or what it reads; holds what to do.
+    Refused(Fault),
+    /// It refuses this configuration, in these words.
+    Broken(String, PathBuf),
+    /// It tells root only; holds its words.
+    NeedsRoot(String),
+}
+
+impl Sshd {
+    /// Asks about logins of `user`, or of nobody in particular.
+    pub(super) fn look(user: Option<&str>) -> Result<Self, Blind> {
+        let machine = Machine::look()?;
+        let is_root = nix::unistd::Uid::effective().is_root();
+        let blind = |error: &dyn std::fmt::Display| {
+            let words = error.to_string();
+            if is_root { Blind::Broken(words, machine.config.clone()) } else { Blind::NeedsRoot(words) }
+        };
+        let ask = |options: &[String], user| machine.server.printed(&machine.config, options, user);
+        let filed = ask(&[], user).map_err(|error| blind(&error))?;
+        // What its title shows of its options may not be all of them, or not as they were given.
+        let options = machine.options();
+        let running = if options.is_empty() { None } else { ask(options, user).ok() };
+        let running = running.unwrap_or_else(|| filed.clone());
+        let general = match user {
+            Some(_) => ask(options, None).or_else(|_| ask(&[], None)).map_err(|error| blind(&error))?,
+            None => running.clone(),
+        };
+        let sources = Sources::read(&machine.config);
+        Ok(Self { machine, sources, running, filed, general })
+    }
+
+    /// The pair in force, given to `judge` with what it has to be compared with.
+    pub(super) fn wired<T>(&self, judge: impl FnOnce(&Wired<'_>) -> T) -> T {
+        let [running, filed, general] = [&self.running, &self.filed, &self.general].map(Effective::of);
+        judge(&Wired {
+            machine: &self.machine,
+            sources: &self.sources,
+            running: &running,
+            filed: &filed,
+            general: &general,
+        })
+    }
+
+    /// A setting for advice; none where this sshd does not accept it.
+    pub(super) fn offer(&self, keyword: Keyword, value: &str) -> Option<Offer> {
+        self.machine.server.accepts(keyword, value)
+    }
+
+    /// ` (FILE:LINE)` for the line that gives `keyword` this value, as far as it can be told: sshd may print
+    /// another value than the line has.
+    pub(super) fn place(&self, keyword: Keyword, value: &str) -> String {
+        if self.machine.listener.as_ref().is_some_and(|listener| listener.sets(keyword)) {
+            return " (on the running sshd's own command line)".to_owned();
+        }
+        let is_special = !self.running.values(keyword).eq(self.general.values(keyword));
+        let found = self.sources.of(keyword, value).or_else(|| self.sources.first(keyword, is_special));
+        found.map_or_else(String::new, |setting| format!(" ({})", placed(setting)))
+    }
+}
+
+impl From<Unseen> for Blind {
+    fn from(unseen: Unseen) -> Self {
+        match unseen {
+            Unseen::Absent => Self::Absent,
+            Unseen::Refused(fault) => Self::Refused(fault),
+        }
+    }
+}
+
+impl Blind {
+    /// The check that cannot be made.
+    pub(super) fn skipped(&self, id: &'static str, why: &'static str) -> Check {
+        let seen = match self {
+            Self::Absent => "there is no sshd to ask".to_owned(),
+            Self::Refused(_) => "sshd is not asked; the check \"command\" says why".to_owned(),
+            Self::Broken(..) => "sshd refuses its configuration".to_owned(),
+            Self::NeedsRoot(_) => "sshd tells root only; run with sudo to see it".to_owned(),
+        };
+        Check::skipped(id, why, seen)
+    }
+}
+
+/// What is to be done, as a fix.
+pub(super) fn shown_fix(fix: Fix) -> String {
+    match fix {
+        Fix::Run(command) => format!("sudo {command}"),
+        Fix::Do(words) => words,
+    }
+}
+
+/// A fault as a check that failed.
+pub(super) fn failed(id: &'static str, why: &'static str, fault: Fault) -> Check {
+    Check::fail(id, why, fault.seen, shown_fix(fault.fix))
+}

@@ -1,0 +1,136 @@
+//! The command that sshd runs, and the other providers that it names, asked as in a login.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clap::Parser as _;
+use eic_core::fingerprint::Fingerprint;
+use eic_core::identity::LoginName;
+use eic_core::text::printable_bytes;
+use eic_host::sshd::command::{Holder, split};
+use eic_host::sshd::tokens::expand;
+use eic_login::config::CommandLine;
+use eic_login::providers;
+use serde::Serialize;
+
+use crate::capture::milliseconds;
+use crate::cli::{Cli, Command, resolve_name};
+use crate::sshd_setup;
+
+/// How long a provider may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Most lines of a provider that are shown.
+const MAX_PRINTED: usize = 16;
+
+/// Most characters of such a line.
+const MAX_LINE: usize = 120;
+
+/// What sshd runs, and what came of the providers.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Chain {
+    /// `AuthorizedKeysCommand`; none where none is set, or it cannot be found out.
+    pub(super) command: Option<String>,
+    /// `AuthorizedKeysCommandUser`.
+    pub(super) user: Option<String>,
+    /// Whether sshd asks this program for the user, and would run it.
+    pub(super) asks: bool,
+    /// Why not, or why it or the providers could not be looked at.
+    pub(super) note: Option<String>,
+    pub(super) providers: Vec<Answered>,
+    /// What our own line says of the settings.
+    #[serde(skip)]
+    pub(super) settings: CommandLine,
+}
+
+/// What a provider printed.
+#[derive(Debug, Serialize)]
+pub(super) struct Answered {
+    pub(super) program: String,
+    pub(super) lines: usize,
+    /// The first of those lines, printable and cut.
+    pub(super) printed: Vec<String>,
+    /// Why its answer does not count, or only in part.
+    pub(super) reason: Option<&'static str>,
+    pub(super) detail: Option<String>,
+    pub(super) took_ms: f64,
+}
+
+impl Chain {
+    /// Asks sshd, and then the providers under the user that a login would run them as.
+    pub(super) fn ask(user: &LoginName, offered: Option<&Fingerprint>) -> Self {
+        let mut chain = Self::default();
+        if let Err(why) = chain.look(user, offered) {
+            chain.note = Some(why);
+        }
+        chain
+    }
+
+    fn look(&mut self, user: &LoginName, offered: Option<&Fingerprint>) -> Result<(), String> {
+        let (effective, holder, own) = sshd_setup::in_force_for(Some(user.as_str()))?;
+        self.command.clone_from(&effective.command);
+        self.user.clone_from(&effective.user);
+        let command = effective.command.as_deref().unwrap_or_default();
+        match holder {
+            Holder::Ours => {}
+            Holder::Amazons if sshd_setup::is_ours(Some(command), &own) => {}
+            Holder::Amazons => return Err("sshd asks Amazon's own command; run: eic-agent enable".to_owned()),
+            Holder::Nobody => {
+                return Err(
+                    "sshd asks nobody: no AuthorizedKeysCommand is set; run: eic-agent enable".to_owned()
+                );
+            }
+            Holder::Other => return Err("sshd asks another program; run: eic-agent status".to_owned()),
+        }
+        let words =
+            split(command).iter().map(|word| expand(word, user, offered)).collect::<Result<Vec<_>, _>>()?;
+        let parsed = Cli::try_parse_from(resolve_name(words.into_iter().map(OsString::from)));
+        let Ok(Cli { command: Command::AuthorizedKeys(arguments) }) = parsed else {
+            return Err("this program does not understand the arguments that sshd gives it".to_owned());
+        };
+        self.settings = arguments.overrides.settings();
+        if !effective.takes_keys {
+            return Err("sshd takes no keys of this user: PubkeyAuthentication is no".to_owned());
+        }
+        let program = words_of(command).next().unwrap_or_default();
+        if let Some(fault) = sshd_setup::program_fault(Path::new(&program)) {
+            return Err(fault.seen);
+        }
+        if let Some(fault) = sshd_setup::user_fault(effective.user.as_deref())? {
+            return Err(fault.seen);
+        }
+        self.asks = true;
+        if arguments.providers.is_empty() {
+            return Ok(());
+        }
+        if !nix::unistd::Uid::effective().is_root() {
+            return Err("run with sudo to ask the other providers, too".to_owned());
+        }
+        // As in a login: the user that is named for them, else the one that sshd runs everything as.
+        let runs_as = arguments.provider_user.as_deref().or(effective.user.as_deref());
+        let started = Instant::now();
+        let deadline = started.checked_add(PATIENCE).unwrap_or(started);
+        let asked = providers::ask(providers::split(&arguments.providers), runs_as, PATIENCE);
+        let asked: Vec<_> = asked.into_iter().map(providers::Asked::listen).collect();
+        for asked in asked {
+            let program = asked.program().display().to_string();
+            let (printed, error) = asked.collect(deadline, PATIENCE);
+            let lines = printed.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+            let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+            self.providers.push(Answered {
+                program,
+                lines: lines.len(),
+                printed: lines.iter().take(MAX_PRINTED).map(|line| printable_bytes(line, MAX_LINE)).collect(),
+                reason: error.as_ref().map(|error| error.reason().as_str()),
+                detail: error.as_ref().map(ToString::to_string),
+                took_ms: milliseconds(started.elapsed()),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn words_of(command: &str) -> impl Iterator<Item = String> {
+    split(command).into_iter()
+}

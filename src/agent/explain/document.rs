@@ -1,0 +1,223 @@
+//! What was found, for a tired person or as JSON.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use eic_core::reason::Reason;
+use eic_core::text::one_line;
+use eic_login::Clock;
+use serde::Serialize;
+
+use super::chained::Chain;
+use crate::capture::{Fetched, milliseconds};
+use crate::cli::Explain;
+use crate::verify::{Key, Report};
+
+/// The document. Fields are added, never changed in meaning, under the same `schema_version`.
+#[derive(Debug, Serialize)]
+pub(super) struct Document {
+    schema_version: u32,
+    version: &'static str,
+    at: String,
+    user: String,
+    sshd: Chain,
+    /// Signer and keys; none where there was nothing to judge.
+    judgement: Option<Report>,
+    /// What the settings pin of the signer's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pins: Option<String>,
+    /// Whether no key is handed out, since the settings demand a log and there is none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    withheld: bool,
+    /// Why there was nothing to judge.
+    error: Option<String>,
+    /// How many of the pushed keys sshd would be given.
+    keys_given: usize,
+    /// How many lines of other providers it would be given.
+    provider_lines: usize,
+    times_ms: Times,
+}
+
+/// What was judged, and what of the settings decides with it.
+pub(super) struct Judged {
+    pub(super) report: Report,
+    pub(super) pins: Option<String>,
+    pub(super) withheld: bool,
+}
+
+/// How long each step took, in milliseconds.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Times {
+    settings: f64,
+    token: Option<f64>,
+    /// Every item of the metadata service; they are asked for side by side.
+    items: Vec<(String, f64)>,
+    judgement: Option<f64>,
+}
+
+impl Times {
+    pub(super) fn of_settings<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let done = work();
+        self.settings = milliseconds(started.elapsed());
+        done
+    }
+
+    pub(super) fn fetched(&mut self, fetched: &Fetched) {
+        self.token = Some(milliseconds(fetched.token));
+        let items = fetched.capture.items.iter();
+        self.items = items.map(|item| (item.path.clone(), item.took_ms)).collect();
+    }
+
+    pub(super) fn judgement(&mut self, took: Duration) {
+        self.judgement = Some(milliseconds(took));
+    }
+}
+
+impl Document {
+    pub(super) fn new(
+        arguments: &Explain,
+        clock: Clock,
+        own: Result<Judged, String>,
+        sshd: Chain,
+        times_ms: Times,
+    ) -> Self {
+        let (judgement, pins, withheld, error) = match own {
+            Ok(Judged { report, pins, withheld }) => (Some(report), pins, withheld, None),
+            Err(why) => (None, None, false, Some(why)),
+        };
+        let keys = judgement.iter().flat_map(|report| &report.keys).filter(|_| sshd.asks && !withheld);
+        Self {
+            schema_version: 1,
+            version: env!("CARGO_PKG_VERSION"),
+            at: clock.now().to_string(),
+            user: arguments.user.to_string(),
+            keys_given: keys.filter(|key| key.verdict == "accepted").count(),
+            provider_lines: sshd.providers.iter().map(|provider| provider.lines).sum(),
+            sshd,
+            judgement,
+            pins,
+            withheld,
+            error,
+            times_ms,
+        }
+    }
+
+    pub(super) const fn gives_any(&self) -> bool {
+        self.keys_given > 0 || self.provider_lines > 0
+    }
+
+    fn signer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(error) = &self.error {
+            return row(f, "pushed keys", error);
+        }
+        let Some(report) = &self.judgement else { return Ok(()) };
+        if let Some(pins) = &self.pins {
+            row(f, "pinned", pins)?;
+        }
+        let signer = &report.signer;
+        match (&signer.reason, &signer.detail) {
+            (Some(reason), Some(detail)) => row(f, "signer", &format!("refused: {reason}: {detail}"))?,
+            _ => row(f, "signer", &format!("trusted: {}, {} certificates", signer.name, signer.path.len()))?,
+        }
+        if signer.trusted && report.keys.is_empty() {
+            row(f, "key", "none is pushed for this user, or its minute is over")?;
+        }
+        report.keys.iter().try_for_each(|key| show(key, f))?;
+        if self.withheld {
+            row(
+                f,
+                "withheld",
+                &format!(
+                    "{}: no log takes anything, and [audit] required demands one",
+                    Reason::AuditUnavailable
+                ),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// A key, its verdict, and what it says of itself.
+fn show(key: &Key, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let fingerprint = key.fingerprint.as_deref().unwrap_or("(unreadable)");
+    row(f, "key", &format!("{fingerprint} {}", key.algorithm.as_deref().unwrap_or_default()))?;
+    let verdict = match (key.verdict, key.reason, &key.detail, key.seconds_left) {
+        (verdict, Some(reason), Some(detail), _) => format!("{verdict}: {reason}: {detail}"),
+        ("not-offered", ..) => "proven, but not the key that was asked for".to_owned(),
+        (verdict, _, _, Some(left)) => format!("{verdict}, {left} s left"),
+        (verdict, ..) => verdict.to_owned(),
+    };
+    row(f, "  verdict", &verdict)?;
+    // Nobody signed what a refused entry says, unless a rule refuses it.
+    let claimed = key.verdict == "refused" && key.reason != Some("denied-by-rule");
+    for (name, value) in [("principal", &key.principal), ("request-id", &key.request_id)] {
+        if let Some(value) = value {
+            let value = if claimed { format!("{value} (claimed)") } else { value.clone() };
+            row(f, &format!("  {name}"), &value)?;
+        }
+    }
+    match &key.rule {
+        Some(rule) => row(f, "  rule", &format!("allowed by: {rule}")),
+        None if key.verdict == "accepted" => row(f, "  rule", "none is about it, so it is allowed"),
+        None => Ok(()),
+    }
+}
+
+impl fmt::Display for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let runs = match (&self.sshd.command, &self.sshd.user) {
+            (Some(command), Some(user)) => format!("{command}   (as {user})"),
+            (Some(command), None) => command.clone(),
+            (None, _) => "unknown".to_owned(),
+        };
+        row(f, "sshd runs", &runs)?;
+        if let Some(note) = &self.sshd.note {
+            row(f, "note", note)?;
+        }
+        self.signer(f)?;
+        for provider in &self.sshd.providers {
+            let what = match (provider.reason, &provider.detail) {
+                (Some(reason), Some(detail)) => format!("{reason}: {detail}"),
+                _ => format!("{} lines", provider.lines),
+            };
+            row(f, "provider", &format!("{}: {what}, {} ms", provider.program, provider.took_ms))?;
+            provider.printed.iter().try_for_each(|line| row(f, "  printed", line))?;
+        }
+        let times = &self.times_ms;
+        let slowest = times.items.iter().max_by(|one, other| one.1.total_cmp(&other.1));
+        let mut shown = vec![format!("settings {} ms", times.settings)];
+        shown.extend(times.token.map(|took| format!("token {took} ms")));
+        shown.extend(slowest.map(|(path, took)| {
+            format!("{} items side by side, the slowest {took} ms ({path})", times.items.len())
+        }));
+        shown.extend(times.judgement.map(|took| format!("judgement {took} ms")));
+        row(f, "times", &shown.join(", "))?;
+        if !self.sshd.asks {
+            return writeln!(
+                f,
+                "\nsshd would be given nothing of ours for {}: see the note.",
+                one_line(&self.user)
+            );
+        }
+        writeln!(
+            f,
+            "\nsshd would be given {} of ours and {} of other providers for {}.",
+            counted(self.keys_given, "key"),
+            counted(self.provider_lines, "line"),
+            one_line(&self.user)
+        )
+    }
+}
+
+fn row(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
+    writeln!(f, "{name:<13}{}", one_line(value.trim_end()))
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        0 => format!("no {what}"),
+        1 => format!("1 {what}"),
+        more => format!("{more} {what}s"),
+    }
+}

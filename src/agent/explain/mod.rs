@@ -1,0 +1,131 @@
+//! `explain`: what sshd would be given for a user right now, and why.
+
+mod chained;
+mod document;
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use chained::Chain;
+use document::{Document, Judged, Times};
+use eic_core::audit_line::IDENT;
+use eic_core::decision::{Decision, Evidence, Expectations};
+use eic_core::policy::Policy;
+use eic_core::text::one_line;
+use eic_host::instance::Machine;
+use eic_host::stdout::write_once;
+use eic_login::Clock;
+use eic_login::audit::Audit;
+use eic_login::config::{CommandLine, Settings};
+use eic_login::fetch::RunError;
+use eic_login::privileges::give_up_root;
+
+use crate::capture::replay;
+use crate::capture::{Fetched, Wanted, fetch};
+use crate::cli::Explain;
+use crate::config::unsupported;
+use crate::environment::{self, Before};
+use crate::outcome::Outcome;
+use crate::verify::{Report, Unproven, judge};
+
+/// Runs the command.
+pub(super) fn run(
+    arguments: &Explain,
+    clock: Clock,
+    out: &mut impl Write,
+    notes: &mut impl Write,
+) -> Outcome {
+    let mut times = Times::default();
+    // What takes root comes first, as in a login: the settings, sshd's word, the providers under their user.
+    let chain = Chain::ask(&arguments.user, arguments.fingerprint.as_ref());
+    let settings = times.of_settings(|| resolve(&chain.settings));
+    let before = settings.as_ref().map(|settings| environment::look(settings, Some(arguments.user.as_str())));
+    let before = before.unwrap_or_default();
+    if let Err(error) = give_up_root() {
+        let _ = writeln!(notes, "{IDENT}: {}", one_line(&error.to_string()));
+        return Outcome::Undecided;
+    }
+    // As the user that a login runs it as, who may not be able to read what root can.
+    let settings = settings.and_then(|settings| match chain.user.as_deref() {
+        Some("root") => Ok(settings),
+        _ => resolve(&chain.settings),
+    });
+    let settings = settings.and_then(|settings| supported(settings, &before));
+    let own = settings.and_then(|settings| judge_now(arguments, clock, &settings, &mut times));
+    let document = Document::new(arguments, clock, own, chain, times);
+    let text =
+        if arguments.json { format!("{:#}\n", serde_json::json!(document)) } else { document.to_string() };
+    match write_once(text.as_bytes(), out) {
+        Ok(()) if document.gives_any() => Outcome::Done,
+        _ => Outcome::Undecided,
+    }
+}
+
+/// The settings, if sshd does what they ask for.
+fn supported(settings: Settings, before: &Before) -> Result<Settings, String> {
+    match unsupported(&settings, before, None).into_iter().next() {
+        None => Ok(settings),
+        Some(fault) => Err(format!("{}: {}", fault.reason, fault.said)),
+    }
+}
+
+fn resolve(line: &CommandLine) -> Result<Settings, String> {
+    Settings::resolve(line).map_err(|error| format!("{}: {error}", error.reason()))
+}
+
+fn judge_now(
+    arguments: &Explain,
+    clock: Clock,
+    settings: &Settings,
+    times: &mut Times,
+) -> Result<Judged, String> {
+    let machine = Machine::detect(Path::new("/sys"));
+    if machine == Machine::NotEc2 {
+        return Err("this is no EC2 instance: no key can be pushed to it".to_owned());
+    }
+    let fetched = fetch(&Wanted {
+        endpoints: &settings.endpoints(),
+        allowed: settings.timeout.value,
+        machine: &machine,
+        users: std::slice::from_ref(&arguments.user),
+        now: clock.started,
+    });
+    times.fetched(&fetched);
+    let started = Instant::now();
+    let report = report(arguments, clock, settings, &fetched);
+    times.judgement(started.elapsed());
+    let pins = settings.pins();
+    Ok(Judged {
+        report,
+        pins: (!pins.is_empty()).then(|| pins.to_string()),
+        withheld: settings.audit_required.value && Audit::to_system().destination().is_none(),
+    })
+}
+
+/// The judgement of everything that came.
+fn report(arguments: &Explain, clock: Clock, settings: &Settings, fetched: &Fetched) -> Report {
+    let capture = &fetched.capture;
+    let mut signer = String::new();
+    let mut read = || -> Result<(Evidence, Expectations), RunError> {
+        let name = replay::signer_name(capture, &settings.pins())?;
+        signer = name.to_string();
+        let expected = Expectations {
+            signer: name,
+            instance: replay::instance_id(capture)?,
+            offered: arguments.fingerprint.clone(),
+            policy: Policy {
+                rules: settings.rules.iter().map(|rule| rule.value.clone()).collect(),
+                user: Some(arguments.user.clone()),
+            },
+            revocation: settings.revocation.value,
+        };
+        Ok((replay::evidence(capture, &arguments.user, &settings.trust_store())?, expected))
+    };
+    let now = clock.now();
+    let judged: Result<Decision, Unproven> = match read() {
+        Ok((evidence, expected)) => judge(&evidence, &replay::lost_staples(capture), &expected, now),
+        Err(error) => Err(Unproven::new(error.reason(), error.to_string())),
+    };
+    Report::new(&signer, &judged, now)
+}

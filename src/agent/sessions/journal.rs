@@ -1,0 +1,116 @@
+//! systemd's journal, through journalctl.
+
+use std::io::{self, BufReader};
+use std::process::Command;
+
+use eic_core::sessions::MAX_LINE;
+use eic_core::sessions::join::{Join, Wanted};
+use eic_core::sessions::journal::{FIELDS, IDENTIFIERS, Journal};
+use eic_core::sessions::losses::MATCHES;
+use eic_core::sessions::programs::Programs;
+use eic_core::sessions::writer::AgentUser;
+use eic_core::text::{MAX_SHOWN, printable_bytes};
+use eic_host::process::{Speaker, ask, listen};
+
+use super::lines::{Length, PATIENCE, Read, each_line, ended, next_line};
+
+/// systemd from which on journalctl prints only the fields that it is asked for.
+const CHOOSES_FIELDS: u32 = 236;
+
+/// The first entry of the system's journal, and whether others are hidden from us; none where it has none, or an error
+/// that says why it cannot be asked. A file of a user's own may go further back than the system's.
+pub(super) fn begins() -> Result<Option<(Vec<u8>, bool)>, String> {
+    let Some((any, hidden)) = first(&[])? else { return Ok(None) };
+    let systems = first(&["--system"]).ok().flatten();
+    Ok(Some((systems.map_or(any, |(line, _)| line), hidden)))
+}
+
+fn first(of: &[&str]) -> Result<Option<(Vec<u8>, bool)>, String> {
+    let failed = |error: io::Error| format!("journalctl: {error}");
+    let mut program = Command::new("journalctl");
+    // Not --quiet: it says when it shows its user less than all.
+    program.args(["--no-pager", "--output=json"]).args(of);
+    let mut reader = BufReader::new(listen(&mut program, None, PATIENCE).map_err(failed)?);
+    let mut line = Vec::new();
+    let is_hint =
+        |said: &[u8]| String::from_utf8_lossy(said).contains("not seeing messages from other users");
+    match next_line(&mut reader, &mut line).map_err(failed)? {
+        Some(length) => {
+            let hidden = is_hint(&reader.into_inner().stop());
+            // One that is too long to be looked at is an entry all the same.
+            if matches!(length, Length::Cut) {
+                line.clear();
+            }
+            Ok(Some((line, hidden)))
+        }
+        None => match reader.into_inner().end().map_err(failed)? {
+            (_, said) if is_hint(&said) => {
+                Err("the journal hides the system's lines from this user".to_owned())
+            }
+            // It ends well, too, where it has left out every file.
+            (status, said) if status.success() && said.trim_ascii().is_empty() => Ok(None),
+            (_, said) => Err(format!("journalctl: {}", printable_bytes(said.trim_ascii(), MAX_SHOWN))),
+        },
+    }
+}
+
+/// All entries that may be about us, oldest first.
+pub(super) fn entries() -> io::Result<Speaker> {
+    let mut program = Command::new("journalctl");
+    program.args(["--quiet", "--no-pager", "--output=json"]);
+    if chooses_fields() {
+        program.arg(format!("--output-fields={FIELDS}"));
+    }
+    // journalctl takes any of several values of one field.
+    program.args(IDENTIFIERS.map(|name| format!("SYSLOG_IDENTIFIER={name}")));
+    program.arg("+").args(MATCHES);
+    listen(&mut program, None, PATIENCE)
+}
+
+/// `systemd 252 (252.38-1~deb12u1)`
+fn chooses_fields() -> bool {
+    let said = ask(Command::new("journalctl").arg("--version"), PATIENCE);
+    let said = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default();
+    let digits = said.strip_prefix("systemd ").unwrap_or_default();
+    let release = digits.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    release.parse::<u32>().is_ok_and(|release| release >= CHOOSES_FIELDS)
+}
+
+/// Reads it to its end.
+pub(super) fn read<W: Wanted>(
+    entries: Speaker,
+    begins: &[u8],
+    agent: Option<AgentUser>,
+    programs: Programs,
+    join: &mut Join<W>,
+) -> Read {
+    let mut journal = Journal::new(agent, programs);
+    let mut read = Read::default();
+    if let Some(first) = journal.read(begins) {
+        join.saw(first.at);
+    }
+    let mut reader = BufReader::with_capacity(MAX_LINE, entries);
+    let broken = each_line(&mut reader, &mut read, |line| match journal.read(line) {
+        Some(entry) => {
+            join.take_entry(entry);
+            true
+        }
+        None => false,
+    });
+    let ended = match broken {
+        Ok(()) => ended(reader.into_inner(), "journalctl"),
+        Err(error) => {
+            drop(reader.into_inner().stop());
+            Err(format!("journalctl: {error}"))
+        }
+    };
+    match ended {
+        // A file that it cannot read is left out, and it ends well.
+        Ok(said) => {
+            let said = said.trim_ascii();
+            read.complaint = (!said.is_empty()).then(|| printable_bytes(said, MAX_SHOWN));
+        }
+        Err(why) => read.broken = Some(why),
+    }
+    read
+}

@@ -1,0 +1,236 @@
+//! What this machine runs now, and its time zone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use ::time::OffsetDateTime;
+use eic_core::sessions::programs::is_called_sshd;
+use eic_core::sessions::running::Running;
+use eic_core::sessions::text_log::Zone;
+use eic_core::time::Timestamp;
+use eic_host::files::head_of_regular;
+use eic_host::ownership;
+use eic_host::process::ask;
+use eic_host::sshd::process::is_roots;
+
+/// Parts of a second that /proc counts in: `USER_HZ`, 100 on every machine that Amazon has (`proc_pid_stat(5)`).
+const MICROS_PER_TICK: u64 = 10_000;
+const MICROS: u64 = 1_000_000;
+
+/// zdump(8) reads one file.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Most processes that are looked at: the largest `pid_max`.
+const MAX_PROCESSES: usize = 4_194_304;
+
+/// This run of this machine, and its sshd processes.
+pub(super) fn running(now: Timestamp) -> Running {
+    let boot = text("/proc/sys/kernel/random/boot_id").trim().replace('-', "");
+    let host = text("/proc/sys/kernel/hostname").trim().to_owned();
+    let uptime = text("/proc/uptime").split('.').next().and_then(|seconds| seconds.parse::<u64>().ok());
+    let since = now.as_unix().saturating_sub(uptime.unwrap_or_default()).saturating_mul(MICROS);
+    let (mut sshd, mut logins) = (BTreeMap::new(), BTreeMap::new());
+    for Process { pid, began, .. } in processes() {
+        sshd.insert(pid, (since.saturating_add(began), began));
+        let title = text(&format!("/proc/{pid}/cmdline"));
+        if is_login(&title) {
+            logins.insert(pid, title);
+        }
+    }
+    let settled = uptime.unwrap_or_default().saturating_mul(MICROS).saturating_sub(SETTLED);
+    let let_in = let_in(&logins, settled);
+    Running { boot, host, since, sshd, logins: logins.into_keys().collect(), let_in }
+}
+
+/// How long the log may take to have a line, in microseconds.
+const SETTLED: u64 = 5_000_000;
+
+/// Those of these processes, by number and title, that have let their client in. Each has a process that began by then
+/// and serves the client: sshd's own, after the login (OpenSSH, sshd-session.c, `privsep_postauth`); of root, what sshd
+/// started for him. Before the login sshd has others, and those say so in their title.
+fn let_in(logins: &BTreeMap<u32, String>, by: u64) -> Vec<u32> {
+    let client_of = |pid: u32| {
+        let stat = text(&format!("/proc/{pid}/stat"));
+        let parent = parent(&stat)?;
+        let title = logins.get(&parent).filter(|_| is_of_our_machine(parent))?;
+        let began = if title.contains(" [priv]") {
+            began(&stat).filter(|_| !is_before_login(&text(&format!("/proc/{pid}/cmdline"))))
+        } else {
+            started(&stat)
+        };
+        began.filter(|began| *began <= by).map(|_| parent)
+    };
+    if logins.is_empty() {
+        return Vec::new();
+    }
+    let served: BTreeSet<_> = pids().filter_map(client_of).collect();
+    served.into_iter().collect()
+}
+
+/// Whether a process numbers processes as we do: that of a container is in the container's log. Who may not look,
+/// takes it for ours.
+fn is_of_our_machine(pid: u32) -> bool {
+    let numbers = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    numbers(&pid.to_string()).is_none_or(|theirs| Some(theirs) == numbers("self"))
+}
+
+/// The title of a process that is sshd's for the time before the login.
+fn is_before_login(title: &str) -> bool {
+    ["[net]", "[pam]", "[accepted]"].iter().any(|part| title.contains(part))
+}
+
+fn pids() -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten().take(MAX_PROCESSES);
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The programs that this machine runs as sshd, each of which only root can have put where it is. Only root can look;
+/// for other users there is none.
+pub(super) fn sshd_programs() -> Vec<String> {
+    let programs = processes().filter_map(|process| {
+        let path = process.program?;
+        ownership::check(Path::new(&path)).ok().map(|_| path)
+    });
+    let programs: BTreeSet<_> = programs.collect();
+    programs.into_iter().collect()
+}
+
+/// A process of sshd.
+struct Process {
+    pid: u32,
+    /// Microseconds since the machine started.
+    began: u64,
+    /// Its program's path; none if we may not look.
+    program: Option<String>,
+}
+
+/// Processes that are called sshd, are root's in every way, and run a program of that name. A user can give his own
+/// process that name, also that of a setuid program that he starts.
+fn processes() -> impl Iterator<Item = Process> {
+    pids().filter_map(|pid| {
+        let began = began(&text(&format!("/proc/{pid}/stat")))?;
+        if !is_roots(&text(&format!("/proc/{pid}/status"))) {
+            return None;
+        }
+        let program = std::fs::read_link(format!("/proc/{pid}/exe"));
+        let program = program.ok().map(|path| path.to_string_lossy().into_owned());
+        if program.as_deref().is_some_and(|path| !is_called_sshd(path)) {
+            return None;
+        }
+        let program = program.map(|path| path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned());
+        Some(Process { pid, began, program })
+    })
+}
+
+fn text(path: &str) -> String {
+    let bytes = head_of_regular(Path::new(path), 4096).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Whether sshd's own title is that of a process that serves a login: `sshd: USER [priv]`, or `sshd: root@pts/0` for
+/// root, who needs no second process. Before the login it is `sshd: unknown [priv]`, `sshd: [accepted]`, and that of
+/// the server `sshd: /usr/sbin/sshd -D [listener] …`.
+fn is_login(title: &str) -> bool {
+    let rest = title.strip_prefix("sshd: ").or_else(|| title.strip_prefix("sshd-session: "));
+    rest.is_some_and(|rest| {
+        let is_server = rest.starts_with(['/', '[']) || rest.contains("[listener]");
+        !is_server && !rest.starts_with("unknown ") && (rest.contains(" [priv]") || rest.contains('@'))
+    })
+}
+
+/// When an sshd of `/proc/PID/stat` began, in microseconds since the machine started; none for another program.
+fn began(stat: &str) -> Option<u64> {
+    // A program's name may hold anything, parentheses as well.
+    let (head, _) = stat.rsplit_once(") ")?;
+    let (_, name) = head.split_once(" (")?;
+    if matches!(name, "sshd" | "sshd-session") { started(stat) } else { None }
+}
+
+/// The same of any program.
+fn started(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    // One that has ended, and that nobody has asked for what it ended with, is no session.
+    if rest.starts_with(['Z', 'X']) {
+        return None;
+    }
+    rest.split(' ').nth(19)?.parse::<u64>().ok()?.checked_mul(MICROS_PER_TICK)
+}
+
+/// The parent of a process.
+fn parent(stat: &str) -> Option<u32> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split(' ').nth(1)?.parse().ok()
+}
+
+/// This machine's time zone; none where it cannot be told.
+pub(super) fn zone(now: Timestamp) -> Option<Zone> {
+    const FILE: &str = "/etc/localtime";
+    if !Path::new(FILE).exists() {
+        // Without the file it is UTC (localtime(5)).
+        return Some(Zone::default());
+    }
+    let now = OffsetDateTime::from_unix_timestamp(i64::try_from(now.as_unix()).ok()?).ok()?;
+    // A log of more than ten years has other troubles.
+    let years = format!("{},{}", now.year().saturating_sub(10), now.year().saturating_add(2));
+    let changes = said(Command::new("zdump").args(["-v", "-c", &years, FILE]))?;
+    let zone = Zone::of_zdump(&changes);
+    // It tells changes alone.
+    if zone.changes() { Some(zone) } else { Zone::of_date(said(Command::new("date").arg("+%z"))?.trim()) }
+}
+
+fn said(program: &mut Command) -> Option<String> {
+    let said = ask(program, PATIENCE).ok().filter(|said| said.status.success())?;
+    Some(String::from_utf8_lossy(&said.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_of_sshd_are_told_from_others() {
+        let rest = "S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 17 18";
+        assert_eq!(began(&format!("42 (sshd) {rest}")), Some(123_450_000));
+        assert_eq!(began(&format!("42 (sshd-session) {rest}")), Some(123_450_000));
+        assert_eq!(began(&format!("42 (x) (sshd) {rest}")), None);
+        assert_eq!(began(&format!("42 (bash) {rest}")), None);
+        assert_eq!(began(&format!("42 (sshd) {}", rest.replacen('S', "Z", 1))), None);
+        assert_eq!(began(""), None);
+        let shell = format!("42 (a) b) {}", rest.replacen("S 1", "S 7", 1));
+        assert_eq!((parent(&shell), started(&shell)), (Some(7), Some(123_450_000)));
+        assert!(is_before_login("sshd: ec2-user [net]") && !is_before_login("sshd: ec2-user@pts/0"));
+    }
+
+    #[test]
+    fn processes_of_logins_are_told_from_others() {
+        for title in [
+            "sshd: ec2-user [priv]",
+            "sshd-session: ec2-user [priv]",
+            "sshd: root@pts/0\0\0",
+            "sshd: root@notty",
+        ] {
+            assert!(is_login(title), "{title}");
+        }
+        for title in [
+            "",
+            "/usr/sbin/sshd\0-D\0",
+            "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups",
+            "sshd: [accepted]",
+            "sshd: unknown [priv]",
+            "sshd: ec2-user [net]",
+            "vi\0sshd: ec2-user [priv]",
+        ] {
+            assert!(!is_login(title), "{title}");
+        }
+    }
+
+    #[test]
+    fn this_run_is_known() {
+        let now = eic_host::clock::now();
+        let running = running(now);
+        assert_eq!(running.boot.len(), 32, "{}", running.boot);
+        assert!(running.since / MICROS <= now.as_unix() && !running.host.is_empty());
+    }
+}

@@ -1,0 +1,173 @@
+//! `sessions`: who came in, by the log.
+//!
+//! | file | does |
+//! | --- | --- |
+//! | [`source`] | finds the log, opens it as root, and reads it as nobody in particular |
+//! | [`journal`], [`text`] | each of the two kinds: where it is, when it begins, its lines |
+//! | [`lines`] | what both are read with |
+//! | [`machine`] | what this machine runs now, and its time zone |
+
+mod journal;
+mod lines;
+mod machine;
+mod source;
+mod text;
+
+use std::io::{self, BufWriter, Write};
+
+use eic_core::audit_line::IDENT;
+use eic_core::policy::Glob;
+use eic_core::sessions::join::{Join, Kind};
+use eic_core::sessions::programs::Programs;
+use eic_core::sessions::question::Question;
+use eic_core::sessions::report::{Report, Warning};
+use eic_core::sessions::writer::AgentUser;
+use eic_core::text::{MAX_SHOWN, one_line, printable};
+use eic_core::time::Timestamp;
+use eic_host::accounts::Account;
+use eic_host::stdout::write_once;
+use eic_login::privileges::give_up_root;
+use lines::{Gap, Read};
+use source::{Fault, Source};
+
+use crate::cli::Sessions;
+use crate::outcome::Outcome;
+
+/// Runs the command.
+pub(super) fn run(
+    arguments: &Sessions,
+    now: Timestamp,
+    out: &mut impl Write,
+    notes: &mut impl Write,
+) -> Outcome {
+    let report = match look(arguments, now) {
+        Ok(report) => report,
+        Err(fault) => {
+            let _ = writeln!(notes, "{IDENT}: {}", one_line(&fault.to_string()));
+            return fault.outcome();
+        }
+    };
+    if arguments.csv {
+        for warning in &report.warnings {
+            let (seen, fix) = (one_line(&warning.seen), one_line(&warning.fix));
+            let _ = writeln!(notes, "warning: {}: {seen}\n    fix: {fix}", warning.id);
+        }
+    }
+    let written = match (arguments.json, arguments.csv) {
+        (true, _) => write_json(&report, out),
+        (_, true) => write_once(report.csv().as_bytes(), out),
+        _ => write_once(report.text().as_bytes(), out),
+    };
+    if let Err(error) = written {
+        let _ = writeln!(notes, "{IDENT}: cannot write the report: {error}");
+        return Outcome::Undecided;
+    }
+    if report.complete { Outcome::Done } else { Outcome::Undecided }
+}
+
+/// As it is made: a long report is not kept as text as well. Whoever has read enough may close his end.
+fn write_json(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    let mut out = BufWriter::new(out);
+    let written = serde_json::to_writer_pretty(&mut out, report).map_err(io::Error::from);
+    match written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// Opens the log as root, where we are, and reads it without root's rights: it is full of foreign text.
+fn look(arguments: &Sessions, now: Timestamp) -> Result<Report, Fault> {
+    let question = question(arguments, now);
+    let agent = Account::ask(&arguments.agent_user).ok().flatten();
+    let believed = agent.as_ref().and_then(|agent| AgentUser::new(agent.uid));
+    let is_here = arguments.files.is_empty();
+    let running = is_here.then(|| machine::running(now));
+    let programs = Programs::with(is_here.then(machine::sshd_programs).unwrap_or_default());
+    let source = Source::find(&arguments.files)?;
+    give_up_root().map_err(Fault::Privileges)?;
+    let kind = source.kind();
+    let mut join = Join::new(kind, question.clone(), running);
+    let read = source.read(believed, programs, &mut join)?;
+    let later = is_here.then(|| machine::running(now));
+    let mut found = join.end(later.as_ref());
+    found.tally.stepped_back = found.tally.stepped_back.max(read.stepped_back);
+    let mut report = Report::new(&question, now, kind, found, read.lines);
+    report.log.files.clone_from(&read.files);
+    report.complete &= read.broken.is_none() && read.complaint.is_none() && read.unknown == 0;
+    report.complete &= !read.gaps.contains(&Gap::Hidden);
+    warn(&mut report, arguments, kind, believed.is_some(), read);
+    Ok(report)
+}
+
+fn question(arguments: &Sessions, now: Timestamp) -> Question {
+    Question {
+        since: arguments.since.map(|when| when.instant(now)),
+        until: arguments.until.map(|when| when.instant(now)),
+        user: arguments.user.clone(),
+        principal: arguments.principal.as_deref().map(Glob::new),
+        open: arguments.open,
+        all: arguments.all,
+    }
+}
+
+/// What the source, and how it was asked, leaves open.
+fn warn(report: &mut Report, arguments: &Sessions, kind: Kind, believed: bool, read: Read) {
+    let is_late = |warning: &Warning| matches!(warning.id, "log-begins-later" | "beginning-rotated-away");
+    let begins_late = report.warnings.iter().any(is_late);
+    let mut warn = |id, seen: String, fix: &str| report.warnings.push(Warning::new(id, seen, fix));
+    if let Some(why) = read.broken {
+        warn("broken-off", why, "what was read until then is here; mend it, and ask again");
+    }
+    if let Some(said) = read.complaint {
+        let seen = format!("journalctl could not read all of the journal: {said}");
+        warn("journal-damaged", seen, "look at the files with journalctl --verify; what they held is lost");
+    }
+    if read.unknown > 0 {
+        let seen = format!(
+            "{} lines (or whole files) tell of logins or keys in a form that is not known, or are no log",
+            read.unknown
+        );
+        let fix = "have the log written in one of the forms that the manual names, and name no other files";
+        warn("unknown-format", seen, fix);
+    }
+    if read.unreadable > 0 {
+        let seen = format!("{} lines are too long or no lines of such a log", read.unreadable);
+        warn("unreadable", seen, "look whether somebody has changed the log");
+    }
+    if kind == Kind::Journal && begins_late && text::has_text_logs() {
+        let seen = "there are text logs as well, which may go further back".to_owned();
+        warn("older-text-logs", seen, "name them: eic-agent sessions /var/log/auth.log* (or secure*)");
+    }
+    match kind {
+        Kind::Text => {
+            let seen = "anybody can write to a text log: no principal of it is verified".to_owned();
+            warn("text-log", seen, "log to systemd's journal, which has from the kernel who wrote");
+        }
+        Kind::Journal if !believed => {
+            let agent = printable(&arguments.agent_user, MAX_SHOWN);
+            let seen = format!("no principal is believed: there is no user {agent} here, or it is root");
+            warn("no-agent-user", seen, "name the user that sshd runs the agent as: --agent-user");
+        }
+        Kind::Journal => {}
+    }
+    for gap in read.gaps {
+        let (id, seen, fix) = match gap {
+            Gap::Hidden => (
+                "not-root",
+                "the journal hides the system's lines from this user",
+                "run it with sudo, or as a member of the group systemd-journal",
+            ),
+            Gap::YearsUnsure => (
+                "years",
+                "stamps without a year go back: they span more than one, or the clock was set back by weeks",
+                "rotate the log at least once a year",
+            ),
+            Gap::ZoneUnknown => (
+                "time-zone",
+                "the time zone of this machine cannot be told: stamps without one are read as UTC",
+                "install zdump(8), or have rsyslog write RFC 3339 stamps",
+            ),
+        };
+        warn(id, seen.to_owned(), fix);
+    }
+}

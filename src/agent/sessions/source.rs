@@ -1,0 +1,134 @@
+//! The log: systemd's journal, or files of text.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use eic_core::sessions::join::{Join, Kind, Wanted};
+use eic_core::sessions::programs::Programs;
+use eic_core::sessions::text_log::Zone;
+use eic_core::sessions::writer::AgentUser;
+use eic_core::text::{MAX_SHOWN, printable_bytes};
+use eic_host::clock;
+use eic_host::process::Speaker;
+use eic_login::privileges::PrivilegesError;
+
+use super::lines::{Gap, Read};
+use super::text::{FOLDER, Opened, files_of_the_machine, read_files};
+use super::{journal, machine};
+use crate::outcome::Outcome;
+
+/// Most files.
+pub(super) const MAX_FILES: usize = 1000;
+
+/// Why there is no report.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// A file that was named cannot be read.
+    File(PathBuf, io::Error),
+    /// A log of this machine cannot be read.
+    OwnFile(PathBuf, io::Error),
+    /// More files than are read.
+    TooManyFiles(usize),
+    /// There is no log.
+    NoLog(String),
+    /// journalctl did not begin.
+    Journal(io::Error),
+    /// Root's rights could not be given up.
+    Privileges(PrivilegesError),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path, error) => write!(f, "{}: {error}", shown(path)),
+            Self::OwnFile(path, error) => {
+                write!(f, "no log can be read: {}: {error}; run it with sudo", shown(path))
+            }
+            Self::TooManyFiles(count) => {
+                write!(f, "expected at most {MAX_FILES} files, got {count}; ask for a part at a time")
+            }
+            Self::NoLog(journal) => write!(
+                f,
+                "no log can be read: {journal}, and {FOLDER} has no auth.log and no secure; run it with sudo, or name the files"
+            ),
+            Self::Journal(error) => write!(f, "journalctl: {error}"),
+            Self::Privileges(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Fault {
+    pub(super) const fn outcome(&self) -> Outcome {
+        match self {
+            Self::File(..) | Self::TooManyFiles(_) => Outcome::Usage,
+            Self::OwnFile(..) | Self::NoLog(_) | Self::Journal(_) | Self::Privileges(_) => Outcome::Undecided,
+        }
+    }
+}
+
+pub(super) fn shown(path: &Path) -> String {
+    printable_bytes(path.as_os_str().as_encoded_bytes(), MAX_SHOWN)
+}
+
+/// A log, open.
+pub(super) enum Source {
+    Journal { entries: Speaker, begins: Vec<u8>, hidden: bool },
+    Text { files: Vec<Opened>, zone: Option<Zone> },
+}
+
+impl Source {
+    /// These files; else the journal where it holds anything, else what `/var/log` has.
+    pub(super) fn find(files: &[PathBuf]) -> Result<Self, Fault> {
+        if files.len() > MAX_FILES {
+            return Err(Fault::TooManyFiles(files.len()));
+        }
+        if !files.is_empty() {
+            return Self::text(files.to_vec()).map_err(|(path, error)| Fault::File(path, error));
+        }
+        let why = match journal::begins() {
+            Ok(Some((begins, hidden))) => {
+                let entries = journal::entries().map_err(Fault::Journal)?;
+                return Ok(Self::Journal { entries, begins, hidden });
+            }
+            Ok(None) => "the journal is empty".to_owned(),
+            Err(why) => why,
+        };
+        let files = files_of_the_machine();
+        if files.is_empty() {
+            return Err(Fault::NoLog(why));
+        }
+        Self::text(files).map_err(|(path, error)| Fault::OwnFile(path, error))
+    }
+
+    fn text(paths: Vec<PathBuf>) -> Result<Self, (PathBuf, io::Error)> {
+        let open = |path: PathBuf| Opened::new(&path).map_err(|error| (path, error));
+        let files = paths.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let zone = machine::zone(clock::now());
+        Ok(Self::Text { files, zone })
+    }
+
+    pub(super) const fn kind(&self) -> Kind {
+        match self {
+            Self::Journal { .. } => Kind::Journal,
+            Self::Text { .. } => Kind::Text,
+        }
+    }
+
+    /// Reads it to its end. What was read stands where the rest cannot be.
+    pub(super) fn read<W: Wanted>(
+        self,
+        agent: Option<AgentUser>,
+        programs: Programs,
+        join: &mut Join<W>,
+    ) -> Result<Read, Fault> {
+        match self {
+            Self::Journal { entries, begins, hidden } => {
+                let mut read = journal::read(entries, &begins, agent, programs, join);
+                read.gaps.extend(hidden.then_some(Gap::Hidden));
+                Ok(read)
+            }
+            Self::Text { files, zone } => read_files(files, zone, join),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Files of text, through gzip, xz and zstd.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read as _, Seek as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use eic_core::order;
+use eic_core::sessions::MAX_LINE;
+use eic_core::sessions::join::{Join, Wanted};
+use eic_core::sessions::text_log::{Said, TextLog, Zone};
+use eic_host::clock;
+use eic_host::files::open_regular;
+use eic_host::process::listen;
+
+use super::lines::{Gap, PATIENCE, Read, each_line, ended, next_line};
+use super::source::{Fault, MAX_FILES, shown};
+
+/// Most of a file that is read, unpacked, in bytes.
+const MAX_FILE: u64 = 16 * 1024 * 1024 * 1024;
+
+/// Where text logs are, and how their names begin: Debian's and Red Hat's.
+pub(super) const FOLDER: &str = "/var/log";
+const NAMES: [&str; 2] = ["auth.log", "secure"];
+
+/// A file, open, with its name and when it was last written.
+pub(super) struct Opened {
+    path: PathBuf,
+    file: File,
+    written: i64,
+    /// What unpacks it; none where it is text.
+    unpacker: Option<&'static str>,
+}
+
+/// Logs of this machine's name, those that were rotated among them: `auth.log.2.gz`, `secure-20250130`.
+pub(super) fn files_of_the_machine() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(FOLDER).into_iter().flatten().flatten();
+    let is_ours = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let rest = NAMES.iter().find_map(|ours| name.strip_prefix(ours));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-'])) && path.is_file()
+    };
+    entries.map(|entry| entry.path()).filter(is_ours).take(MAX_FILES).collect()
+}
+
+/// Whether this machine has text logs.
+pub(super) fn has_text_logs() -> bool {
+    !files_of_the_machine().is_empty()
+}
+
+impl Opened {
+    pub(super) fn new(path: &Path) -> io::Result<Self> {
+        let mut file = open_regular(path)?;
+        let written = clock::timestamp(file.metadata()?.modified()?);
+        let written = i64::try_from(written.as_unix()).unwrap_or(i64::MAX);
+        let mut head = Vec::new();
+        (&mut file).take(6).read_to_end(&mut head)?;
+        file.rewind()?;
+        // RFC 1952, section 2.3.1; xz-file-format.txt, section 2.1.1.1; RFC 8878, section 3.1.1.
+        let kinds: [(&[u8], &str); 3] =
+            [(b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")];
+        let unpacker = kinds.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, program)| *program);
+        Ok(Self { path: path.to_owned(), file, written, unpacker })
+    }
+
+    /// When its first line was written, in microseconds since 1970; where that cannot be told, its last.
+    fn begins(&mut self, zone: &Zone) -> io::Result<u64> {
+        let mut line = Vec::new();
+        if let Some(program) = self.unpacker {
+            // One that is not there, or does not like the file, says so when the file is read.
+            if let Ok(speaker) =
+                listen(Command::new(program).arg("-dc"), Some(self.file.try_clone()?), PATIENCE)
+            {
+                let mut reader = BufReader::new(speaker);
+                let _ = next_line(&mut reader, &mut line);
+                drop(reader.into_inner().stop());
+            }
+        } else {
+            next_line(&mut BufReader::new(&self.file), &mut line)?;
+        }
+        self.file.rewind()?;
+        let first = TextLog::new(zone.clone(), self.written).instant_of(&String::from_utf8_lossy(&line));
+        let written = u64::try_from(self.written).unwrap_or_default().saturating_mul(1_000_000);
+        Ok(first.map_or(written, |first| first.wall))
+    }
+}
+
+/// Reads them, that which begins first before the others.
+pub(super) fn read_files<W: Wanted>(
+    files: Vec<Opened>,
+    zone: Option<Zone>,
+    join: &mut Join<W>,
+) -> Result<Read, Fault> {
+    let mut read = Read::default();
+    read.gaps.extend(zone.is_none().then_some(Gap::ZoneUnknown));
+    let zone = zone.unwrap_or_default();
+    let mut in_order = Vec::new();
+    for mut opened in files {
+        let begins = opened.begins(&zone).map_err(|error| Fault::File(opened.path.clone(), error))?;
+        in_order.push((begins, opened));
+    }
+    // Of files that begin with the same second, the one with the higher number is the older.
+    let in_order =
+        order::by(in_order, |(one, a), (other, b)| one.cmp(other).then_with(|| b.path.cmp(&a.path)));
+    for (_, opened) in in_order {
+        let name = shown(&opened.path);
+        let mut log = TextLog::new(zone.clone(), opened.written);
+        let broken = match opened.unpacker {
+            None => read_text(opened.file, &mut log, join, &mut read).map_err(|error| error.to_string()),
+            Some(program) => unpack(program, opened.file, &mut log, join, &mut read),
+        };
+        if let Err(why) = broken {
+            read.broken.get_or_insert(format!("{name}: {why}"));
+        }
+        read.files.push(name);
+        read.stepped_back = read.stepped_back.max(log.stepped_back());
+        if log.years_unsure() && !read.gaps.contains(&Gap::YearsUnsure) {
+            read.gaps.push(Gap::YearsUnsure);
+        }
+    }
+    Ok(read)
+}
+
+fn unpack<W: Wanted>(
+    program: &str,
+    file: File,
+    log: &mut TextLog,
+    join: &mut Join<W>,
+    read: &mut Read,
+) -> Result<(), String> {
+    let packed = |error: io::Error| format!("{program}: {error}");
+    let mut speaker = listen(Command::new(program).arg("-dc"), Some(file), PATIENCE).map_err(packed)?;
+    match read_text(&mut speaker, log, join, read) {
+        Ok(()) => ended(speaker, program).map(drop),
+        Err(error) => {
+            drop(speaker.stop());
+            Err(packed(error))
+        }
+    }
+}
+
+fn read_text<W: Wanted>(
+    source: impl io::Read,
+    log: &mut TextLog,
+    join: &mut Join<W>,
+    read: &mut Read,
+) -> io::Result<()> {
+    let mut limited = source.take(MAX_FILE);
+    let mut reader = BufReader::with_capacity(MAX_LINE, &mut limited);
+    let mut last = Vec::new();
+    let (mut is_first, mut unknown) = (true, 0_u64);
+    each_line(&mut reader, read, |line| {
+        let text = String::from_utf8_lossy(line);
+        if std::mem::take(&mut is_first) {
+            if let Some(at) = log.instant_of(&text) {
+                join.saw(at);
+            }
+        }
+        match log.read(&text) {
+            Said::Line(line) => join.take(line.host, line.at, Some(line.event)),
+            Said::Other => {}
+            Said::Unknown => unknown = unknown.saturating_add(1),
+        }
+        last.clear();
+        last.extend_from_slice(line);
+        true
+    })?;
+    // A file of which no line is one of such a log is none.
+    let is_none = !is_first && !log.is_known() && unknown == 0;
+    read.unknown = read.unknown.saturating_add(unknown).saturating_add(u64::from(is_none));
+    if let Some(at) = log.instant_of(&String::from_utf8_lossy(&last)) {
+        join.saw(at);
+    }
+    if limited.limit() == 0 {
+        let gib = MAX_FILE / 1024 / 1024 / 1024;
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {gib} GiB")));
+    }
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! Another command put behind ours, and the commands of a `Match`: whom they run as must not change.
+
+use std::path::Path;
+
+use eic_core::text::{MAX_SHOWN, printable};
+use eic_host::accounts::Account;
+use eic_host::ownership;
+use eic_host::sshd::command::{chained, split};
+use eic_host::sshd::server::Effective;
+use eic_host::sshd::sources::Sources;
+
+use super::enable::{Refusal, own_pair};
+use super::place::Pair;
+use super::{InForce, Machine, shown};
+
+/// Most of `/etc/group` that is read, in bytes.
+const MAX_GROUP_BYTES: usize = 1024 * 1024;
+
+/// Puts our command in front of the command in force, which keeps its user. sshd runs us as root. We run the other
+/// command as its user, and give root's rights up ourselves. If the user depends on the login name (`%u`), sshd still
+/// chooses it.
+pub(super) fn chain_of(machine: &Machine, command: &str, user: &str) -> Result<Pair, Refusal> {
+    let filed = Effective {
+        command: Some(command.to_owned()),
+        user: Some(user.to_owned()).filter(|user| !user.is_empty()),
+        takes_keys: true,
+    };
+    understand(machine, &filed)?;
+    let refuse =
+        |why: String| Refusal::LeftAlone(format!("{} cannot be asked beside: {why}", shown(Some(command))));
+    let (runs_us, runs_it) = match user {
+        "root" => ("root", None),
+        user if user.contains('%') => (user, None),
+        user => ("root", Some(user)),
+    };
+    if let Some(user) = runs_it {
+        if Account::find(user).is_none() {
+            return Err(refuse(format!("it runs as {user}, who does not stand in /etc/passwd")));
+        }
+        if let Some(group) = supplementary_group(user) {
+            return Err(refuse(format!(
+                "it runs as {user}, who is in the group {group} as well, and would run without that"
+            )));
+        }
+    }
+    if runs_us == "root" {
+        own_pair(machine)?;
+    }
+    let line = chained(&machine.own, command, runs_it).map_err(|why| refuse(why.to_string()))?;
+    // We are stricter than sshd with what we run: a link's own folder counts, too.
+    let program = split(command).into_iter().next().unwrap_or_default();
+    ownership::check(Path::new(&program)).map_err(|insecure| refuse(insecure.to_string()))?;
+    Ok(Pair { command: line, user: runs_us.to_owned() })
+}
+
+/// Before another command is put behind ours, the agent must understand every line about command and user. A line
+/// that sshd reads and the agent does not could have a foreign command run as root.
+fn understand(machine: &Machine, filed: &Effective) -> Result<(), Refusal> {
+    let sources = Sources::read(&machine.config);
+    if let Some(unclear) = sources.unclear.first() {
+        return Err(Refusal::LeftAlone(format!(
+            "{unclear}; releases of sshd read this in different ways, and --chain takes no risk: write it plainly, then run this again"
+        )));
+    }
+    let is_set = |value: &&str| !value.eq_ignore_ascii_case("none");
+    let (command, user) = sources.general();
+    let is_read =
+        command.filter(is_set) == filed.command.as_deref() && user.filter(is_set) == filed.user.as_deref();
+    // A Match about every login has it, and will keep it. It is reported when ours does not win.
+    let is_conditional = sources.conditional().any(|setting| Some(&setting.value) == filed.command.as_ref());
+    if is_read || is_conditional {
+        return Ok(());
+    }
+    Err(Refusal::LeftAlone(format!(
+        "sshd says that AuthorizedKeysCommand is {} as {}, and its files read as {} as {}; find the line that says so",
+        shown(filed.command.as_deref()),
+        shown(filed.user.as_deref()),
+        shown(command),
+        shown(user)
+    )))
+}
+
+/// The same judgement once more, with ours in place.
+pub(super) fn judge_written(machine: &Machine, in_force: &InForce, pair: &Pair) -> Result<(), Refusal> {
+    if pair.command.contains(" -- ") {
+        let now = Effective {
+            command: Some(pair.command.clone()),
+            user: Some(pair.user.clone()),
+            takes_keys: true,
+        };
+        understand(machine, &now)?;
+    }
+    keep_users_of_matches(machine, &in_force.filed, pair)
+}
+
+/// A supplementary group of this user. A command that we run gets none of these groups.
+fn supplementary_group(user: &str) -> Option<String> {
+    let groups = eic_host::files::read_regular(Path::new("/etc/group"), MAX_GROUP_BYTES).ok()?;
+    let groups = String::from_utf8_lossy(&groups).into_owned();
+    groups.lines().find_map(|line| {
+        let (name, members) = (line.split(':').next()?, line.split(':').nth(3)?);
+        members.split(',').any(|member| member.trim() == user).then(|| name.to_owned())
+    })
+}
+
+/// If a `Match` sets a command and no user, sshd runs it as the user that is set outside of the `Match`. That user must
+/// not change, and above all not to root.
+pub(super) fn keep_users_of_matches(
+    machine: &Machine,
+    filed: &Effective,
+    pair: &Pair,
+) -> Result<(), Refusal> {
+    if filed.user.as_deref() == Some(&pair.user) {
+        return Ok(());
+    }
+    let sources = Sources::read(&machine.config);
+    if let Some(hidden) = sources.hidden().next() {
+        return Err(Refusal::LeftAlone(format!(
+            "an AuthorizedKeysCommand may be set at {hidden}, and {} would run it; releases of sshd read this in different ways: write it plainly, then run this again",
+            pair.user
+        )));
+    }
+    let becomes_other = pair.command.contains(" --provider-user ");
+    if let Some(user) = sources.without_command().find(|_| becomes_other) {
+        return Err(Refusal::LeftAlone(format!(
+            "logins of \"Match {}\" would run eic-agent as {}, by {user}, and that user cannot run another's command; write an AuthorizedKeysCommand below it, then run this again",
+            user.within.as_deref().unwrap_or_default(),
+            printable(&user.value, MAX_SHOWN)
+        )));
+    }
+    let Some(lacking) = sources.without_user().next() else { return Ok(()) };
+    Err(Refusal::LeftAlone(format!(
+        "the AuthorizedKeysCommand of {lacking}, inside \"Match {}\", would be run by {} instead of {}; write its own AuthorizedKeysCommandUser below it, then run this again",
+        lacking.within.as_deref().unwrap_or_default(),
+        pair.user,
+        filed.user.as_deref().unwrap_or("nobody at all")
+    )))
+}

@@ -1,0 +1,146 @@
+//! `disable`: takes out of sshd's configuration exactly what `enable` put in.
+
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use eic_core::audit_line::IDENT;
+use eic_core::text::one_line;
+use eic_host::sshd::block;
+use eic_host::sshd::command::{Holder, holder};
+use eic_host::sshd::environment::record::{PLACE, Record};
+use eic_host::sshd::listener::Listener;
+use eic_host::sshd::place::{Place, read};
+use eic_host::sshd::replace::{Change, lock};
+use eic_host::sshd::server::{CONFIG, Server};
+use eic_host::sshd::sources::Sources;
+use eic_host::sshd::units;
+
+use super::place::undo;
+use super::{DROP_IN, shown};
+use crate::outcome::Outcome;
+
+/// Runs the command.
+pub(crate) fn run(out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+    let mut say = |line: String| {
+        let _ = writeln!(out, "{}", one_line(&line));
+    };
+    match disable(&mut say) {
+        Ok(()) => Outcome::Done,
+        Err(why) => {
+            let _ = writeln!(notes, "{IDENT}: {}", one_line(&why));
+            Outcome::Undecided
+        }
+    }
+}
+
+/// Needs no sshd: what was put in comes out even where it is gone, or refuses its configuration.
+fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
+    super::need_root()?;
+    let _held = lock().map_err(|error| format!("the lock of other runs: {error}"))?;
+    // One that others can change is not run, and is not needed.
+    let server = Server::find().ok().flatten();
+    let servers = server.as_ref().map(|server| Listener::all(server.program())).unwrap_or_default();
+    let mut changes = Vec::new();
+    let (places, mut faults) = super::places(&servers);
+    let (listener, _) = super::chosen(servers);
+    let unknown = listener.as_ref().and_then(Listener::unknown_config).map(|(seen, _)| seen);
+    let config = listener.and_then(|listener| listener.config).filter(|_| unknown.is_none());
+    let config = config.as_deref().unwrap_or(Path::new(CONFIG));
+    let test = || server.as_ref().and_then(|server| server.test(config).err());
+    // What others can change is not judged.
+    let was_sound = server.is_some() && faults.is_empty() && test().is_none();
+    for file in &places {
+        match take_out(file) {
+            Ok(None) => {}
+            Ok(Some(change)) => changes.push(change),
+            Err(why) => faults.push(why),
+        }
+    }
+    // Whatever others can change: a reload reads it, and ends an sshd that does not accept it.
+    let refused = if changes.is_empty() { None } else { test() };
+    if let Some(error) = refused.as_ref().filter(|_| was_sound) {
+        for change in changes.into_iter().rev() {
+            undo(change)?;
+        }
+        return Err(format!("nothing is changed: {error}"));
+    }
+    for change in &changes {
+        let what = if change.removed() { "removed" } else { "took eic-agent's lines out of" };
+        say(format!("{what} {}", change.path().display()));
+    }
+    if changes.is_empty() && faults.is_empty() {
+        say("there is nothing of eic-agent's in sshd's configuration".to_owned());
+    }
+    // A server that is not told goes on asking for a program that may be gone soon: harmless, and worth a word.
+    let in_the_way = unknown.or_else(|| refused.map(|error| error.to_string()));
+    let reload = || in_the_way.map_or_else(units::reload_sshd, Err);
+    match if changes.is_empty() { Ok(None) } else { reload() } {
+        Ok(Some(done)) => say(done),
+        Ok(None) => {}
+        Err(why) => say(format!("warning: sshd was not reloaded: {why}")),
+    }
+    if faults.is_empty() {
+        left_over(Path::new(CONFIG)).into_iter().for_each(&mut *say);
+    }
+    unread(&places).into_iter().for_each(&mut *say);
+    if let Err(error) = Record::remove(Path::new(PLACE)) {
+        say(format!("warning: {PLACE}: {error}"));
+    }
+    if let Err(why) = units::stop_own() {
+        say(format!("warning: {why}"));
+    }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("eic-agent's lines may still be there: {}", faults.join("; ")))
+    }
+}
+
+/// Files of `/etc/ssh` that nobody reads now, and that have our lines: a backup, or a server's that is not running.
+fn unread(places: &[PathBuf]) -> Vec<String> {
+    let are_read: Vec<_> = places.iter().filter_map(|place| place.canonicalize().ok()).collect();
+    let is_read = |file: &Path| file.canonicalize().is_ok_and(|real| are_read.contains(&real));
+    let entries = std::fs::read_dir("/etc/ssh").into_iter().flatten().filter_map(Result::ok);
+    let files = entries.map(|entry| entry.path()).filter(|path| path.is_file() && !is_read(path));
+    let ours = files
+        .filter(|file| read(file).ok().flatten().is_some_and(|content| block::take_out(&content).is_some()));
+    ours.map(|file| {
+        format!("note: {} has eic-agent's lines, and no running sshd reads it; left as it is", file.display())
+    })
+    .collect()
+}
+
+/// What is no regular file holds nothing of ours.
+fn take_out(file: &Path) -> Result<Option<Change>, String> {
+    let fault = |error: std::io::Error| format!("{}: {error}", file.display());
+    if !file.is_file() {
+        // A run that was killed may have left its temporary file, and no file yet.
+        let is_absent = file.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        if let (true, Ok(place)) = (is_absent, Place::find(file)) {
+            place.sweep().map_err(fault)?;
+        }
+        return Ok(None);
+    }
+    let place = Place::find(file).map_err(|error| error.to_string())?;
+    place.sweep().map_err(fault)?;
+    let Some(rest) = place.content().and_then(block::take_out) else { return Ok(None) };
+    // The file of our own goes with our lines, unless somebody keeps other things there or leads elsewhere.
+    let is_own = file == Path::new(DROP_IN) && file.symlink_metadata().is_ok_and(|file| file.is_file());
+    let after = if is_own && rest.is_empty() { None } else { Some(rest) };
+    let like = Place::find(file).map_err(|error| error.to_string())?;
+    Change::make(place, after, &like).map(Some).map_err(fault)
+}
+
+/// Lines that name this program and were not written by `enable`: theirs who wrote them.
+fn left_over(config: &Path) -> Vec<String> {
+    let Ok(own) = super::own_program() else { return Vec::new() };
+    let sources = Sources::read(config);
+    let ours = sources.commands.iter().filter(|command| holder(Some(&command.value), &own) == Holder::Ours);
+    ours.map(|command| {
+        format!(
+            "note: {command} still names this program; enable did not write it: {}",
+            shown(Some(&command.value))
+        )
+    })
+    .collect()
+}

@@ -1,0 +1,279 @@
+//! `enable`: has sshd ask this program, or leaves everything as it is and says why.
+
+use std::io::Write;
+
+use eic_core::audit_line::IDENT;
+use eic_core::text::one_line;
+use eic_host::accounts::Account;
+use eic_host::sshd::block;
+use eic_host::sshd::command::{Holder, is_agents, moved, plain};
+use eic_host::sshd::place::{Place, read};
+use eic_host::sshd::replace::lock;
+use eic_host::sshd::server::Effective;
+use eic_host::sshd::sources::Sources;
+use eic_host::sshd::units;
+use eic_login::config::{CommandLine, Settings};
+use eic_login::privileges::give_up_root;
+
+use super::chain::{chain_of, judge_written, keep_users_of_matches};
+use super::pin::{Plan, other_settings};
+use super::place::{Failure, Pair, put_in, undo};
+use super::{InForce, Machine, shown, user_fault, where_from};
+use crate::cli::Enable;
+use crate::config::unsupported;
+use crate::environment;
+use crate::outcome::Outcome;
+
+/// Why it ends without our lines in force.
+pub(super) enum Refusal {
+    /// It could not be done; everything is as it was.
+    Failed(String),
+    /// Another command is in force, and was left alone.
+    LeftAlone(String),
+    /// It could not be done, and something is not as it was.
+    Stuck(String),
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Clean(why) => Self::Failed(why),
+            Failure::Stuck(why) => Self::Stuck(why),
+        }
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Enable, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+    let mut say = |line: String| {
+        let _ = writeln!(out, "{}", one_line(&line));
+    };
+    let (outcome, before, why) = match enable(arguments, &mut say) {
+        Ok(()) => return Outcome::Done,
+        Err(Refusal::Failed(why)) => (Outcome::Undecided, "nothing is changed: ", why),
+        Err(Refusal::LeftAlone(why)) => (Outcome::LeftAlone, "nothing is changed: ", why),
+        Err(Refusal::Stuck(why)) => (Outcome::Undecided, "", why),
+    };
+    let _ = writeln!(notes, "{IDENT}: {before}{}", one_line(&why));
+    outcome
+}
+
+fn enable(arguments: &Enable, say: &mut impl FnMut(String)) -> Result<(), Refusal> {
+    super::need_root()?;
+    // Held to the end: what is read below is what is changed.
+    let _held = lock().map_err(|error| format!("the lock of other runs: {error}"))?;
+    let machine = Machine::find()?;
+    // What a run that was cut short has left.
+    let place = Place::find(&machine.config).map_err(|error| format!("sshd's configuration: {error}"))?;
+    place.sweep().map_err(|error| format!("{}: {error}", machine.config.display()))?;
+    let wrong = |error| format!("{}: {error}", machine.config.display());
+    machine.server.test(&machine.config).map_err(wrong)?;
+    if let Some(unclear) = machine.unclear().filter(|_| machine.says_more_than_flags()) {
+        return Err(Refusal::Failed(unclear));
+    }
+    let in_force = machine.in_force().map_err(wrong)?;
+    stands_in_the_way(&machine, &in_force)?;
+    let plan = if arguments.pin { Some(plan_pin(&machine, &in_force)?) } else { None };
+    if machine.holder(&in_force.filed) == Holder::Ours {
+        say(format!(
+            "sshd is wired already: AuthorizedKeysCommand {}",
+            shown(in_force.filed.command.as_deref())
+        ));
+        if let Some(fault) = user_fault(in_force.filed.user.as_deref())? {
+            return Err(Refusal::Failed(fault.seen));
+        }
+        // A run that was cut short may not have come this far.
+        tell_sshd(&machine, &in_force, units::reload_sshd()?, say);
+    } else {
+        wire(&machine, &in_force, arguments.chain, say)?;
+    }
+    if let Some(plan) = plan {
+        say(plan.carry_out().map_err(Refusal::Stuck)?);
+    }
+    for line in besides(&machine, &in_force) {
+        say(line);
+    }
+    // The unit asks the same as another process of root's, after this one or before.
+    let settings = Settings::resolve(&CommandLine::default());
+    let before = settings.as_ref().map(|settings| environment::look(settings, None)).unwrap_or_default();
+    if let Err(why) = units::start_own() {
+        say(format!("warning: {why}"));
+    }
+    // Last, since it takes root's rights away.
+    match settings {
+        Err(error) => say(format!("warning: no pushed key is handed out: {}: {error}", error.reason())),
+        Ok(settings) => {
+            let kept = give_up_root().err();
+            for fault in unsupported(&settings, &before, kept.as_ref()) {
+                say(format!("warning: no pushed key is handed out: {}: {}", fault.reason, fault.said));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What `--pin` is to write. Our own line may name another settings file, which is the operator's to change.
+fn plan_pin(machine: &Machine, in_force: &InForce) -> Result<Plan, String> {
+    let command = in_force.running.as_ref().unwrap_or(&in_force.filed).command.as_deref();
+    let is_ours = matches!(machine.holder(&in_force.filed), Holder::Ours);
+    if let Some(file) = other_settings(command.filter(|_| is_ours)) {
+        return Err(format!(
+            "the settings that sshd has this program read are in {}; write region and domain below its [trust]",
+            file.display()
+        ));
+    }
+    Plan::make()
+}
+
+fn wire(
+    machine: &Machine,
+    in_force: &InForce,
+    chain: bool,
+    say: &mut impl FnMut(String),
+) -> Result<(), Refusal> {
+    let pair = pair(machine, &in_force.filed, chain)?;
+    keep_users_of_matches(machine, &in_force.filed, &pair)?;
+    let change = put_in(machine, &pair)?;
+    // What was judged may have been changed until then, by another program of root's.
+    if let Err(refusal) = judge_written(machine, in_force, &pair) {
+        undo(change).map_err(Refusal::Stuck)?;
+        return Err(refusal);
+    }
+    let reloaded = match units::reload_sshd() {
+        Ok(reloaded) => reloaded,
+        Err(why) => {
+            undo(change).map_err(Refusal::Stuck)?;
+            // It may have read the new one before it failed, and then reads the old one again.
+            return Err(match units::reload_sshd() {
+                Ok(_) => Refusal::Failed(why),
+                Err(_) => Refusal::Stuck(format!(
+                    "the files are as they were, but the running sshd may have read others: {why}"
+                )),
+            });
+        }
+    };
+    say(format!("wrote {}", change.path().display()));
+    say(format!("AuthorizedKeysCommand {}", pair.command));
+    say(format!("AuthorizedKeysCommandUser {}", pair.user));
+    if chain && pair.command.contains(" -- ") {
+        say("note: what is asked beside has as long as [imds] timeout in /etc/eic-agent.toml, 5 s where it says nothing".to_owned());
+    }
+    tell_sshd(machine, in_force, reloaded, say);
+    Ok(())
+}
+
+fn tell_sshd(machine: &Machine, in_force: &InForce, reloaded: Option<String>, say: &mut impl FnMut(String)) {
+    match (reloaded, &machine.listener) {
+        (Some(done), _) => say(done),
+        // One that was started with a command of its own keeps that through a reload.
+        (None, Some(listener)) if in_force.running.is_none() => {
+            say(format!("sshd (pid {0}) is no unit of systemd's; tell it: kill -HUP {0}", listener.pid));
+        }
+        (None, _) => {}
+    }
+}
+
+/// What wins over every file, and is neither ours nor Amazon's: the running server's own command line, or that
+/// of its next start.
+fn stands_in_the_way(machine: &Machine, in_force: &InForce) -> Result<(), Refusal> {
+    let overrides = units::overrides();
+    if let Some(running) =
+        in_force.running.as_ref().filter(|running| machine.holder(running) == Holder::Other)
+    {
+        let fix =
+            if overrides.is_empty() { "find who starts it so".to_owned() } else { where_from(&overrides) };
+        return Err(Refusal::LeftAlone(format!(
+            "sshd was started with -o AuthorizedKeysCommand {}, which wins over every file; {fix}",
+            shown(running.command.as_deref())
+        )));
+    }
+    let foreign: Vec<_> = overrides.into_iter().filter(|file| !units::starts_amazons(file)).collect();
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::LeftAlone(format!(
+        "sshd's unit starts it with another AuthorizedKeysCommand, which wins over every file; {}",
+        where_from(&foreign)
+    )))
+}
+
+/// The pair to put in: ours, with what is in force asked beside it where that is wanted.
+fn pair(machine: &Machine, filed: &Effective, chain: bool) -> Result<Pair, Refusal> {
+    let (Holder::Other, Some(command)) = (machine.holder(filed), filed.command.as_deref()) else {
+        return own_pair(machine);
+    };
+    let sources = Sources::read(&machine.config);
+    let place = sources.of_command(command);
+    let is_in_our_block = || {
+        let content = place.and_then(|place| read(&place.file).ok().flatten());
+        content.is_some_and(|content| block::holds(&content, command))
+    };
+    // Our own line, of when this program lay elsewhere.
+    if is_agents(command) && is_in_our_block() {
+        let user = filed.user.clone().unwrap_or_else(|| IDENT.to_owned());
+        return match moved(command, &machine.own) {
+            Some(command) => Ok(Pair { command, user }),
+            None => own_pair(machine),
+        };
+    }
+    if chain {
+        return chain_of(machine, command, filed.user.as_deref().unwrap_or_default());
+    }
+    Err(Refusal::LeftAlone(format!(
+        "another AuthorizedKeysCommand is in force{}: {} as {}; to have it asked as well, run: eic-agent enable --chain",
+        place.map_or_else(String::new, |place| format!(" ({place})")),
+        shown(Some(command)),
+        filed.user.as_deref().unwrap_or("no user")
+    )))
+}
+
+pub(super) fn own_pair(machine: &Machine) -> Result<Pair, Refusal> {
+    if Account::find(IDENT).is_none() {
+        return Err(Refusal::Failed(format!(
+            "there is no user {IDENT} for sshd to run it as; run: systemd-sysusers, or useradd --system --no-create-home --shell /usr/sbin/nologin {IDENT}"
+        )));
+    }
+    Ok(Pair { command: plain(&machine.own), user: IDENT.to_owned() })
+}
+
+/// What an operator should know although it is wired.
+fn besides(machine: &Machine, before: &InForce) -> Vec<String> {
+    let mut lines = Vec::new();
+    let sources = Sources::read(&machine.config);
+    for except in sources.conditional() {
+        lines.push(format!(
+            "note: logins of \"Match {}\" keep the AuthorizedKeysCommand of {except}",
+            except.within.as_deref().unwrap_or_default()
+        ));
+    }
+    for hidden in sources.hidden() {
+        lines.push(format!("warning: sshd may read another AuthorizedKeysCommand at {hidden}"));
+    }
+    for other in &machine.others {
+        let config = other
+            .config
+            .as_deref()
+            .map_or_else(|| "no file of its own".into(), |file| file.display().to_string());
+        lines.push(format!("note: another sshd (pid {}, {config}) is left as it is", other.pid));
+    }
+    lines.extend(machine.unclear().map(|unclear| format!("warning: {unclear}")));
+    let overrides = units::overrides();
+    if !overrides.is_empty() {
+        lines.push(format!(
+            "warning: sshd's unit sets an AuthorizedKeysCommand that wins over every file: {}",
+            where_from(&overrides)
+        ));
+    } else if before.running.is_some() {
+        lines.push(
+            "warning: the running sshd was started with an AuthorizedKeysCommand of its own; it takes the new one when it is restarted (open sessions stay): systemctl restart sshd"
+                .to_owned(),
+        );
+    }
+    lines
+}

@@ -1,0 +1,246 @@
+//! Whether sshd asks this program, and why not: what `status` and `doctor` both say.
+
+use std::path::{Path, PathBuf};
+
+use eic_core::audit_line::IDENT;
+use eic_host::accounts::Account;
+use eic_host::ownership;
+use eic_host::sshd::command::{Holder, chained, holder, leads_to, split};
+use eic_host::sshd::keyword::Keyword;
+use eic_host::sshd::place::read;
+use eic_host::sshd::server::Effective;
+use eic_host::sshd::sources::{Setting, Sources};
+use eic_host::sshd::units;
+
+use super::{DROP_IN, Machine, shown};
+
+/// What makes a user of packages, where the package brought it.
+const SYSUSERS: &str = "/usr/lib/sysusers.d/eic-agent.conf";
+
+/// What is wrong, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) seen: String,
+    pub(crate) fix: Fix,
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.fix {
+            Fix::Run(command) => write!(f, "{}; run: {command}", self.seen),
+            Fix::Do(words) => write!(f, "{}; {words}", self.seen),
+        }
+    }
+}
+
+/// What to do about a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fix {
+    /// A command to run as root.
+    Run(String),
+    /// Something that a person has to do.
+    Do(String),
+}
+
+/// The pair in force for some login, and what it has to be compared with.
+pub(crate) struct Wired<'a> {
+    pub(crate) machine: &'a Machine,
+    pub(crate) sources: &'a Sources,
+    /// With the running server's own command line.
+    pub(crate) running: &'a Effective,
+    /// By the files alone.
+    pub(crate) filed: &'a Effective,
+    /// For a login that no `Match` is about.
+    pub(crate) general: &'a Effective,
+}
+
+impl Wired<'_> {
+    /// Why sshd does not ask this program; none where it does.
+    pub(crate) fn lost(&self) -> Option<Fault> {
+        let command = self.running.command.as_deref();
+        if is_ours(command, &self.machine.own) {
+            return None;
+        }
+        let seen = format!("sshd does not ask this program: AuthorizedKeysCommand is {}", shown(command));
+        if self.is_on_command_line() {
+            let seen = format!("{seen}, which it was started with and which wins over every file");
+            return Some(Fault { seen, fix: self.started_otherwise() });
+        }
+        let place = self.winner().map_or_else(String::new, |winner| format!(" ({})", placed(winner)));
+        Some(Fault { seen: format!("{seen}{place}{}", self.ours()), fix: self.fix() })
+    }
+
+    /// Where the command in force stands; none where it stands on the running server's command line.
+    pub(crate) fn winner(&self) -> Option<&Setting> {
+        if self.is_on_command_line() {
+            return None;
+        }
+        let command = self.running.command.as_deref().unwrap_or("none");
+        let is_general = self.running.command == self.general.command;
+        let mut conditional = self.sources.conditional().filter(|setting| setting.value == command);
+        if is_general { self.sources.of_command(command) } else { conditional.next() }
+    }
+
+    fn is_on_command_line(&self) -> bool {
+        self.running.command != self.filed.command
+    }
+
+    /// Where our own line stands, and why it is not the one.
+    fn ours(&self) -> String {
+        let own = &self.machine.own;
+        let is_ours = |setting: &&Setting| is_ours(Some(&setting.value), own);
+        let mut commands = self.sources.commands.iter().filter(is_ours);
+        if let Some(first) = commands.clone().find(|setting| setting.within.is_none()) {
+            let is_conditional = self.winner().is_some_and(|winner| winner.within.is_some());
+            let why = if is_conditional { "a Match wins over it" } else { "the first value wins" };
+            return format!("; ours is at {first}, and {why}");
+        }
+        if let Some(ours) = commands.next() {
+            return format!("; ours is at {}, which is not about this login", placed(ours));
+        }
+        let drop_in = Path::new(DROP_IN);
+        if !self.sources.files.iter().any(|file| file == drop_in) && names(drop_in, own) {
+            return format!(
+                "; ours in {DROP_IN} is not read: {} does not include it",
+                self.machine.config.display()
+            );
+        }
+        String::new()
+    }
+
+    fn fix(&self) -> Fix {
+        let command = self.running.command.as_deref();
+        // Nothing that `enable` writes wins over a Match.
+        let Some(winner) = self.winner().filter(|winner| winner.within.is_some()) else {
+            let chain = if holder(command, &self.machine.own) == Holder::Other { " --chain" } else { "" };
+            return Fix::Run(format!("{IDENT} enable{chain}"));
+        };
+        let reload = shown_reload(self.machine);
+        Fix::Do(match self.both() {
+            Some(pair) => {
+                format!("take {winner} out, or have both asked: {pair} there; then: {reload}")
+            }
+            None => format!("take {winner} out, then: {reload}"),
+        })
+    }
+
+    /// What has sshd run this program, and this program the command in force, under the user that it has now.
+    fn both(&self) -> Option<String> {
+        let (command, user) = (self.running.command.as_deref()?, self.running.user.as_deref()?);
+        let own = &self.machine.own;
+        let stays = user == "root" || user.contains('%');
+        let line = chained(own, command, (!stays).then_some(user)).ok()?;
+        let (command, runs) = self.machine.server.accepts_pair(&line, if stays { user } else { "root" })?;
+        Some(if stays { command.to_string() } else { format!("{command} and {runs}") })
+    }
+
+    /// A fault of the pair in force: where the running server was started with that, no file mends it.
+    pub(crate) fn as_started(&self, fault: Fault) -> Fault {
+        if !self.is_on_command_line() && self.running.user == self.filed.user {
+            return fault;
+        }
+        let seen = format!("{}; the running sshd was started with it", fault.seen);
+        Fault { seen, fix: self.started_otherwise() }
+    }
+
+    /// What to do about a server that was started with a command of its own.
+    fn started_otherwise(&self) -> Fix {
+        let files = units::overrides();
+        if !files.is_empty() {
+            return Fix::Do(where_from(&files));
+        }
+        let restart = format!("systemctl restart {}", units::sshd_unit());
+        if units::systemd_runs() {
+            return Fix::Do(format!(
+                "no unit starts it so any more: sudo {restart} (open sessions stay); if that does not help, find what starts sshd with -o AuthorizedKeysCommand"
+            ));
+        }
+        let pid = self.machine.listener.as_ref().map_or_else(String::new, |l| format!(" (pid {})", l.pid));
+        Fix::Do(format!(
+            "take -o AuthorizedKeysCommand out of what starts sshd{pid}, if it still stands there, and restart it"
+        ))
+    }
+}
+
+/// Whether a command is ours, also by our own link in the place of Amazon's.
+pub(crate) fn is_ours(command: Option<&str>, own: &Path) -> bool {
+    match holder(command, own) {
+        Holder::Ours => true,
+        Holder::Amazons => {
+            let program = command.and_then(|command| split(command).into_iter().next()).unwrap_or_default();
+            leads_to(Path::new(&program), own)
+        }
+        Holder::Nobody | Holder::Other => false,
+    }
+}
+
+/// Why sshd cannot run a command as this user. A name that sshd makes of the login name is not looked up.
+pub(crate) fn user_fault(user: Option<&str>) -> Result<Option<Fault>, String> {
+    let Some(user) = user else {
+        let seen = "sshd does not run this program: no AuthorizedKeysCommandUser is set".to_owned();
+        return Ok(Some(Fault { seen, fix: Fix::Run(format!("{IDENT} enable")) }));
+    };
+    if user.contains('%') || Account::find(user).is_some() || Account::ask(user)?.is_some() {
+        return Ok(None);
+    }
+    let seen = format!(
+        "sshd does not run this program: its AuthorizedKeysCommandUser {user:?} does not stand in /etc/passwd, nor does getent know it"
+    );
+    let fix = if user != IDENT {
+        Fix::Do(format!("name a user that is there, for example {IDENT}"))
+    } else if Path::new(SYSUSERS).is_file() {
+        Fix::Run("systemd-sysusers eic-agent.conf".to_owned())
+    } else {
+        Fix::Run(format!("useradd --system --no-create-home --shell /usr/sbin/nologin {IDENT}"))
+    };
+    Ok(Some(Fault { seen, fix }))
+}
+
+/// Why sshd does not run this program of a command in force.
+pub(crate) fn program_fault(program: &Path) -> Option<Fault> {
+    let insecure = ownership::check(program).err()?;
+    let fix = match (insecure.remedy(), insecure.is_access()) {
+        (Some(remedy), _) => Fix::Run(remedy),
+        (None, true) => Fix::Do(format!("move {} to a folder of root's alone", program.display())),
+        (None, false) => Fix::Do(format!("put the program back at {}", program.display())),
+    };
+    Some(Fault { seen: format!("sshd does not run {}: {}", program.display(), insecure.seen()), fix })
+}
+
+/// What has sshd read its configuration again.
+pub(crate) fn shown_reload(machine: &Machine) -> String {
+    match &machine.listener {
+        _ if units::systemd_runs() => format!("sudo systemctl reload {}", units::sshd_unit()),
+        Some(listener) => format!("sudo kill -HUP {}", listener.pid),
+        None => "start sshd".to_owned(),
+    }
+}
+
+/// How to get rid of what these files say.
+pub(crate) fn where_from(files: &[PathBuf]) -> String {
+    let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+    format!(
+        "take AuthorizedKeysCommand out of {}, then: sudo systemctl daemon-reload, and: sudo systemctl restart {} (open sessions stay)",
+        names.join(" and "),
+        units::sshd_unit()
+    )
+}
+
+/// A place, with the `Match` that it is inside of.
+pub(crate) fn placed(setting: &Setting) -> String {
+    let within = setting.within.as_deref();
+    within.map_or_else(|| setting.to_string(), |within| format!("{setting}, inside \"Match {within}\""))
+}
+
+/// Whether a file that is not read has our command.
+fn names(file: &Path, own: &Path) -> bool {
+    let content = read(file).ok().flatten().unwrap_or_default();
+    String::from_utf8_lossy(&content).lines().any(|line| {
+        let setting = Keyword::of_line(line);
+        setting.is_some_and(|(keyword, command)| {
+            let program = split(command).into_iter().next();
+            keyword == Keyword::AuthorizedKeysCommand
+                && program.is_some_and(|program| leads_to(Path::new(&program), own))
+        })
+    })
+}

@@ -1,0 +1,117 @@
+//! Our lines put where they win, and proved to: each step leaves a configuration that sshd accepts.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use eic_host::sshd::block;
+use eic_host::sshd::place::{Place, PlaceError};
+use eic_host::sshd::replace::{Beside, Change};
+use eic_host::sshd::server::Effective;
+use eic_host::sshd::sources::Sources;
+
+use super::{DROP_IN, Machine, placed, shown};
+
+/// The two settings that belong together.
+pub(super) struct Pair {
+    pub(super) command: String,
+    pub(super) user: String,
+}
+
+impl Pair {
+    pub(super) fn is(&self, effective: &Effective) -> bool {
+        effective.command.as_deref() == Some(&self.command) && effective.user.as_deref() == Some(&self.user)
+    }
+}
+
+/// Why the pair is not in place.
+pub(super) enum Failure {
+    /// And everything is as it was.
+    Clean(String),
+    /// And what was there could not be put back.
+    Stuck(String),
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self::Clean(why)
+    }
+}
+
+/// Puts the pair into a file of its own where one is read, else on top of the main file, and gives the
+/// change once sshd has confirmed that it is in force.
+pub(super) fn put_in(machine: &Machine, pair: &Pair) -> Result<Change, Failure> {
+    let lines = block::lines(&pair.command, &pair.user);
+    try_beside(machine, pair, &lines)?;
+    let drop_in = PathBuf::from(DROP_IN);
+    let reads_drop_in = Sources::read(&machine.config).would_read(&drop_in);
+    let mut why = String::new();
+    for place in reads_drop_in.then_some(drop_in).into_iter().chain([machine.config.clone()]) {
+        match put_into(machine, pair, &lines, &place)? {
+            Ok(change) => return Ok(change),
+            Err(lost) => why = lost,
+        }
+    }
+    Err(Failure::Clean(why))
+}
+
+/// Has sshd judge the whole, while nothing is in place yet: the main file with our lines on top, beside it.
+/// What cannot win there cannot win anywhere, and lines that this release does not know are found here.
+fn try_beside(machine: &Machine, pair: &Pair, lines: &str) -> Result<(), String> {
+    let config = &machine.config;
+    let fault = |error: io::Error| format!("{}: {error}", config.display());
+    let place = Place::find(config).map_err(|error| error.to_string())?;
+    let content = place.content().unwrap_or_default();
+    let beside = Beside::write(&place, &block::put_in(content, lines)).map_err(fault)?;
+    machine.server.test(beside.path()).map_err(|error| error.to_string())?;
+    let effective = machine.server.effective(beside.path(), &[]).map_err(|error| error.to_string())?;
+    if pair.is(&effective) {
+        return Ok(());
+    }
+    // Only a Match that is about every login wins over the first line of the file.
+    let sources = Sources::read(config);
+    let winner = sources.of_command(effective.command.as_deref().unwrap_or("none"));
+    let place = winner.map_or_else(String::new, |winner| format!(" ({})", placed(winner)));
+    Err(format!("{}{place} would stay in force; change that first", shown_pair(&effective)))
+}
+
+/// Puts the lines into one file. The inner error says why they would not be in force there; nothing of them
+/// is left then.
+fn put_into(
+    machine: &Machine,
+    pair: &Pair,
+    lines: &str,
+    place: &Path,
+) -> Result<Result<Change, String>, Failure> {
+    let fault = |error: io::Error| Failure::Clean(format!("{}: {error}", place.display()));
+    let find = |path| Place::find(path).map_err(|error: PlaceError| error.to_string());
+    let (found, config) = (find(place)?, find(&machine.config)?);
+    found.sweep().map_err(fault)?;
+    let after = block::put_in(found.content().unwrap_or_default(), lines);
+    let change = Change::make(found, Some(after), &config).map_err(fault)?;
+    let test = machine.server.test(&machine.config);
+    let effective = test.and_then(|()| machine.server.effective(&machine.config, &[]));
+    let lost = match effective {
+        Ok(effective) if pair.is(&effective) => return Ok(Ok(change)),
+        Ok(effective) => format!("{} would not win over {}", place.display(), shown_pair(&effective)),
+        Err(error) => format!("{}: {error}", place.display()),
+    };
+    undo(change).map_err(Failure::Stuck)?;
+    Ok(Err(lost))
+}
+
+/// Takes a change back.
+pub(super) fn undo(change: Change) -> Result<(), String> {
+    let path = change.path().display().to_string();
+    change
+        .undo()
+        .map_err(|error| format!("{path} could not be put back: {error}; see that `sshd -t` is content"))
+}
+
+fn shown_pair(effective: &Effective) -> String {
+    match &effective.command {
+        None => "AuthorizedKeysCommand none".to_owned(),
+        Some(command) => {
+            format!("{} as {}", shown(Some(command)), effective.user.as_deref().unwrap_or("no user"))
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! `status`: does sshd really ask this program, and could it answer?
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use eic_core::audit_line::IDENT;
+use eic_core::text::one_line;
+use eic_host::instance;
+use eic_host::sshd::command::split;
+use eic_host::sshd::sources::Sources;
+use eic_host::sshd::units;
+use eic_host::stdout::write_once;
+use eic_login::config::{CommandLine, Settings};
+use eic_login::imds::Session;
+use eic_login::privileges::{PrivilegesError, give_up_root};
+use serde::Serialize;
+
+use super::{Machine, Wired, program_fault, shown, user_fault};
+use crate::cli::Status;
+use crate::config::{Unsupported, unsupported};
+use crate::environment;
+use crate::outcome::Outcome;
+
+/// Where the machine says what it is.
+const SYSFS: &str = "/sys";
+
+/// How long the metadata service may take to give a token: this must never hold anything up.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What was found. The form is an interface, told by `schema_version`; fields may be added to it.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    schema_version: u32,
+    version: &'static str,
+    /// Whether sshd asks this program and could get an answer.
+    in_use: bool,
+    sshd: Wiring,
+    /// `i-…`, `xen` for an instance that does not know its own id, or none outside of EC2.
+    instance: Option<String>,
+    /// Whether the metadata service gave a token; none where it was not asked.
+    metadata: Option<bool>,
+    /// Why it is not in use.
+    problems: Vec<String>,
+    /// What is worth knowing although it is.
+    warnings: Vec<String>,
+    /// Whether it could be found out what sshd obeys. Where it could not, a person reads "not known".
+    #[serde(skip)]
+    is_known: bool,
+}
+
+/// The pair in force.
+#[derive(Debug, Default, Serialize)]
+struct Wiring {
+    program: Option<PathBuf>,
+    /// The process that accepts connections.
+    pid: Option<u32>,
+    config: Option<PathBuf>,
+    command: Option<String>,
+    user: Option<String>,
+    /// Where the command stands: a file, or none for the running server's own command line.
+    file: Option<PathBuf>,
+    line: Option<usize>,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Status, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+    let here = instance::Machine::detect(Path::new(SYSFS));
+    if arguments.is_ec2 {
+        let is_ec2 = here != instance::Machine::NotEc2;
+        let words = if is_ec2 { "this is an EC2 instance" } else { "this is no EC2 instance" };
+        let _ = write_once(format!("{words}\n").as_bytes(), out);
+        return if is_ec2 { Outcome::Done } else { Outcome::Undecided };
+    }
+    let report = Report::make(&here);
+    let written = if arguments.json {
+        write_once(format!("{:#}\n", serde_json::json!(report)).as_bytes(), out)
+    } else {
+        for problem in &report.problems {
+            let _ = writeln!(notes, "{IDENT}: {}", one_line(problem));
+        }
+        write_once(report.to_string().as_bytes(), out)
+    };
+    if report.in_use && written.is_ok() { Outcome::Done } else { Outcome::Undecided }
+}
+
+impl Report {
+    fn make(here: &instance::Machine) -> Self {
+        let mut report = Self {
+            schema_version: 1,
+            version: env!("CARGO_PKG_VERSION"),
+            instance: match here {
+                instance::Machine::Known(id) => Some(id.as_str().to_owned()),
+                instance::Machine::Xen => Some("xen".to_owned()),
+                instance::Machine::NotEc2 => None,
+            },
+            ..Self::default()
+        };
+        if let Err(why) = report.look_at_sshd() {
+            report.problems.push(why);
+        }
+        let settings = Settings::resolve(&CommandLine::default());
+        if let Err(error) = &settings {
+            report.problems.push(format!("no pushed key is handed out: {}: {error}", error.reason()));
+        }
+        // sshd is asked while we are root; what comes after that is not for root.
+        let before = settings.as_ref().map(|settings| environment::look(settings, None)).unwrap_or_default();
+        let kept = give_up_root().err();
+        if let Ok(settings) = &settings {
+            let faults = unsupported(settings, &before, kept.as_ref());
+            let told =
+                |fault: Unsupported| format!("no pushed key is handed out: {}: {}", fault.reason, fault.said);
+            report.problems.extend(faults.into_iter().map(told));
+        }
+        match (settings, here) {
+            (_, instance::Machine::NotEc2) => {
+                report.warnings.push("this is no EC2 instance: no key can be pushed to it".to_owned());
+            }
+            (Ok(settings), _) => report.ask_metadata(&settings, kept),
+            (Err(_), _) => {}
+        }
+        report.in_use = report.problems.is_empty();
+        report
+    }
+
+    /// Fills in what sshd obeys; an error is why that cannot be found out.
+    fn look_at_sshd(&mut self) -> Result<(), String> {
+        let machine = Machine::look().map_err(String::from)?;
+        self.sshd.program = Some(machine.server.program().to_owned());
+        self.sshd.pid = machine.listener.as_ref().map(|listener| listener.pid);
+        self.sshd.config = Some(machine.config.clone());
+        let in_force =
+            machine.in_force().map_err(|error| format!("{}: {error}", machine.config.display()))?;
+        let effective = in_force.running.as_ref().unwrap_or(&in_force.filed);
+        self.is_known = true;
+        self.sshd.command.clone_from(&effective.command);
+        self.sshd.user.clone_from(&effective.user);
+        let sources = Sources::read(&machine.config);
+        let from = effective.command.as_deref().and_then(|command| sources.of_command(command));
+        if let Some(from) = from.filter(|_| in_force.running.is_none()) {
+            self.sshd.file = Some(from.file.clone());
+            self.sshd.line = Some(from.line);
+        }
+        let wired = Wired {
+            machine: &machine,
+            sources: &sources,
+            running: effective,
+            filed: &in_force.filed,
+            general: effective,
+        };
+        self.judge(&wired)?;
+        self.warnings.extend(machine.unclear());
+        for except in sources.conditional() {
+            self.warnings.push(format!(
+                "logins of \"Match {}\" have the AuthorizedKeysCommand of {except}",
+                except.within.as_deref().unwrap_or_default()
+            ));
+        }
+        for hidden in sources.hidden() {
+            self.warnings.push(format!(
+                "sshd may read another AuthorizedKeysCommand, for some logins or all, at {hidden}"
+            ));
+        }
+        for file in units::overrides() {
+            self.warnings.push(format!(
+                "{} starts sshd with an AuthorizedKeysCommand that wins over every file",
+                file.display()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the pair in force leads to this program, and sshd would run it.
+    fn judge(&mut self, wired: &Wired<'_>) -> Result<(), String> {
+        if let Some(lost) = wired.lost() {
+            self.problems.push(lost.to_string());
+            return Ok(());
+        }
+        let command = wired.running.command.as_deref().unwrap_or_default();
+        let program = split(command).into_iter().next().unwrap_or_default();
+        self.problems.extend(program_fault(Path::new(&program)).map(|fault| fault.to_string()));
+        let user = user_fault(wired.running.user.as_deref())?;
+        self.problems.extend(user.map(|fault| wired.as_started(fault).to_string()));
+        if !wired.running.takes_keys {
+            self.problems.push("sshd takes no keys at all: PubkeyAuthentication is no".to_owned());
+        }
+        Ok(())
+    }
+
+    fn ask_metadata(&mut self, settings: &Settings, kept: Option<PrivilegesError>) {
+        // What comes from the network is not read as root.
+        if let Some(error) = kept {
+            self.warnings.push(format!("the metadata service was not asked: {error}"));
+            return;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+        let asked = match runtime {
+            Ok(runtime) => runtime
+                .block_on(Session::open(&settings.endpoints(), PATIENCE))
+                .map_err(|error| format!("{}: {error}", error.reason())),
+            Err(error) => Err(error.to_string()),
+        };
+        self.metadata = Some(asked.is_ok());
+        if let Err(why) = asked {
+            self.warnings.push(format!("the metadata service gives no token: {why}"));
+        }
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut line = |name: &str, value: &str| writeln!(f, "{name:<9} {}", one_line(value));
+        let known = |value: &str| if self.is_known { value.to_owned() } else { "not known".to_owned() };
+        line("in use", &known(if self.in_use { "yes" } else { "no" }))?;
+        let place = match (&self.sshd.file, self.sshd.line) {
+            (Some(file), Some(number)) => format!("   ({}:{number})", file.display()),
+            _ => String::new(),
+        };
+        line("command", &known(&format!("{}{place}", shown(self.sshd.command.as_deref()))))?;
+        line("user", &known(self.sshd.user.as_deref().unwrap_or("none")))?;
+        line("instance", self.instance.as_deref().unwrap_or("not EC2"))?;
+        let metadata = match self.metadata {
+            Some(true) => "answers",
+            Some(false) => "does not answer",
+            None => "not asked",
+        };
+        line("metadata", metadata)?;
+        for warning in &self.warnings {
+            line("warning", warning)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! `verify`: the same judgement as `authorized-keys`, offline, on files.
+
+mod input;
+mod report;
+
+use std::io::Write;
+
+use eic_core::decision::{Decision, Evidence, Expectations, decide};
+use eic_core::evidence::chain::Certificate;
+use eic_core::key_options::LinePrefix;
+use eic_core::output::authorized_keys;
+use eic_core::reason::Reason;
+use eic_core::text::one_line;
+use eic_core::time::Timestamp;
+use eic_core::verification::{Budget, SignerPath};
+use eic_host::stdout::write_once;
+use eic_login::fetch::lost_staples::LostStaples;
+use report::Claimed;
+
+use crate::cli::Verify;
+use crate::outcome::Outcome;
+
+pub(super) use report::{Key, Report};
+
+/// Runs the command. Accepted keys go to `out` and what was found to `notes`; with `--json` all of it goes
+/// to `out` as one document.
+pub(super) fn run(
+    arguments: &Verify,
+    now: Timestamp,
+    out: &mut impl Write,
+    notes: &mut impl Write,
+) -> Outcome {
+    let case = match input::read(arguments, now) {
+        Ok(case) => case,
+        Err(why) => {
+            let _ = writeln!(notes, "eic-agent: {}", one_line(&why));
+            return Outcome::Usage;
+        }
+    };
+    let Case { signer, evidence, lost, redacted, claimed, at } = case;
+    let judged = match evidence {
+        Ok((evidence, expected)) => judge(&evidence, &lost, &expected, at),
+        Err(unproven) => Err(unproven),
+    };
+    let report = Report::new(&signer, &judged, at).of_capture(redacted, claimed);
+    let written = if arguments.json {
+        report.write_json(out)
+    } else {
+        let _ = report.write_text(notes);
+        let accepted = judged.as_ref().map(Decision::accepted);
+        let lines = accepted.map(|keys| authorized_keys(keys, &LinePrefix::default())).unwrap_or_default();
+        write_once(lines.as_bytes(), out)
+    };
+    match (written, judged) {
+        (Err(error), _) => {
+            let _ = writeln!(notes, "eic-agent: cannot write the result: {error}");
+            Outcome::Undecided
+        }
+        (Ok(()), Ok(decision)) if decision.accepted().next().is_some() => Outcome::Done,
+        (Ok(()), _) => Outcome::Undecided,
+    }
+}
+
+/// What is to be judged.
+struct Case {
+    /// Who must have signed, as far as that is known.
+    signer: String,
+    evidence: Result<(Evidence, Expectations), Unproven>,
+    /// Of a capture: the staples that did not come.
+    lost: LostStaples<(Reason, String)>,
+    redacted: bool,
+    /// Of a capture: what it says of itself.
+    claimed: Option<Claimed>,
+    at: Timestamp,
+}
+
+/// Evidence that is not believed as a whole, and the path that was found all the same, if any.
+pub(super) struct Unproven {
+    reason: Reason,
+    why: String,
+    path: Vec<Certificate>,
+}
+
+impl Unproven {
+    pub(super) const fn new(reason: Reason, why: String) -> Self {
+        Self { reason, why, path: Vec::new() }
+    }
+}
+
+/// Judges, and looks for the path also of a signer that is refused. Where a staple is lacking, `lost` says why.
+pub(super) fn judge(
+    evidence: &Evidence,
+    lost: &LostStaples<(Reason, String)>,
+    expected: &Expectations,
+    now: Timestamp,
+) -> Result<Decision, Unproven> {
+    let budget = Budget::default();
+    let judged = decide(evidence, expected, now, &budget);
+    let (reason, why) = match (lost.cause(judged.as_ref().map(Decision::signer), &evidence.chain), judged) {
+        (Some(cause), _) => cause.clone(),
+        (None, Ok(decision)) => return Ok(decision),
+        (None, Err(error)) => (error.reason(), error.to_string()),
+    };
+    let path = SignerPath::find(&evidence.chain, &evidence.anchors, &expected.signer, now, &budget);
+    let path = path.map(|path| path.certificates().cloned().collect()).unwrap_or_default();
+    Err(Unproven { reason, why, path })
+}

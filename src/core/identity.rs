@@ -1,0 +1,358 @@
+//! Names that were checked once: who logs in, which instance this is, and who signs for it.
+//!
+//! Each type has a private inner value and no constructor but `TryFrom` (or one built on it), so a
+//! function that takes an [`InstanceId`] need not ask again whether it is one.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+
+use crate::text::{MAX_SHOWN, printable};
+
+/// A text that is not the name it should be: what was expected, and what came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotA {
+    expected: &'static str,
+    came: String,
+}
+
+impl NotA {
+    pub(crate) fn new(expected: &'static str, came: &str) -> Self {
+        Self { expected, came: printable(came, MAX_SHOWN) }
+    }
+}
+
+impl fmt::Display for NotA {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {}, got \"{}\"", self.expected, self.came)
+    }
+}
+
+impl core::error::Error for NotA {}
+
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident, $expected:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text, in the form that was checked.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = NotA;
+
+            fn try_from(text: &str) -> Result<Self, NotA> {
+                let check: fn(&str) -> bool = $check;
+                if check(text) { Ok(Self(text.to_owned())) } else { Err(NotA::new($expected, text)) }
+            }
+        }
+
+        impl core::str::FromStr for $name {
+            type Err = NotA;
+
+            fn from_str(text: &str) -> Result<Self, NotA> {
+                Self::try_from(text)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+checked_text!(
+    /// A login name that a key can be pushed for.
+    ///
+    /// The pattern is the API's for `InstanceOSUser` (`SendSSHPublicKey`, EC2 Instance Connect API
+    /// reference), at most 32 characters, plus names that begin with digits. No name of this form can
+    /// leave its place in a metadata path.
+    LoginName,
+    "a login name of at most 32 characters as EC2 Instance Connect allows",
+    is_login_name
+);
+
+checked_text!(
+    /// An EC2 instance id: `i-` and 8 to 32 lower-case hex digits (8 and 17 are in use).
+    InstanceId,
+    "an instance id (i- and 8 to 32 lower-case hex digits)",
+    |text| text.strip_prefix("i-").is_some_and(|hex| {
+        (8..=32).contains(&hex.len()) && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    })
+);
+
+checked_text!(
+    /// An AWS region, `us-east-1`: lower-case words and a number, joined by `-`; never a dot, which would
+    /// let it reach into the domain of the signer's name.
+    Region,
+    "an AWS region such as us-east-1",
+    |text| {
+        let Some((words, number)) = text.rsplit_once('-') else { return false };
+        text.len() <= 63
+            && words.split('-').count() >= 2
+            && words.split('-').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()))
+            && !number.is_empty()
+            && number.bytes().all(|b| b.is_ascii_digit())
+    }
+);
+
+checked_text!(
+    /// The domain of an AWS partition's services. An allow-list: a public CA would sign a look-alike
+    /// signer name under any other domain.
+    Domain,
+    "the services domain of an AWS partition (amazonaws.com, amazonaws.com.cn, ...)",
+    |text| AWS_DOMAINS.contains(&text)
+);
+
+checked_text!(
+    /// The name that the signer's certificate must carry as its one common name.
+    SignerName,
+    "a host name of at most 253 letters, digits, dots and hyphens",
+    |text| {
+        (1..=253).contains(&text.len())
+            && text.split('.').all(|label| {
+                (1..=63).contains(&label.len())
+                    && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                    && !label.starts_with('-')
+                    && !label.ends_with('-')
+            })
+    }
+);
+
+/// `services/domain` of the AWS partitions: aws and aws-us-gov, aws-cn, aws-iso, aws-iso-b, aws-iso-e,
+/// aws-iso-f, aws-eusc.
+const AWS_DOMAINS: [&str; 7] = [
+    "amazonaws.com",
+    "amazonaws.com.cn",
+    "c2s.ic.gov",
+    "sc2s.sgov.gov",
+    "cloud.adc-e.uk",
+    "csp.hci.ic.gov",
+    "amazonaws.eu",
+];
+
+impl SignerName {
+    /// `managed-ssh-signer.<region>.<domain>`, the service's signer for `region`.
+    #[must_use]
+    pub fn of_service(region: &Region, domain: &Domain) -> Self {
+        Self(format!("managed-ssh-signer.{region}.{domain}"))
+    }
+}
+
+/// What the operator has pinned of the signer's name, so that metadata has no say in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pins {
+    /// The region; none: metadata tells it.
+    pub region: Option<Region>,
+    /// The domain of the partition's services; none: metadata tells it.
+    pub domain: Option<Domain>,
+}
+
+impl Pins {
+    /// Whether nothing is pinned.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.region.is_none() && self.domain.is_none()
+    }
+}
+
+/// `region us-east-1 and domain amazonaws.com`, as far as they are pinned.
+impl fmt::Display for Pins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.region, &self.domain) {
+            (Some(region), Some(domain)) => write!(f, "region {region} and domain {domain}"),
+            (Some(region), None) => write!(f, "region {region}"),
+            (None, Some(domain)) => write!(f, "domain {domain}"),
+            (None, None) => f.write_str("nothing"),
+        }
+    }
+}
+
+impl Region {
+    /// The region that `zone` lies in: `us-east-1a`, but also local and wavelength zones
+    /// (`us-west-2-lax-1a`, `us-east-1-wl1-bos-wlz-1`).
+    ///
+    /// A region ends with its first number; what follows names the zone.
+    pub fn of_zone(zone: &str) -> Result<Self, NotA> {
+        let refuse = || NotA::new("an availability zone such as us-east-1a", zone);
+        let number = zone.find(|c: char| c.is_ascii_digit()).ok_or_else(refuse)?;
+        let (words, rest) = zone.split_at_checked(number).ok_or_else(refuse)?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(refuse)?;
+        let (digits, tail) = rest.split_at_checked(digits).ok_or_else(refuse)?;
+        let tail_is_sound = match tail.strip_prefix('-') {
+            Some(local) => {
+                !local.is_empty()
+                    && local.split('-').all(|part| {
+                        !part.is_empty() && part.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9'))
+                    })
+            }
+            None => tail.len() == 1 && tail.bytes().all(|b| b.is_ascii_lowercase()),
+        };
+        if !tail_is_sound {
+            return Err(refuse());
+        }
+        Self::try_from(format!("{words}{digits}").as_str()).map_err(|_| refuse())
+    }
+}
+
+/// `^[A-Za-z_][A-Za-z0-9@._-]{0,30}[A-Za-z0-9$_-]?$`, or digits that go on with a letter or one of `@._-`;
+/// at most 32 characters.
+fn is_login_name(text: &str) -> bool {
+    const MAX: usize = 32;
+    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'@' | b'.' | b'_' | b'-');
+    let last = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'$' | b'_' | b'-');
+
+    let Some((&head, tail)) = text.as_bytes().split_first() else { return false };
+    if text.len() > MAX {
+        return false;
+    }
+    if head.is_ascii_digit() {
+        return tail.iter().all(|&b| inner(b)) && tail.iter().any(|b| !b.is_ascii_digit());
+    }
+    if !head.is_ascii_alphabetic() && head != b'_' {
+        return false;
+    }
+    match tail.split_last() {
+        None => true,
+        // The last of 32 characters stands in the pattern's own last place; any earlier one may stand in either.
+        Some((&end, middle)) => {
+            middle.iter().all(|&b| inner(b)) && (last(end) || (inner(end) && text.len() < MAX))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepts<T: for<'a> TryFrom<&'a str>>(text: &str) -> bool {
+        T::try_from(text).is_ok()
+    }
+
+    #[test]
+    fn login_names() {
+        let longest = format!("a{}", "b".repeat(31));
+        for good in ["root", "ec2-user", "_x", "a", "a.b@c_d-e", "host$", "1a", "42-", "0@", longest.as_str()]
+        {
+            assert!(accepts::<LoginName>(good), "{good}");
+        }
+        let too_long = format!("a{}", "b".repeat(32));
+        let ends_with_dot = format!("a{}.", "b".repeat(30));
+        let bad = [
+            "",
+            "1",
+            "123",
+            "-x",
+            ".",
+            "..",
+            ".hidden",
+            "a/b",
+            "a b",
+            "a\n",
+            "a$b",
+            "1$",
+            "é",
+            "a%2f",
+            "a?b",
+            "a#",
+            too_long.as_str(),
+            ends_with_dot.as_str(),
+        ];
+        for bad in bad {
+            assert!(!accepts::<LoginName>(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn instance_ids() {
+        for good in ["i-abcd1234", "i-0123456789abcdef0", "i-0123456789abcdef0123456789abcdef"] {
+            assert!(accepts::<InstanceId>(good), "{good}");
+        }
+        for bad in [
+            "",
+            "i-",
+            "i-abcd123",
+            "i-ABCD1234",
+            "x-abcd1234",
+            "i-0123456789abcdef0123456789abcdef0",
+            "i-abcd1234\n",
+        ] {
+            assert!(!accepts::<InstanceId>(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn regions_and_zones() {
+        for (zone, region) in [
+            ("us-east-1a", "us-east-1"),
+            ("us-gov-west-1b", "us-gov-west-1"),
+            ("us-west-2-lax-1a", "us-west-2"),
+            ("us-east-1-wl1-bos-wlz-1", "us-east-1"),
+            ("ap-southeast-12c", "ap-southeast-12"),
+            ("eusc-de-east-1a", "eusc-de-east-1"),
+        ] {
+            assert_eq!(Region::of_zone(zone).unwrap().as_str(), region);
+        }
+        for bad in [
+            "",
+            "us-east-1",
+            "us-east-1.evil.example",
+            "us-east-1a.b",
+            "us-east-1A",
+            "1a",
+            "us-east-1-",
+            "us1a",
+            "us-east-1-a--b",
+        ] {
+            assert!(Region::of_zone(bad).is_err(), "{bad:?}");
+        }
+        for bad in
+            ["", "us-east", "us-1", "us-east-1a", "us-east-1.x", "us--east-1", "-us-east-1", "US-east-1"]
+        {
+            assert!(!accepts::<Region>(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn domains_are_an_allow_list() {
+        assert!(accepts::<Domain>("amazonaws.com") && accepts::<Domain>("amazonaws.eu"));
+        for bad in [
+            "",
+            "amazonaws.com.",
+            "amazonaws.com.evil.example",
+            "amazonaws.co",
+            "evil.amazonaws.com",
+            "AMAZONAWS.COM",
+        ] {
+            assert!(!accepts::<Domain>(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_signer_is_named_after_region_and_domain() {
+        let name = SignerName::of_service(&"us-east-1".parse().unwrap(), &"amazonaws.com".parse().unwrap());
+        assert_eq!(name.as_str(), "managed-ssh-signer.us-east-1.amazonaws.com");
+        assert!(accepts::<SignerName>(name.as_str()));
+        for bad in ["", ".", "a..b", "*.example.com", "a b", "-a.example"] {
+            assert!(!accepts::<SignerName>(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_shows_what_came_made_harmless() {
+        let refused = InstanceId::try_from("i-\x1b[31m").unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "expected an instance id (i- and 8 to 32 lower-case hex digits), got \"i-\\x1b[31m\""
+        );
+    }
+}

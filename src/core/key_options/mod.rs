@@ -1,0 +1,270 @@
+//! The options that stand before a key on an `authorized_keys` line (sshd(8)).
+
+mod values;
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use values::Value;
+
+use crate::evidence::key_bundle::Claims;
+
+/// An OpenSSH release, major and minor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Release(pub u32, pub u32);
+
+impl Release {
+    /// The oldest that is supported: Amazon Linux 2's.
+    pub const OLDEST: Self = Self(7, 4);
+
+    /// The first whose `PermitUserEnvironment` takes a pattern of names.
+    pub const ENVIRONMENT_PATTERNS: Self = Self(7, 8);
+
+    /// Finds `OpenSSH_MAJOR.MINOR` in what `sshd -V` says.
+    #[must_use]
+    pub fn find(text: &str) -> Option<Self> {
+        let (_, rest) = text.split_once("OpenSSH_")?;
+        let (major, rest) = rest.split_once('.')?;
+        let minor: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        Some(Self(major.parse().ok()?, minor.parse().ok()?))
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpenSSH {}.{}", self.0, self.1)
+    }
+}
+
+/// Options that every key gets, checked: sshd drops a key with an option that it does not know, without a
+/// word to anybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyOptions {
+    text: String,
+    needs: Release,
+    /// Whether `command` is among them.
+    forces_command: bool,
+}
+
+/// Why a text is no list of options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyOptionsError {
+    /// sshd knows no option of this name.
+    Unknown(String),
+    /// The option takes a value in double quotes, and has none.
+    NoValue(String),
+    /// The option takes no value, and has one.
+    Value(String),
+    /// The option's value is not what it must be; holds the option and what would be right.
+    BadValue(String, &'static str),
+    /// The option may stand only once.
+    Twice(String),
+    /// Longer than 4,096 bytes.
+    TooLong(usize),
+    /// The option would make of the pushed key something else than a key that logs in.
+    NotForKeys(String),
+    /// Something else than a comma between two options, or a quote that is not closed.
+    Form,
+    /// A character that cannot stand on the line.
+    Character(char),
+}
+
+impl fmt::Display for KeyOptionsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(name) => {
+                write!(f, "sshd knows no option \"{name}\" (sshd(8), AUTHORIZED_KEYS FILE FORMAT)")
+            }
+            Self::NoValue(name) => write!(f, "expected {name}=\"...\", got no value"),
+            Self::Value(name) => write!(f, "expected {name} alone, got a value"),
+            Self::BadValue(name, right) => write!(f, "expected {name}=\"...\" with {right}"),
+            Self::Twice(name) => write!(f, "expected {name} once, got it twice"),
+            Self::TooLong(bytes) => write!(f, "expected at most {MAX_BYTES} bytes, got {bytes}"),
+            Self::NotForKeys(name) => write!(f, "{name} makes a certificate authority of a pushed key"),
+            Self::Form => {
+                f.write_str("expected options with commas between, values in double quotes, no spaces")
+            }
+            Self::Character(c) => write!(f, "expected printable ASCII, got {c:?}"),
+        }
+    }
+}
+
+/// Longest list, in bytes: with the longest key it must fit the 16 KiB of a line that older sshd read.
+const MAX_BYTES: usize = 4096;
+
+/// The option that runs one command in place of what the client asks for.
+const COMMAND: &str = "command";
+
+/// The options that sshd knows, and the release that brought each (OpenSSH release notes).
+const KNOWN: &[(&str, Option<Value>, Release)] = &[
+    ("agent-forwarding", None, Release(7, 2)),
+    (COMMAND, Some(Value::Text), Release(1, 2)),
+    ("environment", Some(Value::Environment), Release(2, 3)),
+    ("expiry-time", Some(Value::Expiry), Release(7, 7)),
+    ("from", Some(Value::From), Release(1, 2)),
+    ("no-agent-forwarding", None, Release(1, 2)),
+    ("no-port-forwarding", None, Release(1, 2)),
+    ("no-pty", None, Release(1, 2)),
+    ("no-touch-required", None, Release(8, 2)),
+    ("no-user-rc", None, Release(5, 4)),
+    ("no-x11-forwarding", None, Release(1, 2)),
+    ("permitlisten", Some(Value::Listen), Release(7, 8)),
+    ("permitopen", Some(Value::Open), Release(2, 9)),
+    ("port-forwarding", None, Release(7, 2)),
+    ("pty", None, Release(7, 2)),
+    ("restrict", None, Release(7, 2)),
+    ("tunnel", Some(Value::Tunnel), Release(4, 3)),
+    ("user-rc", None, Release(7, 2)),
+    ("verify-required", None, Release(8, 4)),
+    ("x11-forwarding", None, Release(7, 2)),
+];
+
+/// Options that may stand more than once; sshd drops a key with two of another that takes a value.
+const REPEATABLE: [&str; 3] = ["environment", "permitlisten", "permitopen"];
+
+/// With these a key vouches for other keys; whoever may push one would then let in whom he likes, for ever.
+const NOT_FOR_KEYS: [&str; 2] = ["cert-authority", "principals"];
+
+impl KeyOptions {
+    /// Reads a list as sshd does: names in any case, commas between, `\"` for a quote inside a value.
+    pub fn parse(text: &str) -> Result<Self, KeyOptionsError> {
+        if let Some(c) = text.chars().find(|c| !matches!(c, ' '..='~')) {
+            return Err(KeyOptionsError::Character(c));
+        }
+        if text.len() > MAX_BYTES {
+            return Err(KeyOptionsError::TooLong(text.len()));
+        }
+        let mut needs = Release::OLDEST;
+        let mut seen = Vec::new();
+        let mut rest = text;
+        loop {
+            let end = rest.find([',', '=', ' ', '\t', '"']).unwrap_or(rest.len());
+            let (name, tail) = rest.split_at_checked(end).ok_or(KeyOptionsError::Form)?;
+            let lower = name.to_ascii_lowercase();
+            if NOT_FOR_KEYS.contains(&lower.as_str()) {
+                return Err(KeyOptionsError::NotForKeys(lower));
+            }
+            let Some((known, takes, since)) = KNOWN.iter().find(|(name, ..)| *name == lower) else {
+                return Err(if name.is_empty() {
+                    KeyOptionsError::Form
+                } else {
+                    KeyOptionsError::Unknown(lower)
+                });
+            };
+            needs = needs.max(*since);
+            let tail = match (takes, tail.strip_prefix('=')) {
+                (None, None) => tail,
+                (None, Some(_)) => return Err(KeyOptionsError::Value(lower)),
+                (Some(_), None) => return Err(KeyOptionsError::NoValue(lower)),
+                (Some(kind), Some(quoted)) => {
+                    let (value, after) = quoted_value(quoted).ok_or(KeyOptionsError::Form)?;
+                    let release = kind.check(&value);
+                    needs = needs
+                        .max(release.ok_or_else(|| KeyOptionsError::BadValue(lower.clone(), kind.words()))?);
+                    if seen.contains(known) && !REPEATABLE.contains(known) {
+                        return Err(KeyOptionsError::Twice(lower));
+                    }
+                    seen.push(*known);
+                    after
+                }
+            };
+            if tail.is_empty() {
+                return Ok(Self { text: text.to_owned(), needs, forces_command: seen.contains(&COMMAND) });
+            }
+            rest = tail.strip_prefix(',').ok_or(KeyOptionsError::Form)?;
+        }
+    }
+
+    /// The list as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The oldest release that knows all of them.
+    #[must_use]
+    pub const fn needs(&self) -> Release {
+        self.needs
+    }
+
+    /// Whether a key with these options runs one command and nothing else.
+    #[must_use]
+    pub const fn forces_command(&self) -> bool {
+        self.forces_command
+    }
+}
+
+/// A value in double quotes, in which `\"` stands for a quote, and what follows it.
+fn quoted_value(text: &str) -> Option<(String, &str)> {
+    let mut rest = text.strip_prefix('"')?;
+    let mut value = String::new();
+    loop {
+        let (part, tail) = rest.split_at_checked(rest.find('"')?)?;
+        rest = tail.strip_prefix('"')?;
+        let Some(escaped) = part.strip_suffix('\\') else {
+            value.push_str(part);
+            return Some((value, rest));
+        };
+        value.push_str(escaped);
+        value.push('"');
+    }
+}
+
+/// The variables that a session gets under [`LinePrefix::environment`].
+pub const VARIABLES: [&str; 2] = ["EIC_PRINCIPAL", "EIC_REQUEST_ID"];
+
+/// What stands before each key: the options of the settings, and who pushed it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinePrefix {
+    /// Options that every key gets.
+    pub options: Option<KeyOptions>,
+    /// Whether the session is told who pushed the key, in [`VARIABLES`].
+    pub environment: bool,
+}
+
+impl LinePrefix {
+    /// The prefix for a key, with the space after it; empty where there is none.
+    #[must_use]
+    pub fn of(&self, claims: &Claims) -> String {
+        let mut options: Vec<String> = self.options.iter().map(|options| options.text.clone()).collect();
+        if self.environment {
+            for (name, value) in VARIABLES.into_iter().zip([&claims.principal, &claims.request_id]) {
+                if let Some(value) = value {
+                    options.push(format!("environment=\"{name}={}\"", percent_encoded(value)));
+                }
+            }
+        }
+        if options.is_empty() { String::new() } else { format!("{} ", options.join(",")) }
+    }
+
+    /// The oldest release of OpenSSH that reads such a line.
+    #[must_use]
+    pub fn needs(&self) -> Release {
+        let options = self.options.as_ref().map_or(Release::OLDEST, KeyOptions::needs);
+        if self.environment { options.max(Release::ENVIRONMENT_PATTERNS) } else { options }
+    }
+}
+
+/// Longest value that a session is given, in characters before it is encoded: IAM's longest ARN.
+const MAX_VALUE: usize = 2048;
+
+/// Everything but the characters of ARNs and request ids as `%XX`, so that a value can end neither its
+/// quotes nor its line, whatever it holds.
+fn percent_encoded(value: &str) -> String {
+    let mut encoded = String::with_capacity(value.len());
+    for byte in value.bytes().take(MAX_VALUE) {
+        if byte.is_ascii_alphanumeric() || b":/_+=.@-".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            encoded.push_str(&data_encoding::HEXUPPER.encode(&[byte]));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! The values of options, as sshd reads them (OpenSSH auth-options.c): one that it cannot read makes it drop
+//! the key without a word.
+
+use core::net::IpAddr;
+
+use ::time::{Date, Month, Time};
+
+use super::Release;
+
+/// What an option's value must be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Value {
+    /// Any text.
+    Text,
+    /// `NAME=VALUE`.
+    Environment,
+    /// `YYYYMMDD[HHMM[SS]]`, from OpenSSH 9.1 also with a `Z` for UTC.
+    Expiry,
+    /// Patterns and CIDR blocks with commas between.
+    From,
+    /// `HOST:PORT`.
+    Open,
+    /// `[HOST:]PORT`.
+    Listen,
+    /// `any` or `N[:N]`.
+    Tunnel,
+}
+
+impl Value {
+    /// What would be right; in words for the error.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Text => "some text",
+            Self::Environment => {
+                "NAME=VALUE, with a name of letters, digits and _ that does not begin with EIC_"
+            }
+            Self::Expiry => "a date, YYYYMMDD[HHMM[SS]][Z]",
+            Self::From => "host patterns and CIDR blocks with commas between, none with bits beyond its mask",
+            Self::Open => "HOST:PORT, the port from 1 to 65535 or *",
+            Self::Listen => "[HOST:]PORT, the port from 1 to 65535 or *",
+            Self::Tunnel => "any, or a device number",
+        }
+    }
+
+    /// The release that reads this value, or none where none does.
+    pub(super) fn check(self, value: &str) -> Option<Release> {
+        let sound = match self {
+            Self::Text => true,
+            Self::Environment => is_environment(value),
+            Self::Expiry => return expiry(value),
+            Self::From => value.split(',').all(is_host_pattern),
+            Self::Open => value.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && is_port(port)),
+            Self::Listen => value
+                .rsplit_once(':')
+                .map_or_else(|| is_port(value), |(host, port)| is_host(host) && is_port(port)),
+            Self::Tunnel => {
+                value == "any" || value.split(':').count() <= 2 && value.split(':').all(is_device)
+            }
+        };
+        sound.then_some(Release::OLDEST)
+    }
+}
+
+/// Ours are given by the agent: sshd takes the first of two definitions, and this one would come first.
+fn is_environment(value: &str) -> bool {
+    let Some((name, _)) = value.split_once('=') else { return false };
+    let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    begins && !name.starts_with("EIC_") && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn expiry(value: &str) -> Option<Release> {
+    let (digits, release) =
+        value.strip_suffix('Z').map_or((value, Release(7, 7)), |digits| (digits, Release(9, 1)));
+    let number = |from: usize, to: usize| digits.get(from..to).and_then(|part| part.parse::<u16>().ok());
+    let small = |from: usize| number(from, from.saturating_add(2)).and_then(|n| u8::try_from(n).ok());
+    if !digits.bytes().all(|b| b.is_ascii_digit()) || !matches!(digits.len(), 8 | 12 | 14) {
+        return None;
+    }
+    let month = Month::try_from(small(4)?).ok()?;
+    Date::from_calendar_date(i32::from(number(0, 4)?), month, small(6)?).ok()?;
+    if digits.len() > 8 {
+        let seconds = if digits.len() == 14 { small(12)? } else { 0 };
+        Time::from_hms(small(8)?, small(10)?, seconds).ok()?;
+    }
+    Some(release)
+}
+
+/// `[!]PATTERN` or `[!]ADDRESS/BITS` (match.c, addrmatch.c): bits beyond the mask make sshd refuse the key.
+fn is_host_pattern(pattern: &str) -> bool {
+    let pattern = pattern.strip_prefix('!').unwrap_or(pattern);
+    if pattern.is_empty() || pattern.contains([' ', '\t']) {
+        return false;
+    }
+    let Some((address, bits)) = pattern.split_once('/') else { return true };
+    let (Ok(address), Ok(bits)) = (address.parse::<IpAddr>(), bits.parse::<u32>()) else { return false };
+    let (number, width) = match address {
+        IpAddr::V4(address) => (u128::from(address.to_bits()), 32_u32),
+        IpAddr::V6(address) => (address.to_bits(), 128),
+    };
+    let Some(free) = width.checked_sub(bits) else { return false };
+    let beyond = u128::MAX.checked_shl(free).map_or(number, |mask| number & !mask);
+    beyond == 0
+}
+
+/// A name or an address; one of version 6 in brackets.
+fn is_host(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    !bare.is_empty()
+        && !bare.contains([' ', '\t', '[', ']', '/'])
+        && (bare.len() < host.len() || !bare.contains(':'))
+}
+
+fn is_port(port: &str) -> bool {
+    port == "*" || port.parse::<u16>().is_ok_and(|port| port > 0) && port.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn is_device(number: &str) -> bool {
+    number == "any" || number.parse::<u32>().is_ok_and(|number| number < 0x7fff_fffe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_what_sshd_reads() {
+        for (kind, good, bad) in [
+            (
+                Value::Environment,
+                &["A=", "LANG=C.UTF-8", "_x1=a=b"][..],
+                &["FOO", "=x", "A B=x", "1A=x", "EIC_PRINCIPAL=x", ""][..],
+            ),
+            (
+                Value::Expiry,
+                &["20300101", "203001012359", "20300101235959", "20300101Z"],
+                &["", "tomorrow", "2030010", "20301332", "20300230", "203001012460", "20300101z", "+0300101"],
+            ),
+            (
+                Value::From,
+                &[
+                    "127.0.0.1",
+                    "*.example.com",
+                    "10.0.0.0/8,!10.1.0.0/16",
+                    "2001:db8::/32",
+                    "0.0.0.0/0",
+                    "::/0",
+                    "10.1.2.3/32",
+                ],
+                &["", "a,,b", "127.0.0.1/33", "127.0.0.1/8", "127.0.0.1 ", "2001:db8::1/32", "host/8", "!"],
+            ),
+            (
+                Value::Open,
+                &["localhost:80", "*:443", "[::1]:22", "h:*"],
+                &["", "localhost", ":80", "localhost:99999", "a:1:2", "h:0", "h:http"],
+            ),
+            (Value::Listen, &["8080", "localhost:8080", "*:*"], &["", "x:y", "0", "a:b:1"]),
+            (Value::Tunnel, &["any", "0", "3:4"], &["", "x", "1:2:3", "-1"]),
+        ] {
+            for good in good {
+                assert!(kind.check(good).is_some(), "{kind:?} {good:?}");
+            }
+            for bad in bad {
+                assert!(kind.check(bad).is_none(), "{kind:?} {bad:?}");
+            }
+        }
+        assert_eq!(Value::Expiry.check("20300101"), Some(Release(7, 7)));
+        assert_eq!(Value::Expiry.check("20300101Z"), Some(Release(9, 1)));
+    }
+}

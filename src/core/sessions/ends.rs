@@ -1,0 +1,175 @@
+//! How sessions end: what the log says, and which processes the machine runs.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use super::MAX_ROWS;
+use super::event::Moment;
+use super::found::{End, Found, Session, Why};
+use super::join::{Join, Kind, Process, Wanted};
+use super::running::Running;
+use super::writer::Source;
+use crate::order;
+
+/// Most methods of other logins.
+const MAX_METHODS: usize = 100;
+
+/// If lines of PAM and logind are at most this far apart, they are about the same end. In microseconds.
+const TOGETHER: u64 = 10_000_000;
+
+impl<W: Wanted> Join<W> {
+    pub(super) fn closed(&mut self, process: Process, at: Moment, source: Source) {
+        if self.open.contains_key(&process) {
+            self.tally.ends = self.tally.ends.saturating_add(1);
+            self.said_to_end(process, at, source);
+        } else if !self.ended.contains(&process) && !self.look_at_source(source, at) {
+            self.tally.ends = self.tally.ends.saturating_add(1);
+            if self.wanted.covers(at) {
+                self.tally.ends_alone = self.tally.ends_alone.saturating_add(1);
+            }
+        }
+        self.remember_end(process);
+    }
+
+    pub(super) fn removed(&mut self, process: Process, at: Moment, source: Source) {
+        if self.open.contains_key(&process) {
+            self.tally.ends = self.tally.ends.saturating_add(1);
+            self.said_to_end(process, at, source);
+            self.remember_end(process);
+        }
+    }
+
+    /// A line says that a session has ended. A line does not end it if the line is unattributed or the session's
+    /// process still runs. The last such line is kept until the process is known to be gone.
+    fn said_to_end(&mut self, process: Process, at: Moment, source: Source) {
+        let Some(mut session) = self.open.remove(&process) else { return };
+        if source != Source::Unattributed && !session.is_alive {
+            // logind is done with a session when the last of its processes is gone, which may be hours later.
+            let said = session.said_end.filter(|said| said.until(at).is_none_or(|gap| gap > TOGETHER));
+            if said.is_none() {
+                session.end_source = Some(source);
+            }
+            self.finish(session, End::Closed(said.unwrap_or(at)));
+            return;
+        }
+        if session.said_end.is_none() || session.end_source == Some(Source::Unattributed) {
+            session.said_end = Some(at);
+            session.end_source = Some(source);
+        }
+        self.open.insert(process, session);
+    }
+
+    fn remember_end(&mut self, process: Process) {
+        if self.ended.len() >= MAX_ROWS {
+            self.ended.clear();
+        }
+        self.ended.insert(process);
+    }
+
+    /// The process of a session is gone, not later than `by`. If a line has said that the session ended, it did so then.
+    pub(super) fn gone(&mut self, session: Session, why: Why, by: Option<Moment>) {
+        let end = session.said_end.map_or(End::Unknown(why, by), End::Closed);
+        self.finish(session, end);
+    }
+
+    fn finish(&mut self, session: Session, end: End) {
+        let end_source = session.end_source.filter(|_| matches!(end, End::Closed(_)));
+        let session = Session { end, end_source, ..session };
+        if !self.wanted.session(&session) {
+            return;
+        }
+        let unattributed = [Some(session.source), end_source];
+        let unattributed =
+            unattributed.iter().filter(|source| **source == Some(Source::Unattributed)).count();
+        let unattributed = u64::try_from(unattributed).unwrap_or(u64::MAX);
+        self.tally.unattributed = self.tally.unattributed.saturating_add(unattributed);
+        if session.pushes.is_empty() {
+            let others = &mut self.tally.others;
+            // sshd has a handful of methods; a text log may have any.
+            if others.len() < MAX_METHODS || others.contains_key(&session.login.method) {
+                let count = others.entry(session.login.method.clone()).or_default();
+                *count = count.saturating_add(1);
+            } else {
+                self.no_room();
+            }
+        }
+        if self.wanted.lists(&session) {
+            self.done.push(session);
+        }
+    }
+
+    /// After the last line. `later` is what this machine runs by then, if the log is this machine's.
+    pub fn end(mut self, later: Option<&Running>) -> Found {
+        let this_run = later.and_then(|later| self.runs.get(&later.boot).copied());
+        let this_host: Vec<u32> = later.map(|later| self.runs_of(later)).unwrap_or_default();
+        if this_run.is_some() && this_run == self.run {
+            self.tally.losses.end(|at| self.wanted.covers(at));
+        }
+        self.tally.open_before = later.map_or(0, |later| self.count_open_before(later));
+        self.tally.open_unlogged = later.map_or(0, |later| self.count_open_unlogged(later));
+        for (_, session) in core::mem::take(&mut self.open) {
+            let is_here = self.kind == Kind::Journal || this_host.contains(&session.run);
+            let Some(later) = later.filter(|_| is_here) else {
+                let end = session.said_end.filter(|_| session.end_source != Some(Source::Unattributed));
+                self.finish(session, end.map_or(End::Unknown(Why::NoEnd, None), End::Closed));
+                continue;
+            };
+            let began = Moment { wall: later.since, monotonic: None };
+            let is_over = match self.kind {
+                Kind::Journal => Some(session.run) != this_run,
+                Kind::Text => session.start.wall < began.wall,
+            };
+            // Somebody may have come while the log was read, and somebody gone of whose end it says nothing yet.
+            let has_process = if session.said_end.is_some() {
+                session.is_alive && later.has(&session)
+            } else {
+                session.is_alive || later.has(&session)
+            };
+            match (is_over, has_process) {
+                (true, _) => self.gone(session, Why::Restart, Some(began)),
+                (false, true) => self.finish(session, End::Open),
+                (false, false) => self.gone(session, Why::ProcessGone, None),
+            }
+        }
+        let sessions = order::by_key(self.done, |session| session.sequence);
+        let refusals = order::by(self.refusals.into_iter().collect(), |(one, a), (other, b)| {
+            b.count.cmp(&a.count).then_with(|| one.cmp(other))
+        });
+        Found {
+            sessions,
+            unused: self.keys.unused(&self.wanted),
+            refusals,
+            tally: self.tally,
+            span: self.span,
+        }
+    }
+
+    /// Logins that the machine runs, and that are older than the log.
+    fn count_open_before(&self, later: &Running) -> u64 {
+        let Some((first, _)) = self.span else { return 0 };
+        let known = self.known_to_run();
+        let missing = later.logins_before(first).filter(|pid| !known.contains(pid));
+        u64::try_from(missing.count()).unwrap_or(u64::MAX)
+    }
+
+    /// Logins that ran before and after the log was read, and that the log does not have although there was time to log
+    /// them. This finds losses earlier: journald reports dropped lines only with the next line that it takes.
+    fn count_open_unlogged(&self, later: &Running) -> u64 {
+        let Some((before, (first, _))) = self.running.as_ref().zip(self.span) else { return 0 };
+        let known = self.known_to_run();
+        let older: BTreeSet<u32> = later.logins_before(first).collect();
+        let stayed = before.let_in.iter().filter(|pid| later.let_in.contains(pid));
+        let missing = stayed.filter(|pid| !known.contains(pid) && !older.contains(pid));
+        u64::try_from(missing.count()).unwrap_or(u64::MAX)
+    }
+
+    /// Processes of sessions of the log that are there.
+    fn known_to_run(&self) -> BTreeSet<u32> {
+        self.open.values().filter(|session| session.is_alive).map(|session| session.login.pid).collect()
+    }
+
+    /// Machines of that name, with or without its domain.
+    fn runs_of(&self, running: &Running) -> Vec<u32> {
+        self.runs.iter().filter(|(name, _)| running.is_host(name)).map(|(_, run)| *run).collect()
+    }
+}

@@ -1,0 +1,185 @@
+//! What a line of a log tells.
+
+use alloc::format;
+use alloc::string::String;
+
+use super::losses::Loss;
+use super::writer::{Source, TrustedPush};
+
+/// An instant of a log, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Since 1970, by the clock that people set.
+    pub wall: u64,
+    /// Since the machine started, by the one that nobody sets. Only the journal has it.
+    pub monotonic: Option<u64>,
+}
+
+impl Moment {
+    /// Microseconds from this moment to a later one of the same run of the machine. Without the clock that nobody
+    /// sets, none where the other is earlier.
+    #[must_use]
+    pub fn until(self, later: Self) -> Option<u64> {
+        match (self.monotonic, later.monotonic) {
+            (Some(from), Some(to)) => to.checked_sub(from),
+            _ => later.wall.checked_sub(self.wall),
+        }
+    }
+}
+
+/// What the push said of itself, printable.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    /// ARN of the IAM principal.
+    pub principal: Option<String>,
+    /// The id of the push in CloudTrail.
+    pub request_id: Option<String>,
+}
+
+/// Who pushed a key, and whose word that is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Push {
+    /// The agent's, which had it from the service's signer.
+    Trusted(TrustedPush),
+    /// That of a line in a text log, where anybody can write one.
+    Unverified(Claim),
+}
+
+impl Push {
+    /// What is said, by whomever.
+    #[must_use]
+    pub const fn claim(&self) -> &Claim {
+        match self {
+            Self::Trusted(push) => push.claim(),
+            Self::Unverified(claim) => claim,
+        }
+    }
+}
+
+/// The name of a key, `SHA256:…` or `MD5:…`, in one form of each.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyName(String);
+
+impl KeyName {
+    /// A fingerprint as sshd writes it in one of its releases: with or without padding, with or without the name of
+    /// the hash before MD5's pairs, which were alone up to OpenSSH 6.7.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Some(digest) = text.strip_prefix("SHA256:") {
+            let digest = digest.trim_end_matches('=');
+            let is_base64 = digest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/');
+            return (digest.len() == 43 && is_base64).then(|| Self(format!("SHA256:{digest}")));
+        }
+        let pairs = text.strip_prefix("MD5:").unwrap_or(text);
+        let is_pair = |pair: &str| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit());
+        let is_digest = pairs.len() == 47 && pairs.split(':').all(is_pair);
+        is_digest.then(|| Self(format!("MD5:{}", pairs.to_ascii_lowercase())))
+    }
+
+    /// `SHA256:…` or `MD5:…`
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the two can be the same key: names by different hashes cannot be compared.
+    #[must_use]
+    pub fn may_be(&self, other: &Self) -> bool {
+        self == other || self.is_md5() != other.is_md5()
+    }
+
+    /// Whether it is by the older hash, which the agent does not use.
+    #[must_use]
+    pub fn is_md5(&self) -> bool {
+        self.0.starts_with("MD5:")
+    }
+}
+
+/// A key that sshd was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handover {
+    /// The process that asked, where the agent's own fields say it.
+    pub sshd: Option<u32>,
+    /// Login name that it was asked for.
+    pub user: Option<String>,
+    /// The key.
+    pub key: KeyName,
+    /// Who pushed it.
+    pub push: Push,
+}
+
+/// A login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// sshd's process for this connection.
+    pub pid: u32,
+    /// Login name, printable.
+    pub user: String,
+    /// `publickey`, `password`, `keyboard-interactive/pam` …
+    pub method: String,
+    /// Where the client is.
+    pub address: String,
+    /// Its port.
+    pub port: u16,
+    /// The key, where it was one; none of a certificate.
+    pub key: Option<KeyName>,
+}
+
+/// What a line tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The agent gave sshd a key.
+    Provided(Handover),
+    /// The agent refused keys, or (`failed`) came to no decision.
+    Refused {
+        /// The stable name of the cause; none where one line counts the rest of a flood.
+        reason: Option<String>,
+        /// Login name.
+        user: Option<String>,
+        /// Who pushed the key, where that was signed.
+        push: Option<Push>,
+        /// How many keys; 1, or the count of that line.
+        count: u64,
+        /// Whose word that is.
+        source: Source,
+    },
+    /// sshd let somebody in.
+    Accepted(Accepted, Source),
+    /// sshd wants another proof after this one (`AuthenticationMethods`).
+    Partial(Accepted, Source),
+    /// sshd is done with a client that it has not let in.
+    Left {
+        /// sshd's process.
+        pid: u32,
+    },
+    /// PAM opened the session.
+    Opened {
+        /// sshd's process.
+        pid: u32,
+        /// Whose word that is.
+        source: Source,
+    },
+    /// PAM closed it.
+    Closed {
+        /// sshd's process.
+        pid: u32,
+        /// Whose word that is.
+        source: Source,
+    },
+    /// logind removed a session, sshd's or another program's.
+    Removed {
+        /// The process that had opened it.
+        pid: u32,
+        /// Whose word that is.
+        source: Source,
+    },
+    /// A line under the name of the agent, sshd or logind that another user or program wrote.
+    Disbelieved {
+        /// The user.
+        uid: u32,
+        /// The program, if it wrote as root.
+        program: Option<String>,
+    },
+    /// The log says that lines are missing in it.
+    Lost(Loss),
+}

@@ -1,0 +1,209 @@
+//! What comes before the message in a line of a text log.
+//!
+//! | form | written by |
+//! | --- | --- |
+//! | `Nov 21 17:37:28 HOST IDENT[PID]: MESSAGE` | rsyslog and syslog-ng as they were (RFC 3164), `journalctl`; with a fraction, `-o short-precise` |
+//! | `2026-11-21T17:37:28.5+01:00 HOST IDENT[PID]: MESSAGE` | rsyslog as it is; with an offset without colon, `-o short-iso` |
+//! | `1795282648.5 HOST IDENT[PID]: MESSAGE` | `-o short-unix` |
+//! | `Sat 2026-11-21 17:37:28 UTC HOST IDENT[PID]: MESSAGE` | `-o short-full`, on a machine whose zone is UTC |
+//! | `1 2026-11-21T17:37:28Z HOST IDENT PID ID DATA MESSAGE` | RFC 5424 |
+//!
+//! Each may have a priority, `<86>`, before it. Other forms are not known: a stamp without a zone, or since the start
+//! of the machine, and what a container's log adds.
+
+use alloc::format;
+
+use ::time::OffsetDateTime;
+use ::time::format_description::well_known::Rfc3339;
+
+use super::text_log::seconds;
+
+const MICROS: i64 = 1_000_000;
+
+/// When a line was written, as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stamp<'l> {
+    /// Microseconds since 1970.
+    Instant(i64),
+    /// Month, day and time of day, without a year and in the machine's zone.
+    Local(&'l str, &'l str, &'l str),
+}
+
+/// A line in its parts.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Header<'l> {
+    pub(super) stamp: Stamp<'l>,
+    pub(super) host: &'l str,
+    pub(super) ident: &'l str,
+    pub(super) pid: Option<u32>,
+    pub(super) message: &'l str,
+}
+
+impl<'l> Header<'l> {
+    /// The parts; none if the line has another form.
+    pub(super) fn of(line: &'l str) -> Option<Self> {
+        let line = without_priority(line);
+        if let Some(rest) = line.strip_prefix("1 ") {
+            return Self::of_rfc5424(rest);
+        }
+        let (stamp, rest) = stamp(line)?;
+        let (host, rest) = rest.split_once(' ')?;
+        let (tag, message) = rest.split_once(": ").or_else(|| Some((rest.strip_suffix(':')?, "")))?;
+        let (ident, pid) = match tag.split_once('[') {
+            Some((ident, pid)) => (ident, pid.strip_suffix(']')?.parse().ok()),
+            None => (tag, None),
+        };
+        let is_word = |text: &str| !text.is_empty() && !text.contains(' ');
+        // Without a host, the tag is where the host should be.
+        let is_header = is_word(host) && !host.ends_with(':') && is_word(ident);
+        is_header.then_some(Self { stamp, host, ident, pid, message })
+    }
+
+    /// RFC 5424, section 6, from the time stamp on.
+    fn of_rfc5424(rest: &'l str) -> Option<Self> {
+        let mut words = rest.splitn(6, ' ');
+        let stamp = Stamp::Instant(rfc3339(words.next()?)?);
+        let (host, ident, pid, _, rest) =
+            (words.next()?, words.next()?, words.next()?, words.next()?, words.next()?);
+        let message = match rest.strip_prefix('-') {
+            Some(message) => message,
+            None => after_data(rest)?,
+        };
+        let message = message.strip_prefix(' ').unwrap_or(message);
+        let message = message.strip_prefix('\u{feff}').unwrap_or(message);
+        Some(Self { stamp, host, ident, pid: pid.parse().ok(), message })
+    }
+}
+
+/// What follows the structured data: `[ID NAME="VALUE"…]…`, in which a value may hold `\"`, `\\` and `\]`.
+fn after_data(text: &str) -> Option<&str> {
+    let (mut is_quoted, mut is_escaped, mut depth) = (false, false, 0_u32);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_quoted => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            _ if is_quoted => {}
+            b'[' => depth = depth.checked_add(1)?,
+            b']' => depth = depth.checked_sub(1)?,
+            _ if depth == 0 => return text.get(at..).filter(|_| at > 0),
+            _ => {}
+        }
+    }
+    (depth == 0 && !is_quoted).then_some("")
+}
+
+/// The line without its priority (RFC 5424, section 6.2.1).
+fn without_priority(line: &str) -> &str {
+    let priority = line.strip_prefix('<').and_then(|rest| rest.split_once('>'));
+    match priority {
+        Some((number, rest)) if matches!(number.parse::<u8>(), Ok(0..=191)) => rest,
+        _ => line,
+    }
+}
+
+/// The stamp, and what follows it.
+fn stamp(line: &str) -> Option<(Stamp<'_>, &str)> {
+    let (first, rest) = line.split_once(' ')?;
+    if first.starts_with(|c: char| c.is_ascii_digit()) {
+        let instant = rfc3339(first).or_else(|| unix(first))?;
+        return Some((Stamp::Instant(instant), rest));
+    }
+    if first.len() != 3 {
+        return None;
+    }
+    let (second, rest) = rest.trim_start_matches(' ').split_once(' ')?;
+    let (clock, rest) = rest.split_once(' ')?;
+    if second.len() > 2 {
+        // `Sat 2026-11-21 17:37:28 UTC`
+        let (zone, rest) = rest.split_once(' ')?;
+        let instant = matches!(zone, "UTC" | "GMT").then(|| rfc3339(&format!("{second}T{clock}Z")))??;
+        return Some((Stamp::Instant(instant), rest));
+    }
+    // A fraction of a second is not worth more than the second.
+    let whole = clock.split('.').next().unwrap_or_default();
+    seconds(2024, first, second, whole)?;
+    Some((Stamp::Local(first, second, whole), rest))
+}
+
+/// `1795282648.123456`
+fn unix(stamp: &str) -> Option<i64> {
+    let (whole, fraction) = stamp.split_once('.')?;
+    let is_fraction = fraction.len() == 6 && fraction.bytes().all(|b| b.is_ascii_digit());
+    let whole = whole.parse::<i64>().ok().filter(|_| is_fraction)?;
+    whole.checked_mul(MICROS)?.checked_add(fraction.parse().ok()?)
+}
+
+/// An instant of RFC 3339, or with the offset of `journalctl -o short-iso`, which has no colon; in microseconds since
+/// 1970.
+fn rfc3339(stamp: &str) -> Option<i64> {
+    let minutes = stamp.len().checked_sub(2)?;
+    let has_colon = stamp.get(minutes.checked_sub(1)?..minutes) == Some(":");
+    let is_offset = stamp.get(minutes.checked_sub(3)?..)?.starts_with(['+', '-']);
+    let instant = if has_colon || !is_offset {
+        OffsetDateTime::parse(stamp, &Rfc3339).ok()?
+    } else {
+        let (instant, minutes) = stamp.split_at_checked(minutes)?;
+        OffsetDateTime::parse(&format!("{instant}:{minutes}"), &Rfc3339).ok()?
+    };
+    i64::try_from(instant.unix_timestamp_nanos().checked_div(1000)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-11-21T17:37:28Z
+    const AT: i64 = 1_795_282_648;
+
+    #[test]
+    fn every_form_is_read() {
+        let local = Stamp::Local("Nov", "21", "17:37:28");
+        let instant = Stamp::Instant(AT * MICROS);
+        let half = Stamp::Instant(AT * MICROS + 500_000);
+        for (line, stamp) in [
+            ("Nov 21 17:37:28 h sshd[77]: words", local),
+            ("<86>Nov 21 17:37:28 h sshd[77]: words", local),
+            ("Nov 21 17:37:28.123456 h sshd[77]: words", local),
+            ("Nov  1 17:37:28 h sshd[77]: words", Stamp::Local("Nov", "1", "17:37:28")),
+            ("2026-11-21T17:37:28Z h sshd[77]: words", instant),
+            ("<0>2026-11-21T18:37:28.5+01:00 h sshd[77]: words", half),
+            ("2026-11-21T18:37:28+0100 h sshd[77]: words", instant),
+            ("2026-11-21T18:37:28.500000+0100 h sshd[77]: words", half),
+            ("1795282648.500000 h sshd[77]: words", half),
+            ("Sat 2026-11-21 17:37:28 UTC h sshd[77]: words", instant),
+            ("<86>1 2026-11-21T18:37:28+01:00 h sshd 77 - - words", instant),
+            ("1 2026-11-21T17:37:28Z h sshd 77 ID - \u{feff}words", instant),
+            ("<86>1 2026-11-21T17:37:28Z h sshd 77 - [a@1 b=\"] \\\" \"][c] words", instant),
+        ] {
+            let header = Header { stamp, host: "h", ident: "sshd", pid: Some(77), message: "words" };
+            assert_eq!(Header::of(line), Some(header), "{line}");
+        }
+        let nil = Header::of("<86>1 2026-11-21T17:37:28Z h sshd - - -").unwrap();
+        assert_eq!((nil.pid, nil.message), (None, ""));
+    }
+
+    #[test]
+    fn other_forms_are_not_known() {
+        for line in [
+            "",
+            "words",
+            "sshd[77]: words",
+            "Nov 21 17:37:28 sshd[77]: words: more words",
+            "[   12.345678] h sshd[77]: words",
+            "web-1  | Nov 21 17:37:28 h sshd[77]: words",
+            "2026-11-21T17:37:28Z stdout F Nov 21 17:37:28 h sshd[77]: words",
+            "Sat 2026-11-21 17:37:28 CET h sshd[77]: words",
+            "2026-11-21 17:37:28 h sshd[77]: words",
+            "<192>Nov 21 17:37:28 h sshd[77]: words",
+            "<x>Nov 21 17:37:28 h sshd[77]: words",
+            "authpriv.info Nov 21 17:37:28 h sshd[77]: words",
+            "<86>1 - h sshd 77 - - words",
+            "<86>1 2026-11-21T17:37:28Z h sshd 77 - [a b=\"c\" words",
+            "<86>1 2026-11-21T17:37:28Z h sshd 77 - words",
+            "{\"log\":\"Nov 21 17:37:28 h sshd[77]: words\"}",
+        ] {
+            assert_eq!(Header::of(line), None, "{line}");
+        }
+    }
+}

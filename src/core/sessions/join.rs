@@ -1,0 +1,330 @@
+//! Events, in the order of the log, to sessions.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::MAX_ROWS;
+use super::event::{Accepted, Event, Handover, KeyName, Moment, Push};
+use super::found::{End, Refusal, Session, Tally, Why};
+use super::journal::Entry;
+use super::keys::Keys;
+use super::programs::is_called_sshd;
+use super::running::Running;
+use super::writer::Source;
+
+/// How much later than sshd's line the agent's may come, though it was written before: journald reads them from two
+/// sockets.
+const LATE: u64 = 10_000_000;
+
+/// How far the two clocks of an entry may drift apart before somebody has set one.
+const CLOCK_SET: u64 = 2_000_000;
+
+/// Most causes of refusals: the agent has some fifty, and a text log may have any.
+const MAX_REASONS: usize = 1000;
+
+/// Most programs that are named as writers in another's name.
+const MAX_PROGRAMS: usize = 10;
+
+/// Most machines and runs of a machine that one report tells from one another.
+const MAX_RUNS: usize = 10_000;
+
+/// Which log it is: what may be concluded from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One machine's, run after run.
+    Journal,
+    /// Of any number of machines.
+    Text,
+}
+
+/// What is asked of the log: what does not fit is forgotten at once.
+pub trait Wanted {
+    /// Whether a session that has ended, or will be looked at as it is, is asked for.
+    fn session(&self, session: &Session) -> bool;
+    /// Whether one that is asked for is listed, too, or only counted.
+    fn lists(&self, session: &Session) -> bool;
+    /// Whether a moment is not before the time that is asked for.
+    fn covers(&self, at: Moment) -> bool;
+    /// Whether a refusal, or a key that nobody used, is asked for.
+    fn moment(&self, at: Moment, user: Option<&str>, push: Option<&Push>) -> bool;
+}
+
+/// Which run of which machine, and its number there.
+pub(super) type Process = (u32, u32);
+
+/// The join, fed one event after another.
+pub struct Join<W> {
+    pub(super) kind: Kind,
+    pub(super) wanted: W,
+    /// What this machine ran before the log was read.
+    pub(super) running: Option<Running>,
+    pub(super) runs: BTreeMap<String, u32>,
+    pub(super) run: Option<u32>,
+    /// Whether sshd, logind or the agent has written in this run, whatever the line tells.
+    has_lines: bool,
+    pub(super) keys: Keys,
+    /// The first proofs of logins that take several.
+    partial: BTreeMap<Process, (KeyName, Source)>,
+    pub(super) open: BTreeMap<Process, Session>,
+    /// Processes whose session has ended: PAM and logind both say so.
+    pub(super) ended: BTreeSet<Process>,
+    pub(super) done: Vec<Session>,
+    pub(super) refusals: BTreeMap<Option<String>, Refusal>,
+    pub(super) tally: Tally,
+    pub(super) span: Option<(Moment, Moment)>,
+    sequence: u64,
+}
+
+impl<W: Wanted> Join<W> {
+    /// Before the first line. `running` is what the machine of the log runs, if the log is this machine's: a process that
+    /// is there now has not ended, whatever the log says.
+    pub fn new(kind: Kind, wanted: W, running: Option<Running>) -> Self {
+        Self {
+            kind,
+            wanted,
+            running,
+            runs: BTreeMap::new(),
+            run: None,
+            has_lines: false,
+            keys: Keys::new(),
+            partial: BTreeMap::new(),
+            open: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            done: Vec::new(),
+            refusals: BTreeMap::new(),
+            tally: Tally::default(),
+            span: None,
+            sequence: 0,
+        }
+    }
+
+    /// The next entry of a journal. One of a user's own file does not say how far the system's lines go back.
+    pub fn take_entry(&mut self, entry: Entry) {
+        let Some(run) = self.enter(&entry.boot, entry.at) else { return };
+        if !entry.is_users {
+            self.saw(entry.at);
+        }
+        self.told(&entry.boot, run, entry.at, entry.event);
+    }
+
+    /// How far the log reaches: a line of it, whatever it tells.
+    pub fn saw(&mut self, at: Moment) {
+        let (mut first, mut last) = self.span.unwrap_or((at, at));
+        if self.kind == Kind::Journal || at.wall > last.wall {
+            last = at;
+        }
+        if at.wall < first.wall {
+            first = at;
+        }
+        self.span = Some((first, last));
+    }
+
+    /// The next line. `scope` is the run of the machine that it is of, or the machine's name.
+    pub fn take(&mut self, scope: &str, at: Moment, event: Option<Event>) {
+        let Some(run) = self.enter(scope, at) else { return };
+        self.saw(at);
+        self.told(scope, run, at, event);
+    }
+
+    fn told(&mut self, scope: &str, run: u32, at: Moment, event: Option<Event>) {
+        let Some(event) = event else {
+            // sshd may have said no more than that it listens.
+            self.has_lines = true;
+            return;
+        };
+        if let Event::Lost(loss) = event {
+            let counts = self.wanted.covers(at);
+            self.tally.losses.take(loss, at, counts, self.has_lines);
+            return;
+        }
+        self.has_lines = true;
+        match event {
+            Event::Provided(handover) => self.provided(run, at, handover),
+            Event::Refused { reason, user, push, count, source } => {
+                if self.wanted.moment(at, user.as_deref(), push.as_ref()) {
+                    self.look_at_source(source, at);
+                    self.refused(reason, at, count);
+                }
+            }
+            Event::Accepted(login, source) => self.accepted(scope, run, at, login, source),
+            Event::Partial(login, source) => {
+                if let Some(key) = login.key.filter(|_| self.partial.len() < MAX_ROWS) {
+                    self.partial.insert((run, login.pid), (key, source));
+                }
+            }
+            // Its number may soon be another process', also that of a program that writes in sshd's name.
+            Event::Left { pid } => {
+                self.keys.forget_process((run, pid));
+                self.partial.remove(&(run, pid));
+            }
+            Event::Opened { pid, source } => {
+                let is_silent = !self.open.contains_key(&(run, pid)) && self.wanted.covers(at);
+                if is_silent && !self.look_at_source(source, at) {
+                    self.tally.silent = self.tally.silent.saturating_add(1);
+                }
+            }
+            Event::Closed { pid, source } => self.closed((run, pid), at, source),
+            Event::Removed { pid, source } => self.removed((run, pid), at, source),
+            Event::Disbelieved { uid, program } => self.disbelieved(uid, program, at),
+            Event::Lost(_) => {}
+        }
+    }
+
+    fn disbelieved(&mut self, uid: u32, program: Option<String>, at: Moment) {
+        // An attacker has few user ids; where he has many, their sum is enough.
+        let many = self.tally.disbelieved.len() >= 100;
+        let uid = if many && !self.tally.disbelieved.contains_key(&uid) { u32::MAX } else { uid };
+        let lines = self.tally.disbelieved.entry(uid).or_default();
+        *lines = lines.saturating_add(1);
+        let Some(program) = program else { return };
+        if is_called_sshd(&program) && self.wanted.covers(at) {
+            self.tally.unknown_sshd = self.tally.unknown_sshd.saturating_add(1);
+        }
+        let programs = &mut self.tally.programs;
+        if programs.len() < MAX_PROGRAMS || programs.contains_key(&program) {
+            let lines = programs.entry(program).or_default();
+            *lines = lines.saturating_add(1);
+        }
+    }
+
+    /// Counts a line that cannot be attributed; says whether it is one.
+    pub(super) fn look_at_source(&mut self, source: Source, at: Moment) -> bool {
+        let is_unattributed = source == Source::Unattributed;
+        if is_unattributed && self.wanted.covers(at) {
+            self.tally.unattributed = self.tally.unattributed.saturating_add(1);
+        }
+        is_unattributed
+    }
+
+    pub(super) fn no_room(&mut self) {
+        self.tally.left_out = self.tally.left_out.saturating_add(1);
+    }
+
+    fn refused(&mut self, reason: Option<String>, at: Moment, count: u64) {
+        if self.refusals.len() >= MAX_REASONS && !self.refusals.contains_key(&reason) {
+            self.no_room();
+            return;
+        }
+        let refusal = self.refusals.entry(reason).or_insert(Refusal { count: 0, first: at, last: at });
+        refusal.count = refusal.count.saturating_add(count);
+        refusal.last = at;
+    }
+
+    /// The number of this run of the machine. When the next one begins, every session of the one before is over.
+    fn enter(&mut self, scope: &str, at: Moment) -> Option<u32> {
+        let run = match self.runs.get(scope) {
+            Some(run) => *run,
+            None if self.runs.len() >= MAX_RUNS => {
+                self.no_room();
+                return None;
+            }
+            None => {
+                let run = u32::try_from(self.runs.len()).ok()?;
+                self.runs.insert(scope.to_owned(), run);
+                run
+            }
+        };
+        if self.kind == Kind::Text {
+            return Some(run);
+        }
+        if self.run.replace(run).is_some_and(|before| before != run) {
+            self.keys.forget_processes();
+            self.partial.clear();
+            self.ended.clear();
+            self.has_lines = false;
+            self.tally.losses.restart();
+            for (_, session) in core::mem::take(&mut self.open) {
+                self.gone(session, Why::Restart, Some(at));
+            }
+        } else if let Some(((_, last), _)) = self.span.zip(at.monotonic) {
+            self.look_at_clock(last, at);
+        }
+        Some(run)
+    }
+
+    /// The clock that people set, beside the one that nobody sets.
+    fn look_at_clock(&mut self, last: Moment, at: Moment) {
+        let Some(passed) = last.until(at) else { return };
+        let expected = last.wall.saturating_add(passed);
+        let back = expected.saturating_sub(at.wall);
+        if back > CLOCK_SET {
+            self.tally.stepped_back = self.tally.stepped_back.max(back);
+        }
+    }
+
+    fn provided(&mut self, run: u32, at: Moment, handover: Handover) {
+        self.tally.given = self.tally.given.saturating_add(1);
+        let (sshd, key) = (handover.sshd, handover.key.clone());
+        let Ok(index) = self.keys.remember(run, at, handover, &self.wanted) else {
+            self.no_room();
+            return;
+        };
+        let Some(pid) = sshd else {
+            if self.keys.wait_for_any(run, key, index).is_err() {
+                self.no_room();
+            }
+            return;
+        };
+        let process = (run, pid);
+        if let Some(session) = self.open.get_mut(&process) {
+            if session.start.until(at).is_some_and(|gap| gap <= LATE) {
+                self.keys.came_late(index, session);
+                return;
+            }
+        }
+        // A process that let somebody in asks for no more keys: this is another one with its number.
+        if let Some(session) = self.open.remove(&process) {
+            self.gone(session, Why::PidReused, Some(at));
+        }
+        self.keys.wait_for(process, index, at);
+    }
+
+    fn accepted(&mut self, scope: &str, run: u32, at: Moment, mut login: Accepted, mut source: Source) {
+        self.tally.logins = self.tally.logins.saturating_add(1);
+        self.sequence = self.sequence.saturating_add(1);
+        let process = (run, login.pid);
+        if let Some(session) = self.open.remove(&process) {
+            self.gone(session, Why::PidReused, Some(at));
+        }
+        self.ended.remove(&process);
+        let first_proof = self.partial.remove(&process);
+        if login.key.is_none() && login.method != "publickey" {
+            if let Some((key, proof_source)) = first_proof {
+                login.key = Some(key);
+                if proof_source == Source::Unattributed {
+                    source = proof_source;
+                }
+            }
+        }
+        let (pushes, joined) = self.keys.used_by(process, at, &login);
+        let is_md5 = login.key.as_ref().is_some_and(KeyName::is_md5);
+        let count = |tally: &mut u64, is_one: bool| *tally = tally.saturating_add(u64::from(is_one));
+        let mut pairs = pushes.iter().zip(pushes.iter().skip(1));
+        let is_shared = pairs.any(|(one, next)| one.claim().principal != next.claim().principal);
+        count(&mut self.tally.ambiguous, is_shared);
+        count(&mut self.tally.by_md5, is_md5 && (pushes.len() > 1 || self.kind == Kind::Text));
+        if self.open.len().saturating_add(self.done.len()) >= MAX_ROWS {
+            self.no_room();
+            return;
+        }
+        let sequence = self.sequence;
+        let mut session = Session {
+            start: at,
+            login,
+            source,
+            pushes,
+            joined,
+            end: End::Open,
+            end_source: None,
+            said_end: None,
+            is_alive: false,
+            run,
+            sequence,
+        };
+        session.is_alive =
+            self.running.as_ref().is_some_and(|running| running.is_of(self.kind, scope, &session));
+        self.open.insert(process, session);
+    }
+}

@@ -1,0 +1,211 @@
+//! Keys that sshd was given, and the logins that they wait for.
+
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::MAX_ROWS;
+use super::event::{Accepted, Handover, KeyName, Moment, Push};
+use super::found::{Given, Joined, Session};
+use super::join::{Process, Wanted};
+
+/// How long sshd may take from a key that it was given to the login: any `LoginGraceTime` that is in use, its
+/// default being two minutes. After that, the process number is somebody else's.
+const LOGIN: u64 = 600_000_000;
+
+/// The same where only time and key tell which login a key was for: a key lives for a minute, and sshd asks for it
+/// again when it is used.
+const LOGIN_BY_KEY: u64 = 120_000_000;
+
+/// Most pushes of one key that a login in a text log is matched with: of those that wait, the last ones.
+const MAX_PUSHES: usize = 64;
+
+/// How many keys may wait before it is worth to look which are of no use any more.
+const TIDY: usize = 10_000;
+
+/// Which machine, which login name, which key, who pushed it.
+type Identity = (u32, Option<String>, KeyName, Rc<Push>);
+
+/// There was no room for a key.
+#[derive(Debug)]
+pub(super) struct NoRoom;
+
+/// The keys, by their places in the order of the log.
+#[derive(Debug)]
+pub(super) struct Keys {
+    given: BTreeMap<u64, Given>,
+    known: BTreeMap<Identity, u64>,
+    count: u64,
+    /// How many there are when those that have become of no use are forgotten.
+    tidy_at: usize,
+    /// Keys given to a process that has not let anybody in so far.
+    waiting: BTreeMap<Process, Vec<(u64, Moment)>>,
+    /// Keys of which the log does not say to which process they were given.
+    waiting_by_key: BTreeMap<(u32, KeyName), Vec<u64>>,
+}
+
+impl Keys {
+    /// None so far.
+    pub(super) fn new() -> Self {
+        Self {
+            given: BTreeMap::new(),
+            known: BTreeMap::new(),
+            count: 0,
+            tidy_at: TIDY,
+            waiting: BTreeMap::new(),
+            waiting_by_key: BTreeMap::new(),
+        }
+    }
+
+    /// A key that was given, and its place: the one that it has, where it was given for the same login before.
+    pub(super) fn remember(
+        &mut self,
+        run: u32,
+        at: Moment,
+        handover: Handover,
+        wanted: &impl Wanted,
+    ) -> Result<u64, NoRoom> {
+        self.count = self.count.saturating_add(1);
+        let Handover { user, key, push, .. } = handover;
+        let push = Rc::new(push);
+        let identity = (run, user.clone(), key.clone(), Rc::clone(&push));
+        // sshd asks when a key is offered and again when it is used, and once more for every connection.
+        let again = self.known.get(&identity).copied().filter(|index| {
+            self.given.get(index).and_then(|given| given.last.until(at)).is_some_and(|gap| gap <= LOGIN)
+        });
+        if let Some(index) = again {
+            if let Some(given) = self.given.get_mut(&index) {
+                given.last = at;
+            }
+            return Ok(index);
+        }
+        if self.given.len() >= self.tidy_at {
+            self.tidy(at, wanted);
+        }
+        if self.given.len() >= MAX_ROWS {
+            return Err(NoRoom);
+        }
+        self.known.insert(identity, self.count);
+        self.given.insert(self.count, Given { at, user, key, push, last: at, used: false });
+        Ok(self.count)
+    }
+
+    /// The key waits for a login by that process.
+    pub(super) fn wait_for(&mut self, process: Process, index: u64, at: Moment) {
+        let waiting = self.waiting.entry(process).or_default();
+        waiting.retain(|(other, last)| *other != index && last.until(at).is_some_and(|gap| gap <= LOGIN));
+        waiting.push((index, at));
+    }
+
+    /// The key waits for a login with it, by whatever process.
+    ///
+    /// # Errors
+    ///
+    /// [`NoRoom`] for the one that has waited for the longest: it is forgotten.
+    pub(super) fn wait_for_any(&mut self, run: u32, key: KeyName, index: u64) -> Result<(), NoRoom> {
+        let waiting = self.waiting_by_key.entry((run, key)).or_default();
+        if waiting.contains(&index) {
+            return Ok(());
+        }
+        let is_full = waiting.len() >= MAX_PUSHES;
+        if is_full {
+            waiting.remove(0);
+        }
+        waiting.push(index);
+        if is_full { Err(NoRoom) } else { Ok(()) }
+    }
+
+    /// The process has let nobody in, and is gone.
+    pub(super) fn forget_process(&mut self, process: Process) {
+        self.waiting.remove(&process);
+    }
+
+    /// The machine was started again: its processes are gone.
+    pub(super) fn forget_processes(&mut self) {
+        self.waiting.clear();
+    }
+
+    /// Forgets the keys that no login can be joined with any more, and that the report does not need.
+    fn tidy(&mut self, now: Moment, wanted: &impl Wanted) {
+        let is_waiting = |last: Moment| last.until(now).is_none_or(|gap| gap <= LOGIN);
+        self.given.retain(|_, given| is_waiting(given.last) || (!given.used && given.is_asked_for(wanted)));
+        let given = &self.given;
+        self.known.retain(|_, index| given.contains_key(index));
+        self.waiting.retain(|_, keys| {
+            keys.iter().any(|(index, last)| given.contains_key(index) && is_waiting(*last))
+        });
+        self.waiting_by_key.retain(|_, keys| {
+            keys.retain(|index| given.get(index).is_some_and(|given| is_waiting(given.last)));
+            !keys.is_empty()
+        });
+        // What there is then is gone through again when it is twice as much.
+        self.tidy_at = self.given.len().saturating_mul(2).clamp(TIDY, MAX_ROWS);
+    }
+
+    /// A key was given to the process of a session that began a moment ago.
+    pub(super) fn came_late(&mut self, index: u64, session: &mut Session) {
+        let Some(given) = self.given.get_mut(&index) else { return };
+        if !session.login.key.as_ref().is_some_and(|key| given.fits(key, &session.login.user)) {
+            return;
+        }
+        given.used = true;
+        session.joined.get_or_insert(Joined::Exactly);
+        if !session.pushes.contains(&given.push) {
+            session.pushes.push(Rc::clone(&given.push));
+        }
+    }
+
+    /// Who pushed the key of this login.
+    pub(super) fn used_by(
+        &mut self,
+        process: Process,
+        at: Moment,
+        login: &Accepted,
+    ) -> (Vec<Rc<Push>>, Option<Joined>) {
+        let waiting = self.waiting.remove(&process).unwrap_or_default();
+        let Some(key) = &login.key else { return (Vec::new(), None) };
+        let is_in_time = |last: Moment, limit| last.until(at).is_some_and(|gap| gap <= limit);
+        let is_it = |index: &u64| self.given.get(index).is_some_and(|given| given.fits(key, &login.user));
+        let in_time = waiting.iter().filter(|(_, last)| is_in_time(*last, LOGIN)).map(|(index, _)| *index);
+        let mut fitting: Vec<u64> = in_time.filter(is_it).collect();
+        let mut joined = if key.is_md5() { Joined::ByProcess } else { Joined::Exactly };
+        if fitting.is_empty() {
+            joined = Joined::ByKey;
+            if let Some(waiting) = self.waiting_by_key.get_mut(&(process.0, key.clone())) {
+                let given = &self.given;
+                waiting.retain(|index| {
+                    given.get(index).is_some_and(|given| is_in_time(given.last, LOGIN_BY_KEY))
+                });
+                fitting.clone_from(waiting);
+            }
+        }
+        let mut pushes: Vec<Rc<Push>> = Vec::new();
+        for index in fitting {
+            if let Some(given) = self.given.get_mut(&index) {
+                given.used = true;
+                if !pushes.contains(&given.push) {
+                    pushes.push(Rc::clone(&given.push));
+                }
+            }
+        }
+        let joined = (!pushes.is_empty()).then_some(joined);
+        (pushes, joined)
+    }
+
+    /// Those that nobody logged in with, of what is asked for, in the order of the log.
+    pub(super) fn unused(self, wanted: &impl Wanted) -> Vec<Given> {
+        self.given.into_values().filter(|given| !given.used && given.is_asked_for(wanted)).collect()
+    }
+}
+
+impl Given {
+    /// Whether it can be the key of this login.
+    fn fits(&self, key: &KeyName, user: &str) -> bool {
+        self.key.may_be(key) && self.user.as_deref().is_none_or(|name| name == user)
+    }
+
+    fn is_asked_for(&self, wanted: &impl Wanted) -> bool {
+        wanted.moment(self.at, self.user.as_deref(), Some(&self.push))
+    }
+}

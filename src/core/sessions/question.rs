@@ -1,0 +1,74 @@
+//! What is asked of a log.
+
+use alloc::string::String;
+
+use super::event::{Moment, Push};
+use super::found::{End, Session};
+use super::join::Wanted;
+use super::shown::SECOND;
+use crate::policy::Glob;
+use crate::time::Timestamp;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Nothing that was over by then.
+    pub since: Option<Timestamp>,
+    /// Nothing that began later.
+    pub until: Option<Timestamp>,
+    /// This login name alone.
+    pub user: Option<String>,
+    /// Only keys of principals that fit.
+    pub principal: Option<Glob>,
+    /// Only sessions that are open.
+    pub open: bool,
+    /// Logins by other means as well.
+    pub all: bool,
+}
+
+impl Question {
+    fn is_in_time(&self, from: Moment, to: Option<Moment>) -> bool {
+        let is_over = |since: Timestamp| to.is_some_and(|to| to.wall / SECOND < since.as_unix());
+        let is_later = |until: Timestamp| from.wall / SECOND > until.as_unix();
+        !self.since.is_some_and(is_over) && !self.until.is_some_and(is_later)
+    }
+
+    fn fits(&self, push: &Push) -> bool {
+        let principal = push.claim().principal.as_deref();
+        self.principal.as_ref().is_none_or(|glob| principal.is_some_and(|arn| glob.matches(arn)))
+    }
+
+    fn is_user(&self, user: Option<&str>) -> bool {
+        self.user.as_deref().is_none_or(|wanted| user == Some(wanted))
+    }
+}
+
+impl Wanted for Question {
+    fn session(&self, session: &Session) -> bool {
+        let end = match session.end {
+            End::Open => None,
+            End::Closed(end) => Some(end),
+            // A moment that it surely was over by does not say that it was open until then; it may have been.
+            End::Unknown(_, not_after) => not_after,
+        };
+        let is_pushed = session.pushes.iter().any(|push| self.fits(push));
+        self.is_in_time(session.start, end)
+            && self.is_user(Some(&session.login.user))
+            && (is_pushed || (session.pushes.is_empty() && self.principal.is_none()))
+            && (!self.open || session.end == End::Open)
+    }
+
+    fn lists(&self, session: &Session) -> bool {
+        self.all || !session.pushes.is_empty()
+    }
+
+    fn covers(&self, at: Moment) -> bool {
+        // What is missing by a later moment may have been there by the end of the time that is asked for.
+        self.since.is_none_or(|since| at.wall / SECOND >= since.as_unix())
+    }
+
+    fn moment(&self, at: Moment, user: Option<&str>, push: Option<&Push>) -> bool {
+        let is_theirs = self.principal.is_none() || push.is_some_and(|push| self.fits(push));
+        self.is_in_time(at, Some(at)) && self.is_user(user) && is_theirs && !self.open
+    }
+}

@@ -1,0 +1,117 @@
+//! Which roots of a trust store a chain can end in at all, found without reading the others.
+//!
+//! A distribution trusts some 140 roots, and a chain ends in one or two of them: the root whose subject is the issuer of
+//! one of its certificates, byte for byte (RFC 5280 section 7.1 would allow more; webpki does not). Decoding all the
+//! others is most of what a run would cost. A root is issued by itself, so the first name in it is looked at, its
+//! issuer. Nothing is judged here: what is told apart wrongly costs the time of reading all of them, never a check.
+
+use alloc::vec::Vec;
+
+use data_encoding::BASE64;
+use memchr::memmem;
+
+use crate::evidence::chain::SignerChain;
+
+/// Where a certificate begins in PEM (RFC 7468 section 5.1).
+const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
+/// How many characters a line of PEM has.
+const LINE: usize = 64;
+
+/// How many lines of a block are decoded: the length of the issuer's name and its first 90 bytes lie in them, which is
+/// what tells roots apart.
+const LINES: usize = 3;
+const DECODED: usize = LINES * LINE / 4 * 3;
+
+const INTEGER: u8 = 0x02;
+const SEQUENCE: u8 = 0x30;
+/// `[0] EXPLICIT Version`.
+const VERSION: u8 = 0xa0;
+
+/// The blocks of `pem` that may hold the issuer of a certificate of `chain`, each with what follows up to the next. A block
+/// whose name cannot be told may.
+pub(super) fn blocks<'p>(pem: &'p [u8], chain: &SignerChain) -> Vec<&'p [u8]> {
+    let issuers: Vec<_> = chain.certificates().iter().filter_map(|it| Name::of_issuer(it.der())).collect();
+    let starts: Vec<_> = memmem::find_iter(pem, BEGIN).filter(|start| begins_line(pem, *start)).collect();
+    let ends = starts.iter().skip(1).copied().chain([pem.len()]);
+    let blocks = starts.iter().zip(ends).filter_map(|(start, end)| Some((*start, pem.get(*start..end)?)));
+    let may_matter = |block| {
+        let mut der = [0; DECODED];
+        let name = head(block, &mut der).and_then(Name::of_issuer);
+        name.is_none_or(|name| issuers.iter().any(|issuer| name.may_be(issuer)))
+    };
+    let is_open = |start| pem.get(..start).is_none_or(is_open);
+    blocks.filter(|(start, block)| may_matter(block) && !is_open(*start)).map(|(_, block)| block).collect()
+}
+
+/// Anywhere else it is text to a parser of PEM, and what follows it no block: somebody may have switched it off.
+fn begins_line(pem: &[u8], start: usize) -> bool {
+    let before = start.checked_sub(1).and_then(|before| pem.get(before));
+    before.is_none_or(|before| matches!(before, b'\r' | b'\n'))
+}
+
+/// Whether a block has not ended in these lines: a parser of PEM takes what follows for more of it.
+fn is_open(before: &[u8]) -> bool {
+    let mut marks = before.rsplit(|b| matches!(b, b'\r' | b'\n')).filter(|line| line.starts_with(b"-----"));
+    marks.next().is_some_and(|last| {
+        let begins = marks.next().and_then(|line| line.strip_prefix(b"-----BEGIN "));
+        begins.is_none() || begins != last.strip_prefix(b"-----END ")
+    })
+}
+
+/// The first bytes of the certificate in a block of PEM, where its first lines have the usual length.
+fn head<'d>(block: &[u8], der: &'d mut [u8; DECODED]) -> Option<&'d [u8]> {
+    let mut text = block.strip_prefix(BEGIN)?;
+    for place in der.chunks_exact_mut(LINE / 4 * 3) {
+        text = text.strip_prefix(b"\r").unwrap_or(text).strip_prefix(b"\n")?;
+        let (line, rest) = text.split_at_checked(LINE)?;
+        BASE64.decode_mut(line, place).ok()?;
+        text = rest;
+    }
+    // It is no longer than that line: what a name is cut off from is more of the same.
+    matches!(text.first(), Some(b'\r' | b'\n')).then_some(der)
+}
+
+/// The issuer of a certificate (RFC 5280 section 4.1), without its tag: how long it is, and the first of its bytes.
+struct Name<'d> {
+    length: usize,
+    begins: &'d [u8],
+}
+
+impl<'d> Name<'d> {
+    /// None where it does not begin, in DER, in these first bytes of a certificate.
+    fn of_issuer(der: &'d [u8]) -> Option<Self> {
+        // The certificate itself, and what is signed of it, go on behind these bytes.
+        let (_, inside) = header(der, SEQUENCE)?;
+        let (_, fields) = header(inside, SEQUENCE)?;
+        let serial = element(fields, VERSION).unwrap_or(fields);
+        let algorithm = element(serial, INTEGER)?;
+        let issuer = element(algorithm, SEQUENCE)?;
+        let (length, rest) = header(issuer, SEQUENCE)?;
+        Some(Self { length, begins: rest.get(..length).unwrap_or(rest) })
+    }
+
+    fn may_be(&self, other: &Self) -> bool {
+        self.length == other.length && other.begins.starts_with(self.begins)
+    }
+}
+
+/// What follows a whole element with this tag.
+fn element(der: &[u8], tag: u8) -> Option<&[u8]> {
+    let (length, contents) = header(der, tag)?;
+    contents.get(length..)
+}
+
+/// The length of an element with this tag, and what follows its header (X.690 section 8.1.3, as far as certificates
+/// need it).
+fn header(der: &[u8], tag: u8) -> Option<(usize, &[u8])> {
+    let (first, rest) = der.split_first()?;
+    let (short, rest) = rest.split_first().filter(|_| *first == tag)?;
+    let (length, used) = match short {
+        0..=0x7f => (usize::from(*short), 0),
+        0x81 => (usize::from(*rest.first()?), 1),
+        0x82 => (usize::from(u16::from_be_bytes(rest.first_chunk().copied()?)), 2),
+        _ => return None,
+    };
+    Some((length, rest.get(used..)?))
+}

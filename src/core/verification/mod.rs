@@ -1,0 +1,66 @@
+//! Untrusted evidence in, proof types out.
+//!
+//! ```text
+//! SignerChain --name, path--> SignerPath --revocation--> VerifiedSigner --signature, instance, expiry--> VerifiedKey
+//! ```
+//!
+//! Each step is the only constructor of the next, so a check can be neither skipped nor reordered by a
+//! caller. These types can be named, but not made by hand:
+//!
+//! ```
+//! use eic_core::verification::{SignerPath, VerifiedKey, VerifiedSigner};
+//! fn named(_: &VerifiedKey, _: &VerifiedSigner, _: &SignerPath) {}
+//! ```
+//!
+//! ```compile_fail,E0451
+//! let forged = eic_core::verification::VerifiedKey { key: todo!(), claims: todo!(), expires: todo!() };
+//! ```
+//!
+//! ```compile_fail,E0451
+//! let forged = eic_core::verification::VerifiedSigner { leaf: todo!(), path: todo!(), now: todo!() };
+//! ```
+//!
+//! ```compile_fail,E0451
+//! let forged = eic_core::verification::SignerPath { name: todo!(), steps: todo!(), root: todo!() };
+//! ```
+//!
+//! They have no default value. What has one can be made in this way:
+//!
+//! ```
+//! fn conjure<T: Default>() -> T { T::default() }
+//! let made: eic_core::verification::RevocationPolicy = conjure();
+//! ```
+//!
+//! ```compile_fail,E0277
+//! fn conjure<T: Default>() -> T { T::default() }
+//! let forged: eic_core::verification::VerifiedKey = conjure();
+//! ```
+
+mod anchors;
+mod budget;
+mod candidates;
+mod issuers;
+mod path;
+mod primitives;
+mod revocation;
+mod revocation_error;
+mod search;
+mod signature;
+mod signer_error;
+mod signer_key;
+
+pub use anchors::{AnchorsError, TrustAnchors};
+pub use budget::{Budget, MAX_ENTRY_CHECKS, MAX_NAME_COMPARISONS, MAX_PATHS, MAX_SIGNATURE_CHECKS};
+pub use path::{PathCertificate, SignerPath, VerifiedSigner};
+pub use revocation::{RevocationPolicy, StapleFacts};
+pub use revocation_error::RevocationError;
+pub use signature::{KeyError, VerifiedKey};
+pub use signer_error::SignerError;
+
+/// How far the instance's clock may be off when a staple's dates are judged, in seconds.
+pub const CLOCK_SKEW: u64 = 300;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! syslog over `/dev/log`, for systems without the journal.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::{Path, PathBuf};
+
+use eic_core::audit_line::IDENT;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr};
+use syslog::{Facility, LogFormat, Severity};
+
+use super::{Event, SendStatus};
+
+/// The socket of a syslog daemon.
+#[derive(Debug)]
+pub struct Syslog {
+    path: PathBuf,
+}
+
+/// A connection to the daemon. Neither kind ever waits.
+enum Socket {
+    Datagram(UnixDatagram),
+    /// Where an older daemon listens on one.
+    Stream(UnixStream),
+}
+
+impl Syslog {
+    /// At this path.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// Where a daemon listens there. Nothing is sent.
+    #[must_use]
+    pub fn is_there(&self) -> Option<&Path> {
+        let is_there = match self.connect() {
+            Ok(_) => true,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        };
+        is_there.then_some(&self.path)
+    }
+
+    /// Sends the event without ever waiting: with `syslog(3)`, a daemon that has stopped reading stops every
+    /// login.
+    #[must_use]
+    pub fn send(&self, event: &Event) -> SendStatus {
+        SendStatus::of(self.connect().and_then(|socket| socket.send(line(event)?)))
+    }
+
+    fn connect(&self) -> io::Result<Socket> {
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        match socket.connect(&self.path) {
+            Ok(()) => Ok(Socket::Datagram(socket)),
+            Err(error) if error.raw_os_error() == Some(nix::Error::EPROTOTYPE as i32) => {
+                // std's connect would wait while the daemon accepts nobody.
+                let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+                let stream = nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+                nix::sys::socket::connect(stream.as_raw_fd(), &UnixAddr::new(&self.path)?)?;
+                Ok(Socket::Stream(UnixStream::from(stream)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Socket {
+    /// Sends the whole line, or fails.
+    fn send(self, mut bytes: Vec<u8>) -> io::Result<()> {
+        let sent = match &self {
+            Self::Datagram(socket) => socket.send(&bytes)?,
+            Self::Stream(socket) => {
+                // A NUL ends a line of a stream, as in syslog(3).
+                bytes.push(0);
+                // No second write for a rest: the connection is new, so what does not fit now will not fit soon.
+                (&mut &*socket).write(&bytes)?
+            }
+        };
+        if sent == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+}
+
+/// `<PRI>eic-agent[PID]: MESSAGE`, the form of RFC 3164 without a time stamp: the daemon stamps what it
+/// receives, and needs to know nothing of our time zone.
+#[derive(Clone)]
+struct Line {
+    facility: Facility,
+    pid: u32,
+}
+
+impl<T: Display> LogFormat<T> for Line {
+    fn format<W: Write>(&self, out: &mut W, severity: Severity, message: T) -> syslog::Result<()> {
+        let priority = self.facility as u8 | severity as u8;
+        write!(out, "<{priority}>{IDENT}[{}]: {message}", self.pid).map_err(syslog::Error::Write)
+    }
+}
+
+/// The line of an event. The crate's own sender is not used: it reports a line as sent that a stream took only in part.
+fn line(event: &Event) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    let format = Line { facility: Facility::LOG_AUTHPRIV, pid: std::process::id() };
+    match format.format(&mut line, Severity::LOG_INFO, &event.message) {
+        Ok(()) => Ok(line),
+        Err(syslog::Error::Write(error) | syslog::Error::Io(error)) => Err(error),
+        Err(_) => Err(io::ErrorKind::InvalidData.into()),
+    }
+}

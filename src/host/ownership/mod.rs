@@ -1,0 +1,174 @@
+//! sshd's own rule for what it runs and reads as trusted: root's, and writable by nobody else, up to `/`.
+
+mod walk;
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use walk::Found;
+
+pub use walk::{Folder, locate, open_of_distribution, open_trusted};
+
+/// Why a file is not to be trusted.
+#[derive(Debug)]
+pub enum Insecure {
+    /// The path does not begin at `/`.
+    NotAbsolute(PathBuf),
+    /// It, or a folder above it, cannot be looked at.
+    Unreadable(PathBuf, io::Error),
+    /// It is no regular file.
+    NotAFile(PathBuf),
+    /// It, or a folder above it, belongs to this uid.
+    Owner(PathBuf, u32),
+    /// Group or others may write it, or a folder above it; holds the mode.
+    Writable(PathBuf, u32),
+}
+
+impl fmt::Display for Insecure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.seen())?;
+        self.remedy().map_or(Ok(()), |remedy| write!(f, "; run: {remedy}"))
+    }
+}
+
+impl Insecure {
+    /// What was expected, and what is there.
+    #[must_use]
+    pub fn seen(&self) -> String {
+        match self {
+            Self::NotAbsolute(path) => format!("expected an absolute path, got {}", path.display()),
+            Self::Unreadable(path, error) => format!("{}: {error}", path.display()),
+            Self::NotAFile(path) => format!("{} is not a regular file", path.display()),
+            Self::Owner(path, uid) => {
+                format!("expected {} to be root's, it is uid {uid}'s", path.display())
+            }
+            Self::Writable(path, mode) => format!(
+                "expected {} to be writable by its owner only, its mode is {mode:04o}",
+                path.display()
+            ),
+        }
+    }
+
+    /// Whether another user has access that he should not have.
+    #[must_use]
+    pub const fn is_access(&self) -> bool {
+        matches!(self, Self::Owner(..) | Self::Writable(..))
+    }
+
+    /// The command that mends it, where there is one. A folder with a sticky bit is everybody's, as `/tmp` is, and
+    /// another user's folder is his home or his program's: a change there would break what works.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Writable(_, mode) if mode & STICKY != 0 => None,
+            Self::Owner(path, _) if path.is_dir() => None,
+            Self::Owner(path, _) => Some(format!("chown root {}", path.display())),
+            Self::Writable(path, _) => Some(format!("chmod go-w {}", path.display())),
+            Self::NotAbsolute(_) | Self::Unreadable(..) | Self::NotAFile(_) => None,
+        }
+    }
+}
+
+/// Bits that let group or others write.
+const WRITABLE: u32 = 0o022;
+
+/// The one of them for the group.
+const GROUP_WRITABLE: u32 = 0o020;
+
+/// Bit of a folder in which each user changes only files of his own (`inode(7)`).
+const STICKY: u32 = 0o1000;
+
+/// Checks that the file, links followed, and every folder on the way to it are root's and not writable by group or
+/// others (OpenSSH misc.c, `safe_path`; `sshd_config(5)`, AuthorizedKeysCommand). Gives the path without links, which
+/// is the one to run. To read a file, use [`open_trusted`].
+pub fn check(path: &Path) -> Result<PathBuf, Insecure> {
+    let found = Found::at(path)?;
+    match found {
+        Found::File(_, _, true) => Ok(found.path()),
+        Found::File(..) | Found::Folder(_) => Err(Insecure::NotAFile(found.path())),
+    }
+}
+
+/// Checks an open file that was found at `path`: regular, root's, and not writable by group or others.
+pub fn check_open(file: &File, path: &Path) -> Result<(), Insecure> {
+    let status = file.metadata().map_err(|error| Insecure::Unreadable(path.to_owned(), error))?;
+    if !status.is_file() {
+        Err(Insecure::NotAFile(path.to_owned()))
+    } else if status.uid() != 0 {
+        Err(Insecure::Owner(path.to_owned(), status.uid()))
+    } else if status.mode() & WRITABLE != 0 {
+        Err(Insecure::Writable(path.to_owned(), status.mode() & 0o7777))
+    } else {
+        Ok(())
+    }
+}
+
+/// The same for a folder: only root can put a file there, or another folder in its place.
+pub fn check_folder(path: &Path) -> Result<(), Insecure> {
+    Folder::open(path).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_own_files_are_fine() {
+        assert!(check(Path::new("/bin/sh")).is_ok());
+    }
+
+    #[test]
+    fn others_files_are_not() {
+        // Below a folder that everybody may write, whoever owns the file itself.
+        let file = std::env::temp_dir().join(format!("eic-agent-ownership-{}", std::process::id()));
+        std::fs::write(&file, "").unwrap();
+        let refused = check(&file).unwrap_err();
+        assert!(matches!(refused, Insecure::Owner(..) | Insecure::Writable(..)), "{refused}");
+        // Nor a link in such a folder to a file that is fine.
+        std::fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink("/bin/sh", &file).unwrap();
+        assert!(matches!(check(&file), Err(Insecure::Owner(..) | Insecure::Writable(..))));
+        std::fs::remove_file(&file).unwrap();
+        assert!(matches!(check(Path::new("/nonexistent/file")), Err(Insecure::Unreadable(..))));
+        assert!(matches!(check(Path::new("bin/sh")), Err(Insecure::NotAbsolute(_))));
+        assert!(matches!(check(Path::new("/bin")), Err(Insecure::NotAFile(_))));
+    }
+
+    #[test]
+    fn no_remedy_would_break_the_machine() {
+        let remedy = |path: &str| check(Path::new(path)).unwrap_err().remedy();
+        for path in ["/dev/null", "/var/tmp/x"] {
+            assert_eq!(remedy(path), None, "{path}");
+        }
+        let owner = |path: PathBuf| Insecure::Owner(path, 1000).remedy();
+        assert_eq!(owner(std::env::temp_dir()), None, "a home is its user's");
+        assert_eq!(owner("/etc/passwd".into()).as_deref(), Some("chown root /etc/passwd"));
+        let writable = |mode| Insecure::Writable("/srv".into(), mode).remedy();
+        assert_eq!(writable(0o1775), None, "everybody uses such a folder");
+        assert_eq!(writable(0o775).as_deref(), Some("chmod go-w /srv"));
+    }
+
+    #[test]
+    fn a_path_is_followed_as_the_kernel_does() {
+        let real = |path: &str| check(Path::new(path)).map(|path| path.display().to_string());
+        let shell = Path::new("/bin/sh").canonicalize().unwrap().display().to_string();
+        for path in ["/bin/sh", "/bin/../bin/./sh", "/../bin/sh", "/proc/self/root/bin/sh", "//bin//sh"] {
+            // Who may not see another user's /proc/self/root is told so.
+            if path.starts_with("/proc") && !nix::unistd::Uid::effective().is_root() {
+                continue;
+            }
+            assert_eq!(real(path).unwrap(), shell, "{path}");
+        }
+        assert!(matches!(check(Path::new("/bin/sh/x")), Err(Insecure::Unreadable(..))));
+        assert!(matches!(open_trusted(Path::new("/bin")), Err(Insecure::NotAFile(_))));
+        assert!(matches!(open_trusted(Path::new("/dev/null")), Err(Insecure::NotAFile(_))));
+        assert!(matches!(Folder::open(Path::new("/bin/sh")), Err(Insecure::Unreadable(..))));
+        let etc = Folder::open(Path::new("/etc")).unwrap();
+        assert!(etc.names(usize::MAX).unwrap().contains(&"passwd".into()));
+        assert_eq!(etc.names(1).unwrap().len(), 1);
+        assert!(etc.open_file("passwd".as_ref()).is_ok());
+    }
+}

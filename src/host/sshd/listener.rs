@@ -1,0 +1,344 @@
+//! The running server: what its own command line says wins over every file, and stays through a reload.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use eic_core::order;
+use eic_core::text::{MAX_SHOWN, printable_bytes};
+
+use super::keyword::Keyword;
+use super::process::Process;
+use super::server::CONFIG;
+use crate::files::head_of_regular;
+
+/// Most processes above this one that are looked at: sshd's process for the connection, the server, and a script
+/// between. From further below, as from a shell, it is not this process that sshd asks.
+const MAX_ANCESTORS: usize = 3;
+
+/// sshd's options that take a value (OpenSSH sshd.c).
+const WITH_VALUE: &str = "bcCEfghkopu";
+
+/// sshd's options that take none.
+const WITHOUT_VALUE: &str = "46DdeGiqrRTtV";
+
+/// A running server and the options that it was started with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its process.
+    pub pid: u32,
+    /// The configuration that it was told to read (`-f`).
+    pub config: Option<PathBuf>,
+    /// The settings that it was told (`-o`), in order.
+    pub options: Vec<String>,
+    /// Whether its command line can be told apart; where not, more may stand there.
+    pub is_clear: bool,
+}
+
+impl Listener {
+    /// The servers that accept connections, by their numbers.
+    ///
+    /// Any user can call a process `sshd`, so it counts only when it is root's in every way and runs
+    /// `program`; and only where it sees the same files as this process: a server in a chroot or in a mount
+    /// namespace of its own may read another configuration. Only root can look, so for others there is none.
+    #[must_use]
+    pub fn all(program: &Path) -> Vec<Self> {
+        let Ok(program) = program.canonicalize() else { return Vec::new() };
+        let processes = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+        let found = processes
+            .filter_map(|process| {
+                let pid = process.file_name().to_str()?.parse().ok()?;
+                let process = Process::open(&process.path()).ok()?;
+                // Checked on both sides: a session of sshd's becomes its user's program at any moment.
+                process.genuine(&program)?;
+                let listener = Self::read(pid, &process.file("cmdline")?)?;
+                let parent = process.genuine(&program)?;
+                process
+                    .sees(listener.config.as_deref().unwrap_or(Path::new(CONFIG)))
+                    .then_some((listener, parent))
+            })
+            .collect();
+        let mut found = order::by_key(found, |(listener, _)| listener.pid);
+        // Who serves a connection is for a moment a copy of its parent.
+        let pids: Vec<_> = found.iter().map(|(listener, _)| listener.pid).collect();
+        found.retain(|(_, parent)| !pids.contains(parent));
+        found.into_iter().map(|(listener, _)| listener).collect()
+    }
+
+    /// Why the file that it was told to read cannot be known, and what to do; none where it can.
+    #[must_use]
+    pub fn unknown_config(&self) -> Option<(String, &'static str)> {
+        let config = self.config.as_deref()?;
+        let started = format!("the running sshd (pid {}) was started with -f {}", self.pid, shown(config));
+        if !config.is_absolute() {
+            // It has changed to / since (OpenSSH sshd.c), where the same name is another file.
+            let seen = format!(
+                "{started}, expected an absolute path: which file that is cannot be known, and a reload would end it"
+            );
+            return Some((seen, "start sshd with an absolute path"));
+        }
+        (!self.is_clear).then(|| {
+            let seen =
+                format!("{started}, but its command line cannot be told apart: it may be another file");
+            (seen, "start sshd without a space in its arguments")
+        })
+    }
+
+    /// The server that runs this process as its command. None where no server does, or where this user may not see the
+    /// processes above it (`proc(5)`, `hidepid`).
+    ///
+    /// What a process says of itself is believed here: nobody but its ancestors decides what a process is told anyway.
+    #[must_use]
+    pub fn above() -> Option<Self> {
+        let mut pid = std::process::id();
+        for _ in 0..MAX_ANCESTORS {
+            pid = Process::open(Path::new(&format!("/proc/{pid}"))).ok()?.parent()?;
+            let cmdline = Process::open(Path::new(&format!("/proc/{pid}"))).ok()?.file("cmdline")?;
+            if let Some(listener) = Self::read(pid, &cmdline) {
+                return Some(listener);
+            }
+        }
+        None
+    }
+
+    /// Whether its own command line sets `AuthorizedKeysCommand`, or its user.
+    #[must_use]
+    pub fn sets_command(&self) -> bool {
+        let pair = [Keyword::AuthorizedKeysCommand, Keyword::AuthorizedKeysCommandUser];
+        pair.iter().any(|keyword| self.sets(*keyword))
+    }
+
+    /// Whether one of its `-o` options has this keyword.
+    #[must_use]
+    pub fn sets(&self, keyword: Keyword) -> bool {
+        let mut keywords = self.options.iter().filter_map(|option| Keyword::of_line(option));
+        keywords.any(|(known, _)| known == keyword)
+    }
+
+    /// Reads a process' command line; none where it is no listening sshd.
+    ///
+    /// From 8.2, sshd writes its state over it: `sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups`,
+    /// with plain spaces between the arguments, and cut where there is no room. Before, they are as they were
+    /// given.
+    fn read(pid: u32, cmdline: &[u8]) -> Option<Self> {
+        let text = |bytes: &[u8]| OsStr::from_bytes(bytes).to_string_lossy().into_owned();
+        let end = cmdline.iter().rposition(|byte| *byte != 0).map_or(0, |last| last.saturating_add(1));
+        let cmdline = cmdline.get(..end).unwrap_or_default();
+        let Some(title) = cmdline.strip_prefix(b"sshd: ") else {
+            let mut words = cmdline.split(|byte| *byte == 0).map(text);
+            let program = words.next()?;
+            let is_sshd = Path::new(&program).file_name() == Some(OsStr::new("sshd"));
+            return if is_sshd { Self::of_arguments(pid, words, true) } else { None };
+        };
+        // Where it was cut short, what was there before shows behind it.
+        let is_whole = !title.contains(&0);
+        let title = text(title).replace('\0', " ");
+        // A session's says the user's name there, in which there is no slash.
+        let program = title.split(' ').next().unwrap_or_default();
+        if !program.starts_with('/') && program != "sshd" {
+            return None;
+        }
+        let arguments = title.split_once(" [listener]").map(|(arguments, _)| arguments);
+        let words: Vec<_> = arguments.unwrap_or(&title).split(' ').map(str::to_owned).collect();
+        let (words, is_clear) = join_values(words);
+        Self::of_arguments(pid, words.into_iter().skip(1), is_clear && is_whole && arguments.is_some())
+    }
+
+    /// The arguments as getopt(3) reads them. None for an sshd that is asked something (`-t`, `-T`, `-G`) or
+    /// serves one connection (`-i` of inetd's, `-R` of another sshd's).
+    fn of_arguments(pid: u32, mut words: impl Iterator<Item = String>, is_clear: bool) -> Option<Self> {
+        let mut listener = Self { pid, config: None, options: Vec::new(), is_clear };
+        while let Some(word) = words.next() {
+            let Some(letters) = word.strip_prefix('-') else {
+                listener.is_clear = false;
+                break;
+            };
+            let mut letters = letters.chars();
+            while let Some(letter) = letters.next() {
+                if matches!(letter, 't' | 'T' | 'G' | 'i' | 'R' | 'V') {
+                    return None;
+                }
+                if !WITH_VALUE.contains(letter) {
+                    continue;
+                }
+                let attached = letters.as_str();
+                let value = if attached.is_empty() { words.next()? } else { attached.to_owned() };
+                match letter {
+                    'f' => listener.config = Some(value.into()),
+                    'o' => listener.options.push(value),
+                    _ => {}
+                }
+                break;
+            }
+        }
+        // sshd takes no other arguments (OpenSSH sshd.c, "Extra argument"): a value had spaces in it.
+        listener.is_clear &= words.next().is_none();
+        Some(listener)
+    }
+}
+
+fn shown(path: &Path) -> String {
+    printable_bytes(path.as_os_str().as_bytes(), MAX_SHOWN)
+}
+
+/// The first of `paths` that was changed after the server `pid` had read it. The server writes its number into `pid_file`
+/// whenever it starts or is reloaded; none where it does not, since it cannot be told then.
+#[must_use]
+pub fn unread<'p>(pid: u32, pid_file: &Path, mut paths: impl Iterator<Item = &'p Path>) -> Option<&'p Path> {
+    let said = head_of_regular(pid_file, 32).ok()?;
+    let is_its = String::from_utf8_lossy(&said).trim() == pid.to_string();
+    let read_at = fs::metadata(pid_file).ok()?.modified().ok().filter(|_| is_its)?;
+    let now = SystemTime::now();
+    paths.find(|path| {
+        let changed = fs::metadata(path).and_then(|status| status.modified());
+        changed.is_ok_and(|changed| changed > read_at && changed <= now)
+    })
+}
+
+/// Joins to an `-o` the words that follow it, up to the next `-o`. False where another option may have
+/// followed instead, since a value may hold a word that looks like one.
+fn join_values(words: Vec<String>) -> (Vec<String>, bool) {
+    let mut joined: Vec<String> = Vec::new();
+    let mut in_value = false;
+    let mut is_clear = true;
+    for word in words {
+        match joined.last_mut() {
+            Some(value) if in_value && value == "-o" => joined.push(word),
+            Some(value) if in_value && !word.starts_with("-o") => {
+                // Without a space in it so far, what looks like an option is one.
+                if is_option(&word) && !value.contains(' ') {
+                    in_value = false;
+                    joined.push(word);
+                    continue;
+                }
+                is_clear &= !is_option(&word);
+                value.push(' ');
+                value.push_str(&word);
+            }
+            _ => {
+                in_value = word.starts_with("-o");
+                joined.push(word);
+            }
+        }
+    }
+    (joined, is_clear)
+}
+
+fn is_option(word: &str) -> bool {
+    let mut letters = word.strip_prefix('-').unwrap_or_default().chars();
+    let first = letters.next();
+    first.is_some_and(|first| {
+        WITH_VALUE.contains(first)
+            || (WITHOUT_VALUE.contains(first) && letters.all(|letter| WITHOUT_VALUE.contains(letter)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(cmdline: &str) -> Option<(Option<PathBuf>, Vec<String>, bool)> {
+        let listener = Listener::read(7, cmdline.as_bytes())?;
+        Some((listener.config, listener.options, listener.is_clear))
+    }
+
+    fn options(values: &[&str]) -> Vec<String> {
+        values.iter().map(|value| (*value).to_owned()).collect()
+    }
+
+    #[test]
+    fn command_lines_of_old_and_new_releases_are_read() {
+        let amazons = [
+            "AuthorizedKeysCommand /usr/share/ec2-instance-connect/eic_run_authorized_keys %u %f",
+            "AuthorizedKeysCommandUser ec2-instance-connect",
+        ];
+        for (cmdline, expected) in [
+            ("/usr/sbin/sshd\0-D\0", Some((None, vec![], true))),
+            (
+                "/usr/sbin/sshd\0-D\0-f\0/etc/other\0-oCiphers=a,b\0",
+                Some((Some("/etc/other".into()), options(&["Ciphers=a,b"]), true)),
+            ),
+            ("sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups\0\0\0", Some((None, vec![], true))),
+            (
+                "sshd: /usr/sbin/sshd -D -o AuthorizedKeysCommand /usr/share/ec2-instance-connect/eic_run_authorized_keys %u %f -o AuthorizedKeysCommandUser ec2-instance-connect [listener] 0 of 10-100 startups",
+                Some((None, options(&amazons), true)),
+            ),
+            (
+                "sshd: /usr/sbin/sshd -D -oCiphers=a -De -f /x y [listener] 1 of 2",
+                Some((Some("/x".into()), options(&["Ciphers=a"]), false)),
+            ),
+            (
+                "sshd: /usr/sbin/sshd -o Port 22 -o UsePAM=no [listener] 1 of 2",
+                Some((None, options(&["Port 22", "UsePAM=no"]), true)),
+            ),
+            // What follows may be the value's or sshd's.
+            (
+                "sshd: /usr/sbin/sshd -o ForceCommand /bin/x -q foo -f /mnt/other [listener] 1 of 2",
+                Some((None, options(&["ForceCommand /bin/x -q foo -f /mnt/other"]), false)),
+            ),
+            // Cut where there was no room.
+            ("sshd: /usr/sbin/sshd -D -o Authorize", Some((None, options(&["Authorize"]), false))),
+            ("sshd: /usr/sbin/sshd -o\0Authorize", Some((None, options(&["Authorize"]), false))),
+            ("sshd: ec2-user [priv]", None),
+            ("sshd: ec2-user@pts/0", None),
+            ("/usr/sbin/sshd\0-T\0-C\0user=x", None),
+            ("/usr/sbin/sshd\0-i", None),
+            ("/usr/sbin/sshd\0-D\0-R", None),
+            ("/usr/bin/vi\0sshd", None),
+            ("", None),
+            ("/usr/sbin/sshd\0-f", None),
+        ] {
+            assert_eq!(read(cmdline), expected, "{cmdline:?}");
+        }
+        let sets = |cmdline: String| Listener::read(1, cmdline.as_bytes()).unwrap().sets_command();
+        assert!(sets(format!("/usr/sbin/sshd\0-o\0{}\0", amazons[0])));
+        for option in
+            ["AUTHORIZEDKEYSCOMMAND=none", "authorizedKeysCommandUser x", " \"AuthorizedKeysCommand\" /x"]
+        {
+            assert!(sets(format!("/usr/sbin/sshd\0-o\0{option}\0")), "{option}");
+        }
+        for option in ["Port=22", "AuthorizedKeysCommandX=/x"] {
+            assert!(!sets(format!("/usr/sbin/sshd\0-o{option}")), "{option}");
+        }
+    }
+
+    #[test]
+    fn a_process_that_is_not_sshd_is_none() {
+        // This test's own process, by whatever name, does not run sshd.
+        let own = std::process::id();
+        assert!(Listener::all(Path::new("/usr/sbin/sshd")).iter().all(|listener| listener.pid != own));
+        // Another process, because an emulator answers for this one itself: it shows the program that it emulates.
+        let mut other = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let place = format!("/proc/{}", other.id());
+        let process = Process::open(Path::new(&place)).unwrap();
+        let program = std::fs::read_link(format!("{place}/exe")).unwrap();
+        let runs = [program.as_path(), Path::new("/usr/sbin/sshd")].map(|program| process.runs(program));
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert_eq!(runs, [true, false], "{}", program.display());
+        let process = Process::open(Path::new(&format!("/proc/{own}"))).unwrap();
+        assert!(process.sees(Path::new("/etc/passwd")) && process.sees(Path::new("/not/there")));
+        assert!(!process.is_same("root/etc/passwd", Path::new("/etc/group")));
+    }
+
+    #[test]
+    fn configuration_that_cannot_be_known_is_told() {
+        let told = |cmdline: &str| {
+            Listener::read(7, cmdline.as_bytes()).unwrap().unknown_config().map(|(seen, _)| seen)
+        };
+        for (cmdline, words) in [
+            ("/usr/sbin/sshd\0-f\0alt.conf\0", "-f alt.conf, expected an absolute path"),
+            ("/usr/sbin/sshd\0-D\0-f./alt.conf\0", "-f ./alt.conf, expected an absolute path"),
+            ("sshd: /usr/sbin/sshd -D -f ../x [listener] 0 of 10-100 startups", "expected an absolute path"),
+            ("sshd: /usr/sbin/sshd -D -f /my conf [listener] 0 of 10-100 startups", "cannot be told apart"),
+            ("sshd: /usr/sbin/sshd -D -f /etc/ssh/ss", "cannot be told apart"),
+        ] {
+            assert!(told(cmdline).is_some_and(|told| told.contains(words)), "{cmdline}: {:?}", told(cmdline));
+        }
+        for cmdline in ["/usr/sbin/sshd\0-D\0-f\0/etc/my conf\0", "/usr/sbin/sshd\0-D\0"] {
+            assert_eq!(told(cmdline), None, "{cmdline}");
+        }
+    }
+}

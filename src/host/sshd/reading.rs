@@ -1,0 +1,207 @@
+//! sshd's configuration read with everything that it includes, within bounds, with each ambiguous place.
+
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use eic_core::text::{MAX_SHOWN, printable};
+
+use super::command::split;
+use super::globs::{MAX_NAMES, expand, folder, is_covered, wider};
+use super::grammar::{Doubt, Unclear, check, odd_name};
+use super::keyword::Keyword;
+use super::place::MAX_BYTES;
+use super::sources::{Setting, Sources};
+use crate::files::{open_regular, read_open};
+use crate::ownership::{Insecure, check_folder, open_trusted};
+
+/// Deepest `Include` in an included file; sshd's own limit (OpenSSH servconf.c, `SERVCONF_MAX_DEPTH`).
+const MAX_DEPTH: usize = 16;
+
+/// Most files that are read.
+const MAX_FILES: usize = 1000;
+
+/// Most bytes of all files together.
+const MAX_TOTAL: usize = 16 * 1024 * 1024;
+
+/// The empty device.
+const NULL: &str = "/dev/null";
+
+/// Where an `Include` without a folder looks.
+const FOLDER: &str = "/etc/ssh";
+
+/// What was read so far.
+pub(super) struct Reading {
+    sources: Sources,
+    bytes: usize,
+    /// Whether only root may be able to change a file that is read.
+    is_strict: bool,
+}
+
+/// The `Match` that a line is subject to, and its number; 0 where none is.
+#[derive(Clone, Debug, Default)]
+struct Block {
+    within: Option<String>,
+    number: usize,
+}
+
+/// An `Include`: its file, its line and how deep it is.
+struct At<'f> {
+    file: &'f Path,
+    line: usize,
+    depth: usize,
+}
+
+/// Reads `config` and what it includes.
+pub(super) fn read(config: &Path, is_strict: bool) -> Sources {
+    let mut reading = Reading { sources: Sources::default(), bytes: 0, is_strict };
+    reading.file(config, Block::default(), 0);
+    reading.sources
+}
+
+impl Reading {
+    /// Reads a file; a `Match` that it is included in reaches into it, and its own end with it.
+    fn file(&mut self, file: &Path, mut block: Block, depth: usize) {
+        let content = match self.content(file) {
+            Ok(Some(content)) => content,
+            Ok(None) => return,
+            Err(Insecure::Unreadable(_, error)) => {
+                return self.unread(file, Doubt::Unreadable(error.to_string()));
+            }
+            Err(Insecure::NotAFile(_)) => {
+                // sshd reads a folder as an empty file (OpenSSH servconf.c, `load_server_config`).
+                let why = Doubt::Unreadable("expected a regular file".to_owned());
+                return self.doubt(file, None, why, !file.is_dir());
+            }
+            Err(insecure) => return self.sources.insecure.push(insecure),
+        };
+        self.bytes = self.bytes.saturating_add(content.len());
+        if self.bytes > MAX_TOTAL {
+            return self.unread(file, Doubt::TooMany("bytes of configuration", MAX_TOTAL));
+        }
+        self.sources.files.push(file.to_owned());
+        for (line, bytes) in (1..).zip(content.split(|byte| *byte == b'\n')) {
+            let doubt = check(bytes).err();
+            let text = String::from_utf8_lossy(bytes);
+            let pair = Keyword::of_line(&text);
+            if let Some(why) = doubt.clone() {
+                // What follows a NUL byte is another line than it seems.
+                let may_set_command = why == Doubt::Nul || Keyword::AuthorizedKeysCommand.is_in(bytes);
+                self.doubt(file, Some(line), why, may_set_command);
+            }
+            let Some((keyword, value)) = pair else { continue };
+            let setting = |value: &str| Setting {
+                file: file.to_owned(),
+                line,
+                value: value.to_owned(),
+                within: block.within.clone(),
+                block: block.number,
+            };
+            match keyword {
+                Keyword::Match => {
+                    self.sources.blocks = self.sources.blocks.saturating_add(1);
+                    block = Block { within: Some(printable(value, MAX_SHOWN)), number: self.sources.blocks };
+                }
+                Keyword::AuthorizedKeysCommand => self.sources.commands.push(setting(value)),
+                Keyword::AuthorizedKeysCommandUser => self.sources.users.push(setting(value)),
+                Keyword::Include => {
+                    for pattern in split(value) {
+                        let pattern = Path::new(FOLDER).join(pattern);
+                        self.sources.includes.push(setting(&pattern.to_string_lossy()));
+                        self.include(&pattern, &block, &At { file, line, depth }, doubt.is_some());
+                    }
+                }
+                keyword => self.sources.others.push((keyword, setting(value))),
+            }
+        }
+    }
+
+    fn include(&mut self, pattern: &Path, block: &Block, at: &At<'_>, is_in_doubt: bool) {
+        if at.depth >= MAX_DEPTH {
+            return self.doubt(at.file, Some(at.line), Doubt::TooMany("levels of Include", MAX_DEPTH), true);
+        }
+        if self.is_strict {
+            if let Some(insecure) = insecure_folder(pattern) {
+                return self.sources.insecure.push(insecure);
+            }
+        }
+        let (found, is_whole) = expand(pattern);
+        if !is_whole {
+            self.doubt(at.file, Some(at.line), Doubt::TooMany("names in a folder", MAX_NAMES), true);
+        }
+        if is_in_doubt && self.hides_command(pattern, &found) {
+            let why = Doubt::Value(Keyword::Include, "plain absolute paths");
+            self.doubt(at.file, Some(at.line), why, true);
+        }
+        for included in found {
+            if self.sources.files.len() >= MAX_FILES {
+                return self.doubt(at.file, Some(at.line), Doubt::TooMany("files", MAX_FILES), true);
+            }
+            if let Some(why) = included.file_name().and_then(|name| odd_name(name.as_bytes())) {
+                self.doubt(at.file, Some(at.line), why, false);
+            }
+            self.file(&included, block.clone(), at.depth.saturating_add(1));
+        }
+    }
+
+    /// Whether a file that sshd may read for this pattern, and that is not among `found`, may set a command.
+    fn hides_command(&self, pattern: &Path, found: &[PathBuf]) -> bool {
+        // sshd looks for such a name in its own folder.
+        let in_another_folder =
+            pattern.components().any(|part| part.as_os_str().as_bytes().starts_with(b"~"));
+        if is_covered(pattern) {
+            return in_another_folder;
+        }
+        let (more, is_whole) = expand(&wider(pattern));
+        let may_set = |file: &PathBuf| {
+            self.content(file).map_or(true, |content| {
+                let content = content.unwrap_or_default();
+                Keyword::AuthorizedKeysCommand.is_in(&content) || Keyword::Include.is_in(&content)
+            })
+        };
+        let mut others = more.iter().filter(|file| !found.contains(file) && file.is_file()).take(MAX_FILES);
+        !is_whole || in_another_folder || others.any(may_set)
+    }
+
+    /// None where there is no such file any more.
+    fn content(&self, file: &Path) -> Result<Option<Vec<u8>>, Insecure> {
+        let unreadable = |error| Insecure::Unreadable(file.to_owned(), error);
+        if file.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Ok(None);
+        }
+        let opened =
+            match if self.is_strict { open_trusted(file) } else { open_regular(file).map_err(unreadable) } {
+                // A link to the empty device, by which administrators switch a file off.
+                Err(Insecure::NotAFile(path)) if path == Path::new(NULL) => return Ok(Some(Vec::new())),
+                Err(_)
+                    if !self.is_strict && file.canonicalize().is_ok_and(|path| path == Path::new(NULL)) =>
+                {
+                    return Ok(Some(Vec::new()));
+                }
+                opened => opened?,
+            };
+        read_open(&opened, MAX_BYTES).map(Some).map_err(unreadable)
+    }
+
+    fn unread(&mut self, file: &Path, why: Doubt) {
+        self.doubt(file, None, why, true);
+    }
+
+    fn doubt(&mut self, file: &Path, line: Option<usize>, why: Doubt, may_set_command: bool) {
+        self.sources.unclear.push(Unclear { file: file.to_owned(), line, why, may_set_command });
+    }
+}
+
+/// Why a user other than root can put a file where a pattern looks, also if the folder does not exist yet.
+fn insecure_folder(pattern: &Path) -> Option<Insecure> {
+    let place = folder(pattern);
+    for place in place.ancestors() {
+        match check_folder(place) {
+            Err(Insecure::Unreadable(_, error)) if error.kind() == io::ErrorKind::NotFound => {}
+            // A file in the place of a folder holds none.
+            Ok(()) | Err(Insecure::Unreadable(..) | Insecure::NotAFile(_)) => return None,
+            Err(insecure) => return Some(insecure),
+        }
+    }
+    None
+}

@@ -1,0 +1,349 @@
+//! sshd itself, asked what it thinks of a configuration and what is in force under it.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::{DirBuilder, remove_dir_all};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use eic_core::text::{MAX_SHOWN, printable};
+use nix::errno::Errno;
+use nix::unistd::{Uid, mkdtemp};
+
+use super::keyword::Keyword;
+use super::trace::{Question, Trace};
+use crate::ownership::{Insecure, check, check_folder};
+use crate::process::{MAX_BYTES, ask};
+
+/// Where distributions put sshd.
+const PROGRAMS: [&str; 4] = ["/usr/sbin/sshd", "/sbin/sshd", "/usr/bin/sshd", "/usr/local/sbin/sshd"];
+
+/// Its configuration, as every supported distribution compiles it in.
+pub const CONFIG: &str = "/etc/ssh/sshd_config";
+
+/// How long it may take to answer; it reads a few files.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection that no `Match` is about but one that is about everything or about its user: the addresses
+/// are for documentation (RFC 5737). `-T` needs all of them, and the local port, too.
+const CONNECTION: &str = "host=host.invalid,addr=192.0.2.1,laddr=192.0.2.2";
+
+/// The port that is asked about first; another where the server does not listen there.
+const PORT: &str = "22";
+
+/// A user that nobody logs in as, and no `Match` names.
+const NOBODY: &str = "eic-probe.invalid";
+
+/// What sshd says on its two outputs.
+pub(super) struct Said {
+    pub(super) printed: String,
+    pub(super) complaint: String,
+}
+
+/// The program.
+#[derive(Clone, Debug)]
+pub struct Server {
+    program: PathBuf,
+}
+
+/// Everything that is in force for one connection, as sshd prints it (`sshd -T`, `sshd -G`): the settings that the agent
+/// knows, with their values in sshd's own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Printed(Vec<(Keyword, String)>);
+
+/// The part of it that is about us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effective {
+    /// `AuthorizedKeysCommand`, where one is set.
+    pub command: Option<String>,
+    /// `AuthorizedKeysCommandUser`, where one is set. It may come from another file than the command.
+    pub user: Option<String>,
+    /// `PubkeyAuthentication`.
+    pub takes_keys: bool,
+}
+
+/// Why sshd gives no answer.
+#[derive(Debug)]
+pub enum ServerError {
+    /// It could not be run.
+    NotRun(io::Error),
+    /// It wants a host key, of which there is none, and none can be made.
+    NoHostKey(io::Error),
+    /// It refuses, in these words.
+    Refused(String),
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRun(error) => write!(f, "sshd cannot be run: {error}"),
+            Self::NoHostKey(error) => {
+                write!(f, "sshd wants a host key to be asked, and none can be made: {error}")
+            }
+            Self::Refused(words) => write!(f, "sshd says: {words}"),
+        }
+    }
+}
+
+impl Server {
+    /// The installed one; none where there is none. Root runs only a program that nobody else can change.
+    pub fn find() -> Result<Option<Self>, Insecure> {
+        let Some(program) = PROGRAMS.iter().map(PathBuf::from).find(|program| program.is_file()) else {
+            return Ok(None);
+        };
+        if Uid::effective().is_root() {
+            check(&program)?;
+        }
+        Ok(Some(Self { program }))
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Whether it would start with `config` (`sshd -t`).
+    pub fn test(&self, config: &Path) -> Result<(), ServerError> {
+        self.run(&["-t".as_ref(), "-f".as_ref(), config.as_os_str()]).map(|_| ())
+    }
+
+    /// What is in force under `config` (`sshd -T`), with the values of `-o` options that win over it, for a
+    /// connection that no `Match` singles out.
+    pub fn effective(&self, config: &Path, options: &[String]) -> Result<Effective, ServerError> {
+        self.printed(config, options, None).map(|printed| Effective::of(&printed))
+    }
+
+    /// Everything that is in force for logins of `user`, or else for a connection that no `Match` singles
+    /// out. A name with a comma cannot be asked about, and is nobody's.
+    pub fn printed(
+        &self,
+        config: &Path,
+        options: &[String],
+        user: Option<&str>,
+    ) -> Result<Printed, ServerError> {
+        let user = user.filter(|user| !user.contains([',', '\0'])).unwrap_or(NOBODY);
+        let printed = self.printed_at(config, options, user, PORT)?;
+        let first = printed.values(Keyword::Port).next().map(str::to_owned);
+        let listens_there = printed.values(Keyword::Port).any(|port| port == PORT);
+        match first.filter(|_| !listens_there) {
+            Some(port) => self.printed_at(config, options, user, &port),
+            None => Ok(printed),
+        }
+    }
+
+    /// What is in force for logins of `user`, or of no user in particular, with the names of everything that sshd read.
+    /// A name of a file that is not printable ASCII comes as sshd prints it, and is then no name of a file.
+    pub fn trace(
+        &self,
+        question: Question,
+        config: &Path,
+        options: &[String],
+        user: Option<&str>,
+    ) -> Result<Trace, ServerError> {
+        let user = user.filter(|user| !user.contains([',', '\0'])).unwrap_or(NOBODY);
+        let connection = format!("user={user},{CONNECTION},lport={PORT}");
+        let option = match question {
+            Question::Test => "-T",
+            Question::Print => "-G",
+        };
+        // Debug level 2 names the files (OpenSSH servconf.c, `load_server_config` and `sInclude`).
+        let mut arguments: Vec<&OsStr> = vec![option.as_ref(), "-ddd".as_ref(), "-C".as_ref()];
+        arguments.extend([connection.as_ref(), OsStr::new("-f"), config.as_os_str()]);
+        for option in options {
+            arguments.extend([OsStr::new("-o"), option.as_ref()]);
+        }
+        let Said { printed, complaint: debug } = self.run(&arguments)?;
+        // What was cut may have named another file.
+        if u64::try_from(debug.len()).is_ok_and(|bytes| bytes >= MAX_BYTES) {
+            return Err(ServerError::Refused(format!("more than {MAX_BYTES} bytes of what it reads")));
+        }
+        Ok(Trace::of(&printed, &debug))
+    }
+
+    fn printed_at(
+        &self,
+        config: &Path,
+        options: &[String],
+        user: &str,
+        port: &str,
+    ) -> Result<Printed, ServerError> {
+        let connection = format!("user={user},{CONNECTION},lport={port}");
+        let mut arguments: Vec<&OsStr> =
+            vec!["-T".as_ref(), "-C".as_ref(), connection.as_ref(), "-f".as_ref(), config.as_os_str()];
+        for option in options {
+            arguments.extend([OsStr::new("-o"), option.as_ref()]);
+        }
+        self.run(&arguments).map(|said| Printed::read(&said.printed))
+    }
+
+    /// Runs it; where it wants a host key or its folder below `/run`, which a machine has only once sshd was
+    /// started there, it gets them.
+    pub(super) fn run(&self, arguments: &[&OsStr]) -> Result<Said, ServerError> {
+        let mut key = None;
+        let mut made = false;
+        loop {
+            let mut command = Command::new(&self.program);
+            command.args(arguments);
+            if let Some(HostKey { file, .. }) = &key {
+                command.arg("-h").arg(file);
+            }
+            let said = ask(&mut command, PATIENCE).map_err(ServerError::NotRun)?;
+            let complaint = String::from_utf8_lossy(&said.stderr).into_owned();
+            if said.status.success() {
+                return Ok(Said { printed: String::from_utf8_lossy(&said.stdout).into_owned(), complaint });
+            }
+            if key.is_none() && complaint.contains("no hostkeys available") {
+                key = Some(HostKey::make().map_err(ServerError::NoHostKey)?);
+            } else if made || !make_missing_folder(&complaint) {
+                return Err(ServerError::Refused(shown(&complaint)));
+            } else {
+                made = true;
+            }
+        }
+    }
+}
+
+impl Printed {
+    /// Reads `KEYWORD VALUE` lines.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        let settings = text.lines().filter_map(|line| {
+            let (word, value) = line.split_once(' ')?;
+            Some((Keyword::read(word)?, value.trim_ascii().to_owned()))
+        });
+        Self(settings.collect())
+    }
+
+    /// The value of a keyword. sshd prints `none` for what is not set, or the word in the case in which a `Match` has
+    /// it (OpenSSH servconf.c, `option_clear_or_none`).
+    #[must_use]
+    pub fn value(&self, keyword: Keyword) -> Option<&str> {
+        self.values(keyword).next().filter(|value| !value.eq_ignore_ascii_case("none"))
+    }
+
+    /// Every value of a keyword that takes many.
+    pub fn values(&self, keyword: Keyword) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(known, _)| *known == keyword).map(|(_, value)| value.as_str())
+    }
+}
+
+impl Effective {
+    /// The part of what is in force that is about us.
+    #[must_use]
+    pub fn of(printed: &Printed) -> Self {
+        Self {
+            command: printed.value(Keyword::AuthorizedKeysCommand).map(str::to_owned),
+            user: printed.value(Keyword::AuthorizedKeysCommandUser).map(str::to_owned),
+            takes_keys: printed.value(Keyword::PubkeyAuthentication) != Some("no"),
+        }
+    }
+}
+
+/// A host key to be thrown away, in a folder of its own.
+struct HostKey {
+    folder: PathBuf,
+    file: PathBuf,
+}
+
+impl HostKey {
+    /// ECDSA, which every release and every crypto policy has.
+    fn make() -> io::Result<Self> {
+        // Below /run it does not outlive a boot. Root takes no folder that others can write, and none that the
+        // environment names: a folder in there can be swapped before ssh-keygen writes into it.
+        let places: &[&str] = if Uid::effective().is_root() { &["/run", "/"] } else { &["/tmp"] };
+        let is_safe = |place: &Path| !Uid::effective().is_root() || check_folder(place).is_ok();
+        let made = places.iter().map(Path::new).filter(|place| is_safe(place));
+        let mut made = made.map(|place| mkdtemp(&place.join("eic-agent.XXXXXX")));
+        let folder = made.find(Result::is_ok).unwrap_or(Err(Errno::ENOENT))?;
+        let key = Self { file: folder.join("host-key"), folder };
+        let mut program = Command::new("ssh-keygen");
+        let said = ask(program.args(["-q", "-t", "ecdsa", "-N", "", "-f"]).arg(&key.file), PATIENCE)
+            .map_err(|error| io::Error::new(error.kind(), format!("ssh-keygen: {error}")))?;
+        if said.status.success() {
+            return Ok(key);
+        }
+        Err(io::Error::other(format!(
+            "no host key can be made: {}",
+            shown(&String::from_utf8_lossy(&said.stderr))
+        )))
+    }
+}
+
+impl Drop for HostKey {
+    fn drop(&mut self) {
+        let _ = remove_dir_all(&self.folder);
+    }
+}
+
+/// Makes the folder that sshd misses, if that is its complaint; below `/run`, which is empty at each boot. Another
+/// run, or sshd's own start, may have made it meanwhile.
+fn make_missing_folder(complaint: &str) -> bool {
+    let said = complaint.lines().find_map(|line| line.split_once("Missing privilege separation directory: "));
+    let Some((_, folder)) = said else { return false };
+    let folder = Path::new(folder.trim());
+    ["/run", "/var/run"].iter().any(|place| folder.parent() == Some(Path::new(place)))
+        && match DirBuilder::new().mode(0o755).create(folder) {
+            Ok(()) => true,
+            Err(error) => error.kind() == io::ErrorKind::AlreadyExists,
+        }
+}
+
+/// The first lines of what sshd complains of, without those about host keys, which are no fault here.
+fn shown(complaint: &str) -> String {
+    let lines =
+        complaint.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains("load host key"));
+    let words: Vec<_> = lines.take(3).map(|line| printable(line, MAX_SHOWN)).collect();
+    if words.is_empty() { "nothing, and fails".to_owned() } else { words.join("; ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_force_is_read() {
+        let said = "port 22\npubkeyauthentication yes\nauthorizedkeyscommand /bin/a %u  %f\nauthorizedkeyscommanduser none\n";
+        let expected = Effective { command: Some("/bin/a %u  %f".to_owned()), user: None, takes_keys: true };
+        let read = |said: &str| Effective::of(&Printed::read(said));
+        assert_eq!(read(said), expected);
+        let nothing = Effective { command: None, user: None, takes_keys: false };
+        assert_eq!(read("pubkeyauthentication no\nauthorizedkeyscommand none\n"), nothing);
+        let lists = Printed::read("allowusers a\nallowusersx c\nallowusers b@x\n");
+        assert_eq!(lists.values(Keyword::AllowUsers).collect::<Vec<_>>(), ["a", "b@x"]);
+    }
+
+    /// The form of OpenSSH 10.4 and later.
+    #[test]
+    fn keywords_in_mixed_case_are_read_like_small_letters() {
+        let said = "Port 2222\nPubkeyAuthentication no\nAuthorizedKeysCommand /bin/a %u\nAuthorizedKeysCommandUser b\nAllowUsers c\nAllowUsers d\nPermitUserEnvironment no\nRequiredRSASize 3072\n";
+        let mixed = Printed::read(said);
+        let small: Vec<_> = said
+            .lines()
+            .map(|line| line.split_once(' ').unwrap())
+            .map(|(keyword, value)| format!("{} {value}\n", keyword.to_ascii_lowercase()))
+            .collect();
+        assert_eq!(mixed, Printed::read(&small.concat()));
+        assert_eq!(mixed.values(Keyword::AllowUsers).collect::<Vec<_>>(), ["c", "d"]);
+        assert_eq!(mixed.value(Keyword::PermitUserEnvironment), Some("no"));
+        let expected = Effective {
+            command: Some("/bin/a %u".to_owned()),
+            user: Some("b".to_owned()),
+            takes_keys: false,
+        };
+        assert_eq!(Effective::of(&mixed), expected);
+        let unset = Printed::read("AuthorizedKeysCommand none\nAuthorizedKeysCommandUser NONE\n");
+        assert_eq!(Effective::of(&unset), Effective { command: None, user: None, takes_keys: true });
+    }
+
+    #[test]
+    fn complaints_are_short_and_printable() {
+        let said = "Unable to load host key: /etc/x\r\n/etc/c: line 5: Bad configuration option: \u{1b}[1m\r\n\r\nb\nc\nd\n";
+        assert_eq!(shown(said), "/etc/c: line 5: Bad configuration option: \\x1b[1m; b; c");
+        assert_eq!(shown(""), "nothing, and fails");
+        assert!(!make_missing_folder("Missing privilege separation directory: /etc/sshd"));
+    }
+}

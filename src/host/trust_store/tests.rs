@@ -1,0 +1,68 @@
+use std::fs;
+
+use eic_emulator::pki::{Hierarchy, KeyPool};
+
+use super::places::is_hash_name;
+use super::*;
+
+#[test]
+fn only_hash_names_count() {
+    for good in ["b1159c4c.0", "B1159C4C.12"] {
+        assert!(is_hash_name(good), "{good}");
+    }
+    for bad in ["b1159c4c", "b1159c4c.r0", "b1159c4.0", "root.pem", ".0", "b1159c4c."] {
+        assert!(!is_hash_name(bad), "{bad}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let absent = TrustStore { ca_file: Some("/nonexistent/ca.pem".into()), ..TrustStore::default() };
+    assert_eq!(absent.load().unwrap_err().reason(), Reason::TrustStoreUnusable);
+    let nothing = TrustStore::default()
+        .open_system(&["/nonexistent/a.pem"], &["/nonexistent/b"], Owner::Root)
+        .load()
+        .unwrap_err();
+    assert_eq!(nothing.to_string(), "no CA certificates found; install the package ca-certificates");
+}
+
+#[test]
+fn the_first_place_that_has_roots_is_taken() {
+    let folder = std::env::temp_dir().join(format!("eic-agent-store-{}", std::process::id()));
+    fs::create_dir_all(folder.join("hashed")).unwrap();
+    fs::create_dir_all(folder.join("unhashed")).unwrap();
+    let signer = "managed-ssh-signer.us-east-1.amazonaws.com";
+    let root = Hierarchy::new(&KeyPool::shared(), signer, 1_738_238_400).anchor_pem();
+    for (name, content) in [
+        ("empty.pem", ""),
+        ("comment.pem", "# nothing here\n"),
+        ("good.pem", &root),
+        ("hashed/0123abcd.0", &root),
+        ("hashed/README", "not a root"),
+        ("unhashed/root.pem", &root),
+    ] {
+        fs::write(folder.join(name), content).unwrap();
+    }
+    let text = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (absent, empty, comment, good) =
+        (text("absent"), text("empty.pem"), text("comment.pem"), text("good.pem"));
+    let (hashed, unhashed) = (text("hashed"), text("unhashed"));
+    let load = |bundles: &[&str], directories: &[&str]| {
+        TrustStore::default().open_system(bundles, directories, Owner::Anyone).load()
+    };
+    assert!(load(&[&absent, &empty, &comment, &hashed, &good], &[]).is_ok(), "a folder is no bundle");
+    assert!(load(&[&absent, &empty], &[&unhashed, &hashed]).is_ok());
+    let refused = load(&[&absent, &empty, &comment], &[&unhashed]).unwrap_err().to_string();
+    for place in [&empty, &comment, &unhashed] {
+        assert!(refused.contains(place.as_str()), "{refused}");
+    }
+    assert!(!refused.contains(&absent), "{refused}");
+    let amazon = TrustStore {
+        ca_file: Some(good.into()),
+        roots: Roots::Amazon,
+        owner: Owner::Anyone,
+        ..TrustStore::default()
+    };
+    assert!(amazon.load().unwrap_err().to_string().contains("expected a root of Amazon Trust Services"));
+    fs::remove_dir_all(folder).unwrap();
+}

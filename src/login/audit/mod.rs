@@ -1,0 +1,255 @@
+//! What auditors and operators read: one event a line, to the journal or else to syslog.
+//!
+//! Everything in a line that came from outside is made printable first. Nothing here blocks: a daemon whose
+//! queue is full is waited for a quarter of a second in a whole run, and hardly at all past the run's deadline;
+//! then the line is lost.
+//!
+//! Every run logs, whoever started it and with whatever inputs, so that no key leaves without a line. Where the
+//! command line chose the inputs, each line names them: what such a run found may be true of those inputs and not of
+//! this instance. Who wrote a line, the journal has from the kernel (`_UID`).
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use eic_core::audit_line::CHOSEN_INPUTS;
+use eic_core::decision::{Refusal, RefusalError};
+use eic_core::evidence::key_bundle::Claims;
+use eic_core::identity::LoginName;
+use eic_core::policy::PermittedKey;
+use eic_core::reason::Reason;
+use eic_core::text::{MAX_SHOWN, one_line, printable};
+use eic_core::verification::KeyError;
+use eic_host::log::{Event, Journal, SendStatus, Syslog};
+
+/// Longest principal in a line, in characters: IAM's longest ARN.
+const MAX_PRINCIPAL: usize = 2048;
+
+/// Most refusals of one run that get a line each; one more line counts the rest.
+const MAX_REFUSALS: usize = 8;
+
+/// Where events go.
+#[derive(Debug)]
+pub struct Audit {
+    journal: Journal,
+    syslog: Syslog,
+    patience: Patience,
+    /// The inputs that the command line chose; empty where it chose none.
+    inputs: String,
+}
+
+impl Audit {
+    /// To the journal's own socket where it is there, else to `/dev/log`.
+    #[must_use]
+    pub fn to_system() -> Self {
+        Self::at(Path::new("/run/systemd/journal/socket"), Path::new("/dev/log"))
+    }
+
+    /// Waits for no daemon longer than until a moment after this instant, whatever is left of the run's patience.
+    #[must_use]
+    pub fn until(mut self, deadline: Instant) -> Self {
+        self.patience.end = deadline.checked_add(Patience::LAST);
+        self
+    }
+
+    /// The socket that events would go to now; none where nobody listens. Nothing is sent to find out.
+    #[must_use]
+    pub fn destination(&self) -> Option<&Path> {
+        self.journal.is_there().or_else(|| self.syslog.is_there())
+    }
+
+    /// Names these options and their values in every event.
+    #[must_use]
+    pub fn with_inputs(mut self, chosen: &[(&'static str, String)]) -> Self {
+        let shown = chosen.iter().map(|(option, value)| format!("{option} {}", printable(value, MAX_SHOWN)));
+        self.inputs = shown.collect::<Vec<_>>().join(" ");
+        self
+    }
+
+    fn at(journal: &Path, syslog: &Path) -> Self {
+        Self {
+            journal: Journal::at(journal),
+            syslog: Syslog::at(syslog),
+            patience: Patience::new(),
+            inputs: String::new(),
+        }
+    }
+
+    /// Keys are handed over. The text is the one that auditors have matched with CloudTrail ever since EC2
+    /// Instance Connect began; parts that the push did not have are left out. Pushes that differ in nothing
+    /// are one event. Gives the keys whose line is in a log daemon's queue.
+    pub fn provided<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k PermittedKey>,
+        unstapled: &[&str],
+        user: &LoginName,
+    ) -> Vec<&'k PermittedKey> {
+        let mut told = HashMap::new();
+        let mut logged = Vec::new();
+        for key in keys {
+            let event = provided_event(key, unstapled, user);
+            if *told.entry(event.message.clone()).or_insert_with(|| self.send(event)) {
+                logged.push(key);
+            }
+        }
+        logged
+    }
+
+    /// Entries were refused; a flood of them is counted, not repeated.
+    pub fn refused<'r>(&self, refusals: impl Iterator<Item = &'r Refusal>, user: &LoginName) {
+        for event in refusal_events(refusals, user) {
+            self.send(event);
+        }
+    }
+
+    /// The run came to no decision; no key is handed over.
+    pub fn failed(&self, reason: Reason, detail: &str, user: &LoginName) {
+        let message =
+            format!("No ssh keys from EC2 Instance Connect for user {user}: {reason}: {}", one_line(detail));
+        let fields = vec![("EIC_REASON", reason.as_str().to_owned())];
+        self.send(event("failed", user.as_str(), message, fields));
+    }
+
+    /// A provider that is asked beside us failed.
+    pub fn provider(&self, program: &str, reason: Reason, detail: &str, user: &str) {
+        let message =
+            format!("Provider \"{program}\" asked for user \"{user}\": {reason}: {}", one_line(detail));
+        let fields = vec![("EIC_REASON", reason.as_str().to_owned()), ("EIC_PROVIDER", program.to_owned())];
+        self.send(event("provider", user, message, fields));
+    }
+
+    /// Sends an event to the journal, or else to syslog; never to both. A daemon whose queue is full is
+    /// given a moment, which all the events of a run share: an audit line is worth some milliseconds, and
+    /// no login waits longer for a daemon that has stopped reading. True where the event is in a daemon's queue.
+    fn send(&self, mut event: Event) -> bool {
+        if !self.inputs.is_empty() {
+            let _ = write!(event.message, "{CHOSEN_INPUTS}{}", self.inputs);
+            event.fields.push(("EIC_INPUTS", self.inputs.clone()));
+        }
+        loop {
+            let taken = match self.journal.send(&event) {
+                SendStatus::NoDaemon => self.syslog.send(&event),
+                taken => taken,
+            };
+            if taken != SendStatus::QueueFull || !self.patience.wait() {
+                return taken == SendStatus::Queued;
+            }
+        }
+    }
+}
+
+/// The time that a run may spend on waiting for daemons.
+#[derive(Debug)]
+struct Patience {
+    steps: Cell<u32>,
+    end: Option<Instant>,
+}
+
+impl Patience {
+    const STEP: Duration = Duration::from_millis(2);
+    const STEPS: u32 = 125;
+    /// Past the deadline: enough for a daemon that is merely behind by a few lines, too little to be felt.
+    const LAST: Duration = Duration::from_millis(50);
+
+    const fn new() -> Self {
+        Self { steps: Cell::new(Self::STEPS), end: None }
+    }
+
+    /// Waits for a moment; false when the time is used up.
+    fn wait(&self) -> bool {
+        let Some(left) = self.steps.get().checked_sub(1) else { return false };
+        if self.end.is_some_and(|end| Instant::now() >= end) {
+            return false;
+        }
+        self.steps.set(left);
+        std::thread::sleep(Self::STEP);
+        true
+    }
+}
+
+fn provided_event(key: &PermittedKey, unstapled: &[&str], user: &LoginName) -> Event {
+    let key = key.verified();
+    let claims = key.claims();
+    let mut message =
+        format!("Providing ssh key from EC2 Instance Connect with fingerprint: {}", key.key().fingerprint());
+    if let Some(id) = &claims.request_id {
+        let _ = write!(message, ", request-id: {}", printable(id, MAX_SHOWN));
+    }
+    if let Some(arn) = &claims.principal {
+        let _ = write!(message, ", for IAM principal: {}", printable(arn, MAX_PRINCIPAL));
+    }
+    if !unstapled.is_empty() {
+        let _ = write!(message, "; without an OCSP staple for {}", unstapled.join(" and "));
+    }
+    let mut fields = claim_fields(claims, true);
+    fields.push(("EIC_EXPIRES", key.expires().to_string()));
+    event("provided", user.as_str(), message, fields)
+}
+
+fn event(kind: &'static str, user: &str, message: String, mut fields: Vec<(&'static str, String)>) -> Event {
+    fields.push(("EIC_EVENT", kind.to_owned()));
+    fields.push(("EIC_USER", user.to_owned()));
+    // The process that runs an AuthorizedKeysCommand is the one that logs `Accepted publickey`.
+    fields.push(("EIC_SSHD_PID", std::os::unix::process::parent_id().to_string()));
+    Event { message, fields }
+}
+
+fn refusal_event(refusal: &Refusal, user: &LoginName) -> Event {
+    let reason = refusal.error.reason();
+    // Where only the instance, the instant or a rule stands against it, all of it was signed.
+    let signed = matches!(
+        refusal.error,
+        RefusalError::Key(KeyError::WrongInstance { .. } | KeyError::Expired(..)) | RefusalError::Policy(_)
+    );
+    let claimed = if signed { "" } else { "claimed " };
+    let mut message =
+        format!("Refusing ssh key from EC2 Instance Connect for user {user}: {reason}: {}", refusal.error);
+    let Claims { fingerprint, request_id, principal, .. } = &refusal.claims;
+    if let Some(fingerprint) = fingerprint {
+        let _ = write!(message, "; fingerprint: {fingerprint}");
+    }
+    if let Some(id) = request_id {
+        let _ = write!(message, "; {claimed}request-id: {}", printable(id, MAX_SHOWN));
+    }
+    if let Some(arn) = principal {
+        let _ = write!(message, "; {claimed}IAM principal: {}", printable(arn, MAX_PRINCIPAL));
+    }
+    let mut fields = claim_fields(&refusal.claims, signed);
+    fields.push(("EIC_REASON", reason.as_str().to_owned()));
+    event("refused", user.as_str(), message, fields)
+}
+
+fn refusal_events<'r>(refusals: impl Iterator<Item = &'r Refusal>, user: &LoginName) -> Vec<Event> {
+    let mut refusals = refusals;
+    let mut events: Vec<_> =
+        refusals.by_ref().take(MAX_REFUSALS).map(|refusal| refusal_event(refusal, user)).collect();
+    let rest = refusals.count();
+    if rest > 0 {
+        let message = format!("Refusing {rest} more ssh keys from EC2 Instance Connect for user {user}");
+        events.push(event("refused", user.as_str(), message, Vec::new()));
+    }
+    events
+}
+
+/// The claims as fields; what nobody signed goes by another name, so that no query takes it for the truth.
+fn claim_fields(claims: &Claims, signed: bool) -> Vec<(&'static str, String)> {
+    let Claims { fingerprint, request_id, principal, .. } = claims;
+    let (id_field, principal_field) = if signed {
+        ("EIC_REQUEST_ID", "EIC_PRINCIPAL")
+    } else {
+        ("EIC_CLAIMED_REQUEST_ID", "EIC_CLAIMED_PRINCIPAL")
+    };
+    [
+        ("EIC_FINGERPRINT", fingerprint.as_ref().map(ToString::to_string)),
+        (id_field, request_id.as_ref().map(|id| printable(id, MAX_SHOWN))),
+        (principal_field, principal.as_ref().map(|arn| printable(arn, MAX_PRINCIPAL))),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| value.map(|value| (name, value)))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,335 @@
+//! The settings file as TOML: every setting read, every fault found.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use eic_core::key_options::KeyOptions;
+use eic_core::order;
+use eic_core::policy::{Action, Glob, Rule};
+use eic_core::text::{MAX_SHOWN, printable};
+use eic_core::verification::RevocationPolicy;
+use eic_host::trust_store::Roots;
+use serde::de::{DeserializeOwned, Visitor};
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::FileSettings;
+use super::parse_seconds;
+
+/// Most rules; they are walked for every key.
+const MAX_RULES: usize = 1000;
+
+/// Something wrong in the file, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The line, from 1.
+    pub line: usize,
+    /// The setting, `trust.roots`; empty where the text is no TOML.
+    pub key: String,
+    /// What is wrong, and what would be right.
+    pub what: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.key.as_str() {
+            "" => write!(f, "{}: {}", self.line, self.what),
+            key => write!(f, "{}: {key}: {}", self.line, self.what),
+        }
+    }
+}
+
+/// Reads the text; on any fault, all of them and no settings.
+pub(super) fn read(text: &str) -> Result<FileSettings, Vec<Fault>> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let mut faults = Faults::in_text(text);
+    for error in errors {
+        let offset = error.span().map_or(0, |span| span.start);
+        faults.add(offset, "", printable(error.message(), MAX_SHOWN));
+    }
+    if !faults.list.is_empty() {
+        return Err(faults.list);
+    }
+
+    let mut said = FileSettings::default();
+    let mut root = Section { name: String::new(), table: root.into_inner() };
+    if let Some(mut imds) = root.section("imds", &mut faults) {
+        said.endpoint = imds.text("endpoint", &mut faults, |text| text.parse().map_err(words));
+        said.timeout = imds.checked("timeout", &mut faults, |Seconds(timeout)| Ok(timeout));
+        imds.nothing_else(&["endpoint", "timeout"], &mut faults);
+    }
+    if let Some(mut trust) = root.section("trust", &mut faults) {
+        said.ca_file = trust.text("ca_file", &mut faults, absolute);
+        said.ca_dir = trust.text("ca_dir", &mut faults, absolute);
+        said.roots = trust.text("roots", &mut faults, |text| match text {
+            "system" => Ok(Roots::System),
+            "amazon" => Ok(Roots::Amazon),
+            other => Err(one_of(&["system", "amazon"], other)),
+        });
+        said.revocation = trust.text("revocation", &mut faults, |text| match text {
+            "require" => Ok(RevocationPolicy::Require),
+            "when-stapled" => Ok(RevocationPolicy::WhenStapled),
+            other => Err(one_of(&["require", "when-stapled"], other)),
+        });
+        said.region = trust.text("region", &mut faults, |text| text.parse().map_err(words));
+        said.domain = trust.text("domain", &mut faults, |text| text.parse().map_err(words));
+        trust.nothing_else(&["ca_file", "ca_dir", "roots", "revocation", "region", "domain"], &mut faults);
+    }
+    if let Some(mut keys) = root.section("keys", &mut faults) {
+        said.options = keys.text("options", &mut faults, |text| KeyOptions::parse(text).map_err(words));
+        said.environment = keys.checked("environment", &mut faults, Ok);
+        keys.nothing_else(&["options", "environment"], &mut faults);
+    }
+    if let Some(mut audit) = root.section("audit", &mut faults) {
+        said.audit_required = audit.checked("required", &mut faults, Ok);
+        audit.nothing_else(&["required"], &mut faults);
+    }
+    said.rules = rules(&mut root, &mut faults);
+    root.nothing_else(&["[imds]", "[trust]", "[keys]", "[audit]", "[[rule]]"], &mut faults);
+    if faults.list.is_empty() { Ok(said) } else { Err(order::by_key(faults.list, |fault| fault.line)) }
+}
+
+fn rules(root: &mut Section<'_>, faults: &mut Faults) -> Vec<(Rule, usize)> {
+    let Some((value, offset)) = root.take("rule") else { return Vec::new() };
+    let DeValue::Array(array) = value.into_inner() else {
+        faults.add(offset, "rule", "expected [[rule]], a table in double brackets".to_owned());
+        return Vec::new();
+    };
+    if array.len() > MAX_RULES {
+        faults.add(offset, "rule", format!("expected at most {MAX_RULES} rules, got {}", array.len()));
+        return Vec::new();
+    }
+    let mut rules = Vec::new();
+    for (index, value) in array.into_iter().enumerate() {
+        let number = index.saturating_add(1);
+        let offset = value.span().start;
+        let DeValue::Table(table) = value.into_inner() else {
+            faults.add(offset, &format!("rule {number}"), "expected a table".to_owned());
+            continue;
+        };
+        let mut section = Section { name: format!("rule {number}"), table };
+        let name = section.text("name", faults, |text| match text.trim() {
+            "" => Err("expected a name, got nothing".to_owned()),
+            name => Ok(name.to_owned()),
+        });
+        let action = section.text("action", faults, |text| match text {
+            "allow" => Ok(Action::Allow),
+            "deny" => Ok(Action::Deny),
+            other => Err(one_of(&["allow", "deny"], other)),
+        });
+        let rule = Rule {
+            name: name.map_or_else(|| format!("#{number}"), |(name, _)| name),
+            action: action.map_or(Action::Deny, |(action, _)| action),
+            users: section.globs("users", faults, Kind::User),
+            principals: section.globs("principals", faults, Kind::Principal),
+            accounts: section.globs("accounts", faults, Kind::Account),
+            key_types: section.globs("key_types", faults, Kind::KeyType),
+        };
+        if action.is_none() && !section.had_fault("action", faults) {
+            faults.add(
+                offset,
+                &format!("rule {number}.action"),
+                "expected \"allow\" or \"deny\", got nothing".to_owned(),
+            );
+        }
+        section.nothing_else(&["name", "action", "users", "principals", "accounts", "key_types"], faults);
+        rules.push((rule, faults.line(offset)));
+    }
+    rules
+}
+
+/// Most faults that are told; what follows them is hardly ever news.
+const MAX_FAULTS: usize = 50;
+
+/// The faults so far, and where each line of the text begins.
+struct Faults {
+    line_starts: Vec<usize>,
+    list: Vec<Fault>,
+}
+
+impl Faults {
+    fn in_text(text: &str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let line_starts = ends.map(|(end, _)| end.saturating_add(1)).collect();
+        Self { line_starts, list: Vec::new() }
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= offset).saturating_add(1)
+    }
+
+    fn add(&mut self, offset: usize, key: &str, what: String) {
+        if self.list.len() < MAX_FAULTS {
+            self.list.push(Fault { line: self.line(offset), key: printable(key, MAX_SHOWN), what });
+        }
+    }
+}
+
+/// A table whose settings are taken out one by one, so that what is left is unknown.
+struct Section<'i> {
+    name: String,
+    table: DeTable<'i>,
+}
+
+impl<'i> Section<'i> {
+    fn key(&self, name: &str) -> String {
+        if self.name.is_empty() { name.to_owned() } else { format!("{}.{name}", self.name) }
+    }
+
+    fn take(&mut self, name: &str) -> Option<(Spanned<DeValue<'i>>, usize)> {
+        let (key, value) = self.table.remove_entry(name)?;
+        Some((value, key.span().start))
+    }
+
+    fn section(&mut self, name: &str, faults: &mut Faults) -> Option<Self> {
+        let (value, offset) = self.take(name)?;
+        match value.into_inner() {
+            DeValue::Table(table) => Some(Self { name: name.to_owned(), table }),
+            other => {
+                faults.add(offset, name, format!("expected a table [{name}], got {}", other.type_str()));
+                None
+            }
+        }
+    }
+
+    /// A setting of the type that serde reads, which `check` then makes the real thing of.
+    fn checked<T: DeserializeOwned, U>(
+        &mut self,
+        name: &str,
+        faults: &mut Faults,
+        check: impl FnOnce(T) -> Result<U, String>,
+    ) -> Option<(U, usize)> {
+        let (value, offset) = self.take(name)?;
+        let read = T::deserialize(ValueDeserializer::from(value))
+            .map_err(|error| printable(error.message(), MAX_SHOWN));
+        match read.and_then(check) {
+            Ok(setting) => Some((setting, faults.line(offset))),
+            Err(what) => {
+                faults.add(offset, &self.key(name), what);
+                None
+            }
+        }
+    }
+
+    fn text<U>(
+        &mut self,
+        name: &str,
+        faults: &mut Faults,
+        check: impl FnOnce(&str) -> Result<U, String>,
+    ) -> Option<(U, usize)> {
+        self.checked(name, faults, |text: String| check(&text))
+    }
+
+    /// Patterns of a kind; one that can never match would make a rule that looks as if it did something.
+    fn globs(&mut self, name: &str, faults: &mut Faults, kind: Kind) -> Vec<Glob> {
+        let globs = self.checked(name, faults, |patterns: Vec<String>| {
+            if let Some(dead) = patterns.iter().find(|pattern| !kind.can_match(pattern)) {
+                return Err(format!("expected {}, got {}", kind.words(), shown(dead)));
+            }
+            if patterns.is_empty() {
+                return Err(
+                    "expected at least one pattern, got []; leave the line out to match all".to_owned()
+                );
+            }
+            Ok(patterns.iter().map(|pattern| Glob::new(pattern)).collect())
+        });
+        globs.map(|(globs, _)| globs).unwrap_or_default()
+    }
+
+    fn had_fault(&self, name: &str, faults: &Faults) -> bool {
+        let key = self.key(name);
+        faults.list.iter().any(|fault| fault.key == key)
+    }
+
+    fn nothing_else(self, known: &[&str], faults: &mut Faults) {
+        for (key, _) in &self.table {
+            let what = format!("no such setting; expected one of {}", known.join(", "));
+            faults.add(key.span().start, &self.key(key.get_ref()), what);
+        }
+    }
+}
+
+/// What a pattern is for.
+#[derive(Clone, Copy)]
+enum Kind {
+    User,
+    Principal,
+    Account,
+    KeyType,
+}
+
+impl Kind {
+    fn can_match(self, pattern: &str) -> bool {
+        let made_of = |extra: &str| {
+            let fits = |c: char| c.is_ascii_alphanumeric() || "*?".contains(c) || extra.contains(c);
+            !pattern.is_empty() && pattern.chars().all(fits)
+        };
+        match self {
+            Self::User => made_of("@._-$"),
+            Self::Principal => pattern.starts_with("arn:") || pattern.starts_with(['*', '?']),
+            Self::Account => {
+                !pattern.is_empty() && pattern.chars().all(|c| c.is_ascii_digit() || "*?".contains(c))
+            }
+            Self::KeyType => {
+                let known = ["ssh-", "sk-", "ecdsa-", "*", "?"];
+                made_of("@._-+")
+                    && (known.iter().any(|start| pattern.starts_with(start)) || pattern.contains('@'))
+            }
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::User => "a login name or a pattern of one, root or adm*",
+            Self::Principal => "an ARN or a pattern of one, arn:aws:sts::*:assumed-role/Admin/*",
+            Self::Account => "twelve digits or a pattern of them",
+            Self::KeyType => "a key algorithm or a pattern of one, ssh-ed25519 or sk-*",
+        }
+    }
+}
+
+/// Seconds as a whole or a broken number.
+struct Seconds(Duration);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SecondsVisitor)
+    }
+}
+
+struct SecondsVisitor;
+
+impl Visitor<'_> for SecondsVisitor {
+    type Value = Seconds;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of seconds, 0.1 to 60")
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<Seconds, E> {
+        parse_seconds(&seconds.to_string()).map(Seconds).map_err(E::custom)
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, seconds: f64) -> Result<Seconds, E> {
+        parse_seconds(&seconds.to_string()).map(Seconds).map_err(E::custom)
+    }
+}
+
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() { Ok(path) } else { Err(format!("expected an absolute path, got {}", shown(text))) }
+}
+
+fn one_of(known: &[&str], came: &str) -> String {
+    format!("expected \"{}\", got {}", known.join("\" or \""), shown(came))
+}
+
+fn shown(text: &str) -> String {
+    format!("\"{}\"", printable(text, MAX_SHOWN))
+}
+
+fn words(error: impl fmt::Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,178 @@
+//! `[keys] environment = true`: whether sessions will really have the variables. Every command decides it here.
+//!
+//! A run that sshd starts as root asks sshd. Any other run uses the record that root left, since sshd may not answer
+//! it. If there is no record, it tries to ask sshd. A run that cannot find out hands out no key.
+
+use std::path::{Path, PathBuf};
+
+use eic_core::reason::Reason;
+use eic_core::text::{MAX_SHOWN, one_line, printable};
+use eic_host::ownership;
+use eic_host::sshd::environment::Permitted;
+use eic_host::sshd::environment::record::{PLACE, Record, RecordError, Subject};
+use eic_host::sshd::environment::source::{Source, SourceError};
+use eic_host::sshd::keyword::Keyword;
+use eic_host::sshd::listener::{Listener, unread};
+use eic_host::sshd::server::Server;
+use eic_host::sshd::trace::{Question, Trace};
+
+/// Why no key is handed out although the settings are sound.
+#[derive(Debug)]
+pub enum EnvironmentError {
+    /// sshd would leave a variable out; holds its `PermitUserEnvironment`.
+    NotPermitted(String),
+    /// It cannot be found out; holds why, and what to do.
+    Unknown(String, String),
+}
+
+impl EnvironmentError {
+    /// The stable name of this failure.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::NotPermitted(_) => Reason::SettingsInvalid,
+            Self::Unknown(..) => Reason::EnvironmentUnknown,
+        }
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::NotPermitted(_) => {
+                "set PermitUserEnvironment EIC_* in sshd_config, have sshd read it, then run: sudo eic-agent config"
+                    .to_owned()
+            }
+            Self::Unknown(_, remedy) => remedy.clone(),
+        }
+    }
+}
+
+impl std::fmt::Display for EnvironmentError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotPermitted(value) => write!(
+                f,
+                "keys.environment: expected PermitUserEnvironment EIC_* in sshd_config, got {}; sshd would leave the variables out; {}",
+                printable(value, MAX_SHOWN),
+                self.remedy()
+            ),
+            Self::Unknown(why, remedy) => write!(
+                f,
+                "keys.environment: it is not known whether sshd permits the variables: {}; {remedy}",
+                one_line(why)
+            ),
+        }
+    }
+}
+
+/// The sshd that started this run; `None` if no sshd did, or if it is not known which.
+fn own_sshd() -> Result<Option<Subject>, EnvironmentError> {
+    match Listener::above() {
+        Some(listener) if !listener.is_clear => Err(EnvironmentError::Unknown(
+            format!("the command line of the running sshd (pid {}) cannot be told apart", listener.pid),
+            "put its settings into sshd_config".to_owned(),
+        )),
+        above => Ok(above.as_ref().map(Subject::of)),
+    }
+}
+
+/// For a run that sshd starts: if the run is root's, it asks sshd. Otherwise it does nothing.
+#[must_use]
+pub fn ask_as_root() -> Option<Permitted> {
+    if !nix::unistd::Uid::effective().is_root() {
+        return None;
+    }
+    let subject = own_sshd().ok()?.unwrap_or_default();
+    // Another user may have started this under a process that calls itself sshd: root reads no file of theirs.
+    ownership::check(subject.config()).ok()?;
+    ask(Question::Test, &subject).ok()
+}
+
+/// What the running server has not read since it was changed.
+pub fn unread_source(trace: &Trace, sources: &[Source], pid: Option<u32>) -> Option<PathBuf> {
+    let pid_file = Path::new(trace.printed.value(Keyword::PidFile)?);
+    unread(pid?, pid_file, sources.iter().map(Source::path)).map(Path::to_owned)
+}
+
+/// What a trace of sshd says of the keyword; none if it does not say.
+pub fn permitted(trace: &Trace) -> Option<Permitted> {
+    trace.printed.values(Keyword::PermitUserEnvironment).next().map(Permitted::of)
+}
+
+/// A file or folder that the running server has not read since it was changed.
+#[derive(Debug)]
+pub struct NotRead(pub PathBuf);
+
+impl std::fmt::Display for NotRead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} was changed after sshd had read it", self.0.display())
+    }
+}
+
+/// What has a running server read its files, and makes a new record.
+pub const RELOAD: &str = "reload sshd, then run: sudo eic-agent config";
+
+/// What makes a new record.
+pub const RENEW: &str = "run: sudo eic-agent config";
+
+/// The decision of a run whose settings ask for the variables. `asked` is what sshd told it as root.
+pub fn decide_run(asked: Option<&Permitted>) -> Result<(), EnvironmentError> {
+    match asked {
+        Some(permitted) => check(permitted),
+        None => check(&find(own_sshd()?.as_ref())?),
+    }
+}
+
+/// The decision, if sshd permits this.
+pub fn check(permitted: &Permitted) -> Result<(), EnvironmentError> {
+    if permitted.has_ours() {
+        Ok(())
+    } else {
+        Err(EnvironmentError::NotPermitted(permitted.as_str().to_owned()))
+    }
+}
+
+/// By the record, or else by sshd, where it answers a user that is not root.
+pub fn find(subject: Option<&Subject>) -> Result<Permitted, EnvironmentError> {
+    let error = match Record::permitted(Path::new(PLACE), subject) {
+        Ok(permitted) => return Ok(permitted),
+        Err(error) => error,
+    };
+    ask(Question::Print, &subject.cloned().unwrap_or_default()).map_err(|not_read| match not_read {
+        Some(not_read) => EnvironmentError::Unknown(not_read.to_string(), RELOAD.to_owned()),
+        None => EnvironmentError::Unknown(error.to_string(), remedy(&error)),
+    })
+}
+
+/// sshd's answer, if sshd saw everything that it would see as root and the running server has read the same. If the
+/// running server has not, the error holds what it has not read.
+fn ask(question: Question, subject: &Subject) -> Result<Permitted, Option<NotRead>> {
+    let server = Server::find().ok().flatten().ok_or(None)?;
+    let trace = server.trace(question, subject.config(), subject.options(), None);
+    let trace = trace.map_err(|_| None)?;
+    let sources = Source::all(&trace, subject.config()).map_err(|_| None)?;
+    if sources.iter().any(|source| source.check_readable().is_err()) {
+        return Err(None);
+    }
+    if let Some(path) = unread_source(&trace, &sources, subject.pid()) {
+        return Err(Some(NotRead(path)));
+    }
+    permitted(&trace).ok_or(None)
+}
+
+/// What to do about a record that counts as none.
+fn remedy(error: &RecordError) -> String {
+    match error {
+        RecordError::Source(SourceError::Hidden(folder)) => {
+            format!(
+                "run: sudo chmod go+x {}; then: sudo eic-agent config",
+                printable(&folder.to_string_lossy(), MAX_SHOWN)
+            )
+        }
+        RecordError::OtherConfig(..) => {
+            "set environment = false, or have one sshd only ask eic-agent".to_owned()
+        }
+        _ => RENEW.to_owned(),
+    }
+}

@@ -1,0 +1,260 @@
+//! Fetches what the metadata service has to say, in as few requests and round trips as it takes.
+//!
+//! | round | requests |
+//! | --- | --- |
+//! | 1 | token |
+//! | 2 | this user's keys; 404 ends the run here |
+//! | 3 | region and domain unless the settings pin them, signer certificates (and the instance id where the machine does not know it) |
+//! | 4 | the path's staples, by the names that they normally have |
+//! | 5, 6 | only when one of those is missing or does not hold: the list of staples, and the rest of them |
+
+pub mod lost_staples;
+pub mod staples;
+
+use std::fmt;
+use std::sync::Arc;
+
+use eic_core::decision::{Decision, Evidence, Expectations};
+use eic_core::evidence::chain::{ChainError, MAX_CHAIN_BYTES, SignerChain};
+use eic_core::evidence::key_bundle::{KeyBundle, MAX_BUNDLE_BYTES};
+use eic_core::fingerprint::Fingerprint;
+use eic_core::identity::{Domain, InstanceId, LoginName, NotA, Pins, Region, SignerName};
+use eic_core::policy::Policy;
+use eic_core::reason::Reason;
+use eic_core::time::Timestamp;
+use eic_core::verification::{Budget, RevocationPolicy, SignerError, SignerPath, TrustAnchors};
+use eic_host::instance::Machine;
+use eic_host::trust_store::{FirstPlace, OpenStore, TrustStoreError};
+
+use self::staples::Stapling;
+use crate::Clock;
+use crate::imds::{ImdsError, Session};
+
+/// Longest of the short items, in bytes.
+pub const MAX_ITEM_BYTES: usize = 1024;
+
+/// The id of the instance.
+pub const INSTANCE_ID: &str = "/latest/meta-data/instance-id/";
+/// The region.
+pub const REGION: &str = "/latest/meta-data/placement/region/";
+/// The availability zone; older regions do not tell the region itself.
+pub const ZONE: &str = "/latest/meta-data/placement/availability-zone/";
+/// The domain of the partition's services.
+pub const DOMAIN: &str = "/latest/meta-data/services/domain/";
+/// The folder with a key bundle for each user.
+pub const USERS: &str = "/latest/meta-data/managed-ssh-keys/active-keys/";
+/// The signer's certificates.
+pub const SIGNER_CERT: &str = "/latest/meta-data/managed-ssh-keys/signer-cert/";
+
+/// Why a run came to no decision.
+#[derive(Debug)]
+pub enum RunError {
+    /// A request failed.
+    Imds(ImdsError),
+    /// The instance id has another form.
+    InstanceId(NotA),
+    /// The region has another form.
+    Region(NotA),
+    /// The domain is none of a partition.
+    Domain(NotA),
+    /// The signer's certificates cannot be read.
+    Chain(ChainError),
+    /// There are no trust anchors.
+    TrustStore(TrustStoreError),
+    /// The trust store was not opened in time.
+    TrustStoreLate,
+    /// The signer is not proven.
+    Signer(SignerError),
+    /// The kernel gives no socket or timer.
+    Runtime(std::io::Error),
+    /// What a capture says that a request came to.
+    Captured(Reason, String),
+}
+
+impl RunError {
+    /// The stable name of this failure.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Imds(error) => error.reason(),
+            Self::InstanceId(_) => Reason::InstanceIdMalformed,
+            Self::Region(_) => Reason::RegionMalformed,
+            Self::Domain(_) => Reason::DomainUnknown,
+            Self::Chain(error) => error.reason(),
+            Self::TrustStore(error) => error.reason(),
+            Self::TrustStoreLate => Reason::TrustStoreUnusable,
+            Self::Signer(error) => error.reason(),
+            Self::Runtime(_) => Reason::MetadataUnreachable,
+            Self::Captured(reason, _) => *reason,
+        }
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Imds(error) => error.fmt(f),
+            Self::InstanceId(error) | Self::Region(error) | Self::Domain(error) => {
+                write!(f, "metadata: {error}; is something else answering in place of the metadata service?")
+            }
+            Self::Chain(error) => error.fmt(f),
+            Self::TrustStore(error) => error.fmt(f),
+            Self::TrustStoreLate => f.write_str("the trust store could not be opened in time"),
+            Self::Signer(error) => error.fmt(f),
+            Self::Runtime(error) => write!(f, "cannot set up networking: {error}"),
+            Self::Captured(_, detail) => f.write_str(detail),
+        }
+    }
+}
+
+impl From<ImdsError> for RunError {
+    fn from(error: ImdsError) -> Self {
+        Self::Imds(error)
+    }
+}
+
+/// What to ask for.
+#[derive(Debug)]
+pub struct Request<'r> {
+    /// Login name.
+    pub user: &'r LoginName,
+    /// What the machine says of itself.
+    pub machine: &'r Machine,
+    /// None where its place did not answer in time.
+    pub trust: Option<&'r OpenStore>,
+    /// The key that the client offers, if sshd tells it by SHA-256.
+    pub offered: Option<Fingerprint>,
+    /// This instance's own rules.
+    pub policy: Policy,
+    /// What a certificate without a staple means.
+    pub revocation: RevocationPolicy,
+    /// What metadata has no say in.
+    pub pins: Pins,
+    /// The clock of the run.
+    pub clock: &'r Clock,
+}
+
+/// Fetches the evidence about this user's keys and judges it. None where nothing is pushed that sshd could be
+/// given.
+pub async fn decide_from_metadata(
+    session: Session,
+    request: Request<'_>,
+) -> Result<Option<Decision>, RunError> {
+    let session = Arc::new(session);
+    let Some(keys) = pushed_keys(&session, request.user).await? else { return Ok(None) };
+    // Every offer of another key costs these two requests and no more.
+    let is_asked_for = request.offered.as_ref().is_none_or(|offered| keys.may_hold(offered));
+    if keys.entries().is_empty() || !is_asked_for {
+        return Ok(None);
+    }
+    // The trust store is read while the answers are on their way.
+    let (instance, signer, chain, first) = tokio::try_join!(
+        instance_id(&session, request.machine),
+        signer_name(&session, &request.pins),
+        signer_chain(&session),
+        async { Ok(request.trust.and_then(OpenStore::read_first)) },
+    )?;
+    let trust = request.trust.ok_or(RunError::TrustStoreLate)?;
+    let budget = Budget::default();
+    let (anchors, path, more_roots) =
+        path_to_staple(trust, first, &chain, &signer, request.clock.now(), &budget)?;
+    let evidence = Evidence { chain, staples: Vec::new(), unreadable_staples: Vec::new(), keys, anchors };
+    let expected = Expectations {
+        signer,
+        instance,
+        offered: request.offered,
+        policy: request.policy,
+        revocation: request.revocation,
+    };
+    Stapling::new(session, request.clock, evidence, expected, (path, budget), more_roots)
+        .decide()
+        .await
+        .map(Some)
+}
+
+/// The path whose staples are worth asking for, the roots that it was searched with, and where there are others.
+fn path_to_staple<'t>(
+    trust: &'t OpenStore,
+    first: Option<FirstPlace<'_>>,
+    chain: &SignerChain,
+    signer: &SignerName,
+    now: Timestamp,
+    budget: &Budget,
+) -> Result<(TrustAnchors, SignerPath, Option<&'t OpenStore>), RunError> {
+    let search = |anchors: TrustAnchors| {
+        SignerPath::find(chain, &anchors, signer, now, budget).map(|path| (anchors, path))
+    };
+    if let Some(Ok((anchors, path))) = first.and_then(|first| first.issuers(chain)).map(search) {
+        return Ok((anchors, path, Some(trust)));
+    }
+    // What is wrong is told of all the roots.
+    let (anchors, path) = search(trust.load().map_err(RunError::TrustStore)?).map_err(RunError::Signer)?;
+    Ok((anchors, path, None))
+}
+
+/// Where this user's keys are.
+#[must_use]
+pub fn keys_path(user: &LoginName) -> String {
+    format!("{USERS}{user}/")
+}
+
+async fn pushed_keys(session: &Session, user: &LoginName) -> Result<Option<KeyBundle>, RunError> {
+    let body = session.get_head(&keys_path(user), MAX_BUNDLE_BYTES).await?;
+    Ok(body
+        .map(|body| if body.cut { KeyBundle::parse_cut(&body.bytes) } else { KeyBundle::parse(&body.bytes) }))
+}
+
+async fn instance_id(session: &Session, machine: &Machine) -> Result<InstanceId, RunError> {
+    if let Machine::Known(id) = machine {
+        return Ok(id.clone());
+    }
+    let id = required(session, INSTANCE_ID).await?;
+    InstanceId::try_from(id.as_str()).map_err(RunError::InstanceId)
+}
+
+/// What is pinned is not asked for: nobody but the operator has a say in it, and it saves the requests.
+async fn signer_name(session: &Session, pins: &Pins) -> Result<SignerName, RunError> {
+    let region = async {
+        match &pins.region {
+            Some(region) => Ok(region.clone()),
+            None => match session.get_text(REGION, MAX_ITEM_BYTES).await? {
+                Some(region) => region_from(Some(&region), None),
+                // Older regions' metadata has no such item.
+                None => region_from(None, Some(&required(session, ZONE).await?)),
+            },
+        }
+    };
+    let domain = async {
+        match &pins.domain {
+            Some(domain) => Ok(domain.clone()),
+            None => domain_from(&required(session, DOMAIN).await?),
+        }
+    };
+    let (region, domain) = tokio::try_join!(region, domain)?;
+    Ok(SignerName::of_service(&region, &domain))
+}
+
+/// The region, which is the zone's where it is not told.
+pub fn region_from(region: Option<&str>, zone: Option<&str>) -> Result<Region, RunError> {
+    let region = match region {
+        Some(region) => Region::try_from(region),
+        None => Region::of_zone(zone.unwrap_or_default()),
+    };
+    region.map_err(RunError::Region)
+}
+
+/// The domain of the partition's services.
+pub fn domain_from(domain: &str) -> Result<Domain, RunError> {
+    Domain::try_from(domain).map_err(RunError::Domain)
+}
+
+async fn signer_chain(session: &Session) -> Result<SignerChain, RunError> {
+    let pem = session.get(SIGNER_CERT, MAX_CHAIN_BYTES).await?;
+    let pem = pem.ok_or_else(|| ImdsError::Missing(SIGNER_CERT.to_owned()))?;
+    SignerChain::parse(&pem).map_err(RunError::Chain)
+}
+
+async fn required(session: &Session, path: &str) -> Result<String, RunError> {
+    let item = session.get_text(path, MAX_ITEM_BYTES).await?;
+    item.ok_or_else(|| ImdsError::Missing(path.to_owned()).into())
+}

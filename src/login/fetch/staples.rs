@@ -1,0 +1,212 @@
+//! The staples: fetched until the decision stands, and no longer.
+
+use std::sync::Arc;
+
+use eic_core::decision::{Decision, Evidence, Expectations, decide_under, prove_signer};
+use eic_core::evidence::chain::Certificate;
+use eic_core::evidence::ocsp::{MAX_STAPLE_BYTES, MAX_STAPLES, OcspStaple};
+use eic_core::order;
+use eic_core::verification::{Budget, SignerError, SignerPath, VerifiedSigner};
+use eic_host::trust_store::OpenStore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::RunError;
+use super::lost_staples::LostStaples;
+use crate::Clock;
+use crate::imds::{ImdsError, Session};
+
+/// Longest list of staple names, in bytes.
+pub const MAX_LIST_BYTES: usize = 16 * 1024;
+
+/// The folder with the staples.
+pub const STAPLES: &str = "/latest/meta-data/managed-ssh-keys/signer-ocsp/";
+
+/// Everything but the staples, which are fetched until the decision stands.
+pub(super) struct Stapling<'c> {
+    session: Arc<Session>,
+    clock: &'c Clock,
+    evidence: Evidence,
+    expected: Expectations,
+    /// What the staples have to vouch for, as far as is known.
+    path: SignerPath,
+    /// What is left for this judgement after the search of the path.
+    budget: Budget,
+    /// Where the roots are that were not looked at so far, if there are any.
+    more_roots: Option<&'c OpenStore>,
+    requests: JoinSet<Answer>,
+    /// The names of the staples that were asked for.
+    asked: Vec<String>,
+    lost: LostStaples<ImdsError>,
+    /// Whether the evidence has changed since the last judgement.
+    is_news: bool,
+}
+
+/// What a request came to. The service's 404 is no staple, and an empty list.
+enum Answer {
+    Staple(String, Result<Option<Vec<u8>>, ImdsError>),
+    List(Result<Option<String>, ImdsError>),
+}
+
+impl<'c> Stapling<'c> {
+    pub(super) fn new(
+        session: Arc<Session>,
+        clock: &'c Clock,
+        evidence: Evidence,
+        expected: Expectations,
+        (path, budget): (SignerPath, Budget),
+        more_roots: Option<&'c OpenStore>,
+    ) -> Self {
+        Self {
+            session,
+            clock,
+            evidence,
+            expected,
+            path,
+            budget,
+            more_roots,
+            requests: JoinSet::new(),
+            asked: Vec::new(),
+            lost: LostStaples::default(),
+            is_news: true,
+        }
+    }
+
+    /// First the path's staples, by the names that they normally have. The names are only where to look
+    /// first: once they were named otherwise, and the staples were there. So where a staple is missing or
+    /// does not hold, the others of the list are fetched, too.
+    pub(super) async fn decide(mut self) -> Result<Decision, RunError> {
+        let names: Vec<_> = self.path.certificates().map(Certificate::staple_name).collect();
+        let least = names.len();
+        self.request(names);
+        // Half of the time for these leaves half for the others; a name that never answers costs no login.
+        let half = self.session.remaining().checked_div(2).unwrap_or_default();
+        if let Some(signer) = timeout(half, self.until_proven(least)).await.unwrap_or(Ok(None))? {
+            return Ok(self.decide_under(signer));
+        }
+        // Not every root was looked at so far: one that another authority issued may end a path whose staples are all there.
+        // And what is wrong is told of all of them.
+        if let Some(anchors) = self.more_roots.and_then(|store| store.load().ok()) {
+            self.evidence.anchors = anchors;
+            self.is_news = true;
+        }
+        self.request_list();
+        // No deadline of its own: every request ends at the run's, and says what it met. A request that is given up
+        // here would count as a staple that does not exist.
+        if let Some(signer) = self.until_proven(1).await? {
+            return Ok(self.decide_under(signer));
+        }
+        let proven = self.prove_signer();
+        match self.lost.cause(proven.as_ref(), &self.evidence.chain) {
+            Some(lost) => Err(RunError::Imds(lost.clone())),
+            None => proven.map(|signer| self.decide_under(signer)).map_err(RunError::Signer),
+        }
+    }
+
+    fn request(&mut self, names: Vec<String>) {
+        for name in names {
+            let session = Arc::clone(&self.session);
+            self.asked.push(name.clone());
+            self.requests.spawn(async move {
+                let came = session.get(&format!("{STAPLES}{name}"), MAX_STAPLE_BYTES).await;
+                Answer::Staple(name, came)
+            });
+        }
+    }
+
+    fn request_list(&mut self) {
+        let session = Arc::clone(&self.session);
+        self.requests.spawn(async move { Answer::List(session.get_text(STAPLES, MAX_LIST_BYTES).await) });
+    }
+
+    /// Takes answers in as they come, and judges the signer from the `least`th on; a proof that lacks nothing ends
+    /// the wait. None where every request has ended without one.
+    async fn until_proven(&mut self, least: usize) -> Result<Option<VerifiedSigner>, RunError> {
+        let mut came = 0_usize;
+        while let Some(answer) = self.requests.join_next().await {
+            // No task is cancelled, and a panic ends the process.
+            if let Ok(answer) = answer {
+                self.take_in(answer);
+            }
+            came = came.saturating_add(1);
+            if came < least || !self.is_news {
+                continue;
+            }
+            self.is_news = false;
+            match self.prove_signer() {
+                Ok(signer) if signer.unstapled().next().is_none() => return Ok(Some(signer)),
+                Ok(_) | Err(SignerError::Revocation(..)) => {}
+                Err(error) => return Err(RunError::Signer(error)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// A staple that does not come, or cannot be read, is not yet an error: the decision says what it was
+    /// needed for.
+    fn take_in(&mut self, answer: Answer) {
+        match answer {
+            Answer::Staple(_, Ok(None)) => {}
+            Answer::Staple(_, Ok(Some(bytes))) => {
+                self.is_news = true;
+                match OcspStaple::parse(&bytes) {
+                    Ok(staple) => self.evidence.staples.push(staple),
+                    Err(error) => self.evidence.unreadable_staples.push(error),
+                }
+            }
+            Answer::Staple(name, Err(error)) => self.lost.push(name, error),
+            Answer::List(Ok(list)) => {
+                let others = others(&list.unwrap_or_default(), &self.path, &self.asked);
+                self.request(others);
+            }
+            Answer::List(Err(error)) => self.lost.push(String::new(), error),
+        }
+    }
+
+    fn prove_signer(&self) -> Result<VerifiedSigner, SignerError> {
+        prove_signer(Some(&self.path), &self.evidence, &self.expected, self.clock.now(), &self.budget)
+    }
+
+    /// Judges the entries, once: there may be thousands.
+    fn decide_under(&self, signer: VerifiedSigner) -> Decision {
+        decide_under(signer, &self.evidence, &self.expected, &self.budget)
+    }
+}
+
+/// The names of the staples that were not asked for yet: the path's own by SHA-256 first, then whatever
+/// looks like a fingerprint, then the rest.
+fn others(list: &str, path: &SignerPath, asked: &[String]) -> Vec<String> {
+    let names =
+        list.lines().map(str::trim).filter(|name| is_staple_name(name) && !asked.iter().any(|a| a == name));
+    let names = names.map(str::to_owned).collect();
+    let own: Vec<_> = path.certificates().map(Certificate::sha256_name).collect();
+    let mut names = order::by_key(names, |name: &String| {
+        let is_hex = matches!(name.len(), 40 | 64) && name.bytes().all(|b| b.is_ascii_hexdigit());
+        (!own.iter().any(|own| own.eq_ignore_ascii_case(name)), !is_hex)
+    });
+    names.truncate(MAX_STAPLES);
+    names
+}
+
+/// A name that stays below the folder that it is listed in.
+#[must_use]
+pub fn is_staple_name(name: &str) -> bool {
+    (1..=128).contains(&name.len())
+        && !name.starts_with('.')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_staple_name;
+
+    #[test]
+    fn staple_names_stay_in_their_folder() {
+        for good in ["7FBA1D3C", "abc.der", "a_b-c"] {
+            assert!(is_staple_name(good), "{good}");
+        }
+        for bad in ["", ".", "..", ".x", "a/b", "../x", "a b", "a?b", "a%2fb"] {
+            assert!(!is_staple_name(bad), "{bad}");
+        }
+    }
+}

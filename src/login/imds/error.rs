@@ -1,0 +1,92 @@
+//! What can go wrong between us and the metadata service, in words for the operator.
+
+use std::fmt;
+use std::time::Duration;
+
+use eic_core::reason::Reason;
+
+/// Why the metadata service gave no answer that counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImdsError {
+    /// No connection to any of the endpoints; holds the endpoints and the last failure.
+    Unreachable(String, String),
+    /// The deadline passed while waiting for the item; holds the last failure.
+    Timeout {
+        /// The path that was asked for.
+        path: String,
+        /// The whole run's time.
+        allowed: Duration,
+        /// What the last attempt met.
+        last: String,
+    },
+    /// 429 or 5xx until the deadline; holds the path and the last status.
+    Throttled(String, u16),
+    /// 403: the service is switched off for this instance, or refuses a forwarded request.
+    Forbidden(String),
+    /// 401 with a fresh token; holds the path.
+    TokenRefused(String),
+    /// A status that the service does not give; holds the path and the status.
+    Status(String, u16),
+    /// 404 for an item that every instance has; holds the path.
+    Missing(String),
+    /// An answer that breaks HTTP, a bound or the item's form; holds the path and what is wrong.
+    Malformed(String, String),
+}
+
+impl ImdsError {
+    /// The stable name of this failure.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Unreachable(..) => Reason::MetadataUnreachable,
+            Self::Timeout { .. } => Reason::MetadataTimeout,
+            Self::Throttled(..) => Reason::MetadataThrottled,
+            Self::Forbidden(_) => Reason::MetadataForbidden,
+            Self::TokenRefused(_) => Reason::MetadataTokenRefused,
+            Self::Missing(_) => Reason::MetadataMissing,
+            Self::Status(..) | Self::Malformed(..) => Reason::MetadataMalformed,
+        }
+    }
+}
+
+impl fmt::Display for ImdsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(endpoints, last) => write!(
+                f,
+                "no connection to {endpoints} ({last}); check that the metadata service is on and that no firewall or route stands before it"
+            ),
+            Self::Timeout { path, allowed, last } => write!(
+                f,
+                "no answer for {path} within {} s in all ({last}); check the instance's link-local traffic",
+                allowed.as_secs_f32()
+            ),
+            Self::Throttled(path, status) => write!(
+                f,
+                "{path} answered {status} until the deadline; the instance sends too many packets to link-local services, or the service is ill"
+            ),
+            Self::Forbidden(path) => write!(
+                f,
+                "{path} answered 403; enable the metadata service: aws ec2 modify-instance-metadata-options --http-endpoint enabled"
+            ),
+            Self::TokenRefused(path) => {
+                write!(f, "{path} answered 401 to a fresh token; is a proxy in between?")
+            }
+            Self::Status(path, status) => {
+                write!(
+                    f,
+                    "expected 200 or 404 from {path}, got {status}; is something else answering in place of the metadata service?"
+                )
+            }
+            Self::Missing(path) => {
+                write!(
+                    f,
+                    "expected {path} to be there, got 404; is EC2 Instance Connect available in this region?"
+                )
+            }
+            Self::Malformed(path, why) => {
+                write!(f, "the answer for {path} is not what the metadata service sends: {why}")
+            }
+        }
+    }
+}

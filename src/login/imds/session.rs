@@ -1,0 +1,375 @@
+//! One session: a token from the first endpoint that answers, and GETs with it.
+
+use std::time::Duration;
+
+use eic_core::text::{MAX_SHOWN, printable, printable_bytes};
+use reqwest::header::{DATE, HeaderMap, HeaderValue, SERVER, VIA};
+use reqwest::{Client, Method, StatusCode};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::endpoint::Endpoint;
+use super::error::ImdsError;
+use super::retry::{BROKEN_ATTEMPTS, attempt_time, connect_time, pause};
+
+/// How long a token is asked for, in seconds (1 to 21,600 are allowed): longer than any run, and short
+/// enough that a token that leaks is soon worth nothing.
+pub const TOKEN_TTL_SECONDS: &str = "90";
+
+const TOKEN_PATH: &str = "/latest/api/token";
+
+/// Longest token, in bytes; real ones have 56.
+const MAX_TOKEN_BYTES: usize = 1024;
+
+/// Most bytes of header names and values in an answer; real ones have about 300.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+
+/// Most headers in an answer.
+const MAX_HEADERS: usize = 64;
+
+/// An open session with the metadata service.
+#[derive(Debug)]
+pub struct Session {
+    client: Client,
+    endpoint: Endpoint,
+    clock: Clock,
+    token: Mutex<Token>,
+    greeting: Greeting,
+}
+
+/// What the answer that brought the token says of whoever gave it; printable.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Greeting {
+    /// `Date` (RFC 9110, section 6.6.1): the other side's clock.
+    pub date: Option<String>,
+    /// `Server`; the service says `EC2ws`.
+    pub server: Option<String>,
+    /// `Via` (RFC 9110, section 7.6.3): what stands in between and says so.
+    pub via: Option<String>,
+}
+
+/// The token in use, and whether it already replaced one: a service that refuses two is not asked again.
+#[derive(Debug)]
+struct Token {
+    value: HeaderValue,
+    is_second: bool,
+}
+
+/// The run's deadline.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    deadline: Instant,
+    allowed: Duration,
+}
+
+/// A body, and whether there would have been more of it than was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Body {
+    /// The bytes, at most as many as the limit.
+    pub bytes: Vec<u8>,
+    /// Whether more would have followed.
+    pub cut: bool,
+}
+
+struct Answer {
+    status: StatusCode,
+    greeting: Greeting,
+    body: Vec<u8>,
+    cut: bool,
+}
+
+/// Why one attempt gave no answer that counts.
+enum Failure {
+    /// No connection: it was refused, or there is no way there.
+    Connect(String),
+    /// No answer to the attempt to connect: a packet was lost, or something drops all of them.
+    Unanswered,
+    /// A connection, and no whole HTTP answer on it.
+    Broken(String),
+    /// Nothing in time.
+    Silent,
+    /// 429 or 5xx.
+    Overload(u16),
+    /// An answer that passes a bound: the next would, too.
+    Bound(String),
+}
+
+impl Session {
+    /// Opens a session: asks for a token at each endpoint in turn, and stays with the first one that can be
+    /// connected to. Everything that the session ever does ends `allowed` from now.
+    pub async fn open(endpoints: &[Endpoint], allowed: Duration) -> Result<Self, ImdsError> {
+        Self::open_since(std::time::Instant::now(), endpoints, allowed).await
+    }
+
+    /// The same for a run that began a while ago: everything ends `allowed` from then.
+    pub async fn open_since(
+        begun: std::time::Instant,
+        endpoints: &[Endpoint],
+        allowed: Duration,
+    ) -> Result<Self, ImdsError> {
+        let begun = Instant::from_std(begun);
+        let clock = Clock { deadline: begun.checked_add(allowed).unwrap_or(begun), allowed };
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .http1_only()
+            // No connection is open long enough to be kept alive by probes, which take four system calls each.
+            .tcp_keepalive(None)
+            .tcp_keepalive_interval(None)
+            .tcp_keepalive_retries(None)
+            .tcp_user_timeout(None)
+            .http1_max_headers(MAX_HEADERS)
+            .connect_timeout(connect_time(allowed))
+            .user_agent(concat!("eic-agent/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| ImdsError::Malformed(TOKEN_PATH.to_owned(), error.to_string()))?;
+        let (value, greeting, endpoint) = request_token(&client, endpoints, clock).await?;
+        let token = Mutex::new(Token { value, is_second: false });
+        Ok(Self { client, endpoint, clock, token, greeting })
+    }
+
+    /// Who answers.
+    #[must_use]
+    pub const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub const fn greeting(&self) -> &Greeting {
+        &self.greeting
+    }
+
+    /// What remains of the run's time.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.clock.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// The body of `path`, at most `limit` bytes; none where the service says 404. A longer one is an error.
+    pub async fn get(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, ImdsError> {
+        match self.get_head(path, limit).await? {
+            Some(Body { cut: true, .. }) => Err(too_long(path, limit)),
+            body => Ok(body.map(|body| body.bytes)),
+        }
+    }
+
+    /// The first `limit` bytes of the body of `path`; none where the service says 404.
+    ///
+    /// A token that the service no longer takes is replaced once in the session.
+    pub async fn get_head(&self, path: &str, limit: usize) -> Result<Option<Body>, ImdsError> {
+        let mut token = self.token.lock().await.value.clone();
+        loop {
+            let headers = HeaderMap::from_iter([(TOKEN_HEADER, token.clone())]);
+            let endpoint = std::slice::from_ref(&self.endpoint);
+            let (answer, _) =
+                exchange(&self.client, endpoint, Method::GET, path, &headers, limit, self.clock).await?;
+            match answer.status {
+                StatusCode::OK => return Ok(Some(Body { bytes: answer.body, cut: answer.cut })),
+                StatusCode::NOT_FOUND => return Ok(None),
+                StatusCode::FORBIDDEN => return Err(ImdsError::Forbidden(path.to_owned())),
+                StatusCode::UNAUTHORIZED => token = self.replace(&token, path).await?,
+                other => return Err(ImdsError::Status(path.to_owned(), other.as_u16())),
+            }
+        }
+    }
+
+    /// The body of `path` as text, without the white space around it; none where the service says 404.
+    pub async fn get_text(&self, path: &str, limit: usize) -> Result<Option<String>, ImdsError> {
+        let Some(body) = self.get(path, limit).await? else { return Ok(None) };
+        match std::str::from_utf8(&body) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(_) => Err(ImdsError::Malformed(path.to_owned(), "it is not UTF-8".to_owned())),
+        }
+    }
+
+    async fn replace(&self, stale: &HeaderValue, path: &str) -> Result<HeaderValue, ImdsError> {
+        let mut token = self.token.lock().await;
+        // Several requests run side by side; the first to be refused has fetched the new one for all.
+        if token.value == stale {
+            if token.is_second {
+                return Err(ImdsError::TokenRefused(path.to_owned()));
+            }
+            let endpoint = std::slice::from_ref(&self.endpoint);
+            let (value, _, _) = request_token(&self.client, endpoint, self.clock).await?;
+            *token = Token { value, is_second: true };
+        }
+        Ok(token.value.clone())
+    }
+}
+
+const TOKEN_HEADER: reqwest::header::HeaderName =
+    reqwest::header::HeaderName::from_static("x-aws-ec2-metadata-token");
+const TTL_HEADER: reqwest::header::HeaderName =
+    reqwest::header::HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
+
+async fn request_token(
+    client: &Client,
+    endpoints: &[Endpoint],
+    clock: Clock,
+) -> Result<(HeaderValue, Greeting, Endpoint), ImdsError> {
+    let headers = HeaderMap::from_iter([(TTL_HEADER, HeaderValue::from_static(TOKEN_TTL_SECONDS))]);
+    let (answer, endpoint) =
+        exchange(client, endpoints, Method::PUT, TOKEN_PATH, &headers, MAX_TOKEN_BYTES, clock).await?;
+    match answer.status {
+        StatusCode::OK => {}
+        StatusCode::FORBIDDEN => return Err(ImdsError::Forbidden(TOKEN_PATH.to_owned())),
+        other => return Err(ImdsError::Status(TOKEN_PATH.to_owned(), other.as_u16())),
+    }
+    if answer.cut {
+        return Err(too_long(TOKEN_PATH, MAX_TOKEN_BYTES));
+    }
+    let is_token = !answer.body.is_empty() && answer.body.iter().all(u8::is_ascii_graphic);
+    let value = HeaderValue::from_bytes(&answer.body).ok().filter(|_| is_token).ok_or_else(|| {
+        ImdsError::Malformed(TOKEN_PATH.to_owned(), "expected a token of visible ASCII characters".to_owned())
+    })?;
+    Ok((value, answer.greeting, endpoint.clone()))
+}
+
+fn too_long(path: &str, limit: usize) -> ImdsError {
+    ImdsError::Malformed(path.to_owned(), format!("expected at most {limit} bytes, got more"))
+}
+
+/// Sends a request until there is an answer that counts or the deadline passes. Without a connection the
+/// next endpoint is tried at once; a pause follows when all of them have failed.
+async fn exchange<'e>(
+    client: &Client,
+    endpoints: &'e [Endpoint],
+    method: Method,
+    path: &str,
+    headers: &HeaderMap,
+    limit: usize,
+    clock: Clock,
+) -> Result<(Answer, &'e Endpoint), ImdsError> {
+    let mut last = Failure::Silent;
+    let mut broken = 0_u32;
+    for attempt in 0_u32.. {
+        let mut unheard = false;
+        for (place, endpoint) in endpoints.iter().enumerate() {
+            let is_last = place.saturating_add(1) == endpoints.len();
+            let remaining = clock.deadline.saturating_duration_since(Instant::now());
+            if remaining.is_zero() {
+                return Err(last.at_deadline(path, endpoints, clock.allowed));
+            }
+            let patience = attempt_time(remaining, is_last);
+            let request = client.request(method.clone(), endpoint.url(path)).headers(headers.clone());
+            let outcome = timeout(patience, attempt_once(request, limit)).await;
+            last = match outcome {
+                Ok(Ok(answer)) => return Ok((answer, endpoint)),
+                Ok(Err(failure)) => failure,
+                // The deadline may cut the last attempt short; that it was overloaded before says more.
+                Err(_) if matches!(last, Failure::Overload(_)) => last,
+                // Likewise where nobody could be connected to, and there was not even time for that.
+                Err(_) if last.is_unconnected() && patience <= connect_time(clock.allowed) => last,
+                Err(_) => Failure::Silent,
+            };
+            unheard |= matches!(last, Failure::Unanswered);
+            if !last.is_unconnected() {
+                break;
+            }
+        }
+        // Where one refuses and the other's answer was lost, that one is the one to wait for.
+        if unheard && last.is_unconnected() {
+            last = Failure::Unanswered;
+        }
+        match &last {
+            Failure::Bound(why) => return Err(ImdsError::Malformed(path.to_owned(), why.clone())),
+            Failure::Connect(_) | Failure::Broken(_) => broken = broken.saturating_add(1),
+            Failure::Silent | Failure::Unanswered | Failure::Overload(_) => {}
+        }
+        if broken >= BROKEN_ATTEMPTS {
+            return Err(last.given_up(path, endpoints));
+        }
+        let remaining = clock.deadline.saturating_duration_since(Instant::now());
+        sleep(pause(attempt).min(remaining)).await;
+    }
+    Err(last.at_deadline(path, endpoints, clock.allowed))
+}
+
+async fn attempt_once(request: reqwest::RequestBuilder, limit: usize) -> Result<Answer, Failure> {
+    let mut response = request.send().await.map_err(|error| Failure::of(&error))?;
+    let status = response.status();
+    if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+        return Err(Failure::Overload(status.as_u16()));
+    }
+    let header_bytes = response.headers().iter().fold(0_usize, |sum, (name, value)| {
+        sum.saturating_add(name.as_str().len()).saturating_add(value.len())
+    });
+    if header_bytes > MAX_HEADER_BYTES {
+        return Err(Failure::Bound(format!(
+            "expected at most {MAX_HEADER_BYTES} bytes of headers, got {header_bytes}"
+        )));
+    }
+    let greeting = Greeting::of(response.headers());
+    // What any other status says besides itself is of no interest, and may never end.
+    if status != StatusCode::OK {
+        return Ok(Answer { status, greeting, body: Vec::new(), cut: false });
+    }
+    // All the room that it may take, of which the kernel gives what is written to: nothing is copied as it grows.
+    let mut body = Vec::with_capacity(limit);
+    while let Some(chunk) = response.chunk().await.map_err(|error| Failure::of(&error))? {
+        if body.len().saturating_add(chunk.len()) > limit {
+            body.extend_from_slice(chunk.get(..limit.saturating_sub(body.len())).unwrap_or(&chunk));
+            return Ok(Answer { status, greeting, body, cut: true });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status, greeting, body, cut: false })
+}
+
+impl Greeting {
+    fn of(headers: &HeaderMap) -> Self {
+        let value = |name| headers.get(name).map(|value| printable_bytes(value.as_bytes(), MAX_SHOWN));
+        Self { date: value(DATE), server: value(SERVER), via: value(VIA) }
+    }
+}
+
+impl Failure {
+    fn of(error: &reqwest::Error) -> Self {
+        match (error.is_connect(), error.is_timeout()) {
+            (true, true) => Self::Unanswered,
+            (true, false) => Self::Connect(innermost(error)),
+            (false, _) => Self::Broken(innermost(error)),
+        }
+    }
+
+    const fn is_unconnected(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Unanswered)
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Connect(why) | Self::Broken(why) | Self::Bound(why) => why.clone(),
+            Self::Unanswered => "no answer to the attempt to connect".to_owned(),
+            Self::Silent => "nothing came".to_owned(),
+            Self::Overload(status) => format!("status {status}"),
+        }
+    }
+
+    fn at_deadline(&self, path: &str, endpoints: &[Endpoint], allowed: Duration) -> ImdsError {
+        match self {
+            Self::Overload(status) => ImdsError::Throttled(path.to_owned(), *status),
+            Self::Connect(_) | Self::Unanswered => self.given_up(path, endpoints),
+            other => ImdsError::Timeout { path: path.to_owned(), allowed, last: other.words() },
+        }
+    }
+
+    fn given_up(&self, path: &str, endpoints: &[Endpoint]) -> ImdsError {
+        match self {
+            Self::Connect(_) | Self::Unanswered => {
+                let tried: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
+                ImdsError::Unreachable(tried.join(" or "), self.words())
+            }
+            other => ImdsError::Malformed(path.to_owned(), other.words()),
+        }
+    }
+}
+
+/// The cause at the bottom of an error, which is the one that says something.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    printable(&cause.to_string(), 120)
+}

@@ -1,0 +1,72 @@
+//! Root's privileges given up for good.
+
+use std::fmt;
+use std::path::Path;
+
+use eic_core::audit_line::IDENT;
+use eic_host::accounts::Account;
+use eic_host::files::head_of_regular;
+use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
+
+/// The users to become, in this order: our own, else the one that every system has for who owns nothing.
+const UNPRIVILEGED: [&str; 2] = [IDENT, "nobody"];
+
+/// Why root's privileges could not be given up.
+#[derive(Debug)]
+pub enum PrivilegesError {
+    /// None of the users is there.
+    NoUser,
+    /// The kernel refused, or did not do what it was told.
+    Kept(String),
+}
+
+impl fmt::Display for PrivilegesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoUser => {
+                write!(f, "started as root, and there is no user {IDENT} to become; create it")
+            }
+            Self::Kept(why) => {
+                write!(f, "started as root, and root's privileges cannot be given up: {why}")
+            }
+        }
+    }
+}
+
+/// If this process is root's, makes it `eic-agent`'s, irrevocably: groups, then all three group ids, then
+/// all three user ids (setuid(2), "SETUID demystified"), and looks whether it came about.
+pub fn give_up_root() -> Result<(), PrivilegesError> {
+    if !Uid::effective().is_root() {
+        return Ok(());
+    }
+    let known = UNPRIVILEGED.iter().filter_map(|name| Account::find(name));
+    let account = known.into_iter().find(|account| account.uid != 0 && account.gid != 0);
+    let account = account.ok_or(PrivilegesError::NoUser)?;
+    let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
+    let kept = |error: nix::Error| PrivilegesError::Kept(error.to_string());
+    setgroups(&[]).map_err(kept)?;
+    setresgid(gid, gid, gid).map_err(kept)?;
+    setresuid(uid, uid, uid).map_err(kept)?;
+    let (users, groups) = (getresuid().map_err(kept)?, getresgid().map_err(kept)?);
+    let given_up = [users.real, users.effective, users.saved].iter().all(|id| *id == uid)
+        && [groups.real, groups.effective, groups.saved].iter().all(|id| *id == gid);
+    if !given_up {
+        return Err(PrivilegesError::Kept("the ids did not change".to_owned()));
+    }
+    // With SECBIT_NO_SETUID_FIXUP they would survive the change of ids (capabilities(7)).
+    match capabilities() {
+        Some(kept) => Err(PrivilegesError::Kept(format!("capabilities {kept} are still there"))),
+        None => Ok(()),
+    }
+}
+
+/// The first set of capabilities that is not empty. Where there is no /proc to ask, the ids have to do.
+fn capabilities() -> Option<String> {
+    let status = head_of_regular(Path::new("/proc/self/status"), 16 * 1024).ok()?;
+    let text = String::from_utf8_lossy(&status).into_owned();
+    let mut sets = text.lines().filter_map(|line| {
+        let (name, set) = line.split_once(':')?;
+        matches!(name, "CapPrm" | "CapEff" | "CapAmb").then(|| set.trim().to_owned())
+    });
+    sets.find(|set| set.chars().any(|digit| digit != '0'))
+}

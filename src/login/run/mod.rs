@@ -1,0 +1,192 @@
+//! `authorized-keys`: what sshd runs.
+
+mod own;
+mod reader;
+
+use std::ffi::OsString;
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use eic_core::audit_line::IDENT;
+use eic_core::reason::Reason;
+use eic_core::text::{MAX_SHOWN, one_line, printable_bytes};
+use eic_host::stdout::write_once;
+use nix::sys::signal::{SigSet, Signal};
+
+use crate::Clock;
+use crate::audit::Audit;
+use crate::config::{CommandLine, ConfigError, DEFAULT_PATH, FileError};
+use crate::confinement::{confine, no_more_threads};
+use crate::privileges::give_up_root;
+use crate::providers::{self, Asked, Heard};
+use own::{Found, Own, Ready, Run};
+use reader::Reader;
+
+/// The time of a run whose settings cannot be read.
+const FALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest time that anybody can set.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long the settings file may take to be read.
+const SETTINGS_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long after the deadline our own part may still tell what it met: nothing but its last words.
+const GRACE: Duration = Duration::from_millis(20);
+
+/// What the command line of a run says.
+#[derive(Debug, Clone)]
+pub struct Arguments {
+    /// Settings that win over the file's.
+    pub settings: CommandLine,
+    /// Where the kernel tells of the machine (`/sys`).
+    pub sysfs: PathBuf,
+    /// Login name (sshd's `%u`).
+    pub user: OsString,
+    /// Fingerprint of the offered key (sshd's `%f`).
+    pub fingerprint: Option<OsString>,
+    /// User to run the providers as, if the run is root's; none for the user that sshd chose.
+    pub provider_user: Option<String>,
+    /// Other providers, each with its arguments and `--` before it.
+    pub providers: Vec<OsString>,
+    /// Each option that chose what the run's findings depend on, and its value.
+    pub chosen_inputs: Vec<(&'static str, String)>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Finished, with or without a key, or a provider was asked.
+    Done,
+    /// No decision could be made, and nothing was printed.
+    Undecided,
+}
+
+/// Runs the command. Keys go to `out`; `notes` is for a person who runs it by hand (sshd discards it).
+pub fn run(arguments: &Arguments, clock: Clock, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+    end_at_last(arguments.settings.timeout.unwrap_or(FALLBACK_TIMEOUT));
+    // First of all: nothing that may be wrong with our settings can keep a provider from being asked. Its
+    // supervisor ends it when we are gone, so the longest time there is does for all.
+    let providers = providers::split(&arguments.providers);
+    let longest = arguments.settings.timeout.unwrap_or(LONGEST_TIMEOUT);
+    let asked = providers::ask(providers, arguments.provider_user.as_deref(), longest);
+    let any_asked = !asked.is_empty();
+
+    let given = arguments.settings.clone();
+    let path = given.config.clone().unwrap_or_else(|| DEFAULT_PATH.into());
+    let reader = Reader::start(given);
+    // Nobody waits for them longer than a moment.
+    let late = || Err(ConfigError::File(path, FileError::Unreadable(ErrorKind::TimedOut.into())));
+    let settings = reader.settings(SETTINGS_TIMEOUT).unwrap_or_else(late);
+    let said = settings.as_ref().map(|settings| settings.timeout.value).ok();
+    let allowed = arguments.settings.timeout.or(said).unwrap_or(FALLBACK_TIMEOUT);
+    end_at_last(allowed);
+    let deadline = clock.since.checked_add(allowed).unwrap_or(clock.since);
+    let audit = Audit::to_system().with_inputs(&arguments.chosen_inputs).until(deadline);
+    let prepared = Run::prepare(arguments, settings, clock);
+    let ready = prepared.map(|run| ready(run, reader, asked.len(), deadline, &audit)).transpose();
+    let asked: Vec<_> = asked.into_iter().map(Asked::listen).collect();
+    let own = match ready {
+        Ok(Some(ready)) => within(ready, &audit, deadline),
+        Ok(None) => Own::nothing(),
+        Err(failed) => failed,
+    };
+    let mut outcome = own.outcome;
+    let mut told = own.notes;
+    if let Err(error) = write_once(own.lines.as_bytes(), out) {
+        told.push(format!("cannot write the keys: {error}"));
+        outcome = Outcome::Undecided;
+    }
+    for provider in asked {
+        told.extend(relay(provider, deadline, allowed, arguments, &audit, out));
+    }
+    // Last, since nobody may be reading them.
+    for note in &told {
+        let _ = writeln!(notes, "{IDENT}: {}", one_line(note));
+    }
+    // A provider was asked: whatever became of our own part, sshd must take what it said.
+    if any_asked { Outcome::Done } else { outcome }
+}
+
+/// Has everything open that the run needs of this machine, and confines the process.
+fn ready(run: Run, reader: Reader, providers: usize, deadline: Instant, audit: &Audit) -> Result<Ready, Own> {
+    // All that would follow is to say so. A change of user would wait for every thread of the process, with all
+    // signals blocked, and one that still reads a file from a server that is gone never answers.
+    if let Some(error) = run.fault() {
+        return Err(run.failed(error.reason(), &error.to_string(), audit));
+    }
+    // Root's privileges are given up, for the whole process, before anything foreign is looked at.
+    if let Err(error) = give_up_root() {
+        return Err(run.failed(Reason::PrivilegesKept, &error.to_string(), audit));
+    }
+    let ready = run.open(reader, deadline);
+    // What holds and what does not, doctor says; a kernel that knows less still gets its keys.
+    let _ = confine(&ready.ports(), providers);
+    Ok(ready)
+}
+
+/// Our own part, waited for no longer than the deadline: neither a peer that keeps the network code busy, nor
+/// a wait in the kernel, nor a flood to judge can keep sshd or a provider's answer waiting. What it finds is
+/// told here, so that nothing is logged that is not handed over.
+fn within(ready: Ready, audit: &Audit, deadline: Instant) -> Own {
+    let ready = Arc::new(ready);
+    let worker = Arc::clone(&ready);
+    let patience = deadline.saturating_duration_since(Instant::now()).saturating_add(GRACE);
+    let late =
+        || Found::Failed(Reason::MetadataTimeout, "the deadline passed before a decision stood".to_owned());
+    let decide = move || {
+        no_more_threads();
+        worker.decide()
+    };
+    ready.tell(&in_time(patience, decide).unwrap_or_else(late), audit)
+}
+
+/// Does `work` on a thread of its own and waits for it no longer than `patience`; none where that was not
+/// enough. Where there can be no thread, it is done here, and the alarm is the watch.
+fn in_time<T: Send + 'static>(patience: Duration, work: impl Fn() -> T + Send + Sync + 'static) -> Option<T> {
+    let (sender, receiver) = sync_channel(1);
+    let work = Arc::new(work);
+    let aside = Arc::clone(&work);
+    let started = thread::Builder::new().spawn(move || {
+        let _ = sender.send(aside());
+    });
+    if started.is_err() {
+        return Some(work());
+    }
+    receiver.recv_timeout(patience).ok()
+}
+
+/// Prints what a provider said; gives what a person should read of it.
+fn relay(
+    provider: Heard,
+    deadline: Instant,
+    allowed: Duration,
+    arguments: &Arguments,
+    audit: &Audit,
+    out: &mut impl Write,
+) -> Option<String> {
+    let program = printable_bytes(provider.program().as_os_str().as_encoded_bytes(), MAX_SHOWN);
+    let user = printable_bytes(arguments.user.as_encoded_bytes(), MAX_SHOWN);
+    let (lines, error) = provider.collect(deadline, allowed);
+    let _ = write_once(&lines, out);
+    error.map(|error| {
+        audit.provider(&program, error.reason(), &error.to_string(), &user);
+        format!("provider {program}: {}: {error}", error.reason())
+    })
+}
+
+/// The last resort against a wait that nobody thought of: the kernel ends the process a second after the
+/// deadline (alarm(2); its default action is to terminate).
+fn end_at_last(deadline: Duration) {
+    let whole = u32::try_from(deadline.as_secs()).unwrap_or(u32::MAX);
+    let begun = u32::from(deadline.subsec_nanos() > 0);
+    nix::unistd::alarm::set(whole.saturating_add(begun).saturating_add(1));
+    let mut alarm = SigSet::empty();
+    alarm.add(Signal::SIGALRM);
+    // Whoever started us may have blocked it.
+    let _ = alarm.thread_unblock();
+}

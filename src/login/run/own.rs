@@ -1,0 +1,257 @@
+//! Our own part of the answer: what EC2 Instance Connect has for this user.
+
+use std::ffi::OsStr;
+use std::time::Instant;
+
+use eic_core::decision::Decision;
+use eic_core::evidence::chain::Certificate;
+use eic_core::fingerprint::Fingerprint;
+use eic_core::identity::{LoginName, Pins};
+use eic_core::key_options::{LinePrefix, Release};
+use eic_core::output::authorized_keys;
+use eic_core::policy::Policy;
+use eic_core::reason::Reason;
+use eic_host::instance::Machine;
+use eic_host::sshd::environment::Permitted;
+use eic_host::sshd::release::too_old;
+use eic_host::trust_store::OpenStore;
+
+use super::reader::Reader;
+use super::{Arguments, Outcome, SETTINGS_TIMEOUT, in_time};
+use crate::Clock;
+use crate::audit::Audit;
+use crate::config::{ConfigError, Settings};
+use crate::environment::{self, EnvironmentError};
+use crate::fetch::{Request, RunError, decide_from_metadata};
+use crate::imds::{Endpoint, Session};
+
+/// Most refusals that a person is shown; the log has more.
+const MAX_NOTES: usize = 8;
+
+/// What came of it.
+pub(super) struct Own {
+    /// The lines for sshd.
+    pub(super) lines: String,
+    /// What a person who runs it by hand should read.
+    pub(super) notes: Vec<String>,
+    pub(super) outcome: Outcome,
+}
+
+impl Own {
+    pub(super) const fn nothing() -> Self {
+        Self { lines: String::new(), notes: Vec::new(), outcome: Outcome::Done }
+    }
+
+    pub(super) fn undecided(note: String) -> Self {
+        Self { lines: String::new(), notes: vec![note], outcome: Outcome::Undecided }
+    }
+}
+
+/// What a run found, before anybody is told.
+pub(super) enum Found {
+    /// Nothing is pushed that sshd could be given.
+    Nothing,
+    /// A decision, and what the settings say of handing keys over.
+    Decision(Box<Decision>, HandOver),
+    /// No decision.
+    Failed(Reason, String),
+}
+
+/// What the settings say of handing keys over.
+pub(super) struct HandOver {
+    /// What stands before each key.
+    prefix: LinePrefix,
+    /// Whether a key is handed out only after a log accepted its line.
+    audit_required: bool,
+}
+
+/// What only root may look up.
+pub(super) struct Run {
+    user: LoginName,
+    machine: Machine,
+    offered: Option<Fingerprint>,
+    settings: Result<Settings, ConfigError>,
+    /// What sshd permits of the environment, where the settings need it and root could ask.
+    permitted: Option<Permitted>,
+    clock: Clock,
+}
+
+/// A run that has everything open or looked up that it needs of this machine: all that is left is metadata.
+pub(super) struct Ready {
+    run: Run,
+    trust: Option<OpenStore>,
+    /// Why no key is handed out, whatever metadata says.
+    obstacle: Option<(Reason, String)>,
+}
+
+impl Run {
+    /// None where there cannot be a key: nothing can be pushed for a name outside the API's pattern, and
+    /// nothing to a machine outside EC2.
+    pub(super) fn prepare(
+        arguments: &Arguments,
+        settings: Result<Settings, ConfigError>,
+        clock: Clock,
+    ) -> Option<Self> {
+        let user = arguments.user.to_str().and_then(|name| LoginName::try_from(name).ok())?;
+        let machine = Machine::detect(&arguments.sysfs);
+        let offered = arguments.fingerprint.as_deref().and_then(OsStr::to_str).and_then(Fingerprint::offered);
+        if machine == Machine::NotEc2 {
+            return None;
+        }
+        let needs_environment = settings.as_ref().is_ok_and(|settings| settings.environment.value);
+        // sshd answers root, so it is asked now; where it does not, the run finds out as any other does.
+        let ask = || in_time(SETTINGS_TIMEOUT, environment::ask_as_root).flatten();
+        let permitted = if needs_environment { ask() } else { None };
+        Some(Self { user, machine, offered, settings, permitted, clock })
+    }
+
+    pub(super) fn failed(&self, reason: Reason, why: &str, audit: &Audit) -> Own {
+        audit.failed(reason, why, &self.user);
+        Own::undecided(format!("{reason}: {why}"))
+    }
+
+    /// Why there can be no decision, whatever metadata says.
+    pub(super) fn fault(&self) -> Option<&ConfigError> {
+        self.settings.as_ref().err()
+    }
+
+    /// Opens and looks up the rest, without root's privileges. Files and programs may keep us waiting, so nobody
+    /// waits for them longer than a moment, and never so long that nothing is left for metadata and providers.
+    pub(super) fn open(self, reader: Reader, deadline: Instant) -> Ready {
+        let Ok(settings) = &self.settings else { return Ready { run: self, trust: None, obstacle: None } };
+        let now = Instant::now();
+        let left = deadline.saturating_duration_since(now);
+        let patience = left.checked_div(2).unwrap_or(left).min(SETTINGS_TIMEOUT);
+        let until = now.checked_add(patience).unwrap_or(now);
+        let (store, prefix) = (settings.trust_store(), settings.line_prefix());
+        let trust = reader.open(store, patience);
+        let permitted = self.permitted.clone();
+        let obstacle = if prefix.needs() <= Release::OLDEST && !prefix.environment {
+            None
+        } else {
+            let patience = until.saturating_duration_since(Instant::now());
+            let look =
+                move || check_release(&prefix).or_else(|| check_environment(&prefix, permitted.as_ref()));
+            let late = || Some((Reason::SettingsInvalid, "[keys]: sshd does not answer in time".to_owned()));
+            in_time(patience, look).unwrap_or_else(late)
+        };
+        Ready { run: self, trust, obstacle }
+    }
+}
+
+impl Ready {
+    /// The ports of the metadata service.
+    pub(super) fn ports(&self) -> Vec<u16> {
+        let endpoints = self.run.settings.as_ref().map(Settings::endpoints).unwrap_or_default();
+        endpoints.iter().filter_map(Endpoint::port).collect()
+    }
+
+    /// Asks metadata and judges. None of it is told to anybody yet.
+    pub(super) fn decide(&self) -> Found {
+        let settings = match &self.run.settings {
+            Ok(settings) => settings,
+            Err(error) => return Found::Failed(error.reason(), error.to_string()),
+        };
+        let prefix = settings.line_prefix();
+        if let Some((reason, why)) = &self.obstacle {
+            return Found::Failed(*reason, why.clone());
+        }
+        match self.ask_metadata(settings) {
+            Ok(None) => Found::Nothing,
+            Ok(Some(decision)) => {
+                let audit_required = settings.audit_required.value;
+                Found::Decision(Box::new(decision), HandOver { prefix, audit_required })
+            }
+            Err(error) => Found::Failed(error.reason(), self.explained(&error, &settings.pins())),
+        }
+    }
+
+    /// The error, and what of this instance's own may be the cause: a root that was left out, or a pin.
+    fn explained(&self, error: &RunError, pins: &Pins) -> String {
+        let cause = match error.reason() {
+            Reason::SignerUntrusted => {
+                let first = self.trust.as_ref().and_then(|trust| trust.left_out().next());
+                first.map(|first| format!("left out of the trust store: {first}"))
+            }
+            Reason::SignerNameMismatch if !pins.is_empty() => Some(format!("[trust] pins {pins}")),
+            _ => None,
+        };
+        cause.map_or_else(|| error.to_string(), |cause| format!("{error}; {cause}"))
+    }
+
+    /// Logs what was found, and makes the lines of it: every key that is handed over is in the log before
+    /// sshd can read it.
+    pub(super) fn tell(&self, found: &Found, audit: &Audit) -> Own {
+        match found {
+            Found::Nothing => Own::nothing(),
+            Found::Decision(decision, how) => self.hand_over(decision, how, audit),
+            Found::Failed(reason, why) => self.run.failed(*reason, why, audit),
+        }
+    }
+
+    fn ask_metadata(&self, settings: &Settings) -> Result<Option<Decision>, RunError> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
+        let rules = settings.rules.iter().map(|rule| rule.value.clone()).collect();
+        let Run { user, machine, offered, clock, .. } = &self.run;
+        let request = Request {
+            user,
+            machine,
+            trust: self.trust.as_ref(),
+            offered: offered.clone(),
+            policy: Policy { rules, user: Some(user.clone()) },
+            revocation: settings.revocation.value,
+            pins: settings.pins(),
+            clock,
+        };
+        runtime.block_on(async {
+            // What it took to get here has been waited for, too.
+            let (begun, allowed) = (clock.since, settings.timeout.value);
+            let session = Session::open_since(begun, &settings.endpoints(), allowed).await?;
+            decide_from_metadata(session, request).await
+        })
+    }
+
+    fn hand_over(&self, decision: &Decision, how: &HandOver, audit: &Audit) -> Own {
+        let unstapled: Vec<_> = decision.signer().unstapled().map(Certificate::subject).collect();
+        // What is handed over comes first: where the log's daemon is slow, its line is the one to save.
+        let logged = audit.provided(decision.accepted(), &unstapled, &self.run.user);
+        let unlogged = decision.accepted().count().saturating_sub(logged.len());
+        audit.refused(decision.refused(), &self.run.user);
+        let refused = decision.refused().map(|refusal| &refusal.error).take(MAX_NOTES);
+        let mut own = Own {
+            lines: String::new(),
+            notes: refused.map(|error| format!("refused: {}: {error}", error.reason())).collect(),
+            outcome: Outcome::Done,
+        };
+        if !how.audit_required || unlogged == 0 {
+            own.lines = authorized_keys(decision.accepted(), &how.prefix);
+            return own;
+        }
+        own.lines = authorized_keys(logged.iter().copied(), &how.prefix);
+        let why =
+            format!("no log accepted the line about {unlogged} of the keys, which [audit] required demands");
+        audit.failed(Reason::AuditUnavailable, &why, &self.run.user);
+        own.notes.insert(0, format!("{}: {why}", Reason::AuditUnavailable));
+        if logged.is_empty() {
+            own.outcome = Outcome::Undecided;
+        }
+        own
+    }
+}
+
+/// sshd drops a key with an option that it does not know without a word; we say one.
+fn check_release(prefix: &LinePrefix) -> Option<(Reason, String)> {
+    let (needed, installed) = too_old(prefix)?;
+    let has = installed.map_or_else(
+        || "and this instance's release cannot be found out".to_owned(),
+        |installed| format!("this instance has {installed}"),
+    );
+    Some((Reason::SettingsInvalid, format!("[keys] needs {needed}, {has}")))
+}
+
+/// sshd leaves a variable out that it does not permit, without a word, too.
+fn check_environment(prefix: &LinePrefix, asked: Option<&Permitted>) -> Option<(Reason, String)> {
+    let decided = if prefix.environment { environment::decide_run(asked) } else { Ok(()) };
+    decided.err().map(|error: EnvironmentError| (error.reason(), error.to_string()))
+}
