@@ -8,11 +8,12 @@ use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::offer::Offer;
 use eic_login::config::{CommandLine, Settings};
 
-use super::account::{ACCESS, then_reload};
 use super::check::Check;
-use super::sshd::Sshd;
+use super::sshd::{Sshd, then_reload};
 
 const ID: &str = "access";
+
+pub(super) const ACCESS: &str = "sshd turns away whom its lists do not let in, whatever the key";
 
 /// How long id(1) may take.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);

@@ -7,12 +7,10 @@ use eic_core::time::Timestamp;
 use eic_host::accounts::{Account, entries};
 use eic_host::sshd::keyword::Keyword;
 
-use super::access::access;
+use super::access::{ACCESS, access};
 use super::check::{Check, Verdict};
 use super::sshd::{Blind, Sshd};
-use crate::sshd_setup::shown_reload;
 
-pub(super) const ACCESS: &str = "sshd turns away whom its lists do not let in, whatever the key";
 const ACCOUNT: &str = "sshd lets nobody in whose account is not there, is locked or has expired";
 const SHELL: &str = "sshd turns away who has no shell, and a shell like nologin ends every session";
 
@@ -231,11 +229,6 @@ fn shell(sshd: &Result<Sshd, Blind>, account: &Account) -> Check {
         return Check::fail(ID, SHELL, format!("the shell of {name}, {shown}, ends every session"), other);
     }
     Check::ok(ID, SHELL, shown)
-}
-
-/// `, then: …` for whatever was changed in sshd's configuration.
-pub(super) fn then_reload(sshd: &Sshd) -> String {
-    format!(", then: {}", shown_reload(&sshd.machine))
 }
 
 #[cfg(test)]

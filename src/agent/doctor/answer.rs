@@ -18,9 +18,8 @@ use eic_host::sshd::tokens::expand;
 use eic_login::config::DEFAULT_PATH;
 
 use super::check::{Check, Verdict};
-use super::providers::understood;
-use super::server::not_asked;
-use super::sshd::{Blind, Sshd};
+use super::own_words::understood;
+use super::sshd::{Blind, Sshd, not_asked};
 use crate::cli::AuthorizedKeys;
 use crate::sshd_setup::{is_ours, shown_reload};
 

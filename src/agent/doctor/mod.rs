@@ -23,6 +23,7 @@ mod check;
 mod keys;
 mod log_limit;
 mod metadata;
+mod own_words;
 mod providers;
 mod server;
 mod service;

@@ -1,18 +1,13 @@
 //! Our command in sshd's configuration, word by word, and `providers`: the other commands that it asks.
 
-use std::ffi::OsString;
-
-use clap::Parser as _;
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::accounts::Account;
 use eic_host::ownership;
-use eic_host::sshd::command::split;
 use eic_login::providers;
 
 use super::check::Check;
-use super::server::not_asked;
-use super::sshd::{Blind, Sshd};
-use crate::cli::{AuthorizedKeys, Cli, Command, resolve_name};
+use super::own_words::words_of;
+use super::sshd::{Blind, Sshd, not_asked};
 use crate::sshd_setup::{is_ours, shown, shown_reload};
 
 const PROVIDERS: &str =
@@ -71,22 +66,4 @@ pub(super) fn check(sshd: &Result<Sshd, Blind>) -> Check {
     }
     let runs = words.provider_user.as_deref().or(user.as_deref());
     Check::ok(ID, PROVIDERS, format!("{names}, as {}", shown(runs)))
-}
-
-/// Our own command line, read as we shall read it.
-pub(super) fn words_of(command: Option<&str>) -> Result<AuthorizedKeys, String> {
-    understood(split(command.unwrap_or_default()))
-}
-
-/// The same, where sshd has expanded the words.
-pub(super) fn understood(words: Vec<String>) -> Result<AuthorizedKeys, String> {
-    match Cli::try_parse_from(resolve_name(words.into_iter().map(OsString::from))) {
-        Ok(Cli { command: Command::AuthorizedKeys(words) }) => Ok(words),
-        Ok(_) => Err("it is another subcommand".to_owned()),
-        Err(error) => {
-            let text = error.to_string();
-            let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
-            Err(lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned())
-        }
-    }
 }

@@ -21,8 +21,8 @@ use eic_host::sshd::server::CONFIG;
 use eic_host::sshd::units;
 
 use super::check::Check;
-use super::providers::words_of;
-use super::sshd::{Blind, Sshd, failed, shown_fix};
+use super::own_words::words_of;
+use super::sshd::{Blind, Sshd, failed, not_asked, shown_fix};
 use crate::sshd_setup::{
     Machine, Wired, is_ours, placed, program_fault, shown, shown_reload, user_fault, where_from,
 };
@@ -309,10 +309,6 @@ fn unit_override(wired: Option<&Wired<'_>>) -> Check {
     } else {
         Check::warn(ID, OVERRIDE, format!("{seen}, from its next start on"), fix)
     }
-}
-
-pub(super) fn not_asked(id: &'static str, why: &'static str) -> Check {
-    Check::skipped(id, why, "sshd does not ask this program")
 }
 
 fn program_of(command: Option<&str>) -> PathBuf {

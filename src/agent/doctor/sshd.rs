@@ -8,6 +8,7 @@ use eic_host::sshd::server::{Effective, Printed};
 use eic_host::sshd::sources::Sources;
 
 use super::check::Check;
+use crate::sshd_setup::shown_reload;
 use crate::sshd_setup::{Fault, Fix, Machine, Unseen, Wired, placed};
 
 /// What is in force for the login.
@@ -119,4 +120,13 @@ pub(super) fn shown_fix(fix: Fix) -> String {
 /// A fault as a check that failed.
 pub(super) fn failed(id: &'static str, why: &'static str, fault: Fault) -> Check {
     Check::fail(id, why, fault.seen, shown_fix(fault.fix))
+}
+
+pub(super) fn not_asked(id: &'static str, why: &'static str) -> Check {
+    Check::skipped(id, why, "sshd does not ask this program")
+}
+
+/// `, then: …` for whatever was changed in sshd's configuration.
+pub(super) fn then_reload(sshd: &Sshd) -> String {
+    format!(", then: {}", shown_reload(&sshd.machine))
 }

@@ -7,6 +7,7 @@
 //! | [`lines`] | what both are read with |
 //! | [`machine`] | what this machine runs now, and its time zone |
 
+mod fault;
 mod journal;
 mod lines;
 mod machine;
@@ -27,8 +28,9 @@ use eic_core::time::Timestamp;
 use eic_host::accounts::Account;
 use eic_host::stdout::write_once;
 use eic_login::privileges::give_up_root;
+use fault::Fault;
 use lines::{Gap, Read};
-use source::{Fault, Source};
+use source::Source;
 
 use crate::cli::Sessions;
 use crate::outcome::Outcome;

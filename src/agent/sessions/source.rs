@@ -1,75 +1,19 @@
 //! The log: systemd's journal, or files of text.
 
-use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use eic_core::sessions::join::{Join, Kind, Wanted};
 use eic_core::sessions::programs::Programs;
 use eic_core::sessions::text_log::Zone;
 use eic_core::sessions::writer::AgentUser;
-use eic_core::text::{MAX_SHOWN, printable_bytes};
 use eic_host::clock;
 use eic_host::process::Speaker;
-use eic_login::privileges::PrivilegesError;
 
+use super::fault::{Fault, MAX_FILES};
 use super::lines::{Gap, Read};
-use super::text::{FOLDER, Opened, files_of_the_machine, read_files};
+use super::text::{Opened, files_of_the_machine, read_files};
 use super::{journal, machine};
-use crate::outcome::Outcome;
-
-/// Most files.
-pub(super) const MAX_FILES: usize = 1000;
-
-/// Why there is no report.
-#[derive(Debug)]
-pub(super) enum Fault {
-    /// A file that was named cannot be read.
-    File(PathBuf, io::Error),
-    /// A log of this machine cannot be read.
-    OwnFile(PathBuf, io::Error),
-    /// More files than are read.
-    TooManyFiles(usize),
-    /// There is no log.
-    NoLog(String),
-    /// journalctl did not begin.
-    Journal(io::Error),
-    /// Root's rights could not be given up.
-    Privileges(PrivilegesError),
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path, error) => write!(f, "{}: {error}", shown(path)),
-            Self::OwnFile(path, error) => {
-                write!(f, "no log can be read: {}: {error}; run it with sudo", shown(path))
-            }
-            Self::TooManyFiles(count) => {
-                write!(f, "expected at most {MAX_FILES} files, got {count}; ask for a part at a time")
-            }
-            Self::NoLog(journal) => write!(
-                f,
-                "no log can be read: {journal}, and {FOLDER} has no auth.log and no secure; run it with sudo, or name the files"
-            ),
-            Self::Journal(error) => write!(f, "journalctl: {error}"),
-            Self::Privileges(error) => error.fmt(f),
-        }
-    }
-}
-
-impl Fault {
-    pub(super) const fn outcome(&self) -> Outcome {
-        match self {
-            Self::File(..) | Self::TooManyFiles(_) => Outcome::Usage,
-            Self::OwnFile(..) | Self::NoLog(_) | Self::Journal(_) | Self::Privileges(_) => Outcome::Undecided,
-        }
-    }
-}
-
-pub(super) fn shown(path: &Path) -> String {
-    printable_bytes(path.as_os_str().as_encoded_bytes(), MAX_SHOWN)
-}
 
 /// A log, open.
 pub(super) enum Source {

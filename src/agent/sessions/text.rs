@@ -13,14 +13,12 @@ use eic_host::clock;
 use eic_host::files::open_regular;
 use eic_host::process::listen;
 
+use super::fault::{FOLDER, Fault, MAX_FILES, shown};
 use super::lines::{Gap, PATIENCE, Read, each_line, ended, next_line};
-use super::source::{Fault, MAX_FILES, shown};
 
 /// Most of a file that is read, unpacked, in bytes.
 const MAX_FILE: u64 = 16 * 1024 * 1024 * 1024;
 
-/// Where text logs are, and how their names begin: Debian's and Red Hat's.
-pub(super) const FOLDER: &str = "/var/log";
 const NAMES: [&str; 2] = ["auth.log", "secure"];
 
 /// A file, open, with its name and when it was last written.

@@ -9,8 +9,7 @@ use eic_host::sshd::command::{chained, split};
 use eic_host::sshd::server::Effective;
 use eic_host::sshd::sources::Sources;
 
-use super::enable::{Refusal, own_pair};
-use super::place::Pair;
+use super::place::{Pair, Refusal, own_pair};
 use super::{InForce, Machine, shown};
 
 /// Most of `/etc/group` that is read, in bytes.

@@ -4,9 +4,8 @@ use std::io::Write;
 
 use eic_core::audit_line::IDENT;
 use eic_core::text::one_line;
-use eic_host::accounts::Account;
 use eic_host::sshd::block;
-use eic_host::sshd::command::{Holder, is_agents, moved, plain};
+use eic_host::sshd::command::{Holder, is_agents, moved};
 use eic_host::sshd::place::{Place, read};
 use eic_host::sshd::replace::lock;
 use eic_host::sshd::server::Effective;
@@ -17,37 +16,12 @@ use eic_login::privileges::give_up_root;
 
 use super::chain::{chain_of, judge_written, keep_users_of_matches};
 use super::pin::{Plan, other_settings};
-use super::place::{Failure, Pair, put_in, undo};
+use super::place::{Pair, Refusal, own_pair, put_in, undo};
 use super::{InForce, Machine, shown, user_fault, where_from};
 use crate::cli::Enable;
 use crate::config::unsupported;
 use crate::environment;
 use crate::outcome::Outcome;
-
-/// Why it ends without our lines in force.
-pub(super) enum Refusal {
-    /// It could not be done; everything is as it was.
-    Failed(String),
-    /// Another command is in force, and was left alone.
-    LeftAlone(String),
-    /// It could not be done, and something is not as it was.
-    Stuck(String),
-}
-
-impl From<String> for Refusal {
-    fn from(why: String) -> Self {
-        Self::Failed(why)
-    }
-}
-
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Clean(why) => Self::Failed(why),
-            Failure::Stuck(why) => Self::Stuck(why),
-        }
-    }
-}
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Enable, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
@@ -231,15 +205,6 @@ fn pair(machine: &Machine, filed: &Effective, chain: bool) -> Result<Pair, Refus
         shown(Some(command)),
         filed.user.as_deref().unwrap_or("no user")
     )))
-}
-
-pub(super) fn own_pair(machine: &Machine) -> Result<Pair, Refusal> {
-    if Account::find(IDENT).is_none() {
-        return Err(Refusal::Failed(format!(
-            "there is no user {IDENT} for sshd to run it as; run: systemd-sysusers, or useradd --system --no-create-home --shell /usr/sbin/nologin {IDENT}"
-        )));
-    }
-    Ok(Pair { command: plain(&machine.own), user: IDENT.to_owned() })
 }
 
 /// What an operator should know although it is wired.

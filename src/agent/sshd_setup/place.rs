@@ -3,7 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use eic_core::audit_line::IDENT;
+use eic_host::accounts::Account;
 use eic_host::sshd::block;
+use eic_host::sshd::command::plain;
 use eic_host::sshd::place::{Place, PlaceError};
 use eic_host::sshd::replace::{Beside, Change};
 use eic_host::sshd::server::Effective;
@@ -114,4 +117,38 @@ fn shown_pair(effective: &Effective) -> String {
             format!("{} as {}", shown(Some(command)), effective.user.as_deref().unwrap_or("no user"))
         }
     }
+}
+
+/// Why it ends without our lines in force.
+pub(super) enum Refusal {
+    /// It could not be done; everything is as it was.
+    Failed(String),
+    /// Another command is in force, and was left alone.
+    LeftAlone(String),
+    /// It could not be done, and something is not as it was.
+    Stuck(String),
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Clean(why) => Self::Failed(why),
+            Failure::Stuck(why) => Self::Stuck(why),
+        }
+    }
+}
+
+pub(super) fn own_pair(machine: &Machine) -> Result<Pair, Refusal> {
+    if Account::find(IDENT).is_none() {
+        return Err(Refusal::Failed(format!(
+            "there is no user {IDENT} for sshd to run it as; run: systemd-sysusers, or useradd --system --no-create-home --shell /usr/sbin/nologin {IDENT}"
+        )));
+    }
+    Ok(Pair { command: plain(&machine.own), user: IDENT.to_owned() })
 }

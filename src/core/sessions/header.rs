@@ -13,10 +13,8 @@
 
 use alloc::format;
 
-use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
-
-use super::text_log::seconds;
+use ::time::{Date, Month, OffsetDateTime};
 
 const MICROS: i64 = 1_000_000;
 
@@ -147,6 +145,20 @@ fn rfc3339(stamp: &str) -> Option<i64> {
         OffsetDateTime::parse(&format!("{instant}:{minutes}"), &Rfc3339).ok()?
     };
     i64::try_from(instant.unix_timestamp_nanos().checked_div(1000)?).ok()
+}
+
+/// Seconds from 1970 to `Mon DD HH:MM:SS` of that year.
+pub(super) fn seconds(year: i32, month: &str, day: &str, clock: &str) -> Option<i64> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let number = MONTHS.iter().position(|name| *name == month)?.checked_add(1)?;
+    let month = Month::try_from(u8::try_from(number).ok()?).ok()?;
+    let date = Date::from_calendar_date(year, month, day.parse().ok()?).ok()?;
+    let mut parts = clock.split(':').map(|part| part.parse::<u8>().ok());
+    let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
+    // A leap second is the next minute's first.
+    let time = date.with_hms(hour, minute, second.min(59)).ok()?;
+    Some(time.assume_utc().unix_timestamp())
 }
 
 #[cfg(test)]

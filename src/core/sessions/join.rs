@@ -6,12 +6,15 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::MAX_ROWS;
-use super::event::{Accepted, Event, Handover, KeyName, Moment, Push};
+use super::event::{Accepted, Event, Handover, KeyName, Moment};
 use super::found::{End, Refusal, Session, Tally, Why};
 use super::journal::Entry;
 use super::keys::Keys;
+pub use super::log::Kind;
+use super::log::Process;
 use super::programs::is_called_sshd;
 use super::running::Running;
+pub use super::wanted::Wanted;
 use super::writer::Source;
 
 /// How much later than sshd's line the agent's may come, though it was written before: journald reads them from two
@@ -29,30 +32,6 @@ const MAX_PROGRAMS: usize = 10;
 
 /// Most machines and runs of a machine that one report tells from one another.
 const MAX_RUNS: usize = 10_000;
-
-/// Which log it is: what may be concluded from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// One machine's, run after run.
-    Journal,
-    /// Of any number of machines.
-    Text,
-}
-
-/// What is asked of the log: what does not fit is forgotten at once.
-pub trait Wanted {
-    /// Whether a session that has ended, or will be looked at as it is, is asked for.
-    fn session(&self, session: &Session) -> bool;
-    /// Whether one that is asked for is listed, too, or only counted.
-    fn lists(&self, session: &Session) -> bool;
-    /// Whether a moment is not before the time that is asked for.
-    fn covers(&self, at: Moment) -> bool;
-    /// Whether a refusal, or a key that nobody used, is asked for.
-    fn moment(&self, at: Moment, user: Option<&str>, push: Option<&Push>) -> bool;
-}
-
-/// Which run of which machine, and its number there.
-pub(super) type Process = (u32, u32);
 
 /// The join, fed one event after another.
 pub struct Join<W> {

@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 use super::MAX_ROWS;
 use super::event::{Accepted, Handover, KeyName, Moment, Push};
 use super::found::{Given, Joined, Session};
-use super::join::{Process, Wanted};
+use super::log::Process;
+use super::wanted::Wanted;
 
 /// How long sshd may take from a key that it was given to the login: any `LoginGraceTime` that is in use, its
 /// default being two minutes. After that, the process number is somebody else's.

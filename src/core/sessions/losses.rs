@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 
-use super::event::Moment;
+use super::moment::Moment;
 use super::raw::Raw;
 use crate::text::{MAX_SHOWN, printable};
 

@@ -87,6 +87,7 @@
 //! };
 //! ```
 
+mod claim;
 mod ends;
 pub mod event;
 pub mod found;
@@ -94,8 +95,10 @@ mod header;
 pub mod join;
 pub mod journal;
 mod keys;
+mod log;
 pub mod losses;
 pub mod message;
+mod moment;
 pub mod programs;
 pub mod question;
 mod raw;
@@ -104,6 +107,7 @@ pub mod report;
 pub mod running;
 pub mod shown;
 pub mod text_log;
+mod wanted;
 mod warnings;
 pub mod writer;
 

@@ -10,6 +10,7 @@ use super::found::Found;
 use super::join::Kind;
 use super::question::Question;
 use super::shown::{Count, Liar, ShownKey, ShownProgram, ShownRefusal, ShownSession, shown};
+pub use super::warnings::Warning;
 use super::warnings::{begins_late, warnings};
 use crate::order;
 use crate::time::Timestamp;
@@ -77,24 +78,6 @@ pub struct Log {
     pub to: Option<String>,
     /// How many lines were read.
     pub lines: u64,
-}
-
-/// What the log cannot answer.
-#[derive(Debug, Serialize)]
-pub struct Warning {
-    /// Never changes its meaning.
-    pub id: &'static str,
-    /// What was seen.
-    pub seen: String,
-    /// What to do.
-    pub fix: String,
-}
-
-impl Warning {
-    /// A warning.
-    pub fn new(id: &'static str, seen: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { id, seen: seen.into(), fix: fix.into() }
-    }
 }
 
 impl Report {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::event::Moment;
 use super::found::Session;
-use super::join::Kind;
+use super::log::Kind;
 
 /// What the machine runs now, as far as it is the machine of the log.
 #[derive(Clone, Debug)]

@@ -6,10 +6,10 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use ::time::{Date, Month, OffsetDateTime};
+use ::time::OffsetDateTime;
 
 use super::event::{Event, Moment, Push};
-use super::header::{Header, Stamp};
+use super::header::{Header, Stamp, seconds};
 use super::losses::of_text;
 use super::message::{begins_with_us, of_agent, of_sshd, tells_of_us};
 use super::writer::Source;
@@ -205,18 +205,4 @@ impl TextLog {
         }
         next.or_else(|| years.into_iter().max())
     }
-}
-
-/// Seconds from 1970 to `Mon DD HH:MM:SS` of that year.
-pub(super) fn seconds(year: i32, month: &str, day: &str, clock: &str) -> Option<i64> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let number = MONTHS.iter().position(|name| *name == month)?.checked_add(1)?;
-    let month = Month::try_from(u8::try_from(number).ok()?).ok()?;
-    let date = Date::from_calendar_date(year, month, day.parse().ok()?).ok()?;
-    let mut parts = clock.split(':').map(|part| part.parse::<u8>().ok());
-    let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
-    // A leap second is the next minute's first.
-    let time = date.with_hms(hour, minute, second.min(59)).ok()?;
-    Some(time.assume_utc().unix_timestamp())
 }

@@ -5,12 +5,31 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use serde::Serialize;
+
 use super::found::Found;
 use super::join::Kind;
 use super::losses::{Losses, Lost};
 use super::question::Question;
-use super::report::Warning;
 use super::shown::{SECOND, shown};
+
+/// What the log cannot answer.
+#[derive(Debug, Serialize)]
+pub struct Warning {
+    /// Never changes its meaning.
+    pub id: &'static str,
+    /// What was seen.
+    pub seen: String,
+    /// What to do.
+    pub fix: String,
+}
+
+impl Warning {
+    /// A warning.
+    pub fn new(id: &'static str, seen: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { id, seen: seen.into(), fix: fix.into() }
+    }
+}
 
 /// All of it.
 pub(super) fn warnings(question: &Question, kind: Kind, found: &Found) -> Vec<Warning> {

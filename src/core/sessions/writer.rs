@@ -6,7 +6,7 @@
 //! that no user can start a process in. journald reads both from `/proc` after the line has arrived. Where the process
 //! has ended by then, the fields are missing, and the line is *unattributed*: neither believed nor disbelieved.
 
-use super::event::Claim;
+use super::claim::Claim;
 use super::programs::{Program, Programs, Unit};
 
 /// Proof that the kernel's fields name, as the writer of an entry, the program in whose name it is, or the agent's

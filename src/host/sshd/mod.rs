@@ -29,6 +29,7 @@ pub mod listener;
 pub mod offer;
 pub mod pattern_list;
 pub mod place;
+mod printed;
 pub mod process;
 mod reading;
 pub mod release;

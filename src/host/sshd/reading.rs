@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use eic_core::text::{MAX_SHOWN, printable};
+use nix::unistd::Uid;
 
 use super::command::split;
 use super::globs::{MAX_NAMES, expand, folder, is_covered, wider};
@@ -52,11 +53,19 @@ struct At<'f> {
     depth: usize,
 }
 
-/// Reads `config` and what it includes.
-pub(super) fn read(config: &Path, is_strict: bool) -> Sources {
-    let mut reading = Reading { sources: Sources::default(), bytes: 0, is_strict };
-    reading.file(config, Block::default(), 0);
-    reading.sources
+impl Sources {
+    /// Reads `config` and what it includes. Root reads only files that no other user can change.
+    #[must_use]
+    pub fn read(config: &Path) -> Self {
+        Self::read_by(config, Uid::effective().is_root())
+    }
+
+    /// The same; `is_strict` where files that other users can change are left out.
+    pub(super) fn read_by(config: &Path, is_strict: bool) -> Self {
+        let mut reading = Reading { sources: Self::default(), bytes: 0, is_strict };
+        reading.file(config, Block::default(), 0);
+        reading.sources
+    }
 }
 
 impl Reading {

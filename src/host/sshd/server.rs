@@ -18,6 +18,8 @@ use super::trace::{Question, Trace};
 use crate::ownership::{Insecure, check, check_folder};
 use crate::process::{MAX_BYTES, ask};
 
+pub use super::printed::Printed;
+
 /// Where distributions put sshd.
 const PROGRAMS: [&str; 4] = ["/usr/sbin/sshd", "/sbin/sshd", "/usr/bin/sshd", "/usr/local/sbin/sshd"];
 
@@ -48,11 +50,6 @@ pub(super) struct Said {
 pub struct Server {
     program: PathBuf,
 }
-
-/// Everything that is in force for one connection, as sshd prints it (`sshd -T`, `sshd -G`): the settings that the agent
-/// knows, with their values in sshd's own words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Printed(Vec<(Keyword, String)>);
 
 /// The part of it that is about us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,30 +201,6 @@ impl Server {
                 made = true;
             }
         }
-    }
-}
-
-impl Printed {
-    /// Reads `KEYWORD VALUE` lines.
-    #[must_use]
-    pub fn read(text: &str) -> Self {
-        let settings = text.lines().filter_map(|line| {
-            let (word, value) = line.split_once(' ')?;
-            Some((Keyword::read(word)?, value.trim_ascii().to_owned()))
-        });
-        Self(settings.collect())
-    }
-
-    /// The value of a keyword. sshd prints `none` for what is not set, or the word in the case in which a `Match` has
-    /// it (OpenSSH servconf.c, `option_clear_or_none`).
-    #[must_use]
-    pub fn value(&self, keyword: Keyword) -> Option<&str> {
-        self.values(keyword).next().filter(|value| !value.eq_ignore_ascii_case("none"))
-    }
-
-    /// Every value of a keyword that takes many.
-    pub fn values(&self, keyword: Keyword) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(known, _)| *known == keyword).map(|(_, value)| value.as_str())
     }
 }
 

@@ -5,13 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use nix::unistd::Uid;
-
 use super::command::split;
 use super::globs::fits;
 use super::grammar::Unclear;
 use super::keyword::Keyword;
-use super::reading;
 use crate::ownership::Insecure;
 
 /// A line of the configuration.
@@ -57,12 +54,6 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Reads `config` and what it includes. Root reads only files that nobody else can change.
-    #[must_use]
-    pub fn read(config: &Path) -> Self {
-        reading::read(config, Uid::effective().is_root())
-    }
-
     /// The first command and the first user outside of every `Match`.
     #[must_use]
     pub fn general(&self) -> (Option<&str>, Option<&str>) {
@@ -160,7 +151,7 @@ mod tests {
         let d = drop_ins.display();
         fs::write(&main, format!("# Include /x\nInclude \"{d}/*.conf\"\nAuthorizedKeysCommand = /m %u\nMatch User git\n  AuthorizedKeysCommand /g\nInclude {}\nallowUsers a b\n", main.display())).unwrap();
 
-        let sources = reading::read(&main, false);
+        let sources = Sources::read_by(&main, false);
         let shown = |settings: &[Setting]| -> Vec<String> {
             settings
                 .iter()

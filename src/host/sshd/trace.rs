@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::server::Printed;
+use super::printed::Printed;
 
 /// Everything that is in force, and what sshd read to find it, in its own words.
 #[derive(Clone, Debug)]

@@ -1,0 +1,26 @@
+//! Our own command line in sshd's configuration, read as a run reads it.
+
+use std::ffi::OsString;
+
+use clap::Parser as _;
+use eic_host::sshd::command::split;
+
+use crate::cli::{AuthorizedKeys, Cli, Command, resolve_name};
+
+/// Our own command line, read as we shall read it.
+pub(super) fn words_of(command: Option<&str>) -> Result<AuthorizedKeys, String> {
+    understood(split(command.unwrap_or_default()))
+}
+
+/// The same, where sshd has expanded the words.
+pub(super) fn understood(words: Vec<String>) -> Result<AuthorizedKeys, String> {
+    match Cli::try_parse_from(resolve_name(words.into_iter().map(OsString::from))) {
+        Ok(Cli { command: Command::AuthorizedKeys(words) }) => Ok(words),
+        Ok(_) => Err("it is another subcommand".to_owned()),
+        Err(error) => {
+            let text = error.to_string();
+            let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+            Err(lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned())
+        }
+    }
+}
