@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use eic_host::sshd::environment::Permitted;
-use eic_host::sshd::environment::record::{PLACE, Record, Subject};
-use eic_host::sshd::environment::source::Source;
+use eic_host::sshd::environment::record::{PLACE, Record, RecordedServer};
+use eic_host::sshd::environment::source::ConfigSource;
 use eic_host::sshd::server::Effective;
-use eic_host::sshd::trace::{Question, Trace};
+use eic_host::sshd::trace::{QueryMode, Trace};
 use eic_login::config::Settings;
 use eic_login::environment::{
     EnvironmentError, NotRead, RELOAD, RENEW, check, find, permitted, unread_source,
@@ -25,9 +25,9 @@ const MOMENT: Duration = Duration::from_millis(50);
 
 /// What root found out before it gave its rights up, for [`decide`].
 #[derive(Debug, Default)]
-pub(super) struct Before {
+pub(super) struct EnvironmentBefore {
     /// The sshd that logins go to, where root looked for it.
-    subject: Option<Subject>,
+    subject: Option<RecordedServer>,
     /// What sshd permits, where the run itself is root's.
     permitted: Option<Permitted>,
     /// Why there is no new record, and what to do.
@@ -36,23 +36,23 @@ pub(super) struct Before {
 
 /// For a command that a person runs, or the unit: as root, asks sshd and renews the record. For another user,
 /// [`decide`] finds out later. `user` is the user whose logins are meant, if it is known.
-pub(super) fn look(settings: &Settings, user: Option<&str>) -> Before {
+pub(super) fn look(settings: &Settings, user: Option<&str>) -> EnvironmentBefore {
     if !settings.environment.value || !nix::unistd::Uid::effective().is_root() {
-        return Before::default();
+        return EnvironmentBefore::default();
     }
     match ask_and_record(user) {
         Ok(before) => before,
-        Err(why) => Before { unwritten: Some(why), ..Before::default() },
+        Err(why) => EnvironmentBefore { unwritten: Some(why), ..EnvironmentBefore::default() },
     }
 }
 
-fn ask_and_record(user: Option<&str>) -> Result<Before, (String, &'static str)> {
+fn ask_and_record(user: Option<&str>) -> Result<EnvironmentBefore, (String, &'static str)> {
     let machine = sshd_setup::Machine::look().map_err(|why| (why.to_string(), RENEW))?;
     if let Some(unclear) = machine.unclear() {
         return Err((unclear, RENEW));
     }
     let pid = machine.listener.as_ref().map(|listener| listener.pid);
-    let subject = Subject::new(&machine.config, machine.options(), pid);
+    let subject = RecordedServer::new(&machine.config, machine.options(), pid);
     let (trace, sources) = ask_until_settled(&machine, user)?;
     let permitted = permitted(&trace)
         .ok_or_else(|| ("sshd does not say what PermitUserEnvironment is".to_owned(), RENEW))?;
@@ -60,7 +60,7 @@ fn ask_and_record(user: Option<&str>) -> Result<Before, (String, &'static str)> 
     let is_run_as_root = Effective::of(&trace.printed).user.as_deref() == Some("root");
     let record = Record::new(subject.clone(), &permitted, sources);
     let written = record.write(Path::new(PLACE));
-    Ok(Before {
+    Ok(EnvironmentBefore {
         subject: Some(subject),
         permitted: is_run_as_root.then_some(permitted),
         unwritten: written.err().map(|error| (error.to_string(), RENEW)),
@@ -73,11 +73,12 @@ fn ask_and_record(user: Option<&str>) -> Result<Before, (String, &'static str)> 
 fn ask_until_settled(
     machine: &sshd_setup::Machine,
     user: Option<&str>,
-) -> Result<(Trace, Vec<Source>), (String, &'static str)> {
+) -> Result<(Trace, Vec<ConfigSource>), (String, &'static str)> {
     let ask = || -> Result<_, (String, &'static str)> {
-        let trace = machine.server.trace(Question::Test, &machine.config, machine.options(), user);
+        let trace = machine.server.trace(QueryMode::Test, &machine.config, machine.options(), user);
         let trace = trace.map_err(|error| (format!("{}: {error}", machine.config.display()), RENEW))?;
-        let sources = Source::all(&trace, &machine.config).map_err(|error| (error.to_string(), RENEW))?;
+        let sources =
+            ConfigSource::all(&trace, &machine.config).map_err(|error| (error.to_string(), RENEW))?;
         Ok((trace, sources))
     };
     let pid = machine.listener.as_ref().map(|listener| listener.pid);
@@ -110,7 +111,7 @@ fn ask_until_settled(
 /// without root's rights, since the run has to find it out without them; `kept` says why they could not be given up.
 pub(super) fn decide(
     settings: &Settings,
-    before: &Before,
+    before: &EnvironmentBefore,
     kept: Option<&PrivilegesError>,
 ) -> Result<(), EnvironmentError> {
     if !settings.environment.value {

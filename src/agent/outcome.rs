@@ -31,11 +31,11 @@ impl Outcome {
     }
 }
 
-impl From<run::Outcome> for Outcome {
-    fn from(outcome: run::Outcome) -> Self {
+impl From<run::RunOutcome> for Outcome {
+    fn from(outcome: run::RunOutcome) -> Self {
         match outcome {
-            run::Outcome::Done => Self::Done,
-            run::Outcome::Undecided => Self::Undecided,
+            run::RunOutcome::Done => Self::Done,
+            run::RunOutcome::Undecided => Self::Undecided,
         }
     }
 }

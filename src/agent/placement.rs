@@ -16,7 +16,7 @@ use eic_login::fetch::RunError;
 use eic_login::privileges::give_up_root;
 
 use crate::capture::replay;
-use crate::capture::{Wanted, fetch};
+use crate::capture::{CaptureRequest, fetch};
 use crate::outcome::Outcome;
 
 /// Runs the command.
@@ -43,7 +43,7 @@ fn find(clock: Clock) -> Result<(Region, Domain), String> {
     }
     // No user's keys are needed; of one who has none, there is one request.
     let nobody: [LoginName; 1] = ["nobody".parse().map_err(|error| format!("{error}"))?];
-    let fetched = fetch(&Wanted {
+    let fetched = fetch(&CaptureRequest {
         endpoints: &settings.endpoints(),
         allowed: settings.timeout.value,
         machine: &machine,

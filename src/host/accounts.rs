@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::files::head_of_regular;
-use crate::process::ask;
+use crate::process::output_with_timeout;
 
 /// Most of `/etc/passwd` that is read, in bytes.
 const MAX_PASSWD_BYTES: usize = 1024 * 1024;
@@ -59,7 +59,7 @@ impl Account {
 }
 
 /// How long the name service may take; a directory that is away takes its time to say so.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What getent(1) says of these keys: the lines that there are. A key that looks like an option is nobody's.
 pub fn entries(database: &str, keys: &[&str]) -> Result<String, String> {
@@ -69,7 +69,8 @@ pub fn entries(database: &str, keys: &[&str]) -> Result<String, String> {
     if keys.count() == 0 {
         return Ok(String::new());
     }
-    let said = ask(&mut program, PATIENCE).map_err(|error| format!("getent {database}: {error}"))?;
+    let said =
+        output_with_timeout(&mut program, TIMEOUT).map_err(|error| format!("getent {database}: {error}"))?;
     // 2: one of the keys is not there (getent(1)).
     match said.status.code() {
         Some(0 | 2) => Ok(String::from_utf8_lossy(&said.stdout).into_owned()),

@@ -19,7 +19,7 @@ pub const MAX_BYTES: u64 = 1024 * 1024;
 /// Runs the program in `/` with nothing of our environment, and gives what it said; one that has not ended after
 /// `allowed` is killed, which is an error of kind [`io::ErrorKind::TimedOut`]. One that says too much gets
 /// no reader for the rest.
-pub fn ask(program: &mut Command, allowed: Duration) -> io::Result<Output> {
+pub fn output_with_timeout(program: &mut Command, allowed: Duration) -> io::Result<Output> {
     let mut child = start(program, Stdio::null())?;
     let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
@@ -49,17 +49,17 @@ const PIECE: usize = 64 * 1024;
 
 /// A program that is read as it speaks, however much that is.
 #[derive(Debug)]
-pub struct Speaker {
+pub struct StreamingChild {
     child: Child,
     pieces: Receiver<io::Result<Vec<u8>>>,
     piece: io::Cursor<Vec<u8>>,
     errors: JoinHandle<Vec<u8>>,
-    patience: Duration,
+    timeout: Duration,
 }
 
-/// Runs the program with nothing of our environment, to be read. One that says nothing for as long as `patience` is
+/// Runs the program with nothing of our environment, to be read. One that says nothing for as long as `timeout` is
 /// an error of kind [`io::ErrorKind::TimedOut`].
-pub fn listen(program: &mut Command, input: Option<File>, patience: Duration) -> io::Result<Speaker> {
+pub fn listen(program: &mut Command, input: Option<File>, timeout: Duration) -> io::Result<StreamingChild> {
     let mut child = start(program, input.map_or_else(Stdio::null, Stdio::from))?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let (sender, pieces) = sync_channel(PIECES);
@@ -78,16 +78,16 @@ pub fn listen(program: &mut Command, input: Option<File>, patience: Duration) ->
         }
     })?;
     let errors = std::thread::Builder::new().spawn(move || head(err))?;
-    Ok(Speaker { child, pieces, piece: io::Cursor::default(), errors, patience })
+    Ok(StreamingChild { child, pieces, piece: io::Cursor::default(), errors, timeout })
 }
 
-impl Read for Speaker {
+impl Read for StreamingChild {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.piece.read(buffer)?;
         if read > 0 || buffer.is_empty() {
             return Ok(read);
         }
-        match self.pieces.recv_timeout(self.patience) {
+        match self.pieces.recv_timeout(self.timeout) {
             Ok(piece) => {
                 self.piece = io::Cursor::new(piece?);
                 self.piece.read(buffer)
@@ -96,13 +96,13 @@ impl Read for Speaker {
             Err(RecvTimeoutError::Disconnected) => Ok(0),
             Err(RecvTimeoutError::Timeout) => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("nothing said for {} s", self.patience.as_secs()),
+                format!("nothing said for {} s", self.timeout.as_secs()),
             )),
         }
     }
 }
 
-impl Speaker {
+impl StreamingChild {
     /// What it ended with, once all that it said was read, and what it said of errors.
     pub fn end(mut self) -> io::Result<(ExitStatus, Vec<u8>)> {
         let status = self.child.wait()?;
@@ -158,19 +158,24 @@ mod tests {
 
     #[test]
     fn what_hangs_is_ended() {
-        let said =
-            ask(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]), Duration::from_secs(60));
+        let said = output_with_timeout(
+            Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]),
+            Duration::from_secs(60),
+        );
         let said = said.unwrap();
         assert_eq!(
             (said.stdout, said.stderr, said.status.code()),
             (b"out\n".into(), b"err\n".into(), Some(3))
         );
-        let loud = ask(&mut Command::new("yes"), Duration::from_secs(60)).unwrap();
+        let loud = output_with_timeout(&mut Command::new("yes"), Duration::from_secs(60)).unwrap();
         assert_eq!((loud.stdout.len(), loud.status.success()), (1024 * 1024, false));
-        let late = ask(Command::new("sleep").arg("600"), Duration::from_millis(50)).unwrap_err();
+        let late =
+            output_with_timeout(Command::new("sleep").arg("600"), Duration::from_millis(50)).unwrap_err();
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
         assert_eq!(
-            ask(&mut Command::new("/does/not/exist"), Duration::from_secs(1)).unwrap_err().kind(),
+            output_with_timeout(&mut Command::new("/does/not/exist"), Duration::from_secs(1))
+                .unwrap_err()
+                .kind(),
             io::ErrorKind::NotFound
         );
     }

@@ -9,12 +9,12 @@ use eic_core::reason::Reason;
 use eic_core::text::{MAX_SHOWN, one_line, printable};
 use eic_host::ownership;
 use eic_host::sshd::environment::Permitted;
-use eic_host::sshd::environment::record::{PLACE, Record, RecordError, Subject};
-use eic_host::sshd::environment::source::{Source, SourceError};
+use eic_host::sshd::environment::record::{PLACE, Record, RecordError, RecordedServer};
+use eic_host::sshd::environment::source::{ConfigSource, ConfigSourceError};
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::listener::{Listener, unread};
 use eic_host::sshd::server::Server;
-use eic_host::sshd::trace::{Question, Trace};
+use eic_host::sshd::trace::{QueryMode, Trace};
 
 /// Why no key is handed out although the settings are sound.
 #[derive(Debug)]
@@ -67,13 +67,13 @@ impl std::fmt::Display for EnvironmentError {
 }
 
 /// The sshd that started this run; `None` if no sshd did, or if it is not known which.
-fn own_sshd() -> Result<Option<Subject>, EnvironmentError> {
+fn own_sshd() -> Result<Option<RecordedServer>, EnvironmentError> {
     match Listener::above() {
         Some(listener) if !listener.is_clear => Err(EnvironmentError::Unknown(
             format!("the command line of the running sshd (pid {}) cannot be told apart", listener.pid),
             "put its settings into sshd_config".to_owned(),
         )),
-        above => Ok(above.as_ref().map(Subject::of)),
+        above => Ok(above.as_ref().map(RecordedServer::of)),
     }
 }
 
@@ -86,13 +86,13 @@ pub fn ask_as_root() -> Option<Permitted> {
     let subject = own_sshd().ok()?.unwrap_or_default();
     // Another user may have started this under a process that calls itself sshd: root reads no file of theirs.
     ownership::check(subject.config()).ok()?;
-    ask(Question::Test, &subject).ok()
+    ask(QueryMode::Test, &subject).ok()
 }
 
 /// What the running server has not read since it was changed.
-pub fn unread_source(trace: &Trace, sources: &[Source], pid: Option<u32>) -> Option<PathBuf> {
+pub fn unread_source(trace: &Trace, sources: &[ConfigSource], pid: Option<u32>) -> Option<PathBuf> {
     let pid_file = Path::new(trace.printed.value(Keyword::PidFile)?);
-    unread(pid?, pid_file, sources.iter().map(Source::path)).map(Path::to_owned)
+    unread(pid?, pid_file, sources.iter().map(ConfigSource::path)).map(Path::to_owned)
 }
 
 /// What a trace of sshd says of the keyword; none if it does not say.
@@ -134,12 +134,12 @@ pub fn check(permitted: &Permitted) -> Result<(), EnvironmentError> {
 }
 
 /// By the record, or else by sshd, where it answers a user that is not root.
-pub fn find(subject: Option<&Subject>) -> Result<Permitted, EnvironmentError> {
+pub fn find(subject: Option<&RecordedServer>) -> Result<Permitted, EnvironmentError> {
     let error = match Record::permitted(Path::new(PLACE), subject) {
         Ok(permitted) => return Ok(permitted),
         Err(error) => error,
     };
-    ask(Question::Print, &subject.cloned().unwrap_or_default()).map_err(|not_read| match not_read {
+    ask(QueryMode::Print, &subject.cloned().unwrap_or_default()).map_err(|not_read| match not_read {
         Some(not_read) => EnvironmentError::Unknown(not_read.to_string(), RELOAD.to_owned()),
         None => EnvironmentError::Unknown(error.to_string(), remedy(&error)),
     })
@@ -147,11 +147,11 @@ pub fn find(subject: Option<&Subject>) -> Result<Permitted, EnvironmentError> {
 
 /// sshd's answer, if sshd saw everything that it would see as root and the running server has read the same. If the
 /// running server has not, the error holds what it has not read.
-fn ask(question: Question, subject: &Subject) -> Result<Permitted, Option<NotRead>> {
+fn ask(question: QueryMode, subject: &RecordedServer) -> Result<Permitted, Option<NotRead>> {
     let server = Server::find().ok().flatten().ok_or(None)?;
     let trace = server.trace(question, subject.config(), subject.options(), None);
     let trace = trace.map_err(|_| None)?;
-    let sources = Source::all(&trace, subject.config()).map_err(|_| None)?;
+    let sources = ConfigSource::all(&trace, subject.config()).map_err(|_| None)?;
     if sources.iter().any(|source| source.check_readable().is_err()) {
         return Err(None);
     }
@@ -164,7 +164,7 @@ fn ask(question: Question, subject: &Subject) -> Result<Permitted, Option<NotRea
 /// What to do about a record that counts as none.
 fn remedy(error: &RecordError) -> String {
     match error {
-        RecordError::Source(SourceError::Hidden(folder)) => {
+        RecordError::ConfigSource(ConfigSourceError::Hidden(folder)) => {
             format!(
                 "run: sudo chmod go+x {}; then: sudo eic-agent config",
                 printable(&folder.to_string_lossy(), MAX_SHOWN)

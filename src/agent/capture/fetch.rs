@@ -11,18 +11,18 @@ use eic_core::order;
 use eic_core::time::Timestamp;
 use eic_host::clock;
 use eic_host::instance::Machine;
-use eic_login::fetch::staples::{MAX_LIST_BYTES, STAPLES, is_staple_name};
+use eic_login::fetch::staple_fetch::{MAX_LIST_BYTES, STAPLES, is_staple_name};
 use eic_login::fetch::{DOMAIN, INSTANCE_ID, MAX_ITEM_BYTES, REGION, SIGNER_CERT, USERS, ZONE, keys_path};
 use eic_login::imds::{Endpoint, ImdsError, Session};
 use tokio::task::JoinSet;
 
-use crate::capture::document::{self, Answer, Capture, Item};
+use crate::capture::document::{self, Capture, CapturedAnswer, Item};
 
 /// Most users whose keys are fetched.
 const MAX_USERS: usize = 32;
 
 /// What is fetched, and when.
-pub(crate) struct Wanted<'w> {
+pub(crate) struct CaptureRequest<'w> {
     pub(crate) endpoints: &'w [Endpoint],
     pub(crate) allowed: Duration,
     pub(crate) machine: &'w Machine,
@@ -45,7 +45,7 @@ pub(crate) struct Fetched {
 }
 
 /// Fetches it all.
-pub(crate) fn fetch(wanted: &Wanted<'_>) -> Fetched {
+pub(crate) fn fetch(wanted: &CaptureRequest<'_>) -> Fetched {
     let started = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
     let fetched = match runtime {
@@ -58,13 +58,13 @@ pub(crate) fn fetch(wanted: &Wanted<'_>) -> Fetched {
         capture.items.push(Item::new(
             document::TOKEN,
             milliseconds(token),
-            Answer::Failed(error.reason(), error.to_string()),
+            CapturedAnswer::Failed(error.reason(), error.to_string()),
         ));
         Fetched { capture, token, greeted: wanted.now, via: None, refused: Some(error) }
     })
 }
 
-async fn everything(wanted: &Wanted<'_>) -> Result<Fetched, ImdsError> {
+async fn everything(wanted: &CaptureRequest<'_>) -> Result<Fetched, ImdsError> {
     let started = Instant::now();
     let session = Arc::new(Session::open(wanted.endpoints, wanted.allowed).await?);
     let token = started.elapsed();
@@ -162,19 +162,19 @@ impl Asking {
         order::by_key(self.came, |(number, _)| *number).into_iter().map(|(_, item)| item).collect()
     }
 
-    fn answer(&self, path: &str) -> Option<Answer> {
+    fn answer(&self, path: &str) -> Option<CapturedAnswer> {
         self.came.iter().find(|(_, item)| item.path == path).map(|(_, item)| item.answer())
     }
 
     /// The names of the staples that the signer's certificates normally have, listed or not.
     fn own_names(&self) -> Vec<String> {
-        let Some(Answer::Body(pem)) = self.answer(SIGNER_CERT) else { return Vec::new() };
+        let Some(CapturedAnswer::Body(pem)) = self.answer(SIGNER_CERT) else { return Vec::new() };
         let Ok(chain) = SignerChain::parse(&pem) else { return Vec::new() };
         chain.certificates().iter().map(Certificate::staple_name).collect()
     }
 
     fn lines(&self, path: &str) -> Vec<String> {
-        let Some(Answer::Body(list)) = self.answer(path) else { return Vec::new() };
+        let Some(CapturedAnswer::Body(list)) = self.answer(path) else { return Vec::new() };
         let lines =
             String::from_utf8_lossy(&list).lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>();
         lines.into_iter().filter(|line| !line.is_empty()).collect()
@@ -186,9 +186,9 @@ async fn item(session: &Session, path: &str, limit: usize) -> Item {
     let came = session.get_head(path, limit).await;
     let cut = came.as_ref().is_ok_and(|body| body.as_ref().is_some_and(|body| body.cut));
     let answer = match came {
-        Ok(Some(body)) => Answer::Body(body.bytes),
-        Ok(None) => Answer::Absent,
-        Err(error) => Answer::Failed(error.reason(), error.to_string()),
+        Ok(Some(body)) => CapturedAnswer::Body(body.bytes),
+        Ok(None) => CapturedAnswer::Absent,
+        Err(error) => CapturedAnswer::Failed(error.reason(), error.to_string()),
     };
     let mut item = Item::new(path, milliseconds(started.elapsed()), answer);
     item.cut = cut;

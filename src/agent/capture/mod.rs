@@ -20,7 +20,7 @@ use nix::fcntl::OFlag;
 use crate::cli;
 use crate::outcome::Outcome;
 
-pub(crate) use fetch::{Fetched, Wanted, fetch, milliseconds};
+pub(crate) use fetch::{CaptureRequest, Fetched, fetch, milliseconds};
 
 /// Runs the command.
 pub(super) fn run(
@@ -47,7 +47,7 @@ fn capture(arguments: &cli::Capture, clock: Clock) -> Result<String, String> {
     let file = make(&arguments.file).map_err(|error| format!("{}: {error}", arguments.file.display()))?;
     let fetched = give_up_root().map(|()| {
         let machine = Machine::detect(Path::new("/sys"));
-        fetch(&Wanted {
+        fetch(&CaptureRequest {
             endpoints: &settings.endpoints(),
             allowed: settings.timeout.value,
             machine: &machine,

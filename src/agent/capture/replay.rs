@@ -8,13 +8,13 @@ use eic_core::identity::{Domain, InstanceId, LoginName, Pins, Region, SignerName
 use eic_core::reason::Reason;
 use eic_host::trust_store::TrustStore;
 use eic_login::fetch::lost_staples::LostStaples;
-use eic_login::fetch::staples::STAPLES;
+use eic_login::fetch::staple_fetch::STAPLES;
 use eic_login::fetch::{
     DOMAIN, INSTANCE_ID, REGION, RunError, SIGNER_CERT, USERS, ZONE, domain_from, keys_path, region_from,
 };
 use eic_login::imds::ImdsError;
 
-use crate::capture::document::{Answer, Capture, Item};
+use crate::capture::document::{Capture, CapturedAnswer, Item};
 
 /// Everything that a judgement of this user's keys takes; a user without keys has an empty bundle.
 pub(crate) fn evidence(
@@ -76,7 +76,7 @@ pub(crate) fn chain(capture: &Capture) -> Result<SignerChain, RunError> {
 pub(crate) fn staples(capture: &Capture) -> (Vec<OcspStaple>, Vec<OcspError>) {
     let (mut staples, mut unreadable) = (Vec::new(), Vec::new());
     for item in staple_items(capture) {
-        let (false, Answer::Body(bytes)) = (item.cut, item.answer()) else { continue };
+        let (false, CapturedAnswer::Body(bytes)) = (item.cut, item.answer()) else { continue };
         match OcspStaple::parse(&bytes) {
             Ok(staple) => staples.push(staple),
             Err(error) => unreadable.push(error),
@@ -91,8 +91,8 @@ pub(crate) fn lost_staples(capture: &Capture) -> LostStaples<(Reason, String)> {
     for item in capture.item(STAPLES).into_iter().chain(staple_items(capture)) {
         let name = item.path.strip_prefix(STAPLES).unwrap_or_default().to_owned();
         match item.answer() {
-            Answer::Failed(reason, detail) => lost.push(name, (reason, detail)),
-            Answer::Body(_) if item.cut => {
+            CapturedAnswer::Failed(reason, detail) => lost.push(name, (reason, detail)),
+            CapturedAnswer::Body(_) if item.cut => {
                 lost.push(name, (Reason::MetadataMalformed, too_long(&item.path)));
             }
             _ => {}
@@ -113,7 +113,7 @@ pub(crate) fn keys(capture: &Capture, user: &LoginName) -> Result<Option<KeyBund
     let bytes = match body(capture, &path) {
         // As from metadata: what is too long is judged up to there.
         Err(_) if cut => match capture.answer(&path) {
-            Answer::Body(head) => Some(head),
+            CapturedAnswer::Body(head) => Some(head),
             _ => None,
         },
         came => came?,
@@ -124,10 +124,10 @@ pub(crate) fn keys(capture: &Capture, user: &LoginName) -> Result<Option<KeyBund
 fn body(capture: &Capture, path: &str) -> Result<Option<Vec<u8>>, RunError> {
     let cut = capture.item(path).is_some_and(|item| item.cut);
     match capture.answer(path) {
-        Answer::Body(_) if cut => Err(RunError::Captured(Reason::MetadataMalformed, too_long(path))),
-        Answer::Body(bytes) => Ok(Some(bytes)),
-        Answer::Absent => Ok(None),
-        Answer::Failed(reason, detail) => Err(RunError::Captured(reason, detail)),
+        CapturedAnswer::Body(_) if cut => Err(RunError::Captured(Reason::MetadataMalformed, too_long(path))),
+        CapturedAnswer::Body(bytes) => Ok(Some(bytes)),
+        CapturedAnswer::Absent => Ok(None),
+        CapturedAnswer::Failed(reason, detail) => Err(RunError::Captured(reason, detail)),
     }
 }
 

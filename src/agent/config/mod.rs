@@ -14,7 +14,7 @@ use eic_login::privileges::{PrivilegesError, give_up_root};
 
 use self::show::Shown;
 use crate::cli::Config;
-use crate::environment::{self, Before};
+use crate::environment::{self, EnvironmentBefore};
 use crate::outcome::Outcome;
 
 /// Runs the command.
@@ -72,7 +72,7 @@ pub(super) struct Unsupported {
 /// root's rights; `before` is what root found out, `kept` why its rights could not be given up.
 pub(super) fn unsupported(
     settings: &Settings,
-    before: &Before,
+    before: &EnvironmentBefore,
     kept: Option<&PrivilegesError>,
 ) -> Vec<Unsupported> {
     let mut faults = Vec::new();

@@ -13,12 +13,12 @@ use serde::Serialize;
 pub struct Shown {
     schema_version: u32,
     file: Option<String>,
-    settings: Vec<Setting>,
+    settings: Vec<ShownSetting>,
     rules: Vec<ShownRule>,
 }
 
 #[derive(Debug, Serialize)]
-struct Setting {
+struct ShownSetting {
     key: &'static str,
     value: serde_json::Value,
     from: From,
@@ -77,8 +77,12 @@ impl Shown {
     }
 }
 
-fn setting<T>(key: &'static str, setting: &Sourced<T>, value: impl Fn(&T) -> serde_json::Value) -> Setting {
-    Setting { key, value: value(&setting.value), from: From::of(setting.origin) }
+fn setting<T>(
+    key: &'static str,
+    setting: &Sourced<T>,
+    value: impl Fn(&T) -> serde_json::Value,
+) -> ShownSetting {
+    ShownSetting { key, value: value(&setting.value), from: From::of(setting.origin) }
 }
 
 const fn roots_name(roots: Roots) -> &'static str {
@@ -137,7 +141,7 @@ impl std::fmt::Display for Shown {
             Some(file) => writeln!(f, "# {file}")?,
             None => writeln!(f, "# no {DEFAULT_PATH}: defaults")?,
         }
-        for Setting { key, value, from: origin } in &self.settings {
+        for ShownSetting { key, value, from: origin } in &self.settings {
             let value = match (value.is_null(), *key) {
                 (true, "trust.region" | "trust.domain") => "(metadata)".to_owned(),
                 (true, _) => "(system)".to_owned(),

@@ -3,7 +3,7 @@
 use eic_core::policy::Glob;
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::accounts::{Account, entries};
-use eic_host::process::ask;
+use eic_host::process::output_with_timeout;
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::offer::Offer;
 use eic_login::config::{CommandLine, Settings};
@@ -16,7 +16,7 @@ const ID: &str = "access";
 pub(super) const ACCESS: &str = "sshd turns away whom its lists do not let in, whatever the key";
 
 /// How long id(1) may take.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Whether sshd lets this user in.
 pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
@@ -167,8 +167,8 @@ fn listed<'p>(patterns: &[&'p str], name: &str) -> Option<(&'p str, Option<Strin
 /// The names of a user's groups. By their numbers, since a name may have spaces.
 fn groups_of(account: &Account) -> Result<Vec<String>, String> {
     let mut program = std::process::Command::new("id");
-    let said =
-        ask(program.args(["-G", "--", &account.name]), PATIENCE).map_err(|error| format!("id: {error}"))?;
+    let said = output_with_timeout(program.args(["-G", "--", &account.name]), TIMEOUT)
+        .map_err(|error| format!("id: {error}"))?;
     if !said.status.success() {
         return Err(format!("id: {}", said.status));
     }

@@ -8,8 +8,8 @@ use eic_host::accounts::{Account, entries};
 use eic_host::sshd::keyword::Keyword;
 
 use super::access::{ACCESS, access};
-use super::check::{Check, Verdict};
-use super::sshd::{Blind, Sshd};
+use super::check::{Check, CheckStatus};
+use super::sshd::{Sshd, SshdUnavailable};
 
 const ACCOUNT: &str = "sshd lets nobody in whose account is not there, is locked or has expired";
 const SHELL: &str = "sshd turns away who has no shell, and a shell like nologin ends every session";
@@ -24,7 +24,7 @@ const PAM_NOLOGIN: [&str; 2] = ["/run/nologin", NOLOGIN];
 const SECONDS_OF_DAY: u64 = 86_400;
 
 /// `access`, `account` and `shell`; skipped where no login name is given.
-pub(super) fn checks(sshd: &Result<Sshd, Blind>, user: Option<&str>, now: Timestamp) -> Vec<Check> {
+pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, now: Timestamp) -> Vec<Check> {
     let links = [("access", ACCESS), ("account", ACCOUNT), ("shell", SHELL)];
     let Some(user) = user else {
         return links.map(|(id, why)| Check::skipped(id, why, "no login name; add --user USER")).into();
@@ -61,12 +61,12 @@ pub(super) fn checks(sshd: &Result<Sshd, Blind>, user: Option<&str>, now: Timest
 }
 
 /// Whether sshd leaves accounts to PAM; none where it does not tell.
-fn uses_pam(sshd: &Result<Sshd, Blind>) -> Option<bool> {
+fn uses_pam(sshd: &Result<Sshd, SshdUnavailable>) -> Option<bool> {
     sshd.as_ref().ok().map(|sshd| sshd.running.value(Keyword::UsePAM) == Some("yes"))
 }
 
 /// `account`: locked and expired, as sshd or PAM sees it (OpenSSH auth.c, `allowed_user`; `pam_unix(8)`).
-fn standing(sshd: &Result<Sshd, Blind>, account: &Account, now: Timestamp) -> Check {
+fn standing(sshd: &Result<Sshd, SshdUnavailable>, account: &Account, now: Timestamp) -> Check {
     const ID: &str = "account";
     let name = printable(&account.name, MAX_SHOWN);
     let there = format!("{name} is uid {}", account.uid);
@@ -85,7 +85,7 @@ fn standing(sshd: &Result<Sshd, Blind>, account: &Account, now: Timestamp) -> Ch
         return Check::skipped(ID, ACCOUNT, format!("{there}; whether PAM judges it, sshd does not tell"));
     };
     let today = i64::try_from(now.as_unix() / SECONDS_OF_DAY).unwrap_or(i64::MAX);
-    let (seen, fix) = match shadow.judge(today, uses_pam) {
+    let (seen, fix) = match shadow.account_state(today, uses_pam) {
         Standing::Good if shadow.is_locked => {
             return Check::ok(
                 ID,
@@ -153,7 +153,7 @@ impl Shadow {
         Some(Self { is_locked, changed, longest, inactive, expires })
     }
 
-    fn judge(&self, today: i64, uses_pam: bool) -> Standing {
+    fn account_state(&self, today: i64, uses_pam: bool) -> Standing {
         // PAM counts the day itself, sshd the day after.
         let last = |day: i64| if uses_pam { day } else { day.saturating_add(1) };
         match self.expires {
@@ -176,9 +176,9 @@ impl Shadow {
 }
 
 /// Whether sshd minds depends on its configuration; where that is not known, a failure is none yet.
-fn believed(sshd: &Result<Sshd, Blind>, check: Check) -> Check {
+fn believed(sshd: &Result<Sshd, SshdUnavailable>, check: Check) -> Check {
     match sshd {
-        Err(Blind::NeedsRoot(_)) if check.verdict == Verdict::Fail => {
+        Err(SshdUnavailable::NeedsRoot(_)) if check.verdict == CheckStatus::Fail => {
             let seen = format!("{}; run with sudo to see whether sshd minds", check.seen);
             Check::skipped(check.id, check.why, seen)
         }
@@ -186,7 +186,7 @@ fn believed(sshd: &Result<Sshd, Blind>, check: Check) -> Check {
     }
 }
 
-fn shell(sshd: &Result<Sshd, Blind>, account: &Account) -> Check {
+fn shell(sshd: &Result<Sshd, SshdUnavailable>, account: &Account) -> Check {
     const ID: &str = "shell";
     let name = printable(&account.name, MAX_SHOWN);
     let running = sshd.as_ref().ok().map(|sshd| &sshd.running);
@@ -253,8 +253,8 @@ mod tests {
             ("u:*::::::::", S::Good, S::Good),
         ] {
             let shadow = Shadow::read(line, "u").unwrap();
-            assert_eq!(shadow.judge(20000, false), without, "{line}");
-            assert_eq!(shadow.judge(20000, true), with, "{line}");
+            assert_eq!(shadow.account_state(20000, false), without, "{line}");
+            assert_eq!(shadow.account_state(20000, true), with, "{line}");
         }
         assert!(Shadow::read("u:*:1:2", "u").is_none() && Shadow::read("v:*:1:2:3:4:5:6:", "u").is_none());
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 /// How a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Verdict {
+pub(crate) enum CheckStatus {
     /// Nothing is wrong.
     Ok,
     /// Logins work, and something is not as it should be.
@@ -23,7 +23,7 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Check {
     pub(crate) id: &'static str,
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: CheckStatus,
     /// What was seen, in one line.
     pub(crate) seen: String,
     /// Why it matters.
@@ -34,11 +34,11 @@ pub(crate) struct Check {
 
 impl Check {
     pub(super) fn ok(id: &'static str, why: &'static str, seen: impl Into<String>) -> Self {
-        Self { id, verdict: Verdict::Ok, seen: seen.into(), why, fix: None }
+        Self { id, verdict: CheckStatus::Ok, seen: seen.into(), why, fix: None }
     }
 
     pub(super) fn skipped(id: &'static str, why: &'static str, seen: impl Into<String>) -> Self {
-        Self { id, verdict: Verdict::Skipped, seen: seen.into(), why, fix: None }
+        Self { id, verdict: CheckStatus::Skipped, seen: seen.into(), why, fix: None }
     }
 
     pub(super) fn warn(
@@ -47,7 +47,7 @@ impl Check {
         seen: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self { id, verdict: Verdict::Warn, seen: seen.into(), why, fix: Some(fix.into()) }
+        Self { id, verdict: CheckStatus::Warn, seen: seen.into(), why, fix: Some(fix.into()) }
     }
 
     pub(super) fn fail(
@@ -56,20 +56,20 @@ impl Check {
         seen: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self { id, verdict: Verdict::Fail, seen: seen.into(), why, fix: Some(fix.into()) }
+        Self { id, verdict: CheckStatus::Fail, seen: seen.into(), why, fix: Some(fix.into()) }
     }
 }
 
 impl Check {
     /// Whether root would have seen more; every such check says it in these words.
     fn wants_root(&self) -> bool {
-        self.verdict == Verdict::Skipped && self.seen.contains("run with sudo")
+        self.verdict == CheckStatus::Skipped && self.seen.contains("run with sudo")
     }
 }
 
 /// Everything that was looked at, in the order in which a login needs it.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct DoctorReport {
     pub(super) schema_version: u32,
     pub(super) version: &'static str,
     pub(super) at: String,
@@ -79,16 +79,16 @@ pub(super) struct Report {
     pub(super) cause: Option<&'static str>,
 }
 
-impl Report {
+impl DoctorReport {
     /// The first link that is broken is the cause of those after it; where none is, the first that is weak.
     pub(super) fn find_cause(&mut self) {
         let first = |verdict| self.checks.iter().find(|check| check.verdict == verdict);
-        self.cause = first(Verdict::Fail).or_else(|| first(Verdict::Warn)).map(|check| check.id);
+        self.cause = first(CheckStatus::Fail).or_else(|| first(CheckStatus::Warn)).map(|check| check.id);
     }
 
     /// Whether a link is broken.
     pub(super) fn is_broken(&self) -> bool {
-        self.checks.iter().any(|check| check.verdict == Verdict::Fail)
+        self.checks.iter().any(|check| check.verdict == CheckStatus::Fail)
     }
 
     /// For a tired person: one line a check, more only where something is wrong, the cause last.
@@ -97,10 +97,10 @@ impl Report {
         let width = self.checks.iter().map(|check| check.id.len()).max().unwrap_or(0);
         for check in &self.checks {
             let (word, code) = match check.verdict {
-                Verdict::Ok => ("ok", "32"),
-                Verdict::Warn => ("warn", "33"),
-                Verdict::Fail => ("FAIL", "31;1"),
-                Verdict::Skipped => ("skipped", "2"),
+                CheckStatus::Ok => ("ok", "32"),
+                CheckStatus::Warn => ("warn", "33"),
+                CheckStatus::Fail => ("FAIL", "31;1"),
+                CheckStatus::Skipped => ("skipped", "2"),
             };
             let word = format!("{word:<7}");
             let word = if colour { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word };
@@ -129,10 +129,10 @@ impl Report {
             );
         };
         let likely = match unseen {
-            _ if cause.verdict == Verdict::Fail => "Most likely cause of a refused login".to_owned(),
+            _ if cause.verdict == CheckStatus::Fail => "Most likely cause of a refused login".to_owned(),
             Some(unseen) => format!("Worth a look, and {unseen}"),
             // Of the keys that are pushed now, none gets through.
-            None if cause.id == super::answer::ID => "No key that is pushed now is taken".to_owned(),
+            None if cause.id == super::live_run::ID => "No key that is pushed now is taken".to_owned(),
             None => "Logins should work; worth a look".to_owned(),
         };
         let fix = cause.fix.as_deref().unwrap_or_default();
@@ -144,9 +144,15 @@ impl Report {
 mod tests {
     use super::*;
 
-    fn report(checks: Vec<Check>) -> Report {
-        let mut report =
-            Report { schema_version: 1, version: "0", at: String::new(), user: None, checks, cause: None };
+    fn report(checks: Vec<Check>) -> DoctorReport {
+        let mut report = DoctorReport {
+            schema_version: 1,
+            version: "0",
+            at: String::new(),
+            user: None,
+            checks,
+            cause: None,
+        };
         report.find_cause();
         report
     }

@@ -10,7 +10,7 @@ use eic_host::sshd::pattern_list;
 use nix::fcntl::OFlag;
 
 use super::check::Check;
-use super::sshd::{Blind, Sshd};
+use super::sshd::{Sshd, SshdUnavailable};
 use crate::sshd_setup::shown_reload;
 
 const KEYS: &str = "a pushed key is a public key; sshd must take public keys, and nothing besides";
@@ -32,7 +32,7 @@ const MAX_KINDS: usize = 8;
 const RSA_BITS: u32 = 2048;
 
 /// All of them. `pushed` are the algorithms of the keys that are pushed right now, if that is known.
-pub(super) fn checks(sshd: &Result<Sshd, Blind>, pushed: &[String]) -> Vec<Check> {
+pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>, pushed: &[String]) -> Vec<Check> {
     match sshd {
         Ok(sshd) => vec![public_keys(sshd), key_types(sshd, pushed), revoked_keys(sshd)],
         Err(blind) => vec![

@@ -166,7 +166,7 @@ pub(super) fn clock_is_right(date: Option<&str>, now: Timestamp) -> Check {
 mod tests {
     use std::time::Duration;
 
-    use super::super::check::Verdict;
+    use super::super::check::CheckStatus;
     use super::*;
     use crate::capture::document::Capture;
 
@@ -185,27 +185,27 @@ mod tests {
     #[test]
     fn who_stands_in_between_is_named() {
         for (server, via, verdict, seen) in [
-            (Some("EC2ws"), None, Verdict::Ok, "none is seen"),
-            (Some("EC2ws"), Some("1.1 squid"), Verdict::Warn, "Via: 1.1 squid"),
-            (Some("nginx"), None, Verdict::Warn, "expected the server EC2ws, got nginx"),
+            (Some("EC2ws"), None, CheckStatus::Ok, "none is seen"),
+            (Some("EC2ws"), Some("1.1 squid"), CheckStatus::Warn, "Via: 1.1 squid"),
+            (Some("nginx"), None, CheckStatus::Warn, "expected the server EC2ws, got nginx"),
         ] {
             let check = proxy(Some(&answered(server, via)));
             assert!(check.verdict == verdict && check.seen.contains(seen), "{check:?}");
         }
-        assert_eq!(proxy(None).verdict, Verdict::Ok);
+        assert_eq!(proxy(None).verdict, CheckStatus::Ok);
     }
 
     #[test]
     fn a_clock_counts_from_where_it_hurts() {
         let now = Timestamp::from_unix(1_738_238_400);
         for (date, verdict) in [
-            ("Thu, 30 Jan 2025 12:00:00 GMT", Verdict::Ok),
-            ("Thu, 30 Jan 2025 12:00:30 GMT", Verdict::Ok),
-            ("Thu, 30 Jan 2025 12:00:31 GMT", Verdict::Warn),
-            ("Thu, 30 Jan 2025 12:05:01 GMT", Verdict::Fail),
-            ("Thu, 30 Jan 2025 11:59:29 GMT", Verdict::Warn),
-            ("Thu, 30 Jan 2025 11:59:00 GMT", Verdict::Fail),
-            ("then", Verdict::Skipped),
+            ("Thu, 30 Jan 2025 12:00:00 GMT", CheckStatus::Ok),
+            ("Thu, 30 Jan 2025 12:00:30 GMT", CheckStatus::Ok),
+            ("Thu, 30 Jan 2025 12:00:31 GMT", CheckStatus::Warn),
+            ("Thu, 30 Jan 2025 12:05:01 GMT", CheckStatus::Fail),
+            ("Thu, 30 Jan 2025 11:59:29 GMT", CheckStatus::Warn),
+            ("Thu, 30 Jan 2025 11:59:00 GMT", CheckStatus::Fail),
+            ("then", CheckStatus::Skipped),
         ] {
             assert_eq!(clock_is_right(Some(date), now).verdict, verdict, "{date}");
         }

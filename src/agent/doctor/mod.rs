@@ -18,9 +18,9 @@
 
 mod access;
 mod account;
-mod answer;
 mod check;
 mod keys;
+mod live_run;
 mod log_limit;
 mod metadata;
 mod own_words;
@@ -33,7 +33,7 @@ mod system;
 
 use std::io::{IsTerminal as _, Write};
 
-use check::Report;
+use check::DoctorReport;
 use eic_host::stdout::write_once;
 use eic_login::Clock;
 
@@ -53,15 +53,15 @@ pub(super) fn run(arguments: &Doctor, clock: Clock, out: &mut impl Write, notes:
         .into_iter()
         .chain(system::checks(listener, audit_required));
     let after: Vec<_> = std::iter::once(providers::check(&sshd)).chain(after).collect();
-    let answer = answer::check(&sshd, user, &before);
+    let answer = live_run::check(&sshd, user, &before);
     let service = service::checks(settled, user, clock);
     let mut checks = service.checks;
-    let answer = answer::unless_explained(answer, &checks);
+    let answer = live_run::unless_explained(answer, &checks);
     checks.extend(before);
     checks.extend(keys::checks(&sshd, &service.pushed));
     checks.extend(after);
     checks.push(answer);
-    let mut report = Report {
+    let mut report = DoctorReport {
         schema_version: 1,
         version: env!("CARGO_PKG_VERSION"),
         at: clock.started.to_string(),

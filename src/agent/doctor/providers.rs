@@ -7,14 +7,14 @@ use eic_login::providers;
 
 use super::check::Check;
 use super::own_words::words_of;
-use super::sshd::{Blind, Sshd, not_asked};
+use super::sshd::{Sshd, SshdUnavailable, not_asked};
 use crate::sshd_setup::{is_ours, shown, shown_reload};
 
 const PROVIDERS: &str =
     "sshd runs one command only; others are asked through ours, and their keys go missing";
 
 /// `providers`: the other commands that ours asks.
-pub(super) fn check(sshd: &Result<Sshd, Blind>) -> Check {
+pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
     const ID: &str = "providers";
     let sshd = match sshd {
         Ok(sshd) => sshd,

@@ -12,8 +12,8 @@ use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::accounts::Account;
 use eic_host::files::head_of_regular;
 use eic_host::ownership::{self, Insecure};
-use eic_host::process::ask;
-use eic_host::sshd::command::{Holder, holder, split};
+use eic_host::process::output_with_timeout;
+use eic_host::sshd::command::{CommandOwner, command_owner, split};
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::listener;
 use eic_host::sshd::release::installed_release;
@@ -22,7 +22,7 @@ use eic_host::sshd::units;
 
 use super::check::Check;
 use super::own_words::words_of;
-use super::sshd::{Blind, Sshd, failed, not_asked, shown_fix};
+use super::sshd::{Sshd, SshdUnavailable, failed, not_asked, shown_fix};
 use crate::sshd_setup::{
     Machine, Wired, is_ours, placed, program_fault, shown, shown_reload, user_fault, where_from,
 };
@@ -42,7 +42,7 @@ const DEBIAN: &str = "/etc/debian_version";
 const FILES_FIRST: Release = Release(8, 1);
 
 /// How long systemd may take to say whether a unit is active.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Ports with somebody who listens (`proc_pid_net(5)`): the local address ends in the port, and state 0A is
 /// LISTEN.
@@ -57,7 +57,7 @@ const INSTALLERS: [(&str, &str); 4] = [
 ];
 
 /// `openssh`, `listener`, `command`, `command-user`, `command-path` and `unit-override`.
-pub(super) fn checks(sshd: &Result<Sshd, Blind>) -> Vec<Check> {
+pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>) -> Vec<Check> {
     let mut checks = vec![openssh(sshd), listener(sshd)];
     match sshd {
         Ok(sshd) => checks.extend(sshd.wired(|wired| {
@@ -73,9 +73,9 @@ pub(super) fn checks(sshd: &Result<Sshd, Blind>) -> Vec<Check> {
     checks
 }
 
-fn openssh(sshd: &Result<Sshd, Blind>) -> Check {
+fn openssh(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
     const ID: &str = "openssh";
-    if let Err(Blind::Absent) = sshd {
+    if let Err(SshdUnavailable::Absent) = sshd {
         let installer = INSTALLERS.iter().find(|(program, _)| Path::new(program).exists());
         let fix = installer
             .map_or_else(|| "install openssh-server".to_owned(), |(_, words)| format!("sudo {words}"));
@@ -102,12 +102,12 @@ fn openssh(sshd: &Result<Sshd, Blind>) -> Check {
 }
 
 /// Whether somebody listens: an sshd, or what starts one for each connection.
-fn listener(sshd: &Result<Sshd, Blind>) -> Check {
+fn listener(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
     const ID: &str = "listener";
     // The configuration may be broken, and a server runs on with the one before.
     let machine = match Machine::look() {
         Ok(machine) => machine,
-        Err(unseen) => return Blind::from(unseen).skipped(ID, LISTENER),
+        Err(unseen) => return SshdUnavailable::from(unseen).skipped(ID, LISTENER),
     };
     let servers: Vec<_> =
         machine.listener.iter().chain(&machine.others).map(|server| format!("pid {}", server.pid)).collect();
@@ -125,7 +125,9 @@ fn listener(sshd: &Result<Sshd, Blind>) -> Check {
         return Check::ok(ID, LISTENER, format!("port {port} is listened at, by no sshd that runs on"));
     }
     let sockets = ["ssh.socket", "sshd.socket"];
-    let asked = || ask(Command::new("systemctl").args(["is-active", "--quiet"]).args(sockets), PATIENCE);
+    let asked = || {
+        output_with_timeout(Command::new("systemctl").args(["is-active", "--quiet"]).args(sockets), TIMEOUT)
+    };
     if units::systemd_runs() && asked().is_ok_and(|said| said.status.success()) {
         return Check::ok(ID, LISTENER, "systemd starts an sshd for each connection");
     }
@@ -160,14 +162,14 @@ fn command(sshd: &Sshd, wired: &Wired<'_>) -> Check {
     let program = program_of(in_force);
     if let Some(lost) = wired.lost() {
         let is_there = program.is_file();
-        return match holder(in_force, own) {
-            Holder::Amazons if is_there => Check::warn(
+        return match command_owner(in_force, own) {
+            CommandOwner::Amazons if is_there => Check::warn(
                 ID,
                 COMMAND,
                 format!("Amazon's own command is asked, not this program: {seen}"),
                 format!("sudo {IDENT} enable"),
             ),
-            Holder::Other if is_there && is_copy(&program, in_force) => Check::warn(
+            CommandOwner::Other if is_there && is_copy(&program, in_force) => Check::warn(
                 ID,
                 COMMAND,
                 format!("another copy of this program is asked: {seen}; this one is {}", own.display()),
@@ -209,18 +211,20 @@ fn command(sshd: &Sshd, wired: &Wired<'_>) -> Check {
 }
 
 /// Where sshd tells nothing.
-fn unread_command(blind: &Blind) -> Check {
+fn unread_command(blind: &SshdUnavailable) -> Check {
     const ID: &str = "command";
     match blind {
-        Blind::Broken(words, config) => {
+        SshdUnavailable::Broken(words, config) => {
             let file =
                 if config == Path::new(CONFIG) { String::new() } else { format!(" -f {}", config.display()) };
             let fix = format!("mend that, until this says nothing: sudo sshd -t{file}");
             Check::fail(ID, COMMAND, words.clone(), fix)
         }
-        Blind::Refused(fault) => failed(ID, COMMAND, fault.clone()),
-        Blind::NeedsRoot(words) => Check::skipped(ID, COMMAND, format!("run with sudo to see it ({words})")),
-        Blind::Absent => blind.skipped(ID, COMMAND),
+        SshdUnavailable::Refused(fault) => failed(ID, COMMAND, fault.clone()),
+        SshdUnavailable::NeedsRoot(words) => {
+            Check::skipped(ID, COMMAND, format!("run with sudo to see it ({words})"))
+        }
+        SshdUnavailable::Absent => blind.skipped(ID, COMMAND),
     }
 }
 

@@ -17,7 +17,7 @@ use super::metadata::{
 };
 use super::signer::{SIGNER, region, signer, trust_store};
 use crate::capture::replay;
-use crate::capture::{Fetched, Wanted, fetch};
+use crate::capture::{CaptureRequest, Fetched, fetch};
 use crate::config::unsupported;
 use crate::environment;
 
@@ -30,12 +30,12 @@ pub(super) struct Service {
 }
 
 /// What is looked at while we are root: the settings, and what sshd says to them.
-pub(super) struct Before {
+pub(super) struct RootFindings {
     settings: Result<Settings, ConfigError>,
-    environment: environment::Before,
+    environment: environment::EnvironmentBefore,
 }
 
-impl Before {
+impl RootFindings {
     /// Whether no key is handed out that no log takes.
     pub(super) fn audit_required(&self) -> bool {
         self.settings.as_ref().is_ok_and(|settings| settings.audit_required.value)
@@ -43,14 +43,14 @@ impl Before {
 }
 
 /// The settings, and sshd asked about them.
-pub(super) fn before(user: Option<&str>) -> Before {
+pub(super) fn before(user: Option<&str>) -> RootFindings {
     let settings = Settings::resolve(&CommandLine::default());
     let environment = settings.as_ref().map(|settings| environment::look(settings, user)).unwrap_or_default();
-    Before { settings, environment }
+    RootFindings { settings, environment }
 }
 
 /// Everything up to the signer. What comes from the network is not read as root.
-pub(super) fn checks(before: Before, user: Option<&str>, clock: Clock) -> Service {
+pub(super) fn checks(before: RootFindings, user: Option<&str>, clock: Clock) -> Service {
     let machine = Machine::detect(Path::new("/sys"));
     let kept = give_up_root().err();
     let settings = settings(&before, kept.as_ref());
@@ -65,7 +65,7 @@ pub(super) fn checks(before: Before, user: Option<&str>, clock: Clock) -> Servic
 }
 
 /// The settings' check.
-fn settings(before: &Before, kept: Option<&PrivilegesError>) -> Check {
+fn settings(before: &RootFindings, kept: Option<&PrivilegesError>) -> Check {
     const ID: &str = "settings";
     const WHY: &str =
         "a settings file with a fault, or one that sshd does not follow, hands out no pushed key at all";
@@ -121,7 +121,7 @@ impl Service {
         let user = user.and_then(|name| LoginName::try_from(name).ok());
         let users: Vec<_> = user.iter().cloned().collect();
         let get = |endpoint: &Endpoint| {
-            fetch(&Wanted {
+            fetch(&CaptureRequest {
                 endpoints: std::slice::from_ref(endpoint),
                 allowed: settings.timeout.value,
                 machine,

@@ -140,7 +140,7 @@ pub(super) fn signer(
     };
     let shown: Vec<_> = path.certificates().map(|certificate| left(certificate, now)).collect();
     let signer = Check::ok("signer", SIGNER, format!("trusted: {}", shown.join(", then ")));
-    let proven = match path.vouched(staples, revocation, now, &budget) {
+    let proven = match path.verify_staples(staples, revocation, now, &budget) {
         Some(proven) => Ok(proven),
         None => VerifiedSigner::establish(chain, anchors, staples, name, revocation, now, &budget),
     };

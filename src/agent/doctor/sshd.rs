@@ -9,7 +9,7 @@ use eic_host::sshd::sources::Sources;
 
 use super::check::Check;
 use crate::sshd_setup::shown_reload;
-use crate::sshd_setup::{Fault, Fix, Machine, Unseen, Wired, placed};
+use crate::sshd_setup::{Fix, Machine, SetupFault, Unseen, Wired, placed};
 
 /// What is in force for the login.
 pub(super) struct Sshd {
@@ -24,11 +24,11 @@ pub(super) struct Sshd {
 }
 
 /// Why nothing can be said of it.
-pub(super) enum Blind {
+pub(super) enum SshdUnavailable {
     /// There is none.
     Absent,
     /// It is not asked, because another user could change it or what it reads; holds what to do.
-    Refused(Fault),
+    Refused(SetupFault),
     /// It refuses this configuration, in these words.
     Broken(String, PathBuf),
     /// It tells root only; holds its words.
@@ -37,12 +37,16 @@ pub(super) enum Blind {
 
 impl Sshd {
     /// Asks about logins of `user`, or of nobody in particular.
-    pub(super) fn look(user: Option<&str>) -> Result<Self, Blind> {
+    pub(super) fn look(user: Option<&str>) -> Result<Self, SshdUnavailable> {
         let machine = Machine::look()?;
         let is_root = nix::unistd::Uid::effective().is_root();
         let blind = |error: &dyn std::fmt::Display| {
             let words = error.to_string();
-            if is_root { Blind::Broken(words, machine.config.clone()) } else { Blind::NeedsRoot(words) }
+            if is_root {
+                SshdUnavailable::Broken(words, machine.config.clone())
+            } else {
+                SshdUnavailable::NeedsRoot(words)
+            }
         };
         let ask = |options: &[String], user| machine.server.printed(&machine.config, options, user);
         let filed = ask(&[], user).map_err(|error| blind(&error))?;
@@ -87,7 +91,7 @@ impl Sshd {
     }
 }
 
-impl From<Unseen> for Blind {
+impl From<Unseen> for SshdUnavailable {
     fn from(unseen: Unseen) -> Self {
         match unseen {
             Unseen::Absent => Self::Absent,
@@ -96,7 +100,7 @@ impl From<Unseen> for Blind {
     }
 }
 
-impl Blind {
+impl SshdUnavailable {
     /// The check that cannot be made.
     pub(super) fn skipped(&self, id: &'static str, why: &'static str) -> Check {
         let seen = match self {
@@ -118,7 +122,7 @@ pub(super) fn shown_fix(fix: Fix) -> String {
 }
 
 /// A fault as a check that failed.
-pub(super) fn failed(id: &'static str, why: &'static str, fault: Fault) -> Check {
+pub(super) fn failed(id: &'static str, why: &'static str, fault: SetupFault) -> Check {
     Check::fail(id, why, fault.seen, shown_fix(fault.fix))
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use eic_core::audit_line::IDENT;
 use eic_core::text::printable_bytes;
 use eic_host::files::head_of_regular;
-use eic_host::process::ask;
+use eic_host::process::output_with_timeout;
 use eic_host::sshd::units::{OWN_UNIT, own_state, systemd_runs};
 use eic_login::audit::Audit;
 
@@ -27,7 +27,7 @@ const ENFORCE: &str = "/sys/fs/selinux/enforce";
 const MODULE: &str = "/usr/share/selinux/packages/eic-agent.cil";
 
 /// How long semodule(8) may take; it reads the whole store.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// All of them, with the process of sshd's listener, and whether the settings demand a log.
 pub(super) fn checks(listener: Option<u32>, audit_required: bool) -> Vec<Check> {
@@ -51,7 +51,7 @@ fn selinux() -> Check {
             "enforcing; run with sudo to see whether our module is installed",
         );
     }
-    let modules = match ask(Command::new("semodule").arg("-l"), PATIENCE) {
+    let modules = match output_with_timeout(Command::new("semodule").arg("-l"), TIMEOUT) {
         Ok(said) if said.status.success() => String::from_utf8_lossy(&said.stdout).into_owned(),
         Ok(said) => return Check::skipped(ID, SELINUX, format!("enforcing; semodule -l: {}", said.status)),
         Err(error) => return Check::skipped(ID, SELINUX, format!("enforcing; semodule -l: {error}")),
@@ -93,7 +93,7 @@ fn confinement() -> Check {
     const ID: &str = "confinement";
     let mut program = Command::new("/proc/self/exe");
     program.arg0(IDENT).arg(ID);
-    let said = match ask(&mut program, PATIENCE) {
+    let said = match output_with_timeout(&mut program, TIMEOUT) {
         Ok(said) => said,
         Err(error) => return Check::skipped(ID, CONFINEMENT, format!("this program cannot be run: {error}")),
     };

@@ -8,7 +8,7 @@ use clap::Parser as _;
 use eic_core::fingerprint::Fingerprint;
 use eic_core::identity::LoginName;
 use eic_core::text::printable_bytes;
-use eic_host::sshd::command::{Holder, split};
+use eic_host::sshd::command::{CommandOwner, split};
 use eic_host::sshd::tokens::expand;
 use eic_login::config::CommandLine;
 use eic_login::providers;
@@ -19,7 +19,7 @@ use crate::cli::{Cli, Command, resolve_name};
 use crate::sshd_setup;
 
 /// How long a provider may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Most lines of a provider that are shown.
 const MAX_PRINTED: usize = 16;
@@ -73,15 +73,17 @@ impl Chain {
         self.user.clone_from(&effective.user);
         let command = effective.command.as_deref().unwrap_or_default();
         match holder {
-            Holder::Ours => {}
-            Holder::Amazons if sshd_setup::is_ours(Some(command), &own) => {}
-            Holder::Amazons => return Err("sshd asks Amazon's own command; run: eic-agent enable".to_owned()),
-            Holder::Nobody => {
+            CommandOwner::Ours => {}
+            CommandOwner::Amazons if sshd_setup::is_ours(Some(command), &own) => {}
+            CommandOwner::Amazons => {
+                return Err("sshd asks Amazon's own command; run: eic-agent enable".to_owned());
+            }
+            CommandOwner::Nobody => {
                 return Err(
                     "sshd asks nobody: no AuthorizedKeysCommand is set; run: eic-agent enable".to_owned()
                 );
             }
-            Holder::Other => return Err("sshd asks another program; run: eic-agent status".to_owned()),
+            CommandOwner::Other => return Err("sshd asks another program; run: eic-agent status".to_owned()),
         }
         let words =
             split(command).iter().map(|word| expand(word, user, offered)).collect::<Result<Vec<_>, _>>()?;
@@ -110,12 +112,12 @@ impl Chain {
         // As in a login: the user that is named for them, else the one that sshd runs everything as.
         let runs_as = arguments.provider_user.as_deref().or(effective.user.as_deref());
         let started = Instant::now();
-        let deadline = started.checked_add(PATIENCE).unwrap_or(started);
-        let asked = providers::ask(providers::split(&arguments.providers), runs_as, PATIENCE);
-        let asked: Vec<_> = asked.into_iter().map(providers::Asked::listen).collect();
+        let deadline = started.checked_add(TIMEOUT).unwrap_or(started);
+        let asked = providers::start_all(providers::split(&arguments.providers), runs_as, TIMEOUT);
+        let asked: Vec<_> = asked.into_iter().map(providers::StartedProvider::listen).collect();
         for asked in asked {
             let program = asked.program().display().to_string();
-            let (printed, error) = asked.collect(deadline, PATIENCE);
+            let (printed, error) = asked.collect(deadline, TIMEOUT);
             let lines = printed.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
             let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
             self.providers.push(Answered {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::chained::Chain;
 use crate::capture::{Fetched, milliseconds};
 use crate::cli::Explain;
-use crate::verify::{Key, Report};
+use crate::verify::{Key, VerifyReport};
 
 /// The document. Fields are added, never changed in meaning, under the same `schema_version`.
 #[derive(Debug, Serialize)]
@@ -22,7 +22,7 @@ pub(super) struct Document {
     user: String,
     sshd: Chain,
     /// Signer and keys; none where there was nothing to judge.
-    judgement: Option<Report>,
+    judgement: Option<VerifyReport>,
     /// What the settings pin of the signer's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pins: Option<String>,
@@ -40,7 +40,7 @@ pub(super) struct Document {
 
 /// What was judged, and what of the settings decides with it.
 pub(super) struct Judged {
-    pub(super) report: Report,
+    pub(super) report: VerifyReport,
     pub(super) pins: Option<String>,
     pub(super) withheld: bool,
 }

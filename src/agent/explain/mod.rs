@@ -22,12 +22,12 @@ use eic_login::fetch::RunError;
 use eic_login::privileges::give_up_root;
 
 use crate::capture::replay;
-use crate::capture::{Fetched, Wanted, fetch};
+use crate::capture::{CaptureRequest, Fetched, fetch};
 use crate::cli::Explain;
 use crate::config::unsupported;
-use crate::environment::{self, Before};
+use crate::environment::{self, EnvironmentBefore};
 use crate::outcome::Outcome;
-use crate::verify::{Report, Unproven, judge};
+use crate::verify::{Unproven, VerifyReport, judge};
 
 /// Runs the command.
 pub(super) fn run(
@@ -63,7 +63,7 @@ pub(super) fn run(
 }
 
 /// The settings, if sshd does what they ask for.
-fn supported(settings: Settings, before: &Before) -> Result<Settings, String> {
+fn supported(settings: Settings, before: &EnvironmentBefore) -> Result<Settings, String> {
     match unsupported(&settings, before, None).into_iter().next() {
         None => Ok(settings),
         Some(fault) => Err(format!("{}: {}", fault.reason, fault.said)),
@@ -84,7 +84,7 @@ fn judge_now(
     if machine == Machine::NotEc2 {
         return Err("this is no EC2 instance: no key can be pushed to it".to_owned());
     }
-    let fetched = fetch(&Wanted {
+    let fetched = fetch(&CaptureRequest {
         endpoints: &settings.endpoints(),
         allowed: settings.timeout.value,
         machine: &machine,
@@ -104,7 +104,7 @@ fn judge_now(
 }
 
 /// The judgement of everything that came.
-fn report(arguments: &Explain, clock: Clock, settings: &Settings, fetched: &Fetched) -> Report {
+fn report(arguments: &Explain, clock: Clock, settings: &Settings, fetched: &Fetched) -> VerifyReport {
     let capture = &fetched.capture;
     let mut signer = String::new();
     let mut read = || -> Result<(Evidence, Expectations), RunError> {
@@ -127,5 +127,5 @@ fn report(arguments: &Explain, clock: Clock, settings: &Settings, fetched: &Fetc
         Ok((evidence, expected)) => judge(&evidence, &replay::lost_staples(capture), &expected, now),
         Err(error) => Err(Unproven::new(error.reason(), error.to_string())),
     };
-    Report::new(&signer, &judged, now)
+    VerifyReport::new(&signer, &judged, now)
 }

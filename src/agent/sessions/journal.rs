@@ -10,9 +10,9 @@ use eic_core::sessions::losses::MATCHES;
 use eic_core::sessions::programs::Programs;
 use eic_core::sessions::writer::AgentUser;
 use eic_core::text::{MAX_SHOWN, printable_bytes};
-use eic_host::process::{Speaker, ask, listen};
+use eic_host::process::{StreamingChild, listen, output_with_timeout};
 
-use super::lines::{Length, PATIENCE, Read, each_line, ended, next_line};
+use super::lines::{Length, Read, TIMEOUT, each_line, ended, next_line};
 
 /// systemd from which on journalctl prints only the fields that it is asked for.
 const CHOOSES_FIELDS: u32 = 236;
@@ -30,7 +30,7 @@ fn first(of: &[&str]) -> Result<Option<(Vec<u8>, bool)>, String> {
     let mut program = Command::new("journalctl");
     // Not --quiet: it says when it shows its user less than all.
     program.args(["--no-pager", "--output=json"]).args(of);
-    let mut reader = BufReader::new(listen(&mut program, None, PATIENCE).map_err(failed)?);
+    let mut reader = BufReader::new(listen(&mut program, None, TIMEOUT).map_err(failed)?);
     let mut line = Vec::new();
     let is_hint =
         |said: &[u8]| String::from_utf8_lossy(said).contains("not seeing messages from other users");
@@ -55,7 +55,7 @@ fn first(of: &[&str]) -> Result<Option<(Vec<u8>, bool)>, String> {
 }
 
 /// All entries that may be about us, oldest first.
-pub(super) fn entries() -> io::Result<Speaker> {
+pub(super) fn entries() -> io::Result<StreamingChild> {
     let mut program = Command::new("journalctl");
     program.args(["--quiet", "--no-pager", "--output=json"]);
     if chooses_fields() {
@@ -64,12 +64,12 @@ pub(super) fn entries() -> io::Result<Speaker> {
     // journalctl takes any of several values of one field.
     program.args(IDENTIFIERS.map(|name| format!("SYSLOG_IDENTIFIER={name}")));
     program.arg("+").args(MATCHES);
-    listen(&mut program, None, PATIENCE)
+    listen(&mut program, None, TIMEOUT)
 }
 
 /// `systemd 252 (252.38-1~deb12u1)`
 fn chooses_fields() -> bool {
-    let said = ask(Command::new("journalctl").arg("--version"), PATIENCE);
+    let said = output_with_timeout(Command::new("journalctl").arg("--version"), TIMEOUT);
     let said = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default();
     let digits = said.strip_prefix("systemd ").unwrap_or_default();
     let release = digits.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
@@ -78,7 +78,7 @@ fn chooses_fields() -> bool {
 
 /// Reads it to its end.
 pub(super) fn read<W: Wanted>(
-    entries: Speaker,
+    entries: StreamingChild,
     begins: &[u8],
     agent: Option<AgentUser>,
     programs: Programs,

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use eic_core::sessions::MAX_LINE;
 use eic_core::text::{MAX_SHOWN, printable_bytes};
-use eic_host::process::Speaker;
+use eic_host::process::StreamingChild;
 
 /// How long a program that reads a log may say nothing: a disk may be slow, and matches rare.
-pub(super) const PATIENCE: Duration = Duration::from_secs(300);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Why a program that has said all was not content; what it said of errors though it was.
-pub(super) fn ended(speaker: Speaker, name: &str) -> Result<Vec<u8>, String> {
-    match speaker.end() {
+pub(super) fn ended(child: StreamingChild, name: &str) -> Result<Vec<u8>, String> {
+    match child.end() {
         Ok((status, said)) if status.success() => Ok(said),
         Ok((status, said)) => {
             Err(format!("{name}: {status}: {}", printable_bytes(said.trim_ascii(), MAX_SHOWN)))

@@ -12,7 +12,7 @@ use eic_core::sessions::text_log::Zone;
 use eic_core::time::Timestamp;
 use eic_host::files::head_of_regular;
 use eic_host::ownership;
-use eic_host::process::ask;
+use eic_host::process::output_with_timeout;
 use eic_host::sshd::process::is_roots;
 
 /// Parts of a second that /proc counts in: `USER_HZ`, 100 on every machine that Amazon has (`proc_pid_stat(5)`).
@@ -20,7 +20,7 @@ const MICROS_PER_TICK: u64 = 10_000;
 const MICROS: u64 = 1_000_000;
 
 /// zdump(8) reads one file.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Most processes that are looked at: the largest `pid_max`.
 const MAX_PROCESSES: usize = 4_194_304;
@@ -32,7 +32,7 @@ pub(super) fn running(now: Timestamp) -> Running {
     let uptime = text("/proc/uptime").split('.').next().and_then(|seconds| seconds.parse::<u64>().ok());
     let since = now.as_unix().saturating_sub(uptime.unwrap_or_default()).saturating_mul(MICROS);
     let (mut sshd, mut logins) = (BTreeMap::new(), BTreeMap::new());
-    for Process { pid, began, .. } in processes() {
+    for SshdProcess { pid, began, .. } in processes() {
         sshd.insert(pid, (since.saturating_add(began), began));
         let title = text(&format!("/proc/{pid}/cmdline"));
         if is_login(&title) {
@@ -98,7 +98,7 @@ pub(super) fn sshd_programs() -> Vec<String> {
 }
 
 /// A process of sshd.
-struct Process {
+struct SshdProcess {
     pid: u32,
     /// Microseconds since the machine started.
     began: u64,
@@ -108,7 +108,7 @@ struct Process {
 
 /// Processes that are called sshd, are root's in every way, and run a program of that name. A user can give his own
 /// process that name, also that of a setuid program that he starts.
-fn processes() -> impl Iterator<Item = Process> {
+fn processes() -> impl Iterator<Item = SshdProcess> {
     pids().filter_map(|pid| {
         let began = began(&text(&format!("/proc/{pid}/stat")))?;
         if !is_roots(&text(&format!("/proc/{pid}/status"))) {
@@ -120,7 +120,7 @@ fn processes() -> impl Iterator<Item = Process> {
             return None;
         }
         let program = program.map(|path| path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned());
-        Some(Process { pid, began, program })
+        Some(SshdProcess { pid, began, program })
     })
 }
 
@@ -181,7 +181,7 @@ pub(super) fn zone(now: Timestamp) -> Option<Zone> {
 }
 
 fn said(program: &mut Command) -> Option<String> {
-    let said = ask(program, PATIENCE).ok().filter(|said| said.status.success())?;
+    let said = output_with_timeout(program, TIMEOUT).ok().filter(|said| said.status.success())?;
     Some(String::from_utf8_lossy(&said.stdout).into_owned())
 }
 

@@ -7,9 +7,9 @@
 //! | [`lines`] | what both are read with |
 //! | [`machine`] | what this machine runs now, and its time zone |
 
-mod fault;
 mod journal;
 mod lines;
+mod log_error;
 mod machine;
 mod source;
 mod text;
@@ -21,16 +21,16 @@ use eic_core::policy::Glob;
 use eic_core::sessions::join::{Join, Kind};
 use eic_core::sessions::programs::Programs;
 use eic_core::sessions::question::Question;
-use eic_core::sessions::report::{Report, Warning};
+use eic_core::sessions::report::{SessionsReport, Warning};
 use eic_core::sessions::writer::AgentUser;
 use eic_core::text::{MAX_SHOWN, one_line, printable};
 use eic_core::time::Timestamp;
 use eic_host::accounts::Account;
 use eic_host::stdout::write_once;
 use eic_login::privileges::give_up_root;
-use fault::Fault;
 use lines::{Gap, Read};
-use source::Source;
+use log_error::LogError;
+use source::LogSource;
 
 use crate::cli::Sessions;
 use crate::outcome::Outcome;
@@ -68,7 +68,7 @@ pub(super) fn run(
 }
 
 /// As it is made: a long report is not kept as text as well. Whoever has read enough may close his end.
-fn write_json(report: &Report, out: &mut impl Write) -> io::Result<()> {
+fn write_json(report: &SessionsReport, out: &mut impl Write) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     let written = serde_json::to_writer_pretty(&mut out, report).map_err(io::Error::from);
     match written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
@@ -78,22 +78,22 @@ fn write_json(report: &Report, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Opens the log as root, where we are, and reads it without root's rights: it is full of foreign text.
-fn look(arguments: &Sessions, now: Timestamp) -> Result<Report, Fault> {
+fn look(arguments: &Sessions, now: Timestamp) -> Result<SessionsReport, LogError> {
     let question = question(arguments, now);
     let agent = Account::ask(&arguments.agent_user).ok().flatten();
     let believed = agent.as_ref().and_then(|agent| AgentUser::new(agent.uid));
     let is_here = arguments.files.is_empty();
     let running = is_here.then(|| machine::running(now));
     let programs = Programs::with(is_here.then(machine::sshd_programs).unwrap_or_default());
-    let source = Source::find(&arguments.files)?;
-    give_up_root().map_err(Fault::Privileges)?;
+    let source = LogSource::find(&arguments.files)?;
+    give_up_root().map_err(LogError::Privileges)?;
     let kind = source.kind();
     let mut join = Join::new(kind, question.clone(), running);
     let read = source.read(believed, programs, &mut join)?;
     let later = is_here.then(|| machine::running(now));
     let mut found = join.end(later.as_ref());
     found.tally.stepped_back = found.tally.stepped_back.max(read.stepped_back);
-    let mut report = Report::new(&question, now, kind, found, read.lines);
+    let mut report = SessionsReport::new(&question, now, kind, found, read.lines);
     report.log.files.clone_from(&read.files);
     report.complete &= read.broken.is_none() && read.complaint.is_none() && read.unknown == 0;
     report.complete &= !read.gaps.contains(&Gap::Hidden);
@@ -113,7 +113,7 @@ fn question(arguments: &Sessions, now: Timestamp) -> Question {
 }
 
 /// What the source, and how it was asked, leaves open.
-fn warn(report: &mut Report, arguments: &Sessions, kind: Kind, believed: bool, read: Read) {
+fn warn(report: &mut SessionsReport, arguments: &Sessions, kind: Kind, believed: bool, read: Read) {
     let is_late = |warning: &Warning| matches!(warning.id, "log-begins-later" | "beginning-rotated-away");
     let begins_late = report.warnings.iter().any(is_late);
     let mut warn = |id, seen: String, fix: &str| report.warnings.push(Warning::new(id, seen, fix));

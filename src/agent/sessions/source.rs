@@ -8,31 +8,31 @@ use eic_core::sessions::programs::Programs;
 use eic_core::sessions::text_log::Zone;
 use eic_core::sessions::writer::AgentUser;
 use eic_host::clock;
-use eic_host::process::Speaker;
+use eic_host::process::StreamingChild;
 
-use super::fault::{Fault, MAX_FILES};
 use super::lines::{Gap, Read};
+use super::log_error::{LogError, MAX_FILES};
 use super::text::{Opened, files_of_the_machine, read_files};
 use super::{journal, machine};
 
 /// A log, open.
-pub(super) enum Source {
-    Journal { entries: Speaker, begins: Vec<u8>, hidden: bool },
+pub(super) enum LogSource {
+    Journal { entries: StreamingChild, begins: Vec<u8>, hidden: bool },
     Text { files: Vec<Opened>, zone: Option<Zone> },
 }
 
-impl Source {
+impl LogSource {
     /// These files; else the journal where it holds anything, else what `/var/log` has.
-    pub(super) fn find(files: &[PathBuf]) -> Result<Self, Fault> {
+    pub(super) fn find(files: &[PathBuf]) -> Result<Self, LogError> {
         if files.len() > MAX_FILES {
-            return Err(Fault::TooManyFiles(files.len()));
+            return Err(LogError::TooManyFiles(files.len()));
         }
         if !files.is_empty() {
-            return Self::text(files.to_vec()).map_err(|(path, error)| Fault::File(path, error));
+            return Self::text(files.to_vec()).map_err(|(path, error)| LogError::File(path, error));
         }
         let why = match journal::begins() {
             Ok(Some((begins, hidden))) => {
-                let entries = journal::entries().map_err(Fault::Journal)?;
+                let entries = journal::entries().map_err(LogError::Journal)?;
                 return Ok(Self::Journal { entries, begins, hidden });
             }
             Ok(None) => "the journal is empty".to_owned(),
@@ -40,9 +40,9 @@ impl Source {
         };
         let files = files_of_the_machine();
         if files.is_empty() {
-            return Err(Fault::NoLog(why));
+            return Err(LogError::NoLog(why));
         }
-        Self::text(files).map_err(|(path, error)| Fault::OwnFile(path, error))
+        Self::text(files).map_err(|(path, error)| LogError::OwnFile(path, error))
     }
 
     fn text(paths: Vec<PathBuf>) -> Result<Self, (PathBuf, io::Error)> {
@@ -65,7 +65,7 @@ impl Source {
         agent: Option<AgentUser>,
         programs: Programs,
         join: &mut Join<W>,
-    ) -> Result<Read, Fault> {
+    ) -> Result<Read, LogError> {
         match self {
             Self::Journal { entries, begins, hidden } => {
                 let mut read = journal::read(entries, &begins, agent, programs, join);

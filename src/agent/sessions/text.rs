@@ -13,8 +13,8 @@ use eic_host::clock;
 use eic_host::files::open_regular;
 use eic_host::process::listen;
 
-use super::fault::{FOLDER, Fault, MAX_FILES, shown};
-use super::lines::{Gap, PATIENCE, Read, each_line, ended, next_line};
+use super::lines::{Gap, Read, TIMEOUT, each_line, ended, next_line};
+use super::log_error::{FOLDER, LogError, MAX_FILES, shown};
 
 /// Most of a file that is read, unpacked, in bytes.
 const MAX_FILE: u64 = 16 * 1024 * 1024 * 1024;
@@ -66,10 +66,9 @@ impl Opened {
         let mut line = Vec::new();
         if let Some(program) = self.unpacker {
             // One that is not there, or does not like the file, says so when the file is read.
-            if let Ok(speaker) =
-                listen(Command::new(program).arg("-dc"), Some(self.file.try_clone()?), PATIENCE)
+            if let Ok(child) = listen(Command::new(program).arg("-dc"), Some(self.file.try_clone()?), TIMEOUT)
             {
-                let mut reader = BufReader::new(speaker);
+                let mut reader = BufReader::new(child);
                 let _ = next_line(&mut reader, &mut line);
                 drop(reader.into_inner().stop());
             }
@@ -88,13 +87,13 @@ pub(super) fn read_files<W: Wanted>(
     files: Vec<Opened>,
     zone: Option<Zone>,
     join: &mut Join<W>,
-) -> Result<Read, Fault> {
+) -> Result<Read, LogError> {
     let mut read = Read::default();
     read.gaps.extend(zone.is_none().then_some(Gap::ZoneUnknown));
     let zone = zone.unwrap_or_default();
     let mut in_order = Vec::new();
     for mut opened in files {
-        let begins = opened.begins(&zone).map_err(|error| Fault::File(opened.path.clone(), error))?;
+        let begins = opened.begins(&zone).map_err(|error| LogError::File(opened.path.clone(), error))?;
         in_order.push((begins, opened));
     }
     // Of files that begin with the same second, the one with the higher number is the older.
@@ -127,11 +126,11 @@ fn unpack<W: Wanted>(
     read: &mut Read,
 ) -> Result<(), String> {
     let packed = |error: io::Error| format!("{program}: {error}");
-    let mut speaker = listen(Command::new(program).arg("-dc"), Some(file), PATIENCE).map_err(packed)?;
-    match read_text(&mut speaker, log, join, read) {
-        Ok(()) => ended(speaker, program).map(drop),
+    let mut child = listen(Command::new(program).arg("-dc"), Some(file), TIMEOUT).map_err(packed)?;
+    match read_text(&mut child, log, join, read) {
+        Ok(()) => ended(child, program).map(drop),
         Err(error) => {
-            drop(speaker.stop());
+            drop(child.stop());
             Err(packed(error))
         }
     }

@@ -9,7 +9,7 @@ use eic_host::sshd::command::{chained, split};
 use eic_host::sshd::server::Effective;
 use eic_host::sshd::sources::Sources;
 
-use super::place::{Pair, Refusal, own_pair};
+use super::install::{EnableError, Pair, own_pair};
 use super::{InForce, Machine, shown};
 
 /// Most of `/etc/group` that is read, in bytes.
@@ -18,15 +18,16 @@ const MAX_GROUP_BYTES: usize = 1024 * 1024;
 /// Puts our command in front of the command in force, which keeps its user. sshd runs us as root. We run the other
 /// command as its user, and give root's rights up ourselves. If the user depends on the login name (`%u`), sshd still
 /// chooses it.
-pub(super) fn chain_of(machine: &Machine, command: &str, user: &str) -> Result<Pair, Refusal> {
+pub(super) fn chain_of(machine: &Machine, command: &str, user: &str) -> Result<Pair, EnableError> {
     let filed = Effective {
         command: Some(command.to_owned()),
         user: Some(user.to_owned()).filter(|user| !user.is_empty()),
         takes_keys: true,
     };
     understand(machine, &filed)?;
-    let refuse =
-        |why: String| Refusal::LeftAlone(format!("{} cannot be asked beside: {why}", shown(Some(command))));
+    let refuse = |why: String| {
+        EnableError::LeftAlone(format!("{} cannot be asked beside: {why}", shown(Some(command))))
+    };
     let (runs_us, runs_it) = match user {
         "root" => ("root", None),
         user if user.contains('%') => (user, None),
@@ -54,10 +55,10 @@ pub(super) fn chain_of(machine: &Machine, command: &str, user: &str) -> Result<P
 
 /// Before another command is put behind ours, the agent must understand every line about command and user. A line
 /// that sshd reads and the agent does not could have a foreign command run as root.
-fn understand(machine: &Machine, filed: &Effective) -> Result<(), Refusal> {
+fn understand(machine: &Machine, filed: &Effective) -> Result<(), EnableError> {
     let sources = Sources::read(&machine.config);
     if let Some(unclear) = sources.unclear.first() {
-        return Err(Refusal::LeftAlone(format!(
+        return Err(EnableError::LeftAlone(format!(
             "{unclear}; releases of sshd read this in different ways, and --chain takes no risk: write it plainly, then run this again"
         )));
     }
@@ -70,7 +71,7 @@ fn understand(machine: &Machine, filed: &Effective) -> Result<(), Refusal> {
     if is_read || is_conditional {
         return Ok(());
     }
-    Err(Refusal::LeftAlone(format!(
+    Err(EnableError::LeftAlone(format!(
         "sshd says that AuthorizedKeysCommand is {} as {}, and its files read as {} as {}; find the line that says so",
         shown(filed.command.as_deref()),
         shown(filed.user.as_deref()),
@@ -80,7 +81,7 @@ fn understand(machine: &Machine, filed: &Effective) -> Result<(), Refusal> {
 }
 
 /// The same judgement once more, with ours in place.
-pub(super) fn judge_written(machine: &Machine, in_force: &InForce, pair: &Pair) -> Result<(), Refusal> {
+pub(super) fn judge_written(machine: &Machine, in_force: &InForce, pair: &Pair) -> Result<(), EnableError> {
     if pair.command.contains(" -- ") {
         let now = Effective {
             command: Some(pair.command.clone()),
@@ -108,27 +109,27 @@ pub(super) fn keep_users_of_matches(
     machine: &Machine,
     filed: &Effective,
     pair: &Pair,
-) -> Result<(), Refusal> {
+) -> Result<(), EnableError> {
     if filed.user.as_deref() == Some(&pair.user) {
         return Ok(());
     }
     let sources = Sources::read(&machine.config);
     if let Some(hidden) = sources.hidden().next() {
-        return Err(Refusal::LeftAlone(format!(
+        return Err(EnableError::LeftAlone(format!(
             "an AuthorizedKeysCommand may be set at {hidden}, and {} would run it; releases of sshd read this in different ways: write it plainly, then run this again",
             pair.user
         )));
     }
     let becomes_other = pair.command.contains(" --provider-user ");
     if let Some(user) = sources.without_command().find(|_| becomes_other) {
-        return Err(Refusal::LeftAlone(format!(
+        return Err(EnableError::LeftAlone(format!(
             "logins of \"Match {}\" would run eic-agent as {}, by {user}, and that user cannot run another's command; write an AuthorizedKeysCommand below it, then run this again",
             user.within.as_deref().unwrap_or_default(),
             printable(&user.value, MAX_SHOWN)
         )));
     }
     let Some(lacking) = sources.without_user().next() else { return Ok(()) };
-    Err(Refusal::LeftAlone(format!(
+    Err(EnableError::LeftAlone(format!(
         "the AuthorizedKeysCommand of {lacking}, inside \"Match {}\", would be run by {} instead of {}; write its own AuthorizedKeysCommandUser below it, then run this again",
         lacking.within.as_deref().unwrap_or_default(),
         pair.user,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use eic_core::audit_line::IDENT;
 use eic_core::text::one_line;
 use eic_host::sshd::block;
-use eic_host::sshd::command::{Holder, holder};
+use eic_host::sshd::command::{CommandOwner, command_owner};
 use eic_host::sshd::environment::record::{PLACE, Record};
 use eic_host::sshd::listener::Listener;
 use eic_host::sshd::place::{Place, read};
@@ -15,7 +15,7 @@ use eic_host::sshd::server::{CONFIG, Server};
 use eic_host::sshd::sources::Sources;
 use eic_host::sshd::units;
 
-use super::place::undo;
+use super::install::undo;
 use super::{DROP_IN, shown};
 use crate::outcome::Outcome;
 
@@ -135,7 +135,10 @@ fn take_out(file: &Path) -> Result<Option<Change>, String> {
 fn left_over(config: &Path) -> Vec<String> {
     let Ok(own) = super::own_program() else { return Vec::new() };
     let sources = Sources::read(config);
-    let ours = sources.commands.iter().filter(|command| holder(Some(&command.value), &own) == Holder::Ours);
+    let ours = sources
+        .commands
+        .iter()
+        .filter(|command| command_owner(Some(&command.value), &own) == CommandOwner::Ours);
     ours.map(|command| {
         format!(
             "note: {command} still names this program; enable did not write it: {}",

@@ -5,7 +5,7 @@ use std::io::Write;
 use eic_core::audit_line::IDENT;
 use eic_core::text::one_line;
 use eic_host::sshd::block;
-use eic_host::sshd::command::{Holder, is_agents, moved};
+use eic_host::sshd::command::{CommandOwner, is_agents, moved};
 use eic_host::sshd::place::{Place, read};
 use eic_host::sshd::replace::lock;
 use eic_host::sshd::server::Effective;
@@ -15,8 +15,8 @@ use eic_login::config::{CommandLine, Settings};
 use eic_login::privileges::give_up_root;
 
 use super::chain::{chain_of, judge_written, keep_users_of_matches};
+use super::install::{EnableError, Pair, own_pair, put_in, undo};
 use super::pin::{Plan, other_settings};
-use super::place::{Pair, Refusal, own_pair, put_in, undo};
 use super::{InForce, Machine, shown, user_fault, where_from};
 use crate::cli::Enable;
 use crate::config::unsupported;
@@ -30,15 +30,15 @@ pub(crate) fn run(arguments: &Enable, out: &mut impl Write, notes: &mut impl Wri
     };
     let (outcome, before, why) = match enable(arguments, &mut say) {
         Ok(()) => return Outcome::Done,
-        Err(Refusal::Failed(why)) => (Outcome::Undecided, "nothing is changed: ", why),
-        Err(Refusal::LeftAlone(why)) => (Outcome::LeftAlone, "nothing is changed: ", why),
-        Err(Refusal::Stuck(why)) => (Outcome::Undecided, "", why),
+        Err(EnableError::Failed(why)) => (Outcome::Undecided, "nothing is changed: ", why),
+        Err(EnableError::LeftAlone(why)) => (Outcome::LeftAlone, "nothing is changed: ", why),
+        Err(EnableError::Stuck(why)) => (Outcome::Undecided, "", why),
     };
     let _ = writeln!(notes, "{IDENT}: {before}{}", one_line(&why));
     outcome
 }
 
-fn enable(arguments: &Enable, say: &mut impl FnMut(String)) -> Result<(), Refusal> {
+fn enable(arguments: &Enable, say: &mut impl FnMut(String)) -> Result<(), EnableError> {
     super::need_root()?;
     // Held to the end: what is read below is what is changed.
     let _held = lock().map_err(|error| format!("the lock of other runs: {error}"))?;
@@ -49,18 +49,18 @@ fn enable(arguments: &Enable, say: &mut impl FnMut(String)) -> Result<(), Refusa
     let wrong = |error| format!("{}: {error}", machine.config.display());
     machine.server.test(&machine.config).map_err(wrong)?;
     if let Some(unclear) = machine.unclear().filter(|_| machine.says_more_than_flags()) {
-        return Err(Refusal::Failed(unclear));
+        return Err(EnableError::Failed(unclear));
     }
     let in_force = machine.in_force().map_err(wrong)?;
     stands_in_the_way(&machine, &in_force)?;
     let plan = if arguments.pin { Some(plan_pin(&machine, &in_force)?) } else { None };
-    if machine.holder(&in_force.filed) == Holder::Ours {
+    if machine.command_owner(&in_force.filed) == CommandOwner::Ours {
         say(format!(
             "sshd is wired already: AuthorizedKeysCommand {}",
             shown(in_force.filed.command.as_deref())
         ));
         if let Some(fault) = user_fault(in_force.filed.user.as_deref())? {
-            return Err(Refusal::Failed(fault.seen));
+            return Err(EnableError::Failed(fault.seen));
         }
         // A run that was cut short may not have come this far.
         tell_sshd(&machine, &in_force, units::reload_sshd()?, say);
@@ -68,7 +68,7 @@ fn enable(arguments: &Enable, say: &mut impl FnMut(String)) -> Result<(), Refusa
         wire(&machine, &in_force, arguments.chain, say)?;
     }
     if let Some(plan) = plan {
-        say(plan.carry_out().map_err(Refusal::Stuck)?);
+        say(plan.carry_out().map_err(EnableError::Stuck)?);
     }
     for line in besides(&machine, &in_force) {
         say(line);
@@ -95,7 +95,7 @@ fn enable(arguments: &Enable, say: &mut impl FnMut(String)) -> Result<(), Refusa
 /// What `--pin` is to write. Our own line may name another settings file, which is the operator's to change.
 fn plan_pin(machine: &Machine, in_force: &InForce) -> Result<Plan, String> {
     let command = in_force.running.as_ref().unwrap_or(&in_force.filed).command.as_deref();
-    let is_ours = matches!(machine.holder(&in_force.filed), Holder::Ours);
+    let is_ours = matches!(machine.command_owner(&in_force.filed), CommandOwner::Ours);
     if let Some(file) = other_settings(command.filter(|_| is_ours)) {
         return Err(format!(
             "the settings that sshd has this program read are in {}; write region and domain below its [trust]",
@@ -110,23 +110,23 @@ fn wire(
     in_force: &InForce,
     chain: bool,
     say: &mut impl FnMut(String),
-) -> Result<(), Refusal> {
+) -> Result<(), EnableError> {
     let pair = pair(machine, &in_force.filed, chain)?;
     keep_users_of_matches(machine, &in_force.filed, &pair)?;
     let change = put_in(machine, &pair)?;
     // What was judged may have been changed until then, by another program of root's.
     if let Err(refusal) = judge_written(machine, in_force, &pair) {
-        undo(change).map_err(Refusal::Stuck)?;
+        undo(change).map_err(EnableError::Stuck)?;
         return Err(refusal);
     }
     let reloaded = match units::reload_sshd() {
         Ok(reloaded) => reloaded,
         Err(why) => {
-            undo(change).map_err(Refusal::Stuck)?;
+            undo(change).map_err(EnableError::Stuck)?;
             // It may have read the new one before it failed, and then reads the old one again.
             return Err(match units::reload_sshd() {
-                Ok(_) => Refusal::Failed(why),
-                Err(_) => Refusal::Stuck(format!(
+                Ok(_) => EnableError::Failed(why),
+                Err(_) => EnableError::Stuck(format!(
                     "the files are as they were, but the running sshd may have read others: {why}"
                 )),
             });
@@ -155,14 +155,14 @@ fn tell_sshd(machine: &Machine, in_force: &InForce, reloaded: Option<String>, sa
 
 /// What wins over every file, and is neither ours nor Amazon's: the running server's own command line, or that
 /// of its next start.
-fn stands_in_the_way(machine: &Machine, in_force: &InForce) -> Result<(), Refusal> {
+fn stands_in_the_way(machine: &Machine, in_force: &InForce) -> Result<(), EnableError> {
     let overrides = units::overrides();
     if let Some(running) =
-        in_force.running.as_ref().filter(|running| machine.holder(running) == Holder::Other)
+        in_force.running.as_ref().filter(|running| machine.command_owner(running) == CommandOwner::Other)
     {
         let fix =
             if overrides.is_empty() { "find who starts it so".to_owned() } else { where_from(&overrides) };
-        return Err(Refusal::LeftAlone(format!(
+        return Err(EnableError::LeftAlone(format!(
             "sshd was started with -o AuthorizedKeysCommand {}, which wins over every file; {fix}",
             shown(running.command.as_deref())
         )));
@@ -171,15 +171,16 @@ fn stands_in_the_way(machine: &Machine, in_force: &InForce) -> Result<(), Refusa
     if foreign.is_empty() {
         return Ok(());
     }
-    Err(Refusal::LeftAlone(format!(
+    Err(EnableError::LeftAlone(format!(
         "sshd's unit starts it with another AuthorizedKeysCommand, which wins over every file; {}",
         where_from(&foreign)
     )))
 }
 
 /// The pair to put in: ours, with what is in force asked beside it where that is wanted.
-fn pair(machine: &Machine, filed: &Effective, chain: bool) -> Result<Pair, Refusal> {
-    let (Holder::Other, Some(command)) = (machine.holder(filed), filed.command.as_deref()) else {
+fn pair(machine: &Machine, filed: &Effective, chain: bool) -> Result<Pair, EnableError> {
+    let (CommandOwner::Other, Some(command)) = (machine.command_owner(filed), filed.command.as_deref())
+    else {
         return own_pair(machine);
     };
     let sources = Sources::read(&machine.config);
@@ -199,7 +200,7 @@ fn pair(machine: &Machine, filed: &Effective, chain: bool) -> Result<Pair, Refus
     if chain {
         return chain_of(machine, command, filed.user.as_deref().unwrap_or_default());
     }
-    Err(Refusal::LeftAlone(format!(
+    Err(EnableError::LeftAlone(format!(
         "another AuthorizedKeysCommand is in force{}: {} as {}; to have it asked as well, run: eic-agent enable --chain",
         place.map_or_else(String::new, |place| format!(" ({place})")),
         shown(Some(command)),

@@ -1,28 +1,28 @@
 //! What `enable`, `disable` and `status` share: this machine's sshd, and the pair of settings in force.
 
 mod chain;
+mod diagnose;
 mod disable;
 mod enable;
-mod judge;
+mod install;
 mod pin;
-mod place;
 mod status;
 
 use std::path::{Path, PathBuf};
 
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::ownership::{self, Insecure};
-use eic_host::sshd::command::{Holder, holder};
+use eic_host::sshd::command::{CommandOwner, command_owner};
 use eic_host::sshd::listener::Listener;
 use eic_host::sshd::server::{CONFIG, Effective, Server, ServerError};
 use eic_host::sshd::sources::Sources;
 use eic_host::sshd::units;
 
+pub(super) use diagnose::{
+    Fix, SetupFault, Wired, is_ours, placed, program_fault, shown_reload, user_fault, where_from,
+};
 pub(super) use disable::run as disable;
 pub(super) use enable::run as enable;
-pub(super) use judge::{
-    Fault, Fix, Wired, is_ours, placed, program_fault, shown_reload, user_fault, where_from,
-};
 pub(super) use status::run as status;
 
 /// Our file where an `Include` reads its folder: before systemd's `20-systemd-userdb.conf`.
@@ -56,7 +56,7 @@ pub(super) enum Unseen {
     /// There is none.
     Absent,
     /// It, or what it reads, is not looked at: root takes nothing there that another user can change.
-    Refused(Fault),
+    Refused(SetupFault),
 }
 
 impl std::fmt::Display for Unseen {
@@ -75,7 +75,7 @@ impl Unseen {
             _ => "make it a file of root's alone, up to /",
         };
         let fix = insecure.remedy().map_or_else(|| Fix::Do(otherwise.to_owned()), Fix::Run);
-        Self::Refused(Fault { seen: format!("{what}: {}", insecure.seen()), fix })
+        Self::Refused(SetupFault { seen: format!("{what}: {}", insecure.seen()), fix })
     }
 }
 
@@ -97,7 +97,7 @@ impl Machine {
         let server = server.ok_or(Unseen::Absent)?;
         let (listener, others) = chosen(Listener::all(server.program()));
         if let Some((seen, fix)) = listener.as_ref().and_then(Listener::unknown_config) {
-            return Err(Unseen::Refused(Fault { seen, fix: Fix::Do(fix.to_owned()) }));
+            return Err(Unseen::Refused(SetupFault { seen, fix: Fix::Do(fix.to_owned()) }));
         }
         let config = listener.as_ref().and_then(|listener| listener.config.clone());
         let config = config.unwrap_or_else(|| CONFIG.into());
@@ -142,8 +142,8 @@ impl Machine {
         Ok(InForce { filed, running })
     }
 
-    fn holder(&self, effective: &Effective) -> Holder {
-        holder(effective.command.as_deref(), &self.own)
+    fn command_owner(&self, effective: &Effective) -> CommandOwner {
+        command_owner(effective.command.as_deref(), &self.own)
     }
 }
 
@@ -231,11 +231,11 @@ pub(super) fn shown(command: Option<&str>) -> String {
 
 /// What is in force for this user's logins, by the running server where it says something else than the
 /// files, and whose command that is.
-pub(super) fn in_force_for(user: Option<&str>) -> Result<(Effective, Holder, PathBuf), String> {
+pub(super) fn in_force_for(user: Option<&str>) -> Result<(Effective, CommandOwner, PathBuf), String> {
     let machine = Machine::look().map_err(String::from)?;
     let printed = machine.server.printed(&machine.config, machine.options(), user);
     let printed = printed.map_err(|error| format!("{}: {error}", machine.config.display()))?;
     let effective = Effective::of(&printed);
-    let holder = machine.holder(&effective);
+    let holder = machine.command_owner(&effective);
     Ok((effective, holder, machine.own))
 }

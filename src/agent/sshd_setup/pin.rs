@@ -12,7 +12,7 @@ use std::time::Duration;
 use eic_core::audit_line::IDENT;
 use eic_core::identity::{Domain, Region};
 use eic_core::text::printable_bytes;
-use eic_host::process::ask;
+use eic_host::process::output_with_timeout;
 use eic_host::sshd::command::split;
 use eic_host::sshd::place::Place;
 use eic_host::sshd::replace::Change;
@@ -21,7 +21,7 @@ use eic_login::config::DEFAULT_PATH;
 use crate::config::pin::{Pinned, pin};
 
 /// How long metadata may take: the longest time that can be set, and a moment.
-const PATIENCE: Duration = Duration::from_secs(65);
+const TIMEOUT: Duration = Duration::from_secs(65);
 
 /// Whose owner and mode a new settings file gets: the agent's own user has to read it, and every user may.
 const READ_BY_ALL: &str = "/etc/passwd";
@@ -81,8 +81,8 @@ pub(super) fn other_settings(command: Option<&str>) -> Option<PathBuf> {
 fn placement() -> Result<(Region, Domain), String> {
     let fault = |what: String| format!("region and domain cannot be pinned: {what}");
     let mut program = Command::new("/proc/self/exe");
-    let said =
-        ask(program.arg0(IDENT).arg("placement"), PATIENCE).map_err(|error| fault(error.to_string()))?;
+    let said = output_with_timeout(program.arg0(IDENT).arg("placement"), TIMEOUT)
+        .map_err(|error| fault(error.to_string()))?;
     if !said.status.success() {
         let why = printable_bytes(said.stderr.trim_ascii(), 1024);
         return Err(fault(why.strip_prefix("eic-agent: ").unwrap_or(&why).to_owned()));

@@ -26,11 +26,11 @@ use crate::outcome::Outcome;
 const SYSFS: &str = "/sys";
 
 /// How long the metadata service may take to give a token: this must never hold anything up.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What was found. The form is an interface, told by `schema_version`; fields may be added to it.
 #[derive(Debug, Default, Serialize)]
-struct Report {
+struct StatusReport {
     schema_version: u32,
     version: &'static str,
     /// Whether sshd asks this program and could get an answer.
@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: &Status, out: &mut impl Write, notes: &mut impl Wri
         let _ = write_once(format!("{words}\n").as_bytes(), out);
         return if is_ec2 { Outcome::Done } else { Outcome::Undecided };
     }
-    let report = Report::make(&here);
+    let report = StatusReport::make(&here);
     let written = if arguments.json {
         write_once(format!("{:#}\n", serde_json::json!(report)).as_bytes(), out)
     } else {
@@ -84,7 +84,7 @@ pub(crate) fn run(arguments: &Status, out: &mut impl Write, notes: &mut impl Wri
     if report.in_use && written.is_ok() { Outcome::Done } else { Outcome::Undecided }
 }
 
-impl Report {
+impl StatusReport {
     fn make(here: &instance::Machine) -> Self {
         let mut report = Self {
             schema_version: 1,
@@ -196,7 +196,7 @@ impl Report {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
         let asked = match runtime {
             Ok(runtime) => runtime
-                .block_on(Session::open(&settings.endpoints(), PATIENCE))
+                .block_on(Session::open(&settings.endpoints(), TIMEOUT))
                 .map_err(|error| format!("{}: {error}", error.reason())),
             Err(error) => Err(error.to_string()),
         };
@@ -207,7 +207,7 @@ impl Report {
     }
 }
 
-impl std::fmt::Display for Report {
+impl std::fmt::Display for StatusReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut line = |name: &str, value: &str| writeln!(f, "{name:<9} {}", one_line(value));
         let known = |value: &str| if self.is_known { value.to_owned() } else { "not known".to_owned() };

@@ -20,7 +20,7 @@ use report::Claimed;
 use crate::cli::Verify;
 use crate::outcome::Outcome;
 
-pub(super) use report::{Key, Report};
+pub(super) use report::{Key, VerifyReport};
 
 /// Runs the command. Accepted keys go to `out` and what was found to `notes`; with `--json` all of it goes
 /// to `out` as one document.
@@ -42,7 +42,7 @@ pub(super) fn run(
         Ok((evidence, expected)) => judge(&evidence, &lost, &expected, at),
         Err(unproven) => Err(unproven),
     };
-    let report = Report::new(&signer, &judged, at).of_capture(redacted, claimed);
+    let report = VerifyReport::new(&signer, &judged, at).of_capture(redacted, claimed);
     let written = if arguments.json {
         report.write_json(out)
     } else {

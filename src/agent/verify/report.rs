@@ -15,7 +15,7 @@ use super::Unproven;
 
 /// The document. Fields are added, never changed in meaning, under the same `schema_version`.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct VerifyReport {
     pub(crate) schema_version: u32,
     pub(crate) at: String,
     pub(crate) signer: Signer,
@@ -41,12 +41,12 @@ pub(crate) struct Signer {
     pub(crate) trusted: bool,
     pub(crate) reason: Option<&'static str>,
     pub(crate) detail: Option<String>,
-    pub(crate) path: Vec<Certificate>,
+    pub(crate) path: Vec<ShownCertificate>,
     pub(crate) anchor: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-pub(crate) struct Certificate {
+pub(crate) struct ShownCertificate {
     pub(crate) subject: String,
     pub(crate) serial: String,
     pub(crate) not_before: String,
@@ -84,7 +84,7 @@ pub(crate) struct Key {
     pub(crate) line: Option<String>,
 }
 
-impl Report {
+impl VerifyReport {
     pub(crate) fn new(name: &str, judged: &Result<Decision, Unproven>, at: Timestamp) -> Self {
         let mut signer = Signer {
             name: name.to_owned(),
@@ -97,7 +97,7 @@ impl Report {
         let mut keys = Vec::new();
         match judged {
             Ok(decision) => {
-                signer.path = decision.signer().path().iter().map(Certificate::vouched).collect();
+                signer.path = decision.signer().path().iter().map(ShownCertificate::vouched).collect();
                 signer.anchor = Some(decision.signer().anchor().to_owned());
                 keys = decision.verdicts().iter().map(|verdict| Key::of(verdict, at)).collect();
             }
@@ -105,7 +105,7 @@ impl Report {
                 signer.reason = Some(unproven.reason.as_str());
                 signer.detail = Some(unproven.why.clone());
                 signer.path =
-                    unproven.path.iter().map(|certificate| Certificate::of(certificate, None)).collect();
+                    unproven.path.iter().map(|certificate| ShownCertificate::of(certificate, None)).collect();
             }
         }
         Self { schema_version: 1, at: at.to_string(), signer, keys, redacted: false, capture: None }
@@ -139,7 +139,7 @@ impl Report {
             (Some(reason), Some(detail)) => writeln!(notes, "signer {name}: refused: {reason}: {detail}")?,
             _ => writeln!(notes, "signer {name}: trusted at {}", self.at)?,
         }
-        for Certificate { subject, not_before, not_after, staple, .. } in path {
+        for ShownCertificate { subject, not_before, not_after, staple, .. } in path {
             writeln!(notes, "  {subject}")?;
             writeln!(notes, "    valid {not_before} to {not_after}")?;
             if let Some(Staple { status, this_update, next_update, responder, .. }) = staple {
@@ -159,7 +159,7 @@ impl Report {
     }
 }
 
-impl Certificate {
+impl ShownCertificate {
     fn vouched(step: &PathCertificate) -> Self {
         let staple = step.staple.as_ref().map(|staple| Staple {
             status: "good",

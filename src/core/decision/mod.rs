@@ -133,7 +133,8 @@ pub fn prove_signer(
     budget: &Budget,
 ) -> Result<VerifiedSigner, SignerError> {
     let known = path.filter(|path| *path.name() == expected.signer);
-    let along = known.and_then(|path| path.vouched(&evidence.staples, expected.revocation, now, budget));
+    let along =
+        known.and_then(|path| path.verify_staples(&evidence.staples, expected.revocation, now, budget));
     let signer = along.map_or_else(
         || {
             VerifiedSigner::establish(
@@ -145,7 +146,7 @@ pub fn prove_signer(
                 now,
                 budget,
             )
-            .map_err(|error| error.blame_unreadable(&evidence.unreadable_staples))
+            .map_err(|error| error.prefer_parse_error(&evidence.unreadable_staples))
         },
         Ok,
     )?;

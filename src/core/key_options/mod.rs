@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use values::Value;
+use values::OptionValue;
 
 use crate::evidence::key_bundle::Claims;
 
@@ -57,7 +57,7 @@ pub enum KeyOptionsError {
     /// The option takes a value in double quotes, and has none.
     NoValue(String),
     /// The option takes no value, and has one.
-    Value(String),
+    OptionValue(String),
     /// The option's value is not what it must be; holds the option and what would be right.
     BadValue(String, &'static str),
     /// The option may stand only once.
@@ -79,7 +79,7 @@ impl fmt::Display for KeyOptionsError {
                 write!(f, "sshd knows no option \"{name}\" (sshd(8), AUTHORIZED_KEYS FILE FORMAT)")
             }
             Self::NoValue(name) => write!(f, "expected {name}=\"...\", got no value"),
-            Self::Value(name) => write!(f, "expected {name} alone, got a value"),
+            Self::OptionValue(name) => write!(f, "expected {name} alone, got a value"),
             Self::BadValue(name, right) => write!(f, "expected {name}=\"...\" with {right}"),
             Self::Twice(name) => write!(f, "expected {name} once, got it twice"),
             Self::TooLong(bytes) => write!(f, "expected at most {MAX_BYTES} bytes, got {bytes}"),
@@ -99,24 +99,24 @@ const MAX_BYTES: usize = 4096;
 const COMMAND: &str = "command";
 
 /// The options that sshd knows, and the release that brought each (OpenSSH release notes).
-const KNOWN: &[(&str, Option<Value>, Release)] = &[
+const KNOWN: &[(&str, Option<OptionValue>, Release)] = &[
     ("agent-forwarding", None, Release(7, 2)),
-    (COMMAND, Some(Value::Text), Release(1, 2)),
-    ("environment", Some(Value::Environment), Release(2, 3)),
-    ("expiry-time", Some(Value::Expiry), Release(7, 7)),
-    ("from", Some(Value::From), Release(1, 2)),
+    (COMMAND, Some(OptionValue::Text), Release(1, 2)),
+    ("environment", Some(OptionValue::Environment), Release(2, 3)),
+    ("expiry-time", Some(OptionValue::Expiry), Release(7, 7)),
+    ("from", Some(OptionValue::From), Release(1, 2)),
     ("no-agent-forwarding", None, Release(1, 2)),
     ("no-port-forwarding", None, Release(1, 2)),
     ("no-pty", None, Release(1, 2)),
     ("no-touch-required", None, Release(8, 2)),
     ("no-user-rc", None, Release(5, 4)),
     ("no-x11-forwarding", None, Release(1, 2)),
-    ("permitlisten", Some(Value::Listen), Release(7, 8)),
-    ("permitopen", Some(Value::Open), Release(2, 9)),
+    ("permitlisten", Some(OptionValue::Listen), Release(7, 8)),
+    ("permitopen", Some(OptionValue::Open), Release(2, 9)),
     ("port-forwarding", None, Release(7, 2)),
     ("pty", None, Release(7, 2)),
     ("restrict", None, Release(7, 2)),
-    ("tunnel", Some(Value::Tunnel), Release(4, 3)),
+    ("tunnel", Some(OptionValue::Tunnel), Release(4, 3)),
     ("user-rc", None, Release(7, 2)),
     ("verify-required", None, Release(8, 4)),
     ("x11-forwarding", None, Release(7, 2)),
@@ -157,7 +157,7 @@ impl KeyOptions {
             needs = needs.max(*since);
             let tail = match (takes, tail.strip_prefix('=')) {
                 (None, None) => tail,
-                (None, Some(_)) => return Err(KeyOptionsError::Value(lower)),
+                (None, Some(_)) => return Err(KeyOptionsError::OptionValue(lower)),
                 (Some(_), None) => return Err(KeyOptionsError::NoValue(lower)),
                 (Some(kind), Some(quoted)) => {
                     let (value, after) = quoted_value(quoted).ok_or(KeyOptionsError::Form)?;

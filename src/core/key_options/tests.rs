@@ -31,15 +31,18 @@ fn what_sshd_would_drop_is_refused() {
         ("command=\"x\" ssh-ed25519 AAAA", E::Form),
         ("command=x", E::Form),
         ("command", E::NoValue("command".into())),
-        ("pty=\"x\"", E::Value("pty".into())),
+        ("pty=\"x\"", E::OptionValue("pty".into())),
         ("no-such", E::Unknown("no-such".into())),
         ("ssh-ed25519", E::Unknown("ssh-ed25519".into())),
         ("cert-authority", E::NotForKeys("cert-authority".into())),
         ("restrict,Principals=\"x\"", E::NotForKeys("principals".into())),
         ("pty\nssh-ed25519 AAAA", E::Character('\n')),
         ("command=\"a\",command=\"b\"", E::Twice("command".into())),
-        ("environment=\"EIC_PRINCIPAL=me\"", E::BadValue("environment".into(), Value::Environment.words())),
-        ("from=\"127.0.0.1/8\"", E::BadValue("from".into(), Value::From.words())),
+        (
+            "environment=\"EIC_PRINCIPAL=me\"",
+            E::BadValue("environment".into(), OptionValue::Environment.words()),
+        ),
+        ("from=\"127.0.0.1/8\"", E::BadValue("from".into(), OptionValue::From.words())),
         ("command=\"\u{e9}\"", E::Character('\u{e9}')),
     ] {
         assert_eq!(KeyOptions::parse(text), Err(error), "{text:?}");

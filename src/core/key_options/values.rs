@@ -9,7 +9,7 @@ use super::Release;
 
 /// What an option's value must be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Value {
+pub(super) enum OptionValue {
     /// Any text.
     Text,
     /// `NAME=VALUE`.
@@ -26,7 +26,7 @@ pub(super) enum Value {
     Tunnel,
 }
 
-impl Value {
+impl OptionValue {
     /// What would be right; in words for the error.
     pub(super) const fn words(self) -> &'static str {
         match self {
@@ -126,17 +126,17 @@ mod tests {
     fn values_are_what_sshd_reads() {
         for (kind, good, bad) in [
             (
-                Value::Environment,
+                OptionValue::Environment,
                 &["A=", "LANG=C.UTF-8", "_x1=a=b"][..],
                 &["FOO", "=x", "A B=x", "1A=x", "EIC_PRINCIPAL=x", ""][..],
             ),
             (
-                Value::Expiry,
+                OptionValue::Expiry,
                 &["20300101", "203001012359", "20300101235959", "20300101Z"],
                 &["", "tomorrow", "2030010", "20301332", "20300230", "203001012460", "20300101z", "+0300101"],
             ),
             (
-                Value::From,
+                OptionValue::From,
                 &[
                     "127.0.0.1",
                     "*.example.com",
@@ -149,12 +149,12 @@ mod tests {
                 &["", "a,,b", "127.0.0.1/33", "127.0.0.1/8", "127.0.0.1 ", "2001:db8::1/32", "host/8", "!"],
             ),
             (
-                Value::Open,
+                OptionValue::Open,
                 &["localhost:80", "*:443", "[::1]:22", "h:*"],
                 &["", "localhost", ":80", "localhost:99999", "a:1:2", "h:0", "h:http"],
             ),
-            (Value::Listen, &["8080", "localhost:8080", "*:*"], &["", "x:y", "0", "a:b:1"]),
-            (Value::Tunnel, &["any", "0", "3:4"], &["", "x", "1:2:3", "-1"]),
+            (OptionValue::Listen, &["8080", "localhost:8080", "*:*"], &["", "x:y", "0", "a:b:1"]),
+            (OptionValue::Tunnel, &["any", "0", "3:4"], &["", "x", "1:2:3", "-1"]),
         ] {
             for good in good {
                 assert!(kind.check(good).is_some(), "{kind:?} {good:?}");
@@ -163,7 +163,7 @@ mod tests {
                 assert!(kind.check(bad).is_none(), "{kind:?} {bad:?}");
             }
         }
-        assert_eq!(Value::Expiry.check("20300101"), Some(Release(7, 7)));
-        assert_eq!(Value::Expiry.check("20300101Z"), Some(Release(9, 1)));
+        assert_eq!(OptionValue::Expiry.check("20300101"), Some(Release(7, 7)));
+        assert_eq!(OptionValue::Expiry.check("20300101Z"), Some(Release(9, 1)));
     }
 }

@@ -5,11 +5,11 @@ use alloc::vec::Vec;
 
 use super::MAX_ROWS;
 use super::event::Moment;
-use super::found::{End, Found, Session, Why};
 use super::join::{Join, Kind, Wanted};
-use super::log::Process;
+use super::joined::{End, JoinedLog, Session, Why};
+use super::log::ProcessId;
 use super::running::Running;
-use super::writer::Source;
+use super::writer::Attribution;
 use crate::order;
 
 /// Most methods of other logins.
@@ -19,7 +19,7 @@ const MAX_METHODS: usize = 100;
 const TOGETHER: u64 = 10_000_000;
 
 impl<W: Wanted> Join<W> {
-    pub(super) fn closed(&mut self, process: Process, at: Moment, source: Source) {
+    pub(super) fn closed(&mut self, process: ProcessId, at: Moment, source: Attribution) {
         if self.open.contains_key(&process) {
             self.tally.ends = self.tally.ends.saturating_add(1);
             self.said_to_end(process, at, source);
@@ -32,7 +32,7 @@ impl<W: Wanted> Join<W> {
         self.remember_end(process);
     }
 
-    pub(super) fn removed(&mut self, process: Process, at: Moment, source: Source) {
+    pub(super) fn removed(&mut self, process: ProcessId, at: Moment, source: Attribution) {
         if self.open.contains_key(&process) {
             self.tally.ends = self.tally.ends.saturating_add(1);
             self.said_to_end(process, at, source);
@@ -42,9 +42,9 @@ impl<W: Wanted> Join<W> {
 
     /// A line says that a session has ended. A line does not end it if the line is unattributed or the session's
     /// process still runs. The last such line is kept until the process is known to be gone.
-    fn said_to_end(&mut self, process: Process, at: Moment, source: Source) {
+    fn said_to_end(&mut self, process: ProcessId, at: Moment, source: Attribution) {
         let Some(mut session) = self.open.remove(&process) else { return };
-        if source != Source::Unattributed && !session.is_alive {
+        if source != Attribution::Unattributed && !session.is_alive {
             // logind is done with a session when the last of its processes is gone, which may be hours later.
             let said = session.said_end.filter(|said| said.until(at).is_none_or(|gap| gap > TOGETHER));
             if said.is_none() {
@@ -53,14 +53,14 @@ impl<W: Wanted> Join<W> {
             self.finish(session, End::Closed(said.unwrap_or(at)));
             return;
         }
-        if session.said_end.is_none() || session.end_source == Some(Source::Unattributed) {
+        if session.said_end.is_none() || session.end_source == Some(Attribution::Unattributed) {
             session.said_end = Some(at);
             session.end_source = Some(source);
         }
         self.open.insert(process, session);
     }
 
-    fn remember_end(&mut self, process: Process) {
+    fn remember_end(&mut self, process: ProcessId) {
         if self.ended.len() >= MAX_ROWS {
             self.ended.clear();
         }
@@ -81,7 +81,7 @@ impl<W: Wanted> Join<W> {
         }
         let unattributed = [Some(session.source), end_source];
         let unattributed =
-            unattributed.iter().filter(|source| **source == Some(Source::Unattributed)).count();
+            unattributed.iter().filter(|source| **source == Some(Attribution::Unattributed)).count();
         let unattributed = u64::try_from(unattributed).unwrap_or(u64::MAX);
         self.tally.unattributed = self.tally.unattributed.saturating_add(unattributed);
         if session.pushes.is_empty() {
@@ -100,7 +100,7 @@ impl<W: Wanted> Join<W> {
     }
 
     /// After the last line. `later` is what this machine runs by then, if the log is this machine's.
-    pub fn end(mut self, later: Option<&Running>) -> Found {
+    pub fn end(mut self, later: Option<&Running>) -> JoinedLog {
         let this_run = later.and_then(|later| self.runs.get(&later.boot).copied());
         let this_host: Vec<u32> = later.map(|later| self.runs_of(later)).unwrap_or_default();
         if this_run.is_some() && this_run == self.run {
@@ -111,7 +111,7 @@ impl<W: Wanted> Join<W> {
         for (_, session) in core::mem::take(&mut self.open) {
             let is_here = self.kind == Kind::Journal || this_host.contains(&session.run);
             let Some(later) = later.filter(|_| is_here) else {
-                let end = session.said_end.filter(|_| session.end_source != Some(Source::Unattributed));
+                let end = session.said_end.filter(|_| session.end_source != Some(Attribution::Unattributed));
                 self.finish(session, end.map_or(End::Unknown(Why::NoEnd, None), End::Closed));
                 continue;
             };
@@ -136,7 +136,7 @@ impl<W: Wanted> Join<W> {
         let refusals = order::by(self.refusals.into_iter().collect(), |(one, a), (other, b)| {
             b.count.cmp(&a.count).then_with(|| one.cmp(other))
         });
-        Found {
+        JoinedLog {
             sessions,
             unused: self.keys.unused(&self.wanted),
             refusals,

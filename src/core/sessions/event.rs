@@ -3,10 +3,11 @@
 use alloc::format;
 use alloc::string::String;
 
-pub use super::claim::Claim;
 use super::losses::Loss;
+use super::writer::{Attribution, TrustedPush};
+
+pub use super::claim::Claim;
 pub use super::moment::Moment;
-use super::writer::{Source, TrustedPush};
 
 /// Who pushed a key, and whose word that is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,12 +114,12 @@ pub enum Event {
         /// How many keys; 1, or the count of that line.
         count: u64,
         /// Whose word that is.
-        source: Source,
+        source: Attribution,
     },
     /// sshd let somebody in.
-    Accepted(Accepted, Source),
+    Accepted(Accepted, Attribution),
     /// sshd wants another proof after this one (`AuthenticationMethods`).
-    Partial(Accepted, Source),
+    Partial(Accepted, Attribution),
     /// sshd is done with a client that it has not let in.
     Left {
         /// sshd's process.
@@ -129,21 +130,21 @@ pub enum Event {
         /// sshd's process.
         pid: u32,
         /// Whose word that is.
-        source: Source,
+        source: Attribution,
     },
     /// PAM closed it.
     Closed {
         /// sshd's process.
         pid: u32,
         /// Whose word that is.
-        source: Source,
+        source: Attribution,
     },
     /// logind removed a session, sshd's or another program's.
     Removed {
         /// The process that had opened it.
         pid: u32,
         /// Whose word that is.
-        source: Source,
+        source: Attribution,
     },
     /// A line under the name of the agent, sshd or logind that another user or program wrote.
     Disbelieved {

@@ -7,15 +7,16 @@ use alloc::vec::Vec;
 
 use super::MAX_ROWS;
 use super::event::{Accepted, Event, Handover, KeyName, Moment};
-use super::found::{End, Refusal, Session, Tally, Why};
+use super::joined::{End, RefusalCount, Session, Tally, Why};
 use super::journal::Entry;
 use super::keys::Keys;
-pub use super::log::Kind;
-use super::log::Process;
+use super::log::ProcessId;
 use super::programs::is_called_sshd;
 use super::running::Running;
+use super::writer::Attribution;
+
+pub use super::log::Kind;
 pub use super::wanted::Wanted;
-use super::writer::Source;
 
 /// How much later than sshd's line the agent's may come, though it was written before: journald reads them from two
 /// sockets.
@@ -45,12 +46,12 @@ pub struct Join<W> {
     has_lines: bool,
     pub(super) keys: Keys,
     /// The first proofs of logins that take several.
-    partial: BTreeMap<Process, (KeyName, Source)>,
-    pub(super) open: BTreeMap<Process, Session>,
+    partial: BTreeMap<ProcessId, (KeyName, Attribution)>,
+    pub(super) open: BTreeMap<ProcessId, Session>,
     /// Processes whose session has ended: PAM and logind both say so.
-    pub(super) ended: BTreeSet<Process>,
+    pub(super) ended: BTreeSet<ProcessId>,
     pub(super) done: Vec<Session>,
-    pub(super) refusals: BTreeMap<Option<String>, Refusal>,
+    pub(super) refusals: BTreeMap<Option<String>, RefusalCount>,
     pub(super) tally: Tally,
     pub(super) span: Option<(Moment, Moment)>,
     sequence: u64,
@@ -169,8 +170,8 @@ impl<W: Wanted> Join<W> {
     }
 
     /// Counts a line that cannot be attributed; says whether it is one.
-    pub(super) fn look_at_source(&mut self, source: Source, at: Moment) -> bool {
-        let is_unattributed = source == Source::Unattributed;
+    pub(super) fn look_at_source(&mut self, source: Attribution, at: Moment) -> bool {
+        let is_unattributed = source == Attribution::Unattributed;
         if is_unattributed && self.wanted.covers(at) {
             self.tally.unattributed = self.tally.unattributed.saturating_add(1);
         }
@@ -186,7 +187,7 @@ impl<W: Wanted> Join<W> {
             self.no_room();
             return;
         }
-        let refusal = self.refusals.entry(reason).or_insert(Refusal { count: 0, first: at, last: at });
+        let refusal = self.refusals.entry(reason).or_insert(RefusalCount { count: 0, first: at, last: at });
         refusal.count = refusal.count.saturating_add(count);
         refusal.last = at;
     }
@@ -260,7 +261,7 @@ impl<W: Wanted> Join<W> {
         self.keys.wait_for(process, index, at);
     }
 
-    fn accepted(&mut self, scope: &str, run: u32, at: Moment, mut login: Accepted, mut source: Source) {
+    fn accepted(&mut self, scope: &str, run: u32, at: Moment, mut login: Accepted, mut source: Attribution) {
         self.tally.logins = self.tally.logins.saturating_add(1);
         self.sequence = self.sequence.saturating_add(1);
         let process = (run, login.pid);
@@ -272,7 +273,7 @@ impl<W: Wanted> Join<W> {
         if login.key.is_none() && login.method != "publickey" {
             if let Some((key, proof_source)) = first_proof {
                 login.key = Some(key);
-                if proof_source == Source::Unattributed {
+                if proof_source == Attribution::Unattributed {
                     source = proof_source;
                 }
             }

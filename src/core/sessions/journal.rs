@@ -13,7 +13,7 @@ use super::losses::{JOURNALD, Loss, of_journald};
 use super::message::{claim, of_agent, of_sshd, reason_name, user_name};
 use super::programs::{Programs, Unit};
 use super::raw::Raw;
-use super::writer::{AgentUser, Forged, Source, TrustedPush, Writer};
+use super::writer::{AgentUser, Attribution, Forged, TrustedPush, Writer};
 use crate::audit_line::IDENT;
 use crate::text::{MAX_SHOWN, printable};
 
@@ -159,11 +159,11 @@ impl Journal {
 fn of_root(
     raw: &Raw<'_>,
     writer: Writer,
-    read: impl FnOnce(Source, Source) -> Option<Event>,
+    read: impl FnOnce(Attribution, Attribution) -> Option<Event>,
 ) -> Option<Event> {
     let (Ok(login), Ok(session)) = (writer.login(), writer.session()) else {
         // A line that tells nothing is nobody's lie, and a session's own process says that its client left.
-        let event = read(Source::Unattributed, Source::Unattributed);
+        let event = read(Attribution::Unattributed, Attribution::Unattributed);
         return event.filter(|event| !matches!(event, Event::Left { .. })).map(|_| forged(raw, writer));
     };
     read(login, session)
@@ -184,7 +184,7 @@ fn provided(raw: &Raw<'_>, trusted: impl FnOnce(Claim) -> Option<Push>) -> Optio
     }))
 }
 
-fn refused(raw: &Raw<'_>, source: Source, trusted: impl FnOnce(Claim) -> Option<Push>) -> Option<Event> {
+fn refused(raw: &Raw<'_>, source: Attribution, trusted: impl FnOnce(Claim) -> Option<Push>) -> Option<Event> {
     Some(Event::Refused {
         reason: Some(reason_name(raw.reason.text()?)?),
         user: raw.user.text().map(user_name),
@@ -195,7 +195,7 @@ fn refused(raw: &Raw<'_>, source: Source, trusted: impl FnOnce(Claim) -> Option<
 }
 
 /// The same event, vouched for by the writer.
-fn vouched(event: Event, source: Source, trusted: impl FnOnce(Claim) -> Option<Push>) -> Option<Event> {
+fn vouched(event: Event, source: Attribution, trusted: impl FnOnce(Claim) -> Option<Push>) -> Option<Event> {
     match event {
         Event::Provided(Handover { sshd, user, key, push: Push::Unverified(claim) }) => {
             Some(Event::Provided(Handover { sshd, user, key, push: trusted(claim)? }))

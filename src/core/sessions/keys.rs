@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 use super::MAX_ROWS;
 use super::event::{Accepted, Handover, KeyName, Moment, Push};
-use super::found::{Given, Joined, Session};
-use super::log::Process;
+use super::joined::{HandedOverKey, Joined, Session};
+use super::log::ProcessId;
 use super::wanted::Wanted;
 
 /// How long sshd may take from a key that it was given to the login: any `LoginGraceTime` that is in use, its
@@ -35,13 +35,13 @@ pub(super) struct NoRoom;
 /// The keys, by their places in the order of the log.
 #[derive(Debug)]
 pub(super) struct Keys {
-    given: BTreeMap<u64, Given>,
+    given: BTreeMap<u64, HandedOverKey>,
     known: BTreeMap<Identity, u64>,
     count: u64,
     /// How many there are when those that have become of no use are forgotten.
     tidy_at: usize,
     /// Keys given to a process that has not let anybody in so far.
-    waiting: BTreeMap<Process, Vec<(u64, Moment)>>,
+    waiting: BTreeMap<ProcessId, Vec<(u64, Moment)>>,
     /// Keys of which the log does not say to which process they were given.
     waiting_by_key: BTreeMap<(u32, KeyName), Vec<u64>>,
 }
@@ -88,12 +88,12 @@ impl Keys {
             return Err(NoRoom);
         }
         self.known.insert(identity, self.count);
-        self.given.insert(self.count, Given { at, user, key, push, last: at, used: false });
+        self.given.insert(self.count, HandedOverKey { at, user, key, push, last: at, used: false });
         Ok(self.count)
     }
 
     /// The key waits for a login by that process.
-    pub(super) fn wait_for(&mut self, process: Process, index: u64, at: Moment) {
+    pub(super) fn wait_for(&mut self, process: ProcessId, index: u64, at: Moment) {
         let waiting = self.waiting.entry(process).or_default();
         waiting.retain(|(other, last)| *other != index && last.until(at).is_some_and(|gap| gap <= LOGIN));
         waiting.push((index, at));
@@ -118,7 +118,7 @@ impl Keys {
     }
 
     /// The process has let nobody in, and is gone.
-    pub(super) fn forget_process(&mut self, process: Process) {
+    pub(super) fn forget_process(&mut self, process: ProcessId) {
         self.waiting.remove(&process);
     }
 
@@ -160,7 +160,7 @@ impl Keys {
     /// Who pushed the key of this login.
     pub(super) fn used_by(
         &mut self,
-        process: Process,
+        process: ProcessId,
         at: Moment,
         login: &Accepted,
     ) -> (Vec<Rc<Push>>, Option<Joined>) {
@@ -195,12 +195,12 @@ impl Keys {
     }
 
     /// Those that nobody logged in with, of what is asked for, in the order of the log.
-    pub(super) fn unused(self, wanted: &impl Wanted) -> Vec<Given> {
+    pub(super) fn unused(self, wanted: &impl Wanted) -> Vec<HandedOverKey> {
         self.given.into_values().filter(|given| !given.used && given.is_asked_for(wanted)).collect()
     }
 }
 
-impl Given {
+impl HandedOverKey {
     /// Whether it can be the key of this login.
     fn fits(&self, key: &KeyName, user: &str) -> bool {
         self.key.may_be(key) && self.user.as_deref().is_none_or(|name| name == user)

@@ -10,4 +10,4 @@ pub enum Kind {
 }
 
 /// Which run of which machine, and its number there.
-pub(super) type Process = (u32, u32);
+pub(super) type ProcessId = (u32, u32);

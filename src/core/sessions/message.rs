@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 
 use super::event::{Accepted, Claim, Event, Handover, KeyName, Push};
-use super::writer::Source;
+use super::writer::Attribution;
 use crate::audit_line::CHOSEN_INPUTS;
 use crate::text::{MAX_SHOWN, one_line, printable};
 
@@ -17,7 +17,7 @@ const MAX_USER: usize = 256;
 
 /// What a line of sshd's tells, PAM's in it. `login` and `session` are whose word such a line is: sshd's, and PAM's.
 #[must_use]
-pub fn of_sshd(pid: u32, message: &str, login: Source, session: Source) -> Option<Event> {
+pub fn of_sshd(pid: u32, message: &str, login: Attribution, session: Attribution) -> Option<Event> {
     if let Some(proof) = message.strip_prefix("Accepted ") {
         return accepted(pid, proof).map(|accepted| Event::Accepted(accepted, login));
     }
@@ -120,7 +120,7 @@ pub fn of_agent(message: &str, push: impl FnOnce(Claim) -> Push) -> Option<Event
         user: Some(user_name(user)),
         push: None,
         count: count.parse().ok()?,
-        source: Source::Text,
+        source: Attribution::Text,
     })
 }
 
@@ -148,7 +148,7 @@ fn refused(text: &str) -> Option<Event> {
         user: Some(user_name(user)),
         push: None,
         count: 1,
-        source: Source::Text,
+        source: Attribution::Text,
     })
 }
 

@@ -13,7 +13,7 @@
 //! | [`text_log`], `header` | lines of `auth.log` and `secure`, which anybody may have written |
 //! | [`losses`] | what the log says is missing in it |
 //! | [`join`], `keys`, `ends` | events to sessions, keys that nobody used, and refusals |
-//! | [`found`], [`running`] | what came of that, and what of it goes on now |
+//! | [`joined`], [`running`] | what came of that, and what of it goes on now |
 //! | [`question`] | what is asked of it |
 //! | [`report`], [`shown`], `warnings`, [`render`] | what is shown of it, as a document, as text and as CSV |
 //!
@@ -65,14 +65,14 @@
 //! A line of sshd or logind is attested by its entry alone:
 //!
 //! ```
-//! use eic_core::sessions::writer::Source;
-//! let honest = [Source::Unattributed, Source::Text];
+//! use eic_core::sessions::writer::Attribution;
+//! let honest = [Attribution::Unattributed, Attribution::Text];
 //! fn named(_: &eic_core::sessions::writer::Attested) {}
 //! ```
 //!
 //! ```compile_fail,E0451
-//! use eic_core::sessions::writer::{Attested, Source};
-//! let forged = Source::Attested(Attested { _private: () });
+//! use eic_core::sessions::writer::{Attested, Attribution};
+//! let forged = Attribution::Attested(Attested { _private: () });
 //! ```
 //!
 //! What is shown as verified is made of those types alone, and a text cannot be turned into it:
@@ -90,9 +90,9 @@
 mod claim;
 mod ends;
 pub mod event;
-pub mod found;
 mod header;
 pub mod join;
+pub mod joined;
 pub mod journal;
 mod keys;
 mod log;

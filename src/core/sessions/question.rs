@@ -3,8 +3,8 @@
 use alloc::string::String;
 
 use super::event::{Moment, Push};
-use super::found::{End, Session};
 use super::join::Wanted;
+use super::joined::{End, Session};
 use super::shown::SECOND;
 use crate::policy::Glob;
 use crate::time::Timestamp;

@@ -7,11 +7,11 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
-use super::report::Report;
+use super::report::SessionsReport;
 use super::shown::{ShownKey, ShownPush, ShownSession};
 use crate::text::one_line;
 
-impl Report {
+impl SessionsReport {
     /// For people: a login in a few lines, then what else there was.
     #[must_use]
     pub fn text(&self) -> String {

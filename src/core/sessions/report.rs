@@ -6,18 +6,19 @@ use alloc::vec::Vec;
 
 use serde::Serialize;
 
-use super::found::Found;
 use super::join::Kind;
+use super::joined::JoinedLog;
 use super::question::Question;
-use super::shown::{Count, Liar, ShownKey, ShownProgram, ShownRefusal, ShownSession, shown};
-pub use super::warnings::Warning;
+use super::shown::{Count, ShownKey, ShownProgram, ShownRefusal, ShownSession, UntrustedWriter, shown};
 use super::warnings::{begins_late, warnings};
 use crate::order;
 use crate::time::Timestamp;
 
+pub use super::warnings::Warning;
+
 /// The answer.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct SessionsReport {
     /// Fields are added, never changed in meaning, under the same number.
     pub schema_version: u32,
     /// The agent's.
@@ -25,7 +26,7 @@ pub struct Report {
     /// By this machine's clock.
     pub at: String,
     /// What was asked.
-    pub asked: Asked,
+    pub asked: ShownQuestion,
     /// What it was read from.
     pub log: Log,
     /// Whether all of it is here.
@@ -39,7 +40,7 @@ pub struct Report {
     /// Logins by other means, by method.
     pub other_logins: Vec<Count>,
     /// Lines in the agent's or sshd's name that somebody else wrote.
-    pub disbelieved: Vec<Liar>,
+    pub disbelieved: Vec<UntrustedWriter>,
     /// Programs, other than the one in whose name it was, that wrote such lines as root.
     pub disbelieved_programs: Vec<ShownProgram>,
     /// Lines, of what is asked for, of which journald could not tell the program that wrote them.
@@ -50,7 +51,7 @@ pub struct Report {
 
 /// What was asked.
 #[derive(Debug, Serialize)]
-pub struct Asked {
+pub struct ShownQuestion {
     /// `--since`
     pub since: Option<String>,
     /// `--until`
@@ -80,21 +81,23 @@ pub struct Log {
     pub lines: u64,
 }
 
-impl Report {
+impl SessionsReport {
     /// The answer. `now` is the instant that the question was put at.
     #[must_use]
-    pub fn new(question: &Question, now: Timestamp, kind: Kind, found: Found, lines: u64) -> Self {
+    pub fn new(question: &Question, now: Timestamp, kind: Kind, found: JoinedLog, lines: u64) -> Self {
         let warnings = warnings(question, kind, &found);
         let complete = found.tally.is_complete() && !begins_late(question, &found);
-        let Found { sessions, unused, refusals, tally, span } = found;
-        let liar =
-            |(uid, lines): (&u32, &u64)| Liar { uid: (*uid != u32::MAX).then_some(*uid), lines: *lines };
+        let JoinedLog { sessions, unused, refusals, tally, span } = found;
+        let liar = |(uid, lines): (&u32, &u64)| UntrustedWriter {
+            uid: (*uid != u32::MAX).then_some(*uid),
+            lines: *lines,
+        };
         let disbelieved = tally.disbelieved.iter().map(liar).collect();
         Self {
             schema_version: 1,
             version: env!("CARGO_PKG_VERSION"),
             at: now.to_string(),
-            asked: Asked::of(question),
+            asked: ShownQuestion::of(question),
             log: Log {
                 kind: if kind == Kind::Journal { "journal" } else { "text" },
                 files: Vec::new(),
@@ -119,7 +122,7 @@ impl Report {
                 .iter()
                 .map(|(method, count)| Count { method: method.clone(), count: *count })
                 .collect(),
-            disbelieved: order::by_key(disbelieved, |liar: &Liar| (liar.uid.is_none(), liar.uid)),
+            disbelieved: order::by_key(disbelieved, |liar: &UntrustedWriter| (liar.uid.is_none(), liar.uid)),
             disbelieved_programs: tally
                 .programs
                 .iter()
@@ -131,7 +134,7 @@ impl Report {
     }
 }
 
-impl Asked {
+impl ShownQuestion {
     fn of(question: &Question) -> Self {
         Self {
             since: question.since.map(|at| at.to_string()),

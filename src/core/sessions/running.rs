@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::event::Moment;
-use super::found::Session;
+use super::joined::Session;
 use super::log::Kind;
 
 /// What the machine runs now, as far as it is the machine of the log.

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use serde::Serialize;
 
 use super::event::{Moment, Push};
-use super::found::{End, Given, Joined, Session, Why};
-use super::writer::Source;
+use super::joined::{End, HandedOverKey, Joined, Session, Why};
+use super::writer::Attribution;
 use crate::policy::account_of;
 use crate::time::Timestamp;
 
@@ -81,9 +81,9 @@ impl From<&Push> for ShownPush {
 
 impl ShownPush {
     /// The push of a login that `source` tells of.
-    fn of_login(push: &Push, source: Source) -> Self {
+    fn of_login(push: &Push, source: Attribution) -> Self {
         let shown = Self::from(push);
-        Self { verified: shown.verified && matches!(source, Source::Attested(_)), ..shown }
+        Self { verified: shown.verified && matches!(source, Attribution::Attested(_)), ..shown }
     }
 
     /// The IAM principal, and whether it is verified. If it is not, show `unverified` with it.
@@ -152,18 +152,18 @@ pub struct Count {
 
 /// Who wrote in another's name.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Liar {
+pub struct UntrustedWriter {
     /// The user's id; null for all that are too many to be listed.
     pub uid: Option<u32>,
     /// How many lines.
     pub lines: u64,
 }
 
-const fn is_attributed(source: Source) -> Option<bool> {
+const fn is_attributed(source: Attribution) -> Option<bool> {
     match source {
-        Source::Attested(_) => Some(true),
-        Source::Unattributed => Some(false),
-        Source::Text => None,
+        Attribution::Attested(_) => Some(true),
+        Attribution::Unattributed => Some(false),
+        Attribution::Text => None,
     }
 }
 
@@ -211,7 +211,7 @@ impl ShownSession {
 }
 
 impl ShownKey {
-    pub(super) fn of(given: &Given) -> Self {
+    pub(super) fn of(given: &HandedOverKey) -> Self {
         Self {
             at: shown(given.at),
             user: given.user.clone(),

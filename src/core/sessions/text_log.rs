@@ -12,7 +12,7 @@ use super::event::{Event, Moment, Push};
 use super::header::{Header, Stamp, seconds};
 use super::losses::of_text;
 use super::message::{begins_with_us, of_agent, of_sshd, tells_of_us};
-use super::writer::Source;
+use super::writer::Attribution;
 use crate::audit_line::IDENT;
 use crate::order;
 
@@ -133,7 +133,9 @@ impl TextLog {
         self.is_known = true;
         let Header { stamp, host, ident, pid, message } = header;
         let event = match ident {
-            "sshd" | "sshd-session" => pid.and_then(|pid| of_sshd(pid, message, Source::Text, Source::Text)),
+            "sshd" | "sshd-session" => {
+                pid.and_then(|pid| of_sshd(pid, message, Attribution::Text, Attribution::Text))
+            }
             IDENT => of_agent(message, Push::Unverified),
             _ => of_text(ident, message).map(Event::Lost),
         };

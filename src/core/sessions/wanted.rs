@@ -1,7 +1,7 @@
 //! What is asked of the log.
 
 use super::event::{Moment, Push};
-use super::found::Session;
+use super::joined::Session;
 
 /// What is asked of the log: what does not fit is forgotten at once.
 pub trait Wanted {

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 use serde::Serialize;
 
-use super::found::Found;
 use super::join::Kind;
+use super::joined::JoinedLog;
 use super::losses::{Losses, Lost};
 use super::question::Question;
 use super::shown::{SECOND, shown};
@@ -32,7 +32,7 @@ impl Warning {
 }
 
 /// All of it.
-pub(super) fn warnings(question: &Question, kind: Kind, found: &Found) -> Vec<Warning> {
+pub(super) fn warnings(question: &Question, kind: Kind, found: &JoinedLog) -> Vec<Warning> {
     let tally = &found.tally;
     let mut warnings = Vec::new();
     let mut warn = |id, seen: String, fix: &str| warnings.push(Warning::new(id, seen, fix));
@@ -130,7 +130,7 @@ pub(super) fn warnings(question: &Question, kind: Kind, found: &Found) -> Vec<Wa
 }
 
 /// Whether the time that is asked for begins before the log.
-pub(super) fn begins_late(question: &Question, found: &Found) -> bool {
+pub(super) fn begins_late(question: &Question, found: &JoinedLog) -> bool {
     let first = found.span.map(|(first, _)| first.wall / SECOND);
     question.since.zip(first).is_some_and(|(since, first)| since.as_unix() < first)
 }

@@ -18,7 +18,7 @@ pub struct Attested {
 
 /// Who said what a line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum Attribution {
     /// That of the program in whose name it is.
     Attested(Attested),
     /// Root's, and journald could not tell by which program.
@@ -54,26 +54,26 @@ impl Writer {
     }
 
     /// As the writer of sshd's line about a login.
-    pub(super) const fn login(self) -> Result<Source, Forged> {
+    pub(super) const fn login(self) -> Result<Attribution, Forged> {
         self.judge(Program::Sshd, matches!(self.unit, Unit::Sshd))
     }
 
     /// As the writer of PAM's line about a session, in sshd's process. PAM has moved it to the session by then.
-    pub(super) const fn session(self) -> Result<Source, Forged> {
+    pub(super) const fn session(self) -> Result<Attribution, Forged> {
         self.judge(Program::Sshd, matches!(self.unit, Unit::Sshd | Unit::Session))
     }
 
     /// As the writer of logind's line that a session is gone.
-    pub(super) const fn logind(self) -> Result<Source, Forged> {
+    pub(super) const fn logind(self) -> Result<Attribution, Forged> {
         self.judge(Program::Logind, matches!(self.unit, Unit::Logind))
     }
 
     /// As an agent that still is root: sshd runs it, in its own unit.
-    pub(super) const fn agent(self) -> Result<Source, Forged> {
+    pub(super) const fn agent(self) -> Result<Attribution, Forged> {
         self.judge(Program::Agent, matches!(self.unit, Unit::Sshd))
     }
 
-    const fn judge(self, expected: Program, is_its_unit: bool) -> Result<Source, Forged> {
+    const fn judge(self, expected: Program, is_its_unit: bool) -> Result<Attribution, Forged> {
         if !self.is_root() {
             return Err(Forged);
         }
@@ -83,12 +83,12 @@ impl Writer {
             | (Program::Agent, Program::Agent)
                 if is_its_unit =>
             {
-                Ok(Source::Attested(Attested { _private: () }))
+                Ok(Attribution::Attested(Attested { _private: () }))
             }
             (_, Program::Missing)
             | (Program::Sshd, Program::Sshd)
             | (Program::Logind, Program::Logind)
-            | (Program::Agent, Program::Agent) => Ok(Source::Unattributed),
+            | (Program::Agent, Program::Agent) => Ok(Attribution::Unattributed),
             _ => Err(Forged),
         }
     }
@@ -117,8 +117,8 @@ impl AgentUser {
     }
 
     /// Whether the agent's user wrote the entry.
-    pub(super) fn attests(self, writer: Writer) -> Option<Source> {
-        self.wrote(writer).then_some(Source::Attested(Attested { _private: () }))
+    pub(super) fn attests(self, writer: Writer) -> Option<Attribution> {
+        self.wrote(writer).then_some(Attribution::Attested(Attested { _private: () }))
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
             "/usr/libexec/ssh/sshd-session",
             "/usr/sbin/sshd (deleted)",
         ] {
-            assert!(matches!(root(path, "sshd.service").login(), Ok(Source::Attested(_))), "{path}");
+            assert!(matches!(root(path, "sshd.service").login(), Ok(Attribution::Attested(_))), "{path}");
         }
         for path in [
             "/usr/bin/sudo",
@@ -179,7 +179,7 @@ mod tests {
         }
         let local = Programs::with(["/usr/local/sbin/sshd".to_owned()]);
         let writer = Writer::new(0, Some("/usr/local/sbin/sshd"), SSHD_UNIT, &local);
-        assert!(matches!(writer.login(), Ok(Source::Attested(_))));
+        assert!(matches!(writer.login(), Ok(Attribution::Attested(_))));
     }
 
     #[test]
@@ -200,7 +200,7 @@ mod tests {
             ("", false, false),
         ] {
             let writer = root("/usr/sbin/sshd", unit);
-            let is_attested = |source| matches!(source, Ok(Source::Attested(_)));
+            let is_attested = |source| matches!(source, Ok(Attribution::Attested(_)));
             assert_eq!(
                 (is_attested(writer.login()), is_attested(writer.session())),
                 (login, session),
@@ -214,10 +214,10 @@ mod tests {
     fn logind_is_root_in_its_own_unit() {
         for path in ["/usr/lib/systemd/systemd-logind", "/lib/systemd/systemd-logind"] {
             assert!(
-                matches!(root(path, "systemd-logind.service").logind(), Ok(Source::Attested(_))),
+                matches!(root(path, "systemd-logind.service").logind(), Ok(Attribution::Attested(_))),
                 "{path}"
             );
-            assert_eq!(root(path, "session-3.scope").logind(), Ok(Source::Unattributed));
+            assert_eq!(root(path, "session-3.scope").logind(), Ok(Attribution::Unattributed));
         }
         assert_eq!(root("/usr/bin/sudo", "systemd-logind.service").logind(), Err(Forged));
     }
@@ -225,7 +225,10 @@ mod tests {
     #[test]
     fn a_line_without_program_is_unattributed_only_if_root_wrote_it() {
         let by = |uid| Writer::new(uid, None, SSHD_UNIT, &Programs::default());
-        assert_eq!((by(0).login(), by(0).logind()), (Ok(Source::Unattributed), Ok(Source::Unattributed)));
+        assert_eq!(
+            (by(0).login(), by(0).logind()),
+            (Ok(Attribution::Unattributed), Ok(Attribution::Unattributed))
+        );
         assert_eq!((by(1000).login(), by(1000).session()), (Err(Forged), Err(Forged)));
     }
 }

@@ -49,7 +49,7 @@ pub struct Budget(Mutex<Spent>);
 
 #[derive(Debug, Default)]
 struct Spent {
-    checks: Vec<Check>,
+    checks: Vec<SignatureCheck>,
     paths: usize,
     comparisons: usize,
     exceeded: bool,
@@ -59,7 +59,7 @@ struct Spent {
 
 /// One signature check: all that its result depends on.
 #[derive(Debug)]
-struct Check {
+struct SignatureCheck {
     algorithms: [AlgorithmIdentifier; 2],
     key: Vec<u8>,
     message: Vec<u8>,
@@ -134,7 +134,7 @@ impl Budget {
             }
             let is_valid = algorithm.verify_signature(key, message, signature).is_ok();
             let (key, message, signature) = (key.to_vec(), message.to_vec(), signature.to_vec());
-            spent.checks.push(Check { algorithms, key, message, signature, is_valid });
+            spent.checks.push(SignatureCheck { algorithms, key, message, signature, is_valid });
             is_valid
         })
     }

@@ -21,7 +21,7 @@ use crate::identity::SignerName;
 use crate::time::Timestamp;
 
 /// A signer whose certificate has the right name and a path to a trust anchor on which a fresh staple
-/// vouches for every certificate. Made by [`VerifiedSigner::establish`] and [`SignerPath::vouched`] alone.
+/// vouches for every certificate. Made by [`VerifiedSigner::establish`] and [`SignerPath::verify_staples`] alone.
 #[derive(Debug)]
 pub struct VerifiedSigner {
     leaf: CertificateDer<'static>,
@@ -54,7 +54,7 @@ impl VerifiedSigner {
         budget: &Budget,
     ) -> Result<Self, SignerError> {
         let (path, root) = search_each(chain, anchors, name, now, budget, &|certificate, issuer| {
-            vouch(certificate, issuer, staples, policy, now, budget)
+            check_revocation(certificate, issuer, staples, policy, now, budget)
         })?;
         let path =
             path.into_iter().map(|(certificate, staple)| PathCertificate { certificate, staple }).collect();
@@ -142,7 +142,7 @@ impl SignerPath {
     /// None says nothing: another path may be the good one, and what is wrong is [`VerifiedSigner::establish`]'s to
     /// tell. What it would check again is only what time can change: the dates.
     #[must_use]
-    pub fn vouched(
+    pub fn verify_staples(
         &self,
         staples: &[OcspStaple],
         policy: RevocationPolicy,
@@ -153,13 +153,13 @@ impl SignerPath {
         if dates.into_iter().any(|(from, until)| now < from || until < now) {
             return None;
         }
-        let vouched = self.steps.iter().enumerate().map(|(place, (certificate, issuer))| {
+        let verify_staples = self.steps.iter().enumerate().map(|(place, (certificate, issuer))| {
             let subject = EndEntityCert::try_from(certificate.der()).ok()?;
             let subject = (&*subject, Subject::at(place));
-            let staple = vouch(subject, issuer, staples, policy, now, budget).ok()?;
+            let staple = check_revocation(subject, issuer, staples, policy, now, budget).ok()?;
             Some(PathCertificate { certificate: certificate.clone(), staple })
         });
-        let path = vouched.collect::<Option<_>>()?;
+        let path = verify_staples.collect::<Option<_>>()?;
         // What could not be looked at any more may have been a revocation.
         let signer = VerifiedSigner::on(path, self.root.subject.clone(), now);
         signer.filter(|_| !budget.is_exceeded())
@@ -167,7 +167,7 @@ impl SignerPath {
 }
 
 /// The staple that vouches for a certificate; none where the policy takes it without.
-fn vouch(
+fn check_revocation(
     subject: (&webpki::Cert<'_>, Subject),
     issuer: &TrustAnchor<'_>,
     staples: &[OcspStaple],

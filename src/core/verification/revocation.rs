@@ -14,7 +14,7 @@ use super::budget::Budget;
 use super::primitives::{algorithms, as_dyn, contents, is_signed_by, sequence, unix_time};
 use super::revocation_error::RevocationError;
 use crate::evidence::ocsp::{
-    Answer, CertId, IssuerHash, OcspError, OcspStaple, Responder, ResponderId, Status,
+    CertId, IssuerHash, OcspAnswer, OcspError, OcspStaple, Responder, ResponderId, Status,
 };
 use crate::time::Timestamp;
 
@@ -93,7 +93,7 @@ pub(super) fn check(
     let mut good = None;
     let mut failure = RevocationError::Missing(staples.len());
     for staple in staples {
-        let about = |answer: &&Answer| ids.iter().any(|id| same(id, &answer.subject));
+        let about = |answer: &&OcspAnswer| ids.iter().any(|id| same(id, &answer.subject));
         let answers: Vec<_> = staple.answers.iter().filter(about).collect();
         if answers.is_empty() {
             continue;
@@ -118,7 +118,7 @@ pub(super) fn check(
 
 /// Judges an answer whose signature is good. None where it neither vouches nor says anything against the certificate.
 fn judge(
-    answer: &Answer,
+    answer: &OcspAnswer,
     staple: &OcspStaple,
     subject: Subject,
     now: Timestamp,
@@ -147,7 +147,7 @@ fn judge(
 /// RFC 6960 section 4.2.2.1: thisUpdate and nextUpdate are the interval in which the answer is known to hold, and
 /// producedAt is when it was signed (section 2.4): not before it was known, and not after it ended. Gives nextUpdate.
 fn check_dates(
-    answer: &Answer,
+    answer: &OcspAnswer,
     produced_at: Timestamp,
     subject: Subject,
     now: Timestamp,

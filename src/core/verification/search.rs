@@ -22,11 +22,11 @@ use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
 
 /// Asks about a certificate of a path, given its place there and its issuer.
-pub(super) type Vouch<'v, T> =
+pub(super) type RevocationCheck<'v, T> =
     dyn Fn((&webpki::Cert<'_>, Subject), &TrustAnchor<'_>) -> Result<T, RevocationError> + 'v;
 
 /// Each certificate of a path with what was found for it, and the root.
-pub(super) type Found<T> = (Vec<(Certificate, T)>, Root);
+pub(super) type FoundPath<T> = (Vec<(Certificate, T)>, Root);
 
 /// The certificate of a trust anchor, as far as it is told or judged again.
 #[derive(Debug)]
@@ -42,19 +42,19 @@ pub(super) fn search_each<T>(
     name: &SignerName,
     now: Timestamp,
     budget: &Budget,
-    vouch: &Vouch<'_, T>,
-) -> Result<Found<T>, SignerError> {
+    check_revocation: &RevocationCheck<'_, T>,
+) -> Result<FoundPath<T>, SignerError> {
     let leaves: Vec<_> = chain.named(name).map(|leaf| (leaf, check_leaf(leaf, name))).collect();
     let fit: Vec<_> = leaves.iter().filter(|(_, checked)| checked.is_ok()).map(|(leaf, _)| *leaf).collect();
     let candidates = Candidates::above(&fit, chain.certificates(), anchors.as_slice(), budget);
     let (mut found, mut refusal) = (None, None);
     for (leaf, checked) in leaves {
-        match checked.and_then(|()| search(leaf, &candidates, anchors, now, budget, vouch)) {
+        match checked.and_then(|()| search(leaf, &candidates, anchors, now, budget, check_revocation)) {
             Ok(good) => {
                 found = Some(good);
                 break;
             }
-            Err(error) => keep_best(&mut refusal, error),
+            Err(error) => prefer_revocation_error(&mut refusal, error),
         }
     }
     // Also where a path was found: what could not be looked at any more may have been a revocation.
@@ -94,7 +94,7 @@ fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { printable(&names.join(", "), MAX_SHOWN) }
 }
 
-/// Searches a path from `leaf` to one of `anchors` (RFC 5280 section 6, by webpki), on which `vouch` has no
+/// Searches a path from `leaf` to one of `anchors` (RFC 5280 section 6, by webpki), on which `check_revocation` has no
 /// objection to any certificate, given its issuer.
 fn search<T>(
     leaf: &Certificate,
@@ -102,8 +102,8 @@ fn search<T>(
     anchors: &TrustAnchors,
     now: Timestamp,
     budget: &Budget,
-    vouch: &Vouch<'_, T>,
-) -> Result<Found<T>, SignerError> {
+    check_revocation: &RevocationCheck<'_, T>,
+) -> Result<FoundPath<T>, SignerError> {
     let untrusted = |why: webpki::Error| SignerError::of_path(&why, anchors.count(), now);
     let end_entity = EndEntityCert::try_from(leaf.der()).map_err(untrusted)?;
     let (mut found, mut refusal) = (None, None);
@@ -111,13 +111,13 @@ fn search<T>(
         if !budget.allows_path(comparisons(certificates)) {
             return ControlFlow::Break(());
         }
-        match prove(&end_entity, certificates, (anchors, anchor), now, budget, vouch) {
+        match prove(&end_entity, certificates, (anchors, anchor), now, budget, check_revocation) {
             Ok(good) => {
                 found = Some(good);
                 ControlFlow::Break(())
             }
             Err(error) => {
-                keep_best(&mut refusal, error);
+                prefer_revocation_error(&mut refusal, error);
                 ControlFlow::Continue(())
             }
         }
@@ -167,8 +167,8 @@ fn prove<T>(
     (anchors, place): (&TrustAnchors, usize),
     now: Timestamp,
     budget: &Budget,
-    vouch: &Vouch<'_, T>,
-) -> Result<Found<T>, SignerError> {
+    check_revocation: &RevocationCheck<'_, T>,
+) -> Result<FoundPath<T>, SignerError> {
     let untrusted = |why: &str| SignerError::Untrusted(why.to_owned(), anchors.count());
     let anchor = anchors.as_slice().get(place).ok_or_else(|| untrusted("there is no such root"))?;
     let others: Vec<_> =
@@ -184,13 +184,13 @@ fn prove<T>(
     // To webpki an anchor is a name and a key; to the operator's trust store it is a certificate.
     let root = anchors.certificate(place).ok_or_else(|| untrusted("the root certificate cannot be read"))?;
     judge_path(&proven, &path, &root, now)?;
-    ask_each(&proven, &path, vouch)
+    ask_each(&proven, &path, check_revocation)
         .map(|steps| (steps, Root { subject: root.subject().to_owned(), validity: root.validity() }))
 }
 
 /// Of the errors of several paths, the one to report. First comes a path that lacks only a staple: it is otherwise
 /// good, and more staples may help. Then comes the first error.
-fn keep_best(kept: &mut Option<SignerError>, error: SignerError) {
+fn prefer_revocation_error(kept: &mut Option<SignerError>, error: SignerError) {
     let is_revocation = |error: &SignerError| matches!(error, SignerError::Revocation(..));
     if kept.as_ref().is_none_or(|kept| is_revocation(&error) && !is_revocation(kept)) {
         *kept = Some(error);
@@ -235,11 +235,11 @@ fn judge_path(
     Ok(())
 }
 
-/// Asks `vouch` about every certificate of a path.
+/// Asks `check_revocation` about every certificate of a path.
 fn ask_each<T>(
     certificates: &[&Certificate],
     path: &VerifiedPath<'_>,
-    vouch: &Vouch<'_, T>,
+    check_revocation: &RevocationCheck<'_, T>,
 ) -> Result<Vec<(Certificate, T)>, SignerError> {
     let mut issuers = Vec::new();
     let ders: Vec<_> = path.intermediate_certificates().map(webpki::Cert::der).collect();
@@ -254,7 +254,7 @@ fn ask_each<T>(
     let steps = certificates.iter().zip(subjects).zip(&issuers).enumerate();
     steps
         .map(|(place, ((certificate, subject), issuer))| {
-            let result = vouch((subject, Subject::at(place)), issuer);
+            let result = check_revocation((subject, Subject::at(place)), issuer);
             result
                 .map(|result| ((*certificate).clone(), result))
                 .map_err(|error| SignerError::Revocation(certificate.subject().to_owned(), error))

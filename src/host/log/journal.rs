@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use eic_core::audit_line::IDENT;
 
-use super::{Event, SendStatus};
+use super::{LogEvent, SendStatus};
 
 /// `LOG_INFO` and `LOG_AUTHPRIV` (RFC 5424 section 6.2.1).
 const PRIORITY: &str = "6";
@@ -14,11 +14,11 @@ const FACILITY: &str = "10";
 
 /// journald's socket for native messages.
 #[derive(Debug)]
-pub struct Journal {
+pub struct JournalSocket {
     path: PathBuf,
 }
 
-impl Journal {
+impl JournalSocket {
     /// At this path.
     #[must_use]
     pub fn at(path: &Path) -> Self {
@@ -34,7 +34,7 @@ impl Journal {
 
     /// Sends the event to journald without waiting.
     #[must_use]
-    pub fn send(&self, event: &Event) -> SendStatus {
+    pub fn send(&self, event: &LogEvent) -> SendStatus {
         SendStatus::of(UnixDatagram::unbound().and_then(|socket| {
             socket.set_nonblocking(true)?;
             socket.send_to(&datagram(event), &self.path).map(|_| ())
@@ -42,7 +42,7 @@ impl Journal {
     }
 }
 
-fn datagram(event: &Event) -> Vec<u8> {
+fn datagram(event: &LogEvent) -> Vec<u8> {
     let pid = std::process::id().to_string();
     let common = [
         ("MESSAGE", event.message.as_str()),

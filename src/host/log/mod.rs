@@ -5,12 +5,12 @@ mod syslog;
 
 use std::io;
 
-pub use journal::Journal;
-pub use syslog::Syslog;
+pub use journal::JournalSocket;
+pub use syslog::SyslogSocket;
 
 /// An event: its line, and the same again in fields for the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct LogEvent {
     /// The line.
     pub message: String,
     /// Names and values.

@@ -10,11 +10,11 @@ use eic_core::audit_line::IDENT;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr};
 use syslog::{Facility, LogFormat, Severity};
 
-use super::{Event, SendStatus};
+use super::{LogEvent, SendStatus};
 
 /// The socket of a syslog daemon.
 #[derive(Debug)]
-pub struct Syslog {
+pub struct SyslogSocket {
     path: PathBuf,
 }
 
@@ -25,7 +25,7 @@ enum Socket {
     Stream(UnixStream),
 }
 
-impl Syslog {
+impl SyslogSocket {
     /// At this path.
     #[must_use]
     pub fn at(path: &Path) -> Self {
@@ -45,7 +45,7 @@ impl Syslog {
     /// Sends the event without ever waiting: with `syslog(3)`, a daemon that has stopped reading stops every
     /// login.
     #[must_use]
-    pub fn send(&self, event: &Event) -> SendStatus {
+    pub fn send(&self, event: &LogEvent) -> SendStatus {
         SendStatus::of(self.connect().and_then(|socket| socket.send(line(event)?)))
     }
 
@@ -85,12 +85,12 @@ impl Socket {
 /// `<PRI>eic-agent[PID]: MESSAGE`, the form of RFC 3164 without a time stamp: the daemon stamps what it
 /// receives, and needs to know nothing of our time zone.
 #[derive(Clone)]
-struct Line {
+struct SyslogLine {
     facility: Facility,
     pid: u32,
 }
 
-impl<T: Display> LogFormat<T> for Line {
+impl<T: Display> LogFormat<T> for SyslogLine {
     fn format<W: Write>(&self, out: &mut W, severity: Severity, message: T) -> syslog::Result<()> {
         let priority = self.facility as u8 | severity as u8;
         write!(out, "<{priority}>{IDENT}[{}]: {message}", self.pid).map_err(syslog::Error::Write)
@@ -98,9 +98,9 @@ impl<T: Display> LogFormat<T> for Line {
 }
 
 /// The line of an event. The crate's own sender is not used: it reports a line as sent that a stream took only in part.
-fn line(event: &Event) -> io::Result<Vec<u8>> {
+fn line(event: &LogEvent) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    let format = Line { facility: Facility::LOG_AUTHPRIV, pid: std::process::id() };
+    let format = SyslogLine { facility: Facility::LOG_AUTHPRIV, pid: std::process::id() };
     match format.format(&mut line, Severity::LOG_INFO, &event.message) {
         Ok(()) => Ok(line),
         Err(syslog::Error::Write(error) | syslog::Error::Io(error)) => Err(error),

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use walk::Found;
+use walk::ResolvedPath;
 
 pub use walk::{Folder, locate, open_of_distribution, open_trusted};
 
@@ -85,10 +85,10 @@ const STICKY: u32 = 0o1000;
 /// others (OpenSSH misc.c, `safe_path`; `sshd_config(5)`, AuthorizedKeysCommand). Gives the path without links, which
 /// is the one to run. To read a file, use [`open_trusted`].
 pub fn check(path: &Path) -> Result<PathBuf, Insecure> {
-    let found = Found::at(path)?;
+    let found = ResolvedPath::at(path)?;
     match found {
-        Found::File(_, _, true) => Ok(found.path()),
-        Found::File(..) | Found::Folder(_) => Err(Insecure::NotAFile(found.path())),
+        ResolvedPath::File(_, _, true) => Ok(found.path()),
+        ResolvedPath::File(..) | ResolvedPath::Folder(_) => Err(Insecure::NotAFile(found.path())),
     }
 }
 

@@ -24,7 +24,7 @@ const MAX_LINKS: usize = 40;
 
 /// Which folders a path may lead through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rule {
+enum FolderRule {
     /// Those that only root can change.
     Roots,
     /// A sticky folder of root's that a group may write as well. Only root can remove or replace root's files there
@@ -32,30 +32,30 @@ enum Rule {
     OrSticky,
 }
 
-/// A folder that only root can change, and so is every folder above it; by `Rule::OrSticky`, one in which only root
+/// A folder that only root can change, and so is every folder above it; by `FolderRule::OrSticky`, one in which only root
 /// can change what is root's.
 #[derive(Debug)]
 pub struct Folder {
     fd: OwnedFd,
     path: PathBuf,
-    rule: Rule,
+    rule: FolderRule,
 }
 
 /// What a path leads to, in a folder that only root can change. A folder and a regular file are root's as well.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum ResolvedPath {
     Folder(Folder),
     /// Any other kind of file: the folder that it is in, its name there, and whether it is a regular one.
     File(Folder, OsString, bool),
 }
 
-impl Found {
+impl ResolvedPath {
     /// Follows an absolute path.
     pub(super) fn at(path: &Path) -> Result<Self, Insecure> {
-        Self::by(Rule::Roots, path)
+        Self::by(FolderRule::Roots, path)
     }
 
-    fn by(rule: Rule, path: &Path) -> Result<Self, Insecure> {
+    fn by(rule: FolderRule, path: &Path) -> Result<Self, Insecure> {
         if !path.is_absolute() {
             return Err(Insecure::NotAbsolute(path.to_owned()));
         }
@@ -85,9 +85,9 @@ impl Found {
 impl Folder {
     /// Opens the folder, links followed.
     pub fn open(path: &Path) -> Result<Self, Insecure> {
-        match Found::at(path)? {
-            Found::Folder(folder) => Ok(folder),
-            Found::File(..) => Err(unreadable(path, Errno::ENOTDIR)),
+        match ResolvedPath::at(path)? {
+            ResolvedPath::Folder(folder) => Ok(folder),
+            ResolvedPath::File(..) => Err(unreadable(path, Errno::ENOTDIR)),
         }
     }
 
@@ -118,7 +118,7 @@ impl Folder {
         self.at_name(OsStr::new("."), OFlag::O_RDONLY | OFlag::O_DIRECTORY).map(File::from)
     }
 
-    fn root(rule: Rule) -> Result<Self, Insecure> {
+    fn root(rule: FolderRule) -> Result<Self, Insecure> {
         let path = PathBuf::from("/");
         let fd = open("/", FOLDER, Mode::empty()).map_err(|error| unreadable(&path, error))?;
         Self { fd, path, rule }.checked()
@@ -140,7 +140,7 @@ impl Folder {
             .map_err(|error| unreadable(&self.path.join(name), error))
     }
 
-    fn follow(self, path: &Path) -> Result<Found, Insecure> {
+    fn follow(self, path: &Path) -> Result<ResolvedPath, Insecure> {
         let rule = self.rule;
         let mut here = self;
         let mut links = MAX_LINKS;
@@ -162,7 +162,7 @@ impl Folder {
             let path = here.path.join(&name);
             let fd = here.at_name(&name, OFlag::O_PATH | OFlag::O_NOFOLLOW)?;
             let status = fstat(fd.as_fd()).map_err(|error| unreadable(&path, error))?;
-            if rule == Rule::OrSticky {
+            if rule == FolderRule::OrSticky {
                 // A link as well: in a sticky folder, it may be another user's.
                 check_owner(&path, &status)?;
             }
@@ -183,31 +183,31 @@ impl Folder {
                 _ if !ahead.is_empty() => return Err(unreadable(&path, Errno::ENOTDIR)),
                 SFlag::S_IFREG => {
                     check(&path, &status)?;
-                    return Ok(Found::File(here, name, true));
+                    return Ok(ResolvedPath::File(here, name, true));
                 }
                 // No use is made of it, so it does not matter who may write to it.
-                _ => return Ok(Found::File(here, name, false)),
+                _ => return Ok(ResolvedPath::File(here, name, false)),
             }
         }
-        Ok(Found::Folder(here))
+        Ok(ResolvedPath::Folder(here))
     }
 }
 
 /// Opens a regular file to be read, if it, links followed, and every folder on the way are root's alone.
 pub fn open_trusted(path: &Path) -> Result<File, Insecure> {
-    Found::at(path)?.read()
+    ResolvedPath::at(path)?.read()
 }
 
 /// The same of a distribution's own file, on the way to which there may be a sticky folder of root's that a group can
 /// write: NixOS keeps all of its files in one (`/nix/store`).
 pub fn open_of_distribution(path: &Path) -> Result<File, Insecure> {
-    Found::by(Rule::OrSticky, path)?.read()
+    ResolvedPath::by(FolderRule::OrSticky, path)?.read()
 }
 
 /// The folder that a regular file is in, and its name there, links followed; both by the rule of [`open_trusted`].
 pub fn locate(path: &Path) -> Result<(Folder, OsString), Insecure> {
-    match Found::at(path)? {
-        Found::File(folder, name, true) => Ok((folder, name)),
+    match ResolvedPath::at(path)? {
+        ResolvedPath::File(folder, name, true) => Ok((folder, name)),
         found => Err(Insecure::NotAFile(found.path())),
     }
 }
@@ -239,9 +239,9 @@ fn check_owner(path: &Path, status: &FileStat) -> Result<(), Insecure> {
     if status.st_uid == 0 { Ok(()) } else { Err(Insecure::Owner(path.to_owned(), status.st_uid)) }
 }
 
-fn check_folder(path: &Path, status: &FileStat, rule: Rule) -> Result<(), Insecure> {
+fn check_folder(path: &Path, status: &FileStat, rule: FolderRule) -> Result<(), Insecure> {
     let shared = status.st_mode & (STICKY | WRITABLE);
-    if rule == Rule::OrSticky && shared == STICKY | GROUP_WRITABLE {
+    if rule == FolderRule::OrSticky && shared == STICKY | GROUP_WRITABLE {
         return check_owner(path, status);
     }
     check(path, status)

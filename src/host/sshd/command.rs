@@ -11,7 +11,7 @@ const AMAZONS: [&str; 2] = ["/usr/share/ec2-instance-connect/", "/opt/aws/bin/"]
 
 /// Whose command sshd runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holder {
+pub enum CommandOwner {
     /// None is set.
     Nobody,
     /// This program.
@@ -24,16 +24,16 @@ pub enum Holder {
 
 /// Whose `command` is, for the program that lies at `own`.
 #[must_use]
-pub fn holder(command: Option<&str>, own: &Path) -> Holder {
-    let Some(command) = command else { return Holder::Nobody };
+pub fn command_owner(command: Option<&str>, own: &Path) -> CommandOwner {
+    let Some(command) = command else { return CommandOwner::Nobody };
     let words = split(command);
-    let Some(program) = words.first().map(PathBuf::from) else { return Holder::Nobody };
+    let Some(program) = words.first().map(PathBuf::from) else { return CommandOwner::Nobody };
     if is_amazons(&program) {
-        Holder::Amazons
+        CommandOwner::Amazons
     } else if leads_to(&program, own) && is_subcommand(&words) {
-        Holder::Ours
+        CommandOwner::Ours
     } else {
-        Holder::Other
+        CommandOwner::Other
     }
 }
 
@@ -182,17 +182,17 @@ mod tests {
     fn commands_have_holders() {
         let own = Path::new("/usr/bin/env").canonicalize().unwrap();
         for (command, expected) in [
-            (None, Holder::Nobody),
-            (Some("/usr/bin/env authorized-keys %u %f"), Holder::Ours),
-            (Some("\"/usr/bin/env\" authorized-keys --timeout 3 %u %f -- /bin/x"), Holder::Ours),
-            (Some("/usr/bin/env verify"), Holder::Other),
-            (Some("/usr/share/ec2-instance-connect/eic_run_authorized_keys %u %f"), Holder::Amazons),
-            (Some("/opt/aws/bin/eic_curl_authorized_keys %u %f"), Holder::Amazons),
-            (Some("/opt/aws/bin/other %u"), Holder::Other),
-            (Some("/opt/aws/bin/../../site/eic_run_authorized_keys %u"), Holder::Other),
-            (Some("/usr/bin/sss_ssh_authorizedkeys"), Holder::Other),
+            (None, CommandOwner::Nobody),
+            (Some("/usr/bin/env authorized-keys %u %f"), CommandOwner::Ours),
+            (Some("\"/usr/bin/env\" authorized-keys --timeout 3 %u %f -- /bin/x"), CommandOwner::Ours),
+            (Some("/usr/bin/env verify"), CommandOwner::Other),
+            (Some("/usr/share/ec2-instance-connect/eic_run_authorized_keys %u %f"), CommandOwner::Amazons),
+            (Some("/opt/aws/bin/eic_curl_authorized_keys %u %f"), CommandOwner::Amazons),
+            (Some("/opt/aws/bin/other %u"), CommandOwner::Other),
+            (Some("/opt/aws/bin/../../site/eic_run_authorized_keys %u"), CommandOwner::Other),
+            (Some("/usr/bin/sss_ssh_authorizedkeys"), CommandOwner::Other),
         ] {
-            assert_eq!(holder(command, &own), expected, "{command:?}");
+            assert_eq!(command_owner(command, &own), expected, "{command:?}");
         }
     }
 
@@ -217,7 +217,7 @@ mod tests {
         ] {
             let line = chained(own, other, user).unwrap();
             assert_eq!(line, format!("/usr/bin/eic-agent authorized-keys {expected}"));
-            assert_eq!(holder(Some(&line), own), Holder::Ours);
+            assert_eq!(command_owner(Some(&line), own), CommandOwner::Ours);
         }
         assert_eq!(chained(own, "/bin/x -- %u", None), Err(NotChainable::Separator));
         assert_eq!(chained(own, "/bin/100%z/keys %u", None), Err(NotChainable::Percent));

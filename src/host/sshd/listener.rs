@@ -10,7 +10,7 @@ use eic_core::order;
 use eic_core::text::{MAX_SHOWN, printable_bytes};
 
 use super::keyword::Keyword;
-use super::process::Process;
+use super::process::ProcFolder;
 use super::server::CONFIG;
 use crate::files::head_of_regular;
 
@@ -50,7 +50,7 @@ impl Listener {
         let found = processes
             .filter_map(|process| {
                 let pid = process.file_name().to_str()?.parse().ok()?;
-                let process = Process::open(&process.path()).ok()?;
+                let process = ProcFolder::open(&process.path()).ok()?;
                 // Checked on both sides: a session of sshd's becomes its user's program at any moment.
                 process.genuine(&program)?;
                 let listener = Self::read(pid, &process.file("cmdline")?)?;
@@ -94,8 +94,8 @@ impl Listener {
     pub fn above() -> Option<Self> {
         let mut pid = std::process::id();
         for _ in 0..MAX_ANCESTORS {
-            pid = Process::open(Path::new(&format!("/proc/{pid}"))).ok()?.parent()?;
-            let cmdline = Process::open(Path::new(&format!("/proc/{pid}"))).ok()?.file("cmdline")?;
+            pid = ProcFolder::open(Path::new(&format!("/proc/{pid}"))).ok()?.parent()?;
+            let cmdline = ProcFolder::open(Path::new(&format!("/proc/{pid}"))).ok()?.file("cmdline")?;
             if let Some(listener) = Self::read(pid, &cmdline) {
                 return Some(listener);
             }
@@ -312,13 +312,13 @@ mod tests {
         // Another process, because an emulator answers for this one itself: it shows the program that it emulates.
         let mut other = std::process::Command::new("sleep").arg("600").spawn().unwrap();
         let place = format!("/proc/{}", other.id());
-        let process = Process::open(Path::new(&place)).unwrap();
+        let process = ProcFolder::open(Path::new(&place)).unwrap();
         let program = std::fs::read_link(format!("{place}/exe")).unwrap();
         let runs = [program.as_path(), Path::new("/usr/sbin/sshd")].map(|program| process.runs(program));
         other.kill().unwrap();
         other.wait().unwrap();
         assert_eq!(runs, [true, false], "{}", program.display());
-        let process = Process::open(Path::new(&format!("/proc/{own}"))).unwrap();
+        let process = ProcFolder::open(Path::new(&format!("/proc/{own}"))).unwrap();
         assert!(process.sees(Path::new("/etc/passwd")) && process.sees(Path::new("/not/there")));
         assert!(!process.is_same("root/etc/passwd", Path::new("/etc/group")));
     }

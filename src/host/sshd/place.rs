@@ -68,13 +68,13 @@ impl From<Insecure> for PlaceError {
 
 /// Owner and mode for a new file.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Likeness {
+pub(super) struct FileAttributes {
     uid: u32,
     gid: u32,
     mode: u32,
 }
 
-impl Likeness {
+impl FileAttributes {
     fn of(model: &Metadata) -> Self {
         Self { uid: model.uid(), gid: model.gid(), mode: model.mode() & 0o7777 }
     }
@@ -161,16 +161,19 @@ impl Place {
     }
 
     /// Owner and mode of the file; none where there was none.
-    pub(super) fn likeness(&self) -> io::Result<Option<Likeness>> {
-        self.held.as_ref().map(|held| held.file.metadata().map(|status| Likeness::of(&status))).transpose()
+    pub(super) fn attributes(&self) -> io::Result<Option<FileAttributes>> {
+        self.held
+            .as_ref()
+            .map(|held| held.file.metadata().map(|status| FileAttributes::of(&status)))
+            .transpose()
     }
 
-    /// Where [`write_beside`](Self::write_beside) writes: a hidden name, and none that an `Include *.conf` reads.
+    /// Where [`write_temp`](Self::write_beside) writes: a hidden name, and none that an `Include *.conf` reads.
     pub(super) fn beside(&self) -> PathBuf {
-        self.path.with_file_name(self.beside_name())
+        self.path.with_file_name(self.temp_name())
     }
 
-    fn beside_name(&self) -> OsString {
+    fn temp_name(&self) -> OsString {
         let mut name = OsString::from(".");
         name.push(&self.name);
         name.push(".eic-agent");
@@ -179,7 +182,7 @@ impl Place {
 
     /// Removes what was written beside the file, by this run or by one that was cut short.
     pub fn sweep(&self) -> io::Result<()> {
-        let name = self.beside_name();
+        let name = self.temp_name();
         match unlinkat(&self.folder, name.as_os_str(), UnlinkatFlags::NoRemoveDir) {
             Ok(()) => Ok(()),
             // A read-only file system refuses the call before it looks for the name.
@@ -192,11 +195,11 @@ impl Place {
 
     /// Writes a new file beside it, with owner and mode of `like`, and the ACL, the label and every other
     /// attribute of the file that was found.
-    pub(super) fn write_beside(&self, content: &[u8], like: Likeness) -> io::Result<()> {
+    pub(super) fn write_temp(&self, content: &[u8], like: FileAttributes) -> io::Result<()> {
         self.sweep()?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-        let mut file = File::from(openat(&self.folder, self.beside_name().as_os_str(), flags, mode)?);
+        let mut file = File::from(openat(&self.folder, self.temp_name().as_os_str(), flags, mode)?);
         let copied = self.held.as_ref().map_or(Ok(()), |held| copy_attributes(&held.file, &file));
         let written = copied
             .and_then(|()| fchown(&file, Some(like.uid), Some(like.gid)))
@@ -211,7 +214,7 @@ impl Place {
 
     /// Replaces the file atomically by what was written beside it. The file must still be `expected`.
     pub(super) fn put_in_place(&self, expected: Option<&[u8]>) -> io::Result<()> {
-        let beside = self.beside_name();
+        let beside = self.temp_name();
         let put = self.expect(expected).and_then(|()| {
             Ok(renameat(&self.folder, beside.as_os_str(), &self.folder, self.name.as_os_str())?)
         });
@@ -307,7 +310,7 @@ mod tests {
         // Somebody puts a link where the new file is made, and another file in the place of the old one.
         symlink(&other, place.beside()).unwrap();
         fs::rename(&other, &file).unwrap();
-        place.write_beside(b"new", place.likeness().unwrap().unwrap()).unwrap();
+        place.write_temp(b"new", place.attributes().unwrap().unwrap()).unwrap();
         let made = File::open(place.beside()).unwrap();
         assert_eq!(attribute(&made, c"system.posix_acl_access").unwrap(), Some(acl));
         assert_eq!(fs::read(place.beside()).unwrap(), b"new");

@@ -13,9 +13,9 @@ use nix::sys::stat::{Mode, fstatat};
 const MAX_BYTES: usize = 64 * 1024;
 
 /// A process, held by its folder in /proc. All that is read there is about one process, even if its number is reused.
-pub(super) struct Process(File);
+pub(super) struct ProcFolder(File);
 
-impl Process {
+impl ProcFolder {
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         let flags = (OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits();
         OpenOptions::new().read(true).custom_flags(flags).open(folder).map(Self)

@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use eic_core::key_options::{LinePrefix, Release};
 
-use crate::process::ask;
+use crate::process::output_with_timeout;
 
 /// Programs that tell their release; all of them come from one source.
 const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/ssh"];
 
 /// How long a program may take to tell it.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The release of the installed OpenSSH. `-V` makes it known on standard error: newer ones by intent, and
 /// sshd before 9.2 in its complaint about the option.
 #[must_use]
 pub fn installed_release() -> Option<Release> {
     PROGRAMS.iter().find_map(|program| {
-        let said = ask(Command::new(program).arg("-V"), PATIENCE).ok()?;
+        let said = output_with_timeout(Command::new(program).arg("-V"), TIMEOUT).ok()?;
         Release::find(&String::from_utf8_lossy(&said.stderr))
             .or_else(|| Release::find(&String::from_utf8_lossy(&said.stdout)))
     })

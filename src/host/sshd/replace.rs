@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
-use super::place::{Likeness, MAX_BYTES, Place};
+use super::place::{FileAttributes, MAX_BYTES, Place};
 
 /// A change that was made to one file, and can be taken back.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ use super::place::{Likeness, MAX_BYTES, Place};
 pub struct Change {
     place: Place,
     after: Option<Vec<u8>>,
-    like: Likeness,
+    like: FileAttributes,
 }
 
 /// Where those who change sshd's configuration with this program wait for each other: a file that only root
@@ -26,14 +26,14 @@ pub struct Change {
 const LOCK: &str = "/run/eic-agent.lock";
 
 /// How long another one is waited for.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Keeps others like us out while it is held. None where there is no `/run`, as in a bare chroot.
 pub fn lock() -> io::Result<Option<Flock<File>>> {
-    lock_at(Path::new(LOCK), PATIENCE)
+    lock_at(Path::new(LOCK), TIMEOUT)
 }
 
-fn lock_at(place: &Path, patience: Duration) -> io::Result<Option<Flock<File>>> {
+fn lock_at(place: &Path, timeout: Duration) -> io::Result<Option<Flock<File>>> {
     let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
@@ -48,9 +48,9 @@ fn lock_at(place: &Path, patience: Duration) -> io::Result<Option<Flock<File>>> 
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(held) => return Ok(Some(held)),
-            Err((given_back, Errno::EWOULDBLOCK)) if started.elapsed() < patience => file = given_back,
+            Err((given_back, Errno::EWOULDBLOCK)) if started.elapsed() < timeout => file = given_back,
             Err((_, Errno::EWOULDBLOCK)) => {
-                let why = format!("another eic-agent has been at it for {} s", patience.as_secs());
+                let why = format!("another eic-agent has been at it for {} s", timeout.as_secs());
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, why));
             }
             Err((_, error)) => return Err(error.into()),
@@ -73,9 +73,9 @@ impl Change {
                 format!("it would be larger than {MAX_BYTES} bytes"),
             ));
         }
-        let like = match place.likeness()? {
+        let like = match place.attributes()? {
             Some(own) => own,
-            None => like.likeness()?.ok_or(io::ErrorKind::NotFound)?,
+            None => like.attributes()?.ok_or(io::ErrorKind::NotFound)?,
         };
         swap(&place, place.content(), after.as_deref(), like)?;
         Ok(Self { place, after, like })
@@ -101,16 +101,16 @@ impl Change {
 
 /// A file beside a place that holds `content` until it is dropped: to have sshd judge what is not in place.
 #[derive(Debug)]
-pub struct Beside<'p> {
+pub struct TempFile<'p> {
     place: &'p Place,
     path: PathBuf,
 }
 
-impl<'p> Beside<'p> {
+impl<'p> TempFile<'p> {
     /// Writes it.
     pub fn write(place: &'p Place, content: &[u8]) -> io::Result<Self> {
-        let like = place.likeness()?.ok_or(io::ErrorKind::NotFound)?;
-        place.write_beside(content, like).map_err(|error| at(&place.beside(), &error))?;
+        let like = place.attributes()?.ok_or(io::ErrorKind::NotFound)?;
+        place.write_temp(content, like).map_err(|error| at(&place.beside(), &error))?;
         Ok(Self { place, path: place.beside() })
     }
 
@@ -121,17 +121,17 @@ impl<'p> Beside<'p> {
     }
 }
 
-impl Drop for Beside<'_> {
+impl Drop for TempFile<'_> {
     fn drop(&mut self) {
         let _ = self.place.sweep();
     }
 }
 
 /// Changes a file from `old` to `new`; one that is no more what it was is left alone.
-fn swap(place: &Place, old: Option<&[u8]>, new: Option<&[u8]>, like: Likeness) -> io::Result<()> {
+fn swap(place: &Place, old: Option<&[u8]>, new: Option<&[u8]>, like: FileAttributes) -> io::Result<()> {
     let Some(new) = new else { return place.remove(old) };
     // The new content is on the disk before its name is.
-    place.write_beside(new, like).map_err(|error| at(&place.beside(), &error))?;
+    place.write_temp(new, like).map_err(|error| at(&place.beside(), &error))?;
     place.put_in_place(old)
 }
 
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(fs::read(&new).unwrap(), b"edited");
 
         let place = Place::unchecked(&file);
-        let held = Beside::write(&place, b"tried").unwrap();
+        let held = TempFile::write(&place, b"tried").unwrap();
         assert_eq!(
             (held.path().file_name().unwrap(), fs::read(held.path()).unwrap()),
             (".file.eic-agent".as_ref(), b"tried".into())
@@ -201,13 +201,13 @@ mod tests {
         let large = make(&new, Some(&vec![0; MAX_BYTES + 1]), &file).unwrap_err();
         assert_eq!((large.kind(), fs::read(&new).unwrap()), (io::ErrorKind::FileTooLarge, b"edited".into()));
 
-        let (place, patience) = (folder.join("lock"), Duration::from_millis(50));
-        let first = lock_at(&place, patience).unwrap();
-        assert_eq!(lock_at(&place, patience).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let (place, timeout) = (folder.join("lock"), Duration::from_millis(50));
+        let first = lock_at(&place, timeout).unwrap();
+        assert_eq!(lock_at(&place, timeout).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         drop(first);
-        assert!(lock_at(&place, patience).unwrap().is_some());
-        assert!(lock_at(&folder.join("absent/lock"), patience).unwrap().is_none());
-        assert!(lock_at(&link, patience).is_err(), "no link is followed");
+        assert!(lock_at(&place, timeout).unwrap().is_some());
+        assert!(lock_at(&folder.join("absent/lock"), timeout).unwrap().is_none());
+        assert!(lock_at(&link, timeout).is_err(), "no link is followed");
         fs::remove_dir_all(folder).unwrap();
     }
 }

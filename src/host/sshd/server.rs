@@ -14,9 +14,9 @@ use nix::errno::Errno;
 use nix::unistd::{Uid, mkdtemp};
 
 use super::keyword::Keyword;
-use super::trace::{Question, Trace};
+use super::trace::{QueryMode, Trace};
 use crate::ownership::{Insecure, check, check_folder};
-use crate::process::{MAX_BYTES, ask};
+use crate::process::{MAX_BYTES, output_with_timeout};
 
 pub use super::printed::Printed;
 
@@ -27,7 +27,7 @@ const PROGRAMS: [&str; 4] = ["/usr/sbin/sshd", "/sbin/sshd", "/usr/bin/sshd", "/
 pub const CONFIG: &str = "/etc/ssh/sshd_config";
 
 /// How long it may take to answer; it reads a few files.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection that no `Match` is about but one that is about everything or about its user: the addresses
 /// are for documentation (RFC 5737). `-T` needs all of them, and the local port, too.
@@ -40,7 +40,7 @@ const PORT: &str = "22";
 const NOBODY: &str = "eic-probe.invalid";
 
 /// What sshd says on its two outputs.
-pub(super) struct Said {
+pub(super) struct ServerOutput {
     pub(super) printed: String,
     pub(super) complaint: String,
 }
@@ -136,7 +136,7 @@ impl Server {
     /// A name of a file that is not printable ASCII comes as sshd prints it, and is then no name of a file.
     pub fn trace(
         &self,
-        question: Question,
+        question: QueryMode,
         config: &Path,
         options: &[String],
         user: Option<&str>,
@@ -144,8 +144,8 @@ impl Server {
         let user = user.filter(|user| !user.contains([',', '\0'])).unwrap_or(NOBODY);
         let connection = format!("user={user},{CONNECTION},lport={PORT}");
         let option = match question {
-            Question::Test => "-T",
-            Question::Print => "-G",
+            QueryMode::Test => "-T",
+            QueryMode::Print => "-G",
         };
         // Debug level 2 names the files (OpenSSH servconf.c, `load_server_config` and `sInclude`).
         let mut arguments: Vec<&OsStr> = vec![option.as_ref(), "-ddd".as_ref(), "-C".as_ref()];
@@ -153,7 +153,7 @@ impl Server {
         for option in options {
             arguments.extend([OsStr::new("-o"), option.as_ref()]);
         }
-        let Said { printed, complaint: debug } = self.run(&arguments)?;
+        let ServerOutput { printed, complaint: debug } = self.run(&arguments)?;
         // What was cut may have named another file.
         if u64::try_from(debug.len()).is_ok_and(|bytes| bytes >= MAX_BYTES) {
             return Err(ServerError::Refused(format!("more than {MAX_BYTES} bytes of what it reads")));
@@ -179,7 +179,7 @@ impl Server {
 
     /// Runs it; where it wants a host key or its folder below `/run`, which a machine has only once sshd was
     /// started there, it gets them.
-    pub(super) fn run(&self, arguments: &[&OsStr]) -> Result<Said, ServerError> {
+    pub(super) fn run(&self, arguments: &[&OsStr]) -> Result<ServerOutput, ServerError> {
         let mut key = None;
         let mut made = false;
         loop {
@@ -188,10 +188,13 @@ impl Server {
             if let Some(HostKey { file, .. }) = &key {
                 command.arg("-h").arg(file);
             }
-            let said = ask(&mut command, PATIENCE).map_err(ServerError::NotRun)?;
+            let said = output_with_timeout(&mut command, TIMEOUT).map_err(ServerError::NotRun)?;
             let complaint = String::from_utf8_lossy(&said.stderr).into_owned();
             if said.status.success() {
-                return Ok(Said { printed: String::from_utf8_lossy(&said.stdout).into_owned(), complaint });
+                return Ok(ServerOutput {
+                    printed: String::from_utf8_lossy(&said.stdout).into_owned(),
+                    complaint,
+                });
             }
             if key.is_none() && complaint.contains("no hostkeys available") {
                 key = Some(HostKey::make().map_err(ServerError::NoHostKey)?);
@@ -234,8 +237,9 @@ impl HostKey {
         let folder = made.find(Result::is_ok).unwrap_or(Err(Errno::ENOENT))?;
         let key = Self { file: folder.join("host-key"), folder };
         let mut program = Command::new("ssh-keygen");
-        let said = ask(program.args(["-q", "-t", "ecdsa", "-N", "", "-f"]).arg(&key.file), PATIENCE)
-            .map_err(|error| io::Error::new(error.kind(), format!("ssh-keygen: {error}")))?;
+        let said =
+            output_with_timeout(program.args(["-q", "-t", "ecdsa", "-N", "", "-f"]).arg(&key.file), TIMEOUT)
+                .map_err(|error| io::Error::new(error.kind(), format!("ssh-keygen: {error}")))?;
         if said.status.success() {
             return Ok(key);
         }

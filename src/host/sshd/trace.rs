@@ -17,7 +17,7 @@ pub struct Trace {
 
 /// How sshd is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Question {
+pub enum QueryMode {
     /// `-T`: with host keys, so only root is told.
     Test,
     /// `-G`, from OpenSSH 9.3 on: every user who can read its configuration gets an answer.

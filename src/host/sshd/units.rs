@@ -12,7 +12,7 @@ use std::time::Duration;
 use eic_core::text::{MAX_SHOWN, printable_bytes};
 
 use crate::files::read_regular;
-use crate::process::ask;
+use crate::process::output_with_timeout;
 use crate::sshd::command::is_amazons;
 use crate::sshd::keyword::Keyword;
 use crate::sshd::place::MAX_BYTES;
@@ -39,10 +39,10 @@ const UNIT_FOLDERS: [&str; 5] = [
 const ENVIRONMENT_FILES: [&str; 3] = ["/etc/default/ssh", "/etc/sysconfig/sshd", "/etc/default/sshd"];
 
 /// How long systemd may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long it may take to say what it knows.
-const PATIENCE_TO_SHOW: Duration = Duration::from_secs(5);
+const SHOW_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether systemd is this system's init and runs (`sd_booted(3)`).
 #[must_use]
@@ -74,7 +74,8 @@ pub fn sshd_pid() -> Option<u32> {
     }
     SSHD_UNITS.iter().find_map(|unit| {
         let mut program = Command::new("systemctl");
-        let said = ask(program.args(["show", "--property", "MainPID", unit]), PATIENCE_TO_SHOW).ok()?;
+        let said =
+            output_with_timeout(program.args(["show", "--property", "MainPID", unit]), SHOW_TIMEOUT).ok()?;
         let text = String::from_utf8_lossy(&said.stdout).into_owned();
         text.trim().strip_prefix("MainPID=")?.parse().ok().filter(|pid| *pid != 0)
     })
@@ -93,7 +94,7 @@ fn first_active(units: [&'static str; 2]) -> Result<Option<&'static str>, String
 /// Whether a unit runs: systemctl(1) says 3 where it does not, 4 where there is none such.
 fn is_active(unit: &str) -> Result<bool, String> {
     let arguments = ["is-active", "--quiet", unit];
-    match ask(Command::new("systemctl").args(arguments), PATIENCE) {
+    match output_with_timeout(Command::new("systemctl").args(arguments), TIMEOUT) {
         Ok(said) if said.status.success() => Ok(true),
         Ok(said) if matches!(said.status.code(), Some(3 | 4)) => Ok(false),
         Ok(said) => Err(format!("systemctl {}: {}", arguments.join(" "), said.status)),
@@ -209,7 +210,7 @@ pub fn sshd_unit() -> &'static str {
 pub fn own_state() -> Result<BTreeMap<String, String>, String> {
     let properties = "--property=LoadState,UnitFileState,ActiveState,Result";
     let mut program = Command::new("systemctl");
-    let said = ask(program.args(["show", properties, OWN_UNIT]), PATIENCE_TO_SHOW);
+    let said = output_with_timeout(program.args(["show", properties, OWN_UNIT]), SHOW_TIMEOUT);
     let said = said.map_err(|error| format!("systemctl: {error}"))?;
     if !said.status.success() {
         let words = printable_bytes(said.stderr.trim_ascii(), MAX_SHOWN);
@@ -236,8 +237,8 @@ fn own_unit_is_there() -> bool {
 
 fn systemctl(arguments: &[&str]) -> Result<(), String> {
     let fault = |what: String| format!("systemctl {}: {what}", arguments.join(" "));
-    let said =
-        ask(Command::new("systemctl").args(arguments), PATIENCE).map_err(|error| fault(error.to_string()))?;
+    let said = output_with_timeout(Command::new("systemctl").args(arguments), TIMEOUT)
+        .map_err(|error| fault(error.to_string()))?;
     if said.status.success() {
         return Ok(());
     }

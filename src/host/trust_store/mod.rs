@@ -165,8 +165,8 @@ impl TrustStore {
         self.open_system(BUNDLES, DIRECTORIES, Owner::Root)
     }
 
-    fn open_chosen(&self, left_out: &mut Vec<Insecure>) -> Result<Place, TrustStoreError> {
-        let mut place = Place { path: PathBuf::new(), files: Vec::new() };
+    fn open_chosen(&self, left_out: &mut Vec<Insecure>) -> Result<RootsPlace, TrustStoreError> {
+        let mut place = RootsPlace { path: PathBuf::new(), files: Vec::new() };
         if let Some(path) = &self.ca_file {
             place.files.push(Pem::Open(open_bundle(path, self.owner)?));
             place.path.clone_from(path);
@@ -189,12 +189,14 @@ impl TrustStore {
         for path in bundles.iter().map(Path::new) {
             let bundle =
                 open_own_bundle(path, owner).inspect(|bundle| has_bundle |= has_certificates(bundle));
-            places.push(bundle.map(|bundle| Place { path: path.to_owned(), files: vec![Pem::Open(bundle)] }));
+            places.push(
+                bundle.map(|bundle| RootsPlace { path: path.to_owned(), files: vec![Pem::Open(bundle)] }),
+            );
         }
         for path in directories.iter().map(Path::new).filter(|_| !has_bundle) {
             places.push(read_hashed(path, owner).map(|hashed| {
                 left_out.extend(hashed.left_out);
-                Place { path: path.to_owned(), files: hashed.files }
+                RootsPlace { path: path.to_owned(), files: hashed.files }
             }));
         }
         OpenStore { roots: self.roots, is_chosen: false, places, left_out }
@@ -206,13 +208,13 @@ impl TrustStore {
 pub struct OpenStore {
     roots: Roots,
     is_chosen: bool,
-    places: Vec<Result<Place, TrustStoreError>>,
+    places: Vec<Result<RootsPlace, TrustStoreError>>,
     /// Files of hashed directories that are not root's alone.
     left_out: Vec<Insecure>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct RootsPlace {
     path: PathBuf,
     files: Vec<Pem>,
 }
@@ -266,7 +268,7 @@ impl OpenStore {
 #[derive(Debug)]
 pub struct FirstPlace<'s> {
     roots: Roots,
-    place: &'s Place,
+    place: &'s RootsPlace,
     files: Vec<Cow<'s, [u8]>>,
 }
 
@@ -290,7 +292,7 @@ impl Pem {
     }
 }
 
-impl Place {
+impl RootsPlace {
     fn load(&self, roots: Roots) -> Result<TrustAnchors, TrustStoreError> {
         self.parse(&self.read()?, roots, |files| TrustAnchors::from_pem(files))
     }

@@ -22,7 +22,7 @@ use eic_core::policy::PermittedKey;
 use eic_core::reason::Reason;
 use eic_core::text::{MAX_SHOWN, one_line, printable};
 use eic_core::verification::KeyError;
-use eic_host::log::{Event, Journal, SendStatus, Syslog};
+use eic_host::log::{JournalSocket, LogEvent, SendStatus, SyslogSocket};
 
 /// Longest principal in a line, in characters: IAM's longest ARN.
 const MAX_PRINCIPAL: usize = 2048;
@@ -33,9 +33,9 @@ const MAX_REFUSALS: usize = 8;
 /// Where events go.
 #[derive(Debug)]
 pub struct Audit {
-    journal: Journal,
-    syslog: Syslog,
-    patience: Patience,
+    journal: JournalSocket,
+    syslog: SyslogSocket,
+    wait_budget: WaitBudget,
     /// The inputs that the command line chose; empty where it chose none.
     inputs: String,
 }
@@ -47,10 +47,10 @@ impl Audit {
         Self::at(Path::new("/run/systemd/journal/socket"), Path::new("/dev/log"))
     }
 
-    /// Waits for no daemon longer than until a moment after this instant, whatever is left of the run's patience.
+    /// Waits for no daemon longer than until a moment after this instant, whatever is left of the run's wait budget.
     #[must_use]
     pub fn until(mut self, deadline: Instant) -> Self {
-        self.patience.end = deadline.checked_add(Patience::LAST);
+        self.wait_budget.end = deadline.checked_add(WaitBudget::LAST);
         self
     }
 
@@ -70,9 +70,9 @@ impl Audit {
 
     fn at(journal: &Path, syslog: &Path) -> Self {
         Self {
-            journal: Journal::at(journal),
-            syslog: Syslog::at(syslog),
-            patience: Patience::new(),
+            journal: JournalSocket::at(journal),
+            syslog: SyslogSocket::at(syslog),
+            wait_budget: WaitBudget::new(),
             inputs: String::new(),
         }
     }
@@ -123,7 +123,7 @@ impl Audit {
     /// Sends an event to the journal, or else to syslog; never to both. A daemon whose queue is full is
     /// given a moment, which all the events of a run share: an audit line is worth some milliseconds, and
     /// no login waits longer for a daemon that has stopped reading. True where the event is in a daemon's queue.
-    fn send(&self, mut event: Event) -> bool {
+    fn send(&self, mut event: LogEvent) -> bool {
         if !self.inputs.is_empty() {
             let _ = write!(event.message, "{CHOSEN_INPUTS}{}", self.inputs);
             event.fields.push(("EIC_INPUTS", self.inputs.clone()));
@@ -133,7 +133,7 @@ impl Audit {
                 SendStatus::NoDaemon => self.syslog.send(&event),
                 taken => taken,
             };
-            if taken != SendStatus::QueueFull || !self.patience.wait() {
+            if taken != SendStatus::QueueFull || !self.wait_budget.wait() {
                 return taken == SendStatus::Queued;
             }
         }
@@ -142,12 +142,12 @@ impl Audit {
 
 /// The time that a run may spend on waiting for daemons.
 #[derive(Debug)]
-struct Patience {
+struct WaitBudget {
     steps: Cell<u32>,
     end: Option<Instant>,
 }
 
-impl Patience {
+impl WaitBudget {
     const STEP: Duration = Duration::from_millis(2);
     const STEPS: u32 = 125;
     /// Past the deadline: enough for a daemon that is merely behind by a few lines, too little to be felt.
@@ -169,7 +169,7 @@ impl Patience {
     }
 }
 
-fn provided_event(key: &PermittedKey, unstapled: &[&str], user: &LoginName) -> Event {
+fn provided_event(key: &PermittedKey, unstapled: &[&str], user: &LoginName) -> LogEvent {
     let key = key.verified();
     let claims = key.claims();
     let mut message =
@@ -188,15 +188,20 @@ fn provided_event(key: &PermittedKey, unstapled: &[&str], user: &LoginName) -> E
     event("provided", user.as_str(), message, fields)
 }
 
-fn event(kind: &'static str, user: &str, message: String, mut fields: Vec<(&'static str, String)>) -> Event {
+fn event(
+    kind: &'static str,
+    user: &str,
+    message: String,
+    mut fields: Vec<(&'static str, String)>,
+) -> LogEvent {
     fields.push(("EIC_EVENT", kind.to_owned()));
     fields.push(("EIC_USER", user.to_owned()));
     // The process that runs an AuthorizedKeysCommand is the one that logs `Accepted publickey`.
     fields.push(("EIC_SSHD_PID", std::os::unix::process::parent_id().to_string()));
-    Event { message, fields }
+    LogEvent { message, fields }
 }
 
-fn refusal_event(refusal: &Refusal, user: &LoginName) -> Event {
+fn refusal_event(refusal: &Refusal, user: &LoginName) -> LogEvent {
     let reason = refusal.error.reason();
     // Where only the instance, the instant or a rule stands against it, all of it was signed.
     let signed = matches!(
@@ -221,7 +226,7 @@ fn refusal_event(refusal: &Refusal, user: &LoginName) -> Event {
     event("refused", user.as_str(), message, fields)
 }
 
-fn refusal_events<'r>(refusals: impl Iterator<Item = &'r Refusal>, user: &LoginName) -> Vec<Event> {
+fn refusal_events<'r>(refusals: impl Iterator<Item = &'r Refusal>, user: &LoginName) -> Vec<LogEvent> {
     let mut refusals = refusals;
     let mut events: Vec<_> =
         refusals.by_ref().take(MAX_REFUSALS).map(|refusal| refusal_event(refusal, user)).collect();

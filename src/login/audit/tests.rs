@@ -105,7 +105,7 @@ fn without_either_nothing_else_is_lost() {
 
 #[test]
 fn a_stuck_daemon_makes_nobody_wait_for_long() {
-    // Nobody reads: the queue fills up, the run's patience is used up once, and sending goes on returning.
+    // Nobody reads: the queue fills up, the run's wait budget is used up once, and sending goes on returning.
     let sockets = Sockets::new("stuck", true, true);
     let audit = sockets.audit();
     let started = std::time::Instant::now();

@@ -19,7 +19,7 @@ use eic_host::trust_store::{Owner, Roots, TrustStore};
 use crate::imds::Endpoint;
 
 pub use file::FileError;
-pub use reader::Fault;
+pub use reader::SettingFault;
 
 /// Where the settings are, unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/eic-agent.toml";
@@ -83,7 +83,7 @@ pub struct FileSettings {
 
 impl FileSettings {
     /// Reads the text of a settings file. An error holds every fault of it.
-    pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+    pub fn parse(text: &str) -> Result<Self, Vec<SettingFault>> {
         reader::read(text)
     }
 
@@ -162,7 +162,7 @@ pub enum ConfigError {
     /// The file cannot be read.
     File(PathBuf, FileError),
     /// The file is wrong; holds every fault that was found.
-    Faults(PathBuf, Vec<Fault>),
+    Faults(PathBuf, Vec<SettingFault>),
 }
 
 impl ConfigError {

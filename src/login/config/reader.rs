@@ -23,7 +23,7 @@ const MAX_RULES: usize = 1000;
 
 /// Something wrong in the file, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct SettingFault {
     /// The line, from 1.
     pub line: usize,
     /// The setting, `trust.roots`; empty where the text is no TOML.
@@ -32,7 +32,7 @@ pub struct Fault {
     pub what: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for SettingFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.key.as_str() {
             "" => write!(f, "{}: {}", self.line, self.what),
@@ -42,7 +42,7 @@ impl fmt::Display for Fault {
 }
 
 /// Reads the text; on any fault, all of them and no settings.
-pub(super) fn read(text: &str) -> Result<FileSettings, Vec<Fault>> {
+pub(super) fn read(text: &str) -> Result<FileSettings, Vec<SettingFault>> {
     let (root, errors) = DeTable::parse_recoverable(text);
     let mut faults = Faults::in_text(text);
     for error in errors {
@@ -122,10 +122,10 @@ fn rules(root: &mut Section<'_>, faults: &mut Faults) -> Vec<(Rule, usize)> {
         let rule = Rule {
             name: name.map_or_else(|| format!("#{number}"), |(name, _)| name),
             action: action.map_or(Action::Deny, |(action, _)| action),
-            users: section.globs("users", faults, Kind::User),
-            principals: section.globs("principals", faults, Kind::Principal),
-            accounts: section.globs("accounts", faults, Kind::Account),
-            key_types: section.globs("key_types", faults, Kind::KeyType),
+            users: section.globs("users", faults, PatternKind::User),
+            principals: section.globs("principals", faults, PatternKind::Principal),
+            accounts: section.globs("accounts", faults, PatternKind::Account),
+            key_types: section.globs("key_types", faults, PatternKind::KeyType),
         };
         if action.is_none() && !section.had_fault("action", faults) {
             faults.add(
@@ -146,7 +146,7 @@ const MAX_FAULTS: usize = 50;
 /// The faults so far, and where each line of the text begins.
 struct Faults {
     line_starts: Vec<usize>,
-    list: Vec<Fault>,
+    list: Vec<SettingFault>,
 }
 
 impl Faults {
@@ -162,7 +162,7 @@ impl Faults {
 
     fn add(&mut self, offset: usize, key: &str, what: String) {
         if self.list.len() < MAX_FAULTS {
-            self.list.push(Fault { line: self.line(offset), key: printable(key, MAX_SHOWN), what });
+            self.list.push(SettingFault { line: self.line(offset), key: printable(key, MAX_SHOWN), what });
         }
     }
 }
@@ -223,7 +223,7 @@ impl<'i> Section<'i> {
     }
 
     /// Patterns of a kind; one that can never match would make a rule that looks as if it did something.
-    fn globs(&mut self, name: &str, faults: &mut Faults, kind: Kind) -> Vec<Glob> {
+    fn globs(&mut self, name: &str, faults: &mut Faults, kind: PatternKind) -> Vec<Glob> {
         let globs = self.checked(name, faults, |patterns: Vec<String>| {
             if let Some(dead) = patterns.iter().find(|pattern| !kind.can_match(pattern)) {
                 return Err(format!("expected {}, got {}", kind.words(), shown(dead)));
@@ -253,14 +253,14 @@ impl<'i> Section<'i> {
 
 /// What a pattern is for.
 #[derive(Clone, Copy)]
-enum Kind {
+enum PatternKind {
     User,
     Principal,
     Account,
     KeyType,
 }
 
-impl Kind {
+impl PatternKind {
     fn can_match(self, pattern: &str) -> bool {
         let made_of = |extra: &str| {
             let fits = |c: char| c.is_ascii_alphanumeric() || "*?".contains(c) || extra.contains(c);

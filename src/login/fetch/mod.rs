@@ -9,7 +9,7 @@
 //! | 5, 6 | only when one of those is missing or does not hold: the list of staples, and the rest of them |
 
 pub mod lost_staples;
-pub mod staples;
+pub mod staple_fetch;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use eic_core::verification::{Budget, RevocationPolicy, SignerError, SignerPath, 
 use eic_host::instance::Machine;
 use eic_host::trust_store::{FirstPlace, OpenStore, TrustStoreError};
 
-use self::staples::Stapling;
+use self::staple_fetch::StapleFetch;
 use crate::Clock;
 use crate::imds::{ImdsError, Session};
 
@@ -166,7 +166,7 @@ pub async fn decide_from_metadata(
         policy: request.policy,
         revocation: request.revocation,
     };
-    Stapling::new(session, request.clock, evidence, expected, (path, budget), more_roots)
+    StapleFetch::new(session, request.clock, evidence, expected, (path, budget), more_roots)
         .decide()
         .await
         .map(Some)

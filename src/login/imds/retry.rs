@@ -9,7 +9,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause, before jitter.
 const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 
-/// Shortest patience with one attempt, connection and answer together, where the deadline allows it. The
+/// Shortest time for one attempt, connection and answer together, where the deadline allows it. The
 /// service answers within milliseconds.
 const ATTEMPT_TIME: Duration = Duration::from_secs(2);
 

@@ -32,14 +32,14 @@ const MAX_HEADERS: usize = 64;
 pub struct Session {
     client: Client,
     endpoint: Endpoint,
-    clock: Clock,
+    clock: RequestDeadline,
     token: Mutex<Token>,
-    greeting: Greeting,
+    greeting: ServerHeaders,
 }
 
 /// What the answer that brought the token says of whoever gave it; printable.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Greeting {
+pub struct ServerHeaders {
     /// `Date` (RFC 9110, section 6.6.1): the other side's clock.
     pub date: Option<String>,
     /// `Server`; the service says `EC2ws`.
@@ -57,7 +57,7 @@ struct Token {
 
 /// The run's deadline.
 #[derive(Debug, Clone, Copy)]
-struct Clock {
+struct RequestDeadline {
     deadline: Instant,
     allowed: Duration,
 }
@@ -71,15 +71,15 @@ pub struct Body {
     pub cut: bool,
 }
 
-struct Answer {
+struct ImdsResponse {
     status: StatusCode,
-    greeting: Greeting,
+    greeting: ServerHeaders,
     body: Vec<u8>,
     cut: bool,
 }
 
 /// Why one attempt gave no answer that counts.
-enum Failure {
+enum AttemptError {
     /// No connection: it was refused, or there is no way there.
     Connect(String),
     /// No answer to the attempt to connect: a packet was lost, or something drops all of them.
@@ -108,7 +108,7 @@ impl Session {
         allowed: Duration,
     ) -> Result<Self, ImdsError> {
         let begun = Instant::from_std(begun);
-        let clock = Clock { deadline: begun.checked_add(allowed).unwrap_or(begun), allowed };
+        let clock = RequestDeadline { deadline: begun.checked_add(allowed).unwrap_or(begun), allowed };
         let client = Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -136,7 +136,7 @@ impl Session {
 
     /// What it says of itself.
     #[must_use]
-    pub const fn greeting(&self) -> &Greeting {
+    pub const fn greeting(&self) -> &ServerHeaders {
         &self.greeting
     }
 
@@ -206,8 +206,8 @@ const TTL_HEADER: reqwest::header::HeaderName =
 async fn request_token(
     client: &Client,
     endpoints: &[Endpoint],
-    clock: Clock,
-) -> Result<(HeaderValue, Greeting, Endpoint), ImdsError> {
+    clock: RequestDeadline,
+) -> Result<(HeaderValue, ServerHeaders, Endpoint), ImdsError> {
     let headers = HeaderMap::from_iter([(TTL_HEADER, HeaderValue::from_static(TOKEN_TTL_SECONDS))]);
     let (answer, endpoint) =
         exchange(client, endpoints, Method::PUT, TOKEN_PATH, &headers, MAX_TOKEN_BYTES, clock).await?;
@@ -239,9 +239,9 @@ async fn exchange<'e>(
     path: &str,
     headers: &HeaderMap,
     limit: usize,
-    clock: Clock,
-) -> Result<(Answer, &'e Endpoint), ImdsError> {
-    let mut last = Failure::Silent;
+    clock: RequestDeadline,
+) -> Result<(ImdsResponse, &'e Endpoint), ImdsError> {
+    let mut last = AttemptError::Silent;
     let mut broken = 0_u32;
     for attempt in 0_u32.. {
         let mut unheard = false;
@@ -251,31 +251,31 @@ async fn exchange<'e>(
             if remaining.is_zero() {
                 return Err(last.at_deadline(path, endpoints, clock.allowed));
             }
-            let patience = attempt_time(remaining, is_last);
+            let attempt_timeout = attempt_time(remaining, is_last);
             let request = client.request(method.clone(), endpoint.url(path)).headers(headers.clone());
-            let outcome = timeout(patience, attempt_once(request, limit)).await;
+            let outcome = timeout(attempt_timeout, attempt_once(request, limit)).await;
             last = match outcome {
                 Ok(Ok(answer)) => return Ok((answer, endpoint)),
                 Ok(Err(failure)) => failure,
                 // The deadline may cut the last attempt short; that it was overloaded before says more.
-                Err(_) if matches!(last, Failure::Overload(_)) => last,
+                Err(_) if matches!(last, AttemptError::Overload(_)) => last,
                 // Likewise where nobody could be connected to, and there was not even time for that.
-                Err(_) if last.is_unconnected() && patience <= connect_time(clock.allowed) => last,
-                Err(_) => Failure::Silent,
+                Err(_) if last.is_unconnected() && attempt_timeout <= connect_time(clock.allowed) => last,
+                Err(_) => AttemptError::Silent,
             };
-            unheard |= matches!(last, Failure::Unanswered);
+            unheard |= matches!(last, AttemptError::Unanswered);
             if !last.is_unconnected() {
                 break;
             }
         }
         // Where one refuses and the other's answer was lost, that one is the one to wait for.
         if unheard && last.is_unconnected() {
-            last = Failure::Unanswered;
+            last = AttemptError::Unanswered;
         }
         match &last {
-            Failure::Bound(why) => return Err(ImdsError::Malformed(path.to_owned(), why.clone())),
-            Failure::Connect(_) | Failure::Broken(_) => broken = broken.saturating_add(1),
-            Failure::Silent | Failure::Unanswered | Failure::Overload(_) => {}
+            AttemptError::Bound(why) => return Err(ImdsError::Malformed(path.to_owned(), why.clone())),
+            AttemptError::Connect(_) | AttemptError::Broken(_) => broken = broken.saturating_add(1),
+            AttemptError::Silent | AttemptError::Unanswered | AttemptError::Overload(_) => {}
         }
         if broken >= BROKEN_ATTEMPTS {
             return Err(last.given_up(path, endpoints));
@@ -286,45 +286,45 @@ async fn exchange<'e>(
     Err(last.at_deadline(path, endpoints, clock.allowed))
 }
 
-async fn attempt_once(request: reqwest::RequestBuilder, limit: usize) -> Result<Answer, Failure> {
-    let mut response = request.send().await.map_err(|error| Failure::of(&error))?;
+async fn attempt_once(request: reqwest::RequestBuilder, limit: usize) -> Result<ImdsResponse, AttemptError> {
+    let mut response = request.send().await.map_err(|error| AttemptError::of(&error))?;
     let status = response.status();
     if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
-        return Err(Failure::Overload(status.as_u16()));
+        return Err(AttemptError::Overload(status.as_u16()));
     }
     let header_bytes = response.headers().iter().fold(0_usize, |sum, (name, value)| {
         sum.saturating_add(name.as_str().len()).saturating_add(value.len())
     });
     if header_bytes > MAX_HEADER_BYTES {
-        return Err(Failure::Bound(format!(
+        return Err(AttemptError::Bound(format!(
             "expected at most {MAX_HEADER_BYTES} bytes of headers, got {header_bytes}"
         )));
     }
-    let greeting = Greeting::of(response.headers());
+    let greeting = ServerHeaders::of(response.headers());
     // What any other status says besides itself is of no interest, and may never end.
     if status != StatusCode::OK {
-        return Ok(Answer { status, greeting, body: Vec::new(), cut: false });
+        return Ok(ImdsResponse { status, greeting, body: Vec::new(), cut: false });
     }
     // All the room that it may take, of which the kernel gives what is written to: nothing is copied as it grows.
     let mut body = Vec::with_capacity(limit);
-    while let Some(chunk) = response.chunk().await.map_err(|error| Failure::of(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| AttemptError::of(&error))? {
         if body.len().saturating_add(chunk.len()) > limit {
             body.extend_from_slice(chunk.get(..limit.saturating_sub(body.len())).unwrap_or(&chunk));
-            return Ok(Answer { status, greeting, body, cut: true });
+            return Ok(ImdsResponse { status, greeting, body, cut: true });
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status, greeting, body, cut: false })
+    Ok(ImdsResponse { status, greeting, body, cut: false })
 }
 
-impl Greeting {
+impl ServerHeaders {
     fn of(headers: &HeaderMap) -> Self {
         let value = |name| headers.get(name).map(|value| printable_bytes(value.as_bytes(), MAX_SHOWN));
         Self { date: value(DATE), server: value(SERVER), via: value(VIA) }
     }
 }
 
-impl Failure {
+impl AttemptError {
     fn of(error: &reqwest::Error) -> Self {
         match (error.is_connect(), error.is_timeout()) {
             (true, true) => Self::Unanswered,

@@ -39,21 +39,21 @@ pub struct Provider {
 
 /// A provider that was asked.
 #[derive(Debug)]
-pub struct Asked {
+pub struct StartedProvider {
     provider: Provider,
     answer: Result<Child, ProviderError>,
 }
 
 /// A provider whose answer is being read.
 #[derive(Debug)]
-pub struct Heard {
+pub struct PendingProvider {
     provider: Provider,
-    answer: Result<Answer, ProviderError>,
+    answer: Result<OutputReader, ProviderError>,
 }
 
 /// Where the answer is read.
 #[derive(Debug)]
-enum Answer {
+enum OutputReader {
     /// On a thread of its own.
     Aside(Receiver<Finished>),
     /// By whoever collects it.
@@ -140,7 +140,7 @@ impl Provider {
 /// when this process is root's; any other can only start them as what it is itself, which is the user that sshd
 /// chose.
 #[must_use]
-pub fn ask(providers: Vec<Provider>, user: Option<&str>, allowed: Duration) -> Vec<Asked> {
+pub fn start_all(providers: Vec<Provider>, user: Option<&str>, allowed: Duration) -> Vec<StartedProvider> {
     let is_root = nix::unistd::Uid::effective().is_root();
     let user = user.filter(|_| is_root);
     let account = user.map(|name| Account::find(name).ok_or_else(|| name.to_owned())).transpose();
@@ -152,7 +152,7 @@ pub fn ask(providers: Vec<Provider>, user: Option<&str>, allowed: Duration) -> V
                 Err(name) => Err(ProviderError::NoUser(name.clone())),
                 Ok(account) => provider.start(account.as_ref(), allowed),
             };
-            Asked { provider, answer }
+            StartedProvider { provider, answer }
         })
         .collect()
 }
@@ -179,16 +179,16 @@ impl Provider {
     }
 }
 
-impl Asked {
+impl StartedProvider {
     /// Begins to read the answer, on a thread of its own, which is confined as this one is by now. Where there
     /// can be none, it is read when it is collected, and the alarm is the watch.
     #[must_use]
-    pub fn listen(self) -> Heard {
-        Heard { provider: self.provider, answer: self.answer.and_then(Answer::begin) }
+    pub fn listen(self) -> PendingProvider {
+        PendingProvider { provider: self.provider, answer: self.answer.and_then(OutputReader::begin) }
     }
 }
 
-impl Answer {
+impl OutputReader {
     fn begin(child: Child) -> Result<Self, ProviderError> {
         let (sender, receiver) = sync_channel(1);
         let child = Arc::new(Mutex::new(Some(child)));
@@ -223,7 +223,7 @@ fn finish(mut child: Child) -> Finished {
     Finished { printed, cut, status: child.wait() }
 }
 
-impl Heard {
+impl PendingProvider {
     /// The program that was asked.
     #[must_use]
     pub fn program(&self) -> &Path {
@@ -234,8 +234,8 @@ impl Heard {
     #[must_use]
     pub fn collect(self, deadline: Instant, allowed: Duration) -> (Vec<u8>, Option<ProviderError>) {
         let receiver = match self.answer {
-            Ok(Answer::Aside(receiver)) => receiver,
-            Ok(Answer::Here(child)) => return finish(child).judge(),
+            Ok(OutputReader::Aside(receiver)) => receiver,
+            Ok(OutputReader::Here(child)) => return finish(child).judge(),
             Err(error) => return (Vec::new(), Some(error)),
         };
         match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {

@@ -35,16 +35,16 @@ pub fn supervise(program: &Path, command: &[OsString], allowed: Duration) -> io:
     let (sender, receiver) = sync_channel(2);
     std::thread::Builder::new().spawn(move || match command.spawn() {
         Ok(mut child) => {
-            let _ = sender.send(Event::Started(child.id()));
-            let _ = sender.send(Event::Ended(child.wait()));
+            let _ = sender.send(ChildEvent::Started(child.id()));
+            let _ = sender.send(ChildEvent::Ended(child.wait()));
         }
         Err(error) => {
-            let _ = sender.send(Event::Ended(Err(error)));
+            let _ = sender.send(ChildEvent::Ended(Err(error)));
         }
     })?;
     let group = match receiver.recv().map_err(io::Error::other)? {
-        Event::Started(id) => Pid::from_raw(i32::try_from(id).map_err(io::Error::other)?),
-        Event::Ended(ended) => return ended.map(status_of),
+        ChildEvent::Started(id) => Pid::from_raw(i32::try_from(id).map_err(io::Error::other)?),
+        ChildEvent::Ended(ended) => return ended.map(status_of),
     };
     let ended = wait(&receiver, parent, allowed.saturating_add(SLACK));
     // Also what the provider itself has left running.
@@ -53,19 +53,19 @@ pub fn supervise(program: &Path, command: &[OsString], allowed: Duration) -> io:
     ended.unwrap_or(Err(io::ErrorKind::TimedOut.into())).map(status_of)
 }
 
-enum Event {
+enum ChildEvent {
     Started(u32),
     Ended(io::Result<ExitStatus>),
 }
 
 /// Waits for the end; none when the time is over or the parent is another one than it was.
-fn wait(receiver: &Receiver<Event>, parent: u32, allowed: Duration) -> Option<io::Result<ExitStatus>> {
+fn wait(receiver: &Receiver<ChildEvent>, parent: u32, allowed: Duration) -> Option<io::Result<ExitStatus>> {
     let end = Instant::now().checked_add(allowed)?;
     loop {
         let remaining = end.saturating_duration_since(Instant::now());
         match receiver.recv_timeout(remaining.min(LOOK)) {
-            Ok(Event::Ended(ended)) => return Some(ended),
-            Ok(Event::Started(_)) => {}
+            Ok(ChildEvent::Ended(ended)) => return Some(ended),
+            Ok(ChildEvent::Started(_)) => {}
             Err(RecvTimeoutError::Timeout) if !remaining.is_zero() && parent_id() == parent => {}
             Err(_) => return None,
         }

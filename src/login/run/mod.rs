@@ -1,7 +1,7 @@
 //! `authorized-keys`: what sshd runs.
 
-mod own;
-mod reader;
+mod prepared;
+mod settings_reader;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
@@ -16,15 +16,15 @@ use eic_core::reason::Reason;
 use eic_core::text::{MAX_SHOWN, one_line, printable_bytes};
 use eic_host::stdout::write_once;
 use nix::sys::signal::{SigSet, Signal};
+use prepared::{OpenedRun, PreparedRun, RunOutput, RunResult};
+use settings_reader::SettingsReader;
 
 use crate::Clock;
 use crate::audit::Audit;
 use crate::config::{CommandLine, ConfigError, DEFAULT_PATH, FileError};
 use crate::confinement::{confine, no_more_threads};
 use crate::privileges::give_up_root;
-use crate::providers::{self, Asked, Heard};
-use own::{Found, Own, Ready, Run};
-use reader::Reader;
+use crate::providers::{self, PendingProvider, StartedProvider};
 
 /// The time of a run whose settings cannot be read.
 const FALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -59,7 +59,7 @@ pub struct Arguments {
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RunOutcome {
     /// Finished, with or without a key, or a provider was asked.
     Done,
     /// No decision could be made, and nothing was printed.
@@ -67,39 +67,39 @@ pub enum Outcome {
 }
 
 /// Runs the command. Keys go to `out`; `notes` is for a person who runs it by hand (sshd discards it).
-pub fn run(arguments: &Arguments, clock: Clock, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
-    end_at_last(arguments.settings.timeout.unwrap_or(FALLBACK_TIMEOUT));
+pub fn run(arguments: &Arguments, clock: Clock, out: &mut impl Write, notes: &mut impl Write) -> RunOutcome {
+    arm_alarm(arguments.settings.timeout.unwrap_or(FALLBACK_TIMEOUT));
     // First of all: nothing that may be wrong with our settings can keep a provider from being asked. Its
     // supervisor ends it when we are gone, so the longest time there is does for all.
     let providers = providers::split(&arguments.providers);
     let longest = arguments.settings.timeout.unwrap_or(LONGEST_TIMEOUT);
-    let asked = providers::ask(providers, arguments.provider_user.as_deref(), longest);
+    let asked = providers::start_all(providers, arguments.provider_user.as_deref(), longest);
     let any_asked = !asked.is_empty();
 
     let given = arguments.settings.clone();
     let path = given.config.clone().unwrap_or_else(|| DEFAULT_PATH.into());
-    let reader = Reader::start(given);
+    let reader = SettingsReader::start(given);
     // Nobody waits for them longer than a moment.
     let late = || Err(ConfigError::File(path, FileError::Unreadable(ErrorKind::TimedOut.into())));
     let settings = reader.settings(SETTINGS_TIMEOUT).unwrap_or_else(late);
     let said = settings.as_ref().map(|settings| settings.timeout.value).ok();
     let allowed = arguments.settings.timeout.or(said).unwrap_or(FALLBACK_TIMEOUT);
-    end_at_last(allowed);
+    arm_alarm(allowed);
     let deadline = clock.since.checked_add(allowed).unwrap_or(clock.since);
     let audit = Audit::to_system().with_inputs(&arguments.chosen_inputs).until(deadline);
-    let prepared = Run::prepare(arguments, settings, clock);
+    let prepared = PreparedRun::prepare(arguments, settings, clock);
     let ready = prepared.map(|run| ready(run, reader, asked.len(), deadline, &audit)).transpose();
-    let asked: Vec<_> = asked.into_iter().map(Asked::listen).collect();
+    let asked: Vec<_> = asked.into_iter().map(StartedProvider::listen).collect();
     let own = match ready {
         Ok(Some(ready)) => within(ready, &audit, deadline),
-        Ok(None) => Own::nothing(),
+        Ok(None) => RunOutput::nothing(),
         Err(failed) => failed,
     };
     let mut outcome = own.outcome;
     let mut told = own.notes;
     if let Err(error) = write_once(own.lines.as_bytes(), out) {
         told.push(format!("cannot write the keys: {error}"));
-        outcome = Outcome::Undecided;
+        outcome = RunOutcome::Undecided;
     }
     for provider in asked {
         told.extend(relay(provider, deadline, allowed, arguments, &audit, out));
@@ -109,11 +109,17 @@ pub fn run(arguments: &Arguments, clock: Clock, out: &mut impl Write, notes: &mu
         let _ = writeln!(notes, "{IDENT}: {}", one_line(note));
     }
     // A provider was asked: whatever became of our own part, sshd must take what it said.
-    if any_asked { Outcome::Done } else { outcome }
+    if any_asked { RunOutcome::Done } else { outcome }
 }
 
 /// Has everything open that the run needs of this machine, and confines the process.
-fn ready(run: Run, reader: Reader, providers: usize, deadline: Instant, audit: &Audit) -> Result<Ready, Own> {
+fn ready(
+    run: PreparedRun,
+    reader: SettingsReader,
+    providers: usize,
+    deadline: Instant,
+    audit: &Audit,
+) -> Result<OpenedRun, RunOutput> {
     // All that would follow is to say so. A change of user would wait for every thread of the process, with all
     // signals blocked, and one that still reads a file from a server that is gone never answers.
     if let Some(error) = run.fault() {
@@ -132,22 +138,26 @@ fn ready(run: Run, reader: Reader, providers: usize, deadline: Instant, audit: &
 /// Our own part, waited for no longer than the deadline: neither a peer that keeps the network code busy, nor
 /// a wait in the kernel, nor a flood to judge can keep sshd or a provider's answer waiting. What it finds is
 /// told here, so that nothing is logged that is not handed over.
-fn within(ready: Ready, audit: &Audit, deadline: Instant) -> Own {
+fn within(ready: OpenedRun, audit: &Audit, deadline: Instant) -> RunOutput {
     let ready = Arc::new(ready);
     let worker = Arc::clone(&ready);
-    let patience = deadline.saturating_duration_since(Instant::now()).saturating_add(GRACE);
-    let late =
-        || Found::Failed(Reason::MetadataTimeout, "the deadline passed before a decision stood".to_owned());
+    let timeout = deadline.saturating_duration_since(Instant::now()).saturating_add(GRACE);
+    let late = || {
+        RunResult::Failed(Reason::MetadataTimeout, "the deadline passed before a decision stood".to_owned())
+    };
     let decide = move || {
         no_more_threads();
         worker.decide()
     };
-    ready.tell(&in_time(patience, decide).unwrap_or_else(late), audit)
+    ready.log_and_format(&call_with_timeout(timeout, decide).unwrap_or_else(late), audit)
 }
 
-/// Does `work` on a thread of its own and waits for it no longer than `patience`; none where that was not
+/// Does `work` on a thread of its own and waits for it no longer than `timeout`; none where that was not
 /// enough. Where there can be no thread, it is done here, and the alarm is the watch.
-fn in_time<T: Send + 'static>(patience: Duration, work: impl Fn() -> T + Send + Sync + 'static) -> Option<T> {
+fn call_with_timeout<T: Send + 'static>(
+    timeout: Duration,
+    work: impl Fn() -> T + Send + Sync + 'static,
+) -> Option<T> {
     let (sender, receiver) = sync_channel(1);
     let work = Arc::new(work);
     let aside = Arc::clone(&work);
@@ -157,12 +167,12 @@ fn in_time<T: Send + 'static>(patience: Duration, work: impl Fn() -> T + Send + 
     if started.is_err() {
         return Some(work());
     }
-    receiver.recv_timeout(patience).ok()
+    receiver.recv_timeout(timeout).ok()
 }
 
 /// Prints what a provider said; gives what a person should read of it.
 fn relay(
-    provider: Heard,
+    provider: PendingProvider,
     deadline: Instant,
     allowed: Duration,
     arguments: &Arguments,
@@ -181,7 +191,7 @@ fn relay(
 
 /// The last resort against a wait that nobody thought of: the kernel ends the process a second after the
 /// deadline (alarm(2); its default action is to terminate).
-fn end_at_last(deadline: Duration) {
+fn arm_alarm(deadline: Duration) {
     let whole = u32::try_from(deadline.as_secs()).unwrap_or(u32::MAX);
     let begun = u32::from(deadline.subsec_nanos() > 0);
     nix::unistd::alarm::set(whole.saturating_add(begun).saturating_add(1));

@@ -65,7 +65,7 @@ pub struct Item {
     absent: bool,
     /// Why nothing came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    error: Option<Failure>,
+    error: Option<CapturedFailure>,
     /// Whether more would have come than is taken.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
@@ -73,14 +73,14 @@ pub struct Item {
 
 /// Why nothing came.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Failure {
+struct CapturedFailure {
     reason: String,
     detail: String,
 }
 
 /// What an item holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum CapturedAnswer {
     /// These bytes.
     Body(Vec<u8>),
     /// There is no such item, or it was not asked for.
@@ -162,24 +162,24 @@ impl Capture {
 
     /// What came for `path`. Where there was no token, nothing came for anything.
     #[must_use]
-    pub fn answer(&self, path: &str) -> Answer {
-        self.item(path).or_else(|| self.item(TOKEN)).map_or(Answer::Absent, Item::answer)
+    pub fn answer(&self, path: &str) -> CapturedAnswer {
+        self.item(path).or_else(|| self.item(TOKEN)).map_or(CapturedAnswer::Absent, Item::answer)
     }
 }
 
 impl Item {
     /// An item and what came for it.
     #[must_use]
-    pub fn new(path: &str, took_ms: f64, answer: Answer) -> Self {
+    pub fn new(path: &str, took_ms: f64, answer: CapturedAnswer) -> Self {
         let mut item = Self { path: path.to_owned(), took_ms, ..Self::default() };
         match answer {
-            Answer::Body(bytes) => match String::from_utf8(bytes) {
+            CapturedAnswer::Body(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => item.text = Some(text),
                 Err(binary) => item.base64 = Some(BASE64.encode(binary.as_bytes())),
             },
-            Answer::Absent => item.absent = true,
-            Answer::Failed(reason, detail) => {
-                item.error = Some(Failure { reason: reason.as_str().to_owned(), detail });
+            CapturedAnswer::Absent => item.absent = true,
+            CapturedAnswer::Failed(reason, detail) => {
+                item.error = Some(CapturedFailure { reason: reason.as_str().to_owned(), detail });
             }
         }
         item
@@ -187,22 +187,24 @@ impl Item {
 
     /// What came. What contradicts itself, or cannot be read, is as malformed as an answer of that kind.
     #[must_use]
-    pub fn answer(&self) -> Answer {
+    pub fn answer(&self) -> CapturedAnswer {
         match (&self.text, &self.base64, self.absent, &self.error) {
-            (Some(text), None, false, None) => Answer::Body(text.clone().into_bytes()),
+            (Some(text), None, false, None) => CapturedAnswer::Body(text.clone().into_bytes()),
             (None, Some(base64), false, None) => match BASE64.decode(base64.as_bytes()) {
-                Ok(bytes) => Answer::Body(bytes),
-                Err(error) => Answer::Failed(Reason::MetadataMalformed, format!("{}: {error}", self.path)),
+                Ok(bytes) => CapturedAnswer::Body(bytes),
+                Err(error) => {
+                    CapturedAnswer::Failed(Reason::MetadataMalformed, format!("{}: {error}", self.path))
+                }
             },
-            (None, None, true, None) => Answer::Absent,
+            (None, None, true, None) => CapturedAnswer::Absent,
             (None, None, false, Some(failure)) => {
                 let known = Reason::ALL.iter().find(|reason| reason.as_str() == failure.reason);
-                Answer::Failed(
+                CapturedAnswer::Failed(
                     *known.unwrap_or(&Reason::MetadataMalformed),
                     printable(&failure.detail, MAX_SHOWN),
                 )
             }
-            _ => Answer::Failed(
+            _ => CapturedAnswer::Failed(
                 Reason::MetadataMalformed,
                 format!(
                     "{}: expected one of text, base64, absent and error",
@@ -221,10 +223,10 @@ mod tests {
         let mut capture =
             Capture::new(Timestamp::from_unix(1_738_238_400), Some("i-0123456789abcdef0".to_owned()));
         capture.items = vec![
-            Item::new("/text", 0.5, Answer::Body(b"a\nb".to_vec())),
-            Item::new("/binary", 1.0, Answer::Body(vec![0xff, 0])),
-            Item::new("/absent", 2.0, Answer::Absent),
-            Item::new("/failed", 3.0, Answer::Failed(Reason::MetadataTimeout, "late".to_owned())),
+            Item::new("/text", 0.5, CapturedAnswer::Body(b"a\nb".to_vec())),
+            Item::new("/binary", 1.0, CapturedAnswer::Body(vec![0xff, 0])),
+            Item::new("/absent", 2.0, CapturedAnswer::Absent),
+            Item::new("/failed", 3.0, CapturedAnswer::Failed(Reason::MetadataTimeout, "late".to_owned())),
         ];
         capture
     }
@@ -234,18 +236,21 @@ mod tests {
         let written = capture();
         let read = Capture::parse(written.to_json().unwrap().as_bytes()).unwrap();
         assert_eq!(read, written);
-        assert_eq!(read.answer("/text"), Answer::Body(b"a\nb".to_vec()));
-        assert_eq!(read.answer("/binary"), Answer::Body(vec![0xff, 0]));
-        assert_eq!(read.answer("/absent"), Answer::Absent);
-        assert_eq!(read.answer("/failed"), Answer::Failed(Reason::MetadataTimeout, "late".to_owned()));
-        assert_eq!(read.answer("/never asked"), Answer::Absent);
+        assert_eq!(read.answer("/text"), CapturedAnswer::Body(b"a\nb".to_vec()));
+        assert_eq!(read.answer("/binary"), CapturedAnswer::Body(vec![0xff, 0]));
+        assert_eq!(read.answer("/absent"), CapturedAnswer::Absent);
+        assert_eq!(
+            read.answer("/failed"),
+            CapturedAnswer::Failed(Reason::MetadataTimeout, "late".to_owned())
+        );
+        assert_eq!(read.answer("/never asked"), CapturedAnswer::Absent);
         assert_eq!(read.taken_at().unwrap().to_string(), "2025-01-30T12:00:00Z");
     }
 
     #[test]
     fn without_a_token_nothing_came() {
         let mut capture = capture();
-        let failed = Answer::Failed(Reason::MetadataForbidden, "403".to_owned());
+        let failed = CapturedAnswer::Failed(Reason::MetadataForbidden, "403".to_owned());
         capture.items = vec![Item::new(TOKEN, 1.0, failed.clone())];
         assert_eq!(capture.answer("/text"), failed);
     }
@@ -263,9 +268,9 @@ mod tests {
         assert!(refusal(&|capture| capture.schema_version = 2).contains("this program reads 1"));
         assert!(refusal(&|capture| capture.taken_at = "then".to_owned()).contains("then"));
         assert!(refusal(&|capture| capture.items = vec![Item::default(); 513]).starts_with("513 items"));
-        let both = Item { absent: true, ..Item::new("/x", 0.0, Answer::Body(b"x".to_vec())) };
-        assert!(matches!(both.answer(), Answer::Failed(Reason::MetadataMalformed, _)));
+        let both = Item { absent: true, ..Item::new("/x", 0.0, CapturedAnswer::Body(b"x".to_vec())) };
+        assert!(matches!(both.answer(), CapturedAnswer::Failed(Reason::MetadataMalformed, _)));
         let odd = Item { base64: Some("?".to_owned()), ..Item::default() };
-        assert!(matches!(odd.answer(), Answer::Failed(Reason::MetadataMalformed, _)));
+        assert!(matches!(odd.answer(), CapturedAnswer::Failed(Reason::MetadataMalformed, _)));
     }
 }

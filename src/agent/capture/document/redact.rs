@@ -150,11 +150,11 @@ fn lines(text: &str, mut replace: impl FnMut(&str) -> String) -> String {
 #[cfg(test)]
 mod tests {
     use super::USERS;
-    use crate::capture::document::{Answer, Capture, Item};
+    use crate::capture::document::{Capture, CapturedAnswer, Item};
     use eic_core::reason::Reason;
     use eic_core::time::Timestamp;
 
-    fn capture(items: Vec<(&str, Answer)>) -> Capture {
+    fn capture(items: Vec<(&str, CapturedAnswer)>) -> Capture {
         let mut capture = Capture::new(Timestamp::from_unix(1), Some("i-0123456789abcdef0".to_owned()));
         capture.server = Some("proxy of alice@corp.example".to_owned());
         capture.items = items.into_iter().map(|(path, answer)| Item::new(path, 0.0, answer)).collect();
@@ -167,15 +167,20 @@ mod tests {
                     #Request=ea46ab38-4454\n#Timestamp=9\n#Odd=alice\nssh-ed25519 AAAA alice@corp\nc2ln\nc2ln\n\n\
                     #Caller=arn:aws:iam::210987654321:user/bob\n#Request=ea46ab38-4454\n";
         let redacted = capture(vec![
-            ("/latest/meta-data/instance-id/", Answer::Body(b"i-0fedcba9876543210\n".to_vec())),
-            (USERS, Answer::Body(b"alice.smith/\nbob\n".to_vec())),
-            (&format!("{USERS}alice.smith/"), Answer::Body(keys.into())),
-            ("/binary", Answer::Body(b"\xffalice 123456789012".to_vec())),
+            ("/latest/meta-data/instance-id/", CapturedAnswer::Body(b"i-0fedcba9876543210\n".to_vec())),
+            (USERS, CapturedAnswer::Body(b"alice.smith/\nbob\n".to_vec())),
+            (&format!("{USERS}alice.smith/"), CapturedAnswer::Body(keys.into())),
+            ("/binary", CapturedAnswer::Body(b"\xffalice 123456789012".to_vec())),
             (
                 "/page",
-                Answer::Body(b"<p>arn:aws:iam::123456789012:user/alice on i-0123456789abcdef0</p>".to_vec()),
+                CapturedAnswer::Body(
+                    b"<p>arn:aws:iam::123456789012:user/alice on i-0123456789abcdef0</p>".to_vec(),
+                ),
             ),
-            ("/failed", Answer::Failed(Reason::MetadataMalformed, "came from 123456789012".to_owned())),
+            (
+                "/failed",
+                CapturedAnswer::Failed(Reason::MetadataMalformed, "came from 123456789012".to_owned()),
+            ),
         ])
         .redact();
         assert!(redacted.redacted);
@@ -198,7 +203,7 @@ mod tests {
         let requests = letters.chain(numbers).collect::<Vec<_>>().join("\n#Request=");
         let keys = format!("#Request={requests}\n{}", "e".repeat(500_000));
         let redacted =
-            capture(vec![(&format!("{USERS}u/"), Answer::Body(keys.clone().into_bytes()))]).redact();
+            capture(vec![(&format!("{USERS}u/"), CapturedAnswer::Body(keys.clone().into_bytes()))]).redact();
         assert!(redacted.to_json().unwrap().len() < 4 * keys.len());
     }
 
@@ -208,7 +213,7 @@ mod tests {
             "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
             "A123456789012".repeat(40)
         );
-        let redacted = capture(vec![("/pem", Answer::Body(pem.clone().into_bytes()))]).redact();
-        assert_eq!(redacted.answer("/pem"), Answer::Body(pem.into_bytes()));
+        let redacted = capture(vec![("/pem", CapturedAnswer::Body(pem.clone().into_bytes()))]).redact();
+        assert_eq!(redacted.answer("/pem"), CapturedAnswer::Body(pem.into_bytes()));
     }
 }

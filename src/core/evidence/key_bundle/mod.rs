@@ -172,7 +172,7 @@ impl KeyBundle {
     }
 
     fn read(bytes: &[u8], cut: bool) -> Self {
-        let mut reader = Reader::default();
+        let mut reader = LineReader::default();
         for line in bytes.split_inclusive(|&b| b == b'\n') {
             reader.take(line);
             if reader.entries.len() >= MAX_ENTRIES && reader.draft.is_some() {
@@ -203,7 +203,7 @@ impl KeyBundle {
 
 /// Walks the lines; holds the entry that is being read, if any.
 #[derive(Default)]
-struct Reader {
+struct LineReader {
     entries: Vec<Result<KeyEntry, UnreadableEntry>>,
     draft: Option<Draft>,
 }
@@ -221,7 +221,7 @@ struct Draft {
     error: Option<EntryError>,
 }
 
-impl Reader {
+impl LineReader {
     fn take(&mut self, line: &[u8]) {
         // What is signed is the line as it came. Its end, `\n` or `\r\n`, is no part of what it says.
         let content = line.strip_suffix(b"\n").unwrap_or(line);

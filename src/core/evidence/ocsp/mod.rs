@@ -56,7 +56,7 @@ pub struct OcspStaple {
     /// The responder's name in DER; none where the responder is told by its key.
     pub(crate) responder_name: Option<Vec<u8>>,
     pub(crate) certificates: Vec<ResponderCertificate>,
-    pub(crate) answers: Vec<Answer>,
+    pub(crate) answers: Vec<OcspAnswer>,
     pub(crate) produced_at: Timestamp,
     /// Why nothing in it can vouch for a certificate. What speaks against one still counts.
     pub(crate) defect: Option<OcspError>,
@@ -82,7 +82,7 @@ impl ResponderCertificate {
 
 /// What a staple says of one certificate (SingleResponse, RFC 6960 section 4.2.1).
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct OcspAnswer {
     pub(crate) subject: CertId,
     pub(crate) status: Status,
     pub(crate) this_update: Timestamp,
@@ -226,7 +226,7 @@ impl OcspStaple {
             responder_name,
             responder: data.responder_id,
             certificates,
-            answers: data.responses.iter().enumerate().filter_map(Answer::read).collect(),
+            answers: data.responses.iter().enumerate().filter_map(OcspAnswer::read).collect(),
             produced_at: instant(data.produced_at),
             defect: critical.or(defect).or(inner_defect),
         })
@@ -267,7 +267,7 @@ impl fmt::Display for Responder {
     }
 }
 
-impl Answer {
+impl OcspAnswer {
     /// None where the issuer is named by a hash that is not known: such an answer is about no certificate that we could
     /// tell.
     fn read((place, response): (usize, &SingleResponse)) -> Option<Self> {

@@ -1,7 +1,7 @@
 //! Sessions, and why one is not told.
 
 use super::super::event::{Moment, Push};
-use super::super::found::{End, Joined, Session, Why};
+use super::super::joined::{End, Joined, Session, Why};
 use super::super::message::of_agent;
 use super::*;
 
@@ -14,7 +14,7 @@ fn names(session: &Session) -> Vec<&str> {
         .collect()
 }
 
-fn ends(found: &Found) -> Vec<(Vec<&str>, &'static str)> {
+fn ends(found: &JoinedLog) -> Vec<(Vec<&str>, &'static str)> {
     let word = |end| match end {
         End::Open => "open",
         End::Closed(_) => "closed",
@@ -212,7 +212,7 @@ fn a_flood_of_liars_and_reasons_is_bounded() {
             user: None,
             push: None,
             count: 1,
-            source: Source::Text,
+            source: Attribution::Text,
         };
         join.take("host", at, Some(refused));
     }

@@ -198,7 +198,7 @@ fn a_line_of_sshd_or_logind_that_a_user_wrote_is_disbelieved() {
     for name in ["sshd", "sshd-session"] {
         let by_root = event(log.entry(0, 5, name, &closed));
         assert!(
-            matches!(by_root, Some(Event::Closed { pid: 5, source: Source::Attested(_) })),
+            matches!(by_root, Some(Event::Closed { pid: 5, source: Attribution::Attested(_) })),
             "{by_root:?}"
         );
         let by_user = event(log.entry(1000, 5, name, &closed));
@@ -209,7 +209,10 @@ fn a_line_of_sshd_or_logind_that_a_user_wrote_is_disbelieved() {
     assert_eq!(event(log.entry(1000, 5, "sshd", &own)), None);
     let removed = json!({ "MESSAGE_ID": "3354939424b4456d9802ca8333ed424a", "LEADER": "5", "MESSAGE": "Removed session 1." });
     let by_root = event(log.entry(0, 1, "systemd-logind", &removed));
-    assert!(matches!(by_root, Some(Event::Removed { pid: 5, source: Source::Attested(_) })), "{by_root:?}");
+    assert!(
+        matches!(by_root, Some(Event::Removed { pid: 5, source: Attribution::Attested(_) })),
+        "{by_root:?}"
+    );
     let by_user = event(log.entry(1000, 1, "systemd-logind", &removed));
     assert_eq!(by_user, Some(Event::Disbelieved { uid: 1000, program: None }));
 }
@@ -249,12 +252,12 @@ fn a_line_that_another_program_wrote_as_root_is_disbelieved() {
     for (name, fields) in
         [("sshd", accepted()), ("sshd", closed()), ("systemd-logind", removed()), ("eic-agent", failed())]
     {
-        assert_eq!(source(by(name, Value::Null, "ssh.service", fields)), Source::Unattributed, "{name}");
+        assert_eq!(source(by(name, Value::Null, "ssh.service", fields)), Attribution::Unattributed, "{name}");
     }
     let sshd = || json!("/usr/sbin/sshd");
-    assert_eq!(source(by("sshd", sshd(), "session-1.scope", accepted())), Source::Unattributed);
-    assert!(matches!(source(by("sshd", sshd(), "session-1.scope", closed())), Source::Attested(_)));
-    assert_eq!(source(by("sshd", sshd(), "cron.service", closed())), Source::Unattributed);
+    assert_eq!(source(by("sshd", sshd(), "session-1.scope", accepted())), Attribution::Unattributed);
+    assert!(matches!(source(by("sshd", sshd(), "session-1.scope", closed())), Attribution::Attested(_)));
+    assert_eq!(source(by("sshd", sshd(), "cron.service", closed())), Attribution::Unattributed);
 }
 
 #[test]
@@ -266,7 +269,7 @@ fn an_agent_that_still_is_root_may_say_that_it_failed() {
     by_agent["_SYSTEMD_UNIT"] = json!("ssh@1.service");
     let source = Some(event(log.entry(0, 1, "eic-agent", &by_agent)));
     assert!(
-        matches!(source, Some(Some(Event::Refused { push: None, source: Source::Attested(_), .. }))),
+        matches!(source, Some(Some(Event::Refused { push: None, source: Attribution::Attested(_), .. }))),
         "{source:?}"
     );
     assert_eq!(

@@ -221,8 +221,13 @@ fn a_login_that_runs_and_has_no_line_is_missing() {
             join.take_entry(entry);
         }
         let found = join.end(Some(&later));
-        let report =
-            json!(Report::new(&everything(), Timestamp::from_unix(NOON + 60), Kind::Journal, found, 0));
+        let report = json!(SessionsReport::new(
+            &everything(),
+            Timestamp::from_unix(NOON + 60),
+            Kind::Journal,
+            found,
+            0
+        ));
         (ids(&report).contains(&"open-not-in-log"), report["complete"].as_bool().unwrap())
     };
     assert_eq!(told(&[10, 11], &[10, 11]), (true, false));

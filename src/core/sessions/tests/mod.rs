@@ -11,15 +11,15 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::event::Event;
-use super::found::Found;
 use super::join::{Join, Kind, Wanted};
+use super::joined::JoinedLog;
 use super::journal::Journal;
 use super::programs::Programs;
 use super::question::Question;
-use super::report::Report;
+use super::report::SessionsReport;
 use super::running::Running;
 use super::text_log::{Said, TextLog, Zone};
-use super::writer::{AgentUser, Source};
+use super::writer::{AgentUser, Attribution};
 use crate::time::Timestamp;
 
 /// 2026-11-21T12:00:00Z
@@ -37,7 +37,7 @@ fn key(letter: char) -> String {
 
 /// What sshd says, in a text log.
 fn of_sshd(pid: u32, message: &str) -> Option<Event> {
-    super::message::of_sshd(pid, message, Source::Text, Source::Text)
+    super::message::of_sshd(pid, message, Attribution::Text, Attribution::Text)
 }
 
 fn reader() -> Journal {
@@ -149,11 +149,11 @@ impl Log {
         self.closed(pid)
     }
 
-    fn found(&self, running: Option<&Running>) -> Found {
+    fn found(&self, running: Option<&Running>) -> JoinedLog {
         self.found_for(Question { all: true, ..everything() }, running)
     }
 
-    fn found_for<W: Wanted>(&self, wanted: W, running: Option<&Running>) -> Found {
+    fn found_for<W: Wanted>(&self, wanted: W, running: Option<&Running>) -> JoinedLog {
         let mut journal = reader();
         let mut join = Join::new(Kind::Journal, wanted, running.cloned());
         for line in &self.lines {
@@ -166,7 +166,7 @@ impl Log {
     fn report(&self, question: &Question, running: Option<&Running>) -> Value {
         let found = self.found_for(question.clone(), running);
         let now = Timestamp::from_unix(NOON + self.wall);
-        json!(Report::new(question, now, Kind::Journal, found, 0))
+        json!(SessionsReport::new(question, now, Kind::Journal, found, 0))
     }
 }
 
@@ -193,7 +193,7 @@ fn text_report(lines: &[&str], question: &Question, running: Option<&Running>) -
         }
     }
     let found = join.end(running);
-    json!(Report::new(question, Timestamp::from_unix(NOON + 3600), Kind::Text, found, 0))
+    json!(SessionsReport::new(question, Timestamp::from_unix(NOON + 3600), Kind::Text, found, 0))
 }
 
 fn ids(report: &Value) -> Vec<&str> {

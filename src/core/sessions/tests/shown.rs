@@ -149,9 +149,9 @@ fn a_text_log_verifies_nobody() {
 }
 
 /// The report itself, of a journal.
-fn shown(log: &Log, running: Option<&Running>, question: &Question) -> Report {
+fn shown(log: &Log, running: Option<&Running>, question: &Question) -> SessionsReport {
     let now = Timestamp::from_unix(NOON + 90_061);
-    Report::new(question, now, Kind::Journal, log.found_for(question.clone(), running), 9)
+    SessionsReport::new(question, now, Kind::Journal, log.found_for(question.clone(), running), 9)
 }
 
 #[test]

@@ -93,8 +93,8 @@ fn a_process_that_is_there_has_not_ended() {
         }
         join.end(Some(later)).sessions[0].end
     };
-    assert!(matches!(found(&running(BOOT, &[])), super::super::found::End::Closed(_)));
-    assert_eq!(found(&running(BOOT, &[10])), super::super::found::End::Open);
+    assert!(matches!(found(&running(BOOT, &[])), super::super::joined::End::Closed(_)));
+    assert_eq!(found(&running(BOOT, &[10])), super::super::joined::End::Open);
 }
 
 #[test]

@@ -36,10 +36,10 @@ fn a_bundle_like_amazons_takes_six_signature_checks() {
         let budget = Budget::default();
         let path = SignerPath::find(&chain, &anchors, &name(), at(NOW), &budget).unwrap();
         let require = RevocationPolicy::Require;
-        assert!(path.vouched(&staples, require, at(NOW), &budget).is_some());
+        assert!(path.verify_staples(&staples, require, at(NOW), &budget).is_some());
         assert_eq!(budget.signature_checks(), checks, "{} roots", roots.len());
         // Judged again, by whatever way, it costs nothing.
-        assert!(path.vouched(&staples, require, at(NOW), &budget).is_some());
+        assert!(path.verify_staples(&staples, require, at(NOW), &budget).is_some());
         let again = VerifiedSigner::establish(&chain, &anchors, &staples, &name(), require, at(NOW), &budget);
         assert!(again.is_ok());
         assert_eq!(budget.signature_checks(), checks);
@@ -201,7 +201,7 @@ fn nothing_is_believed_once_a_bound_was_passed() {
         assert_eq!(outcome.err().map(|error| error.reason()), expected, "{count}");
         assert_eq!(budget.signature_checks(), 48);
         let path = SignerPath::find(&chain, &anchors, &name(), at(NOW), &Budget::default()).unwrap();
-        let along = path.vouched(&staples, RevocationPolicy::Require, at(NOW), &budget);
+        let along = path.verify_staples(&staples, RevocationPolicy::Require, at(NOW), &budget);
         assert_eq!(along.is_none(), expected.is_some(), "{count}");
     }
 }

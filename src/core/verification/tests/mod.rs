@@ -69,7 +69,7 @@ fn establish_under(
     );
     // Found a while ago, when all dates were good.
     if let Ok(path) = SignerPath::find(&chain, &anchors, &name(), at(NOW), &Budget::default()) {
-        let along = path.vouched(&read(staples), policy, at(now), &Budget::default());
+        let along = path.verify_staples(&read(staples), policy, at(now), &Budget::default());
         let is_another = |signer: &VerifiedSigner| {
             let found = path.certificates().map(Certificate::der);
             !found.eq(signer.path().iter().map(|step| step.certificate.der()))

@@ -120,7 +120,7 @@ fn dates_count_again_along_a_path_that_is_known() {
     for (now, good) in [(begin - 1, false), (begin, true), (end, true), (end + 1, false), (end + year, false)]
     {
         let staples = read(&usual.staples(now));
-        let along = path.vouched(&staples, RevocationPolicy::Require, at(now), &Budget::default());
+        let along = path.verify_staples(&staples, RevocationPolicy::Require, at(now), &Budget::default());
         assert_eq!(along.is_some(), good, "root at {now}");
     }
 }

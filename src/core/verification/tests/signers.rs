@@ -193,10 +193,10 @@ fn a_missing_staple_is_blamed_on_one_that_cannot_be_read() {
     let unreadable = [OcspStaple::parse(b"<html>").unwrap_err()];
     let missing = refusal(&[]);
     assert!(missing.to_string().ends_with("expected an OCSP staple for it, got 0 for other certificates"));
-    assert_eq!(missing.clone().blame_unreadable(&[]), missing);
-    let blamed = missing.blame_unreadable(&unreadable);
+    assert_eq!(missing.clone().prefer_parse_error(&[]), missing);
+    let blamed = missing.prefer_parse_error(&unreadable);
     assert_eq!(blamed.reason(), Reason::StapleMalformed);
     assert!(blamed.to_string().ends_with("got one that cannot be read: expected DER or base64, got neither"));
     let stale = refusal(&leaf_stapled(&hierarchy, |staple| staple.updates(NOW - 9000, Some(NOW - 8000))));
-    assert_eq!(stale.clone().blame_unreadable(&unreadable), stale, "that one is about this certificate");
+    assert_eq!(stale.clone().prefer_parse_error(&unreadable), stale, "that one is about this certificate");
 }

@@ -15,7 +15,7 @@ use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 
 use super::Permitted;
-use super::source::{MAX_SOURCES, Source, SourceError};
+use super::source::{ConfigSource, ConfigSourceError, MAX_SOURCES};
 use crate::files::read_open;
 use crate::ownership::{Insecure, check_folder};
 use crate::sshd::keyword::Keyword;
@@ -37,7 +37,7 @@ const WRITABLE: u32 = 0o022;
 /// Which sshd it is about: the configuration that it reads, and what its own command line says of the keyword.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Subject {
+pub struct RecordedServer {
     config: PathBuf,
     options: Vec<String>,
     /// Its process, where it is known; another one after every start.
@@ -50,9 +50,9 @@ pub struct Subject {
 #[serde(deny_unknown_fields)]
 pub struct Record {
     version: u32,
-    subject: Subject,
+    subject: RecordedServer,
     permit_user_environment: String,
-    sources: Vec<Source>,
+    sources: Vec<ConfigSource>,
 }
 
 /// Why there is no valid record.
@@ -71,7 +71,7 @@ pub enum RecordError {
     /// sshd was started with other options than the ones recorded.
     OtherOptions,
     /// What sshd reads has changed, or cannot be looked at.
-    Source(SourceError),
+    ConfigSource(ConfigSourceError),
 }
 
 impl fmt::Display for RecordError {
@@ -91,19 +91,19 @@ impl fmt::Display for RecordError {
             Self::OtherOptions => {
                 f.write_str("sshd was started with another PermitUserEnvironment on its command line than the recorded one")
             }
-            Self::Source(error) => write!(f, "the record is out of date: {error}"),
+            Self::ConfigSource(error) => write!(f, "the record is out of date: {error}"),
         }
     }
 }
 
 /// The usual configuration, and nothing on the command line.
-impl Default for Subject {
+impl Default for RecordedServer {
     fn default() -> Self {
         Self::new(Path::new(CONFIG), &[], None)
     }
 }
 
-impl Subject {
+impl RecordedServer {
     /// Of an sshd that reads `config`, was started with these `-o` options and is the process `pid`.
     #[must_use]
     pub fn new(config: &Path, options: &[String], pid: Option<u32>) -> Self {
@@ -143,15 +143,15 @@ impl Subject {
 impl Record {
     /// Of what sshd said just now.
     #[must_use]
-    pub fn new(subject: Subject, permitted: &Permitted, sources: Vec<Source>) -> Self {
+    pub fn new(subject: RecordedServer, permitted: &Permitted, sources: Vec<ConfigSource>) -> Self {
         let permit_user_environment = permitted.as_str().to_owned();
-        let subject = Subject { pid: None, ..subject };
+        let subject = RecordedServer { pid: None, ..subject };
         Self { version: VERSION, subject, permit_user_environment, sources }
     }
 
     /// What it says for logins of `subject`, or of any sshd where it is not known which one asks; an error where it
     /// counts as none.
-    pub fn permitted(place: &Path, subject: Option<&Subject>) -> Result<Permitted, RecordError> {
+    pub fn permitted(place: &Path, subject: Option<&RecordedServer>) -> Result<Permitted, RecordError> {
         let record = Self::read(place)?;
         if let Some(subject) = subject {
             if subject.config != record.subject.config {
@@ -161,7 +161,7 @@ impl Record {
                 return Err(RecordError::OtherOptions);
             }
         }
-        record.sources.iter().try_for_each(Source::check).map_err(RecordError::Source)?;
+        record.sources.iter().try_for_each(ConfigSource::check).map_err(RecordError::ConfigSource)?;
         Ok(Permitted(record.permit_user_environment))
     }
 

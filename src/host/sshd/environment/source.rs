@@ -21,7 +21,7 @@ const WILDCARDS: [char; 4] = ['*', '?', '[', '\\'];
 /// One file or folder, and what it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Source {
+pub struct ConfigSource {
     path: PathBuf,
     /// None where there was no such file.
     seen: Option<Seen>,
@@ -43,7 +43,7 @@ struct Seen {
 
 /// Why it cannot be told what sshd reads, or whether that is still the same.
 #[derive(Debug)]
-pub enum SourceError {
+pub enum ConfigSourceError {
     /// sshd did not name the file that it was asked to read.
     NotNamed(PathBuf),
     /// An `Include` whose files cannot be watched.
@@ -58,7 +58,7 @@ pub enum SourceError {
     Changed(PathBuf),
 }
 
-impl fmt::Display for SourceError {
+impl fmt::Display for ConfigSourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotNamed(path) => write!(f, "sshd does not say that it read {}", path.display()),
@@ -74,12 +74,12 @@ impl fmt::Display for SourceError {
     }
 }
 
-impl Source {
+impl ConfigSource {
     /// The sources of a configuration as they are now: every file that sshd read, and for every `Include` the folder in
     /// which a file could appear, or the file that is not there yet.
-    pub fn all(trace: &Trace, config: &Path) -> Result<Vec<Self>, SourceError> {
+    pub fn all(trace: &Trace, config: &Path) -> Result<Vec<Self>, ConfigSourceError> {
         if !trace.files.iter().any(|file| file == config) {
-            return Err(SourceError::NotNamed(config.to_owned()));
+            return Err(ConfigSourceError::NotNamed(config.to_owned()));
         }
         let mut paths = trace.files.clone();
         for pattern in &trace.includes {
@@ -88,7 +88,9 @@ impl Source {
         let mut sources: Vec<Self> = Vec::new();
         for path in paths {
             if sources.len() >= MAX_SOURCES {
-                return Err(SourceError::TooMany(trace.files.len().saturating_add(trace.includes.len())));
+                return Err(ConfigSourceError::TooMany(
+                    trace.files.len().saturating_add(trace.includes.len()),
+                ));
             }
             if sources.iter().all(|source| source.path != path) {
                 let seen = look(&path)?;
@@ -105,13 +107,17 @@ impl Source {
     }
 
     /// Whether it is still what it was, as far as this process may look.
-    pub fn check(&self) -> Result<(), SourceError> {
-        if look(&self.path)? == self.seen { Ok(()) } else { Err(SourceError::Changed(self.path.clone())) }
+    pub fn check(&self) -> Result<(), ConfigSourceError> {
+        if look(&self.path)? == self.seen {
+            Ok(())
+        } else {
+            Err(ConfigSourceError::Changed(self.path.clone()))
+        }
     }
 
     /// Whether this process may read it, or list it where it is a folder. sshd takes an included folder that it may not
     /// list for an empty one, without a word (glob(3)).
-    pub fn check_readable(&self) -> Result<(), SourceError> {
+    pub fn check_readable(&self) -> Result<(), ConfigSourceError> {
         let listed = match fs::metadata(&self.path) {
             Ok(status) if status.is_dir() => fs::read_dir(&self.path).map(drop),
             Ok(_) => open_regular(&self.path).map(drop),
@@ -141,8 +147,8 @@ impl Source {
 }
 
 /// What to watch for an `Include`: the folder of a pattern, or the file of a plain path.
-fn watched(pattern: &str) -> Result<PathBuf, SourceError> {
-    let bad = || SourceError::Pattern(pattern.to_owned());
+fn watched(pattern: &str) -> Result<PathBuf, ConfigSourceError> {
+    let bad = || ConfigSourceError::Pattern(pattern.to_owned());
     let path = Path::new(pattern);
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Err(bad()) };
     let is_plain = !folder.as_os_str().to_string_lossy().contains(WILDCARDS)
@@ -155,7 +161,7 @@ fn watched(pattern: &str) -> Result<PathBuf, SourceError> {
 }
 
 /// What is at this path now; none where nothing is.
-fn look(path: &Path) -> Result<Option<Seen>, SourceError> {
+fn look(path: &Path) -> Result<Option<Seen>, ConfigSourceError> {
     match fs::metadata(path) {
         Ok(status) => Ok(Some(Seen {
             inode: status.ino(),
@@ -173,9 +179,9 @@ fn is_absence(error: &io::Error) -> bool {
 }
 
 /// Names the folder that this user may not look into, where that is the cause.
-fn cannot_look(path: &Path, error: io::Error) -> SourceError {
+fn cannot_look(path: &Path, error: io::Error) -> ConfigSourceError {
     if error.kind() != ErrorKind::PermissionDenied {
-        return SourceError::Unreadable(path.to_owned(), error);
+        return ConfigSourceError::Unreadable(path.to_owned(), error);
     }
     // From `/` down: the first folder below which nothing can be looked at.
     let mut places: Vec<_> = path.ancestors().collect();
@@ -183,8 +189,8 @@ fn cannot_look(path: &Path, error: io::Error) -> SourceError {
     let is_hidden =
         |place: &&Path| fs::metadata(place).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
     match places.into_iter().find(is_hidden) {
-        Some(hidden) => SourceError::Hidden(hidden.parent().unwrap_or(Path::new("/")).to_owned()),
-        None => SourceError::Unreadable(path.to_owned(), error),
+        Some(hidden) => ConfigSourceError::Hidden(hidden.parent().unwrap_or(Path::new("/")).to_owned()),
+        None => ConfigSourceError::Unreadable(path.to_owned(), error),
     }
 }
 
@@ -210,7 +216,7 @@ mod tests {
 
     #[test]
     fn fresh_file_is_unsettled_for_a_tick_and_a_coarse_one_for_two_seconds() {
-        let at = |nanoseconds: i64| Source {
+        let at = |nanoseconds: i64| ConfigSource {
             path: PathBuf::from("/x"),
             seen: Some(Seen {
                 inode: 1,
@@ -227,6 +233,6 @@ mod tests {
         assert_eq!(coarse.unsettled(now(2100)), Duration::ZERO);
         // A time in the future: the clock was set.
         assert_eq!(fine.unsettled(UNIX_EPOCH), Duration::from_millis(50));
-        assert_eq!(Source { seen: None, ..fine }.unsettled(now(0)), Duration::ZERO);
+        assert_eq!(ConfigSource { seen: None, ..fine }.unsettled(now(0)), Duration::ZERO);
     }
 }

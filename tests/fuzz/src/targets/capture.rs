@@ -1,6 +1,6 @@
 //! A capture, as somebody else may have sent it.
 
-use eic_agent::capture::document::{Answer, Capture, Item};
+use eic_agent::capture::document::{Capture, CapturedAnswer, Item};
 
 use super::assert_printable;
 
@@ -15,7 +15,7 @@ pub fn run(input: &[u8]) {
     };
     assert!(capture.taken_at().is_some());
     for item in &capture.items {
-        if let Answer::Failed(reason, detail) = item.answer() {
+        if let CapturedAnswer::Failed(reason, detail) = item.answer() {
             assert_printable(reason.as_str());
             drop(detail);
         }
@@ -31,7 +31,7 @@ pub fn run(input: &[u8]) {
     let entry = format!("#Caller={caller}\n#Request={request}\n#Instance={instance}\n");
     let texts: Vec<_> = capture.items.iter().map(Item::answer).collect();
     let bodies = texts.into_iter().filter_map(|answer| match answer {
-        Answer::Body(bytes) => Some(Answer::Body([entry.as_bytes(), &bytes].concat())),
+        CapturedAnswer::Body(bytes) => Some(CapturedAnswer::Body([entry.as_bytes(), &bytes].concat())),
         _ => None,
     });
     let planted: Vec<_> = bodies.map(|body| Item::new(USER, 0.0, body)).collect();

@@ -4,7 +4,7 @@ use eic_core::sessions::join::{Join, Kind};
 use eic_core::sessions::journal::Journal;
 use eic_core::sessions::programs::Programs;
 use eic_core::sessions::question::Question;
-use eic_core::sessions::report::Report;
+use eic_core::sessions::report::SessionsReport;
 use eic_core::sessions::running::Running;
 use eic_core::sessions::text_log::{Said, TextLog, Zone};
 use eic_core::sessions::writer::AgentUser;
@@ -55,12 +55,12 @@ fn running() -> Running {
     }
 }
 
-fn report(join: Join<Question>, kind: Kind) -> Report {
+fn report(join: Join<Question>, kind: Kind) -> SessionsReport {
     let found = join.end(Some(&running()));
-    Report::new(&question(), Timestamp::from_unix(NOW), kind, found, 0)
+    SessionsReport::new(&question(), Timestamp::from_unix(NOW), kind, found, 0)
 }
 
-fn journal(lines: &[&[u8]], agent: Option<AgentUser>) -> Report {
+fn journal(lines: &[&[u8]], agent: Option<AgentUser>) -> SessionsReport {
     let mut journal = Journal::new(agent, Programs::default());
     let mut join = Join::new(Kind::Journal, question(), Some(running()));
     for line in lines {
@@ -71,7 +71,7 @@ fn journal(lines: &[&[u8]], agent: Option<AgentUser>) -> Report {
     report(join, Kind::Journal)
 }
 
-fn text(lines: &[&[u8]]) -> Report {
+fn text(lines: &[&[u8]]) -> SessionsReport {
     let mut log = TextLog::new(Zone::default(), 1_795_262_400);
     let mut join = Join::new(Kind::Text, question(), Some(running()));
     for line in lines {
@@ -83,7 +83,7 @@ fn text(lines: &[&[u8]]) -> Report {
     report(join, Kind::Text)
 }
 
-fn check(report: &Report, lines: usize, verified: Option<bool>) {
+fn check(report: &SessionsReport, lines: usize, verified: Option<bool>) {
     for line in report.text().lines() {
         assert_printable(line);
     }

@@ -16,8 +16,8 @@ use eic_host::sshd::environment::Permitted;
 use eic_host::sshd::release::too_old;
 use eic_host::trust_store::OpenStore;
 
-use super::reader::Reader;
-use super::{Arguments, Outcome, SETTINGS_TIMEOUT, in_time};
+use super::settings_reader::SettingsReader;
+use super::{Arguments, RunOutcome, SETTINGS_TIMEOUT, call_with_timeout};
 use crate::Clock;
 use crate::audit::Audit;
 use crate::config::{ConfigError, Settings};
@@ -29,26 +29,26 @@ use crate::imds::{Endpoint, Session};
 const MAX_NOTES: usize = 8;
 
 /// What came of it.
-pub(super) struct Own {
+pub(super) struct RunOutput {
     /// The lines for sshd.
     pub(super) lines: String,
     /// What a person who runs it by hand should read.
     pub(super) notes: Vec<String>,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: RunOutcome,
 }
 
-impl Own {
+impl RunOutput {
     pub(super) const fn nothing() -> Self {
-        Self { lines: String::new(), notes: Vec::new(), outcome: Outcome::Done }
+        Self { lines: String::new(), notes: Vec::new(), outcome: RunOutcome::Done }
     }
 
     pub(super) fn undecided(note: String) -> Self {
-        Self { lines: String::new(), notes: vec![note], outcome: Outcome::Undecided }
+        Self { lines: String::new(), notes: vec![note], outcome: RunOutcome::Undecided }
     }
 }
 
 /// What a run found, before anybody is told.
-pub(super) enum Found {
+pub(super) enum RunResult {
     /// Nothing is pushed that sshd could be given.
     Nothing,
     /// A decision, and what the settings say of handing keys over.
@@ -66,7 +66,7 @@ pub(super) struct HandOver {
 }
 
 /// What only root may look up.
-pub(super) struct Run {
+pub(super) struct PreparedRun {
     user: LoginName,
     machine: Machine,
     offered: Option<Fingerprint>,
@@ -77,14 +77,14 @@ pub(super) struct Run {
 }
 
 /// A run that has everything open or looked up that it needs of this machine: all that is left is metadata.
-pub(super) struct Ready {
-    run: Run,
+pub(super) struct OpenedRun {
+    run: PreparedRun,
     trust: Option<OpenStore>,
     /// Why no key is handed out, whatever metadata says.
     obstacle: Option<(Reason, String)>,
 }
 
-impl Run {
+impl PreparedRun {
     /// None where there cannot be a key: nothing can be pushed for a name outside the API's pattern, and
     /// nothing to a machine outside EC2.
     pub(super) fn prepare(
@@ -100,14 +100,14 @@ impl Run {
         }
         let needs_environment = settings.as_ref().is_ok_and(|settings| settings.environment.value);
         // sshd answers root, so it is asked now; where it does not, the run finds out as any other does.
-        let ask = || in_time(SETTINGS_TIMEOUT, environment::ask_as_root).flatten();
+        let ask = || call_with_timeout(SETTINGS_TIMEOUT, environment::ask_as_root).flatten();
         let permitted = if needs_environment { ask() } else { None };
         Some(Self { user, machine, offered, settings, permitted, clock })
     }
 
-    pub(super) fn failed(&self, reason: Reason, why: &str, audit: &Audit) -> Own {
+    pub(super) fn failed(&self, reason: Reason, why: &str, audit: &Audit) -> RunOutput {
         audit.failed(reason, why, &self.user);
-        Own::undecided(format!("{reason}: {why}"))
+        RunOutput::undecided(format!("{reason}: {why}"))
     }
 
     /// Why there can be no decision, whatever metadata says.
@@ -117,29 +117,31 @@ impl Run {
 
     /// Opens and looks up the rest, without root's privileges. Files and programs may keep us waiting, so nobody
     /// waits for them longer than a moment, and never so long that nothing is left for metadata and providers.
-    pub(super) fn open(self, reader: Reader, deadline: Instant) -> Ready {
-        let Ok(settings) = &self.settings else { return Ready { run: self, trust: None, obstacle: None } };
+    pub(super) fn open(self, reader: SettingsReader, deadline: Instant) -> OpenedRun {
+        let Ok(settings) = &self.settings else {
+            return OpenedRun { run: self, trust: None, obstacle: None };
+        };
         let now = Instant::now();
         let left = deadline.saturating_duration_since(now);
-        let patience = left.checked_div(2).unwrap_or(left).min(SETTINGS_TIMEOUT);
-        let until = now.checked_add(patience).unwrap_or(now);
+        let timeout = left.checked_div(2).unwrap_or(left).min(SETTINGS_TIMEOUT);
+        let until = now.checked_add(timeout).unwrap_or(now);
         let (store, prefix) = (settings.trust_store(), settings.line_prefix());
-        let trust = reader.open(store, patience);
+        let trust = reader.open(store, timeout);
         let permitted = self.permitted.clone();
         let obstacle = if prefix.needs() <= Release::OLDEST && !prefix.environment {
             None
         } else {
-            let patience = until.saturating_duration_since(Instant::now());
+            let timeout = until.saturating_duration_since(Instant::now());
             let look =
                 move || check_release(&prefix).or_else(|| check_environment(&prefix, permitted.as_ref()));
             let late = || Some((Reason::SettingsInvalid, "[keys]: sshd does not answer in time".to_owned()));
-            in_time(patience, look).unwrap_or_else(late)
+            call_with_timeout(timeout, look).unwrap_or_else(late)
         };
-        Ready { run: self, trust, obstacle }
+        OpenedRun { run: self, trust, obstacle }
     }
 }
 
-impl Ready {
+impl OpenedRun {
     /// The ports of the metadata service.
     pub(super) fn ports(&self) -> Vec<u16> {
         let endpoints = self.run.settings.as_ref().map(Settings::endpoints).unwrap_or_default();
@@ -147,22 +149,22 @@ impl Ready {
     }
 
     /// Asks metadata and judges. None of it is told to anybody yet.
-    pub(super) fn decide(&self) -> Found {
+    pub(super) fn decide(&self) -> RunResult {
         let settings = match &self.run.settings {
             Ok(settings) => settings,
-            Err(error) => return Found::Failed(error.reason(), error.to_string()),
+            Err(error) => return RunResult::Failed(error.reason(), error.to_string()),
         };
         let prefix = settings.line_prefix();
         if let Some((reason, why)) = &self.obstacle {
-            return Found::Failed(*reason, why.clone());
+            return RunResult::Failed(*reason, why.clone());
         }
         match self.ask_metadata(settings) {
-            Ok(None) => Found::Nothing,
+            Ok(None) => RunResult::Nothing,
             Ok(Some(decision)) => {
                 let audit_required = settings.audit_required.value;
-                Found::Decision(Box::new(decision), HandOver { prefix, audit_required })
+                RunResult::Decision(Box::new(decision), HandOver { prefix, audit_required })
             }
-            Err(error) => Found::Failed(error.reason(), self.explained(&error, &settings.pins())),
+            Err(error) => RunResult::Failed(error.reason(), self.explained(&error, &settings.pins())),
         }
     }
 
@@ -181,11 +183,11 @@ impl Ready {
 
     /// Logs what was found, and makes the lines of it: every key that is handed over is in the log before
     /// sshd can read it.
-    pub(super) fn tell(&self, found: &Found, audit: &Audit) -> Own {
+    pub(super) fn log_and_format(&self, found: &RunResult, audit: &Audit) -> RunOutput {
         match found {
-            Found::Nothing => Own::nothing(),
-            Found::Decision(decision, how) => self.hand_over(decision, how, audit),
-            Found::Failed(reason, why) => self.run.failed(*reason, why, audit),
+            RunResult::Nothing => RunOutput::nothing(),
+            RunResult::Decision(decision, how) => self.hand_over(decision, how, audit),
+            RunResult::Failed(reason, why) => self.run.failed(*reason, why, audit),
         }
     }
 
@@ -193,7 +195,7 @@ impl Ready {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
         let rules = settings.rules.iter().map(|rule| rule.value.clone()).collect();
-        let Run { user, machine, offered, clock, .. } = &self.run;
+        let PreparedRun { user, machine, offered, clock, .. } = &self.run;
         let request = Request {
             user,
             machine,
@@ -212,17 +214,17 @@ impl Ready {
         })
     }
 
-    fn hand_over(&self, decision: &Decision, how: &HandOver, audit: &Audit) -> Own {
+    fn hand_over(&self, decision: &Decision, how: &HandOver, audit: &Audit) -> RunOutput {
         let unstapled: Vec<_> = decision.signer().unstapled().map(Certificate::subject).collect();
         // What is handed over comes first: where the log's daemon is slow, its line is the one to save.
         let logged = audit.provided(decision.accepted(), &unstapled, &self.run.user);
         let unlogged = decision.accepted().count().saturating_sub(logged.len());
         audit.refused(decision.refused(), &self.run.user);
         let refused = decision.refused().map(|refusal| &refusal.error).take(MAX_NOTES);
-        let mut own = Own {
+        let mut own = RunOutput {
             lines: String::new(),
             notes: refused.map(|error| format!("refused: {}: {error}", error.reason())).collect(),
-            outcome: Outcome::Done,
+            outcome: RunOutcome::Done,
         };
         if !how.audit_required || unlogged == 0 {
             own.lines = authorized_keys(decision.accepted(), &how.prefix);
@@ -234,7 +236,7 @@ impl Ready {
         audit.failed(Reason::AuditUnavailable, &why, &self.run.user);
         own.notes.insert(0, format!("{}: {why}", Reason::AuditUnavailable));
         if logged.is_empty() {
-            own.outcome = Outcome::Undecided;
+            own.outcome = RunOutcome::Undecided;
         }
         own
     }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::event::{Accepted, KeyName, Moment, Push};
 use super::losses::Losses;
-use super::writer::Source;
+use super::writer::Attribution;
 
 /// How a key was matched with its login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub struct Session {
     /// As sshd says it.
     pub login: Accepted,
     /// Whose word that is.
-    pub source: Source,
+    pub source: Attribution,
     /// Who pushed the key: one, or several where several pushed the same key. Nobody, for a login by other means.
     pub pushes: Vec<Rc<Push>>,
     /// How that is known; none for a login by other means.
@@ -60,7 +60,7 @@ pub struct Session {
     /// What became of it.
     pub end: End,
     /// Whose word that is; none if no line says it.
-    pub end_source: Option<Source>,
+    pub end_source: Option<Attribution>,
     /// When a line said that it ended that did not end it.
     pub(super) said_end: Option<Moment>,
     /// Whether its process was there before the log was read.
@@ -71,7 +71,7 @@ pub struct Session {
 
 /// A key that sshd was given.
 #[derive(Clone, Debug)]
-pub struct Given {
+pub struct HandedOverKey {
     /// When, first.
     pub at: Moment,
     /// For which login name, where the log says it.
@@ -86,7 +86,7 @@ pub struct Given {
 
 /// A cause of refusals.
 #[derive(Clone, Debug)]
-pub struct Refusal {
+pub struct RefusalCount {
     /// How many keys.
     pub count: u64,
     /// The first line.
@@ -147,13 +147,13 @@ impl Tally {
 
 /// All that a log told.
 #[derive(Debug)]
-pub struct Found {
+pub struct JoinedLog {
     /// In the order of their beginnings.
     pub sessions: Vec<Session>,
     /// Keys that were given and that nobody logged in with, in the order of the log.
-    pub unused: Vec<Given>,
+    pub unused: Vec<HandedOverKey>,
     /// Refusals by their cause.
-    pub refusals: Vec<(Option<String>, Refusal)>,
+    pub refusals: Vec<(Option<String>, RefusalCount)>,
     /// The rest.
     pub tally: Tally,
     /// The first and the last moment.

@@ -11,7 +11,7 @@ use crate::config::{CommandLine, ConfigError, Settings};
 /// A thread that reads the settings and then opens the trust store: nobody waits for either longer than he says. It is
 /// one for both, since to start a thread and to end it is most of what either costs. Where there can be no thread, the
 /// caller reads himself, and the alarm is the watch.
-pub(super) struct Reader {
+pub(super) struct SettingsReader {
     given: CommandLine,
     thread: Option<Channels>,
 }
@@ -23,10 +23,10 @@ struct Channels {
     opened: Receiver<OpenStore>,
 }
 
-impl Reader {
+impl SettingsReader {
     /// Begins with the settings, and goes on to their trust store: at once, or where we are root still, when it is wanted.
     pub(super) fn start(given: CommandLine) -> Self {
-        let (tell, settings) = sync_channel(1);
+        let (log_and_format, settings) = sync_channel(1);
         let (wanted, wishes) = sync_channel::<TrustStore>(1);
         let (hand_over, opened) = sync_channel(1);
         let waits = nix::unistd::geteuid().is_root();
@@ -34,7 +34,7 @@ impl Reader {
         let work = move || {
             let read = Settings::resolve(&aside);
             let theirs = read.as_ref().map(Settings::trust_store).ok();
-            let _ = tell.send(read);
+            let _ = log_and_format.send(read);
             // None is wanted where nothing can be pushed.
             if let Some(store) = if waits { wishes.recv().ok() } else { theirs } {
                 let _ = hand_over.send(store.open());
@@ -45,23 +45,23 @@ impl Reader {
         Self { given, thread: started.then_some(Channels { settings, wanted, opened }) }
     }
 
-    /// The settings; none where that took longer than `patience`.
-    pub(super) fn settings(&self, patience: Duration) -> Option<Result<Settings, ConfigError>> {
+    /// The settings; none where that took longer than `timeout`.
+    pub(super) fn settings(&self, timeout: Duration) -> Option<Result<Settings, ConfigError>> {
         match &self.thread {
-            Some(thread) => thread.settings.recv_timeout(patience).ok(),
+            Some(thread) => thread.settings.recv_timeout(timeout).ok(),
             None => Some(Settings::resolve(&self.given)),
         }
     }
 
-    /// The settings' trust store, opened without root's rights; none where that took longer than `patience`. The thread ends
+    /// The settings' trust store, opened without root's rights; none where that took longer than `timeout`. The thread ends
     /// with it.
-    pub(super) fn open(self, store: TrustStore, patience: Duration) -> Option<OpenStore> {
+    pub(super) fn open(self, store: TrustStore, timeout: Duration) -> Option<OpenStore> {
         match self.thread {
             Some(thread) => {
                 if let Some(wanted) = thread.wanted {
                     wanted.send(store).ok()?;
                 }
-                thread.opened.recv_timeout(patience).ok()
+                thread.opened.recv_timeout(timeout).ok()
             }
             None => Some(store.open()),
         }

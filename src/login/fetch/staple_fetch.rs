@@ -23,7 +23,7 @@ pub const MAX_LIST_BYTES: usize = 16 * 1024;
 pub const STAPLES: &str = "/latest/meta-data/managed-ssh-keys/signer-ocsp/";
 
 /// Everything but the staples, which are fetched until the decision stands.
-pub(super) struct Stapling<'c> {
+pub(super) struct StapleFetch<'c> {
     session: Arc<Session>,
     clock: &'c Clock,
     evidence: Evidence,
@@ -34,7 +34,7 @@ pub(super) struct Stapling<'c> {
     budget: Budget,
     /// Where the roots are that were not looked at so far, if there are any.
     more_roots: Option<&'c OpenStore>,
-    requests: JoinSet<Answer>,
+    requests: JoinSet<StapleResponse>,
     /// The names of the staples that were asked for.
     asked: Vec<String>,
     lost: LostStaples<ImdsError>,
@@ -43,12 +43,12 @@ pub(super) struct Stapling<'c> {
 }
 
 /// What a request came to. The service's 404 is no staple, and an empty list.
-enum Answer {
+enum StapleResponse {
     Staple(String, Result<Option<Vec<u8>>, ImdsError>),
     List(Result<Option<String>, ImdsError>),
 }
 
-impl<'c> Stapling<'c> {
+impl<'c> StapleFetch<'c> {
     pub(super) fn new(
         session: Arc<Session>,
         clock: &'c Clock,
@@ -109,14 +109,15 @@ impl<'c> Stapling<'c> {
             self.asked.push(name.clone());
             self.requests.spawn(async move {
                 let came = session.get(&format!("{STAPLES}{name}"), MAX_STAPLE_BYTES).await;
-                Answer::Staple(name, came)
+                StapleResponse::Staple(name, came)
             });
         }
     }
 
     fn request_list(&mut self) {
         let session = Arc::clone(&self.session);
-        self.requests.spawn(async move { Answer::List(session.get_text(STAPLES, MAX_LIST_BYTES).await) });
+        self.requests
+            .spawn(async move { StapleResponse::List(session.get_text(STAPLES, MAX_LIST_BYTES).await) });
     }
 
     /// Takes answers in as they come, and judges the signer from the `least`th on; a proof that lacks nothing ends
@@ -126,7 +127,7 @@ impl<'c> Stapling<'c> {
         while let Some(answer) = self.requests.join_next().await {
             // No task is cancelled, and a panic ends the process.
             if let Ok(answer) = answer {
-                self.take_in(answer);
+                self.record_response(answer);
             }
             came = came.saturating_add(1);
             if came < least || !self.is_news {
@@ -144,22 +145,22 @@ impl<'c> Stapling<'c> {
 
     /// A staple that does not come, or cannot be read, is not yet an error: the decision says what it was
     /// needed for.
-    fn take_in(&mut self, answer: Answer) {
+    fn record_response(&mut self, answer: StapleResponse) {
         match answer {
-            Answer::Staple(_, Ok(None)) => {}
-            Answer::Staple(_, Ok(Some(bytes))) => {
+            StapleResponse::Staple(_, Ok(None)) => {}
+            StapleResponse::Staple(_, Ok(Some(bytes))) => {
                 self.is_news = true;
                 match OcspStaple::parse(&bytes) {
                     Ok(staple) => self.evidence.staples.push(staple),
                     Err(error) => self.evidence.unreadable_staples.push(error),
                 }
             }
-            Answer::Staple(name, Err(error)) => self.lost.push(name, error),
-            Answer::List(Ok(list)) => {
+            StapleResponse::Staple(name, Err(error)) => self.lost.push(name, error),
+            StapleResponse::List(Ok(list)) => {
                 let others = others(&list.unwrap_or_default(), &self.path, &self.asked);
                 self.request(others);
             }
-            Answer::List(Err(error)) => self.lost.push(String::new(), error),
+            StapleResponse::List(Err(error)) => self.lost.push(String::new(), error),
         }
     }
 

@@ -12,14 +12,14 @@ use eic_core::reason::Reason;
 use eic_core::text::{MAX_SHOWN, printable, printable_bytes};
 use eic_host::accounts::Account;
 use eic_host::instance::Machine;
-use eic_host::process::ask;
+use eic_host::process::output_with_timeout;
 use eic_host::sshd::command::split;
 use eic_host::sshd::tokens::expand;
 use eic_login::config::DEFAULT_PATH;
 
-use super::check::{Check, Verdict};
+use super::check::{Check, CheckStatus};
 use super::own_words::understood;
-use super::sshd::{Blind, Sshd, not_asked};
+use super::sshd::{Sshd, SshdUnavailable, not_asked};
 use crate::cli::AuthorizedKeys;
 use crate::sshd_setup::{is_ours, shown_reload};
 
@@ -28,10 +28,10 @@ const ANSWER: &str =
     "what sshd runs may see less than root does; this is that very run, and the log has it like a login's";
 
 /// How long it may take: it ends itself a second after the longest time that can be set, a minute.
-const PATIENCE: Duration = Duration::from_secs(65);
+const TIMEOUT: Duration = Duration::from_secs(65);
 
 /// While we are root. Among `before` are the links that say whether sshd can run it at all.
-pub(super) fn check(sshd: &Result<Sshd, Blind>, user: Option<&str>, before: &[Check]) -> Check {
+pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, before: &[Check]) -> Check {
     let sshd = match sshd {
         Ok(sshd) => sshd,
         Err(blind) => return blind.skipped(ID, ANSWER),
@@ -47,7 +47,7 @@ pub(super) fn check(sshd: &Result<Sshd, Blind>, user: Option<&str>, before: &[Ch
     if !nix::unistd::Uid::effective().is_root() {
         return Check::skipped(ID, ANSWER, "run with sudo to run it as sshd does");
     }
-    let stops = |check: &Check| check.verdict == Verdict::Fail && check.id.starts_with("command");
+    let stops = |check: &Check| check.verdict == CheckStatus::Fail && check.id.starts_with("command");
     if before.iter().any(stops) {
         return Check::skipped(ID, ANSWER, "sshd cannot run it; a link above says why");
     }
@@ -60,7 +60,7 @@ pub(super) fn check(sshd: &Result<Sshd, Blind>, user: Option<&str>, before: &[Ch
         Ok(None) => return Check::skipped(ID, ANSWER, "there is no user to run it as"),
         Err(why) => return Check::skipped(ID, ANSWER, why),
     };
-    match Asked::read(&command, &user) {
+    match ConfiguredRun::read(&command, &user) {
         Err(why) => Check::skipped(ID, ANSWER, why),
         Ok(asked) if asked.read.user.as_encoded_bytes() != user.as_str().as_bytes() => {
             let place = sshd.wired(|wired| wired.winner().map(ToString::to_string)).unwrap_or_default();
@@ -79,21 +79,21 @@ pub(super) fn check(sshd: &Result<Sshd, Blind>, user: Option<&str>, before: &[Ch
 
 /// Where a link before it is broken that a run needs, a run that fails says nothing new.
 pub(super) fn unless_explained(answer: Check, service: &[Check]) -> Check {
-    let is_explained = service.iter().any(|check| check.verdict == Verdict::Fail);
-    if is_explained && matches!(answer.verdict, Verdict::Fail | Verdict::Warn) {
+    let is_explained = service.iter().any(|check| check.verdict == CheckStatus::Fail);
+    if is_explained && matches!(answer.verdict, CheckStatus::Fail | CheckStatus::Warn) {
         return Check::skipped(ID, ANSWER, format!("a link above comes first ({})", answer.seen));
     }
     answer
 }
 
 /// Our own part of the command.
-struct Asked {
+struct ConfiguredRun {
     words: Vec<String>,
     /// As it reads them, were a key offered.
     read: AuthorizedKeys,
 }
 
-impl Asked {
+impl ConfiguredRun {
     fn read(command: &str, user: &LoginName) -> Result<Self, String> {
         let words: Vec<_> = split(command).into_iter().take_while(|word| word != "--").collect();
         let expanded = |words: &mut dyn Iterator<Item = &String>, offered: Option<&Fingerprint>| {
@@ -117,7 +117,7 @@ impl Asked {
         }
         let runs_as = printable(&account.name, MAX_SHOWN);
         let again = format!("sudo -u {runs_as} {}", printable(&self.words.join(" "), MAX_SHOWN));
-        let said = match ask(&mut command, PATIENCE) {
+        let said = match output_with_timeout(&mut command, TIMEOUT) {
             Ok(said) => said,
             Err(error) => {
                 let seen = format!("as {runs_as}, it cannot be run: {error}");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use eic_core::audit_line::IDENT;
 use eic_host::accounts::Account;
 use eic_host::ownership;
-use eic_host::sshd::command::{Holder, chained, holder, leads_to, split};
+use eic_host::sshd::command::{CommandOwner, chained, command_owner, leads_to, split};
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::place::read;
 use eic_host::sshd::server::Effective;
@@ -19,12 +19,12 @@ const SYSUSERS: &str = "/usr/lib/sysusers.d/eic-agent.conf";
 
 /// What is wrong, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub(crate) struct SetupFault {
     pub(crate) seen: String,
     pub(crate) fix: Fix,
 }
 
-impl std::fmt::Display for Fault {
+impl std::fmt::Display for SetupFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.fix {
             Fix::Run(command) => write!(f, "{}; run: {command}", self.seen),
@@ -56,7 +56,7 @@ pub(crate) struct Wired<'a> {
 
 impl Wired<'_> {
     /// Why sshd does not ask this program; none where it does.
-    pub(crate) fn lost(&self) -> Option<Fault> {
+    pub(crate) fn lost(&self) -> Option<SetupFault> {
         let command = self.running.command.as_deref();
         if is_ours(command, &self.machine.own) {
             return None;
@@ -64,10 +64,10 @@ impl Wired<'_> {
         let seen = format!("sshd does not ask this program: AuthorizedKeysCommand is {}", shown(command));
         if self.is_on_command_line() {
             let seen = format!("{seen}, which it was started with and which wins over every file");
-            return Some(Fault { seen, fix: self.started_otherwise() });
+            return Some(SetupFault { seen, fix: self.started_otherwise() });
         }
         let place = self.winner().map_or_else(String::new, |winner| format!(" ({})", placed(winner)));
-        Some(Fault { seen: format!("{seen}{place}{}", self.ours()), fix: self.fix() })
+        Some(SetupFault { seen: format!("{seen}{place}{}", self.ours()), fix: self.fix() })
     }
 
     /// Where the command in force stands; none where it stands on the running server's command line.
@@ -112,7 +112,11 @@ impl Wired<'_> {
         let command = self.running.command.as_deref();
         // Nothing that `enable` writes wins over a Match.
         let Some(winner) = self.winner().filter(|winner| winner.within.is_some()) else {
-            let chain = if holder(command, &self.machine.own) == Holder::Other { " --chain" } else { "" };
+            let chain = if command_owner(command, &self.machine.own) == CommandOwner::Other {
+                " --chain"
+            } else {
+                ""
+            };
             return Fix::Run(format!("{IDENT} enable{chain}"));
         };
         let reload = shown_reload(self.machine);
@@ -135,12 +139,12 @@ impl Wired<'_> {
     }
 
     /// A fault of the pair in force: where the running server was started with that, no file mends it.
-    pub(crate) fn as_started(&self, fault: Fault) -> Fault {
+    pub(crate) fn as_started(&self, fault: SetupFault) -> SetupFault {
         if !self.is_on_command_line() && self.running.user == self.filed.user {
             return fault;
         }
         let seen = format!("{}; the running sshd was started with it", fault.seen);
-        Fault { seen, fix: self.started_otherwise() }
+        SetupFault { seen, fix: self.started_otherwise() }
     }
 
     /// What to do about a server that was started with a command of its own.
@@ -164,21 +168,21 @@ impl Wired<'_> {
 
 /// Whether a command is ours, also by our own link in the place of Amazon's.
 pub(crate) fn is_ours(command: Option<&str>, own: &Path) -> bool {
-    match holder(command, own) {
-        Holder::Ours => true,
-        Holder::Amazons => {
+    match command_owner(command, own) {
+        CommandOwner::Ours => true,
+        CommandOwner::Amazons => {
             let program = command.and_then(|command| split(command).into_iter().next()).unwrap_or_default();
             leads_to(Path::new(&program), own)
         }
-        Holder::Nobody | Holder::Other => false,
+        CommandOwner::Nobody | CommandOwner::Other => false,
     }
 }
 
 /// Why sshd cannot run a command as this user. A name that sshd makes of the login name is not looked up.
-pub(crate) fn user_fault(user: Option<&str>) -> Result<Option<Fault>, String> {
+pub(crate) fn user_fault(user: Option<&str>) -> Result<Option<SetupFault>, String> {
     let Some(user) = user else {
         let seen = "sshd does not run this program: no AuthorizedKeysCommandUser is set".to_owned();
-        return Ok(Some(Fault { seen, fix: Fix::Run(format!("{IDENT} enable")) }));
+        return Ok(Some(SetupFault { seen, fix: Fix::Run(format!("{IDENT} enable")) }));
     };
     if user.contains('%') || Account::find(user).is_some() || Account::ask(user)?.is_some() {
         return Ok(None);
@@ -193,18 +197,18 @@ pub(crate) fn user_fault(user: Option<&str>) -> Result<Option<Fault>, String> {
     } else {
         Fix::Run(format!("useradd --system --no-create-home --shell /usr/sbin/nologin {IDENT}"))
     };
-    Ok(Some(Fault { seen, fix }))
+    Ok(Some(SetupFault { seen, fix }))
 }
 
 /// Why sshd does not run this program of a command in force.
-pub(crate) fn program_fault(program: &Path) -> Option<Fault> {
+pub(crate) fn program_fault(program: &Path) -> Option<SetupFault> {
     let insecure = ownership::check(program).err()?;
     let fix = match (insecure.remedy(), insecure.is_access()) {
         (Some(remedy), _) => Fix::Run(remedy),
         (None, true) => Fix::Do(format!("move {} to a folder of root's alone", program.display())),
         (None, false) => Fix::Do(format!("put the program back at {}", program.display())),
     };
-    Some(Fault { seen: format!("sshd does not run {}: {}", program.display(), insecure.seen()), fix })
+    Some(SetupFault { seen: format!("sshd does not run {}: {}", program.display(), insecure.seen()), fix })
 }
 
 /// What has sshd read its configuration again.

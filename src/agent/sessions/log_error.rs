@@ -17,7 +17,7 @@ pub(super) const MAX_FILES: usize = 1000;
 
 /// Why there is no report.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum LogError {
     /// A file that was named cannot be read.
     File(PathBuf, io::Error),
     /// A log of this machine cannot be read.
@@ -32,7 +32,7 @@ pub(super) enum Fault {
     Privileges(PrivilegesError),
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path, error) => write!(f, "{}: {error}", shown(path)),
@@ -52,7 +52,7 @@ impl fmt::Display for Fault {
     }
 }
 
-impl Fault {
+impl LogError {
     pub(super) const fn outcome(&self) -> Outcome {
         match self {
             Self::File(..) | Self::TooManyFiles(_) => Outcome::Usage,

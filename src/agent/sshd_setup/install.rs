@@ -8,7 +8,7 @@ use eic_host::accounts::Account;
 use eic_host::sshd::block;
 use eic_host::sshd::command::plain;
 use eic_host::sshd::place::{Place, PlaceError};
-use eic_host::sshd::replace::{Beside, Change};
+use eic_host::sshd::replace::{Change, TempFile};
 use eic_host::sshd::server::Effective;
 use eic_host::sshd::sources::Sources;
 
@@ -27,14 +27,14 @@ impl Pair {
 }
 
 /// Why the pair is not in place.
-pub(super) enum Failure {
+pub(super) enum InstallError {
     /// And everything is as it was.
     Clean(String),
     /// And what was there could not be put back.
     Stuck(String),
 }
 
-impl From<String> for Failure {
+impl From<String> for InstallError {
     fn from(why: String) -> Self {
         Self::Clean(why)
     }
@@ -42,7 +42,7 @@ impl From<String> for Failure {
 
 /// Puts the pair into a file of its own where one is read, else on top of the main file, and gives the
 /// change once sshd has confirmed that it is in force.
-pub(super) fn put_in(machine: &Machine, pair: &Pair) -> Result<Change, Failure> {
+pub(super) fn put_in(machine: &Machine, pair: &Pair) -> Result<Change, InstallError> {
     let lines = block::lines(&pair.command, &pair.user);
     try_beside(machine, pair, &lines)?;
     let drop_in = PathBuf::from(DROP_IN);
@@ -54,7 +54,7 @@ pub(super) fn put_in(machine: &Machine, pair: &Pair) -> Result<Change, Failure> 
             Err(lost) => why = lost,
         }
     }
-    Err(Failure::Clean(why))
+    Err(InstallError::Clean(why))
 }
 
 /// Has sshd judge the whole, while nothing is in place yet: the main file with our lines on top, beside it.
@@ -64,7 +64,7 @@ fn try_beside(machine: &Machine, pair: &Pair, lines: &str) -> Result<(), String>
     let fault = |error: io::Error| format!("{}: {error}", config.display());
     let place = Place::find(config).map_err(|error| error.to_string())?;
     let content = place.content().unwrap_or_default();
-    let beside = Beside::write(&place, &block::put_in(content, lines)).map_err(fault)?;
+    let beside = TempFile::write(&place, &block::put_in(content, lines)).map_err(fault)?;
     machine.server.test(beside.path()).map_err(|error| error.to_string())?;
     let effective = machine.server.effective(beside.path(), &[]).map_err(|error| error.to_string())?;
     if pair.is(&effective) {
@@ -84,8 +84,8 @@ fn put_into(
     pair: &Pair,
     lines: &str,
     place: &Path,
-) -> Result<Result<Change, String>, Failure> {
-    let fault = |error: io::Error| Failure::Clean(format!("{}: {error}", place.display()));
+) -> Result<Result<Change, String>, InstallError> {
+    let fault = |error: io::Error| InstallError::Clean(format!("{}: {error}", place.display()));
     let find = |path| Place::find(path).map_err(|error: PlaceError| error.to_string());
     let (found, config) = (find(place)?, find(&machine.config)?);
     found.sweep().map_err(fault)?;
@@ -98,7 +98,7 @@ fn put_into(
         Ok(effective) => format!("{} would not win over {}", place.display(), shown_pair(&effective)),
         Err(error) => format!("{}: {error}", place.display()),
     };
-    undo(change).map_err(Failure::Stuck)?;
+    undo(change).map_err(InstallError::Stuck)?;
     Ok(Err(lost))
 }
 
@@ -120,7 +120,7 @@ fn shown_pair(effective: &Effective) -> String {
 }
 
 /// Why it ends without our lines in force.
-pub(super) enum Refusal {
+pub(super) enum EnableError {
     /// It could not be done; everything is as it was.
     Failed(String),
     /// Another command is in force, and was left alone.
@@ -129,24 +129,24 @@ pub(super) enum Refusal {
     Stuck(String),
 }
 
-impl From<String> for Refusal {
+impl From<String> for EnableError {
     fn from(why: String) -> Self {
         Self::Failed(why)
     }
 }
 
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
+impl From<InstallError> for EnableError {
+    fn from(failure: InstallError) -> Self {
         match failure {
-            Failure::Clean(why) => Self::Failed(why),
-            Failure::Stuck(why) => Self::Stuck(why),
+            InstallError::Clean(why) => Self::Failed(why),
+            InstallError::Stuck(why) => Self::Stuck(why),
         }
     }
 }
 
-pub(super) fn own_pair(machine: &Machine) -> Result<Pair, Refusal> {
+pub(super) fn own_pair(machine: &Machine) -> Result<Pair, EnableError> {
     if Account::find(IDENT).is_none() {
-        return Err(Refusal::Failed(format!(
+        return Err(EnableError::Failed(format!(
             "there is no user {IDENT} for sshd to run it as; run: systemd-sysusers, or useradd --system --no-create-home --shell /usr/sbin/nologin {IDENT}"
         )));
     }
