@@ -79,7 +79,7 @@ fn own_sshd() -> Result<Option<RecordedServer>, EnvironmentError> {
 
 /// For a run that sshd starts: if the run is root's, it asks sshd. Otherwise it does nothing.
 #[must_use]
-pub fn ask_as_root() -> Option<Permitted> {
+pub(crate) fn ask_as_root() -> Option<Permitted> {
     if !nix::unistd::Uid::effective().is_root() {
         return None;
     }
@@ -117,7 +117,7 @@ pub const RELOAD: &str = "reload sshd, then run: sudo eic-agent config";
 pub const RENEW: &str = "run: sudo eic-agent config";
 
 /// The decision of a run whose settings ask for the variables. `asked` is what sshd told it as root.
-pub fn decide_run(asked: Option<&Permitted>) -> Result<(), EnvironmentError> {
+pub(crate) fn decide_run(asked: Option<&Permitted>) -> Result<(), EnvironmentError> {
     match asked {
         Some(permitted) => check(permitted),
         None => check(&find(own_sshd()?.as_ref())?),

@@ -12,7 +12,7 @@
 //! | [`account`] | `account`, `shell` |
 //! | [`system`] | `selinux`, `log`, `unit`, `confinement` |
 //! | [`log_limit`] | `log-limit` |
-//! | [`answer`] | `answer` |
+//! | [`live_run`] | `answer` |
 //!
 //! What no link looks at: PAM's modules and `/etc/hosts.deny`, which may refuse whom sshd lets in.
 

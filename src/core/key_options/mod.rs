@@ -21,7 +21,7 @@ impl Release {
     pub const OLDEST: Self = Self(7, 4);
 
     /// The first whose `PermitUserEnvironment` takes a pattern of names.
-    pub const ENVIRONMENT_PATTERNS: Self = Self(7, 8);
+    pub(crate) const ENVIRONMENT_PATTERNS: Self = Self(7, 8);
 
     /// Finds `OpenSSH_MAJOR.MINOR` in what `sshd -V` says.
     #[must_use]

@@ -21,7 +21,7 @@ pub enum Push {
 impl Push {
     /// What is said, by whomever.
     #[must_use]
-    pub const fn claim(&self) -> &Claim {
+    pub(crate) const fn claim(&self) -> &Claim {
         match self {
             Self::Trusted(push) => push.claim(),
             Self::Unverified(claim) => claim,
@@ -57,13 +57,13 @@ impl KeyName {
 
     /// Whether the two can be the same key: names by different hashes cannot be compared.
     #[must_use]
-    pub fn may_be(&self, other: &Self) -> bool {
+    pub(crate) fn may_be(&self, other: &Self) -> bool {
         self == other || self.is_md5() != other.is_md5()
     }
 
     /// Whether it is by the older hash, which the agent does not use.
     #[must_use]
-    pub fn is_md5(&self) -> bool {
+    pub(crate) fn is_md5(&self) -> bool {
         self.0.starts_with("MD5:")
     }
 }

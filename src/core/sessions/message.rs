@@ -17,7 +17,7 @@ const MAX_USER: usize = 256;
 
 /// What a line of sshd's tells, PAM's in it. `login` and `session` are whose word such a line is: sshd's, and PAM's.
 #[must_use]
-pub fn of_sshd(pid: u32, message: &str, login: Attribution, session: Attribution) -> Option<Event> {
+pub(crate) fn of_sshd(pid: u32, message: &str, login: Attribution, session: Attribution) -> Option<Event> {
     if let Some(proof) = message.strip_prefix("Accepted ") {
         return accepted(pid, proof).map(|accepted| Event::Accepted(accepted, login));
     }
@@ -52,7 +52,7 @@ const PROVIDING: &str = "Providing ssh key from EC2 Instance Connect with finger
 
 /// Whether a line of an unknown form holds words that tell of a login, of its end, or of a pushed key.
 #[must_use]
-pub fn tells_of_us(line: &str) -> bool {
+pub(crate) fn tells_of_us(line: &str) -> bool {
     let is_login = |(_, rest): (&str, &str)| rest.contains(" for ") && rest.contains(" port ");
     line.split_once("Accepted ").is_some_and(is_login) || line.contains(PAM) || line.contains(PROVIDING)
 }
@@ -60,7 +60,7 @@ pub fn tells_of_us(line: &str) -> bool {
 /// Whether a message begins like one that tells of a login, of its end, or of a pushed key. What stands later in it may
 /// be the client's, such as the name of a user.
 #[must_use]
-pub fn begins_with_us(message: &str) -> bool {
+pub(crate) fn begins_with_us(message: &str) -> bool {
     ["Accepted ", PAM, PROVIDING].iter().any(|words| message.starts_with(words))
 }
 
@@ -101,7 +101,7 @@ fn plain_key(proof: &str) -> Option<KeyName> {
 
 /// What a line of the agent's tells by its text alone: all that there is in a text log.
 #[must_use]
-pub fn of_agent(message: &str, push: impl FnOnce(Claim) -> Push) -> Option<Event> {
+pub(crate) fn of_agent(message: &str, push: impl FnOnce(Claim) -> Push) -> Option<Event> {
     // What the command line chose is no part of a claim.
     let message = message.split_once(CHOSEN_INPUTS).map_or(message, |(message, _)| message);
     if let Some(key) = message.strip_prefix(PROVIDING) {
@@ -155,7 +155,7 @@ fn refused(text: &str) -> Option<Event> {
 /// What a push says of itself, fit to be shown. The agent made it printable already; whoever wrote in its name may
 /// not have.
 #[must_use]
-pub fn claim(principal: Option<&str>, request_id: Option<&str>) -> Claim {
+pub(crate) fn claim(principal: Option<&str>, request_id: Option<&str>) -> Claim {
     // The agent has escaped it; somebody else may not have.
     let shown = |text, limit| cut(one_line(text), limit);
     Claim {
@@ -180,7 +180,7 @@ pub fn user_name(text: &str) -> String {
 
 /// The stable name of a refusal's cause, of this release of the agent or another.
 #[must_use]
-pub fn reason_name(text: &str) -> Option<String> {
+pub(crate) fn reason_name(text: &str) -> Option<String> {
     let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     ((1..=64).contains(&text.len()) && text.bytes().all(is_name)).then(|| text.to_owned())
 }

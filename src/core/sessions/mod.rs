@@ -120,4 +120,4 @@ pub const MAX_LINE: usize = 64 * 1024;
 
 /// Most sessions that a report holds, and most keys that nobody used. With usual names, a hundred thousand sessions take
 /// 130 MiB.
-pub const MAX_ROWS: usize = 100_000;
+pub(crate) const MAX_ROWS: usize = 100_000;

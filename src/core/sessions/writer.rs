@@ -136,7 +136,7 @@ impl TrustedPush {
 
     /// What the agent said.
     #[must_use]
-    pub const fn claim(&self) -> &Claim {
+    pub(crate) const fn claim(&self) -> &Claim {
         &self.claim
     }
 }

@@ -17,18 +17,18 @@ use crate::evidence::key_bundle::MAX_ENTRIES;
 ///
 /// Amazon's bundle takes six: four certificates under three roots, and a staple for each of the two that lie on the
 /// path. Other authorities above, and a responder's certificate for each staple, would make it twelve.
-pub const MAX_SIGNATURE_CHECKS: usize = 48;
+pub(crate) const MAX_SIGNATURE_CHECKS: usize = 48;
 
 /// Most paths that one judgement tries. A path is tried again each time that a further staple has come, twenty times at
 /// most: of Amazon's bundle, three paths under three roots. With more cross-signed roots there may be a dozen.
-pub const MAX_PATHS: usize = 256;
+pub(crate) const MAX_PATHS: usize = 256;
 
 /// Most comparisons of a name with a name constraint: as many as webpki makes in one search. Amazon's bundle takes none.
-pub const MAX_NAME_COMPARISONS: usize = 250_000;
+pub(crate) const MAX_NAME_COMPARISONS: usize = 250_000;
 
 /// Most signatures of entries that one judgement verifies with a key of 2,048 bits, as AWS's signers have: one for each
 /// entry that is read. A check with a longer key takes longer, so there are fewer of them.
-pub const MAX_ENTRY_CHECKS: usize = MAX_ENTRIES;
+pub(crate) const MAX_ENTRY_CHECKS: usize = MAX_ENTRIES;
 
 /// Bits of the key that [`MAX_ENTRY_CHECKS`] counts with.
 const USUAL_BITS: usize = 2048;
@@ -69,14 +69,15 @@ struct SignatureCheck {
 
 impl Budget {
     /// How many signatures have been verified.
+    #[cfg(test)]
     #[must_use]
-    pub fn signature_checks(&self) -> usize {
+    pub(crate) fn signature_checks(&self) -> usize {
         self.with(|spent| spent.checks.len())
     }
 
     /// Whether a bound was passed. What was left unread may have been a revocation, so nothing is believed any more.
     #[must_use]
-    pub fn is_exceeded(&self) -> bool {
+    pub(crate) fn is_exceeded(&self) -> bool {
         self.with(|spent| spent.exceeded)
     }
 
@@ -91,8 +92,9 @@ impl Budget {
     }
 
     /// How many signatures of entries were allowed to be verified.
+    #[cfg(test)]
     #[must_use]
-    pub fn entry_checks(&self) -> usize {
+    pub(crate) fn entry_checks(&self) -> usize {
         self.with(|spent| spent.entry_checks)
     }
 

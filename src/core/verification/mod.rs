@@ -50,7 +50,9 @@ mod signer_error;
 mod signer_key;
 
 pub use anchors::{AnchorsError, TrustAnchors};
-pub use budget::{Budget, MAX_ENTRY_CHECKS, MAX_NAME_COMPARISONS, MAX_PATHS, MAX_SIGNATURE_CHECKS};
+pub use budget::Budget;
+#[cfg(test)]
+pub(crate) use budget::{MAX_PATHS, MAX_SIGNATURE_CHECKS};
 pub use path::{PathCertificate, SignerPath, VerifiedSigner};
 pub use revocation::{RevocationPolicy, StapleFacts};
 pub use revocation_error::RevocationError;

@@ -93,7 +93,7 @@ impl SignerError {
 
     /// Where a staple is missing and one that was served cannot be read, that one is the likely cause.
     #[must_use]
-    pub fn prefer_parse_error(self, unreadable: &[OcspError]) -> Self {
+    pub(crate) fn prefer_parse_error(self, unreadable: &[OcspError]) -> Self {
         match (self, unreadable.first()) {
             (Self::Revocation(subject, RevocationError::Missing(_)), Some(error)) => {
                 Self::Revocation(subject, RevocationError::Unreadable(error.to_string()))

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use walk::ResolvedPath;
 
-pub use walk::{Folder, locate, open_of_distribution, open_trusted};
+pub use walk::{Folder, open_trusted};
+pub(crate) use walk::{locate, open_of_distribution};
 
 /// Why a file is not to be trusted.
 #[derive(Debug)]
@@ -93,7 +94,7 @@ pub fn check(path: &Path) -> Result<PathBuf, Insecure> {
 }
 
 /// Checks an open file that was found at `path`: regular, root's, and not writable by group or others.
-pub fn check_open(file: &File, path: &Path) -> Result<(), Insecure> {
+pub(crate) fn check_open(file: &File, path: &Path) -> Result<(), Insecure> {
     let status = file.metadata().map_err(|error| Insecure::Unreadable(path.to_owned(), error))?;
     if !status.is_file() {
         Err(Insecure::NotAFile(path.to_owned()))
@@ -107,7 +108,7 @@ pub fn check_open(file: &File, path: &Path) -> Result<(), Insecure> {
 }
 
 /// The same for a folder: only root can put a file there, or another folder in its place.
-pub fn check_folder(path: &Path) -> Result<(), Insecure> {
+pub(crate) fn check_folder(path: &Path) -> Result<(), Insecure> {
     Folder::open(path).map(|_| ())
 }
 

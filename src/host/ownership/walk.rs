@@ -92,7 +92,7 @@ impl Folder {
     }
 
     /// Opens a regular file to be read: one of this folder, or one that a link in it leads to.
-    pub fn open_file(&self, name: &OsStr) -> Result<File, Insecure> {
+    pub(crate) fn open_file(&self, name: &OsStr) -> Result<File, Insecure> {
         self.again()?.follow(Path::new(name))?.read()
     }
 
@@ -200,12 +200,12 @@ pub fn open_trusted(path: &Path) -> Result<File, Insecure> {
 
 /// The same of a distribution's own file, on the way to which there may be a sticky folder of root's that a group can
 /// write: NixOS keeps all of its files in one (`/nix/store`).
-pub fn open_of_distribution(path: &Path) -> Result<File, Insecure> {
+pub(crate) fn open_of_distribution(path: &Path) -> Result<File, Insecure> {
     ResolvedPath::by(FolderRule::OrSticky, path)?.read()
 }
 
 /// The folder that a regular file is in, and its name there, links followed; both by the rule of [`open_trusted`].
-pub fn locate(path: &Path) -> Result<(Folder, OsString), Insecure> {
+pub(crate) fn locate(path: &Path) -> Result<(Folder, OsString), Insecure> {
     match ResolvedPath::at(path)? {
         ResolvedPath::File(folder, name, true) => Ok((folder, name)),
         found => Err(Insecure::NotAFile(found.path())),

@@ -66,7 +66,7 @@ pub fn leads_to(program: &Path, own: &Path) -> bool {
 
 /// Whether this program is Amazon's, by its path.
 #[must_use]
-pub fn is_amazons(program: &Path) -> bool {
+pub(crate) fn is_amazons(program: &Path) -> bool {
     let name = program.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let is_plain = !program.components().any(|part| part == std::path::Component::ParentDir);
     is_plain

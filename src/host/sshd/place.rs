@@ -168,7 +168,7 @@ impl Place {
             .transpose()
     }
 
-    /// Where [`write_temp`](Self::write_beside) writes: a hidden name, and none that an `Include *.conf` reads.
+    /// Where [`write_temp`](Self::write_temp) writes: a hidden name, and none that an `Include *.conf` reads.
     pub(super) fn beside(&self) -> PathBuf {
         self.path.with_file_name(self.temp_name())
     }

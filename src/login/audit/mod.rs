@@ -62,7 +62,7 @@ impl Audit {
 
     /// Names these options and their values in every event.
     #[must_use]
-    pub fn with_inputs(mut self, chosen: &[(&'static str, String)]) -> Self {
+    pub(crate) fn with_inputs(mut self, chosen: &[(&'static str, String)]) -> Self {
         let shown = chosen.iter().map(|(option, value)| format!("{option} {}", printable(value, MAX_SHOWN)));
         self.inputs = shown.collect::<Vec<_>>().join(" ");
         self

@@ -136,7 +136,7 @@ pub struct Request<'r> {
 
 /// Fetches the evidence about this user's keys and judges it. None where nothing is pushed that sshd could be
 /// given.
-pub async fn decide_from_metadata(
+pub(crate) async fn decide_from_metadata(
     session: Session,
     request: Request<'_>,
 ) -> Result<Option<Decision>, RunError> {

@@ -28,7 +28,7 @@ const STANDARD_PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
 const MAX_PROVIDERS: usize = 8;
 
 /// Most bytes that are taken of one provider's answer: some thousand keys.
-pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+pub(crate) const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// One command line of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -260,19 +260,19 @@ impl Certificate {
 
     /// False where a keyUsage extension lacks digitalSignature (RFC 5280 section 4.2.1.3).
     #[must_use]
-    pub fn may_sign_data(&self) -> bool {
+    pub(crate) fn may_sign_data(&self) -> bool {
         self.may_sign_data.unwrap_or(true)
     }
 
     /// False where a keyUsage extension lacks keyCertSign (RFC 5280 section 4.2.1.3).
     #[must_use]
-    pub fn may_sign_certificates(&self) -> bool {
+    pub(crate) fn may_sign_certificates(&self) -> bool {
         self.may_sign_certificates.unwrap_or(true)
     }
 
     /// Whether the certificate has a nameConstraints extension (RFC 5280 section 4.2.1.10).
     #[must_use]
-    pub const fn constrains_names(&self) -> bool {
+    pub(crate) const fn constrains_names(&self) -> bool {
         self.constraints > 0
     }
 

@@ -16,7 +16,7 @@ pub const MAX_BUNDLE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Most entries that are judged, good or bad. A key lives for a minute and the API throttles pushes, so an
 /// honest bundle holds a handful. Each entry costs one RSA verification, and their work has a bound of its own
-/// ([`MAX_ENTRY_CHECKS`](crate::verification::MAX_ENTRY_CHECKS)).
+/// (`MAX_ENTRY_CHECKS` of `verification`).
 pub const MAX_ENTRIES: usize = 2048;
 
 /// Most `#` lines of an entry (four are known).

@@ -234,7 +234,7 @@ impl OcspStaple {
 
     /// Why it can vouch for nothing, where it was read for what speaks against a certificate alone.
     #[must_use]
-    pub const fn defect(&self) -> Option<&OcspError> {
+    pub(crate) const fn defect(&self) -> Option<&OcspError> {
         self.defect.as_ref()
     }
 
