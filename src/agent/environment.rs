@@ -36,7 +36,7 @@ pub(super) struct EnvironmentBefore {
 
 /// For a command that a person runs, or the unit: as root, asks sshd and renews the record. For another user,
 /// [`decide`] finds out later. `user` is the user whose logins are meant, if it is known.
-pub(super) fn look(settings: &Settings, user: Option<&str>) -> EnvironmentBefore {
+pub(super) fn renew_record(settings: &Settings, user: Option<&str>) -> EnvironmentBefore {
     if !settings.environment.value || !nix::unistd::Uid::effective().is_root() {
         return EnvironmentBefore::default();
     }
@@ -47,7 +47,7 @@ pub(super) fn look(settings: &Settings, user: Option<&str>) -> EnvironmentBefore
 }
 
 fn ask_and_record(user: Option<&str>) -> Result<EnvironmentBefore, (String, &'static str)> {
-    let machine = sshd_setup::Machine::look().map_err(|why| (why.to_string(), RENEW))?;
+    let machine = sshd_setup::Machine::detect().map_err(|why| (why.to_string(), RENEW))?;
     if let Some(unclear) = machine.unclear() {
         return Err((unclear, RENEW));
     }

@@ -36,7 +36,7 @@ impl Account {
 
     /// Asks the name service as sshd does, directories like SSSD included, through getent(1). An error says
     /// why it gives no answer.
-    pub fn ask(name: &str) -> Result<Option<Self>, String> {
+    pub fn look_up(name: &str) -> Result<Option<Self>, String> {
         match entries("passwd", &[name]) {
             Ok(text) => Ok(Self::find_in(&text, name)),
             // Without getent there is the file.
@@ -102,10 +102,10 @@ mod tests {
 
     #[test]
     fn the_name_service_is_asked() {
-        assert_eq!(Account::ask("root").unwrap().map(|root| (root.uid, root.gid)), Some((0, 0)));
+        assert_eq!(Account::look_up("root").unwrap().map(|root| (root.uid, root.gid)), Some((0, 0)));
         // getent takes a number for an id.
         for nobody in ["0", "no-such-user", "-h", ""] {
-            assert_eq!(Account::ask(nobody), Ok(None), "{nobody}");
+            assert_eq!(Account::look_up(nobody), Ok(None), "{nobody}");
         }
         assert!(entries("nothing", &["x"]).unwrap_err().starts_with("getent nothing: exit status"));
     }

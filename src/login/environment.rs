@@ -86,7 +86,7 @@ pub(crate) fn ask_as_root() -> Option<Permitted> {
     let subject = own_sshd().ok()?.unwrap_or_default();
     // Another user may have started this under a process that calls itself sshd: root reads no file of theirs.
     ownership::check(subject.config()).ok()?;
-    ask(QueryMode::Test, &subject).ok()
+    query_sshd(QueryMode::Test, &subject).ok()
 }
 
 /// What the running server has not read since it was changed.
@@ -139,7 +139,7 @@ pub fn find(subject: Option<&RecordedServer>) -> Result<Permitted, EnvironmentEr
         Ok(permitted) => return Ok(permitted),
         Err(error) => error,
     };
-    ask(QueryMode::Print, &subject.cloned().unwrap_or_default()).map_err(|not_read| match not_read {
+    query_sshd(QueryMode::Print, &subject.cloned().unwrap_or_default()).map_err(|not_read| match not_read {
         Some(not_read) => EnvironmentError::Unknown(not_read.to_string(), RELOAD.to_owned()),
         None => EnvironmentError::Unknown(error.to_string(), remedy(&error)),
     })
@@ -147,7 +147,7 @@ pub fn find(subject: Option<&RecordedServer>) -> Result<Permitted, EnvironmentEr
 
 /// sshd's answer, if sshd saw everything that it would see as root and the running server has read the same. If the
 /// running server has not, the error holds what it has not read.
-fn ask(question: QueryMode, subject: &RecordedServer) -> Result<Permitted, Option<NotRead>> {
+fn query_sshd(question: QueryMode, subject: &RecordedServer) -> Result<Permitted, Option<NotRead>> {
     let server = Server::find().ok().flatten().ok_or(None)?;
     let trace = server.trace(question, subject.config(), subject.options(), None);
     let trace = trace.map_err(|_| None)?;

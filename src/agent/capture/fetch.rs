@@ -104,21 +104,21 @@ impl Asking {
         let (requests, lists_users) = (JoinSet::new(), users.is_empty());
         let mut asking = Self { session, requests, asked: Vec::new(), came: Vec::new(), lists_users };
         for path in [INSTANCE_ID, REGION, ZONE, DOMAIN] {
-            asking.ask(path.to_owned(), MAX_ITEM_BYTES);
+            asking.request(path.to_owned(), MAX_ITEM_BYTES);
         }
-        asking.ask(SIGNER_CERT.to_owned(), MAX_CHAIN_BYTES);
-        asking.ask(STAPLES.to_owned(), MAX_LIST_BYTES);
+        asking.request(SIGNER_CERT.to_owned(), MAX_CHAIN_BYTES);
+        asking.request(STAPLES.to_owned(), MAX_LIST_BYTES);
         if lists_users {
-            asking.ask(USERS.to_owned(), MAX_LIST_BYTES);
+            asking.request(USERS.to_owned(), MAX_LIST_BYTES);
         }
         for user in users {
-            asking.ask(keys_path(user), MAX_BUNDLE_BYTES);
+            asking.request(keys_path(user), MAX_BUNDLE_BYTES);
         }
         asking
     }
 
     /// Asks once for each path.
-    fn ask(&mut self, path: String, limit: usize) {
+    fn request(&mut self, path: String, limit: usize) {
         if self.asked.contains(&path) {
             return;
         }
@@ -144,7 +144,7 @@ impl Asking {
                     for name in names {
                         let count = self.asked.iter().filter(|path| path.starts_with(STAPLES)).count();
                         if count <= MAX_STAPLES {
-                            self.ask(format!("{STAPLES}{name}"), MAX_STAPLE_BYTES);
+                            self.request(format!("{STAPLES}{name}"), MAX_STAPLE_BYTES);
                         }
                     }
                 }
@@ -153,7 +153,7 @@ impl Asking {
                     let users =
                         names.iter().filter_map(|name| LoginName::try_from(name.trim_end_matches('/')).ok());
                     for user in users.take(MAX_USERS) {
-                        self.ask(keys_path(&user), MAX_BUNDLE_BYTES);
+                        self.request(keys_path(&user), MAX_BUNDLE_BYTES);
                     }
                 }
                 _ => {}

@@ -24,7 +24,7 @@ pub(super) fn run(arguments: &Config, out: &mut impl Write, notes: &mut impl Wri
         Err(error) => return refuse(arguments, &error, out, notes),
     };
     let written = show(arguments, &settings, out);
-    let before = environment::look(&settings, None);
+    let before = environment::renew_record(&settings, None);
     let kept = give_up_root().err();
     let faults = unsupported(&settings, &before, kept.as_ref());
     for fault in &faults {

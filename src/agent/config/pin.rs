@@ -47,7 +47,7 @@ pub struct Pinned {
 
 /// Reads the settings file, and gives it with both pinned; none where they are already.
 pub fn pin(path: &Path, region: &Region, domain: &Domain) -> Result<Option<Pinned>, PinError> {
-    let before = match file::read(path) {
+    let before = match file::read_settings(path) {
         Ok(text) => Some(text),
         Err(file::Refused::Absent) => None,
         Err(refused) => return Err(PinError::Settings(refused.for_path(path))),

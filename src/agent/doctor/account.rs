@@ -30,7 +30,7 @@ pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, n
         return links.map(|(id, why)| Check::skipped(id, why, "no login name; add --user USER")).into();
     };
     let name = printable(user, MAX_SHOWN);
-    let account = match Account::ask(user) {
+    let account = match Account::look_up(user) {
         Ok(Some(account)) => account,
         Ok(None) => {
             let seen = format!("there is no user {name}");
@@ -78,7 +78,7 @@ fn standing(sshd: &Result<Sshd, SshdUnavailable>, account: &Account, now: Timest
         Ok(text) => text,
         Err(why) => return Check::skipped(ID, ACCOUNT, format!("{there}; {why}")),
     };
-    let Some(shadow) = shadow.lines().find_map(|line| Shadow::read(line, &account.name)) else {
+    let Some(shadow) = shadow.lines().find_map(|line| Shadow::parse(line, &account.name)) else {
         return Check::ok(ID, ACCOUNT, format!("{there}; it has no line in /etc/shadow"));
     };
     let Some(uses_pam) = uses_pam(sshd) else {
@@ -143,7 +143,7 @@ enum Standing {
 }
 
 impl Shadow {
-    fn read(line: &str, name: &str) -> Option<Self> {
+    fn parse(line: &str, name: &str) -> Option<Self> {
         let mut fields = line.split(':');
         (fields.next()? == name).then_some(())?;
         let is_locked = fields.next()?.starts_with('!');
@@ -252,10 +252,10 @@ mod tests {
             ("u:*:19990:0:90:7:14::", S::Good, S::Good),
             ("u:*::::::::", S::Good, S::Good),
         ] {
-            let shadow = Shadow::read(line, "u").unwrap();
+            let shadow = Shadow::parse(line, "u").unwrap();
             assert_eq!(shadow.account_state(20000, false), without, "{line}");
             assert_eq!(shadow.account_state(20000, true), with, "{line}");
         }
-        assert!(Shadow::read("u:*:1:2", "u").is_none() && Shadow::read("v:*:1:2:3:4:5:6:", "u").is_none());
+        assert!(Shadow::parse("u:*:1:2", "u").is_none() && Shadow::parse("v:*:1:2:3:4:5:6:", "u").is_none());
     }
 }

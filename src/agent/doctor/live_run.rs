@@ -55,12 +55,12 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, be
         let seen = format!("no key can be pushed for the name {}", printable(user, MAX_SHOWN));
         return Check::fail(ID, ANSWER, seen, "log in as a user whose name EC2 Instance Connect takes");
     };
-    let account = match Account::ask(runs_as.as_deref().unwrap_or_default()) {
+    let account = match Account::look_up(runs_as.as_deref().unwrap_or_default()) {
         Ok(Some(account)) => account,
         Ok(None) => return Check::skipped(ID, ANSWER, "there is no user to run it as"),
         Err(why) => return Check::skipped(ID, ANSWER, why),
     };
-    match ConfiguredRun::read(&command, &user) {
+    match ConfiguredRun::parse(&command, &user) {
         Err(why) => Check::skipped(ID, ANSWER, why),
         Ok(asked) if asked.read.user.as_encoded_bytes() != user.as_str().as_bytes() => {
             let place = sshd.wired(|wired| wired.winner().map(ToString::to_string)).unwrap_or_default();
@@ -94,7 +94,7 @@ struct ConfiguredRun {
 }
 
 impl ConfiguredRun {
-    fn read(command: &str, user: &LoginName) -> Result<Self, String> {
+    fn parse(command: &str, user: &LoginName) -> Result<Self, String> {
         let words: Vec<_> = split(command).into_iter().take_while(|word| word != "--").collect();
         let expanded = |words: &mut dyn Iterator<Item = &String>, offered: Option<&Fingerprint>| {
             words.map(|word| expand(word, user, offered)).collect::<Result<Vec<_>, _>>()

@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Doctor, clock: Clock, out: &mut impl Write, notes:
     // What takes root is looked at first; the network is not read as root.
     let settled = service::before(user);
     let audit_required = settled.audit_required();
-    let sshd = sshd::Sshd::look(user);
+    let sshd = sshd::Sshd::inspect(user);
     let listener = sshd.as_ref().ok().and_then(|sshd| sshd.machine.listener.as_ref()).map(|sshd| sshd.pid);
     let before = server::checks(&sshd);
     let after = account::checks(&sshd, user, clock.started)

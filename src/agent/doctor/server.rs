@@ -105,7 +105,7 @@ fn openssh(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
 fn listener(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
     const ID: &str = "listener";
     // The configuration may be broken, and a server runs on with the one before.
-    let machine = match Machine::look() {
+    let machine = match Machine::detect() {
         Ok(machine) => machine,
         Err(unseen) => return SshdUnavailable::from(unseen).skipped(ID, LISTENER),
     };
@@ -261,7 +261,7 @@ fn command_path(wired: &Wired<'_>) -> Check {
         };
     }
     let user = wired.running.user.as_deref().unwrap_or_default();
-    let account = Account::ask(user).ok().flatten();
+    let account = Account::look_up(user).ok().flatten();
     if let Some((place, mode)) = account.and_then(|account| closed_to(&account, &program)) {
         let seen = format!("{user} cannot run it: the mode of {} is {mode:04o}", place.display());
         return Check::fail(ID, PATH, seen, format!("sudo chmod a+x {}", place.display()));

@@ -45,7 +45,8 @@ impl RootFindings {
 /// The settings, and sshd asked about them.
 pub(super) fn before(user: Option<&str>) -> RootFindings {
     let settings = Settings::resolve(&CommandLine::default());
-    let environment = settings.as_ref().map(|settings| environment::look(settings, user)).unwrap_or_default();
+    let environment =
+        settings.as_ref().map(|settings| environment::renew_record(settings, user)).unwrap_or_default();
     RootFindings { settings, environment }
 }
 
@@ -59,7 +60,7 @@ pub(super) fn checks(before: RootFindings, user: Option<&str>, clock: Clock) -> 
         (_, Machine::NotEc2, _) => service.skip(&ALL, "this is no EC2 instance"),
         (Err(_), ..) => service.skip(&ALL, "the settings say where to ask, and cannot be read"),
         (_, _, Some(error)) => service.skip(&ALL, &error.to_string()),
-        (Ok(settings), ..) => service.ask(&machine, &settings, user, clock),
+        (Ok(settings), ..) => service.fetch_and_check(&machine, &settings, user, clock),
     }
     service
 }
@@ -117,7 +118,7 @@ impl Service {
         self.checks.extend(ids.iter().map(|id| Check::skipped(id, METADATA, seen)));
     }
 
-    fn ask(&mut self, machine: &Machine, settings: &Settings, user: Option<&str>, clock: Clock) {
+    fn fetch_and_check(&mut self, machine: &Machine, settings: &Settings, user: Option<&str>, clock: Clock) {
         let user = user.and_then(|name| LoginName::try_from(name).ok());
         let users: Vec<_> = user.iter().cloned().collect();
         let get = |endpoint: &Endpoint| {
@@ -151,10 +152,16 @@ impl Service {
             let rest = ["instance", "clock", "region", "trust-store", "signer", "staples"];
             return self.skip(&rest, "the metadata service does not answer");
         };
-        self.judge(&fetched, settings, user.as_ref(), clock);
+        self.check_evidence(&fetched, settings, user.as_ref(), clock);
     }
 
-    fn judge(&mut self, fetched: &Fetched, settings: &Settings, user: Option<&LoginName>, clock: Clock) {
+    fn check_evidence(
+        &mut self,
+        fetched: &Fetched,
+        settings: &Settings,
+        user: Option<&LoginName>,
+        clock: Clock,
+    ) {
         let now = clock.now();
         self.checks.push(proxy(Some(fetched)));
         self.checks.push(instance_is_this(fetched));

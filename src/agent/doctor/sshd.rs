@@ -37,8 +37,8 @@ pub(super) enum SshdUnavailable {
 
 impl Sshd {
     /// Asks about logins of `user`, or of nobody in particular.
-    pub(super) fn look(user: Option<&str>) -> Result<Self, SshdUnavailable> {
-        let machine = Machine::look()?;
+    pub(super) fn inspect(user: Option<&str>) -> Result<Self, SshdUnavailable> {
+        let machine = Machine::detect()?;
         let is_root = nix::unistd::Uid::effective().is_root();
         let blind = |error: &dyn std::fmt::Display| {
             let words = error.to_string();

@@ -59,15 +59,15 @@ pub(super) struct Answered {
 
 impl Chain {
     /// Asks sshd, and then the providers under the user that a login would run them as.
-    pub(super) fn ask(user: &LoginName, offered: Option<&Fingerprint>) -> Self {
+    pub(super) fn run(user: &LoginName, offered: Option<&Fingerprint>) -> Self {
         let mut chain = Self::default();
-        if let Err(why) = chain.look(user, offered) {
+        if let Err(why) = chain.inspect(user, offered) {
             chain.note = Some(why);
         }
         chain
     }
 
-    fn look(&mut self, user: &LoginName, offered: Option<&Fingerprint>) -> Result<(), String> {
+    fn inspect(&mut self, user: &LoginName, offered: Option<&Fingerprint>) -> Result<(), String> {
         let (effective, holder, own) = sshd_setup::in_force_for(Some(user.as_str()))?;
         self.command.clone_from(&effective.command);
         self.user.clone_from(&effective.user);

@@ -27,7 +27,7 @@ use crate::cli::Explain;
 use crate::config::unsupported;
 use crate::environment::{self, EnvironmentBefore};
 use crate::outcome::Outcome;
-use crate::verify::{Unproven, VerifyReport, judge};
+use crate::verify::{Unproven, VerifyReport, judge_case};
 
 /// Runs the command.
 pub(super) fn run(
@@ -38,9 +38,10 @@ pub(super) fn run(
 ) -> Outcome {
     let mut times = Times::default();
     // What takes root comes first, as in a login: the settings, sshd's word, the providers under their user.
-    let chain = Chain::ask(&arguments.user, arguments.fingerprint.as_ref());
+    let chain = Chain::run(&arguments.user, arguments.fingerprint.as_ref());
     let settings = times.of_settings(|| resolve(&chain.settings));
-    let before = settings.as_ref().map(|settings| environment::look(settings, Some(arguments.user.as_str())));
+    let before =
+        settings.as_ref().map(|settings| environment::renew_record(settings, Some(arguments.user.as_str())));
     let before = before.unwrap_or_default();
     if let Err(error) = give_up_root() {
         let _ = writeln!(notes, "{IDENT}: {}", one_line(&error.to_string()));
@@ -124,7 +125,7 @@ fn report(arguments: &Explain, clock: Clock, settings: &Settings, fetched: &Fetc
     };
     let now = clock.now();
     let judged: Result<Decision, Unproven> = match read() {
-        Ok((evidence, expected)) => judge(&evidence, &replay::lost_staples(capture), &expected, now),
+        Ok((evidence, expected)) => judge_case(&evidence, &replay::lost_staples(capture), &expected, now),
         Err(error) => Err(Unproven::new(error.reason(), error.to_string())),
     };
     VerifyReport::new(&signer, &judged, now)

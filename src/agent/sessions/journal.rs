@@ -77,7 +77,7 @@ fn chooses_fields() -> bool {
 }
 
 /// Reads it to its end.
-pub(super) fn read<W: Wanted>(
+pub(super) fn read_journal<W: Wanted>(
     entries: StreamingChild,
     begins: &[u8],
     agent: Option<AgentUser>,
@@ -86,11 +86,11 @@ pub(super) fn read<W: Wanted>(
 ) -> Read {
     let mut journal = Journal::new(agent, programs);
     let mut read = Read::default();
-    if let Some(first) = journal.read(begins) {
+    if let Some(first) = journal.parse_line(begins) {
         join.saw(first.at);
     }
     let mut reader = BufReader::with_capacity(MAX_LINE, entries);
-    let broken = each_line(&mut reader, &mut read, |line| match journal.read(line) {
+    let broken = each_line(&mut reader, &mut read, |line| match journal.parse_line(line) {
         Some(entry) => {
             join.take_entry(entry);
             true

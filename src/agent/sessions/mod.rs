@@ -42,7 +42,7 @@ pub(super) fn run(
     out: &mut impl Write,
     notes: &mut impl Write,
 ) -> Outcome {
-    let report = match look(arguments, now) {
+    let report = match build_report(arguments, now) {
         Ok(report) => report,
         Err(fault) => {
             let _ = writeln!(notes, "{IDENT}: {}", one_line(&fault.to_string()));
@@ -78,9 +78,9 @@ fn write_json(report: &SessionsReport, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Opens the log as root, where we are, and reads it without root's rights: it is full of foreign text.
-fn look(arguments: &Sessions, now: Timestamp) -> Result<SessionsReport, LogError> {
+fn build_report(arguments: &Sessions, now: Timestamp) -> Result<SessionsReport, LogError> {
     let question = question(arguments, now);
-    let agent = Account::ask(&arguments.agent_user).ok().flatten();
+    let agent = Account::look_up(&arguments.agent_user).ok().flatten();
     let believed = agent.as_ref().and_then(|agent| AgentUser::new(agent.uid));
     let is_here = arguments.files.is_empty();
     let running = is_here.then(|| machine::running(now));
@@ -89,7 +89,7 @@ fn look(arguments: &Sessions, now: Timestamp) -> Result<SessionsReport, LogError
     give_up_root().map_err(LogError::Privileges)?;
     let kind = source.kind();
     let mut join = Join::new(kind, question.clone(), running);
-    let read = source.read(believed, programs, &mut join)?;
+    let read = source.read_into(believed, programs, &mut join)?;
     let later = is_here.then(|| machine::running(now));
     let mut found = join.end(later.as_ref());
     found.tally.stepped_back = found.tally.stepped_back.max(read.stepped_back);

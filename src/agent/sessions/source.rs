@@ -60,7 +60,7 @@ impl LogSource {
     }
 
     /// Reads it to its end. What was read stands where the rest cannot be.
-    pub(super) fn read<W: Wanted>(
+    pub(super) fn read_into<W: Wanted>(
         self,
         agent: Option<AgentUser>,
         programs: Programs,
@@ -68,7 +68,7 @@ impl LogSource {
     ) -> Result<Read, LogError> {
         match self {
             Self::Journal { entries, begins, hidden } => {
-                let mut read = journal::read(entries, &begins, agent, programs, join);
+                let mut read = journal::read_journal(entries, &begins, agent, programs, join);
                 read.gaps.extend(hidden.then_some(Gap::Hidden));
                 Ok(read)
             }

@@ -153,7 +153,7 @@ fn read_text<W: Wanted>(
                 join.saw(at);
             }
         }
-        match log.read(&text) {
+        match log.parse_line(&text) {
             Said::Line(line) => join.take(line.host, line.at, Some(line.event)),
             Said::Other => {}
             Said::Unknown => unknown = unknown.saturating_add(1),

@@ -7,7 +7,7 @@ use eic_host::accounts::Account;
 use eic_host::ownership;
 use eic_host::sshd::command::{CommandOwner, chained, command_owner, leads_to, split};
 use eic_host::sshd::keyword::Keyword;
-use eic_host::sshd::place::read;
+use eic_host::sshd::place::read_config;
 use eic_host::sshd::server::Effective;
 use eic_host::sshd::sources::{Setting, Sources};
 use eic_host::sshd::units;
@@ -184,7 +184,7 @@ pub(crate) fn user_fault(user: Option<&str>) -> Result<Option<SetupFault>, Strin
         let seen = "sshd does not run this program: no AuthorizedKeysCommandUser is set".to_owned();
         return Ok(Some(SetupFault { seen, fix: Fix::Run(format!("{IDENT} enable")) }));
     };
-    if user.contains('%') || Account::find(user).is_some() || Account::ask(user)?.is_some() {
+    if user.contains('%') || Account::find(user).is_some() || Account::look_up(user)?.is_some() {
         return Ok(None);
     }
     let seen = format!(
@@ -238,7 +238,7 @@ pub(crate) fn placed(setting: &Setting) -> String {
 
 /// Whether a file that is not read has our command.
 fn names(file: &Path, own: &Path) -> bool {
-    let content = read(file).ok().flatten().unwrap_or_default();
+    let content = read_config(file).ok().flatten().unwrap_or_default();
     String::from_utf8_lossy(&content).lines().any(|line| {
         let setting = Keyword::of_line(line);
         setting.is_some_and(|(keyword, command)| {

@@ -9,7 +9,7 @@ use eic_host::sshd::block;
 use eic_host::sshd::command::{CommandOwner, command_owner};
 use eic_host::sshd::environment::record::{PLACE, Record};
 use eic_host::sshd::listener::Listener;
-use eic_host::sshd::place::{Place, read};
+use eic_host::sshd::place::{Place, read_config};
 use eic_host::sshd::replace::{Change, lock};
 use eic_host::sshd::server::{CONFIG, Server};
 use eic_host::sshd::sources::Sources;
@@ -102,8 +102,9 @@ fn unread(places: &[PathBuf]) -> Vec<String> {
     let is_read = |file: &Path| file.canonicalize().is_ok_and(|real| are_read.contains(&real));
     let entries = std::fs::read_dir("/etc/ssh").into_iter().flatten().filter_map(Result::ok);
     let files = entries.map(|entry| entry.path()).filter(|path| path.is_file() && !is_read(path));
-    let ours = files
-        .filter(|file| read(file).ok().flatten().is_some_and(|content| block::take_out(&content).is_some()));
+    let ours = files.filter(|file| {
+        read_config(file).ok().flatten().is_some_and(|content| block::take_out(&content).is_some())
+    });
     ours.map(|file| {
         format!("note: {} has eic-agent's lines, and no running sshd reads it; left as it is", file.display())
     })

@@ -6,7 +6,7 @@ use eic_core::audit_line::IDENT;
 use eic_core::text::one_line;
 use eic_host::sshd::block;
 use eic_host::sshd::command::{CommandOwner, is_agents, moved};
-use eic_host::sshd::place::{Place, read};
+use eic_host::sshd::place::{Place, read_config};
 use eic_host::sshd::replace::lock;
 use eic_host::sshd::server::Effective;
 use eic_host::sshd::sources::Sources;
@@ -75,7 +75,8 @@ fn enable(arguments: &Enable, say: &mut impl FnMut(String)) -> Result<(), Enable
     }
     // The unit asks the same as another process of root's, after this one or before.
     let settings = Settings::resolve(&CommandLine::default());
-    let before = settings.as_ref().map(|settings| environment::look(settings, None)).unwrap_or_default();
+    let before =
+        settings.as_ref().map(|settings| environment::renew_record(settings, None)).unwrap_or_default();
     if let Err(why) = units::start_own() {
         say(format!("warning: {why}"));
     }
@@ -186,7 +187,7 @@ fn pair(machine: &Machine, filed: &Effective, chain: bool) -> Result<Pair, Enabl
     let sources = Sources::read(&machine.config);
     let place = sources.of_command(command);
     let is_in_our_block = || {
-        let content = place.and_then(|place| read(&place.file).ok().flatten());
+        let content = place.and_then(|place| read_config(&place.file).ok().flatten());
         content.is_some_and(|content| block::holds(&content, command))
     };
     // Our own line, of when this program lay elsewhere.

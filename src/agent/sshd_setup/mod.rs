@@ -88,11 +88,11 @@ impl From<Unseen> for String {
 impl Machine {
     /// With a program of our own that sshd would run.
     fn find() -> Result<Self, String> {
-        Ok(Self { own: own_program()?, ..Self::look().map_err(String::from)? })
+        Ok(Self { own: own_program()?, ..Self::detect().map_err(String::from)? })
     }
 
     /// With this program wherever it lies, for those who only look.
-    pub(super) fn look() -> Result<Self, Unseen> {
+    pub(super) fn detect() -> Result<Self, Unseen> {
         let server = Server::find().map_err(|insecure| Unseen::insecure("sshd is not run", &insecure))?;
         let server = server.ok_or(Unseen::Absent)?;
         let (listener, others) = chosen(Listener::all(server.program()));
@@ -232,7 +232,7 @@ pub(super) fn shown(command: Option<&str>) -> String {
 /// What is in force for this user's logins, by the running server where it says something else than the
 /// files, and whose command that is.
 pub(super) fn in_force_for(user: Option<&str>) -> Result<(Effective, CommandOwner, PathBuf), String> {
-    let machine = Machine::look().map_err(String::from)?;
+    let machine = Machine::detect().map_err(String::from)?;
     let printed = machine.server.printed(&machine.config, machine.options(), user);
     let printed = printed.map_err(|error| format!("{}: {error}", machine.config.display()))?;
     let effective = Effective::of(&printed);

@@ -104,7 +104,8 @@ impl StatusReport {
             report.problems.push(format!("no pushed key is handed out: {}: {error}", error.reason()));
         }
         // sshd is asked while we are root; what comes after that is not for root.
-        let before = settings.as_ref().map(|settings| environment::look(settings, None)).unwrap_or_default();
+        let before =
+            settings.as_ref().map(|settings| environment::renew_record(settings, None)).unwrap_or_default();
         let kept = give_up_root().err();
         if let Ok(settings) = &settings {
             let faults = unsupported(settings, &before, kept.as_ref());
@@ -125,7 +126,7 @@ impl StatusReport {
 
     /// Fills in what sshd obeys; an error is why that cannot be found out.
     fn look_at_sshd(&mut self) -> Result<(), String> {
-        let machine = Machine::look().map_err(String::from)?;
+        let machine = Machine::detect().map_err(String::from)?;
         self.sshd.program = Some(machine.server.program().to_owned());
         self.sshd.pid = machine.listener.as_ref().map(|listener| listener.pid);
         self.sshd.config = Some(machine.config.clone());
@@ -148,7 +149,7 @@ impl StatusReport {
             filed: &in_force.filed,
             general: effective,
         };
-        self.judge(&wired)?;
+        self.diagnose(&wired)?;
         self.warnings.extend(machine.unclear());
         for except in sources.conditional() {
             self.warnings.push(format!(
@@ -171,7 +172,7 @@ impl StatusReport {
     }
 
     /// Whether the pair in force leads to this program, and sshd would run it.
-    fn judge(&mut self, wired: &Wired<'_>) -> Result<(), String> {
+    fn diagnose(&mut self, wired: &Wired<'_>) -> Result<(), String> {
         if let Some(lost) = wired.lost() {
             self.problems.push(lost.to_string());
             return Ok(());

@@ -24,7 +24,7 @@ use crate::capture::replay;
 use crate::cli::Verify;
 
 /// What the command line names. An error is that a file cannot be read, so that it names the wrong one.
-pub(super) fn read(arguments: &Verify, now: Timestamp) -> Result<Case, String> {
+pub(super) fn read_case(arguments: &Verify, now: Timestamp) -> Result<Case, String> {
     match &arguments.capture {
         Some(file) => read_capture(arguments, file),
         None => read_files(arguments, now),

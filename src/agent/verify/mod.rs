@@ -30,7 +30,7 @@ pub(super) fn run(
     out: &mut impl Write,
     notes: &mut impl Write,
 ) -> Outcome {
-    let case = match input::read(arguments, now) {
+    let case = match input::read_case(arguments, now) {
         Ok(case) => case,
         Err(why) => {
             let _ = writeln!(notes, "eic-agent: {}", one_line(&why));
@@ -39,7 +39,7 @@ pub(super) fn run(
     };
     let Case { signer, evidence, lost, redacted, claimed, at } = case;
     let judged = match evidence {
-        Ok((evidence, expected)) => judge(&evidence, &lost, &expected, at),
+        Ok((evidence, expected)) => judge_case(&evidence, &lost, &expected, at),
         Err(unproven) => Err(unproven),
     };
     let report = VerifyReport::new(&signer, &judged, at).of_capture(redacted, claimed);
@@ -88,7 +88,7 @@ impl Unproven {
 }
 
 /// Judges, and looks for the path also of a signer that is refused. Where a staple is lacking, `lost` says why.
-pub(super) fn judge(
+pub(super) fn judge_case(
     evidence: &Evidence,
     lost: &LostStaples<(Reason, String)>,
     expected: &Expectations,

@@ -184,14 +184,14 @@ pub fn decide_under(
     let mut verdicts: Vec<_> = first
         .into_iter()
         .chain(others)
-        .map(|(place, entry)| (place, judge(entry.as_ref(), &signer, expected, budget)))
+        .map(|(place, entry)| (place, decide_entry(entry.as_ref(), &signer, expected, budget)))
         .collect();
     verdicts.sort_by_key(|(place, _)| *place);
     let verdicts = verdicts.into_iter().map(|(_, verdict)| verdict).collect();
     Decision { signer, verdicts }
 }
 
-fn judge(
+fn decide_entry(
     entry: Result<&KeyEntry, &UnreadableEntry>,
     signer: &VerifiedSigner,
     expected: &Expectations,

@@ -17,7 +17,7 @@ pub(crate) struct Signed {
 }
 
 impl Signed {
-    pub(crate) fn read(der: &[u8]) -> der::Result<Self> {
+    pub(crate) fn parse(der: &[u8]) -> der::Result<Self> {
         let mut parts = SliceReader::new(AnyRef::from_der(der)?.value())?;
         let data = parts.tlv_bytes()?.to_vec();
         let algorithm = AnyRef::from_der(parts.tlv_bytes()?)?.value().to_vec();

@@ -67,7 +67,7 @@ impl Journal {
     }
 
     /// One line of `journalctl -o json`; none where it is no entry.
-    pub fn read(&mut self, line: &[u8]) -> Option<Entry> {
+    pub fn parse_line(&mut self, line: &[u8]) -> Option<Entry> {
         let raw: Raw<'_> = serde_json::from_slice(line).ok()?;
         let at = Moment { wall: raw.realtime.number()?, monotonic: Some(raw.monotonic.number()?) };
         let boot =

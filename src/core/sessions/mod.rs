@@ -28,7 +28,7 @@
 //! let line = r#"{"__REALTIME_TIMESTAMP":"1","__MONOTONIC_TIMESTAMP":"1","_UID":"990","_PID":"7",
 //!     "_BOOT_ID":"c549ba29c241485f9f765481cf88c372","SYSLOG_IDENTIFIER":"eic-agent","EIC_EVENT":"provided",
 //!     "EIC_USER":"u","EIC_SSHD_PID":"5","EIC_FINGERPRINT":"SHA256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}"#;
-//! let entry = Journal::new(AgentUser::new(990), Programs::default()).read(line.as_bytes()).unwrap();
+//! let entry = Journal::new(AgentUser::new(990), Programs::default()).parse_line(line.as_bytes()).unwrap();
 //! let Some(Event::Provided(handover)) = entry.event else { panic!() };
 //! assert!(matches!(handover.push, Push::Trusted(_)));
 //! ```

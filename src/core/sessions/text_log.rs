@@ -126,7 +126,7 @@ impl TextLog {
     }
 
     /// What a line tells of us.
-    pub fn read<'l>(&mut self, line: &'l str) -> Said<'l> {
+    pub fn parse_line<'l>(&mut self, line: &'l str) -> Said<'l> {
         let Some(header) = Header::of(line) else {
             return if tells_of_us(line) { Said::Unknown } else { Said::Other };
         };

@@ -55,25 +55,25 @@ impl Writer {
 
     /// As the writer of sshd's line about a login.
     pub(super) const fn login(self) -> Result<Attribution, Forged> {
-        self.judge(Program::Sshd, matches!(self.unit, Unit::Sshd))
+        self.attribute(Program::Sshd, matches!(self.unit, Unit::Sshd))
     }
 
     /// As the writer of PAM's line about a session, in sshd's process. PAM has moved it to the session by then.
     pub(super) const fn session(self) -> Result<Attribution, Forged> {
-        self.judge(Program::Sshd, matches!(self.unit, Unit::Sshd | Unit::Session))
+        self.attribute(Program::Sshd, matches!(self.unit, Unit::Sshd | Unit::Session))
     }
 
     /// As the writer of logind's line that a session is gone.
     pub(super) const fn logind(self) -> Result<Attribution, Forged> {
-        self.judge(Program::Logind, matches!(self.unit, Unit::Logind))
+        self.attribute(Program::Logind, matches!(self.unit, Unit::Logind))
     }
 
     /// As an agent that still is root: sshd runs it, in its own unit.
     pub(super) const fn agent(self) -> Result<Attribution, Forged> {
-        self.judge(Program::Agent, matches!(self.unit, Unit::Sshd))
+        self.attribute(Program::Agent, matches!(self.unit, Unit::Sshd))
     }
 
-    const fn judge(self, expected: Program, is_its_unit: bool) -> Result<Attribution, Forged> {
+    const fn attribute(self, expected: Program, is_its_unit: bool) -> Result<Attribution, Forged> {
         if !self.is_root() {
             return Err(Forged);
         }

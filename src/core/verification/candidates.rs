@@ -171,7 +171,7 @@ impl<'c> Node<'c> {
             issuer: parsed.issuer().to_vec(),
             subject: parsed.subject().to_vec(),
             key_info: contents(&parsed.subject_public_key_info()).to_vec(),
-            signed: Signed::read(certificate.der()).ok()?,
+            signed: Signed::parse(certificate.der()).ok()?,
             anchors: Vec::new(),
             issuers: Vec::new(),
             distance: None,

@@ -103,7 +103,7 @@ pub(super) fn check(
             continue;
         }
         for answer in answers {
-            match judge(answer, staple, subject, now) {
+            match check_answer(answer, staple, subject, now) {
                 Ok(Some(facts)) => good = Some(facts),
                 Ok(None) => {}
                 Err(error) => failure = failure.max(error),
@@ -117,7 +117,7 @@ pub(super) fn check(
 }
 
 /// Judges an answer whose signature is good. None where it neither vouches nor says anything against the certificate.
-fn judge(
+fn check_answer(
     answer: &OcspAnswer,
     staple: &OcspStaple,
     subject: Subject,

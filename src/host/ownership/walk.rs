@@ -71,7 +71,7 @@ impl ResolvedPath {
     }
 
     /// Opens a regular file to be read. Opening never waits, whatever is there by now.
-    fn read(self) -> Result<File, Insecure> {
+    fn open_regular(self) -> Result<File, Insecure> {
         let path = self.path();
         let Self::File(folder, name, true) = self else { return Err(Insecure::NotAFile(path)) };
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
@@ -93,7 +93,7 @@ impl Folder {
 
     /// Opens a regular file to be read: one of this folder, or one that a link in it leads to.
     pub(crate) fn open_file(&self, name: &OsStr) -> Result<File, Insecure> {
-        self.again()?.follow(Path::new(name))?.read()
+        self.again()?.follow(Path::new(name))?.open_regular()
     }
 
     /// At most `limit` names in this folder, in the kernel's order.
@@ -195,13 +195,13 @@ impl Folder {
 
 /// Opens a regular file to be read, if it, links followed, and every folder on the way are root's alone.
 pub fn open_trusted(path: &Path) -> Result<File, Insecure> {
-    ResolvedPath::at(path)?.read()
+    ResolvedPath::at(path)?.open_regular()
 }
 
 /// The same of a distribution's own file, on the way to which there may be a sticky folder of root's that a group can
 /// write: NixOS keeps all of its files in one (`/nix/store`).
 pub(crate) fn open_of_distribution(path: &Path) -> Result<File, Insecure> {
-    ResolvedPath::by(FolderRule::OrSticky, path)?.read()
+    ResolvedPath::by(FolderRule::OrSticky, path)?.open_regular()
 }
 
 /// The folder that a regular file is in, and its name there, links followed; both by the rule of [`open_trusted`].

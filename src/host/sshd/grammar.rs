@@ -101,7 +101,7 @@ pub(super) fn check(line: &[u8]) -> Result<(), Doubt> {
     }
     let rest = trim(rest);
     let value = trim(rest.strip_prefix(b"=").unwrap_or(rest));
-    let keyword = std::str::from_utf8(word).ok().and_then(Keyword::read);
+    let keyword = std::str::from_utf8(word).ok().and_then(Keyword::parse);
     match keyword.filter(|keyword| DECIDING.contains(keyword)) {
         Some(keyword) => check_value(keyword, value),
         // No value of another keyword means anything here, so none of the names should stand there.

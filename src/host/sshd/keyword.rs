@@ -11,7 +11,7 @@ macro_rules! keywords {
         /// A keyword of `sshd_config(5)`.
         ///
         /// sshd reads keywords in any case (OpenSSH servconf.c, `parse_token`). It prints them in small letters up to
-        /// 10.3 and in mixed case from 10.4 on. [`Keyword::read`] is the only way from text to a keyword, so that no
+        /// 10.3 and in mixed case from 10.4 on. [`Keyword::parse`] is the only way from text to a keyword, so that no
         /// comparison can depend on the case.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[expect(missing_docs, reason = "each is documented in sshd_config(5) under its own name")]
@@ -66,7 +66,7 @@ impl fmt::Display for Keyword {
 impl Keyword {
     /// The keyword that `word` is, in any case; none where it is none that the agent knows.
     #[must_use]
-    pub fn read(word: &str) -> Option<Self> {
+    pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, name)| name.eq_ignore_ascii_case(word)).map(|(keyword, _)| *keyword)
     }
 
@@ -82,7 +82,7 @@ impl Keyword {
         if word.is_empty() {
             (word, value) = token(value)?;
         }
-        Some((Self::read(&word)?, value))
+        Some((Self::parse(&word)?, value))
     }
 
     /// Whether these bytes have the keyword anywhere, in any case, also as a part of a longer word.
@@ -120,11 +120,11 @@ mod tests {
         for (keyword, name) in Keyword::ALL {
             assert_eq!(keyword.to_string(), *name);
             for written in [(*name).to_owned(), name.to_ascii_lowercase(), name.to_ascii_uppercase()] {
-                assert_eq!(Keyword::read(&written), Some(*keyword), "{written}");
+                assert_eq!(Keyword::parse(&written), Some(*keyword), "{written}");
             }
         }
         for other in ["", "Ciphers", "AllowUsers ", "AllowUsersX", "\u{ff21}llowUsers"] {
-            assert_eq!(Keyword::read(other), None, "{other}");
+            assert_eq!(Keyword::parse(other), None, "{other}");
         }
     }
 

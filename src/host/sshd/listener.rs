@@ -53,7 +53,7 @@ impl Listener {
                 let process = ProcFolder::open(&process.path()).ok()?;
                 // Checked on both sides: a session of sshd's becomes its user's program at any moment.
                 process.genuine(&program)?;
-                let listener = Self::read(pid, &process.file("cmdline")?)?;
+                let listener = Self::parse(pid, &process.file("cmdline")?)?;
                 let parent = process.genuine(&program)?;
                 process
                     .sees(listener.config.as_deref().unwrap_or(Path::new(CONFIG)))
@@ -96,7 +96,7 @@ impl Listener {
         for _ in 0..MAX_ANCESTORS {
             pid = ProcFolder::open(Path::new(&format!("/proc/{pid}"))).ok()?.parent()?;
             let cmdline = ProcFolder::open(Path::new(&format!("/proc/{pid}"))).ok()?.file("cmdline")?;
-            if let Some(listener) = Self::read(pid, &cmdline) {
+            if let Some(listener) = Self::parse(pid, &cmdline) {
                 return Some(listener);
             }
         }
@@ -122,7 +122,7 @@ impl Listener {
     /// From 8.2, sshd writes its state over it: `sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups`,
     /// with plain spaces between the arguments, and cut where there is no room. Before, they are as they were
     /// given.
-    fn read(pid: u32, cmdline: &[u8]) -> Option<Self> {
+    fn parse(pid: u32, cmdline: &[u8]) -> Option<Self> {
         let text = |bytes: &[u8]| OsStr::from_bytes(bytes).to_string_lossy().into_owned();
         let end = cmdline.iter().rposition(|byte| *byte != 0).map_or(0, |last| last.saturating_add(1));
         let cmdline = cmdline.get(..end).unwrap_or_default();
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     fn read(cmdline: &str) -> Option<(Option<PathBuf>, Vec<String>, bool)> {
-        let listener = Listener::read(7, cmdline.as_bytes())?;
+        let listener = Listener::parse(7, cmdline.as_bytes())?;
         Some((listener.config, listener.options, listener.is_clear))
     }
 
@@ -292,7 +292,7 @@ mod tests {
         ] {
             assert_eq!(read(cmdline), expected, "{cmdline:?}");
         }
-        let sets = |cmdline: String| Listener::read(1, cmdline.as_bytes()).unwrap().sets_command();
+        let sets = |cmdline: String| Listener::parse(1, cmdline.as_bytes()).unwrap().sets_command();
         assert!(sets(format!("/usr/sbin/sshd\0-o\0{}\0", amazons[0])));
         for option in
             ["AUTHORIZEDKEYSCOMMAND=none", "authorizedKeysCommandUser x", " \"AuthorizedKeysCommand\" /x"]
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn configuration_that_cannot_be_known_is_told() {
         let told = |cmdline: &str| {
-            Listener::read(7, cmdline.as_bytes()).unwrap().unknown_config().map(|(seen, _)| seen)
+            Listener::parse(7, cmdline.as_bytes()).unwrap().unknown_config().map(|(seen, _)| seen)
         };
         for (cmdline, words) in [
             ("/usr/sbin/sshd\0-f\0alt.conf\0", "-f alt.conf, expected an absolute path"),

@@ -81,7 +81,7 @@ impl FileAttributes {
 }
 
 /// Reads a file of sshd's configuration; `None` if there is none. Root reads only files that only root can change.
-pub fn read(path: &Path) -> Result<Option<Vec<u8>>, PlaceError> {
+pub fn read_config(path: &Path) -> Result<Option<Vec<u8>>, PlaceError> {
     let unreadable = |error| PlaceError::Unreadable(path.to_owned(), error);
     if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(None);

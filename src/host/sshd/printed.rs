@@ -10,10 +10,10 @@ pub struct Printed(Vec<(Keyword, String)>);
 impl Printed {
     /// Reads `KEYWORD VALUE` lines.
     #[must_use]
-    pub fn read(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let settings = text.lines().filter_map(|line| {
             let (word, value) = line.split_once(' ')?;
-            Some((Keyword::read(word)?, value.trim_ascii().to_owned()))
+            Some((Keyword::parse(word)?, value.trim_ascii().to_owned()))
         });
         Self(settings.collect())
     }

@@ -174,7 +174,7 @@ impl Server {
         for option in options {
             arguments.extend([OsStr::new("-o"), option.as_ref()]);
         }
-        self.run(&arguments).map(|said| Printed::read(&said.printed))
+        self.run(&arguments).map(|said| Printed::parse(&said.printed))
     }
 
     /// Runs it; where it wants a host key or its folder below `/run`, which a machine has only once sshd was
@@ -285,11 +285,11 @@ mod tests {
     fn what_is_in_force_is_read() {
         let said = "port 22\npubkeyauthentication yes\nauthorizedkeyscommand /bin/a %u  %f\nauthorizedkeyscommanduser none\n";
         let expected = Effective { command: Some("/bin/a %u  %f".to_owned()), user: None, takes_keys: true };
-        let read = |said: &str| Effective::of(&Printed::read(said));
+        let read = |said: &str| Effective::of(&Printed::parse(said));
         assert_eq!(read(said), expected);
         let nothing = Effective { command: None, user: None, takes_keys: false };
         assert_eq!(read("pubkeyauthentication no\nauthorizedkeyscommand none\n"), nothing);
-        let lists = Printed::read("allowusers a\nallowusersx c\nallowusers b@x\n");
+        let lists = Printed::parse("allowusers a\nallowusersx c\nallowusers b@x\n");
         assert_eq!(lists.values(Keyword::AllowUsers).collect::<Vec<_>>(), ["a", "b@x"]);
     }
 
@@ -297,13 +297,13 @@ mod tests {
     #[test]
     fn keywords_in_mixed_case_are_read_like_small_letters() {
         let said = "Port 2222\nPubkeyAuthentication no\nAuthorizedKeysCommand /bin/a %u\nAuthorizedKeysCommandUser b\nAllowUsers c\nAllowUsers d\nPermitUserEnvironment no\nRequiredRSASize 3072\n";
-        let mixed = Printed::read(said);
+        let mixed = Printed::parse(said);
         let small: Vec<_> = said
             .lines()
             .map(|line| line.split_once(' ').unwrap())
             .map(|(keyword, value)| format!("{} {value}\n", keyword.to_ascii_lowercase()))
             .collect();
-        assert_eq!(mixed, Printed::read(&small.concat()));
+        assert_eq!(mixed, Printed::parse(&small.concat()));
         assert_eq!(mixed.values(Keyword::AllowUsers).collect::<Vec<_>>(), ["c", "d"]);
         assert_eq!(mixed.value(Keyword::PermitUserEnvironment), Some("no"));
         let expected = Effective {
@@ -312,7 +312,7 @@ mod tests {
             takes_keys: false,
         };
         assert_eq!(Effective::of(&mixed), expected);
-        let unset = Printed::read("AuthorizedKeysCommand none\nAuthorizedKeysCommandUser NONE\n");
+        let unset = Printed::parse("AuthorizedKeysCommand none\nAuthorizedKeysCommandUser NONE\n");
         assert_eq!(Effective::of(&unset), Effective { command: None, user: None, takes_keys: true });
     }
 

@@ -31,7 +31,7 @@ impl Trace {
         let files = lines().filter_map(|line| line.strip_prefix("load_server_config: filename "));
         let includes = lines().filter_map(|line| Some(line.split_once(": new include ")?.1));
         Self {
-            printed: Printed::read(printed),
+            printed: Printed::parse(printed),
             files: files.map(PathBuf::from).collect(),
             includes: includes.map(str::to_owned).collect(),
         }

@@ -134,7 +134,7 @@ pub fn overrides() -> Vec<PathBuf> {
     let files = unit_files().into_iter().chain(ENVIRONMENT_FILES.iter().map(PathBuf::from));
     let contents: Vec<_> = files
         .map(|file| {
-            let content = read(&file).ok().flatten().unwrap_or_default();
+            let content = read_unit_file(&file).ok().flatten().unwrap_or_default();
             (file, String::from_utf8_lossy(&content).replace("\\\n", " "))
         })
         .collect();
@@ -165,7 +165,7 @@ pub fn overrides() -> Vec<PathBuf> {
 /// Whether what such a file sets is Amazon's own command.
 #[must_use]
 pub fn starts_amazons(file: &Path) -> bool {
-    let content = read(file).ok().flatten().unwrap_or_default();
+    let content = read_unit_file(file).ok().flatten().unwrap_or_default();
     let text = String::from_utf8_lossy(&content).into_owned();
     let mut words = text.split([' ', '\t', '"', '\'', '=', '\n']);
     words.any(|word| is_amazons(Path::new(word)))
@@ -175,7 +175,9 @@ pub fn starts_amazons(file: &Path) -> bool {
 #[must_use]
 pub fn unreadable() -> Vec<PathBuf> {
     let files = unit_files().into_iter().chain(ENVIRONMENT_FILES.iter().map(PathBuf::from));
-    files.filter(|file| read(file).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)).collect()
+    files
+        .filter(|file| read_unit_file(file).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied))
+        .collect()
 }
 
 /// sshd's unit and its drop-ins, in systemd's order (systemd.unit(5)): the unit first, the drop-ins by their
@@ -223,7 +225,7 @@ pub fn own_state() -> Result<BTreeMap<String, String>, String> {
 
 /// The content of a file that systemd obeys, whoever can change it: it is searched, and nothing of it is run. None
 /// where there is no such file.
-fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
+fn read_unit_file(file: &Path) -> io::Result<Option<Vec<u8>>> {
     match read_regular(file, MAX_BYTES) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         read => read.map(Some),

@@ -260,7 +260,7 @@ impl OpenStore {
     #[must_use]
     pub fn read_first(&self) -> Option<FirstPlace<'_>> {
         let place = self.places.iter().flatten().next()?;
-        Some(FirstPlace { roots: self.roots, place, files: place.read().ok()? })
+        Some(FirstPlace { roots: self.roots, place, files: place.pem_files().ok()? })
     }
 }
 
@@ -294,10 +294,10 @@ impl Pem {
 
 impl RootsPlace {
     fn load(&self, roots: Roots) -> Result<TrustAnchors, TrustStoreError> {
-        self.parse(&self.read()?, roots, |files| TrustAnchors::from_pem(files))
+        self.parse(&self.pem_files()?, roots, |files| TrustAnchors::from_pem(files))
     }
 
-    fn read(&self) -> Result<Vec<Cow<'_, [u8]>>, TrustStoreError> {
+    fn pem_files(&self) -> Result<Vec<Cow<'_, [u8]>>, TrustStoreError> {
         let files: io::Result<_> = self.files.iter().map(Pem::bytes).collect();
         files.map_err(|error| unreadable(&self.path, error))
     }

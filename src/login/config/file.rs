@@ -57,7 +57,7 @@ impl Refused {
 }
 
 /// Reads the text of a settings file of at most 256 KiB. The file has to pass the rule for trusted files.
-pub fn read(path: &Path) -> Result<String, Refused> {
+pub fn read_settings(path: &Path) -> Result<String, Refused> {
     // A link that leads nowhere is a file that somebody meant to be there.
     if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Err(Refused::Absent);

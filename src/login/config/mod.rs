@@ -84,7 +84,7 @@ pub struct FileSettings {
 impl FileSettings {
     /// Reads the text of a settings file. An error holds every fault of it.
     pub fn parse(text: &str) -> Result<Self, Vec<SettingFault>> {
-        reader::read(text)
+        reader::parse(text)
     }
 
     /// The settings alone, whatever lines they are in.
@@ -205,7 +205,7 @@ impl Settings {
     /// no fault; one that `--config` names must be there.
     pub fn resolve(given: &CommandLine) -> Result<Self, ConfigError> {
         let path = given.config.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
-        let text = match file::read(path) {
+        let text = match file::read_settings(path) {
             Err(file::Refused::Absent) if given.config.is_none() => return Ok(Self::merge(given, None)),
             Err(refused) => return Err(refused.for_path(path)),
             Ok(text) => text,
@@ -215,7 +215,7 @@ impl Settings {
 
     /// What the file's text says, with the command line over it.
     pub fn of_text(given: &CommandLine, path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let said = reader::read(text).map_err(|faults| ConfigError::Faults(path.to_owned(), faults))?;
+        let said = reader::parse(text).map_err(|faults| ConfigError::Faults(path.to_owned(), faults))?;
         Ok(Self::merge(given, Some((path, said))))
     }
 

@@ -42,7 +42,7 @@ impl fmt::Display for SettingFault {
 }
 
 /// Reads the text; on any fault, all of them and no settings.
-pub(super) fn read(text: &str) -> Result<FileSettings, Vec<SettingFault>> {
+pub(super) fn parse(text: &str) -> Result<FileSettings, Vec<SettingFault>> {
     let (root, errors) = DeTable::parse_recoverable(text);
     let mut faults = Faults::in_text(text);
     for error in errors {

@@ -3,7 +3,7 @@ use eic_core::policy::Action;
 use super::*;
 
 fn read(text: &str) -> Result<FileSettings, Vec<String>> {
-    reader::read(text).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    reader::parse(text).map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }
 
 fn settings(given: &CommandLine, text: &str) -> Settings {
@@ -242,7 +242,7 @@ fn files_that_others_may_write_are_refused() {
 
 #[test]
 fn the_first_fault_is_told_and_the_rest_counted() {
-    let faults = reader::read("[a]\n[b]\n[c]\n").unwrap_err();
+    let faults = reader::parse("[a]\n[b]\n[c]\n").unwrap_err();
     let error = ConfigError::Faults("/etc/eic-agent.toml".into(), faults);
     let words = error.to_string();
     assert!(words.starts_with("/etc/eic-agent.toml:1: a: no such setting"), "{words}");
@@ -252,7 +252,7 @@ fn the_first_fault_is_told_and_the_rest_counted() {
 #[test]
 fn a_file_full_of_faults_is_read_at_once() {
     let started = std::time::Instant::now();
-    let faults = reader::read(&"a\n".repeat(100_000)).unwrap_err();
+    let faults = reader::parse(&"a\n".repeat(100_000)).unwrap_err();
     assert_eq!(faults.len(), 50);
     let rules = "[[rule]]\naction = \"deny\"\nusers = [\"root\"]\n".repeat(1000);
     assert_eq!(read(&rules).unwrap().rules.len(), 1000);

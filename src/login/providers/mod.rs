@@ -235,11 +235,11 @@ impl PendingProvider {
     pub fn collect(self, deadline: Instant, allowed: Duration) -> (Vec<u8>, Option<ProviderError>) {
         let receiver = match self.answer {
             Ok(OutputReader::Aside(receiver)) => receiver,
-            Ok(OutputReader::Here(child)) => return finish(child).judge(),
+            Ok(OutputReader::Here(child)) => return finish(child).into_output(),
             Err(error) => return (Vec::new(), Some(error)),
         };
         match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(finished) => finished.judge(),
+            Ok(finished) => finished.into_output(),
             Err(RecvTimeoutError::Timeout) => (Vec::new(), Some(ProviderError::Timeout(allowed))),
             Err(RecvTimeoutError::Disconnected) => {
                 (Vec::new(), Some(ProviderError::Status("no status".to_owned())))
@@ -249,7 +249,7 @@ impl PendingProvider {
 }
 
 impl Finished {
-    fn judge(self) -> (Vec<u8>, Option<ProviderError>) {
+    fn into_output(self) -> (Vec<u8>, Option<ProviderError>) {
         let status = match &self.status {
             Ok(status) if status.success() => None,
             Ok(status) => Some(match (status.code(), status.signal()) {

@@ -161,17 +161,17 @@ impl KeyBundle {
     /// line, key line or blank line starts afresh, so that a bad entry costs nobody else's login.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Self {
-        Self::read(bytes, false)
+        Self::parse_lines(bytes, false)
     }
 
     /// Reads the first part of a bundle that was too long to be read whole: the entry that the cut went
     /// through, and all that would have followed, is one refusal.
     #[must_use]
     pub fn parse_cut(bytes: &[u8]) -> Self {
-        Self::read(bytes, true)
+        Self::parse_lines(bytes, true)
     }
 
-    fn read(bytes: &[u8], cut: bool) -> Self {
+    fn parse_lines(bytes: &[u8], cut: bool) -> Self {
         let mut reader = LineReader::default();
         for line in bytes.split_inclusive(|&b| b == b'\n') {
             reader.take(line);

@@ -206,7 +206,7 @@ impl OcspStaple {
         }
         let (basic_der, inner_defect) = first(inner.response.as_bytes())?;
         let basic = BasicOcspResponse::from_der(basic_der)?;
-        let signed = Signed::read(basic_der)?;
+        let signed = Signed::parse(basic_der)?;
         let data = basic.tbs_response_data;
         let is_critical = has_critical(data.response_extensions.as_deref());
         let critical = is_critical.then_some(OcspError::CriticalExtension);
@@ -226,7 +226,7 @@ impl OcspStaple {
             responder_name,
             responder: data.responder_id,
             certificates,
-            answers: data.responses.iter().enumerate().filter_map(OcspAnswer::read).collect(),
+            answers: data.responses.iter().enumerate().filter_map(OcspAnswer::parse).collect(),
             produced_at: instant(data.produced_at),
             defect: critical.or(defect).or(inner_defect),
         })
@@ -270,7 +270,7 @@ impl fmt::Display for Responder {
 impl OcspAnswer {
     /// None where the issuer is named by a hash that is not known: such an answer is about no certificate that we could
     /// tell.
-    fn read((place, response): (usize, &SingleResponse)) -> Option<Self> {
+    fn parse((place, response): (usize, &SingleResponse)) -> Option<Self> {
         let id = &response.cert_id;
         let hash = match id.hash_algorithm.oid {
             ID_SHA1 => IssuerHash::Sha1,

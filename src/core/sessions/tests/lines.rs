@@ -130,7 +130,7 @@ fn the_agents_text_is_read_as_the_agent_writes_it() {
 }
 
 fn event(log: &Log) -> Option<Event> {
-    reader().read(log.lines.last().unwrap().as_bytes()).unwrap().event
+    reader().parse_line(log.lines.last().unwrap().as_bytes()).unwrap().event
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_principal_is_the_agents_word_or_none() {
     assert_eq!(event(log.entry(0, 7, "eic-agent", &printed)), None);
     // Where there is no such user, nobody is believed.
     let nobody = Journal::new(AgentUser::new(0), Programs::default())
-        .read(log.provided(1, &key('a'), ALICE).lines.last().unwrap().as_bytes());
+        .parse_line(log.provided(1, &key('a'), ALICE).lines.last().unwrap().as_bytes());
     assert_eq!(nobody.unwrap().event, Some(Event::Disbelieved { uid: AGENT, program: None }));
 }
 
@@ -186,9 +186,9 @@ fn a_field_that_is_there_twice_or_is_no_text_is_none() {
     for bad in
         ["", "{}", "[]", "null", "-- No entries --", "{\"__REALTIME_TIMESTAMP\":\"1\"", "{\"_UID\":{}}"]
     {
-        assert_eq!(journal.read(bad.as_bytes()), None, "{bad}");
+        assert_eq!(journal.parse_line(bad.as_bytes()), None, "{bad}");
     }
-    assert_eq!(journal.read(b"\xff\xfe"), None);
+    assert_eq!(journal.parse_line(b"\xff\xfe"), None);
 }
 
 #[test]

@@ -217,7 +217,7 @@ fn a_login_that_runs_and_has_no_line_is_missing() {
         let mut join = Join::new(Kind::Journal, everything(), Some(before));
         let mut journal = reader();
         for line in &log.lines {
-            let entry = journal.read(line.as_bytes()).unwrap();
+            let entry = journal.parse_line(line.as_bytes()).unwrap();
             join.take_entry(entry);
         }
         let found = join.end(Some(&later));
@@ -256,7 +256,7 @@ fn what_a_daemon_of_a_text_log_lost_is_missing() {
 fn a_line_in_a_form_that_is_not_known_is_not_passed_over() {
     let said = |line: &str| {
         let mut log = TextLog::new(Zone::default(), i64::try_from(NOON).unwrap());
-        match log.read(line) {
+        match log.parse_line(line) {
             Said::Line(_) => "line",
             Said::Other => "other",
             Said::Unknown => "unknown",

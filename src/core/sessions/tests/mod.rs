@@ -157,7 +157,7 @@ impl Log {
         let mut journal = reader();
         let mut join = Join::new(Kind::Journal, wanted, running.cloned());
         for line in &self.lines {
-            let entry = journal.read(line.as_bytes()).expect(line);
+            let entry = journal.parse_line(line.as_bytes()).expect(line);
             join.take_entry(entry);
         }
         join.end(running)
@@ -188,7 +188,7 @@ fn text_report(lines: &[&str], question: &Question, running: Option<&Running>) -
     let mut log = TextLog::new(Zone::default(), i64::try_from(NOON).unwrap() + 86_400);
     let mut join = Join::new(Kind::Text, question.clone(), running.cloned());
     for line in lines {
-        if let Said::Line(line) = log.read(line) {
+        if let Said::Line(line) = log.parse_line(line) {
             join.take(line.host, line.at, Some(line.event));
         }
     }

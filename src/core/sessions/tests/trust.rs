@@ -88,7 +88,7 @@ fn a_process_that_is_there_has_not_ended() {
         let mut journal = reader();
         let mut join = Join::new(Kind::Journal, everything(), Some(running(BOOT, &[10])));
         for line in &log.lines {
-            let entry = journal.read(line.as_bytes()).unwrap();
+            let entry = journal.parse_line(line.as_bytes()).unwrap();
             join.take(&entry.boot, entry.at, entry.event);
         }
         join.end(Some(later)).sessions[0].end

@@ -152,7 +152,7 @@ impl Record {
     /// What it says for logins of `subject`, or of any sshd where it is not known which one asks; an error where it
     /// counts as none.
     pub fn permitted(place: &Path, subject: Option<&RecordedServer>) -> Result<Permitted, RecordError> {
-        let record = Self::read(place)?;
+        let record = Self::load(place)?;
         if let Some(subject) = subject {
             if subject.config != record.subject.config {
                 return Err(RecordError::OtherConfig(record.subject.config, subject.config.clone()));
@@ -165,7 +165,7 @@ impl Record {
         Ok(Permitted(record.permit_user_environment))
     }
 
-    fn read(place: &Path) -> Result<Self, RecordError> {
+    fn load(place: &Path) -> Result<Self, RecordError> {
         let absent =
             |error: &io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
         match check_folder(place.parent().unwrap_or(Path::new("/"))) {
@@ -202,7 +202,7 @@ impl Record {
 
     /// Writes it atomically. A record that says the same stays as it is.
     pub fn write(&self, place: &Path) -> Result<(), RecordError> {
-        if Self::read(place).is_ok_and(|there| there == *self) {
+        if Self::load(place).is_ok_and(|there| there == *self) {
             return Ok(());
         }
         let folder = place.parent().unwrap_or(Path::new("/"));

@@ -64,7 +64,7 @@ fn journal(lines: &[&[u8]], agent: Option<AgentUser>) -> SessionsReport {
     let mut journal = Journal::new(agent, Programs::default());
     let mut join = Join::new(Kind::Journal, question(), Some(running()));
     for line in lines {
-        if let Some(entry) = journal.read(line) {
+        if let Some(entry) = journal.parse_line(line) {
             join.take_entry(entry);
         }
     }
@@ -76,7 +76,7 @@ fn text(lines: &[&[u8]]) -> SessionsReport {
     let mut join = Join::new(Kind::Text, question(), Some(running()));
     for line in lines {
         let line = String::from_utf8_lossy(line);
-        if let Said::Line(line) = log.read(&line) {
+        if let Said::Line(line) = log.parse_line(&line) {
             join.take(line.host, line.at, Some(line.event));
         }
     }
