@@ -10,7 +10,7 @@ use eic_emulator::{Config, Entry};
 
 use crate::failures::assert_undecided;
 use crate::metadata::{USER, pushed};
-use crate::world::{INSTANCE, Journal, Journald, Key, Sshd, Syslog, World, on_an_instance, until};
+use crate::world::{INSTANCE, Journal, Journald, Key, Sshd, Syslog, World, on_an_instance, test_path, until};
 
 /// Serves one entry for another instance, and one good one.
 fn serve_a_bad_key_and_a_good_one(world: &World) -> Key {
@@ -25,8 +25,7 @@ fn serve_a_bad_key_and_a_good_one(world: &World) -> Key {
 
 #[test]
 fn every_run_logs_what_it_hands_over_and_names_chosen_inputs() {
-    let test = "audit::every_run_logs_what_it_hands_over_and_names_chosen_inputs";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journal::bind();
         let key = serve_a_bad_key_and_a_good_one(world);
         let ca = world.path("etc/ca.pem").to_str().unwrap().to_owned();
@@ -68,8 +67,7 @@ fn every_run_logs_what_it_hands_over_and_names_chosen_inputs() {
 
 #[test]
 fn a_run_in_a_user_namespace_logs_too_and_the_journal_knows_who_it_was() {
-    let test = "audit::a_run_in_a_user_namespace_logs_too_and_the_journal_knows_who_it_was";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let journald = Journald::start(world);
         let key = pushed(world, "key");
         let uid = world.uid("ubuntu").to_string();
@@ -107,8 +105,7 @@ fn a_run_in_a_user_namespace_logs_too_and_the_journal_knows_who_it_was() {
 
 #[test]
 fn where_a_log_is_required_no_key_leaves_without_a_line() {
-    let test = "audit::where_a_log_is_required_no_key_leaves_without_a_line";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         let line = format!("{}\n", key.bare_line());
         let refused = |case: &str| assert_undecided(&world.run(&[USER]), "audit-unavailable", case);
@@ -155,8 +152,7 @@ fn where_a_log_is_required_no_key_leaves_without_a_line() {
 
 #[test]
 fn a_login_without_a_log_is_refused_by_sshd_where_one_is_required() {
-    let test = "audit::a_login_without_a_log_is_refused_by_sshd_where_one_is_required";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let _sshd = Sshd::start(world);
         let key = pushed(world, "key");
         world.configure_unhurried("[audit]\nrequired = true\n");
@@ -229,8 +225,7 @@ impl Drop for Unit {
 
 #[test]
 fn journald_drops_what_is_above_the_units_limit_and_the_documented_drop_in_exempts_it() {
-    let test = "audit::journald_drops_what_is_above_the_units_limit_and_the_documented_drop_in_exempts_it";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let journald = Journald::start(world);
         let unit = Unit::new();
         pushed(world, "key");

@@ -7,7 +7,7 @@ use eic_emulator::{Config, Fault};
 use serde_json::Value;
 
 use crate::wiring::{Ran, agent};
-use crate::world::{BOB, Key, World, on_an_instance};
+use crate::world::{BOB, Key, World, on_an_instance, test_path};
 
 fn capture(world: &World, name: &str, more: &[&str]) -> (Ran, String) {
     world.configure_unhurried("");
@@ -18,92 +18,79 @@ fn capture(world: &World, name: &str, more: &[&str]) -> (Ran, String) {
 
 #[test]
 fn a_capture_is_judged_elsewhere_as_of_its_own_instant() {
-    on_an_instance(
-        "capture::a_capture_is_judged_elsewhere_as_of_its_own_instant",
-        Config::default(),
-        |world| {
-            let (key, other) = (Key::ed25519(world, "key"), Key::ed25519(world, "other"));
-            world.emulator.push("ubuntu", &key.line(), BOB);
-            world.emulator.push("admin", &other.line(), BOB);
-            let (ran, file) = capture(world, "one.json", &["--user", "ubuntu"]);
-            assert_eq!(ran.status, Some(0), "{}", ran.err);
-            assert!(ran.out.contains("keys of ubuntu"), "{}", ran.out);
-            assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
-            let (_, both) = capture(world, "both.json", &["--user", "ubuntu", "--user", "admin"]);
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let (key, other) = (Key::ed25519(world, "key"), Key::ed25519(world, "other"));
+        world.emulator.push("ubuntu", &key.line(), BOB);
+        world.emulator.push("admin", &other.line(), BOB);
+        let (ran, file) = capture(world, "one.json", &["--user", "ubuntu"]);
+        assert_eq!(ran.status, Some(0), "{}", ran.err);
+        assert!(ran.out.contains("keys of ubuntu"), "{}", ran.out);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
+        let (_, both) = capture(world, "both.json", &["--user", "ubuntu", "--user", "admin"]);
 
-            // Elsewhere: no metadata, no machine, and another clock is not asked.
-            world.lose_address("169.254.169.254/32");
-            world.without_asset_tag();
-            let ran = agent(world, &["verify", "--capture", &file]);
-            assert_eq!((ran.status, ran.out.trim()), (Some(0), key.bare_line().as_str()), "{}", ran.err);
-            assert!(ran.err.starts_with("as the capture says of itself: taken 20"), "{}", ran.err);
-            let other_id =
-                agent(world, &["verify", "--capture", &file, "--instance-id", "i-0fedcba9876543210"]);
-            assert!(
-                other_id.status == Some(1) && other_id.err.contains("wrong-instance"),
-                "{}",
-                other_id.err
-            );
-            let later = agent(world, &["verify", "--capture", &file, "--at", "2999-01-01T00:00:00Z"]);
-            assert_eq!(later.status, Some(1), "{}", later.out);
+        // Elsewhere: no metadata, no machine, and another clock is not asked.
+        world.lose_address("169.254.169.254/32");
+        world.without_asset_tag();
+        let ran = agent(world, &["verify", "--capture", &file]);
+        assert_eq!((ran.status, ran.out.trim()), (Some(0), key.bare_line().as_str()), "{}", ran.err);
+        assert!(ran.err.starts_with("as the capture says of itself: taken 20"), "{}", ran.err);
+        let other_id = agent(world, &["verify", "--capture", &file, "--instance-id", "i-0fedcba9876543210"]);
+        assert!(other_id.status == Some(1) && other_id.err.contains("wrong-instance"), "{}", other_id.err);
+        let later = agent(world, &["verify", "--capture", &file, "--at", "2999-01-01T00:00:00Z"]);
+        assert_eq!(later.status, Some(1), "{}", later.out);
 
-            let ran = agent(world, &["verify", "--capture", &both]);
-            assert_eq!(ran.status, Some(2));
-            assert!(ran.err.contains("expected --user") && ran.err.contains("ubuntu admin"), "{}", ran.err);
-            let ran = agent(world, &["verify", "--capture", &both, "--user", "admin"]);
-            assert_eq!(ran.out.trim(), other.bare_line());
-            assert_eq!(agent(world, &["verify", "--capture", &both, "--keys", "x"]).status, Some(2));
-            assert_eq!(agent(world, &["verify"]).status, Some(2));
-            let changed = fs::read_to_string(&file).unwrap().replace("#Timestamp=", "#Timestamp=9");
-            fs::write(&file, changed).unwrap();
-            let ran = agent(world, &["verify", "--capture", &file]);
-            assert_eq!(ran.status, Some(1));
-            assert!(ran.err.contains("bad-signature"), "{}", ran.err);
-        },
-    );
+        let ran = agent(world, &["verify", "--capture", &both]);
+        assert_eq!(ran.status, Some(2));
+        assert!(ran.err.contains("expected --user") && ran.err.contains("ubuntu admin"), "{}", ran.err);
+        let ran = agent(world, &["verify", "--capture", &both, "--user", "admin"]);
+        assert_eq!(ran.out.trim(), other.bare_line());
+        assert_eq!(agent(world, &["verify", "--capture", &both, "--keys", "x"]).status, Some(2));
+        assert_eq!(agent(world, &["verify"]).status, Some(2));
+        let changed = fs::read_to_string(&file).unwrap().replace("#Timestamp=", "#Timestamp=9");
+        fs::write(&file, changed).unwrap();
+        let ran = agent(world, &["verify", "--capture", &file]);
+        assert_eq!(ran.status, Some(1));
+        assert!(ran.err.contains("bad-signature"), "{}", ran.err);
+    });
 }
 
 #[test]
 fn a_capture_holds_no_token_and_no_names_when_redacted() {
-    on_an_instance(
-        "capture::a_capture_holds_no_token_and_no_names_when_redacted",
-        Config::default(),
-        |world| {
-            let key = Key::ed25519(world, "key");
-            let request = world.emulator.push("ubuntu", &key.line(), BOB);
-            world.emulator.take_requests();
-            let (_, plain) = capture(world, "plain.json", &["--user", "ubuntu"]);
-            let tokens: Vec<String> = world
-                .emulator
-                .take_requests()
-                .into_iter()
-                .flat_map(|request| request.headers)
-                .filter(|(name, _)| name.eq_ignore_ascii_case("x-aws-ec2-metadata-token"))
-                .map(|(_, token)| token)
-                .collect();
-            let text = fs::read_to_string(&plain).unwrap();
-            assert!(!tokens.is_empty() && tokens.iter().all(|token| !text.contains(token.as_str())));
-            let secrets = ["123456789012", "user/bob", "i-0123456789abcdef0", request.as_str()];
-            assert!(secrets.iter().all(|secret| text.contains(secret)), "{text}");
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let key = Key::ed25519(world, "key");
+        let request = world.emulator.push("ubuntu", &key.line(), BOB);
+        world.emulator.take_requests();
+        let (_, plain) = capture(world, "plain.json", &["--user", "ubuntu"]);
+        let tokens: Vec<String> = world
+            .emulator
+            .take_requests()
+            .into_iter()
+            .flat_map(|request| request.headers)
+            .filter(|(name, _)| name.eq_ignore_ascii_case("x-aws-ec2-metadata-token"))
+            .map(|(_, token)| token)
+            .collect();
+        let text = fs::read_to_string(&plain).unwrap();
+        assert!(!tokens.is_empty() && tokens.iter().all(|token| !text.contains(token.as_str())));
+        let secrets = ["123456789012", "user/bob", "i-0123456789abcdef0", request.as_str()];
+        assert!(secrets.iter().all(|secret| text.contains(secret)), "{text}");
 
-            let (ran, redacted) = capture(world, "redacted.json", &["--user", "ubuntu", "--redact"]);
-            assert_eq!(ran.status, Some(0), "{}", ran.err);
-            let text = fs::read_to_string(&redacted).unwrap();
-            for secret in secrets {
-                assert!(!text.contains(secret), "{secret}: {text}");
-            }
-            let ran = agent(world, &["verify", "--capture", &redacted, "--json"]);
-            let report: Value = serde_json::from_str(&ran.out).unwrap();
-            assert_eq!((ran.status, &report["redacted"]), (Some(1), &Value::Bool(true)), "{report:#}");
-            let ran = agent(world, &["verify", "--capture", &redacted]);
-            assert!(ran.err.contains("\nthis capture was redacted: "), "{}", ran.err);
-        },
-    );
+        let (ran, redacted) = capture(world, "redacted.json", &["--user", "ubuntu", "--redact"]);
+        assert_eq!(ran.status, Some(0), "{}", ran.err);
+        let text = fs::read_to_string(&redacted).unwrap();
+        for secret in secrets {
+            assert!(!text.contains(secret), "{secret}: {text}");
+        }
+        let ran = agent(world, &["verify", "--capture", &redacted, "--json"]);
+        let report: Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!((ran.status, &report["redacted"]), (Some(1), &Value::Bool(true)), "{report:#}");
+        let ran = agent(world, &["verify", "--capture", &redacted]);
+        assert!(ran.err.contains("\nthis capture was redacted: "), "{}", ran.err);
+    });
 }
 
 #[test]
 fn a_capture_never_goes_over_anything() {
-    on_an_instance("capture::a_capture_never_goes_over_anything", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let (there, link, target) =
             (world.path("etc/there"), world.path("etc/link"), world.path("etc/target"));
         fs::write(&there, "mine").unwrap();

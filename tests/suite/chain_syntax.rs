@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as Runs, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
 use crate::wiring::{CONFIG, INCLUDE, agent, lay_out, snapshot};
-use crate::world::{Key, on_an_instance, on_an_instance_for};
+use crate::world::{Key, on_an_instance, on_an_instance_for, test_path};
 
 const SITE: &str = "/etc/ssh/site.conf";
 /// What is in force for every login that no `Match` is about.
@@ -99,8 +99,7 @@ fn everything() -> std::collections::BTreeMap<String, (Vec<u8>, u32)> {
 
 #[test]
 fn chain_refuses_what_it_does_not_fully_understand_and_names_it() {
-    let test = "chain_syntax::chain_refuses_what_it_does_not_fully_understand_and_names_it";
-    on_an_instance_for("600", test, Config::default(), |world| {
+    on_an_instance_for("600", test_path!(), Config::default(), |world| {
         // bob has a command and no user: outside, it runs as nobody, and would run as root behind ours.
         for (name, included, line) in hidden() {
             with(&included);
@@ -128,8 +127,7 @@ fn chain_refuses_what_it_does_not_fully_understand_and_names_it() {
 
 #[test]
 fn files_that_cannot_be_read_to_their_end_are_refused() {
-    let test = "chain_syntax::files_that_cannot_be_read_to_their_end_are_refused";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         // More files than are read, and no loop of sshd's.
         lay_out(&format!("Include /etc/ssh/many/*\n{GLOBAL}"), &[]);
         fs::create_dir("/etc/ssh/many").unwrap();
@@ -144,8 +142,7 @@ fn files_that_cannot_be_read_to_their_end_are_refused() {
 
 #[test]
 fn plain_enable_refuses_only_what_may_set_a_command() {
-    let test = "chain_syntax::plain_enable_refuses_only_what_may_set_a_command";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         for (name, included, status) in [
             ("no command in it", "\"X11Forwarding\" no\n", 0),
             ("a file without a command", "Include /etc/ssh/[h]armless\n", 0),
@@ -191,8 +188,7 @@ fn plain_enable_refuses_only_what_may_set_a_command() {
 
 #[test]
 fn file_that_is_switched_off_is_no_hindrance() {
-    let test = "chain_syntax::file_that_is_switched_off_is_no_hindrance";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         for command in [&["enable", "--chain"][..], &["enable"]] {
             let config = if command.len() == 1 { INCLUDE.to_owned() } else { format!("{INCLUDE}{GLOBAL}") };
             lay_out(&config, &[("50-site.conf", "X11Forwarding no\n")]);
@@ -211,8 +207,7 @@ fn file_that_is_switched_off_is_no_hindrance() {
 
 #[test]
 fn chain_keeps_every_byte_of_a_foreign_command() {
-    let test = "chain_syntax::chain_keeps_every_byte_of_a_foreign_command";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         for command in
             ["/usr/bin/id a\u{a0}", "/usr/bin/id \u{2003}x\u{2003}", "/usr/bin/id  two\tand 'a b' "]
         {
@@ -228,8 +223,7 @@ fn chain_keeps_every_byte_of_a_foreign_command() {
 
 #[test]
 fn user_of_a_match_that_could_not_run_the_chain_is_refused() {
-    let test = "chain_syntax::user_of_a_match_that_could_not_run_the_chain_is_refused";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         lay_out(&format!("{GLOBAL}Match User git\n  AuthorizedKeysCommandUser provider\n"), &[]);
         let before = snapshot();
         let ran = agent(world, &["enable", "--chain"]);
@@ -344,8 +338,7 @@ fn said_for(key: &Path, user: &str) -> Option<(Option<String>, Option<String>)> 
 
 #[test]
 fn whatever_the_agent_understands_sshd_reads_alike() {
-    let test = "chain_syntax::whatever_the_agent_understands_sshd_reads_alike";
-    let said = on_an_instance_for("900", test, Config::default(), |world| {
+    let said = on_an_instance_for("900", test_path!(), Config::default(), |world| {
         lay_out("", &[]);
         fs::create_dir("/etc/ssh/gen").unwrap();
         let key = Key::ed25519(world, "probe");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use eic_emulator::{Config, Fault};
 
 use crate::readme::block;
-use crate::world::{BOB, Key, Sshd, Syslog, TIMES, UNHURRIED, World, on_an_instance, until};
+use crate::world::{BOB, Key, Sshd, Syslog, TIMES, UNHURRIED, World, on_an_instance, test_path, until};
 
 fn chained(world: &World, user: &str, options: &str, providers: &str) -> Sshd {
     let agent = world.agent();
@@ -25,8 +25,7 @@ fn provider_of(world: &World, key: &Key) -> String {
 
 #[test]
 fn both_providers_users_log_in_with_metadata_up_and_down() {
-    let test = "chaining::both_providers_users_log_in_with_metadata_up_and_down";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let (pushed, theirs) = (Key::ed25519(world, "pushed"), Key::ed25519(world, "theirs"));
         let provider = provider_of(world, &theirs);
         let sshd = chained(world, "eic-agent", UNHURRIED, &provider);
@@ -62,8 +61,7 @@ fn both_providers_users_log_in_with_metadata_up_and_down() {
 
 #[test]
 fn any_name_reaches_the_provider_and_the_status_is_success() {
-    let test = "chaining::any_name_reaches_the_provider_and_the_status_is_success";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let script = world.script("echo-args", "printf '%s\\n' \"$@\"");
         let script = script.to_str().unwrap();
         for name in ["a b", "-x", "DOMAIN\\user", "1234", "caf\u{e9}"] {
@@ -85,7 +83,7 @@ fn any_name_reaches_the_provider_and_the_status_is_success() {
 
 #[test]
 fn ours_is_printed_first_then_theirs_in_order() {
-    on_an_instance("chaining::ours_is_printed_first_then_theirs_in_order", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = Key::ed25519(world, "key");
         world.emulator.push("ec2-user", &key.line(), BOB);
         let slow = world.script("slow", "sleep 0.3; printf 'slow'");
@@ -97,8 +95,7 @@ fn ours_is_printed_first_then_theirs_in_order() {
 
 #[test]
 fn a_provider_that_misbehaves_costs_nobody_else_a_key() {
-    let test = "chaining::a_provider_that_misbehaves_costs_nobody_else_a_key";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");
         world.emulator.push("ec2-user", &key.line(), BOB);
@@ -177,8 +174,7 @@ fn a_provider_that_misbehaves_costs_nobody_else_a_key() {
 
 #[test]
 fn started_as_root_the_provider_has_its_own_user_and_we_have_none_of_roots_rights() {
-    let test = "chaining::started_as_root_the_provider_has_its_own_user_and_we_have_none_of_roots_rights";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let seen = world.shared_folder();
         let theirs = Key::ed25519(world, "theirs");
         // Our own part waits for the provider, who looks at it from outside, until it has given up what it began with.
@@ -219,8 +215,7 @@ fn started_as_root_the_provider_has_its_own_user_and_we_have_none_of_roots_right
 
 #[test]
 fn a_provider_user_that_is_not_there_runs_nothing_as_root() {
-    let test = "chaining::a_provider_user_that_is_not_there_runs_nothing_as_root";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let seen = world.shared_folder();
         let script = world.script("marks", &format!("touch {}/ran; echo x", seen.display()));
         let run = world.run(&["--provider-user", "nobody-of-that-name", "u", "--", script.to_str().unwrap()]);
@@ -236,7 +231,7 @@ fn a_provider_user_that_is_not_there_runs_nothing_as_root() {
 
 #[test]
 fn the_readmes_recipe_for_sssd_works() {
-    on_an_instance("chaining::the_readmes_recipe_for_sssd_works", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let (pushed, theirs) = (Key::ed25519(world, "pushed"), Key::ed25519(world, "theirs"));
         let seen = world.shared_folder();
         let sssd = world.script(

@@ -21,7 +21,7 @@ use seccompiler::{SeccompAction, SeccompFilter, apply_filter};
 
 use crate::metadata::{USER, pushed};
 use crate::wiring::agent;
-use crate::world::{Syslog, World, on_an_instance, until};
+use crate::world::{Syslog, World, assert_ran, on_an_instance, only, test_path, until};
 
 /// From here on the kernel says to this thread, and what it starts, that it has no such calls.
 fn without(calls: &[libc::c_long]) {
@@ -73,17 +73,18 @@ fn on_kernel<T: Send>(lacks: &[libc::c_long], work: impl FnOnce() -> T + Send) -
     })
 }
 
-/// Runs this test again, as a process that is confined under such a kernel, or not at all; gives what became of each
+/// Runs the test again, as a process that is confined under such a kernel, or not at all; gives what became of each
 /// attempt there.
-fn attempted(kernel: &str, scene: &Scene) -> BTreeMap<String, String> {
+fn attempted(test: &str, kernel: &str, scene: &Scene) -> BTreeMap<String, String> {
     let ran = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "confinement::forbidden_things_fail", "--nocapture", "--test-threads=1"])
+        .args(only(test))
         .env(attempts::INSIDE, format!("{kernel}\n{}", scene.to_text()))
         .stdin(Stdio::null())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&ran.stdout);
     assert!(ran.status.success(), "{kernel}: {}: {said}{}", ran.status, String::from_utf8_lossy(&ran.stderr));
+    assert_ran(test, &said);
     let lines = said.lines().filter_map(|line| line.strip_prefix("TRIED ")?.split_once(": "));
     lines.map(|(name, what)| (name.to_owned(), what.to_owned())).collect()
 }
@@ -113,7 +114,7 @@ fn forbidden_things_fail() {
         other: other.local_addr().unwrap().port(),
         sleeper: sleeper.id(),
     };
-    let control = attempted("no confinement", &scene);
+    let control = attempted(test_path!(), "no confinement", &scene);
     let mut faults = Vec::new();
     for (name, ..) in ATTEMPTS {
         if control[*name] != "done" {
@@ -121,7 +122,7 @@ fn forbidden_things_fail() {
         }
     }
     for (kernel, lacks, _) in KERNELS {
-        let tried = attempted(kernel, &scene);
+        let tried = attempted(test_path!(), kernel, &scene);
         let has = |tier: Tier| match tier {
             Tier::Landlock => !lacks.contains(&libc::SYS_landlock_create_ruleset),
             Tier::Filter => !lacks.contains(&libc::SYS_seccomp),
@@ -143,8 +144,7 @@ fn forbidden_things_fail() {
 
 #[test]
 fn a_kernel_that_knows_less_costs_no_login_and_doctor_says_so() {
-    let test = "confinement::a_kernel_that_knows_less_costs_no_login_and_doctor_says_so";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let _log = Syslog::bind();
         let key = pushed(world, "key");
         let theirs = world.script("provider", "echo theirs");
@@ -212,8 +212,7 @@ fn says(status: &str, name: &str, value: &str) -> bool {
 
 #[test]
 fn a_run_is_confined_while_it_waits_and_its_providers_are_not() {
-    let test = "confinement::a_run_is_confined_while_it_waits_and_its_providers_are_not";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         world.emulator.inject(Fault::everywhere().delay(Duration::from_secs(3600)));
         let seen = world.shared_folder();
         for user in ["root", "eic-agent"] {

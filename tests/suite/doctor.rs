@@ -17,7 +17,7 @@ use eic_emulator::Config;
 use serde_json::Value;
 
 use crate::wiring::{CONFIG, INCLUDE, OURS, agent, lay_out};
-use crate::world::{BOB, Key, Sshd, Syslog, World, installed, on_an_instance, on_an_instance_for};
+use crate::world::{BOB, Key, Sshd, Syslog, World, installed, on_an_instance, on_an_instance_for, test_path};
 
 /// What is undone when the row is over.
 struct Undo<F: FnMut()>(F);
@@ -330,13 +330,13 @@ fn every_row(name: &str, rows: fn() -> Vec<Row>) {
 
 #[test]
 fn what_sshd_asks_is_judged() {
-    every_row("doctor::what_sshd_asks_is_judged", server::rows);
+    every_row(test_path!(), server::rows);
 }
 
 /// The documented shape, by a validator that knows nothing of us.
 #[test]
 fn json_has_the_shape_of_its_schema() {
-    on_an_instance("doctor::json_has_the_shape_of_its_schema", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let _running = wired(world);
         let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/schema/doctor.schema.json");
         let file = world.path("etc/report.json");
@@ -369,7 +369,7 @@ fn json_has_the_shape_of_its_schema() {
 
 #[test]
 fn the_service_is_judged() {
-    on_an_instance_for("1800", "doctor::the_service_is_judged", Config::default(), |world| {
+    on_an_instance_for("1800", test_path!(), Config::default(), |world| {
         let _running = wired(world);
         service::restore(world);
         let sound = Sound::new(world);
@@ -386,14 +386,14 @@ fn the_service_is_judged() {
 
 #[test]
 fn keys_and_accounts_are_judged() {
-    every_row("doctor::keys_and_accounts_are_judged", || {
+    every_row(test_path!(), || {
         logins::key_rows().into_iter().chain(logins::account_rows()).chain(system::rows()).collect()
     });
 }
 
 #[test]
 fn the_running_server_is_judged() {
-    on_an_instance("doctor::the_running_server_is_judged", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let (sshd, _log) = wired(world);
         let sound = Sound::new(world);
         drop(sshd);
@@ -470,7 +470,7 @@ fn the_running_server_is_judged() {
 
 #[test]
 fn text_is_for_a_tired_person_and_root_is_not_needed() {
-    on_an_instance("doctor::text_is_for_a_tired_person_and_root_is_not_needed", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let _running = wired(world);
         let ran = agent(world, &["doctor"]);
         assert_eq!(ran.status, Some(0), "{}", ran.out);

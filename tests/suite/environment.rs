@@ -9,7 +9,9 @@ use eic_emulator::Config;
 use serde_json::Value;
 
 use crate::wiring::{agent, lay_out};
-use crate::world::{BOB, Key, Sshd, Syslog, UNHURRIED, World, on_an_instance, on_an_instance_for, until};
+use crate::world::{
+    BOB, Key, Sshd, Syslog, UNHURRIED, World, on_an_instance, on_an_instance_for, test_path, until,
+};
 
 const CONFIG: &str = "/etc/ssh/sshd_config";
 const DROP_INS: &str = "/etc/ssh/sshd_config.d";
@@ -73,8 +75,7 @@ fn all_say(world: &World, key: &Key, logs_in: bool, reason: &str, words: &str) {
 
 #[test]
 fn every_command_says_what_a_login_gets() {
-    let test = "environment::every_command_says_what_a_login_gets";
-    on_an_instance_for("1800", test, Config::default(), |world| {
+    on_an_instance_for("1800", test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");
         let base = base(world, "eic-agent");
@@ -126,7 +127,7 @@ fn every_command_says_what_a_login_gets() {
 
 #[test]
 fn run_as_root_asks_sshd_itself() {
-    on_an_instance("environment::run_as_root_asks_sshd_itself", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");
         let base = base(world, "root");
@@ -153,8 +154,7 @@ type Stale = (&'static str, fn(), &'static str, fn());
 
 #[test]
 fn record_that_no_longer_fits_counts_as_none() {
-    let test = "environment::record_that_no_longer_fits_counts_as_none";
-    on_an_instance_for("1800", test, Config::default(), |world| {
+    on_an_instance_for("1800", test_path!(), Config::default(), |world| {
         let key = Key::ed25519(world, "key");
         world.configure_unhurried(SETTINGS);
         world.emulator.push("ec2-user", &key.line(), BOB);
@@ -312,8 +312,7 @@ fn link(path: &str) {
 
 #[test]
 fn server_of_another_command_line_is_another_server() {
-    let test = "environment::server_of_another_command_line_is_another_server";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");
         world.configure_unhurried(SETTINGS);

@@ -4,7 +4,7 @@ use eic_emulator::{Config, Entry, Fault};
 use serde_json::Value;
 
 use crate::wiring::{agent, lay_out};
-use crate::world::{BOB, INSTANCE, Key, World, on_an_instance};
+use crate::world::{BOB, INSTANCE, Key, World, on_an_instance, test_path};
 
 fn explain(world: &World, arguments: &[&str]) -> (Option<i32>, Value, String) {
     let arguments: Vec<_> = std::iter::once("explain").chain(arguments.iter().copied()).collect();
@@ -16,7 +16,7 @@ fn explain(world: &World, arguments: &[&str]) -> (Option<i32>, Value, String) {
 
 #[test]
 fn every_entry_has_its_verdict() {
-    on_an_instance("explain::every_entry_has_its_verdict", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let own = Key::ed25519(world, "own");
         let provider =
             world.script("provider", &format!("id -un >&2; echo '{}'; echo; echo '{0}'", own.line()));
@@ -98,7 +98,7 @@ fn every_entry_has_its_verdict() {
 
 #[test]
 fn what_stands_in_the_way_is_told() {
-    on_an_instance("explain::what_stands_in_the_way_is_told", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         lay_out("", &[]);
         world.configure_unhurried("");
         let key = Key::ed25519(world, "key");

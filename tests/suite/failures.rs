@@ -8,7 +8,7 @@ use eic_emulator::pki::StapleName;
 use eic_emulator::{Config, Entry, Fault};
 
 use crate::metadata::{KEYS, SIGNER, STAPLES, USER, paths, pushed};
-use crate::world::{INSTANCE, Key, Run, SOON, Syslog, on_an_instance};
+use crate::world::{INSTANCE, Key, Run, SOON, Syslog, on_an_instance, test_path};
 
 /// signal(7), on every architecture that EC2 has.
 const SIGALRM: i32 = 14;
@@ -107,7 +107,7 @@ fn faults_and_reasons() -> Vec<(&'static str, &'static str, Vec<Fault>)> {
 
 #[test]
 fn every_failure_of_a_run_has_its_reason() {
-    on_an_instance("failures::every_failure_of_a_run_has_its_reason", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let key = pushed(world, "key");
         let emulator = &world.emulator;
@@ -149,7 +149,7 @@ fn every_failure_of_a_run_has_its_reason() {
 
 #[test]
 fn passing_trouble_is_ridden_out() {
-    on_an_instance("failures::passing_trouble_is_ridden_out", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         let emulator = &world.emulator;
         for (case, faults) in [
@@ -199,7 +199,7 @@ fn passing_trouble_is_ridden_out() {
 
 #[test]
 fn refusals_do_not_loop() {
-    on_an_instance("failures::refusals_do_not_loop", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         pushed(world, "key");
         let emulator = &world.emulator;
         for (fault, most) in [
@@ -219,7 +219,7 @@ fn refusals_do_not_loop() {
 
 #[test]
 fn nobody_at_the_address_is_found_out_soon() {
-    on_an_instance("failures::nobody_at_the_address_is_found_out_soon", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let run = world.run(&["--imds-endpoint", "http://127.0.0.1:9", USER]);
         assert_undecided(&run, "metadata-unreachable", "refused");
         assert!(run.notes().contains("http://127.0.0.1:9"), "{}", run.notes());
@@ -229,8 +229,7 @@ fn nobody_at_the_address_is_found_out_soon() {
 
 #[test]
 fn a_pipe_in_the_place_of_a_file_is_an_error_and_no_wait() {
-    let test = "failures::a_pipe_in_the_place_of_a_file_is_an_error_and_no_wait";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         pushed(world, "key");
         let pipe = world.path("etc/pipe");
         assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -242,8 +241,7 @@ fn a_pipe_in_the_place_of_a_file_is_an_error_and_no_wait() {
 
 #[test]
 fn what_no_deadline_reaches_is_ended_by_the_kernel() {
-    let test = "failures::what_no_deadline_reaches_is_ended_by_the_kernel";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         // More keys than a pipe holds, for a reader that does not read.
         let until = world.emulator.now() + 600;
         let signer = &world.emulator.hierarchy().leaf_key;
@@ -275,8 +273,7 @@ fn what_no_deadline_reaches_is_ended_by_the_kernel() {
 
 #[test]
 fn a_peer_that_keeps_the_network_code_busy_changes_no_deadline() {
-    let test = "failures::a_peer_that_keeps_the_network_code_busy_changes_no_deadline";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         pushed(world, "key");
         for path in ["/latest/api/token", KEYS, SIGNER] {
             world.emulator.inject(Fault::at(path).raw(|wire, _| {
@@ -296,7 +293,7 @@ fn a_peer_that_keeps_the_network_code_busy_changes_no_deadline() {
 /// What the link-local budget of an instance does to it when something else uses it up.
 #[test]
 fn lost_packets_are_waited_out() {
-    on_an_instance("failures::lost_packets_are_waited_out", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         world.lose_address("fd00:ec2::254/128");
         let nft =
@@ -316,8 +313,7 @@ fn lost_packets_are_waited_out() {
 
 #[test]
 fn one_staple_that_nobody_needs_costs_nobody_a_login() {
-    let test = "failures::one_staple_that_nobody_needs_costs_nobody_a_login";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         let emulator = &world.emulator;
         // The path's staples under other names, so that the list is needed, and one more on the list.
@@ -356,8 +352,7 @@ fn one_staple_that_nobody_needs_costs_nobody_a_login() {
 
 #[test]
 fn a_slow_service_is_heard_within_the_deadline() {
-    let test = "failures::a_slow_service_is_heard_within_the_deadline";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         world.emulator.inject(Fault::at(SIGNER).delay(Duration::from_millis(2500)));
         let run = world.run(&["--timeout", "60", USER]);

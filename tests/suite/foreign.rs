@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 use eic_emulator::Config;
 
 use crate::wiring::{CONFIG, DROP_INS, INCLUDE, Ran, agent, lay_out};
-use crate::world::{Key, Sshd, World, on_an_instance};
+use crate::world::{Key, Sshd, World, on_an_instance, test_path};
 
 /// Runs the agent as root in a folder.
 fn agent_in(world: &World, folder: &Path, arguments: &[&str]) -> Ran {
@@ -56,8 +56,7 @@ fn every_command(world: &World, folder: &Path) -> Vec<(&'static str, Ran)> {
 
 #[test]
 fn relative_configuration_of_a_running_sshd_is_refused() {
-    let test = "foreign::relative_configuration_of_a_running_sshd_is_refused";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let host = Key::ed25519(world, "host");
         lay_out(INCLUDE, &[]);
         let place = world.path("etc");
@@ -85,8 +84,7 @@ fn relative_configuration_of_a_running_sshd_is_refused() {
 
 #[test]
 fn configuration_of_another_user_is_neither_read_nor_changed() {
-    let test = "foreign::configuration_of_another_user_is_neither_read_nor_changed";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let host = Key::ed25519(world, "host");
         lay_out("", &[]);
         let proof = world.shared_folder().join("proof");
@@ -110,8 +108,7 @@ fn configuration_of_another_user_is_neither_read_nor_changed() {
 
 #[test]
 fn included_file_of_another_user_is_neither_read_nor_changed() {
-    let test = "foreign::included_file_of_another_user_is_neither_read_nor_changed";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let proof = world.shared_folder().join("proof");
         let content = hostile(world, &proof);
         let theirs = ubuntus(world, "site.conf", &content);
@@ -135,8 +132,7 @@ fn included_file_of_another_user_is_neither_read_nor_changed() {
 
 #[test]
 fn link_through_a_folder_of_another_user_is_refused() {
-    let test = "foreign::link_through_a_folder_of_another_user_is_refused";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         lay_out("", &[]);
         let real = world.path("etc/managed_config");
         fs::write(&real, "UsePAM no\n").unwrap();
@@ -156,8 +152,7 @@ fn link_through_a_folder_of_another_user_is_refused() {
 
 #[test]
 fn switched_off_file_in_a_folder_of_another_user_is_refused() {
-    let test = "foreign::switched_off_file_in_a_folder_of_another_user_is_refused";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         lay_out("Include /etc/ssh/*/site.conf\nUsePAM no\n", &[]);
         let folder = Path::new("/etc/ssh/theirs");
         fs::create_dir(folder).unwrap();
@@ -174,8 +169,7 @@ fn switched_off_file_in_a_folder_of_another_user_is_refused() {
 
 #[test]
 fn running_sshd_is_not_told_of_a_configuration_that_would_end_it() {
-    let test = "foreign::running_sshd_is_not_told_of_a_configuration_that_would_end_it";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let host = Key::ed25519(world, "host");
         let base = format!("HostKey {}\nListenAddress 127.0.0.1\n", host.file().display());
         let other = world.path("etc/other_config");
@@ -227,8 +221,7 @@ fn package_script(world: &World, name: &str, argument: &str) -> Option<i32> {
 
 #[test]
 fn removal_is_held_up_wherever_a_chain_stays_in_force() {
-    let test = "foreign::removal_is_held_up_wherever_a_chain_stays_in_force";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let host = Key::ed25519(world, "host");
         // A place of the scripts' own, in which they leave their mark.
         let mounted = Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/var/lib"]).status().unwrap();
@@ -277,8 +270,7 @@ fn swapper(world: &World, name: &str) -> Child {
 
 #[test]
 fn attributes_of_a_foreign_configuration_reach_no_other_file() {
-    let test = "foreign::attributes_of_a_foreign_configuration_reach_no_other_file";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let host = Key::ed25519(world, "host");
         lay_out("", &[]);
         let proof = world.shared_folder().join("proof");
@@ -300,8 +292,7 @@ fn attributes_of_a_foreign_configuration_reach_no_other_file() {
 
 #[test]
 fn environment_of_the_caller_changes_nothing() {
-    let test = "foreign::environment_of_the_caller_changes_nothing";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         lay_out(INCLUDE, &[]);
         let home = world.path("home/ubuntu");
         let proof = world.shared_folder().join("proof");

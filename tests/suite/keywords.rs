@@ -9,7 +9,7 @@ use eic_emulator::Config;
 use serde_json::Value;
 
 use crate::wiring::{CONFIG, INCLUDE, OURS, agent, lay_out};
-use crate::world::{Key, World, on_an_instance};
+use crate::world::{Key, World, on_an_instance, test_path};
 
 /// Keywords as `sshd -T` of OpenSSH 10.4 and later prints them.
 const MIXED: [&str; 18] = [
@@ -63,8 +63,7 @@ fn check<'r>(report: &'r Value, id: &str) -> &'r Value {
 
 #[test]
 fn keywords_in_mixed_case_are_read_by_every_command() {
-    let test = "keywords::keywords_in_mixed_case_are_read_by_every_command";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let host = Key::ed25519(world, "host");
         let host = host.file().display();
         let base = format!("{INCLUDE}HostKey {host}\nListenAddress 127.0.0.1\nUsePAM no\nPidFile none\n");
@@ -135,8 +134,7 @@ fn keywords_in_mixed_case_are_read_by_every_command() {
 /// `sessions` reads logs of other machines too, so that it cannot ask the sshd that wrote them.
 #[test]
 fn settings_that_sessions_and_config_name_are_known_to_sshd() {
-    let test = "keywords::settings_that_sessions_and_config_name_are_known_to_sshd";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let host = Key::ed25519(world, "host");
         for setting in ["LogLevel INFO", "LogLevel VERBOSE", "UsePAM yes", "PermitUserEnvironment EIC_*"] {
             let asked = Command::new("/usr/sbin/sshd")

@@ -21,7 +21,7 @@ use evidence::unserved;
 use figures::{Figures, Peak};
 use traces::{Packets, Traces, cover_shared_folders};
 
-use crate::world::{BOB, Key, Sshd, Syslog, World, on_an_instance, on_an_instance_for};
+use crate::world::{BOB, Key, Sshd, Syslog, World, on_an_instance, on_an_instance_for, test_path};
 
 const README: &str = include_str!("../../README.md");
 
@@ -75,10 +75,9 @@ fn one_in_a_hundred() -> Vec<Fault> {
 
 #[test]
 fn every_login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind() {
-    let test = "load::every_login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind";
     // Long enough for a login that waits for a processor; how a key ends is tested elsewhere.
     let config = Config { key_ttl: 180, ..Config::default() };
-    let said = on_an_instance_for(LONGEST, test, config, |world| {
+    let said = on_an_instance_for(LONGEST, test_path!(), config, |world| {
         let (logins, at_once) = (set("EIC_LOAD_LOGINS", LOGINS), set("EIC_LOAD_AT_ONCE", AT_ONCE));
         if let Some(agent) = env::var_os("EIC_LOAD_AGENT").map(PathBuf::from) {
             fs::copy(agent, world.agent()).unwrap();
@@ -135,8 +134,7 @@ fn every_login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind() {
 
 #[test]
 fn whose_evidence_was_served_is_told_by_the_record() {
-    let test = "load::whose_evidence_was_served_is_told_by_the_record";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let _syslog = Syslog::bind();
         let users = accounts(4);
         let crowd = Crowd::new(world, 1);
@@ -165,8 +163,7 @@ fn whose_evidence_was_served_is_told_by_the_record() {
 
 #[test]
 fn the_readmes_arithmetic_begins_with_sshds_own_defaults() {
-    let test = "load::the_readmes_arithmetic_begins_with_sshds_own_defaults";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let host_key = Key::ed25519(world, "host");
         let asked = Command::new("/usr/sbin/sshd")
             .args(["-T", "-f", "/dev/null", "-h"])
@@ -196,8 +193,7 @@ fn the_readmes_arithmetic_begins_with_sshds_own_defaults() {
 
 #[test]
 fn a_client_with_many_keys_costs_two_requests_an_offer_and_refuses_nobody() {
-    let test = "load::a_client_with_many_keys_costs_two_requests_an_offer_and_refuses_nobody";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         const KEYS_OFFERED: usize = 20;
         const USERS: usize = 10;
         const GOOD: usize = 12;

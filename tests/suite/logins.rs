@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use eic_emulator::{Config, Entry};
 
-use crate::world::{BOB, INSTANCE, Journal, Key, SOON, Sshd, Syslog, UNHURRIED, World, on_an_instance};
+use crate::world::{
+    BOB, INSTANCE, Journal, Key, SOON, Sshd, Syslog, UNHURRIED, World, on_an_instance, test_path,
+};
 
 /// Seconds that a busy machine may add to a login.
 const BUSY: f64 = 15.0;
@@ -45,28 +47,28 @@ fn with_the_aws_cli(world: &World, kind: &[&str]) {
 
 #[test]
 fn an_ed25519_key_pushed_with_the_aws_cli_logs_in() {
-    on_an_instance("logins::an_ed25519_key_pushed_with_the_aws_cli_logs_in", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         with_the_aws_cli(world, &["ed25519"]);
     });
 }
 
 #[test]
 fn an_rsa_key_pushed_with_the_aws_cli_logs_in() {
-    on_an_instance("logins::an_rsa_key_pushed_with_the_aws_cli_logs_in", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         with_the_aws_cli(world, &["rsa", "-b", "3072"]);
     });
 }
 
 #[test]
 fn an_ecdsa_key_pushed_with_the_aws_cli_logs_in() {
-    on_an_instance("logins::an_ecdsa_key_pushed_with_the_aws_cli_logs_in", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         with_the_aws_cli(world, &["ecdsa", "-b", "384"]);
     });
 }
 
 #[test]
 fn mssh_logs_in() {
-    on_an_instance("logins::mssh_logs_in", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let _sshd = Sshd::start(world);
         let login = world.mssh("ubuntu");
@@ -85,7 +87,7 @@ fn mssh_logs_in() {
 
 #[test]
 fn a_key_that_was_not_pushed_is_refused() {
-    on_an_instance("logins::a_key_that_was_not_pushed_is_refused", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let _sshd = Sshd::start(world);
         let (pushed, other) = (Key::ed25519(world, "pushed"), Key::ed25519(world, "other"));
@@ -104,8 +106,7 @@ fn a_key_that_was_not_pushed_is_refused() {
 
 #[test]
 fn an_expired_key_is_refused_and_the_log_says_when_it_expired() {
-    let test = "logins::an_expired_key_is_refused_and_the_log_says_when_it_expired";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let _sshd = Sshd::start(world);
         let key = Key::ed25519(world, "key");
@@ -127,8 +128,7 @@ fn an_expired_key_is_refused_and_the_log_says_when_it_expired() {
 
 #[test]
 fn a_key_for_another_instance_is_refused_and_the_log_names_both() {
-    let test = "logins::a_key_for_another_instance_is_refused_and_the_log_names_both";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let _sshd = Sshd::start(world);
         let key = Key::ed25519(world, "key");
@@ -151,8 +151,7 @@ fn a_key_for_another_instance_is_refused_and_the_log_names_both() {
 
 #[test]
 fn two_principals_keys_are_good_at_once_and_a_third_bad_one_costs_neither() {
-    let test = "logins::two_principals_keys_are_good_at_once_and_a_third_bad_one_costs_neither";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let _sshd = Sshd::start(world);
         let (alice, bob, eve) =
@@ -185,8 +184,7 @@ fn two_principals_keys_are_good_at_once_and_a_third_bad_one_costs_neither() {
 
 #[test]
 fn without_metadata_an_ordinary_key_still_logs_in() {
-    let test = "logins::without_metadata_an_ordinary_key_still_logs_in";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let deadline = 2;
         let command = format!(
@@ -223,7 +221,7 @@ fn without_metadata_an_ordinary_key_still_logs_in() {
 
 #[test]
 fn the_older_names_of_the_command_work() {
-    on_an_instance("logins::the_older_names_of_the_command_work", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         for name in ["eic_run_authorized_keys", "eic_curl_authorized_keys"] {
             let command = world.agent_as(name);
             let settings = format!(
@@ -241,7 +239,7 @@ fn the_older_names_of_the_command_work() {
 
 #[test]
 fn md5_fingerprints_do_not_keep_anybody_out() {
-    on_an_instance("logins::md5_fingerprints_do_not_keep_anybody_out", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let settings = format!(
             "FingerprintHash md5\nAuthorizedKeysCommand {} authorized-keys {UNHURRIED} %u %f\nAuthorizedKeysCommandUser eic-agent\n",
             world.agent().display()
@@ -256,8 +254,7 @@ fn md5_fingerprints_do_not_keep_anybody_out() {
 
 #[test]
 fn the_journal_has_the_pid_of_the_sshd_that_accepts() {
-    let test = "logins::the_journal_has_the_pid_of_the_sshd_that_accepts";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let (syslog, journal) = (Syslog::bind(), Journal::bind());
         let _sshd = Sshd::start(world);
         let key = Key::ed25519(world, "key");

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::failures::assert_undecided;
 use crate::metadata::{STAPLES, USER, pushed};
 use crate::wiring::{agent, lay_out};
-use crate::world::{TIMES, World, on_an_instance};
+use crate::world::{TIMES, World, on_an_instance, test_path};
 
 type Case = (&'static str, &'static str, fn(&str) -> Fault);
 
@@ -63,8 +63,7 @@ fn login(world: &World, case: &str, reason: &str, path: &str) {
 
 #[test]
 fn lost_staple_is_reported_as_the_metadata_fault_and_named() {
-    let test = "lost_staples::lost_staple_is_reported_as_the_metadata_fault_and_named";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         pushed(world, "key");
         let [own, issuer, list] = places(world);
         for (settings, cases) in [("", &CASES[..]), (WHEN_STAPLED, &CASES[..1])] {
@@ -97,8 +96,7 @@ fn lost_staple_is_reported_as_the_metadata_fault_and_named() {
 /// The request's own deadline and the run's are the same instant: which of them is seen first must not matter.
 #[test]
 fn staple_that_is_pending_at_the_deadline_is_never_called_missing() {
-    let test = "lost_staples::staple_that_is_pending_at_the_deadline_is_never_called_missing";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         pushed(world, "key");
         let [own, ..] = places(world);
         world.emulator.inject(Fault::at(&own).delay(Duration::from_secs(3600)));
@@ -161,8 +159,7 @@ fn all_report(world: &World, case: &str, reason: &str, path: &str) -> Result<(),
 
 #[test]
 fn every_command_reports_a_lost_staple_as_a_login_does() {
-    let test = "lost_staples::every_command_reports_a_lost_staple_as_a_login_does";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         lay_out("", &[]);
         assert_eq!(agent(world, &["enable"]).status, Some(0));
         pushed(world, "key");
@@ -193,8 +190,7 @@ fn every_command_reports_a_lost_staple_as_a_login_does() {
 
 #[test]
 fn doctor_tells_that_the_keys_did_not_come_and_blames_nobody_for_what_is_late() {
-    let test = "lost_staples::doctor_tells_that_the_keys_did_not_come_and_blames_nobody_for_what_is_late";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         lay_out("", &[]);
         assert_eq!(agent(world, &["enable"]).status, Some(0));
         for (path, id) in [

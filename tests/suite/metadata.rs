@@ -7,7 +7,7 @@ use eic_emulator::pki::StapleName;
 use eic_emulator::{Config, Emulator, Entry, Fault};
 
 use crate::failures::assert_undecided;
-use crate::world::{BOB, INSTANCE, Key, Syslog, World, on_an_instance};
+use crate::world::{BOB, INSTANCE, Key, Syslog, World, on_an_instance, test_path};
 
 pub(crate) const USER: &str = "ec2-user";
 pub(crate) const KEYS: &str = "managed-ssh-keys/active-keys/ec2-user/";
@@ -28,7 +28,7 @@ pub(crate) fn paths(emulator: &Emulator) -> Vec<String> {
 
 #[test]
 fn requests_are_few() {
-    on_an_instance("metadata::requests_are_few", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let emulator = &world.emulator;
         assert_eq!(world.run(&[USER]).status(), Some(0));
         assert_eq!(
@@ -79,7 +79,7 @@ fn requests_are_few() {
 
 #[test]
 fn the_round_trips_are_four() {
-    on_an_instance("metadata::the_round_trips_are_four", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         // What a busy machine asks for side by side may be as far apart as a short delay.
         for delay in [400, 2000, 8000].map(Duration::from_millis) {
@@ -107,8 +107,7 @@ fn the_round_trips_are_four() {
 
 #[test]
 fn machines_and_names_outside_ec2_cost_no_request() {
-    let test = "metadata::machines_and_names_outside_ec2_cost_no_request";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         for name in ["a/b", "", "-x", "..", "a b", "root\n", &"x".repeat(33), "1234", "\u{e9}"] {
             let run = world.run(&[name]);
@@ -129,7 +128,7 @@ fn machines_and_names_outside_ec2_cost_no_request() {
 #[test]
 fn region_and_domain_come_from_metadata() {
     let config = Config { zone: "us-gov-west-1b".into(), ..Config::default() };
-    on_an_instance("metadata::region_and_domain_come_from_metadata", config, |world| {
+    on_an_instance(test_path!(), config, |world| {
         let key = pushed(world, "key");
         assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
         // Without the region, the zone has it.
@@ -147,8 +146,7 @@ fn region_and_domain_come_from_metadata() {
 
 #[test]
 fn the_v6_address_is_asked_when_v4_cannot_be_reached() {
-    let test = "metadata::the_v6_address_is_asked_when_v4_cannot_be_reached";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let on_v6 = Config { imds: "[fd00:ec2::254]:80".parse().unwrap(), ..Config::default() };
         let v6 = Emulator::start(on_v6).expect("IPv6 works on this machine");
         world.trust(&v6.ca_pem());
@@ -166,7 +164,7 @@ fn the_v6_address_is_asked_when_v4_cannot_be_reached() {
 #[test]
 fn keep_alive_works_too() {
     let config = Config { keep_alive: true, ..Config::default() };
-    on_an_instance("metadata::keep_alive_works_too", config, |world| {
+    on_an_instance(test_path!(), config, |world| {
         let key = pushed(world, "key");
         assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
         let mut connections: Vec<_> =
@@ -179,7 +177,7 @@ fn keep_alive_works_too() {
 
 #[test]
 fn no_environment_variable_has_any_effect() {
-    on_an_instance("metadata::no_environment_variable_has_any_effect", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         let mut command = Command::new(world.agent());
         command.args(["authorized-keys", "--timeout", "60", USER]);
@@ -203,7 +201,7 @@ fn no_environment_variable_has_any_effect() {
 
 #[test]
 fn thousands_of_entries_are_answered_in_time() {
-    on_an_instance("metadata::thousands_of_entries_are_answered_in_time", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = Key::ed25519(world, "key");
         let until = world.emulator.now() + 600;
         let signer = &world.emulator.hierarchy().leaf_key;

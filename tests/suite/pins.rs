@@ -10,7 +10,7 @@ use eic_emulator::pki::{Hierarchy, KeyPool};
 use crate::failures::assert_undecided;
 use crate::metadata::{USER, paths, pushed};
 use crate::wiring::{INCLUDE, OURS, agent, lay_out};
-use crate::world::{BOB, Key, World, on_an_instance};
+use crate::world::{BOB, Key, World, on_an_instance, test_path};
 
 const SETTINGS: &str = "/etc/eic-agent.toml";
 const BOTH: &str = "region = \"us-east-1\"\ndomain = \"amazonaws.com\"\n";
@@ -27,7 +27,7 @@ fn become_region(world: &World, region: &str, domain: &str) {
 
 #[test]
 fn a_signer_of_another_region_opens_no_pinned_instance() {
-    on_an_instance("pins::a_signer_of_another_region_opens_no_pinned_instance", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         let given =
             |case: &str| assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()), "{case}");
@@ -62,7 +62,7 @@ fn a_signer_of_another_region_opens_no_pinned_instance() {
 
 #[test]
 fn what_is_pinned_is_not_asked_for() {
-    on_an_instance("pins::what_is_pinned_is_not_asked_for", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         for (pins, requests) in [("", 7), ("region = \"us-east-1\"\n", 6), (BOTH, 5)] {
             world.configure(&format!("[trust]\n{pins}"));
@@ -95,7 +95,7 @@ fn enable(world: &World, options: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn enable_pins_once_and_loses_nothing_of_the_operators() {
-    on_an_instance("pins::enable_pins_once_and_loses_nothing_of_the_operators", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let host = Key::ed25519(world, "host");
         lay_out(&format!("{INCLUDE}HostKey {}\n", host.file().display()), &[]);
         let settings = || fs::read_to_string(SETTINGS).unwrap();
@@ -172,7 +172,7 @@ fn enable_pins_once_and_loses_nothing_of_the_operators() {
 
 #[test]
 fn only_root_pins() {
-    on_an_instance("pins::only_root_pins", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let uid = world.uid(USER).to_string();
         let said = Command::new("setpriv")
             .args(["--reuid", &uid, "--regid", &uid, "--clear-groups"])
@@ -187,7 +187,7 @@ fn only_root_pins() {
 
 #[test]
 fn doctor_compares_the_pins_with_metadata() {
-    on_an_instance("pins::doctor_compares_the_pins_with_metadata", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let region = || {
             let said = agent(world, &["doctor", "--json"]).out;
             let report: serde_json::Value = serde_json::from_str(&said).unwrap();

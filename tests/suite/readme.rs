@@ -7,7 +7,7 @@ use std::process::Command;
 use eic_core::reason::Reason;
 use eic_emulator::Config;
 
-use crate::world::{BOB, INSTANCE, Journald, Key, Sshd, on_an_instance, until};
+use crate::world::{BOB, INSTANCE, Journald, Key, Sshd, on_an_instance, test_path, until};
 
 const README: &str = include_str!("../../README.md");
 
@@ -20,8 +20,7 @@ pub(crate) fn block(start: &str) -> &'static str {
 
 #[test]
 fn the_recipe_that_saves_and_judges_evidence_works() {
-    let test = "readme::the_recipe_that_saves_and_judges_evidence_works";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = Key::ed25519(world, "key");
         world.emulator.push("ec2-user", &key.line(), BOB);
         let output = Command::new("sh")
@@ -41,8 +40,7 @@ fn the_recipe_that_saves_and_judges_evidence_works() {
 /// From the instance's log to the record of the push: the whole way that an auditor goes.
 #[test]
 fn the_recipe_that_finds_a_push_in_cloudtrail_works() {
-    let test = "readme::the_recipe_that_finds_a_push_in_cloudtrail_works";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::start(world);
         let _sshd = Sshd::with_pam(world, "");
         let keys = ["alice", "bob"].map(|name| (name, Key::ed25519(world, name)));

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use eic_emulator::Config;
 
 use crate::failures::assert_undecided;
-use crate::world::{BOB, Key, Run, Sshd, Syslog, TIMES, UNHURRIED, on_an_instance};
+use crate::world::{BOB, Key, Run, Sshd, Syslog, TIMES, UNHURRIED, on_an_instance, test_path};
 
 const SECURITY: &str = include_str!("../../SECURITY.md");
 
@@ -143,8 +143,7 @@ fn shut_metadata() {
 
 #[test]
 fn the_firewall_lets_the_agent_through_and_nobody_else() {
-    let test = "security::the_firewall_lets_the_agent_through_and_nobody_else";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");
         let login_as = |command_user: &str, options: &str| {

@@ -11,7 +11,7 @@ use eic_emulator::{Config, Entry};
 use eic_host::trust_store::{Roots, TrustStore};
 
 use crate::readme::block;
-use crate::world::{BOB, INSTANCE, Key, Sshd, Syslog, UNHURRIED, World, on_an_instance};
+use crate::world::{BOB, INSTANCE, Key, Sshd, Syslog, UNHURRIED, World, on_an_instance, test_path};
 
 const ADMIN: &str = "arn:aws:sts::123456789012:assumed-role/BreakGlass/alice";
 const DEVELOPER: &str = "arn:aws:sts::123456789012:assumed-role/Developer/bob";
@@ -24,7 +24,7 @@ fn config(world: &World, arguments: &[&str]) -> (Option<i32>, String, String) {
 
 #[test]
 fn a_rule_lets_one_role_in_and_keeps_another_out() {
-    on_an_instance("settings::a_rule_lets_one_role_in_and_keeps_another_out", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let _sshd = Sshd::start(world);
         world.configure(block("[[rule]]"));
@@ -47,64 +47,58 @@ fn a_rule_lets_one_role_in_and_keeps_another_out() {
 
 #[test]
 fn a_broken_file_costs_pushed_keys_and_nothing_else() {
-    on_an_instance(
-        "settings::a_broken_file_costs_pushed_keys_and_nothing_else",
-        Config::default(),
-        |world| {
-            let syslog = Syslog::bind();
-            let _sshd = Sshd::start(world);
-            let (own, pushed) = (Key::ed25519(world, "own"), Key::ed25519(world, "pushed"));
-            world.authorize("ubuntu", &own);
-            world.emulator.push("ubuntu", &pushed.line(), BOB);
-            assert!(world.ssh("ubuntu", &[&pushed]).ok);
-            let file = "/etc/eic-agent.toml";
-            let check = |case: &str, reason: &str, words: &str| {
-                syslog.clear();
-                world.emulator.take_requests();
-                assert!(!world.ssh("ubuntu", &[&pushed]).ok, "{case}");
-                assert!(world.emulator.take_requests().is_empty(), "{case}: metadata is not even asked");
-                let lines = syslog.agent_lines();
-                let start =
-                    format!("No ssh keys from EC2 Instance Connect for user ubuntu: {reason}: {file}");
-                assert!(
-                    lines.len() == 1 && lines[0].starts_with(&start) && lines[0].contains(words),
-                    "{case}: {lines:?}"
-                );
-                assert!(world.ssh("ubuntu", &[&own]).ok, "{case}: authorized_keys still works");
-                assert_eq!(config(world, &[]).0, Some(1), "{case}");
-            };
-            world.configure("[imds]\ntimout = 3\n");
-            check(
-                "a typo",
-                "settings-invalid",
-                ":2: imds.timout: no such setting; expected one of endpoint, timeout",
-            );
-            world.configure("");
-            fs::set_permissions(file, fs::Permissions::from_mode(0o664)).unwrap();
-            check("writable by a group", "settings-insecure", "its mode is 0664; run: chmod go-w");
-            fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
-            chown(file, Some(60100), None).unwrap();
-            check("a user's own", "settings-insecure", "it is uid 60100's; run: chown root");
-            fs::remove_file(file).unwrap();
-            std::os::unix::fs::symlink("/nonexistent", file).unwrap();
-            check("a dangling link", "settings-unreadable", "No such file or directory");
-            fs::remove_file(file).unwrap();
-            world.configure("");
-            fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let syslog = Syslog::bind();
+        let _sshd = Sshd::start(world);
+        let (own, pushed) = (Key::ed25519(world, "own"), Key::ed25519(world, "pushed"));
+        world.authorize("ubuntu", &own);
+        world.emulator.push("ubuntu", &pushed.line(), BOB);
+        assert!(world.ssh("ubuntu", &[&pushed]).ok);
+        let file = "/etc/eic-agent.toml";
+        let check = |case: &str, reason: &str, words: &str| {
             syslog.clear();
-            assert!(!world.ssh("ubuntu", &[&pushed]).ok, "not readable for the agent's user");
+            world.emulator.take_requests();
+            assert!(!world.ssh("ubuntu", &[&pushed]).ok, "{case}");
+            assert!(world.emulator.take_requests().is_empty(), "{case}: metadata is not even asked");
+            let lines = syslog.agent_lines();
+            let start = format!("No ssh keys from EC2 Instance Connect for user ubuntu: {reason}: {file}");
             assert!(
-                syslog.agent_lines()[0]
-                    .contains("settings-unreadable: /etc/eic-agent.toml: cannot be read: Permission denied")
+                lines.len() == 1 && lines[0].starts_with(&start) && lines[0].contains(words),
+                "{case}: {lines:?}"
             );
-        },
-    );
+            assert!(world.ssh("ubuntu", &[&own]).ok, "{case}: authorized_keys still works");
+            assert_eq!(config(world, &[]).0, Some(1), "{case}");
+        };
+        world.configure("[imds]\ntimout = 3\n");
+        check(
+            "a typo",
+            "settings-invalid",
+            ":2: imds.timout: no such setting; expected one of endpoint, timeout",
+        );
+        world.configure("");
+        fs::set_permissions(file, fs::Permissions::from_mode(0o664)).unwrap();
+        check("writable by a group", "settings-insecure", "its mode is 0664; run: chmod go-w");
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+        chown(file, Some(60100), None).unwrap();
+        check("a user's own", "settings-insecure", "it is uid 60100's; run: chown root");
+        fs::remove_file(file).unwrap();
+        std::os::unix::fs::symlink("/nonexistent", file).unwrap();
+        check("a dangling link", "settings-unreadable", "No such file or directory");
+        fs::remove_file(file).unwrap();
+        world.configure("");
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+        syslog.clear();
+        assert!(!world.ssh("ubuntu", &[&pushed]).ok, "not readable for the agent's user");
+        assert!(
+            syslog.agent_lines()[0]
+                .contains("settings-unreadable: /etc/eic-agent.toml: cannot be read: Permission denied")
+        );
+    });
 }
 
 #[test]
 fn options_restrict_the_session_and_the_environment_names_the_principal() {
-    let test = "settings::options_restrict_the_session_and_the_environment_names_the_principal";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let recipe = block("[keys]");
         world.configure(recipe);
         let sshd_config = block("PermitUserEnvironment EIC_*");
@@ -191,8 +185,7 @@ fn options_restrict_the_session_and_the_environment_names_the_principal() {
 
 #[test]
 fn options_that_this_openssh_does_not_know_are_refused() {
-    let test = "settings::options_that_this_openssh_does_not_know_are_refused";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = Key::ed25519(world, "key");
         world.emulator.push("ec2-user", &key.line(), BOB);
         world.configure("[keys]\noptions = \"verify-required\"\n");
@@ -220,7 +213,7 @@ fn options_that_this_openssh_does_not_know_are_refused() {
 
 #[test]
 fn trust_can_be_narrowed_and_staples_can_end() {
-    on_an_instance("settings::trust_can_be_narrowed_and_staples_can_end", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");
         let request = world.emulator.push("ec2-user", &key.line(), BOB);
@@ -257,8 +250,7 @@ fn trust_can_be_narrowed_and_staples_can_end() {
 
 #[test]
 fn a_root_that_is_switched_off_lets_nobody_in() {
-    let test = "settings::a_root_that_is_switched_off_lets_nobody_in";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = Key::ed25519(world, "key");
         world.emulator.push("ec2-user", &key.line(), BOB);
         let off = world.emulator.ca_pem().replace("-----BEGIN", "#-----BEGIN");
@@ -272,8 +264,7 @@ fn a_root_that_is_switched_off_lets_nobody_in() {
 
 #[test]
 fn a_root_that_another_authority_issued_is_the_end_of_a_path() {
-    let test = "settings::a_root_that_another_authority_issued_is_the_end_of_a_path";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = Key::ed25519(world, "key");
         let (signer, now) = (world.emulator.hierarchy(), world.emulator.now());
         let older = signer.older_root.certificate().self_signed(&signer.older_root.key).pem();
@@ -295,8 +286,7 @@ fn a_root_that_another_authority_issued_is_the_end_of_a_path() {
 
 #[test]
 fn config_shows_what_is_in_force_and_where_it_comes_from() {
-    let test = "settings::config_shows_what_is_in_force_and_where_it_comes_from";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let (status, shown, _) = config(world, &[]);
         assert!(status == Some(0) && shown.starts_with("# no /etc/eic-agent.toml: defaults\n"), "{shown}");
         world.configure("[imds]\ntimeout = 3\n[[rule]]\naction = \"deny\"\nusers = [\"root\"]\n");
@@ -341,8 +331,7 @@ fn config_shows_what_is_in_force_and_where_it_comes_from() {
 
 #[test]
 fn the_shipped_file_is_sound_and_shows_every_setting() {
-    let test = "settings::the_shipped_file_is_sound_and_shows_every_setting";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let shipped = include_str!("../../packaging/eic-agent.toml");
         world.configure(shipped);
         let (status, defaults, faults) = config(world, &[]);

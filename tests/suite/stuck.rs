@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use eic_emulator::Config;
 
 use crate::metadata::pushed;
-use crate::world::{Run, World, installed, on_an_instance};
+use crate::world::{Run, World, installed, on_an_instance, test_path};
 
 /// Where it is mounted.
 const GONE: &str = "/mnt/gone";
@@ -61,25 +61,20 @@ fn run(world: &World, user: &str, arguments: &[&str]) -> Run {
 
 #[test]
 fn settings_on_a_server_that_is_gone_cost_no_provider_its_key() {
-    on_an_instance(
-        "stuck::settings_on_a_server_that_is_gone_cost_no_provider_its_key",
-        Config::default(),
-        |world| {
-            let _gone = Gone::mount(world);
-            for user in ["root", "eic-agent"] {
-                let run = run(world, user, &["--config", "/mnt/gone/eic-agent.toml"]);
-                assert_eq!((run.status(), run.keys().len()), (Some(0), 100_001), "{user}: {}", run.notes());
-                assert!(run.notes().contains("settings-unreadable"), "{user}: {}", run.notes());
-                assert!(run.is_soon(), "{user}: {:?}", run.took);
-            }
-        },
-    );
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let _gone = Gone::mount(world);
+        for user in ["root", "eic-agent"] {
+            let run = run(world, user, &["--config", "/mnt/gone/eic-agent.toml"]);
+            assert_eq!((run.status(), run.keys().len()), (Some(0), 100_001), "{user}: {}", run.notes());
+            assert!(run.notes().contains("settings-unreadable"), "{user}: {}", run.notes());
+            assert!(run.is_soon(), "{user}: {:?}", run.took);
+        }
+    });
 }
 
 #[test]
 fn roots_on_a_server_that_is_gone_cost_no_provider_its_key_and_nobody_long() {
-    let test = "stuck::roots_on_a_server_that_is_gone_cost_no_provider_its_key_and_nobody_long";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         pushed(world, "key");
         let _gone = Gone::mount(world);
         for user in ["root", "eic-agent"] {

@@ -9,7 +9,7 @@ use eic_emulator::Config;
 
 use crate::failures::assert_undecided;
 use crate::metadata::{USER, pushed};
-use crate::world::{Key, World, on_an_instance};
+use crate::world::{Key, World, on_an_instance, test_path};
 
 /// A folder of root's, with a copy of the emulator's root in it, plain and hashed.
 struct Store(PathBuf);
@@ -85,7 +85,7 @@ const CASES: &[Case] = &[
 
 #[test]
 fn roots_that_others_can_change_are_refused() {
-    on_an_instance("trust::roots_that_others_can_change_are_refused", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         for user in ["root", "eic-agent", "ubuntu"] {
             for options in [["--ca-file", "ca.pem"], ["--ca-dir", "hashed"]] {
@@ -120,8 +120,7 @@ fn roots_that_others_can_change_are_refused() {
 
 #[test]
 fn a_distribution_bundle_that_others_can_change_is_not_used() {
-    let test = "trust::a_distribution_bundle_that_others_can_change_is_not_used";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         let bundles = [
             "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
@@ -147,8 +146,7 @@ fn a_distribution_bundle_that_others_can_change_is_not_used() {
 
 #[test]
 fn a_distribution_bundle_in_a_sticky_store_of_a_group_is_used() {
-    let test = "trust::a_distribution_bundle_in_a_sticky_store_of_a_group_is_used";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         let bundle = Path::new("/etc/ssl/certs/ca-certificates.crt");
         let roots = fs::read(bundle).unwrap();
@@ -192,8 +190,7 @@ fn a_distribution_bundle_in_a_sticky_store_of_a_group_is_used() {
 
 #[test]
 fn one_root_that_others_can_change_does_not_cost_the_others() {
-    let test = "trust::one_root_that_others_can_change_does_not_cost_the_others";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         let store = Store::new(world);
         // As update-ca-certificates(8) links what an operator puts into /usr/local/share, which a group can write on
@@ -239,7 +236,7 @@ fn other_root(world: &World) -> String {
 
 #[test]
 fn verify_takes_roots_of_the_callers_own() {
-    on_an_instance("trust::verify_takes_roots_of_the_callers_own", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let key: Key = pushed(world, "key");
         world.configure_unhurried("");
         let own = world.path(&format!("home/{USER}"));

@@ -10,7 +10,7 @@ use std::process::Command;
 use eic_emulator::Config;
 use serde_json::Value;
 
-use crate::world::{BOB, INSTANCE, Key, Sshd, World, on_an_instance, until};
+use crate::world::{BOB, INSTANCE, Key, Sshd, World, on_an_instance, test_path, until};
 
 pub(crate) const CONFIG: &str = "/etc/ssh/sshd_config";
 pub(crate) const DROP_INS: &str = "/etc/ssh/sshd_config.d";
@@ -297,7 +297,7 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn every_layout_is_wired_or_left_as_it_was() {
-    on_an_instance("wiring::every_layout_is_wired_or_left_as_it_was", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let own = world.agent().display().to_string();
         for case in cases() {
             let name = format!("{} {:?}", case.name, case.arguments);
@@ -347,7 +347,7 @@ fn every_layout_is_wired_or_left_as_it_was() {
 
 #[test]
 fn later_edits_stay() {
-    on_an_instance("wiring::later_edits_stay", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         lay_out("UsePAM no\n", &[]);
         assert_eq!(agent(world, &["enable"]).status, Some(0));
         let edited = fs::read_to_string(CONFIG)
@@ -393,7 +393,7 @@ fn later_edits_stay() {
 
 #[test]
 fn what_cannot_be_written_or_run_changes_nothing() {
-    on_an_instance("wiring::what_cannot_be_written_or_run_changes_nothing", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let refuses = |name: &str, says: &str| {
             let before = snapshot();
             let ran = agent(world, &["enable"]);
@@ -446,7 +446,7 @@ fn what_cannot_be_written_or_run_changes_nothing() {
 
 #[test]
 fn a_login_works_after_enable_and_not_after_disable() {
-    on_an_instance("wiring::a_login_works_after_enable_and_not_after_disable", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let host = Key::ed25519(world, "host");
         let pushed = Key::ed25519(world, "pushed");
         lay_out(
@@ -469,18 +469,14 @@ fn a_login_works_after_enable_and_not_after_disable() {
 
 #[test]
 fn temporary_file_of_a_killed_run_is_removed_by_disable() {
-    on_an_instance(
-        "wiring::temporary_file_of_a_killed_run_is_removed_by_disable",
-        Config::default(),
-        |world| {
-            lay_out(INCLUDE, &[]);
-            let left = Path::new(DROP_INS).join(".10-eic-agent.conf.eic-agent");
-            fs::write(&left, "").unwrap();
-            let ran = agent(world, &["disable"]);
-            assert_eq!(ran.status, Some(0), "{}", ran.err);
-            assert!(!left.exists(), "{}", ran.out);
-        },
-    );
+    on_an_instance(test_path!(), Config::default(), |world| {
+        lay_out(INCLUDE, &[]);
+        let left = Path::new(DROP_INS).join(".10-eic-agent.conf.eic-agent");
+        fs::write(&left, "").unwrap();
+        let ran = agent(world, &["disable"]);
+        assert_eq!(ran.status, Some(0), "{}", ran.err);
+        assert!(!left.exists(), "{}", ran.out);
+    });
 }
 
 fn status(world: &World) -> (Option<i32>, Value) {
@@ -497,7 +493,7 @@ fn status(world: &World) -> (Option<i32>, Value) {
 
 #[test]
 fn status_tells_what_is_wrong() {
-    on_an_instance("wiring::status_tells_what_is_wrong", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let wrong = |name: &str, says: &str| {
             let (code, report) = status(world);
             assert_eq!((code, &report["in_use"]), (Some(1), &Value::Bool(false)), "{name}: {report:#}");
@@ -586,7 +582,7 @@ fn status_tells_what_is_wrong() {
 
 #[test]
 fn the_running_servers_own_command_line_counts() {
-    on_an_instance("wiring::the_running_servers_own_command_line_counts", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let host = Key::ed25519(world, "host");
         let base = format!("HostKey {}\nListenAddress 127.0.0.1\n", host.file().display());
         let foreign =
@@ -642,7 +638,7 @@ fn the_running_servers_own_command_line_counts() {
 
 #[test]
 fn links_stay_links() {
-    on_an_instance("wiring::links_stay_links", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         lay_out("", &[]);
         let real = world.path("etc/managed_config");
         fs::write(&real, "UsePAM no\n").unwrap();
@@ -660,7 +656,7 @@ fn links_stay_links() {
 /// What anybody can do while root runs `enable` or `disable`.
 #[test]
 fn nobody_else_has_a_say() {
-    on_an_instance("wiring::nobody_else_has_a_say", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         lay_out(INCLUDE, &[]);
         let before = snapshot();
         let home = world.path("home/ubuntu");
@@ -706,7 +702,7 @@ fn nobody_else_has_a_say() {
 
 #[test]
 fn what_wins_later_is_told() {
-    on_an_instance("wiring::what_wins_later_is_told", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let host = Key::ed25519(world, "host");
         let base = format!("{INCLUDE}HostKey {}\nListenAddress 127.0.0.1\n", host.file().display());
         lay_out(&base, &[]);
@@ -747,7 +743,7 @@ fn what_wins_later_is_told() {
 
 #[test]
 fn our_own_line_follows_the_program() {
-    on_an_instance("wiring::our_own_line_follows_the_program", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         lay_out("UsePAM no\n", &[]);
         assert_eq!(agent(world, &["enable"]).status, Some(0));
         let edited =
@@ -769,7 +765,7 @@ fn our_own_line_follows_the_program() {
 
 #[test]
 fn who_is_in_more_groups_is_not_chained() {
-    on_an_instance("wiring::who_is_in_more_groups_is_not_chained", Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let groups = fs::read_to_string("/etc/group").unwrap() + "extra:x:60999:ubuntu,provider\n";
         fs::write("/etc/group", groups).unwrap();
         lay_out("AuthorizedKeysCommand /usr/bin/id\nAuthorizedKeysCommandUser provider\n", &[]);

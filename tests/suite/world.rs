@@ -10,10 +10,12 @@ mod log;
 mod measure;
 mod ssh;
 
+use std::any::type_name;
 use std::env;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -52,7 +54,35 @@ pub(crate) struct World {
     pub(crate) emulator: Emulator,
 }
 
-/// Runs `body` on a private instance. `test` is the test's full name, by which it is run again inside.
+/// The full path of the test in whose body it is called, `module::name`: the name by which [`on_an_instance`] runs the
+/// test again. A closure or another function has a path of its own, which is no test's, so that the run fails.
+macro_rules! test_path {
+    () => {{
+        fn here() {}
+        $crate::world::path_around(here)
+    }};
+}
+pub(crate) use test_path;
+
+/// The path of the function that `local` is declared in, as libtest names it: without the crate.
+pub(crate) fn path_around<T>(_local: T) -> &'static str {
+    let path = type_name::<T>();
+    let (_, path) = path.split_once("::").unwrap();
+    path.rsplit_once("::").unwrap().0
+}
+
+/// Arguments of a test program that run one test and no other.
+pub(crate) fn only(test: &str) -> [&str; 4] {
+    ["--exact", test, "--nocapture", "--test-threads=1"]
+}
+
+/// Fails unless a test program's output `said` reports that it ran `test`: a program whose filter matches no test ends with
+/// success, too.
+pub(crate) fn assert_ran(test: &str, said: &str) {
+    assert!(said.contains("test result: ok. 1 passed;"), "{test} is not the path of a test: {said}");
+}
+
+/// Runs `body` on a private instance. `test` is the test's own path, [`test_path`], by which it runs again inside.
 pub(crate) fn on_an_instance(test: &str, config: Config, body: impl FnOnce(&World)) {
     on_an_instance_for(LONGEST, test, config, body);
 }
@@ -94,14 +124,14 @@ pub(crate) fn on_an_instance_for(
             root,
         ])
         .arg(&exe)
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .args(only(test))
         .env(INSIDE, root)
         .stdin(Stdio::null())
         .output()
         .expect("timeout (coreutils) and unshare (util-linux) are installed");
     let said = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     if run.status.success() {
-        assert!(said.contains("1 passed"), "{test} is not the test's name: {said}");
+        assert_ran(test, &said);
         return said;
     }
     if !said.contains(test) {
@@ -297,4 +327,24 @@ impl Run {
 fn mount(arguments: &[&str]) {
     let status = Command::new("mount").args(arguments).status().unwrap();
     assert!(status.success(), "mount {arguments:?}: {status}");
+}
+
+#[test]
+fn test_path_is_the_path_of_the_test() {
+    assert_eq!(test_path!(), "world::test_path_is_the_path_of_the_test");
+    let of_a_closure = || test_path!();
+    assert_ne!(of_a_closure(), test_path!(), "a closure is no test");
+}
+
+#[test]
+fn run_of_a_path_that_is_no_test_fails() {
+    let said = |path: &str| {
+        let run = Command::new(env::current_exe().unwrap()).args(only(path)).output().unwrap();
+        assert!(run.status.success(), "a filter that matches nothing is a success for libtest");
+        String::from_utf8(run.stdout).unwrap()
+    };
+    let (renamed, real) = ("world::was_renamed", "world::test_path_is_the_path_of_the_test");
+    assert_ran(real, &said(real));
+    let said = said(renamed);
+    assert!(catch_unwind(|| assert_ran(renamed, &said)).is_err(), "{said}");
 }

@@ -8,13 +8,13 @@ use eic_emulator::{Config, Emulator, Entry, Fault};
 use super::Expected::{self, Key, Undecided};
 use super::{Bench, Row, hold_with, outgoing, row};
 use crate::metadata::{KEYS, USER};
-use crate::world::{BOB, INSTANCE};
+use crate::world::{BOB, INSTANCE, test_path};
 
 const BOTH: &str = "http://169.254.169.254 or http://[fd00:ec2::254]";
 
 #[test]
 fn holds() {
-    hold_with("faults::addresses::holds", rows, |bench| {
+    hold_with(test_path!(), rows, |bench| {
         drop(bench.v6.take());
         let address =
             Command::new("ip").args(["address", "replace", "169.254.169.254/32", "dev", "lo"]).status();

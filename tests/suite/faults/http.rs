@@ -6,6 +6,7 @@ use eic_emulator::http::Response;
 use super::Expected::{self, Key, Nothing, Refused, Undecided};
 use super::{Row, faulty, hold, says, sends};
 use crate::metadata::{KEYS, SIGNER, STAPLES};
+use crate::world::test_path;
 
 const TOKEN: &str = "/latest/api/token";
 const REGION: &str = "placement/region";
@@ -15,7 +16,7 @@ const PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Log in</title></head><bo
 
 #[test]
 fn holds() {
-    hold("faults::http::holds", rows);
+    hold(test_path!(), rows);
 }
 
 pub(super) fn rows() -> Vec<Row> {

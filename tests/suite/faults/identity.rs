@@ -7,7 +7,7 @@ use eic_emulator::{Entry, Fault};
 use super::Expected::{self, Key, Nothing, Refused, Undecided};
 use super::{Bench, Row, faulty, hold_with, row, says};
 use crate::metadata::KEYS;
-use crate::world::INSTANCE;
+use crate::world::{INSTANCE, test_path};
 
 const TAG: &str = "/sys/devices/virtual/dmi/id/board_asset_tag";
 const ID: &str = "instance-id";
@@ -17,7 +17,7 @@ const DOMAIN: &str = "services/domain";
 
 #[test]
 fn holds() {
-    hold_with("faults::identity::holds", rows, |_| {
+    hold_with(test_path!(), rows, |_| {
         let _ = fs::remove_dir_all("/sys/hypervisor");
         let _ = fs::remove_dir(TAG);
         fs::write(TAG, format!("{INSTANCE}\n")).unwrap();

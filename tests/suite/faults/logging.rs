@@ -14,6 +14,7 @@ use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bin
 use super::Expected::{Key, Refused, Undecided};
 use super::{Bench, Row, hold_with, row, says};
 use crate::metadata::KEYS;
+use crate::world::test_path;
 
 const LOG: &str = "/dev/log";
 const JOURNAL: &str = "/run/systemd/journal/socket";
@@ -22,7 +23,7 @@ const ASIDE: &str = "/dev/log-aside";
 
 #[test]
 fn holds() {
-    hold_with("faults::logging::holds", rows, |bench| {
+    hold_with(test_path!(), rows, |bench| {
         drop(bench.held.take());
         remove(JOURNAL);
         if Path::new(ASIDE).exists() {

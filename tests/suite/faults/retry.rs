@@ -8,13 +8,14 @@ use eic_emulator::http::Response;
 use super::Expected::{Key, Undecided};
 use super::{Row, faulty, hold, sends};
 use crate::metadata::{KEYS, SIGNER, STAPLES};
+use crate::world::test_path;
 
 const TOKEN: &str = "/latest/api/token";
 const PATHS: [&str; 5] = [TOKEN, KEYS, "placement/region", "services/domain", SIGNER];
 
 #[test]
 fn holds() {
-    hold("faults::retry::holds", rows);
+    hold(test_path!(), rows);
 }
 
 fn staples() -> Fault {

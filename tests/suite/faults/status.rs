@@ -5,6 +5,7 @@ use eic_emulator::Fault;
 use super::Expected::{self, Key, Nothing, Undecided};
 use super::{Row, faulty, hold};
 use crate::metadata::{KEYS, SIGNER, STAPLES};
+use crate::world::test_path;
 
 const TOKEN: &str = "/latest/api/token";
 const REGION: &str = "placement/region";
@@ -12,7 +13,7 @@ const DOMAIN: &str = "services/domain";
 
 #[test]
 fn holds() {
-    hold("faults::status::holds", rows);
+    hold(test_path!(), rows);
 }
 
 pub(super) fn rows() -> Vec<Row> {

@@ -5,6 +5,7 @@ use eic_emulator::Fault;
 use super::Expected::{self, Key, Undecided};
 use super::{Row, faulty, hold, says, sends};
 use crate::metadata::{KEYS, SIGNER};
+use crate::world::test_path;
 
 const PATH: &str = "/latest/api/token";
 const MALFORMED: &str = "metadata-malformed";
@@ -12,7 +13,7 @@ const VISIBLE: &str = "expected a token of visible ASCII characters";
 
 #[test]
 fn holds() {
-    hold("faults::token::holds", rows);
+    hold(test_path!(), rows);
 }
 
 pub(super) fn rows() -> Vec<Row> {

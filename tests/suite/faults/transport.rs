@@ -8,6 +8,7 @@ use eic_emulator::Fault;
 use super::Expected::{Key, Undecided};
 use super::{Bench, Row, faulty, hold_with, outgoing, row, sends};
 use crate::metadata::{KEYS, SIGNER, STAPLES};
+use crate::world::test_path;
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n";
 const UNREACHABLE: &str = "metadata-unreachable";
@@ -19,7 +20,7 @@ const NOTHING_CAME: &str = "(nothing came)";
 
 #[test]
 fn holds() {
-    hold_with("faults::transport::holds", rows, |_| addresses("replace"));
+    hold_with(test_path!(), rows, |_| addresses("replace"));
 }
 
 /// Puts the service's addresses back, or takes them away.

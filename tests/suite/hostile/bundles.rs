@@ -6,6 +6,7 @@ use super::evidence::Evidence;
 use super::judges::{in_files, on_instances};
 use super::{FIRST, LAST, Row, judged};
 use crate::fixtures::{INSTANCE, key_line, read};
+use crate::world::test_path;
 
 const BOTH: &[&str] = &[FIRST, LAST];
 const TIMESTAMP: &[&str] = &["timestamp-malformed"];
@@ -20,7 +21,7 @@ fn from_files() {
 
 #[test]
 fn from_metadata() {
-    on_instances("hostile::bundles::from_metadata", &rows());
+    on_instances(test_path!(), &rows());
 }
 
 fn rows() -> Vec<Row> {

@@ -6,6 +6,7 @@ use super::evidence::Evidence;
 use super::judges::{in_files, on_instances};
 use super::{Row, bad, good};
 use crate::fixtures::SIGNER;
+use crate::world::test_path;
 
 #[test]
 fn from_files() {
@@ -14,7 +15,7 @@ fn from_files() {
 
 #[test]
 fn from_metadata() {
-    on_instances("hostile::chains::from_metadata", &rows());
+    on_instances(test_path!(), &rows());
 }
 
 fn rows() -> Vec<Row> {

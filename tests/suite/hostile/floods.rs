@@ -7,6 +7,7 @@ use super::evidence::{Content, Evidence, Served};
 use super::judges::{in_files, on_instances};
 use super::{FIRST, LAST, Row, bad, good, judged};
 use crate::fixtures::{SIGNER, key_line};
+use crate::world::test_path;
 
 /// Most entries that are judged; one more refusal stands for the rest.
 const ENTRIES: usize = 2048;
@@ -18,7 +19,7 @@ fn from_files() {
 
 #[test]
 fn from_metadata() {
-    on_instances("hostile::floods::from_metadata", &rows());
+    on_instances(test_path!(), &rows());
 }
 
 fn rows() -> Vec<Row> {

@@ -6,6 +6,7 @@ use super::evidence::Evidence;
 use super::judges::{in_files, on_instances};
 use super::{Row, bad, good};
 use crate::fixtures::SIGNER;
+use crate::world::test_path;
 
 const MISMATCH: &str = "signer-name-mismatch";
 const ELSEWHERE: &str = "managed-ssh-signer.us-west-2.amazonaws.com";
@@ -17,7 +18,7 @@ fn from_files() {
 
 #[test]
 fn from_metadata() {
-    on_instances("hostile::names::from_metadata", &rows());
+    on_instances(test_path!(), &rows());
 }
 
 fn rows() -> Vec<Row> {

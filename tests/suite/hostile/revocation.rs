@@ -7,6 +7,7 @@ use eic_emulator::pki::{
 use super::evidence::{Content, Evidence, Served};
 use super::judges::{in_files, on_instances};
 use super::{Row, bad, good};
+use crate::world::test_path;
 
 const REVOKED: &str = "signer-revoked";
 const MISSING: &str = "staple-missing";
@@ -20,7 +21,7 @@ fn from_files() {
 
 #[test]
 fn from_metadata() {
-    on_instances("hostile::revocation::from_metadata", &rows());
+    on_instances(test_path!(), &rows());
 }
 
 fn rows() -> Vec<Row> {

@@ -5,6 +5,7 @@ use eic_emulator::pki::{KeyUsage, ResponderId, SignatureScheme, oids};
 use super::evidence::Evidence;
 use super::judges::{in_files, on_instances};
 use super::{Row, bad, good};
+use crate::world::test_path;
 
 const RESPONDER: &str = "staple-responder";
 const SIGNATURE: &str = "staple-bad-signature";
@@ -16,7 +17,7 @@ fn from_files() {
 
 #[test]
 fn from_metadata() {
-    on_instances("hostile::staples::from_metadata", &rows());
+    on_instances(test_path!(), &rows());
 }
 
 fn rows() -> Vec<Row> {

@@ -6,6 +6,7 @@ use super::evidence::Evidence;
 use super::judges::{in_files, on_instances};
 use super::{Row, bad, good};
 use crate::fixtures::SIGNER;
+use crate::world::test_path;
 
 const NOBODY: &str = "signer-untrusted";
 const UNSUITABLE: &str = "signer-key-unsuitable";
@@ -17,7 +18,7 @@ fn from_files() {
 
 #[test]
 fn from_metadata() {
-    on_instances("hostile::weak::from_metadata", &rows());
+    on_instances(test_path!(), &rows());
 }
 
 /// RSA of 1,024 bits: out since 2013 (NIST SP 800-131A); the least that is accepted is 2,048.

@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::{ALICE, CAROL, is_valid, offer_only, push, ran, report, session};
-use crate::world::{BOB, Journald, Key, Sshd, on_an_instance, put_into_unit, until};
+use crate::world::{BOB, Journald, Key, Sshd, on_an_instance, put_into_unit, test_path, until};
 
 /// A process of a user that becomes sudo when it is told. Its output goes to the journal's own socket, and sudo, which
 /// needs no entry in sudoers for that, repeats the host as root.
@@ -90,8 +90,7 @@ fn wait_for_roots(journal: &Journald, name: &str, message: &str, count: usize) {
 
 #[test]
 fn a_setuid_program_neither_ends_a_session_nor_invents_one() {
-    let test = "sessions::forged::a_setuid_program_neither_ends_a_session_nor_invents_one";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::start(world);
         let _sshd = Sshd::with_pam(world, "");
         let [alices, carols] = ["alice", "carol"].map(|name| Key::ed25519(world, name));
@@ -150,8 +149,7 @@ fn a_setuid_program_neither_ends_a_session_nor_invents_one() {
 
 #[test]
 fn a_line_of_another_program_of_roots_is_disbelieved_and_named() {
-    let test = "sessions::forged::a_line_of_another_program_of_roots_is_disbelieved_and_named";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::start(world);
         let _sshd = Sshd::with_pam(world, "");
         let alices = Key::ed25519(world, "alice");
@@ -183,8 +181,7 @@ fn a_line_of_another_program_of_roots_is_disbelieved_and_named() {
 
 #[test]
 fn an_sshd_in_a_place_of_its_own_is_believed_while_it_runs() {
-    let test = "sessions::forged::an_sshd_in_a_place_of_its_own_is_believed_while_it_runs";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::start(world);
         let alices = Key::ed25519(world, "alice");
         drop(Sshd::with_pam(world, ""));
@@ -216,8 +213,7 @@ fn an_sshd_in_a_place_of_its_own_is_believed_while_it_runs() {
 
 #[test]
 fn what_journald_reads_too_late_is_listed_and_unverified() {
-    let test = "sessions::forged::what_journald_reads_too_late_is_listed_and_unverified";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::start(world);
         // More than the kernel keeps by itself: what sshd writes must not wait for journald.
         fs::write("/proc/sys/net/unix/max_dgram_qlen", "512").unwrap();

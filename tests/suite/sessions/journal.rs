@@ -3,7 +3,7 @@
 use eic_emulator::Config;
 
 use super::{ALICE, CAROL, as_user, is_valid, offer_only, push, push_expired, ran, report, session, told};
-use crate::world::{BOB, Journald, Key, Sshd, World, on_an_instance, until};
+use crate::world::{BOB, Journald, Key, Sshd, World, on_an_instance, test_path, until};
 
 /// What a user writes into the log who wants to be taken for somebody else: lines, the agent's own fields, and what
 /// the agent itself writes when he runs it.
@@ -43,8 +43,7 @@ fn forge(world: &World, journal: &Journald, key: &Key, sshd_pid: u64) {
 
 #[test]
 fn a_real_journal_tells_who_came_in() {
-    let test = "sessions::journal::a_real_journal_tells_who_came_in";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::start(world);
         let _sshd = Sshd::with_pam(world, "");
         let [alices, bobs, carols, old, own] =

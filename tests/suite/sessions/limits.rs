@@ -3,7 +3,7 @@
 use eic_emulator::Config;
 
 use super::{ALICE, ids, push, report, session, told};
-use crate::world::{Journald, Key, Sshd, World, on_an_instance, until};
+use crate::world::{Journald, Key, Sshd, World, on_an_instance, test_path, until};
 
 /// Somebody comes and goes while sshd is configured like this.
 fn login(world: &World, settings: &str, key: &Key) {
@@ -14,8 +14,7 @@ fn login(world: &World, settings: &str, key: &Key) {
 
 #[test]
 fn what_sshd_does_not_log_is_told_with_what_to_set() {
-    let test = "sessions::limits::what_sshd_does_not_log_is_told_with_what_to_set";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::start(world);
         let [quiet, md5, without_pam, second] =
             ["quiet", "md5", "without", "second"].map(|name| Key::ed25519(world, name));

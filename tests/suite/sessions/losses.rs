@@ -10,7 +10,9 @@ use eic_emulator::Config;
 use serde_json::Value;
 
 use super::{ALICE, as_user, ids, is_valid, push, ran, report, session, told};
-use crate::world::{Journald, Key, Sshd, UNHURRIED, World, installed, on_an_instance, put_into_unit, until};
+use crate::world::{
+    Journald, Key, Sshd, UNHURRIED, World, installed, on_an_instance, put_into_unit, test_path, until,
+};
 
 /// Of journald's rate limit, in seconds: longer than sshd takes from a key to the login.
 const INTERVAL: u64 = 20;
@@ -101,8 +103,7 @@ impl Noisy {
 
 #[test]
 fn a_login_that_the_rate_limit_dropped_is_told() {
-    let test = "sessions::losses::a_login_that_the_rate_limit_dropped_is_told";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let noisy = Noisy::start(world);
         let (key, ()) = noisy.log_in(world, |key| {
             let login = world.ssh("ec2-user", &[key]);
@@ -130,8 +131,7 @@ fn a_login_that_the_rate_limit_dropped_is_told() {
 
 #[test]
 fn a_login_that_goes_on_and_has_no_line_is_told() {
-    let test = "sessions::losses::a_login_that_goes_on_and_has_no_line_is_told";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let noisy = Noisy::start(world);
         let (_, login) = noisy.log_in(world, |key| world.ssh_stay("ec2-user", key));
         let journal = &noisy.journal;
@@ -154,8 +154,7 @@ fn warning(report: &Value, id: &str) -> String {
 
 #[test]
 fn a_unit_without_lines_of_ours_may_lose_its_own() {
-    let test = "sessions::losses::a_unit_without_lines_of_ours_may_lose_its_own";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::with(world, "RateLimitIntervalSec=2s\nRateLimitBurst=5\n");
         let _sshd = Sshd::with_pam(world, "");
         let key = Key::ed25519(world, "alice");
@@ -177,8 +176,7 @@ fn a_unit_without_lines_of_ours_may_lose_its_own() {
 
 #[test]
 fn files_that_are_damaged_or_gone_are_told() {
-    let test = "sessions::losses::files_that_are_damaged_or_gone_are_told";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::start(world);
         let _sshd = Sshd::with_pam(world, "");
         let [alices, bobs] = ["alice", "bob"].map(|name| Key::ed25519(world, name));
@@ -229,8 +227,7 @@ fn files_that_are_damaged_or_gone_are_told() {
 
 #[test]
 fn a_users_own_file_does_not_say_how_far_the_log_goes_back() {
-    let test = "sessions::losses::a_users_own_file_does_not_say_how_far_the_log_goes_back";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         // journald gives each user a file only where it keeps them on the disk (journald.conf(5), `SplitMode`).
         fs::create_dir_all("/run/systemd/journal").unwrap();
         fs::write("/run/systemd/journal/flushed", "").unwrap();
@@ -264,8 +261,7 @@ fn a_users_own_file_does_not_say_how_far_the_log_goes_back() {
 
 #[test]
 fn a_time_without_journald_is_told() {
-    let test = "sessions::losses::a_time_without_journald_is_told";
-    on_an_instance(test, Config::default(), |world: &World| {
+    on_an_instance(test_path!(), Config::default(), |world: &World| {
         let mut journal = Journald::start(world);
         let _sshd = Sshd::with_pam(world, "");
         let key = Key::ed25519(world, "alice");

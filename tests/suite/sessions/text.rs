@@ -8,7 +8,7 @@ use eic_emulator::Config;
 use serde_json::Value;
 
 use super::{ALICE, CAROL, as_user, ids, is_valid, offer_only, push, push_expired, ran, report, session};
-use crate::world::{BOB, Key, Rsyslog, Sshd, World, on_an_instance};
+use crate::world::{BOB, Key, Rsyslog, Sshd, World, on_an_instance, test_path};
 
 /// As logrotate and those who keep logs do.
 fn pack(program: &str, from: &str, to: &str) {
@@ -19,8 +19,7 @@ fn pack(program: &str, from: &str, to: &str) {
 
 #[test]
 fn where_there_is_no_journal_nobody_is_verified() {
-    let test = "sessions::text::where_there_is_no_journal_nobody_is_verified";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let rsyslog = Rsyslog::start(world);
         let _sshd = Sshd::with_pam(world, "");
         let [alices, bobs, carols, old] =
@@ -139,8 +138,7 @@ fn write_lines(world: &World, lines: usize) -> (String, usize) {
 
 #[test]
 fn a_million_lines_take_bounded_memory() {
-    let test = "sessions::text::a_million_lines_take_bounded_memory";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let (path, logins) = write_lines(world, 1_000_000);
         let measured = Command::new("/usr/bin/time")
             .args(["--quiet", "-f", "%M"])
@@ -171,8 +169,7 @@ fn of_lines(world: &World, lines: &[&str]) -> (Option<i32>, Value) {
 
 #[test]
 fn lines_of_every_form_are_read_or_told() {
-    let test = "sessions::text::lines_of_every_form_are_read_or_told";
-    on_an_instance(test, Config::default(), |world| {
+    on_an_instance(test_path!(), Config::default(), |world| {
         let login = "Accepted publickey for moe from 192.0.2.5 port 4000 ssh2: ED25519 SHA256:\
                      aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
         let end = "pam_unix(sshd:session): session closed for user moe";
