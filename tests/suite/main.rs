@@ -43,6 +43,7 @@ mod security;
 mod sessions;
 mod settings;
 mod stuck;
+mod tests_readme;
 mod trust;
 mod wiring;
 mod world;

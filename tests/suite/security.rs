@@ -15,7 +15,7 @@ const SECURITY: &str = include_str!("../../SECURITY.md");
 /// Where a test's module may lie.
 const MODULES: [&str; 5] = ["tests/suite", "src/core", "src/host", "src/login", "src/agent"];
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -27,7 +27,7 @@ fn quoted() -> impl Iterator<Item = &'static str> {
 
 /// Whether `module::…::name` is a test: the function stands in the module's file, behind `#[test]` or made by a
 /// macro that puts it there.
-fn is_a_test(path: &str) -> bool {
+pub(crate) fn is_a_test(path: &str) -> bool {
     let (module, name) = path.rsplit_once("::").unwrap();
     let module = module.replace("::", "/");
     let files = MODULES

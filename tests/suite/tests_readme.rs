@@ -1,0 +1,88 @@
+//! tests/README.md and the build name tests, modules, files and targets that exist.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::security::{is_a_test, root};
+
+const README: &str = include_str!("../README.md");
+
+fn text_of(file: &str) -> String {
+    fs::read_to_string(root().join(file)).unwrap()
+}
+
+/// The words between single backquotes, outside the fenced block.
+fn quoted() -> Vec<&'static str> {
+    let prose = README.split("\n```").step_by(2);
+    prose.flat_map(|text| text.split('`').skip(1).step_by(2)).collect()
+}
+
+/// The modules of the suite.
+fn modules() -> BTreeSet<String> {
+    let main = text_of("tests/suite/main.rs");
+    main.lines()
+        .filter_map(|line| Some(line.strip_prefix("mod ")?.trim_end_matches(';').to_owned()))
+        .collect()
+}
+
+#[test]
+fn files_that_tests_readme_names_exist() {
+    let folders = ["src/", "tests/", "packaging/"];
+    let files: Vec<_> =
+        quoted().into_iter().filter(|text| folders.iter().any(|start| text.starts_with(start))).collect();
+    assert!(files.len() > 20, "has the form of tests/README.md changed? {files:?}");
+    for file in files {
+        let file = file.split(' ').next().unwrap();
+        assert!(root().join(file).exists(), "tests/README.md names {file}, which does not exist");
+    }
+}
+
+#[test]
+fn make_targets_that_tests_readme_names_exist() {
+    let makefile = text_of("Makefile");
+    let targets: Vec<_> = quoted().into_iter().filter_map(|text| text.strip_prefix("make ")).collect();
+    assert!(targets.len() > 10, "has the form of tests/README.md changed? {targets:?}");
+    for target in targets {
+        assert!(
+            makefile.contains(&format!("\n{target}:")),
+            "tests/README.md names `make {target}`, which does not exist"
+        );
+    }
+}
+
+#[test]
+fn tests_readme_lists_every_module_of_the_suite_and_no_other() {
+    let start = "## Modules of the suite\n";
+    let section = README.split(start).nth(1).and_then(|rest| rest.split("\n## ").next()).expect(start);
+    let listed: BTreeSet<_> = section.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    assert_eq!(listed, modules());
+}
+
+/// A filter that matches no test is a success for libtest: a command that names one would run nothing.
+#[test]
+fn tests_and_modules_that_commands_name_exist() {
+    let mut tests = 0;
+    for file in ["Makefile", "packaging/build/test-binaries", "tests/README.md", "CONTRIBUTING.md", ".ci/run"]
+    {
+        let text = text_of(file);
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
+        for word in
+            words.filter(|word| word.contains("::") && word.starts_with(|c: char| c.is_ascii_lowercase()))
+        {
+            let name = word.split("::").next().unwrap();
+            let is_of_the_suite = modules().contains(name);
+            if word.ends_with("::") {
+                let is_of_the_core = root().join("src/core").join(name).exists();
+                assert!(
+                    is_of_the_suite || is_of_the_core,
+                    "{file} names the module {word}, which does not exist"
+                );
+            } else if is_of_the_suite {
+                assert!(is_a_test(word), "{file} names the test {word}, which does not exist");
+                tests += 1;
+            }
+        }
+    }
+    assert!(tests > 1, "{tests}: the target `load` names a test, and so does tests/README.md");
+    assert!(!is_a_test("load::was_renamed"));
+}
