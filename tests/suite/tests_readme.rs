@@ -86,3 +86,23 @@ fn tests_and_modules_that_commands_name_exist() {
     assert!(tests > 1, "{tests}: the target `load` names a test, and so does tests/README.md");
     assert!(!is_a_test("load::was_renamed"));
 }
+
+#[test]
+fn module_with_children_is_a_mod_rs() {
+    let mut left: Vec<_> = ["src", "tests", "packaging"].iter().map(|folder| root().join(folder)).collect();
+    let mut folders = 0;
+    while let Some(folder) = left.pop() {
+        folders += 1;
+        let beside = folder.with_extension("rs");
+        assert!(
+            !beside.exists(),
+            "{} has a folder beside it: move it to mod.rs in that folder",
+            beside.display()
+        );
+        let inner = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+        let inner =
+            inner.filter(|entry| entry.file_type().unwrap().is_dir() && entry.file_name() != "target");
+        left.extend(inner.map(|entry| entry.path()));
+    }
+    assert!(folders > 50, "{folders}");
+}

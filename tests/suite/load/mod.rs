@@ -23,7 +23,7 @@ use traces::{Packets, Traces, cover_shared_folders};
 
 use crate::world::{BOB, Key, Sshd, Syslog, World, on_an_instance, on_an_instance_for, test_path};
 
-const README: &str = include_str!("../../README.md");
+const README: &str = include_str!("../../../README.md");
 
 /// How many logins there are, and how many of them at once, where `make load` does not say: enough for every kind
 /// of fault, and few enough for the tests that run beside this one.

@@ -46,7 +46,7 @@ const LONGEST: &str = "900";
 const KEY_STAYS: i64 = 540;
 
 /// Runs as root of the new namespaces.
-const SET_UP: &str = include_str!("world/set-up.sh");
+const SET_UP: &str = include_str!("set-up.sh");
 
 /// The private instance that the test runs on.
 pub(crate) struct World {
