@@ -1,0 +1,61 @@
+//! What stands in the user's bundle between two good entries. Both of those come out, whatever it is.
+
+mod fields;
+mod keys;
+mod lines;
+
+use super::evidence::Evidence;
+use super::judges::{in_files, on_instances};
+use super::{FIRST, LAST, Row, judged};
+use crate::fixtures::{INSTANCE, key_line};
+use crate::world::test_path;
+
+const BOTH: &[&str] = &[FIRST, LAST];
+const TIMESTAMP: &[&str] = &["timestamp-malformed"];
+const REPEATED: &[&str] = &["repeated-field"];
+const MALFORMED: &[&str] = &["key-malformed"];
+
+#[test]
+fn from_files() {
+    in_files(&rows());
+}
+
+#[test]
+fn from_metadata() {
+    on_instances(test_path!(), &rows());
+}
+
+fn rows() -> Vec<Row> {
+    [
+        fields::timestamps(),
+        fields::fields(),
+        lines::bytes(),
+        lines::layouts(),
+        lines::signatures(),
+        keys::key_lines(),
+        keys::key_bodies(),
+        keys::certificates(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The key of the entry in the middle.
+fn other() -> String {
+    key_line("other")
+}
+
+fn timestamp_line(e: &Evidence) -> String {
+    format!("#Timestamp={}", e.now + 600)
+}
+
+fn instance_line() -> String {
+    format!("#Instance={INSTANCE}")
+}
+
+/// The middle entry with this line before its usual ones; all of it is signed.
+fn line_before(e: &mut Evidence, line: &str) {
+    let (timestamp, instance) = (timestamp_line(e), instance_line());
+    e.between_signed(&[line, &timestamp, &instance], other());
+}
