@@ -2,7 +2,7 @@
 //! becomes of theirs.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use eic_emulator::{Config, Fault};
@@ -93,6 +93,16 @@ fn ours_is_printed_first_then_theirs_in_order() {
     });
 }
 
+/// A provider that does not do as it should.
+struct Misbehaving {
+    name: &'static str,
+    program: PathBuf,
+    /// Reason and words of the agent's line.
+    reason: &'static str,
+    /// What sshd still gets of it.
+    printed: String,
+}
+
 #[test]
 fn a_provider_that_misbehaves_costs_nobody_else_a_key() {
     on_an_instance(test_path!(), Config::default(), |world| {
@@ -103,42 +113,57 @@ fn a_provider_that_misbehaves_costs_nobody_else_a_key() {
         let open = world.script("open", "echo open");
         fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o775)).unwrap();
         let line = "x".repeat(99);
-        for (name, program, reason, said) in [
-            (
-                "fails",
-                world.script("fails", "echo lost; exit 3"),
-                "provider-failed: ended with status 3",
-                String::new(),
-            ),
-            (
-                "dies",
-                world.script("dies", "echo lost; kill -9 $$"),
-                "provider-failed: ended with status 137",
-                String::new(),
-            ),
-            (
-                "hangs",
-                world.script("hangs", "echo lost; sleep 600"),
-                "provider-timeout: had not ended after ",
-                String::new(),
-            ),
-            (
-                "ignores",
-                world.script("ignores", "trap '' TERM ALRM; sleep 600 & wait; sleep 600"),
-                "provider-timeout: ",
-                String::new(),
-            ),
-            (
-                "floods",
-                world.script("floods", &format!("yes {line} | head -c 10000000")),
-                "provider-too-large: printed more than 1048576 bytes",
-                format!("{line}\n").repeat(10485),
-            ),
-            ("open", open, "provider-insecure: expected ", String::new()),
-            ("absent", world.path("bin/absent"), "provider-insecure: ", String::new()),
-            ("relative", "bin/sh".into(), "provider-insecure: expected an absolute path", String::new()),
+        for Misbehaving { name, program, reason, printed } in [
+            Misbehaving {
+                name: "fails",
+                program: world.script("fails", "echo lost; exit 3"),
+                reason: "provider-failed: ended with status 3",
+                printed: String::new(),
+            },
+            Misbehaving {
+                name: "dies",
+                program: world.script("dies", "echo lost; kill -9 $$"),
+                reason: "provider-failed: ended with status 137",
+                printed: String::new(),
+            },
+            Misbehaving {
+                name: "hangs",
+                program: world.script("hangs", "echo lost; sleep 600"),
+                reason: "provider-timeout: had not ended after ",
+                printed: String::new(),
+            },
+            Misbehaving {
+                name: "ignores",
+                program: world.script("ignores", "trap '' TERM ALRM; sleep 600 & wait; sleep 600"),
+                reason: "provider-timeout: ",
+                printed: String::new(),
+            },
+            Misbehaving {
+                name: "floods",
+                program: world.script("floods", &format!("yes {line} | head -c 10000000")),
+                reason: "provider-too-large: printed more than 1048576 bytes",
+                printed: format!("{line}\n").repeat(10485),
+            },
+            Misbehaving {
+                name: "open",
+                program: open,
+                reason: "provider-insecure: expected ",
+                printed: String::new(),
+            },
+            Misbehaving {
+                name: "absent",
+                program: world.path("bin/absent"),
+                reason: "provider-insecure: ",
+                printed: String::new(),
+            },
+            Misbehaving {
+                name: "relative",
+                program: "bin/sh".into(),
+                reason: "provider-insecure: expected an absolute path",
+                printed: String::new(),
+            },
         ] {
-            let expected = format!("{}\n{said}good\n", key.bare_line());
+            let expected = format!("{}\n{printed}good\n", key.bare_line());
             let words = ["ec2-user", "--", program.to_str().unwrap(), "--", good.to_str().unwrap()];
             let run = if reason.starts_with("provider-timeout") {
                 world.run_out_of_time("root", &words, |run| {

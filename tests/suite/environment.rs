@@ -149,8 +149,14 @@ fn run_as_root_asks_sshd_itself() {
     });
 }
 
-/// A change after the record, what the run then says, and how it is undone.
-type Stale = (&'static str, fn(), &'static str, fn());
+/// A change after the record.
+struct Stale {
+    name: &'static str,
+    change: fn(),
+    /// Words of what a run then says.
+    says: &'static str,
+    undo: fn(),
+}
 
 #[test]
 fn record_that_no_longer_fits_counts_as_none() {
@@ -189,53 +195,108 @@ fn record_that_no_longer_fits_counts_as_none() {
         assert!(logs_in(world, &key));
         let nothing: fn() = || {};
         let kinds: [Stale; 16] = [
-            ("main file grew", || append(CONFIG, "# x\n"), "sshd_config has changed", nothing),
-            ("main file replaced", || replace(CONFIG), "sshd_config has changed", nothing),
-            ("main file's mode", || set_mode(CONFIG, 0o644), "sshd_config has changed", nothing),
-            ("times put back", || touch_back(CONFIG), "sshd_config has changed", nothing),
-            (
-                "drop-in edited",
-                || flip(&format!("{DROP_INS}/50-site.conf")),
-                "50-site.conf has changed",
-                || {
+            Stale {
+                name: "main file grew",
+                change: || append(CONFIG, "# x\n"),
+                says: "sshd_config has changed",
+                undo: nothing,
+            },
+            Stale {
+                name: "main file replaced",
+                change: || replace(CONFIG),
+                says: "sshd_config has changed",
+                undo: nothing,
+            },
+            Stale {
+                name: "main file's mode",
+                change: || set_mode(CONFIG, 0o644),
+                says: "sshd_config has changed",
+                undo: nothing,
+            },
+            Stale {
+                name: "times put back",
+                change: || touch_back(CONFIG),
+                says: "sshd_config has changed",
+                undo: nothing,
+            },
+            Stale {
+                name: "drop-in edited",
+                change: || flip(&format!("{DROP_INS}/50-site.conf")),
+                says: "50-site.conf has changed",
+                undo: || {
                     flip(&format!("{DROP_INS}/50-site.conf"));
                 },
-            ),
-            (
-                "drop-in added",
-                || write("/etc/ssh/sshd_config.d/10-a.conf", "# x\n"),
-                "sshd_config.d has changed",
-                nothing,
-            ),
-            (
-                "drop-in removed",
-                || fs::remove_file("/etc/ssh/sshd_config.d/10-a.conf").unwrap(),
-                "10-a.conf has changed",
-                nothing,
-            ),
-            (
-                "named file appeared",
-                || write("/etc/ssh/later.conf", "# x\n"),
-                "later.conf has changed",
-                nothing,
-            ),
-            ("named file became a link", || link("/etc/ssh/later.conf"), "later.conf has changed", nothing),
-            (
-                "folder closed",
-                || set_mode(DROP_INS, 0o700),
-                "may not look into /etc/ssh/sshd_config.d",
-                || set_mode(DROP_INS, 0o711),
-            ),
-            ("record gone", || fs::remove_file(RECORD).unwrap(), "there is no record", nothing),
-            ("record writable", || set_mode(RECORD, 0o666), "not to be trusted", nothing),
-            ("record another's", || chown(RECORD, Some(60100), None).unwrap(), "it is uid 60100's", nothing),
-            ("record a link", || link(RECORD), "is not a regular file", nothing),
-            ("record malformed", || write(RECORD, "{\"version\": 1}"), "does not have the form", nothing),
-            ("record too long", || write(RECORD, &" ".repeat(600_000)), "larger than", nothing),
+            },
+            Stale {
+                name: "drop-in added",
+                change: || write("/etc/ssh/sshd_config.d/10-a.conf", "# x\n"),
+                says: "sshd_config.d has changed",
+                undo: nothing,
+            },
+            Stale {
+                name: "drop-in removed",
+                change: || fs::remove_file("/etc/ssh/sshd_config.d/10-a.conf").unwrap(),
+                says: "10-a.conf has changed",
+                undo: nothing,
+            },
+            Stale {
+                name: "named file appeared",
+                change: || write("/etc/ssh/later.conf", "# x\n"),
+                says: "later.conf has changed",
+                undo: nothing,
+            },
+            Stale {
+                name: "named file became a link",
+                change: || link("/etc/ssh/later.conf"),
+                says: "later.conf has changed",
+                undo: nothing,
+            },
+            Stale {
+                name: "folder closed",
+                change: || set_mode(DROP_INS, 0o700),
+                says: "may not look into /etc/ssh/sshd_config.d",
+                undo: || set_mode(DROP_INS, 0o711),
+            },
+            Stale {
+                name: "record gone",
+                change: || fs::remove_file(RECORD).unwrap(),
+                says: "there is no record",
+                undo: nothing,
+            },
+            Stale {
+                name: "record writable",
+                change: || set_mode(RECORD, 0o666),
+                says: "not to be trusted",
+                undo: nothing,
+            },
+            Stale {
+                name: "record another's",
+                change: || chown(RECORD, Some(60100), None).unwrap(),
+                says: "it is uid 60100's",
+                undo: nothing,
+            },
+            Stale {
+                name: "record a link",
+                change: || link(RECORD),
+                says: "is not a regular file",
+                undo: nothing,
+            },
+            Stale {
+                name: "record malformed",
+                change: || write(RECORD, "{\"version\": 1}"),
+                says: "does not have the form",
+                undo: nothing,
+            },
+            Stale {
+                name: "record too long",
+                change: || write(RECORD, &" ".repeat(600_000)),
+                says: "larger than",
+                undo: nothing,
+            },
         ];
-        for (what, change, words, undo) in kinds {
+        for Stale { name, change, says, undo } in kinds {
             change();
-            refuses(what, words);
+            refuses(name, says);
             undo();
             renew();
         }

@@ -61,6 +61,67 @@ fn check<'r>(report: &'r Value, id: &str) -> &'r Value {
     report["checks"].as_array().unwrap().iter().find(|check| check["id"] == id).unwrap()
 }
 
+/// One keyword that a check has to find.
+struct Keyword {
+    line: &'static str,
+    /// The check that must find it.
+    id: &'static str,
+    verdict: &'static str,
+    seen: &'static str,
+}
+
+const KEYWORDS: [Keyword; 9] = [
+    Keyword {
+        line: "AllowUsers root",
+        id: "access",
+        verdict: "fail",
+        seen: "AllowUsers does not have ec2-user (/etc/ssh/sshd_config:1)",
+    },
+    Keyword {
+        line: "DenyUsers ec2-user",
+        id: "access",
+        verdict: "fail",
+        seen: "DenyUsers has ec2-user (/etc/ssh/sshd_config:1)",
+    },
+    Keyword {
+        line: "AllowGroups root",
+        id: "access",
+        verdict: "fail",
+        seen: "AllowGroups root (/etc/ssh/sshd_config:1)",
+    },
+    Keyword {
+        line: "DenyGroups ec2-user",
+        id: "access",
+        verdict: "fail",
+        seen: "DenyGroups has ec2-user (/etc/ssh/sshd_config:1)",
+    },
+    Keyword {
+        line: "PubkeyAuthentication no",
+        id: "public-keys",
+        verdict: "fail",
+        seen: "PubkeyAuthentication is no",
+    },
+    Keyword {
+        line: "AuthenticationMethods password",
+        id: "public-keys",
+        verdict: "fail",
+        seen: "AuthenticationMethods is password",
+    },
+    Keyword {
+        line: "PubkeyAcceptedAlgorithms ecdsa-sha2-nistp256",
+        id: "key-types",
+        verdict: "fail",
+        seen: "refuses ed25519 and RSA keys",
+    },
+    Keyword {
+        line: "RevokedKeys /etc/ssh/none-there",
+        id: "revoked-keys",
+        verdict: "fail",
+        seen: "RevokedKeys /etc/ssh/none-there",
+    },
+    Keyword { line: "ChrootDirectory /srv", id: "shell", verdict: "skipped", seen: "ChrootDirectory /srv" },
+];
+
 #[test]
 fn keywords_in_mixed_case_are_read_by_every_command() {
     on_an_instance(test_path!(), Config::default(), |world| {
@@ -85,28 +146,7 @@ fn keywords_in_mixed_case_are_read_by_every_command() {
             assert_eq!(check(&sound, id)["verdict"], "ok", "{sound:#}");
         }
 
-        // Each of these is one keyword that a check has to find.
-        for (line, id, verdict, seen) in [
-            (
-                "AllowUsers root",
-                "access",
-                "fail",
-                "AllowUsers does not have ec2-user (/etc/ssh/sshd_config:1)",
-            ),
-            ("DenyUsers ec2-user", "access", "fail", "DenyUsers has ec2-user (/etc/ssh/sshd_config:1)"),
-            ("AllowGroups root", "access", "fail", "AllowGroups root (/etc/ssh/sshd_config:1)"),
-            ("DenyGroups ec2-user", "access", "fail", "DenyGroups has ec2-user (/etc/ssh/sshd_config:1)"),
-            ("PubkeyAuthentication no", "public-keys", "fail", "PubkeyAuthentication is no"),
-            ("AuthenticationMethods password", "public-keys", "fail", "AuthenticationMethods is password"),
-            (
-                "PubkeyAcceptedAlgorithms ecdsa-sha2-nistp256",
-                "key-types",
-                "fail",
-                "refuses ed25519 and RSA keys",
-            ),
-            ("RevokedKeys /etc/ssh/none-there", "revoked-keys", "fail", "RevokedKeys /etc/ssh/none-there"),
-            ("ChrootDirectory /srv", "shell", "skipped", "ChrootDirectory /srv"),
-        ] {
+        for Keyword { line, id, verdict, seen } in KEYWORDS {
             fs::write(CONFIG, format!("{line}\n{base}")).unwrap();
             let report = doctor();
             let check = check(&report, id);

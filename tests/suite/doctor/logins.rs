@@ -4,7 +4,7 @@ use std::fs;
 
 use data_encoding::BASE64;
 
-use super::{Row, edited, either, ending, follow, refused, row, with};
+use super::{Finding, Row, edited, either, ending, follow, refused, row, with};
 use crate::wiring::CONFIG;
 use crate::world::BOB;
 
@@ -21,62 +21,72 @@ pub(super) fn key_rows() -> Vec<Row> {
         row(
             "PubkeyAuthentication",
             with("PubkeyAuthentication no\n"),
-            (
-                "public-keys",
-                "fail",
-                "PubkeyAuthentication is no (/etc/ssh/sshd_config:1)",
-                "set PubkeyAuthentication yes",
-            ),
+            Finding {
+                check: "public-keys",
+                verdict: "fail",
+                seen: "PubkeyAuthentication is no (/etc/ssh/sshd_config:1)",
+                fix: "set PubkeyAuthentication yes",
+            },
         ),
         row(
             "PubkeyAuthentication for this user",
             ending("Match User ec2-user\n PubkeyAuthentication no\n"),
-            ("public-keys", "fail", "inside \"Match User ec2-user\"", "sudo kill -HUP"),
+            Finding {
+                check: "public-keys",
+                verdict: "fail",
+                seen: "inside \"Match User ec2-user\"",
+                fix: "sudo kill -HUP",
+            },
         ),
         row(
             "AuthenticationMethods without keys",
             with("AuthenticationMethods password\n"),
-            (
-                "public-keys",
-                "fail",
-                "AuthenticationMethods is password (/etc/ssh/sshd_config:1): no key",
-                "add publickey",
-            ),
+            Finding {
+                check: "public-keys",
+                verdict: "fail",
+                seen: "AuthenticationMethods is password (/etc/ssh/sshd_config:1): no key",
+                fix: "add publickey",
+            },
         ),
         refused(row(
             "AuthenticationMethods with more than keys",
             with("PasswordAuthentication yes\nAuthenticationMethods publickey,password\n"),
-            ("public-keys", "warn", "a key alone is not enough", "add publickey"),
+            Finding {
+                check: "public-keys",
+                verdict: "warn",
+                seen: "a key alone is not enough",
+                fix: "add publickey",
+            },
         )),
         row(
             "neither ed25519 nor RSA",
             with("PubkeyAcceptedAlgorithms ecdsa-sha2-nistp256\n"),
-            (
-                "key-types",
-                "fail",
-                "refuses ed25519 and RSA keys (/etc/ssh/sshd_config:1)",
-                "add ssh-ed25519,rsa-sha2-512,rsa-sha2-256",
-            ),
+            Finding {
+                check: "key-types",
+                verdict: "fail",
+                seen: "refuses ed25519 and RSA keys (/etc/ssh/sshd_config:1)",
+                fix: "add ssh-ed25519,rsa-sha2-512,rsa-sha2-256",
+            },
         ),
         refused(row(
             "no ed25519",
             with("PubkeyAcceptedAlgorithms -ssh-ed25519\n"),
-            (
-                "key-types",
-                "warn",
-                "PubkeyAcceptedAlgorithms refuses ed25519 keys (/etc/ssh/sshd_config:1)",
-                "push a key of another type",
-            ),
+            Finding {
+                check: "key-types",
+                verdict: "warn",
+                seen: "PubkeyAcceptedAlgorithms refuses ed25519 keys (/etc/ssh/sshd_config:1)",
+                fix: "push a key of another type",
+            },
         )),
         either(row(
             "a pushed key of a type that sshd does not know",
             |world| drop(world.emulator.push("ec2-user", &key_of("ssh-future@example.com"), BOB)),
-            (
-                "key-types",
-                "fail",
-                "PubkeyAcceptedAlgorithms refuses ssh-future@example.com keys",
-                "push a key of another type (ed25519 or RSA); this sshd does not know the other",
-            ),
+            Finding {
+                check: "key-types",
+                verdict: "fail",
+                seen: "PubkeyAcceptedAlgorithms refuses ssh-future@example.com keys",
+                fix: "push a key of another type (ed25519 or RSA); this sshd does not know the other",
+            },
         )),
         either(row(
             "pushed keys of types that sshd knows and does not know",
@@ -86,115 +96,165 @@ pub(super) fn key_rows() -> Vec<Row> {
                     world.emulator.push("ec2-user", &key_of(algorithm), BOB);
                 }
             },
-            (
-                "key-types",
-                "fail",
-                "refuses ssh-future@example.com and ed25519 and ssh-future2@example.com keys",
-                "add ssh-ed25519 to PubkeyAcceptedAlgorithms, then: sudo kill -HUP",
-            ),
+            Finding {
+                check: "key-types",
+                verdict: "fail",
+                seen: "refuses ssh-future@example.com and ed25519 and ssh-future2@example.com keys",
+                fix: "add ssh-ed25519 to PubkeyAcceptedAlgorithms, then: sudo kill -HUP",
+            },
         )),
         row(
             "RSA with SHA-1 only",
             with("PubkeyAcceptedKeyTypes ssh-ed25519,ssh-rsa\n"),
-            ("key-types", "warn", "refuses RSA keys", "rsa-sha2-512,rsa-sha2-256"),
+            Finding {
+                check: "key-types",
+                verdict: "warn",
+                seen: "refuses RSA keys",
+                fix: "rsa-sha2-512,rsa-sha2-256",
+            },
         ),
         row(
             "no list of revoked keys",
             with("RevokedKeys /etc/ssh/revoked_keys\n"),
-            (
-                "revoked-keys",
-                "fail",
-                "RevokedKeys /etc/ssh/revoked_keys (/etc/ssh/sshd_config:1): No such file",
-                "put /etc/ssh/revoked_keys back",
-            ),
+            Finding {
+                check: "revoked-keys",
+                verdict: "fail",
+                seen: "RevokedKeys /etc/ssh/revoked_keys (/etc/ssh/sshd_config:1): No such file",
+                fix: "put /etc/ssh/revoked_keys back",
+            },
         ),
         row(
             "no list but a folder",
             with("RevokedKeys /etc/ssh\n"),
-            ("revoked-keys", "fail", "Is a directory", "put a list that can be read at /etc/ssh"),
+            Finding {
+                check: "revoked-keys",
+                verdict: "fail",
+                seen: "Is a directory",
+                fix: "put a list that can be read at /etc/ssh",
+            },
         ),
         row(
             "long RSA keys only",
             with("RequiredRSASize 3072\n"),
-            (
-                "key-types",
-                "warn",
-                "refuses RSA keys below 3072 bits (/etc/ssh/sshd_config:1)",
-                "RequiredRSASize 2048",
-            ),
+            Finding {
+                check: "key-types",
+                verdict: "warn",
+                seen: "refuses RSA keys below 3072 bits (/etc/ssh/sshd_config:1)",
+                fix: "RequiredRSASize 2048",
+            },
         ),
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "one table")]
 pub(super) fn account_rows() -> Vec<Row> {
     let root = |row: Row| Row { user: "root", ..row };
     vec![
         row(
             "AllowUsers",
             with("AllowUsers ubuntu admin\n"),
-            (
-                "access",
-                "fail",
-                "AllowUsers does not have ec2-user (/etc/ssh/sshd_config:1)",
-                "add ec2-user to AllowUsers, then: sudo kill -HUP",
-            ),
+            Finding {
+                check: "access",
+                verdict: "fail",
+                seen: "AllowUsers does not have ec2-user (/etc/ssh/sshd_config:1)",
+                fix: "add ec2-user to AllowUsers, then: sudo kill -HUP",
+            },
         ),
         refused(row(
             "AllowUsers from somewhere",
             with("AllowUsers ubuntu ec2-user@10.0.0.0/8\n"),
-            ("access", "warn", "AllowUsers has only ec2-user@10.0.0.0/8", "log in from there"),
+            Finding {
+                check: "access",
+                verdict: "warn",
+                seen: "AllowUsers has only ec2-user@10.0.0.0/8",
+                fix: "log in from there",
+            },
         )),
         row(
             "DenyUsers",
             with("DenyUsers nobody ec2-*\n"),
-            ("access", "fail", "DenyUsers has ec2-* (/etc/ssh/sshd_config:1)", "take ec2-* out of DenyUsers"),
+            Finding {
+                check: "access",
+                verdict: "fail",
+                seen: "DenyUsers has ec2-* (/etc/ssh/sshd_config:1)",
+                fix: "take ec2-* out of DenyUsers",
+            },
         ),
         row(
             "AllowGroups",
             with("AllowGroups provider sudo\n"),
-            (
-                "access",
-                "fail",
-                "ec2-user is in no group of AllowGroups provider sudo",
-                "sudo usermod -aG provider ec2-user",
-            ),
+            Finding {
+                check: "access",
+                verdict: "fail",
+                seen: "ec2-user is in no group of AllowGroups provider sudo",
+                fix: "sudo usermod -aG provider ec2-user",
+            },
         ),
         row(
             "DenyGroups",
             with("DenyGroups ec2-user\n"),
-            ("access", "fail", "DenyGroups has ec2-user", "take ec2-user out of DenyGroups"),
+            Finding {
+                check: "access",
+                verdict: "fail",
+                seen: "DenyGroups has ec2-user",
+                fix: "take ec2-user out of DenyGroups",
+            },
         ),
         root(row(
             "PermitRootLogin",
             with("PermitRootLogin no\n"),
-            ("access", "fail", "PermitRootLogin is no (/etc/ssh/sshd_config:1)", "log in as another user"),
+            Finding {
+                check: "access",
+                verdict: "fail",
+                seen: "PermitRootLogin is no (/etc/ssh/sshd_config:1)",
+                fix: "log in as another user",
+            },
         )),
         root(row(
             "PermitRootLogin for commands",
             with("PermitRootLogin forced-commands-only\n"),
-            ("access", "fail", "PermitRootLogin is forced-commands-only", "prohibit-password"),
+            Finding {
+                check: "access",
+                verdict: "fail",
+                seen: "PermitRootLogin is forced-commands-only",
+                fix: "prohibit-password",
+            },
         )),
         follow(
             &["access", "shell"],
             Row {
                 user: "nosuch",
-                ..row("no such user", |_| {}, ("account", "fail", "there is no user nosuch", "useradd"))
+                ..row(
+                    "no such user",
+                    |_| {},
+                    Finding {
+                        check: "account",
+                        verdict: "fail",
+                        seen: "there is no user nosuch",
+                        fix: "useradd",
+                    },
+                )
             },
         ),
         row(
             "a locked account",
             edited("/etc/shadow", "ec2-user:*:", "ec2-user:!:"),
-            (
-                "account",
-                "fail",
-                "ec2-user is locked (! in /etc/shadow), and UsePAM is no",
-                "sudo usermod -p '*' ec2-user",
-            ),
+            Finding {
+                check: "account",
+                verdict: "fail",
+                seen: "ec2-user is locked (! in /etc/shadow), and UsePAM is no",
+                fix: "sudo usermod -p '*' ec2-user",
+            },
         ),
         row(
             "an expired account",
             edited("/etc/shadow", "ec2-user:*:19000:0:99999:7:::", "ec2-user:*:19000:0:99999:7::19001:"),
-            ("account", "fail", "ec2-user expired ", "sudo chage -E -1 ec2-user"),
+            Finding {
+                check: "account",
+                verdict: "fail",
+                seen: "ec2-user expired ",
+                fix: "sudo chage -E -1 ec2-user",
+            },
         ),
         either(row(
             "a password to be changed",
@@ -202,27 +262,52 @@ pub(super) fn account_rows() -> Vec<Row> {
                 edited("/etc/shadow", "ec2-user:*:19000:", "ec2-user:*:0:")(world);
                 edited(CONFIG, "UsePAM no", "UsePAM yes")(world);
             },
-            ("account", "warn", "the password of ec2-user has to be changed", "sudo chage -d"),
+            Finding {
+                check: "account",
+                verdict: "warn",
+                seen: "the password of ec2-user has to be changed",
+                fix: "sudo chage -d",
+            },
         )),
         row(
             "nologin",
             edited("/etc/passwd", "/home/ec2-user:/bin/sh", "/home/ec2-user:/usr/sbin/nologin"),
-            ("shell", "fail", "/usr/sbin/nologin, ends every session", "sudo usermod -s /bin/sh ec2-user"),
+            Finding {
+                check: "shell",
+                verdict: "fail",
+                seen: "/usr/sbin/nologin, ends every session",
+                fix: "sudo usermod -s /bin/sh ec2-user",
+            },
         ),
         row(
             "no shell",
             edited("/etc/passwd", "/home/ec2-user:/bin/sh", "/home/ec2-user:/bin/nosuch"),
-            ("shell", "fail", "/bin/nosuch: No such file", "sudo usermod -s /bin/sh ec2-user"),
+            Finding {
+                check: "shell",
+                verdict: "fail",
+                seen: "/bin/nosuch: No such file",
+                fix: "sudo usermod -s /bin/sh ec2-user",
+            },
         ),
         row(
             "a shell that cannot be run",
             edited("/etc/passwd", "/home/ec2-user:/bin/sh", "/home/ec2-user:/etc/passwd"),
-            ("shell", "fail", "/etc/passwd, cannot be run", "sudo usermod -s /bin/sh ec2-user"),
+            Finding {
+                check: "shell",
+                verdict: "fail",
+                seen: "/etc/passwd, cannot be run",
+                fix: "sudo usermod -s /bin/sh ec2-user",
+            },
         ),
         row(
             "/etc/nologin",
             |_| fs::write("/etc/nologin", "Be back soon\n").unwrap(),
-            ("shell", "fail", "/etc/nologin keeps everybody out", "sudo rm /etc/nologin"),
+            Finding {
+                check: "shell",
+                verdict: "fail",
+                seen: "/etc/nologin keeps everybody out",
+                fix: "sudo rm /etc/nologin",
+            },
         ),
     ]
 }

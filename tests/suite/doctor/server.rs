@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::path::Path;
 
-use super::{Login, NO_SSHD, NOT_ASKED, Row, Undo, covered, edited, ending, follow, mode, row, run, with};
+use super::{
+    Finding, Login, NO_SSHD, NOT_ASKED, Row, Undo, covered, edited, ending, follow, mode, row, run, with,
+};
 use crate::wiring::{CONFIG, DROP_INS, INCLUDE, OURS};
 use crate::world::World;
 
@@ -33,7 +35,16 @@ fn command_rows() -> Vec<Row> {
             breaks: Box::new(|_| covered("/dev/null", "/usr/sbin/sshd")),
             ..follow(
                 NO_SSHD,
-                row("no sshd", |_| {}, ("openssh", "fail", "there is no sshd", "install openssh")),
+                row(
+                    "no sshd",
+                    |_| {},
+                    Finding {
+                        check: "openssh",
+                        verdict: "fail",
+                        seen: "there is no sshd",
+                        fix: "install openssh",
+                    },
+                ),
             )
         },
         Row {
@@ -48,7 +59,12 @@ fn command_rows() -> Vec<Row> {
             ..row(
                 "an old sshd",
                 |_| {},
-                ("openssh", "warn", "expected OpenSSH 7.4 or later, got OpenSSH 7.2", "update"),
+                Finding {
+                    check: "openssh",
+                    verdict: "warn",
+                    seen: "expected OpenSSH 7.4 or later, got OpenSSH 7.2",
+                    fix: "update",
+                },
             )
         },
         follow(
@@ -56,12 +72,12 @@ fn command_rows() -> Vec<Row> {
             row(
                 "a fault in sshd_config",
                 with("NoSuchSetting yes\n"),
-                (
-                    "command",
-                    "fail",
-                    "sshd_config: line 1: Bad configuration option: NoSuchSetting",
-                    "sudo sshd -t",
-                ),
+                Finding {
+                    check: "command",
+                    verdict: "fail",
+                    seen: "sshd_config: line 1: Bad configuration option: NoSuchSetting",
+                    fix: "sudo sshd -t",
+                },
             ),
         ),
         follow(
@@ -69,7 +85,12 @@ fn command_rows() -> Vec<Row> {
             row(
                 "not wired",
                 |_| fs::remove_file(OURS).unwrap(),
-                ("command", "fail", "AuthorizedKeysCommand is none", "sudo eic-agent enable"),
+                Finding {
+                    check: "command",
+                    verdict: "fail",
+                    seen: "AuthorizedKeysCommand is none",
+                    fix: "sudo eic-agent enable",
+                },
             ),
         ),
         follow(
@@ -77,12 +98,12 @@ fn command_rows() -> Vec<Row> {
             row(
                 "a foreign drop-in first",
                 |_| fs::write(Path::new(DROP_INS).join("05-x.conf"), FOREIGN).unwrap(),
-                (
-                    "command",
-                    "fail",
-                    "is /usr/bin/env (/etc/ssh/sshd_config.d/05-x.conf:1); ours is at /etc/ssh/sshd_config.d/10-eic-agent.conf:2, and the first value wins",
-                    "sudo eic-agent enable --chain",
-                ),
+                Finding {
+                    check: "command",
+                    verdict: "fail",
+                    seen: "is /usr/bin/env (/etc/ssh/sshd_config.d/05-x.conf:1); ours is at /etc/ssh/sshd_config.d/10-eic-agent.conf:2, and the first value wins",
+                    fix: "sudo eic-agent enable --chain",
+                },
             ),
         ),
         follow(
@@ -92,12 +113,12 @@ fn command_rows() -> Vec<Row> {
                 ending(
                     "Match User ec2-user\n  AuthorizedKeysCommand /usr/bin/env\n  AuthorizedKeysCommandUser nobody\n",
                 ),
-                (
-                    "command",
-                    "fail",
-                    "inside \"Match User ec2-user\"); ours is at /etc/ssh/sshd_config.d/10-eic-agent.conf:2, and a Match wins over it",
-                    "authorized-keys --provider-user nobody %u %f -- /usr/bin/env %u and AuthorizedKeysCommandUser root there",
-                ),
+                Finding {
+                    check: "command",
+                    verdict: "fail",
+                    seen: "inside \"Match User ec2-user\"); ours is at /etc/ssh/sshd_config.d/10-eic-agent.conf:2, and a Match wins over it",
+                    fix: "authorized-keys --provider-user nobody %u %f -- /usr/bin/env %u and AuthorizedKeysCommandUser root there",
+                },
             ),
         ),
         follow(
@@ -108,12 +129,12 @@ fn command_rows() -> Vec<Row> {
                     let ours = fs::read_to_string(OURS).unwrap();
                     fs::write(OURS, format!("Match User git\n{ours}")).unwrap();
                 },
-                (
-                    "command",
-                    "fail",
-                    "10-eic-agent.conf:3, inside \"Match User git\", which is not about this login",
-                    "sudo eic-agent enable",
-                ),
+                Finding {
+                    check: "command",
+                    verdict: "fail",
+                    seen: "10-eic-agent.conf:3, inside \"Match User git\", which is not about this login",
+                    fix: "sudo eic-agent enable",
+                },
             ),
         ),
         follow(
@@ -121,12 +142,12 @@ fn command_rows() -> Vec<Row> {
             row(
                 "no Include",
                 edited(CONFIG, INCLUDE, ""),
-                (
-                    "command",
-                    "fail",
-                    "ours in /etc/ssh/sshd_config.d/10-eic-agent.conf is not read: /etc/ssh/sshd_config does not include it",
-                    "sudo eic-agent enable",
-                ),
+                Finding {
+                    check: "command",
+                    verdict: "fail",
+                    seen: "ours in /etc/ssh/sshd_config.d/10-eic-agent.conf is not read: /etc/ssh/sshd_config does not include it",
+                    fix: "sudo eic-agent enable",
+                },
             ),
         ),
         follow(
@@ -134,7 +155,12 @@ fn command_rows() -> Vec<Row> {
             row(
                 "an option that there is not",
                 edited(OURS, "authorized-keys", "authorized-keys --timout 3"),
-                ("command", "fail", "unexpected argument '%u'", "authorized-keys --help"),
+                Finding {
+                    check: "command",
+                    verdict: "fail",
+                    seen: "unexpected argument '%u'",
+                    fix: "authorized-keys --help",
+                },
             ),
         ),
         follow(
@@ -152,7 +178,12 @@ fn command_rows() -> Vec<Row> {
                 ..row(
                     "Amazon's",
                     |_| {},
-                    ("command", "warn", "Amazon's own command is asked", "sudo eic-agent enable"),
+                    Finding {
+                        check: "command",
+                        verdict: "warn",
+                        seen: "Amazon's own command is asked",
+                        fix: "sudo eic-agent enable",
+                    },
                 )
             },
         ),
@@ -161,17 +192,17 @@ fn command_rows() -> Vec<Row> {
 
 /// Whether sshd can run it.
 fn runnable_rows() -> Vec<Row> {
-    let broken = |row: Row| if row.says[0].1 == "fail" { follow(&["answer"], row) } else { row };
+    let broken = |row: Row| if row.says[0].verdict == "fail" { follow(&["answer"], row) } else { row };
     let rows = vec![
         row(
             "no such AuthorizedKeysCommandUser",
             edited(OURS, "User eic-agent", "User nosuch"),
-            (
-                "command-user",
-                "fail",
-                "AuthorizedKeysCommandUser \"nosuch\" does not stand in /etc/passwd",
-                "eic-agent",
-            ),
+            Finding {
+                check: "command-user",
+                verdict: "fail",
+                seen: "AuthorizedKeysCommandUser \"nosuch\" does not stand in /etc/passwd",
+                fix: "eic-agent",
+            },
         ),
         row(
             "the system user is gone",
@@ -180,37 +211,62 @@ fn runnable_rows() -> Vec<Row> {
                 edited("/etc/shadow", "\neic-agent:", "\nother:")(world);
                 edited("/etc/group", "\neic-agent:", "\nother:")(world);
             },
-            ("command-user", "fail", "nor does getent know it", "sudo useradd --system"),
+            Finding {
+                check: "command-user",
+                verdict: "fail",
+                seen: "nor does getent know it",
+                fix: "sudo useradd --system",
+            },
         ),
         row(
             "a folder that everybody may write",
             |world| mode(&world.path("bin"), 0o777),
-            (
-                "command-path",
-                "fail",
-                "bin to be writable by its owner only, its mode is 0777",
-                "sudo chmod go-w /",
-            ),
+            Finding {
+                check: "command-path",
+                verdict: "fail",
+                seen: "bin to be writable by its owner only, its mode is 0777",
+                fix: "sudo chmod go-w /",
+            },
         ),
         row(
             "a folder that the group may write",
             |world| mode(&world.path("bin"), 0o775),
             // Debian's own sshd takes it, where only root is in root's group.
             if Path::new("/etc/debian_version").exists() {
-                ("command-path", "warn", "bin may write it; sshd still runs it here", "sudo chmod go-w /")
+                Finding {
+                    check: "command-path",
+                    verdict: "warn",
+                    seen: "bin may write it; sshd still runs it here",
+                    fix: "sudo chmod go-w /",
+                }
             } else {
-                ("command-path", "fail", "its mode is 0775", "sudo chmod go-w /")
+                Finding {
+                    check: "command-path",
+                    verdict: "fail",
+                    seen: "its mode is 0775",
+                    fix: "sudo chmod go-w /",
+                }
             },
         ),
         row(
             "another owner",
             |world| chown(world.agent(), Some(60100), None).unwrap(),
-            ("command-path", "fail", "it is uid 60100's", "sudo chown root /"),
+            Finding {
+                check: "command-path",
+                verdict: "fail",
+                seen: "it is uid 60100's",
+                fix: "sudo chown root /",
+            },
         ),
         row(
             "a folder that is closed",
             |world| mode(&world.path("bin"), 0o700),
-            ("command-path", "fail", "eic-agent cannot run it: the mode of", "sudo chmod a+x /"),
+            Finding {
+                check: "command-path",
+                verdict: "fail",
+                seen: "eic-agent cannot run it: the mode of",
+                fix: "sudo chmod a+x /",
+            },
         ),
         row(
             "a unit's drop-in",
@@ -220,12 +276,12 @@ fn runnable_rows() -> Vec<Row> {
                 let start = "ExecStart=/usr/sbin/sshd -D -o \"AuthorizedKeysCommand /x %%u\" $SSHD_OPTS";
                 fs::write(format!("{folder}/x.conf"), format!("[Service]\nExecStart=\n{start}\n")).unwrap();
             },
-            (
-                "unit-override",
-                "warn",
-                "/etc/systemd/system/ssh.service.d/x.conf starts sshd with an AuthorizedKeysCommand of its own, from its next start",
-                "take AuthorizedKeysCommand out of /etc/systemd/system/ssh.service.d/x.conf",
-            ),
+            Finding {
+                check: "unit-override",
+                verdict: "warn",
+                seen: "/etc/systemd/system/ssh.service.d/x.conf starts sshd with an AuthorizedKeysCommand of its own, from its next start",
+                fix: "take AuthorizedKeysCommand out of /etc/systemd/system/ssh.service.d/x.conf",
+            },
         ),
     ];
     rows.into_iter().map(broken).collect()
@@ -237,12 +293,12 @@ fn provider_rows() -> Vec<Row> {
         row(
             "a provider that is not there",
             chained("", "/usr/bin/nosuch %u"),
-            (
-                "providers",
-                "warn",
-                "/usr/bin/nosuch is not run: /usr/bin/nosuch: No such file",
-                "put /usr/bin/nosuch back",
-            ),
+            Finding {
+                check: "providers",
+                verdict: "warn",
+                seen: "/usr/bin/nosuch is not run: /usr/bin/nosuch: No such file",
+                fix: "put /usr/bin/nosuch back",
+            },
         ),
         row(
             "a provider that others may write",
@@ -251,17 +307,22 @@ fn provider_rows() -> Vec<Row> {
                 mode(&provider, 0o777);
                 chained("", provider.to_str().unwrap())(world);
             },
-            ("providers", "warn", "open to be writable by its owner only", "sudo chmod go-w /"),
+            Finding {
+                check: "providers",
+                verdict: "warn",
+                seen: "open to be writable by its owner only",
+                fix: "sudo chmod go-w /",
+            },
         ),
         row(
             "no such provider's user",
             chained("--provider-user nosuch ", "/usr/bin/env"),
-            (
-                "providers",
-                "warn",
-                "--provider-user nosuch does not stand in /etc/passwd",
-                "10-eic-agent.conf:1",
-            ),
+            Finding {
+                check: "providers",
+                verdict: "warn",
+                seen: "--provider-user nosuch does not stand in /etc/passwd",
+                fix: "10-eic-agent.conf:1",
+            },
         ),
         row(
             "a provider's user, and sshd does not run us as root",
@@ -269,12 +330,12 @@ fn provider_rows() -> Vec<Row> {
                 chained("--provider-user nobody ", "/usr/bin/env")(world);
                 edited(OURS, "User root", "User eic-agent")(world);
             },
-            (
-                "providers",
-                "warn",
-                "runs as eic-agent, not as --provider-user nobody",
-                "AuthorizedKeysCommandUser root",
-            ),
+            Finding {
+                check: "providers",
+                verdict: "warn",
+                seen: "runs as eic-agent, not as --provider-user nobody",
+                fix: "AuthorizedKeysCommandUser root",
+            },
         ),
     ]
 }
@@ -288,32 +349,42 @@ fn answer_rows() -> Vec<Row> {
                 fs::write("/etc/other.toml", "[imds]\nendpoint = \"http://169.254.169.253\"\n").unwrap();
                 edited(OURS, "authorized-keys", "authorized-keys --config /etc/other.toml")(world);
             },
-            (
-                "answer",
-                "fail",
-                "as eic-agent, it ends without a decision: metadata-",
-                "authorized-keys --config /etc/other.toml ec2-user",
-            ),
+            Finding {
+                check: "answer",
+                verdict: "fail",
+                seen: "as eic-agent, it ends without a decision: metadata-",
+                fix: "authorized-keys --config /etc/other.toml ec2-user",
+            },
         ),
         row(
             "another endpoint on our line",
             edited(OURS, "authorized-keys", "authorized-keys --imds-endpoint http://169.254.169.253"),
-            ("answer", "fail", "metadata-", "--imds-endpoint http://169.254.169.253"),
+            Finding {
+                check: "answer",
+                verdict: "fail",
+                seen: "metadata-",
+                fix: "--imds-endpoint http://169.254.169.253",
+            },
         ),
         row(
             "another machine on our line",
             edited(OURS, "authorized-keys", "authorized-keys --sysfs /home"),
-            ("answer", "fail", "/home says that this is no EC2 instance", "take --sysfs out"),
+            Finding {
+                check: "answer",
+                verdict: "fail",
+                seen: "/home says that this is no EC2 instance",
+                fix: "take --sysfs out",
+            },
         ),
         row(
             "the tokens swapped",
             edited(OURS, "%u %f", "%f %u"),
-            (
-                "answer",
-                "fail",
-                "the login name that it is given is SHA256:",
-                "write %u before %f in /etc/ssh/sshd_config.d/10-eic-agent.conf:2, then: sudo kill -HUP",
-            ),
+            Finding {
+                check: "answer",
+                verdict: "fail",
+                seen: "the login name that it is given is SHA256:",
+                fix: "write %u before %f in /etc/ssh/sshd_config.d/10-eic-agent.conf:2, then: sudo kill -HUP",
+            },
         ),
     ]
 }

@@ -8,7 +8,7 @@ use eic_emulator::Fault;
 use eic_emulator::http::Response;
 use eic_emulator::pki::{CertStatus, Hierarchy, KeyPool};
 
-use super::{Broken, Login, Row, Undo, edited, follow, mode, refused, row, run};
+use super::{Broken, Finding, Login, Row, Undo, edited, follow, mode, refused, row, run};
 use crate::wiring::OURS;
 use crate::world::{BOB, INSTANCE, Key, World};
 
@@ -112,19 +112,24 @@ fn run_rows() -> Vec<Row> {
         row(
             "settings that only root reads",
             |_| mode(Path::new(SETTINGS), 0o600),
-            (
-                "answer",
-                "fail",
-                "as eic-agent, it ends without a decision: settings-unreadable: /etc/eic-agent.toml",
-                "sudo chmod a+r /etc/eic-agent.toml",
-            ),
+            Finding {
+                check: "answer",
+                verdict: "fail",
+                seen: "as eic-agent, it ends without a decision: settings-unreadable: /etc/eic-agent.toml",
+                fix: "sudo chmod a+r /etc/eic-agent.toml",
+            },
         ),
         Row {
             breaks: Box::new(refused_to_nobody),
             ..row(
                 "a firewall against AuthorizedKeysCommandUser",
                 |_| {},
-                ("answer", "fail", "as nobody, it ends without a decision: metadata-", "sudo -u nobody /"),
+                Finding {
+                    check: "answer",
+                    verdict: "fail",
+                    seen: "as nobody, it ends without a decision: metadata-",
+                    fix: "sudo -u nobody /",
+                },
             )
         },
         refused(row(
@@ -135,14 +140,19 @@ fn run_rows() -> Vec<Row> {
                 );
                 world.emulator.push("ec2-user", &Key::ed25519(world, "denied").line(), BOB);
             },
-            ("answer", "warn", "no key for ec2-user; refused: denied-by-rule", "explain ec2-user"),
+            Finding {
+                check: "answer",
+                verdict: "warn",
+                seen: "no key for ec2-user; refused: denied-by-rule",
+                fix: "explain ec2-user",
+            },
         )),
         row(
             "a pushed key",
             |world| {
                 world.emulator.push("ec2-user", &Key::ed25519(world, "good").line(), BOB);
             },
-            ("answer", "ok", "1 key for ec2-user", ""),
+            Finding { check: "answer", verdict: "ok", seen: "1 key for ec2-user", fix: "" },
         ),
     ]
 }
@@ -153,7 +163,10 @@ fn metadata_rows() -> Vec<Row> {
             hasten(world);
             injected(fault)(world);
         };
-        follow(NO_ANSWER, refused(row(name, breaks, ("metadata", "fail", seen, fix))))
+        follow(
+            NO_ANSWER,
+            refused(row(name, breaks, Finding { check: "metadata", verdict: "fail", seen, fix })),
+        )
     };
     vec![
         follow(
@@ -161,7 +174,12 @@ fn metadata_rows() -> Vec<Row> {
             refused(row(
                 "not EC2",
                 World::without_asset_tag,
-                ("machine", "fail", "board_asset_tag", "use another way to log in"),
+                Finding {
+                    check: "machine",
+                    verdict: "fail",
+                    seen: "board_asset_tag",
+                    fix: "use another way to log in",
+                },
             )),
         ),
         follow(
@@ -169,12 +187,12 @@ fn metadata_rows() -> Vec<Row> {
             refused(row(
                 "settings",
                 |world| world.configure("[imds]\ntimout = 3\n"),
-                (
-                    "settings",
-                    "fail",
-                    "settings-invalid: /etc/eic-agent.toml:2: imds.timout",
-                    "mend /etc/eic-agent.toml",
-                ),
+                Finding {
+                    check: "settings",
+                    verdict: "fail",
+                    seen: "settings-invalid: /etc/eic-agent.toml:2: imds.timout",
+                    fix: "mend /etc/eic-agent.toml",
+                },
             )),
         ),
         metadata(
@@ -209,32 +227,40 @@ fn place_rows() -> Vec<Row> {
     let region = |path, text, seen| {
         follow(
             &["signer", "staples"],
-            refused(row(text, answers(path, text), ("region", "fail", seen, "find out what answers"))),
+            refused(row(
+                text,
+                answers(path, text),
+                Finding { check: "region", verdict: "fail", seen, fix: "find out what answers" },
+            )),
         )
     };
     vec![
         either(row(
             "another instance's metadata",
             answers("instance-id", "i-0fedcba9876543210"),
-            (
-                "instance",
-                "fail",
-                "the machine's firmware says i-0123456789abcdef0, metadata says i-0fedcba9876543210",
-                "another instance's",
-            ),
+            Finding {
+                check: "instance",
+                verdict: "fail",
+                seen: "the machine's firmware says i-0123456789abcdef0, metadata says i-0fedcba9876543210",
+                fix: "another instance's",
+            },
         )),
         either(row(
             // The service tells whole seconds, so the last digit is anybody's.
             "ten minutes behind",
             shifted(605),
-            ("clock", "fail", "60# s behind", "chronyc makestep"),
+            Finding { check: "clock", verdict: "fail", seen: "60# s behind", fix: "chronyc makestep" },
         )),
         refused(row(
             "ten minutes ahead",
             shifted(-605),
-            ("clock", "fail", "60# s ahead", "chronyc makestep"),
+            Finding { check: "clock", verdict: "fail", seen: "60# s ahead", fix: "chronyc makestep" },
         )),
-        row("a little behind", shifted(105), ("clock", "warn", "10# s behind", "chronyc makestep")),
+        row(
+            "a little behind",
+            shifted(105),
+            Finding { check: "clock", verdict: "warn", seen: "10# s behind", fix: "chronyc makestep" },
+        ),
         region("placement/region", "us-east-1.evil", "region-malformed"),
         region("services/domain", "amazonaws.com.evil.example", "domain-unknown"),
         follow(
@@ -245,7 +271,12 @@ fn place_rows() -> Vec<Row> {
                     fs::write("/etc/empty.pem", "# none\n").unwrap();
                     world.configure_unhurried("[trust]\nca_file = \"/etc/empty.pem\"\n");
                 },
-                ("trust-store", "fail", "/etc/empty.pem", "mend what [trust] in /etc/eic-agent.toml names"),
+                Finding {
+                    check: "trust-store",
+                    verdict: "fail",
+                    seen: "/etc/empty.pem",
+                    fix: "mend what [trust] in /etc/eic-agent.toml names",
+                },
             )),
         ),
     ]
@@ -253,7 +284,10 @@ fn place_rows() -> Vec<Row> {
 
 fn signer_rows() -> Vec<Row> {
     let unsigned = |name, change: fn(Hierarchy, i64) -> Hierarchy, seen, fix| {
-        follow(&["staples"], refused(row(name, signer(change), ("signer", "fail", seen, fix))))
+        follow(
+            &["staples"],
+            refused(row(name, signer(change), Finding { check: "signer", verdict: "fail", seen, fix })),
+        )
     };
     vec![
         unsigned(
@@ -285,23 +319,43 @@ fn signer_rows() -> Vec<Row> {
             refused(row(
                 "no signer",
                 injected(|| Fault::at(SIGNER_CERT).status(404)),
-                ("signer", "fail", "metadata-missing", "ask AWS support"),
+                Finding {
+                    check: "signer",
+                    verdict: "fail",
+                    seen: "metadata-missing",
+                    fix: "ask AWS support",
+                },
             )),
         ),
         refused(row(
             "no staples",
             |world| world.emulator.set_staples(Vec::new()),
-            ("staples", "fail", "staple-missing", "wait for the service to serve them again"),
+            Finding {
+                check: "staples",
+                verdict: "fail",
+                seen: "staple-missing",
+                fix: "wait for the service to serve them again",
+            },
         )),
         refused(row(
             "a stale staple",
             stapled(|staple, now| staple.updates(now - 9000, Some(now - 4000))),
-            ("staples", "fail", "staple-stale", "see that the clock is right"),
+            Finding {
+                check: "staples",
+                verdict: "fail",
+                seen: "staple-stale",
+                fix: "see that the clock is right",
+            },
         )),
         refused(row(
             "a revoked signer",
             stapled(|staple, now| staple.status(CertStatus::Revoked { at: now - 9, reason: None })),
-            ("staples", "fail", "signer-revoked", "trust none of its keys"),
+            Finding {
+                check: "staples",
+                verdict: "fail",
+                seen: "signer-revoked",
+                fix: "trust none of its keys",
+            },
         )),
     ]
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Broken, Login, Row, Undo, row, run};
+use super::{Broken, Finding, Login, Row, Undo, row, run};
 use crate::world::World;
 
 /// Programs that stand before those of the system, whether it has them or not.
@@ -29,7 +29,7 @@ fn selinux(world: &World, modules: &str) -> Broken {
 }
 
 pub(super) fn rows() -> Vec<Row> {
-    let says = |verdict, seen, fix| ("unit", verdict, seen, fix);
+    let says = |verdict, seen, fix| Finding { check: "unit", verdict, seen, fix };
     let unit = |name, state: &'static str, says| Row {
         breaks: Box::new(move |world| systemd(world, state)),
         ..row(name, |_| {}, says)
@@ -41,12 +41,26 @@ pub(super) fn rows() -> Vec<Row> {
             ..row(
                 "SELinux without our module",
                 |_| {},
-                ("selinux", "fail", "the module eic-agent is not installed", "semodule -X 200 -i"),
+                Finding {
+                    check: "selinux",
+                    verdict: "fail",
+                    seen: "the module eic-agent is not installed",
+                    fix: "semodule -X 200 -i",
+                },
             )
         },
         Row {
             breaks: Box::new(|world| selinux(world, "base\\neic-agent\\t1.0\\n")),
-            ..row("SELinux with it", |_| {}, ("selinux", "ok", "enforcing, and our module is installed", ""))
+            ..row(
+                "SELinux with it",
+                |_| {},
+                Finding {
+                    check: "selinux",
+                    verdict: "ok",
+                    seen: "enforcing, and our module is installed",
+                    fix: "",
+                },
+            )
         },
         Row {
             breaks: Box::new(|_| {
@@ -56,7 +70,12 @@ pub(super) fn rows() -> Vec<Row> {
             ..row(
                 "no log",
                 |_| {},
-                ("log", "warn", "neither the journal nor /dev/log", "start a syslog daemon"),
+                Finding {
+                    check: "log",
+                    verdict: "warn",
+                    seen: "neither the journal nor /dev/log",
+                    fix: "start a syslog daemon",
+                },
             )
         },
         unit(

@@ -5,16 +5,22 @@ use std::fs;
 
 use crate::fixtures::{Case, Scratch, each, key_line, path, read, same};
 
-/// Certificates, staples, trusted roots, and the reason of the refusal; none where the two good keys come out.
-struct Row(&'static str, &'static str, &'static str, Option<&'static str>);
+/// Names of files below `hostile/`, and what comes of them.
+struct Row {
+    certs: &'static str,
+    staples: &'static str,
+    roots: &'static str,
+    /// Why the signer is refused; `None`: the two good keys come out.
+    refused: Option<&'static str>,
+}
 
-fn judge(Row(certs, staples, anchors, reason): &Row) -> Result<(), String> {
+fn judge(Row { certs, staples, roots, refused }: &Row) -> Result<(), String> {
     let scratch = Scratch::new();
-    let roots = scratch.join("anchors.pem");
-    fs::write(&roots, concatenated(anchors)).unwrap();
+    let anchors = scratch.join("anchors.pem");
+    fs::write(&anchors, concatenated(roots)).unwrap();
     let at = String::from_utf8(read("hostile/instants")).unwrap();
     let at = at.trim_end().strip_prefix("at=").and_then(|at| at.parse().ok()).expect("an instant");
-    let mut case = Case::good().trust("--ca-file", &roots).at(at);
+    let mut case = Case::good().trust("--ca-file", &anchors).at(at);
     case.keys = read("hostile/bundles/usual");
     case.signer_cert = concatenated(certs);
     case.staples = staples
@@ -23,8 +29,8 @@ fn judge(Row(certs, staples, anchors, reason): &Row) -> Result<(), String> {
         .map(|name| (name.to_owned(), read(&format!("hostile/staples/{name}"))))
         .collect();
     let verdict = case.run();
-    same("reason", reason, &verdict.signer_reason())?;
-    if reason.is_some() {
+    same("reason", refused, &verdict.signer_reason())?;
+    if refused.is_some() {
         return same("keys", &0, &verdict.lines.len());
     }
     same("keys", &vec![key_line("ed25519"), key_line("rsa-2048")], &verdict.lines)?;
@@ -36,10 +42,10 @@ fn concatenated(names: &str) -> Vec<u8> {
 }
 
 fn judge_all(rows: &[Row]) {
-    each(rows, |row| row.0, judge);
+    each(rows, |row| row.certs, judge);
 }
 
-const NOBODY: Option<&str> = Some("signer-untrusted");
+const UNTRUSTED: Option<&str> = Some("signer-untrusted");
 const RESPONDER: Option<&str> = Some("staple-responder");
 const SIGNATURE: Option<&str> = Some("staple-bad-signature");
 
@@ -48,23 +54,43 @@ fn loops_and_lengths() {
     let looped = "under-loop a-by-b b-by-a loop-a loop-b";
     let staples = "under-loop a-by-b b-by-a";
     judge_all(&[
-        Row("leaf intermediate", "leaf intermediate", "root", None),
-        Row("leaf leaf leaf intermediate intermediate leaf", "leaf intermediate", "root", None),
-        Row("intermediate root leaf", "leaf intermediate", "root", None),
-        Row("stranger-leaf leaf stranger intermediate", "leaf intermediate", "root", None),
-        Row(looped, staples, "root", NOBODY),
-        Row(
-            "under-loop a-by-b b-by-a loop-a loop-b a-by-root",
-            "under-loop a-by-b b-by-a a-by-root",
-            "root",
-            None,
-        ),
+        Row { certs: "leaf intermediate", staples: "leaf intermediate", roots: "root", refused: None },
+        Row {
+            certs: "leaf leaf leaf intermediate intermediate leaf",
+            staples: "leaf intermediate",
+            roots: "root",
+            refused: None,
+        },
+        Row { certs: "intermediate root leaf", staples: "leaf intermediate", roots: "root", refused: None },
+        Row {
+            certs: "stranger-leaf leaf stranger intermediate",
+            staples: "leaf intermediate",
+            roots: "root",
+            refused: None,
+        },
+        Row { certs: looped, staples, roots: "root", refused: UNTRUSTED },
+        Row {
+            certs: "under-loop a-by-b b-by-a loop-a loop-b a-by-root",
+            staples: "under-loop a-by-b b-by-a a-by-root",
+            roots: "root",
+            refused: None,
+        },
         // The anchor is one of the loop, and then it is no loop.
-        Row("under-loop a-by-b b-by-a", staples, "loop-b", None),
+        Row { certs: "under-loop a-by-b b-by-a", staples, roots: "loop-b", refused: None },
         // openssl has no objection to a hundred; we take no more than six authorities below the root.
-        Row("hundred", "leaf", "root", NOBODY),
-        Row("leaf intermediate hundred", "leaf intermediate", "root", None),
-        Row("hundred leaf intermediate", "leaf intermediate", "root", NOBODY),
+        Row { certs: "hundred", staples: "leaf", roots: "root", refused: UNTRUSTED },
+        Row {
+            certs: "leaf intermediate hundred",
+            staples: "leaf intermediate",
+            roots: "root",
+            refused: None,
+        },
+        Row {
+            certs: "hundred leaf intermediate",
+            staples: "leaf intermediate",
+            roots: "root",
+            refused: UNTRUSTED,
+        },
     ]);
     assert!(path("hostile/certs/hundred.pem").metadata().unwrap().len() > 50_000);
 }
@@ -73,25 +99,65 @@ fn loops_and_lengths() {
 #[test]
 fn curves_keys_and_digests_of_authorities() {
     judge_all(&[
-        Row("under-P-256 P-256", "under-P-256 P-256", "root", None),
-        Row("under-P-384 P-384", "under-P-384 P-384", "root", None),
-        Row("under-P-521 P-521", "under-P-521 P-521", "root", NOBODY),
-        Row("under-secp256k1 secp256k1", "under-secp256k1 secp256k1", "root", NOBODY),
-        Row("under-brainpoolP256r1 brainpoolP256r1", "under-brainpoolP256r1 brainpoolP256r1", "root", NOBODY),
-        Row("under-rsa-3072 rsa-3072", "under-rsa-3072 rsa-3072", "root", None),
-        Row("under-rsa-1024 rsa-1024", "under-rsa-1024 rsa-1024", "root", NOBODY),
-        Row("under-by-sha1 by-sha1", "under-by-sha1 by-sha1", "root", NOBODY),
-        Row("under-by-pss by-pss", "under-by-pss by-pss", "root", NOBODY),
+        Row { certs: "under-P-256 P-256", staples: "under-P-256 P-256", roots: "root", refused: None },
+        Row { certs: "under-P-384 P-384", staples: "under-P-384 P-384", roots: "root", refused: None },
+        Row { certs: "under-P-521 P-521", staples: "under-P-521 P-521", roots: "root", refused: UNTRUSTED },
+        Row {
+            certs: "under-secp256k1 secp256k1",
+            staples: "under-secp256k1 secp256k1",
+            roots: "root",
+            refused: UNTRUSTED,
+        },
+        Row {
+            certs: "under-brainpoolP256r1 brainpoolP256r1",
+            staples: "under-brainpoolP256r1 brainpoolP256r1",
+            roots: "root",
+            refused: UNTRUSTED,
+        },
+        Row {
+            certs: "under-rsa-3072 rsa-3072",
+            staples: "under-rsa-3072 rsa-3072",
+            roots: "root",
+            refused: None,
+        },
+        Row {
+            certs: "under-rsa-1024 rsa-1024",
+            staples: "under-rsa-1024 rsa-1024",
+            roots: "root",
+            refused: UNTRUSTED,
+        },
+        Row {
+            certs: "under-by-sha1 by-sha1",
+            staples: "under-by-sha1 by-sha1",
+            roots: "root",
+            refused: UNTRUSTED,
+        },
+        Row {
+            certs: "under-by-pss by-pss",
+            staples: "under-by-pss by-pss",
+            roots: "root",
+            refused: UNTRUSTED,
+        },
         // How a root signed itself says nothing of it (RFC 5280 section 6.1.1).
-        Row("leaf intermediate", "leaf intermediate", "root-by-sha1", None),
-        Row("leaf intermediate root-by-sha1", "leaf intermediate", "root", None),
+        Row {
+            certs: "leaf intermediate",
+            staples: "leaf intermediate",
+            roots: "root-by-sha1",
+            refused: None,
+        },
+        Row {
+            certs: "leaf intermediate root-by-sha1",
+            staples: "leaf intermediate",
+            roots: "root",
+            refused: None,
+        },
     ]);
 }
 
 #[test]
 fn staples_that_say_it_wrongly() {
     let certs = "leaf intermediate";
-    let row = |staples, reason| Row(certs, staples, "root", reason);
+    let row = |staples, refused| Row { certs, staples, roots: "root", refused };
     judge_all(&[
         row("leaf.delegate-early intermediate", RESPONDER),
         row("leaf.delegate-any-usage intermediate", RESPONDER),

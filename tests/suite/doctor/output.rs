@@ -1,0 +1,116 @@
+//! What `doctor` prints: JSON of the documented shape, and text for people.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use eic_emulator::Config;
+use serde_json::Value;
+
+use super::sound::verdicts;
+use super::{NO_SSHD, edited, mode, wired, with};
+use crate::wiring::{CONFIG, OURS, agent};
+use crate::world::{World, installed, on_an_instance, test_path};
+
+/// The documented shape, by a validator that knows nothing of us.
+#[test]
+fn json_has_the_shape_of_its_schema() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let _running = wired(world);
+        let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/schema/doctor.schema.json");
+        let file = world.path("etc/report.json");
+        let validate = |report: &str| {
+            fs::write(&file, report).unwrap();
+            let program = "import json, sys, jsonschema\n\
+                           schema, report = (json.load(open(name)) for name in sys.argv[1:])\n\
+                           jsonschema.Draft202012Validator.check_schema(schema)\n\
+                           jsonschema.Draft202012Validator(schema).validate(report)";
+            let python = installed("python3");
+            let ran = Command::new(python).args(["-c", program, schema]).arg(&file).output().unwrap();
+            (ran.status.success(), String::from_utf8_lossy(&ran.stderr).into_owned())
+        };
+        for arguments in [&["doctor", "--json"][..], &["doctor", "--json", "--user", "ec2-user"]] {
+            let (valid, said) = validate(&agent(world, arguments).out);
+            assert!(valid, "{said}");
+        }
+        with("DenyUsers ec2-user\n")(world);
+        let broken = agent(world, &["doctor", "--json", "--user", "ec2-user"]).out;
+        assert!(broken.contains("\"fail\"") && validate(&broken).0);
+        for (from, to) in [
+            ("\"fail\"", "\"broken\""),
+            ("\"schema_version\": 1", "\"schema_version\": 2"),
+            ("\"why\"", "\"because\""),
+        ] {
+            assert!(!validate(&broken.replace(from, to)).0, "{to} is not of that shape");
+        }
+    });
+}
+
+#[test]
+fn text_is_for_a_tired_person_and_root_is_not_needed() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let _running = wired(world);
+        let ran = agent(world, &["doctor"]);
+        assert_eq!(ran.status, Some(0), "{}", ran.out);
+        assert!(ran.out.contains("skipped  access         no login name; add --user USER\n"), "{}", ran.out);
+        assert!(ran.out.ends_with("\nNothing is wrong that can be seen from here.\n"), "{}", ran.out);
+
+        with("DenyUsers ec2-user\n")(world);
+        let ran = agent(world, &["doctor", "--user", "ec2-user"]);
+        assert_eq!(ran.status, Some(1), "{}", ran.out);
+        let seen = "DenyUsers has ec2-user (/etc/ssh/sshd_config:1)";
+        assert!(ran.out.contains(&format!("FAIL     access         {seen}\n")), "{}", ran.out);
+        assert!(
+            ran.out.contains("fix: take ec2-user out of DenyUsers, then: sudo kill -HUP "),
+            "{}",
+            ran.out
+        );
+        assert!(
+            ran.out.contains(&format!("\nMost likely cause of a refused login: access: {seen}\n")),
+            "{}",
+            ran.out
+        );
+        assert!(!ran.out.contains('\u{1b}'), "no colour where it is no terminal");
+
+        // sshd tells root only, since its configuration is root's: no false verdict in either direction.
+        let report = as_nobody(world);
+        for check in report["checks"].as_array().unwrap() {
+            if NO_SSHD.contains(&check["id"].as_str().unwrap()) {
+                assert_eq!(check["verdict"], "skipped", "{check:#}");
+                assert!(check["seen"].as_str().unwrap().contains("run with sudo"), "{check:#}");
+            }
+        }
+        let told = verdicts(&report);
+        for id in ["openssh", "unit-override", "shell", "selinux", "log"] {
+            assert_eq!(told[id], "ok", "{report:#}");
+        }
+
+        // Where everybody may read it, only what takes root is left open.
+        for file in [CONFIG, OURS] {
+            mode(Path::new(file), 0o644);
+        }
+        let report = as_nobody(world);
+        let told = verdicts(&report);
+        for (id, verdict) in
+            [("command", "skipped"), ("account", "skipped"), ("command-path", "ok"), ("access", "fail")]
+        {
+            assert_eq!(told[id], verdict, "{report:#}");
+        }
+        assert!(report.to_string().contains("run with sudo to see what the running sshd was started with"));
+        edited("/etc/passwd", "/home/ec2-user:/bin/sh", "/home/ec2-user:/bin/nosuch")(world);
+        for (readable, verdict) in [(0o644, "fail"), (0o600, "skipped")] {
+            mode(Path::new(CONFIG), readable);
+            assert_eq!(verdicts(&as_nobody(world))["shell"], verdict);
+        }
+    });
+}
+
+fn as_nobody(world: &World) -> Value {
+    let ran = Command::new("setpriv")
+        .args(["--reuid=nobody", "--clear-groups"])
+        .arg(world.agent())
+        .args(["doctor", "--json", "--user", "ec2-user"])
+        .output()
+        .unwrap();
+    serde_json::from_slice(&ran.stdout).unwrap()
+}

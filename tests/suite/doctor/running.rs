@@ -1,0 +1,101 @@
+//! A server that runs with another configuration than the files have.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use eic_emulator::Config;
+
+use super::sound::{Sound, ask, doctor, verdicts};
+use super::{Finding, NOT_ASKED, Row, either, ending, follow, row, wired};
+use crate::world::{Sshd, on_an_instance, test_path};
+
+#[test]
+fn the_running_server_is_judged() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let (sshd, _log) = wired(world);
+        let sound = Sound::new(world);
+        drop(sshd);
+        let foreign =
+            ["-o", "AuthorizedKeysCommand /usr/bin/env %u", "-o", "AuthorizedKeysCommandUser nobody"];
+        let sshd = Sshd::listen(&foreign);
+        let told = "AuthorizedKeysCommand is /usr/bin/env %u, which it was started with and which wins over every file";
+        let started = row(
+            "-o",
+            |_| {},
+            Finding {
+                check: "command",
+                verdict: "fail",
+                seen: told,
+                fix: "take -o AuthorizedKeysCommand out of what starts sshd (pid ",
+            },
+        );
+        let mut faults = sound.check(world, &either(follow(NOT_ASKED, started)));
+        let by_a_unit = Row {
+            says: vec![
+                Finding {
+                    check: "command",
+                    verdict: "fail",
+                    seen: told,
+                    fix: "take AuthorizedKeysCommand out of /etc/default/ssh, then: sudo systemctl daemon-reload",
+                },
+                Finding {
+                    check: "unit-override",
+                    verdict: "fail",
+                    seen: "/etc/default/ssh starts sshd with",
+                    fix: "take AuthorizedKeysCommand out of /etc/default/ssh",
+                },
+            ],
+            ..row(
+                "-o of the environment",
+                |_| {
+                    fs::write("/etc/default/ssh", "SSHD_OPTS='-o \"AuthorizedKeysCommand /usr/bin/env\"'\n")
+                        .unwrap();
+                },
+                Finding { check: "", verdict: "", seen: "", fix: "" },
+            )
+        };
+        faults.extend(sound.check(world, &either(follow(NOT_ASKED, by_a_unit))));
+        fs::write("/etc/default/ssh", "# AuthorizedKeysCommand in a comment\n").unwrap();
+        drop(sshd);
+
+        // What is changed behind a running server's back.
+        let sshd = Sshd::listen(&["-o", "PidFile=/run/sshd.pid"]);
+        assert_eq!(verdicts(&doctor(world)), sound.checks);
+        let stale = row(
+            "not reloaded",
+            ending("# x\n"),
+            Finding {
+                check: "command",
+                verdict: "warn",
+                seen: "sshd_config was changed after sshd had read it",
+                fix: "sudo kill -HUP",
+            },
+        );
+        faults.extend(sound.check(world, &stale));
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        sshd.reload();
+        assert_eq!(verdicts(&doctor(world)), sound.checks);
+        drop(sshd);
+
+        // sshd of a pipe, as here, needs no server; ssh elsewhere does.
+        let away = row(
+            "no sshd runs",
+            |_| {},
+            Finding { check: "listener", verdict: "fail", seen: "no sshd runs", fix: "start sshd: sudo /" },
+        );
+        let faults = sound.check(world, &either(away));
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+
+        // A vendor's drop-in that the operator took out by a link of its name.
+        fs::create_dir_all("/run/systemd/system/ssh.service.d").unwrap();
+        fs::write(
+            "/run/systemd/system/ssh.service.d/ec2-instance-connect.conf",
+            "[Service]\nExecStart=\nExecStart=/usr/sbin/sshd -D -o \"AuthorizedKeysCommand /x\"\n",
+        )
+        .unwrap();
+        let folder = "/etc/systemd/system/ssh.service.d";
+        fs::create_dir_all(folder).unwrap();
+        symlink("/dev/null", format!("{folder}/ec2-instance-connect.conf")).unwrap();
+        assert_eq!(verdicts(&ask(world, "ec2-user").1)["unit-override"], "ok");
+    });
+}

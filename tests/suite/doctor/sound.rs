@@ -1,0 +1,183 @@
+//! A machine on which all is well, and what `doctor`, sshd and a login say when a row has broken one link.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{Login, Row, mode, shows};
+use crate::wiring::{CONFIG, OURS, agent};
+use crate::world::{BOB, Key, World};
+
+/// Everything that rows change, as it is when all is well.
+pub(super) struct Sound {
+    files: BTreeMap<PathBuf, Vec<u8>>,
+    pub(super) checks: BTreeMap<String, String>,
+    key: Key,
+}
+
+const KEPT: [&str; 5] = [CONFIG, OURS, "/etc/passwd", "/etc/shadow", "/etc/group"];
+
+impl Sound {
+    pub(super) fn new(world: &World) -> Self {
+        let files = KEPT.iter().map(|file| (PathBuf::from(file), fs::read(file).unwrap())).collect();
+        let report = doctor(world);
+        for check in report["checks"].as_array().unwrap() {
+            assert!(check["verdict"] != "warn" && check["verdict"] != "fail", "all is well: {check:#}");
+            assert_eq!(check["fix"], Value::Null, "{check:#}");
+        }
+        assert_eq!(report["cause"], Value::Null);
+        let key = Key::ed25519(world, "pushed");
+        assert!(log_in(world, "ec2-user", &key).0 && log_in(world, "root", &key).0, "a login works");
+        Self { files, checks: verdicts(&report), key }
+    }
+
+    fn restore(&self, world: &World) {
+        for (file, content) in &self.files {
+            fs::write(file, content).unwrap();
+        }
+        for path in ["/etc/nologin", "/etc/ssh/sshd_config.d/05-x.conf"] {
+            let _ = fs::remove_file(path);
+        }
+        for path in ["/etc/systemd/system/ssh.service.d", "/run/systemd", "/sys/fs"] {
+            let _ = fs::remove_dir_all(path);
+        }
+        mode(&world.path("bin"), 0o755);
+        chown(world.agent(), Some(0), None).unwrap();
+    }
+
+    /// Breaks one link, and looks whether that one is named and no other; gives what is otherwise.
+    pub(super) fn check(&self, world: &World, row: &Row) -> Vec<String> {
+        let broken = (row.breaks)(world);
+        let (status, report) = ask(world, row.user);
+        let mut faults = Vec::new();
+        let mut expect = |holds: bool, what: &Value| {
+            if !holds {
+                faults.push(format!("{}: {what:#}", row.name));
+            }
+        };
+        let fails = row.says.iter().any(|says| says.verdict == "fail");
+        expect(status == Some(i32::from(fails)), &Value::from(status));
+        let cause = if row.says[0].verdict == "ok" { Value::Null } else { Value::from(row.says[0].check) };
+        expect(report["cause"] == cause, &report["cause"]);
+        for check in report["checks"].as_array().unwrap() {
+            let text = |name: &str| check[name].as_str().unwrap_or_default();
+            let (id, verdict) = (text("id"), text("verdict"));
+            for setting in advised(text("fix")) {
+                expect(accepts(world, &setting), &Value::from(format!("sshd refuses the advice: {setting}")));
+            }
+            if let Some(finding) = row.says.iter().find(|says| says.check == id) {
+                let told = shows(text("seen"), finding.seen) && text("fix").contains(finding.fix);
+                expect(verdict == finding.verdict && told, check);
+            } else if row.follows.contains(&id) {
+                expect(verdict == "skipped", check);
+            } else {
+                expect(verdict == self.checks[id], check);
+            }
+        }
+        let expected = match row.login {
+            Login::AsSaid => Some(!fails),
+            Login::Refused => Some(false),
+            Login::Either => None,
+        };
+        let (logs_in, said) = log_in(world, row.user, &self.key);
+        expect(expected.is_none_or(|expected| expected == logs_in), &Value::from(said));
+        if let Some(report) = tried(world, row, &report) {
+            expect(verdicts(&report) == self.checks, &report);
+        }
+        drop(broken);
+        self.restore(world);
+        faults
+    }
+
+    pub(super) fn check_all(&self, world: &World, rows: &[Row]) {
+        let faults: Vec<_> = rows.iter().flat_map(|row| self.check(world, row)).collect();
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        assert_eq!(verdicts(&doctor(world)), self.checks, "all is well again");
+    }
+}
+
+/// Pushes the key, and logs in through an sshd of its own, which reads the configuration as it is now.
+fn log_in(world: &World, user: &str, key: &Key) -> (bool, String) {
+    world.emulator.push(user, &key.line(), BOB);
+    let options = ["BatchMode=yes", "IdentitiesOnly=yes", "LogLevel=ERROR", "StrictHostKeyChecking=no"];
+    let ran = Command::new("ssh")
+        .args(["-F", "none", "-o", "UserKnownHostsFile=/dev/null", "-o", "ProxyCommand=/usr/sbin/sshd -i"])
+        .args(options.iter().flat_map(|option| ["-o", option]))
+        .arg("-i")
+        .arg(key.file())
+        .args([&format!("{user}@instance"), "id -un"])
+        .output()
+        .unwrap();
+    world.emulator.clear_keys();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&ran.stdout).trim() == user, format!("{}{}", text(&ran.stdout), text(&ran.stderr)))
+}
+
+/// The settings that a fix names, as lines of `sshd_config`.
+fn advised(fix: &str) -> Vec<String> {
+    let end = |text: &str| {
+        let ends = [", then", " there", " in /", "; then"].iter().filter_map(|end| text.find(end));
+        text[..ends.min().unwrap_or(text.len())].to_owned()
+    };
+    let set = fix.split("set ").skip(1).map(end);
+    let asked = fix.split("have both asked: ").nth(1).map(end);
+    let asked = asked.iter().flat_map(|pair| pair.split(" and ").map(str::to_owned)).collect::<Vec<_>>();
+    let added = fix.split("add ").skip(1).filter_map(|text| {
+        let (value, rest) = text.split_once(" to ")?;
+        let keyword = rest.split(',').next()?;
+        keyword.starts_with(char::is_uppercase).then(|| format!("{keyword} {value}"))
+    });
+    set.chain(asked).chain(added).filter(|setting| setting.starts_with(char::is_uppercase)).collect()
+}
+
+/// sshd's own word on a setting. It takes neither half of the pair without the other, and of two the first.
+fn accepts(world: &World, setting: &str) -> bool {
+    let said = Command::new("/usr/sbin/sshd")
+        .args(["-t", "-f", "/dev/null", "-o", setting])
+        .args(["-o", "AuthorizedKeysCommand /bin/true", "-o", "AuthorizedKeysCommandUser root", "-h"])
+        .arg(world.path("etc/host"))
+        .output()
+        .unwrap();
+    said.status.success()
+}
+
+/// Programs that a fix may name, and that mend what they can mend here and now.
+const MENDING: [&str; 6] = ["eic-agent", "chmod", "chown", "chage", "usermod", "useradd"];
+
+/// Does as the first fix says, if it is a command; gives what is seen after it.
+fn tried(world: &World, row: &Row, report: &Value) -> Option<Value> {
+    let checks = report["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["id"] == row.says[0].check).unwrap();
+    let command = check["fix"].as_str()?.strip_prefix("sudo ")?;
+    let program = command.split(' ').next().unwrap();
+    MENDING.contains(&program).then_some(())?;
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", world.path("bin").display());
+    let ran = Command::new("sh").args(["-c", command]).env("PATH", path).output().unwrap();
+    assert!(ran.status.success(), "{}: {command}: {}", row.name, String::from_utf8_lossy(&ran.stderr));
+    Some(ask(world, row.user).1)
+}
+
+pub(super) fn ask(world: &World, user: &str) -> (Option<i32>, Value) {
+    let ran = agent(world, &["doctor", "--json", "--user", user]);
+    assert_eq!(ran.err, "");
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(report["user"], user);
+    (ran.status, report)
+}
+
+/// What it says where nothing is broken.
+pub(super) fn doctor(world: &World) -> Value {
+    let (status, report) = ask(world, "ec2-user");
+    assert_eq!(status, Some(0), "{report:#}");
+    report
+}
+
+pub(super) fn verdicts(report: &Value) -> BTreeMap<String, String> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let checks = report["checks"].as_array().unwrap();
+    checks.iter().map(|check| (text(&check["id"]), text(&check["verdict"]))).collect()
+}
