@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use eic_core::text::one_line;
 use serde::Serialize;
 
+/// The check that runs what sshd is configured to run.
+pub(super) const LIVE_RUN: &str = "answer";
+
 /// How a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -132,7 +135,7 @@ impl DoctorReport {
             _ if cause.verdict == CheckStatus::Fail => "Most likely cause of a refused login".to_owned(),
             Some(unseen) => format!("Worth a look, and {unseen}"),
             // Of the keys that are pushed now, none gets through.
-            None if cause.id == super::live_run::ID => "No key that is pushed now is taken".to_owned(),
+            None if cause.id == LIVE_RUN => "No key that is pushed now is taken".to_owned(),
             None => "Logins should work; worth a look".to_owned(),
         };
         let fix = cause.fix.as_deref().unwrap_or_default();

@@ -17,13 +17,13 @@ use eic_host::sshd::command::split;
 use eic_host::sshd::tokens::expand;
 use eic_login::config::DEFAULT_PATH;
 
-use super::check::{Check, CheckStatus};
+use super::check::{Check, CheckStatus, LIVE_RUN};
 use super::own_words::understood;
 use super::sshd::{Sshd, SshdUnavailable, not_asked};
 use crate::cli::AuthorizedKeys;
 use crate::sshd_setup::{is_ours, shown_reload};
 
-pub(super) const ID: &str = "answer";
+const ID: &str = LIVE_RUN;
 const ANSWER: &str =
     "what sshd runs may see less than root does; this is that very run, and the log has it like a login's";
 
