@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_shows_what_came_made_harmless() {
+    fn refusal_shows_the_value_with_control_characters_escaped() {
         let refused = InstanceId::try_from("i-\x1b[31m").unwrap_err().to_string();
         assert_eq!(
             refused,

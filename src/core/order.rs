@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_the_order_of_the_standard_library() {
+    fn order_is_that_of_the_standard_library() {
         let mut state = 1_u32;
         for length in 0..200 {
             let items: Vec<(u32, usize)> = (0..length)

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_speaks_long_is_read_as_it_speaks() {
+    fn long_output_is_read_while_the_program_runs() {
         let minute = Duration::from_secs(60);
         let script = |text| listen(Command::new("sh").args(["-c", text]), None, minute).unwrap();
         let mut speaker = script("head -c 3000000 /dev/zero; echo why >&2; exit 4");
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_hangs_is_ended() {
+    fn program_that_hangs_is_killed() {
         let said = output_with_timeout(
             Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]),
             Duration::from_secs(60),

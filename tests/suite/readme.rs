@@ -1,6 +1,7 @@
 //! What the README says is run as it stands there.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -110,6 +111,16 @@ fn every_option_is_listed() {
         assert!(README.contains(&format!("| `{option} ")), "README.md does not list {option}");
     }
     assert_eq!(options.len(), 7, "{options:?}");
+}
+
+#[test]
+fn files_that_docs_code_md_names_are_there() {
+    let code = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/code.md")).unwrap();
+    let named: Vec<_> = code.split('`').skip(1).step_by(2).filter(|text| text.starts_with("src/")).collect();
+    assert!(named.len() > 15, "has the form of docs/code.md changed? {named:?}");
+    for path in named {
+        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists(), "{path}");
+    }
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn providers_keep_their_own_options_and_each_others_separators() {
 }
 
 #[test]
-fn what_sshd_runs_is_read_as_among_all_subcommands() {
+fn authorized_keys_is_parsed_alone_as_among_all_subcommands() {
     for line in [
         "",
         "--timeout 3",
@@ -113,7 +113,7 @@ fn what_sshd_runs_is_read_as_among_all_subcommands() {
 }
 
 #[test]
-fn what_chooses_the_inputs_is_told_with_its_value() {
+fn options_that_choose_inputs_are_listed_with_their_values() {
     let words = "eic-agent authorized-keys --timeout 3 --config /c --imds-endpoint http://127.0.0.1:1338 --ca-file /f --ca-dir /d --sysfs /s u";
     let parsed = parse(&words.split(' ').collect::<Vec<_>>()).unwrap();
     let Command::AuthorizedKeys(called) = parsed.command else { panic!() };

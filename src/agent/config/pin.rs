@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_otherwise_or_is_wrong_is_left_alone() {
+    fn file_with_another_pin_or_a_fault_is_not_changed() {
         for (text, why) in [
             (
                 "[trust]\nregion = \"eu-west-1\"\n",

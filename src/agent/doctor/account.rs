@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accounts_stand_as_sshd_and_pam_see_them() {
+    fn account_states_are_those_of_sshd_and_pam() {
         use Standing as S;
         for (line, without, with) in [
             ("u:*:19000:0:99999:7:::", S::Good, S::Good),

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_looked_at_is_not_called_sound() {
+    fn skipped_check_is_not_reported_as_ok() {
         let hidden = |id| Check::skipped(id, "w", "run with sudo to see it");
         let concludes = |checks| report(checks).conclusion();
         assert_eq!(

@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_unit_is_the_part_that_is_no_slice() {
+    fn unit_of_a_control_group_is_its_service_or_scope() {
         for (cgroups, unit) in [
             ("0::/system.slice/ssh.service\n", Some("ssh.service")),
             ("0::/system.slice/system-sshd.slice/sshd@3-a:22-b:1.service\n", Some("sshd@3-a:22-b:1.service")),
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_counts_and_the_units_own_before_all() {
+    fn last_setting_wins_and_the_units_own_wins_over_all() {
         let root = std::env::temp_dir().join(format!("eic-agent-log-limit-{}", std::process::id()));
         let write = |name: &str, text: &str| {
             let file = root.join(name);

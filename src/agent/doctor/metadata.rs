@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn who_stands_in_between_is_named() {
+    fn proxy_in_front_of_metadata_is_named() {
         for (server, via, verdict, seen) in [
             (Some("EC2ws"), None, CheckStatus::Ok, "none is seen"),
             (Some("EC2ws"), Some("1.1 squid"), CheckStatus::Warn, "Via: 1.1 squid"),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_counts_from_where_it_hurts() {
+    fn clock_ten_minutes_behind_is_reported() {
         let now = Timestamp::from_unix(1_738_238_400);
         for (date, verdict) in [
             ("Thu, 30 Jan 2025 12:00:00 GMT", CheckStatus::Ok),

@@ -147,7 +147,7 @@ fn only_the_offered_key_is_handed_over_and_the_others_are_no_refusals() {
 }
 
 #[test]
-fn a_refusal_says_what_its_cause_says() {
+fn refusal_has_the_message_of_its_cause() {
     let hierarchy = hierarchy();
     let bundle = [
         b"#Instance=i-1\n\n".to_vec(),

@@ -57,7 +57,7 @@ fn globs_match_the_whole_text() {
 }
 
 #[test]
-fn without_a_rule_everybody_may() {
+fn key_is_permitted_without_a_rule() {
     assert_eq!(denied(&[], "root", Some(ADMIN)), None);
     assert_eq!(denied(&[], "root", None), None);
 }
@@ -110,7 +110,7 @@ fn every_list_must_match_and_any_of_its_patterns() {
 }
 
 #[test]
-fn an_unknown_principal_earns_nothing_and_is_saved_from_nothing() {
+fn unknown_principal_matches_no_allow_and_every_deny() {
     for lists in [
         Rule { principals: globs(&["*"]), ..rule("x", Action::Allow) },
         Rule { accounts: globs(&["*"]), ..rule("x", Action::Allow) },

@@ -117,12 +117,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_systems_own_files_are_fine() {
+    fn files_of_the_system_are_accepted() {
         assert!(check(Path::new("/bin/sh")).is_ok());
     }
 
     #[test]
-    fn others_files_are_not() {
+    fn files_of_other_users_are_refused() {
         // Below a folder that everybody may write, whoever owns the file itself.
         let file = std::env::temp_dir().join(format!("eic-agent-ownership-{}", std::process::id()));
         std::fs::write(&file, "").unwrap();
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn no_remedy_would_break_the_machine() {
+    fn remedies_change_no_shared_folder() {
         let remedy = |path: &str| check(Path::new(path)).unwrap_err().remedy();
         for path in ["/dev/null", "/var/tmp/x"] {
             assert_eq!(remedy(path), None, "{path}");

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_in_comes_out() {
+    fn lines_put_in_are_taken_out_exactly() {
         for content in [
             "",
             "\n",
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_stays() {
+    fn foreign_lines_are_kept() {
         let block = "AuthorizedKeysCommand /usr/bin/eic-agent authorized-keys %u %f\nAuthorizedKeysCommandUser eic-agent\n";
         for (before, after) in [
             // An option of the administrator's in our own line goes with it.

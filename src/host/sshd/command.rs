@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_have_holders() {
+    fn commands_have_owners() {
         let own = Path::new("/usr/bin/env").canonicalize().unwrap();
         for (command, expected) in [
             (None, CommandOwner::Nobody),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn ours_is_known_wherever_it_lies() {
+    fn own_command_is_known_by_any_path() {
         let line = "/opt/x/eic-agent authorized-keys --timeout 3 %u %f -- /bin/y";
         assert!(is_agents(line) && is_agents("/bin/eic authorized-keys %u") && !is_agents("/bin/y %u"));
         let here = |line: &str| moved(line, Path::new("/usr/bin/eic-agent"));
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_chained_with_their_arguments() {
+    fn foreign_command_is_chained_with_its_arguments() {
         let own = Path::new("/usr/bin/eic-agent");
         for (other, user, expected) in [
             ("/bin/sss", Some("nobody"), "--provider-user nobody %u %f -- /bin/sss %u"),

@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_can_change_has_no_place() {
+    fn file_that_other_users_can_change_is_refused() {
         let file = std::env::temp_dir().join(format!("eic-agent-place-{}.conf", std::process::id()));
         for there in [false, true] {
             if there {

@@ -282,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_in_force_is_read() {
+    fn effective_settings_are_read() {
         let said = "port 22\npubkeyauthentication yes\nauthorizedkeyscommand /bin/a %u  %f\nauthorizedkeyscommanduser none\n";
         let expected = Effective { command: Some("/bin/a %u  %f".to_owned()), user: None, takes_keys: true };
         let read = |said: &str| Effective::of(&Printed::parse(said));

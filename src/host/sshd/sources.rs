@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_found_where_they_stand() {
+    fn settings_are_found_with_their_file_and_line() {
         let folder = std::env::temp_dir().join(format!("eic-agent-sources-{}", std::process::id()));
         let drop_ins = folder.join("d");
         fs::create_dir_all(&drop_ins).unwrap();

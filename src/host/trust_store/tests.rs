@@ -16,7 +16,7 @@ fn only_hash_names_count() {
 }
 
 #[test]
-fn what_is_missing_is_said() {
+fn missing_trust_store_is_reported() {
     let absent = TrustStore { ca_file: Some("/nonexistent/ca.pem".into()), ..TrustStore::default() };
     assert_eq!(absent.load().unwrap_err().reason(), Reason::TrustStoreUnusable);
     let nothing = TrustStore::default()

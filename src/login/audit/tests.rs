@@ -98,13 +98,13 @@ fn syslog_gets_the_line_where_there_is_no_journal() {
 }
 
 #[test]
-fn without_either_nothing_else_is_lost() {
+fn missing_log_daemons_do_not_fail_the_run() {
     let sockets = Sockets::new("neither", false, false);
     sockets.audit().failed(Reason::MetadataTimeout, "x", &user());
 }
 
 #[test]
-fn a_stuck_daemon_makes_nobody_wait_for_long() {
+fn stuck_daemon_delays_a_run_by_250_ms_at_most() {
     // Nobody reads: the queue fills up, the run's wait budget is used up once, and sending goes on returning.
     let sockets = Sockets::new("stuck", true, true);
     let audit = sockets.audit();
@@ -161,7 +161,7 @@ fn foreign_text_stays_inside_its_line() {
 }
 
 #[test]
-fn what_nobody_signed_is_called_claimed() {
+fn unsigned_claims_are_called_claimed() {
     let sockets = Sockets::new("claimed", false, true);
     let claims = expired("arn:x").claims;
     let refusals = [
@@ -175,7 +175,7 @@ fn what_nobody_signed_is_called_claimed() {
 }
 
 #[test]
-fn claims_are_no_facts_in_the_journal_either() {
+fn unsigned_claims_have_fields_of_their_own_in_the_journal() {
     let sockets = Sockets::new("fields", true, false);
     let refusal =
         Refusal { error: RefusalError::Key(KeyError::BadSignature), claims: expired("arn:x").claims };
@@ -224,7 +224,7 @@ fn accepted(audit: &Audit) -> bool {
 }
 
 #[test]
-fn only_what_a_daemon_has_in_its_queue_is_accepted() {
+fn event_counts_as_logged_only_in_a_daemons_queue() {
     assert!(accepted(&Sockets::new("accepted-journal", true, false).audit()));
     assert!(accepted(&Sockets::new("accepted-syslog", false, true).audit()));
     assert!(!accepted(&Sockets::new("accepted-neither", false, false).audit()));

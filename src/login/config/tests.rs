@@ -204,7 +204,7 @@ fn every_fault_names_line_key_and_what_would_be_right() {
 }
 
 #[test]
-fn what_is_pinned_has_the_form_of_a_region_and_of_a_domain() {
+fn pins_of_another_form_are_refused() {
     for (text, fault) in [
         (
             "[trust]\nregion = \"us-east-1.evil\"\n",
@@ -241,7 +241,7 @@ fn files_that_others_may_write_are_refused() {
 }
 
 #[test]
-fn the_first_fault_is_told_and_the_rest_counted() {
+fn error_shows_the_first_fault_and_counts_the_rest() {
     let faults = reader::parse("[a]\n[b]\n[c]\n").unwrap_err();
     let error = ConfigError::Faults("/etc/eic-agent.toml".into(), faults);
     let words = error.to_string();

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_holds_is_told_in_words() {
+    fn confinement_is_described_in_words() {
         let whole = Confinement { privileges: true, bounds: true, landlock: Landlock::Signals, filter: true };
         assert_eq!(
             whole.to_string(),

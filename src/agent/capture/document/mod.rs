@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_is_read_again() {
+    fn written_capture_is_read_back() {
         let written = capture();
         let read = Capture::parse(written.to_json().unwrap().as_bytes()).unwrap();
         assert_eq!(read, written);
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_token_nothing_came() {
+    fn capture_without_a_token_has_no_items() {
         let mut capture = capture();
         let failed = CapturedAnswer::Failed(Reason::MetadataForbidden, "403".to_owned());
         capture.items = vec![Item::new(TOKEN, 1.0, failed.clone())];

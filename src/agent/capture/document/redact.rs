@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_names_anybody_stays() {
+    fn redacted_capture_names_no_account_principal_or_user() {
         let keys = "#Instance=i-0123456789abcdef0\n#Caller=arn:aws:sts::123456789012:assumed-role/Admin/alice\n\
                     #Request=ea46ab38-4454\n#Timestamp=9\n#Odd=alice\nssh-ed25519 AAAA alice@corp\nc2ln\nc2ln\n\n\
                     #Caller=arn:aws:iam::210987654321:user/bob\n#Request=ea46ab38-4454\n";
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn much_to_replace_stays_little() {
+    fn many_replacements_keep_the_document_small() {
         let letters = ('a'..='z').map(String::from);
         let numbers = (0..50_000).map(|number| format!("r{number}"));
         let requests = letters.chain(numbers).collect::<Vec<_>>().join("\n#Request=");

@@ -155,7 +155,7 @@ fn of_more_than_32_certificates_the_first_are_looked_at() {
 }
 
 #[test]
-fn what_is_no_bundle_says_so() {
+fn text_without_certificates_is_an_error() {
     let empty = SignerChain::parse(b"<html>").unwrap_err();
     assert_eq!(empty.to_string(), "expected PEM certificates, the signer's first; got 6 bytes without one");
     let block = |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");

@@ -105,7 +105,7 @@ fn odd_timestamps_are_refused() {
 }
 
 #[test]
-fn a_bad_entry_never_touches_its_neighbours() {
+fn bad_entry_does_not_change_the_next_one() {
     let fine = format!("{HEAD}{KEY}\nAAEC\n");
     for bad in [
         "#Timestamp=x\n",
@@ -125,7 +125,7 @@ fn a_bad_entry_never_touches_its_neighbours() {
 }
 
 #[test]
-fn a_blank_line_ends_an_entry_wherever_it_stands() {
+fn blank_line_ends_an_entry() {
     assert_eq!(reasons(&format!("{HEAD}\n{KEY}\nAAEC\n")), [Err("no-key"), Err("no-timestamp")]);
     assert_eq!(reasons(&format!("{HEAD}{KEY}\n\nAAEC\n")), [Err("no-signature"), Err("no-key")]);
 }

@@ -63,7 +63,7 @@ fn a_staple_is_read_as_it_was_made() {
 }
 
 #[test]
-fn an_answer_about_a_hash_that_nobody_knows_is_left_aside() {
+fn answer_with_an_unknown_hash_is_ignored() {
     let by = |hash| parse(&builder().cert_id_hash(hash)).unwrap().answers;
     for (hash, read, may_vouch) in [
         (CertIdHash::Sha1, IssuerHash::Sha1, true),
@@ -81,7 +81,7 @@ fn an_answer_about_a_hash_that_nobody_knows_is_left_aside() {
 }
 
 #[test]
-fn a_critical_extension_is_told_and_what_stands_beside_it_is_read() {
+fn unknown_critical_extension_is_recorded_and_the_rest_is_read() {
     let value = der::octets(b"x");
     let around = |critical| parse(&builder().extension(oids::UNHEARD_OF, critical, &value)).unwrap();
     assert_eq!((around(false).defect, around(false).answers.len()), (None, 1));
@@ -156,7 +156,7 @@ fn a_staple_may_have_8192_bytes() {
 }
 
 #[test]
-fn who_signed_is_told_as_the_staple_says_it() {
+fn responder_is_named_as_in_the_staple() {
     let by = |responder| parse(&builder().responder(responder)).unwrap().responder().to_string();
     assert_eq!(by(EmulatedResponder::Key(vec![0xab; 20])), format!("by key {}", "ab".repeat(20)));
     let name = Issuer::new("R\u{e9}sponder", KeyPool::shared().get("responder")).name;
@@ -166,7 +166,7 @@ fn who_signed_is_told_as_the_staple_says_it() {
 }
 
 #[test]
-fn what_is_no_staple_says_what_it_is() {
+fn error_names_what_was_served_instead_of_a_staple() {
     for (bytes, words) in [
         (&b"<html>"[..], "expected DER or base64, got neither"),
         (b"\x30\x03\x0a\x01\x01", "expected a successful OCSP response, got malformedRequest"),

@@ -23,7 +23,7 @@ fn comment_and_spacing_are_dropped() {
 }
 
 #[test]
-fn an_algorithm_nobody_knows_is_carried_through() {
+fn unknown_algorithm_is_kept() {
     for name in ["ssh-future@example.com", "ssh-future448"] {
         let line = opaque(name, name);
         assert_eq!(PublicKey::parse(line.as_bytes()).unwrap().to_string(), line);

@@ -95,7 +95,7 @@ fn a_key_that_one_principal_pushed_twice_is_not_shared() {
 }
 
 #[test]
-fn md5_leaves_the_process_to_go_by() {
+fn md5_fingerprints_are_joined_by_process_alone() {
     let md5 = "MD5:16:27:ac:a5:76:28:2d:36:63:1b:56:4d:eb:df:a6:48";
     let mut log = Log::new();
     log.provided(10, &key('a'), ALICE).accepted(10, md5).closed(10);
@@ -117,7 +117,7 @@ fn the_agents_line_may_come_a_moment_late() {
 }
 
 #[test]
-fn a_number_that_comes_again_ends_who_had_it() {
+fn reused_pid_ends_the_earlier_session() {
     let mut log = Log::new();
     log.provided(10, &key('a'), ALICE).accepted(10, &key('a')).wait(100);
     log.provided(10, &key('b'), BOB).accepted(10, &key('b')).wait(100);
@@ -176,7 +176,7 @@ fn a_key_that_was_half_of_the_proof_counts() {
 }
 
 #[test]
-fn a_neighbour_who_writes_changes_nothing() {
+fn lines_of_another_user_change_nothing() {
     let mut log = Log::new();
     let fake = |log: &mut Log, message: &str| {
         log.entry(1000, 99, "sshd", &json!({ "MESSAGE": message }));
@@ -196,7 +196,7 @@ fn a_neighbour_who_writes_changes_nothing() {
 }
 
 #[test]
-fn a_flood_of_liars_and_reasons_is_bounded() {
+fn untrusted_writers_and_reasons_are_bounded() {
     let mut log = Log::new();
     for uid in 1000..1200 {
         log.provided_by(uid, 10, &key('a'), BOB);
@@ -221,7 +221,7 @@ fn a_flood_of_liars_and_reasons_is_bounded() {
 }
 
 #[test]
-fn more_than_a_report_holds_is_said() {
+fn rows_beyond_the_limit_are_counted() {
     let mut join = Join::new(Kind::Text, Question { all: true, ..everything() }, None);
     let at = super::super::event::Moment { wall: 1, monotonic: None };
     let limit = u32::try_from(super::super::MAX_ROWS).unwrap();
@@ -234,7 +234,7 @@ fn more_than_a_report_holds_is_said() {
 }
 
 #[test]
-fn keys_that_are_of_no_use_any_more_are_forgotten() {
+fn expired_keys_are_forgotten() {
     let mut join = Join::new(Kind::Text, Question { user: Some("u".to_owned()), ..everything() }, None);
     let by = |seconds: u64| Moment { wall: seconds * 1_000_000, monotonic: None };
     let limit = u64::try_from(super::super::MAX_ROWS).unwrap();
@@ -260,7 +260,7 @@ fn keys_that_are_of_no_use_any_more_are_forgotten() {
 }
 
 #[test]
-fn a_key_that_a_neighbour_says_many_pushed_costs_no_time() {
+fn key_with_many_forged_pushes_costs_no_time() {
     let mut join = Join::new(Kind::Text, everything(), None);
     let at = Moment { wall: 1, monotonic: None };
     for number in 0..50_000 {
@@ -280,7 +280,7 @@ fn a_key_that_a_neighbour_says_many_pushed_costs_no_time() {
 }
 
 #[test]
-fn what_is_asked_is_all_that_is_kept() {
+fn events_outside_the_question_are_not_kept() {
     let mut log = Log::new();
     log.session(10, &key('a'), ALICE).session(20, &key('b'), BOB);
     let bobs = Question { principal: Some(crate::policy::Glob::new("*/bob")), ..everything() };

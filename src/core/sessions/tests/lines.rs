@@ -44,7 +44,7 @@ fn logins_are_read_as_sshd_writes_them() {
 }
 
 #[test]
-fn what_is_no_login_is_none() {
+fn other_lines_are_no_login() {
     let long = format!("Accepted publickey for u from {} port 1 ssh2", "a".repeat(65));
     for message in [
         "",
@@ -134,7 +134,7 @@ fn event(log: &Log) -> Option<Event> {
 }
 
 #[test]
-fn a_principal_is_the_agents_word_or_none() {
+fn principal_is_trusted_only_from_the_agents_user() {
     let trusted = |event: Option<Event>| match event {
         Some(Event::Provided(Handover { push: Push::Trusted(push), .. })) => {
             Some(TrustedPush::claim(&push).clone())

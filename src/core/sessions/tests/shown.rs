@@ -109,7 +109,7 @@ const TEXT: [&str; 4] = [
 ];
 
 #[test]
-fn a_text_log_verifies_nobody() {
+fn principals_of_a_text_log_are_unverified() {
     let report = text_report(&TEXT, &everything(), None);
     let session = one(&report);
     let push = json!({
@@ -155,7 +155,7 @@ fn shown(log: &Log, running: Option<&Running>, question: &Question) -> SessionsR
 }
 
 #[test]
-fn people_are_told_in_a_few_lines() {
+fn text_report_is_short() {
     let mut log = Log::new();
     log.session(10, &key('a'), ALICE).provided(20, &key('b'), BOB).accepted(20, &key('b'));
     log.provided(30, &key('c'), BOB).provided_by(1000, 1, &key('c'), BOB).wait(10);
@@ -202,7 +202,7 @@ Not believed: 1 lines in the name of others, written by user id 1000
 }
 
 #[test]
-fn spreadsheets_get_cells_and_no_formulas() {
+fn csv_cells_cannot_be_formulas() {
     let mut log = Log::new();
     log.session(10, &key('a'), ALICE).provided(20, &key('b'), "=cmd|' /C calc'!A0, \"x\"");
     log.provided(30, &key('c'), ALICE).provided(30, &key('c'), BOB).accepted(30, &key('c')).closed(30);

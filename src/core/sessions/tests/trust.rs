@@ -10,7 +10,7 @@ fn states(report: &Value) -> (Vec<(&str, Option<&str>)>, bool) {
 }
 
 #[test]
-fn an_unattributed_login_is_listed_and_verifies_nobody() {
+fn unattributed_login_is_listed_as_unverified() {
     let mut log = Log::new();
     log.provided(10, &key('a'), ALICE);
     log.unattributed(10, "sshd", json!({ "MESSAGE": accepted(&key('a')) })).closed(10);
@@ -54,7 +54,7 @@ fn an_unattributed_end_ends_nothing_while_the_process_may_be_there() {
 }
 
 #[test]
-fn the_word_that_is_attested_wins() {
+fn attested_line_wins_over_an_unattributed_one() {
     let removed = json!({ "MESSAGE_ID": "3354939424b4456d9802ca8333ed424a", "LEADER": "10" });
     let mut log = Log::new();
     log.provided(10, &key('a'), ALICE).accepted(10, &key('a'));
@@ -72,7 +72,7 @@ fn the_word_that_is_attested_wins() {
 }
 
 #[test]
-fn a_process_that_is_there_has_not_ended() {
+fn running_process_overrules_a_logged_end() {
     let mut log = Log::new();
     log.session(10, &key('a'), ALICE);
     let states = |running: &Running| states(&log.report(&everything(), Some(running))).0[0].0.to_owned();

@@ -183,7 +183,7 @@ fn an_authority_may_change_its_key_once_on_a_path() {
 
 /// A revocation may be among what could not be looked at any more.
 #[test]
-fn nothing_is_believed_once_a_bound_was_passed() {
+fn no_proof_is_accepted_after_a_bound_was_exceeded() {
     let hierarchy = hierarchy();
     let (chain, anchors) = (chain(&hierarchy), anchors(&hierarchy.anchor_pem()));
     let establish = |staples: &[OcspStaple], budget: &Budget| {

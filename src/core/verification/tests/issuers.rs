@@ -19,7 +19,7 @@ fn named(value: &str) -> Name {
 }
 
 #[test]
-fn only_what_the_chain_names_is_parsed() {
+fn only_roots_that_the_chain_names_are_parsed() {
     let ours = hierarchy().anchor_pem();
     let others: String = (0..9).map(|number| stranger(named(&format!("Root {number}")))).collect();
     assert_eq!(parsed(&others), 0);
@@ -61,7 +61,7 @@ fn a_root_of_another_form_is_parsed_to_be_sure() {
 }
 
 #[test]
-fn no_subject_is_taken_for_another() {
+fn roots_of_another_subject_are_not_taken() {
     // Both names at the very edges of what is looked at: what is cut off is not told, and not taken for shorter.
     let ours = hierarchy().anchor_pem();
     // Around every length that DER writes differently, and where what is looked at ends.
@@ -113,7 +113,7 @@ fn chosen_and_all(store: &[u8], chain: &SignerChain) -> [Vec<Vec<u8>>; 2] {
 }
 
 #[test]
-fn what_is_no_block_to_the_parser_is_none_here() {
+fn text_that_the_pem_parser_skips_is_skipped() {
     let (ours, chain) = (hierarchy().anchor_pem(), chain(&hierarchy()));
     // Switched off by whoever owns the file: to every parser of PEM a block begins with its line.
     for before in ["#", "# ", " ", "off: ", "\u{feff}\u{feff}", " \u{feff}", "-"] {

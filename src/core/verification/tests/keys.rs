@@ -49,7 +49,7 @@ fn the_signers_key_is_rsa_of_2048_to_4096_bits_with_the_exponent_65537() {
 }
 
 #[test]
-fn a_key_that_is_no_rsa_key_is_of_another_kind() {
+fn key_of_another_algorithm_is_refused_as_signer() {
     use crate::verification::signer_key::fault;
     let info = |algorithm: &[Vec<u8>], key: &[u8]| [der::sequence(algorithm), der::bits(key)].concat();
     let rsa = [der::oid(oids::RSA_ENCRYPTION), der::null()];

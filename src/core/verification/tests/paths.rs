@@ -70,7 +70,7 @@ fn a_root_outside_its_validity_is_no_root_unless_it_was_renewed() {
 }
 
 #[test]
-fn the_signer_is_who_it_should_be() {
+fn signer_of_another_name_is_refused() {
     let hierarchy = hierarchy();
     let staples = read(&hierarchy.staples(NOW));
     let anchors = anchors(&hierarchy.anchor_pem());
@@ -175,7 +175,7 @@ fn a_root_that_cannot_be_read_whole_is_no_root() {
 }
 
 #[test]
-fn roots_of_one_name_do_not_lend_each_other_what_they_lack() {
+fn roots_of_one_name_are_judged_separately() {
     let hierarchy = hierarchy();
     let constraints = NameConstraints { permitted: &["other.example"], excluded: &[] };
     let certificate = |until| hierarchy.root.certificate().validity(NOW - 9000, until);
@@ -244,7 +244,7 @@ fn unsigned_certificates_of_the_right_name_cost_no_search() {
 }
 
 #[test]
-fn what_an_anchor_signed_is_reached_in_a_bundle_of_nothing_else() {
+fn bundle_of_certificates_under_anchors_is_searched() {
     let hierarchy = hierarchy();
     // More than are searched as they are, every one of them issued in the root's name.
     let leaf = |serial: u8| hierarchy.leaf(SIGNER, NOW).serial(&[serial]);

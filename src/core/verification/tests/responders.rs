@@ -70,7 +70,7 @@ fn a_delegation_that_does_not_hold_is_told_with_its_fault() {
 }
 
 #[test]
-fn a_genuine_responder_vouches_for_nothing_that_it_did_not_sign() {
+fn answer_that_the_responder_did_not_sign_does_not_count() {
     let hierarchy = hierarchy();
     let (certificate, key) = delegate(&hierarchy, |responder| responder);
     for posing in [ResponderId::SignersKey, ResponderId::Name(certificate.subject().clone())] {
@@ -129,7 +129,7 @@ fn the_sign_octet_of_a_serial_number_makes_no_difference() {
 }
 
 #[test]
-fn a_staple_that_does_not_vouch_says_why() {
+fn refused_staple_names_its_fault() {
     let hierarchy = hierarchy();
     let revoked = CertStatus::Revoked { at: NOW - 60, reason: None };
     let clock = "now 2025-01-30T12:00:00Z; is the clock right?";
@@ -156,7 +156,7 @@ fn a_staple_that_does_not_vouch_says_why() {
 }
 
 #[test]
-fn the_report_tells_whose_staple_vouched_and_how_long() {
+fn staple_facts_name_responder_and_dates() {
     let hierarchy = hierarchy();
     let staples = leaf_stapled(&hierarchy, |staple| staple.updates(NOW - 9, Some(NOW + 9)));
     let signer = establish(&hierarchy, &staples, NOW).unwrap();

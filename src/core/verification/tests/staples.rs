@@ -45,7 +45,7 @@ fn staples_are_fresh_within_the_skew() {
 }
 
 #[test]
-fn only_good_will_do() {
+fn only_a_good_status_is_accepted() {
     let hierarchy = hierarchy();
     let revoked = CertStatus::Revoked { at: NOW - 60, reason: None };
     let status = |status| leaf_stapled(&hierarchy, |staple| staple.status(status));
@@ -66,7 +66,7 @@ fn only_good_will_do() {
 }
 
 #[test]
-fn a_staple_is_found_by_what_is_inside() {
+fn staple_is_found_by_its_certid() {
     let hierarchy = hierarchy();
     let by_sha256 = leaf_stapled(&hierarchy, |staple| staple.cert_id_hash(CertIdHash::Sha256));
     assert!(establish(&hierarchy, &by_sha256, NOW).is_ok());
@@ -134,7 +134,7 @@ fn a_staple_is_signed_by_the_issuer_or_its_responder() {
 }
 
 #[test]
-fn without_staples_only_where_the_policy_says_so() {
+fn missing_staples_are_accepted_only_under_when_stapled() {
     let hierarchy = hierarchy();
     let establish =
         |staples: &[Staple]| establish_under(RevocationPolicy::WhenStapled, &hierarchy, staples, NOW);

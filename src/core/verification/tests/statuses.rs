@@ -79,7 +79,7 @@ fn the_worst_of_several_answers_in_one_response_decides() {
 
 /// What a fault costs an answer that is good otherwise, and stands alone.
 #[test]
-fn a_good_answer_with_a_fault_vouches_for_nothing() {
+fn good_answer_with_a_fault_does_not_count() {
     let hierarchy = hierarchy();
     let told = |make: &dyn Fn(StapleBuilder) -> StapleBuilder| {
         let staples = leaf_stapled(&hierarchy, make);
@@ -131,7 +131,7 @@ fn an_answer_is_at_most_five_weeks_old_and_one_about_an_authority_a_year() {
 }
 
 #[test]
-fn instants_that_contradict_each_other_vouch_for_nothing() {
+fn answer_with_contradictory_dates_does_not_count() {
     let hierarchy = hierarchy();
     let told = |this_update: i64, next_update: i64, produced_at: i64| {
         let staples = leaf_stapled(&hierarchy, |staple| {
@@ -156,7 +156,7 @@ fn instants_that_contradict_each_other_vouch_for_nothing() {
 }
 
 #[test]
-fn a_staple_that_vouches_for_nothing_counts_as_one_that_is_there() {
+fn staple_that_does_not_count_is_reported_before_a_missing_one() {
     let hierarchy = hierarchy();
     let bytes = [&hierarchy.staple(0, NOW).build().der[..], &[0]].concat();
     let staples = [Staple { der: bytes, ..hierarchy.staple(0, NOW).build() }];

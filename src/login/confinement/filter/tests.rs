@@ -100,7 +100,7 @@ fn verdicts_are_those_of_seccompiler() {
 }
 
 #[test]
-fn what_must_not_be_called_is_refused() {
+fn forbidden_system_calls_are_refused() {
     let program = program().unwrap();
     let says = |number: c_long, arguments| verdict(&program, made(u32::try_from(number).unwrap(), arguments));
     let forbidden = [
