@@ -8,9 +8,8 @@
 //! | [`evidence`] | bytes to parsed, untrusted values |
 //! | [`verification`] | untrusted values to proof types |
 //! | [`policy`] | this instance's own rules over proven keys |
-//! | [`decision`] | evidence, expectations and an instant to accepted and refused keys |
+//! | [`decision`] | evidence, expectations and an instant to accepted and refused keys; `authorized_keys` lines, from permitted keys only |
 //! | [`key_options`] | the options before a key on its line |
-//! | [`output`] | `authorized_keys` lines, from permitted keys only |
 //! | [`identity`], [`fingerprint`], [`time`], [`reason`], [`text`] | names, instants and reasons; foreign text made printable |
 //! | [`sessions`] | the log's lines to who came in; a principal is trusted by its type |
 //! | [`audit_line`] | what the writer and the reader of our log lines share |
@@ -33,7 +32,6 @@ pub mod fingerprint;
 pub mod identity;
 pub mod key_options;
 pub mod order;
-pub mod output;
 pub mod policy;
 pub mod reason;
 pub mod sessions;

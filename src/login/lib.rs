@@ -1,7 +1,7 @@
 //! What sshd runs, and nothing else: one run of `eic-agent authorized-keys`.
 //!
 //! ```text
-//! arguments -> run -> imds -> fetch -> evidence -> verification -> policy -> decision -> audit -> output
+//! arguments -> run -> imds -> fetch -> evidence -> verification -> policy -> decision -> audit -> stdout
 //!                     token   bytes    parsed,     proven          permitted            logged   printed
 //!                                      untrusted
 //! ```

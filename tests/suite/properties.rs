@@ -3,13 +3,12 @@
 use std::sync::LazyLock;
 
 use data_encoding::BASE64;
-use eic_core::decision::{Evidence, Expectations, decide};
+use eic_core::decision::{Evidence, Expectations, SignerEvidence, authorized_keys, decide};
 use eic_core::evidence::chain::{Certificate, SignerChain};
 use eic_core::evidence::key_bundle::KeyBundle;
 use eic_core::evidence::ocsp::OcspStaple;
 use eic_core::evidence::public_key::PublicKey;
 use eic_core::key_options::LinePrefix;
-use eic_core::output::authorized_keys;
 use eic_core::policy::Policy;
 use eic_core::time::Timestamp;
 use eic_core::verification::{Budget, RevocationPolicy, SignerPath, TrustAnchors};
@@ -71,13 +70,13 @@ fn printed(chain: &[u8], staples: &[Vec<u8>], bundle: &[u8]) -> String {
             Err(error) => unreadable.push(error),
         }
     }
-    let evidence = Evidence {
+    let signer = SignerEvidence {
         chain,
         staples: read,
         unreadable_staples: unreadable,
-        keys: KeyBundle::parse(bundle),
         anchors: TrustAnchors::from_pem([HIERARCHY.anchor_pem().as_bytes()]).unwrap(),
     };
+    let evidence = Evidence { signer, keys: KeyBundle::parse(bundle) };
     let expected = Expectations {
         signer: SIGNER.parse().unwrap(),
         instance: INSTANCE.parse().unwrap(),

@@ -1,6 +1,6 @@
 //! A capture judged: the same evidence as a run has, read from what was saved or fetched a moment ago.
 
-use eic_core::decision::Evidence;
+use eic_core::decision::{Evidence, SignerEvidence};
 use eic_core::evidence::chain::SignerChain;
 use eic_core::evidence::key_bundle::KeyBundle;
 use eic_core::evidence::ocsp::{MAX_STAPLES, OcspError, OcspStaple};
@@ -26,7 +26,7 @@ pub(crate) fn evidence(
     let chain = chain(capture)?;
     let (staples, unreadable_staples) = staples(capture);
     let anchors = trust.load().map_err(RunError::TrustStore)?;
-    Ok(Evidence { chain, staples, unreadable_staples, keys, anchors })
+    Ok(Evidence { signer: SignerEvidence { chain, staples, unreadable_staples, anchors }, keys })
 }
 
 /// The users whose keys it holds, or would hold had any been pushed.

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use eic_core::decision::{Evidence, Expectations};
+use eic_core::decision::{Evidence, Expectations, SignerEvidence};
 use eic_core::evidence::chain::{MAX_CHAIN_BYTES, SignerChain};
 use eic_core::evidence::key_bundle::{KeyBundle, MAX_BUNDLE_BYTES};
 use eic_core::evidence::ocsp::{MAX_STAPLE_BYTES, MAX_STAPLES, OcspStaple};
@@ -118,7 +118,7 @@ fn read_files(arguments: &Verify, now: Timestamp) -> Result<Case, String> {
             Err(error) => unreadable_staples.push(error),
         }
     }
-    let evidence = Evidence { chain, staples, unreadable_staples, keys, anchors };
+    let evidence = Evidence { signer: SignerEvidence { chain, staples, unreadable_staples, anchors }, keys };
     Ok(case(Ok((evidence, expectations(arguments, name.clone(), instance.clone())))))
 }
 

@@ -5,10 +5,9 @@ mod report;
 
 use std::io::Write;
 
-use eic_core::decision::{Decision, Evidence, Expectations, decide};
+use eic_core::decision::{Decision, Evidence, Expectations, authorized_keys, decide};
 use eic_core::evidence::chain::Certificate;
 use eic_core::key_options::LinePrefix;
-use eic_core::output::authorized_keys;
 use eic_core::reason::Reason;
 use eic_core::text::one_line;
 use eic_core::time::Timestamp;
@@ -96,12 +95,14 @@ pub(super) fn judge_case(
 ) -> Result<Decision, Unproven> {
     let budget = Budget::default();
     let judged = decide(evidence, expected, now, &budget);
-    let (reason, why) = match (lost.cause(judged.as_ref().map(Decision::signer), &evidence.chain), judged) {
-        (Some(cause), _) => cause.clone(),
-        (None, Ok(decision)) => return Ok(decision),
-        (None, Err(error)) => (error.reason(), error.to_string()),
-    };
-    let path = SignerPath::find(&evidence.chain, &evidence.anchors, &expected.signer, now, &budget);
+    let (reason, why) =
+        match (lost.cause(judged.as_ref().map(Decision::signer), &evidence.signer.chain), judged) {
+            (Some(cause), _) => cause.clone(),
+            (None, Ok(decision)) => return Ok(decision),
+            (None, Err(error)) => (error.reason(), error.to_string()),
+        };
+    let path =
+        SignerPath::find(&evidence.signer.chain, &evidence.signer.anchors, &expected.signer, now, &budget);
     let path = path.map(|path| path.certificates().cloned().collect()).unwrap_or_default();
     Err(Unproven { reason, why, path })
 }

@@ -1,7 +1,7 @@
 //! The judgement, pure: evidence, expectations and an instant in, accepted and refused keys out.
 
 use alloc::borrow::ToOwned;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::evidence::chain::SignerChain;
@@ -10,6 +10,7 @@ use crate::evidence::ocsp::{OcspError, OcspStaple};
 use crate::evidence::public_key::PublicKey;
 use crate::fingerprint::Fingerprint;
 use crate::identity::{InstanceId, SignerName};
+use crate::key_options::LinePrefix;
 use crate::policy::{Denied, PermittedKey, Policy};
 use crate::reason::Reason;
 use crate::time::Timestamp;
@@ -21,14 +22,21 @@ use crate::verification::{
 /// All that was sent, untrusted, and the anchors to judge it by.
 #[derive(Debug)]
 pub struct Evidence {
+    /// What proves the signer.
+    pub signer: SignerEvidence,
+    /// The pushed keys.
+    pub keys: KeyBundle,
+}
+
+/// What proves the signer, untrusted, and the anchors to judge it by.
+#[derive(Debug)]
+pub struct SignerEvidence {
     /// The signer's certificates.
     pub chain: SignerChain,
     /// The staples, in any order and under any names.
     pub staples: Vec<OcspStaple>,
     /// What was served as a staple and cannot be read as one.
     pub unreadable_staples: Vec<OcspError>,
-    /// The pushed keys.
-    pub keys: KeyBundle,
     /// The roots that this instance trusts.
     pub anchors: TrustAnchors,
 }
@@ -119,15 +127,15 @@ pub fn decide(
     now: Timestamp,
     budget: &Budget,
 ) -> Result<Decision, SignerError> {
-    prove_signer(None, evidence, expected, now, budget)
-        .map(|signer| decide_under(signer, evidence, expected, budget))
+    prove_signer(None, &evidence.signer, expected, now, budget)
+        .map(|signer| decide_under(signer, &evidence.keys, expected, budget))
 }
 
 /// Proves the signer of the evidence as of `now`, within `budget`: along `path`, where that of the expected signer is
 /// known already, and by a search where it is not or does not hold.
 pub fn prove_signer(
     path: Option<&SignerPath>,
-    evidence: &Evidence,
+    evidence: &SignerEvidence,
     expected: &Expectations,
     now: Timestamp,
     budget: &Budget,
@@ -158,24 +166,24 @@ pub fn prove_signer(
     Ok(signer)
 }
 
-impl Evidence {
+impl SignerEvidence {
     /// The first staple that cannot be read, or vouches for nothing.
     fn unreadable_staple(&self) -> Option<&OcspError> {
         self.unreadable_staples.first().or_else(|| self.staples.iter().find_map(OcspStaple::defect))
     }
 }
 
-/// Judges the entries under a signer that was proven by the same evidence, within `budget`.
+/// Judges the entries under a proven signer, within `budget`.
 ///
 /// Where the budget does not last for all signatures, the entries that may be accepted come first: those for the offered
 /// key and this instance that have not expired.
 pub fn decide_under(
     signer: VerifiedSigner,
-    evidence: &Evidence,
+    keys: &KeyBundle,
     expected: &Expectations,
     budget: &Budget,
 ) -> Decision {
-    let entries = evidence.keys.entries().iter().enumerate();
+    let entries = keys.entries().iter().enumerate();
     let (first, others): (Vec<_>, Vec<_>) = entries.partition(|(_, entry)| {
         entry.as_ref().is_ok_and(|entry| {
             expected.is_asked_for(entry.key()) && signer.check_claims(entry, &expected.instance).is_ok()
@@ -259,6 +267,18 @@ impl Decision {
             _ => None,
         })
     }
+}
+
+/// The `authorized_keys` lines of these keys: `[OPTIONS ]ALGORITHM BASE64`.
+pub fn authorized_keys<'k>(keys: impl IntoIterator<Item = &'k PermittedKey>, prefix: &LinePrefix) -> String {
+    let mut lines = String::new();
+    for key in keys {
+        let key = key.verified();
+        lines.push_str(&prefix.of(key.claims()));
+        lines.push_str(&key.key().to_string());
+        lines.push('\n');
+    }
+    lines
 }
 
 #[cfg(test)]

@@ -27,13 +27,13 @@ fn entry(key: &str) -> Entry {
 
 fn evidence(hierarchy: &Hierarchy, bundle: &[u8]) -> Evidence {
     let staples = hierarchy.staples(NOW);
-    Evidence {
+    let signer = SignerEvidence {
         chain: SignerChain::parse(hierarchy.bundle_pem().as_bytes()).unwrap(),
         staples: staples.iter().map(|staple| OcspStaple::parse(&staple.der).unwrap()).collect(),
         unreadable_staples: Vec::new(),
-        keys: KeyBundle::parse(bundle),
         anchors: TrustAnchors::from_pem([hierarchy.anchor_pem().as_bytes()]).unwrap(),
-    }
+    };
+    Evidence { signer, keys: KeyBundle::parse(bundle) }
 }
 
 fn expected() -> Expectations {
@@ -61,8 +61,8 @@ fn along_path(
     now: Timestamp,
 ) -> Result<Decision, SignerError> {
     let budget = Budget::default();
-    let signer = prove_signer(Some(path), evidence, expected, now, &budget)?;
-    Ok(decide_under(signer, evidence, expected, &budget))
+    let signer = prove_signer(Some(path), &evidence.signer, expected, now, &budget)?;
+    Ok(decide_under(signer, &evidence.keys, expected, &budget))
 }
 
 #[test]
@@ -71,7 +71,13 @@ fn a_path_that_is_known_changes_no_decision() {
     let keys = entry(FIRST).sign(&hierarchy.leaf_key);
     let judged = evidence(&hierarchy, &keys);
     let path = |name: &str| {
-        SignerPath::find(&judged.chain, &judged.anchors, &name.parse().unwrap(), at(NOW), &Budget::default())
+        SignerPath::find(
+            &judged.signer.chain,
+            &judged.signer.anchors,
+            &name.parse().unwrap(),
+            at(NOW),
+            &Budget::default(),
+        )
     };
     let path = path(SIGNER).unwrap();
     let words = |outcome: Result<Decision, SignerError>| match outcome {
@@ -86,11 +92,11 @@ fn a_path_that_is_known_changes_no_decision() {
     assert!(both(&judged, &expected(), NOW).contains("Accepted"));
     assert!(both(&judged, &expected(), NOW + 61).contains("Expired"), "the later instant counts");
     let mut unstapled = evidence(&hierarchy, &keys);
-    unstapled.staples.clear();
+    unstapled.signer.staples.clear();
     assert!(both(&unstapled, &expected(), NOW).contains("expected an OCSP staple"));
     let lenient = Expectations { revocation: RevocationPolicy::WhenStapled, ..expected() };
     assert!(both(&unstapled, &lenient, NOW).contains("Accepted"));
-    unstapled.unreadable_staples.push(OcspStaple::parse(b"x").unwrap_err());
+    unstapled.signer.unreadable_staples.push(OcspStaple::parse(b"x").unwrap_err());
     assert!(both(&unstapled, &lenient, NOW).contains("cannot be read"));
     let other = "managed-ssh-signer.eu-west-1.amazonaws.com";
     let elsewhere = Expectations { signer: other.parse().unwrap(), ..expected() };
@@ -190,8 +196,8 @@ fn a_staple_that_cannot_be_read_decides_where_one_is_missing() {
     let bundle = entry(FIRST).sign(&hierarchy.leaf_key);
     let reason = |staples: usize, unreadable: bool, revocation| {
         let mut evidence = evidence(&hierarchy, &bundle);
-        evidence.staples.truncate(staples);
-        evidence.unreadable_staples.extend(unreadable.then_some(OcspError::Encoding));
+        evidence.signer.staples.truncate(staples);
+        evidence.signer.unreadable_staples.extend(unreadable.then_some(OcspError::Encoding));
         let expected = Expectations { revocation, ..expected() };
         decide(&evidence, &expected, at(NOW), &Budget::default())
             .map(|decision| accepted(&decision).len())
@@ -219,9 +225,9 @@ fn a_staple_that_vouches_for_nothing_decides_where_one_is_missing() {
     let bundle = entry(FIRST).sign(&hierarchy.leaf_key);
     let reason = |staples: usize, faulty: bool| {
         let mut evidence = evidence(&hierarchy, &bundle);
-        evidence.staples.truncate(staples);
+        evidence.signer.staples.truncate(staples);
         let of_another = [&hierarchy.staple(2, NOW).build().der[..], &[0]].concat();
-        evidence.staples.extend(faulty.then(|| OcspStaple::parse(&of_another).unwrap()));
+        evidence.signer.staples.extend(faulty.then(|| OcspStaple::parse(&of_another).unwrap()));
         let expected = Expectations { revocation: RevocationPolicy::WhenStapled, ..expected() };
         let decided = decide(&evidence, &expected, at(NOW), &Budget::default());
         decided.map(|decision| accepted(&decision).len()).map_err(|error| error.reason())
@@ -260,4 +266,20 @@ fn a_flood_of_entries_that_cannot_be_accepted_takes_no_check_from_one_that_can()
     // Nothing tells these from the good one but their signatures.
     assert_eq!(told(&entry(FIRST), None), (0, 24, 677));
     assert_eq!(told(&entry(SECOND), Some(&offered)), (0, 24, 677));
+}
+
+fn permitted(principal: &str) -> PermittedKey {
+    Policy::default().permit(crate::verification::testing::verified(Some(principal))).unwrap()
+}
+
+#[test]
+fn each_key_is_one_line_behind_its_own_prefix() {
+    let keys = [permitted("arn:x"), permitted("arn:y")];
+    assert_eq!(authorized_keys(&keys, &LinePrefix::default()), format!("{FIRST}\n{FIRST}\n"));
+    let environment = LinePrefix { environment: true, ..LinePrefix::default() };
+    let line = |principal| {
+        format!("environment=\"EIC_PRINCIPAL={principal}\",environment=\"EIC_REQUEST_ID=r-1\" {FIRST}\n")
+    };
+    assert_eq!(authorized_keys(&keys, &environment), line("arn:x") + &line("arn:y"));
+    assert_eq!(authorized_keys([], &environment), "");
 }

@@ -14,7 +14,7 @@ pub mod staple_fetch;
 use std::fmt;
 use std::sync::Arc;
 
-use eic_core::decision::{Decision, Evidence, Expectations};
+use eic_core::decision::{Decision, Expectations, SignerEvidence, decide_under};
 use eic_core::evidence::chain::{ChainError, MAX_CHAIN_BYTES, SignerChain};
 use eic_core::evidence::key_bundle::{KeyBundle, MAX_BUNDLE_BYTES};
 use eic_core::fingerprint::Fingerprint;
@@ -158,7 +158,7 @@ pub(crate) async fn decide_from_metadata(
     let budget = Budget::default();
     let (anchors, path, more_roots) =
         path_to_staple(trust, first, &chain, &signer, request.clock.now(), &budget)?;
-    let evidence = Evidence { chain, staples: Vec::new(), unreadable_staples: Vec::new(), keys, anchors };
+    let evidence = SignerEvidence { chain, staples: Vec::new(), unreadable_staples: Vec::new(), anchors };
     let expected = Expectations {
         signer,
         instance,
@@ -166,10 +166,10 @@ pub(crate) async fn decide_from_metadata(
         policy: request.policy,
         revocation: request.revocation,
     };
-    StapleFetch::new(session, request.clock, evidence, expected, (path, budget), more_roots)
-        .decide()
-        .await
-        .map(Some)
+    let fetch = StapleFetch::new(session, request.clock, evidence, &expected, (path, &budget), more_roots);
+    let signer = fetch.prove().await?;
+    // The entries are judged once: there may be thousands.
+    Ok(Some(decide_under(signer, &keys, &expected, &budget)))
 }
 
 /// The path whose staples are worth asking for, the roots that it was searched with, and where there are others.

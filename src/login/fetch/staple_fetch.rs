@@ -1,8 +1,8 @@
-//! The staples: fetched until the decision stands, and no longer.
+//! The staples: fetched until the signer is proven, and no longer.
 
 use std::sync::Arc;
 
-use eic_core::decision::{Decision, Evidence, Expectations, decide_under, prove_signer};
+use eic_core::decision::{Expectations, SignerEvidence, prove_signer};
 use eic_core::evidence::chain::Certificate;
 use eic_core::evidence::ocsp::{MAX_STAPLE_BYTES, MAX_STAPLES, OcspStaple};
 use eic_core::order;
@@ -22,16 +22,16 @@ pub const MAX_LIST_BYTES: usize = 16 * 1024;
 /// The folder with the staples.
 pub const STAPLES: &str = "/latest/meta-data/managed-ssh-keys/signer-ocsp/";
 
-/// Everything but the staples, which are fetched until the decision stands.
+/// Everything but the staples, which are fetched until the signer is proven.
 pub(super) struct StapleFetch<'c> {
     session: Arc<Session>,
     clock: &'c Clock,
-    evidence: Evidence,
-    expected: Expectations,
+    evidence: SignerEvidence,
+    expected: &'c Expectations,
     /// What the staples have to vouch for, as far as is known.
     path: SignerPath,
     /// What is left for this judgement after the search of the path.
-    budget: Budget,
+    budget: &'c Budget,
     /// Where the roots are that were not looked at so far, if there are any.
     more_roots: Option<&'c OpenStore>,
     requests: JoinSet<StapleResponse>,
@@ -52,9 +52,9 @@ impl<'c> StapleFetch<'c> {
     pub(super) fn new(
         session: Arc<Session>,
         clock: &'c Clock,
-        evidence: Evidence,
-        expected: Expectations,
-        (path, budget): (SignerPath, Budget),
+        evidence: SignerEvidence,
+        expected: &'c Expectations,
+        (path, budget): (SignerPath, &'c Budget),
         more_roots: Option<&'c OpenStore>,
     ) -> Self {
         Self {
@@ -75,14 +75,14 @@ impl<'c> StapleFetch<'c> {
     /// First the path's staples, by the names that they normally have. The names are only where to look
     /// first: once they were named otherwise, and the staples were there. So where a staple is missing or
     /// does not hold, the others of the list are fetched, too.
-    pub(super) async fn decide(mut self) -> Result<Decision, RunError> {
+    pub(super) async fn prove(mut self) -> Result<VerifiedSigner, RunError> {
         let names: Vec<_> = self.path.certificates().map(Certificate::staple_name).collect();
         let least = names.len();
         self.request(names);
         // Half of the time for these leaves half for the others; a name that never answers costs no login.
         let half = self.session.remaining().checked_div(2).unwrap_or_default();
         if let Some(signer) = timeout(half, self.until_proven(least)).await.unwrap_or(Ok(None))? {
-            return Ok(self.decide_under(signer));
+            return Ok(signer);
         }
         // Not every root was looked at so far: one that another authority issued may end a path whose staples are all there.
         // And what is wrong is told of all of them.
@@ -94,12 +94,12 @@ impl<'c> StapleFetch<'c> {
         // No deadline of its own: every request ends at the run's, and says what it met. A request that is given up
         // here would count as a staple that does not exist.
         if let Some(signer) = self.until_proven(1).await? {
-            return Ok(self.decide_under(signer));
+            return Ok(signer);
         }
         let proven = self.prove_signer();
         match self.lost.cause(proven.as_ref(), &self.evidence.chain) {
             Some(lost) => Err(RunError::Imds(lost.clone())),
-            None => proven.map(|signer| self.decide_under(signer)).map_err(RunError::Signer),
+            None => proven.map_err(RunError::Signer),
         }
     }
 
@@ -165,12 +165,7 @@ impl<'c> StapleFetch<'c> {
     }
 
     fn prove_signer(&self) -> Result<VerifiedSigner, SignerError> {
-        prove_signer(Some(&self.path), &self.evidence, &self.expected, self.clock.now(), &self.budget)
-    }
-
-    /// Judges the entries, once: there may be thousands.
-    fn decide_under(&self, signer: VerifiedSigner) -> Decision {
-        decide_under(signer, &self.evidence, &self.expected, &self.budget)
+        prove_signer(Some(&self.path), &self.evidence, self.expected, self.clock.now(), self.budget)
     }
 }
 

@@ -2,13 +2,11 @@
 
 mod prepared;
 mod settings_reader;
+mod timeout;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use eic_core::audit_line::IDENT;
@@ -16,13 +14,13 @@ use eic_core::reason::Reason;
 use eic_core::text::{MAX_SHOWN, one_line, printable_bytes};
 use eic_host::stdout::write_once;
 use nix::sys::signal::{SigSet, Signal};
-use prepared::{OpenedRun, PreparedRun, RunOutput, RunResult};
+use prepared::{OpenedRun, PreparedRun, RunOutput};
 use settings_reader::SettingsReader;
 
 use crate::Clock;
 use crate::audit::Audit;
 use crate::config::{CommandLine, ConfigError, DEFAULT_PATH, FileError};
-use crate::confinement::{confine, no_more_threads};
+use crate::confinement::confine;
 use crate::privileges::give_up_root;
 use crate::providers::{self, PendingProvider, StartedProvider};
 
@@ -34,9 +32,6 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long the settings file may take to be read.
 const SETTINGS_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How long after the deadline our own part may still tell what it met: nothing but its last words.
-const GRACE: Duration = Duration::from_millis(20);
 
 /// What the command line of a run says.
 #[derive(Debug, Clone)]
@@ -91,16 +86,11 @@ pub fn run(arguments: &Arguments, clock: Clock, out: &mut impl Write, notes: &mu
     let ready = prepared.map(|run| ready(run, reader, asked.len(), deadline, &audit)).transpose();
     let asked: Vec<_> = asked.into_iter().map(StartedProvider::listen).collect();
     let own = match ready {
-        Ok(Some(ready)) => within(ready, &audit, deadline),
+        Ok(Some(ready)) => ready.run_until(deadline, &audit),
         Ok(None) => RunOutput::nothing(),
         Err(failed) => failed,
     };
-    let mut outcome = own.outcome;
-    let mut told = own.notes;
-    if let Err(error) = write_once(own.lines.as_bytes(), out) {
-        told.push(format!("cannot write the keys: {error}"));
-        outcome = RunOutcome::Undecided;
-    }
+    let (outcome, mut told) = own.print(out);
     for provider in asked {
         told.extend(relay(provider, deadline, allowed, arguments, &audit, out));
     }
@@ -133,41 +123,6 @@ fn ready(
     // What holds and what does not, doctor says; a kernel that knows less still gets its keys.
     let _ = confine(&ready.ports(), providers);
     Ok(ready)
-}
-
-/// Our own part, waited for no longer than the deadline: neither a peer that keeps the network code busy, nor
-/// a wait in the kernel, nor a flood to judge can keep sshd or a provider's answer waiting. What it finds is
-/// told here, so that nothing is logged that is not handed over.
-fn within(ready: OpenedRun, audit: &Audit, deadline: Instant) -> RunOutput {
-    let ready = Arc::new(ready);
-    let worker = Arc::clone(&ready);
-    let timeout = deadline.saturating_duration_since(Instant::now()).saturating_add(GRACE);
-    let late = || {
-        RunResult::Failed(Reason::MetadataTimeout, "the deadline passed before a decision stood".to_owned())
-    };
-    let decide = move || {
-        no_more_threads();
-        worker.decide()
-    };
-    ready.log_and_format(&call_with_timeout(timeout, decide).unwrap_or_else(late), audit)
-}
-
-/// Does `work` on a thread of its own and waits for it no longer than `timeout`; none where that was not
-/// enough. Where there can be no thread, it is done here, and the alarm is the watch.
-fn call_with_timeout<T: Send + 'static>(
-    timeout: Duration,
-    work: impl Fn() -> T + Send + Sync + 'static,
-) -> Option<T> {
-    let (sender, receiver) = sync_channel(1);
-    let work = Arc::new(work);
-    let aside = Arc::clone(&work);
-    let started = thread::Builder::new().spawn(move || {
-        let _ = sender.send(aside());
-    });
-    if started.is_err() {
-        return Some(work());
-    }
-    receiver.recv_timeout(timeout).ok()
 }
 
 /// Prints what a provider said; gives what a person should read of it.

@@ -1,29 +1,36 @@
 //! Our own part of the answer: what EC2 Instance Connect has for this user.
 
 use std::ffi::OsStr;
-use std::time::Instant;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use eic_core::decision::Decision;
+use eic_core::decision::{Decision, authorized_keys};
 use eic_core::evidence::chain::Certificate;
 use eic_core::fingerprint::Fingerprint;
 use eic_core::identity::{LoginName, Pins};
 use eic_core::key_options::{LinePrefix, Release};
-use eic_core::output::authorized_keys;
 use eic_core::policy::Policy;
 use eic_core::reason::Reason;
 use eic_host::instance::Machine;
 use eic_host::sshd::environment::Permitted;
 use eic_host::sshd::release::too_old;
+use eic_host::stdout::write_once;
 use eic_host::trust_store::OpenStore;
 
 use super::settings_reader::SettingsReader;
-use super::{Arguments, RunOutcome, SETTINGS_TIMEOUT, call_with_timeout};
+use super::timeout::call_with_timeout;
+use super::{Arguments, RunOutcome, SETTINGS_TIMEOUT};
 use crate::Clock;
 use crate::audit::Audit;
 use crate::config::{ConfigError, Settings};
+use crate::confinement::no_more_threads;
 use crate::environment::{self, EnvironmentError};
 use crate::fetch::{Request, RunError, decide_from_metadata};
 use crate::imds::{Endpoint, Session};
+
+/// How long after the deadline our own part may still tell what it met: nothing but its last words.
+const GRACE: Duration = Duration::from_millis(20);
 
 /// Most refusals that a person is shown; the log has more.
 const MAX_NOTES: usize = 8;
@@ -31,13 +38,25 @@ const MAX_NOTES: usize = 8;
 /// What came of it.
 pub(super) struct RunOutput {
     /// The lines for sshd.
-    pub(super) lines: String,
+    lines: String,
     /// What a person who runs it by hand should read.
-    pub(super) notes: Vec<String>,
-    pub(super) outcome: RunOutcome,
+    notes: Vec<String>,
+    outcome: RunOutcome,
 }
 
 impl RunOutput {
+    /// Writes the lines, at once. Gives how the run ended, and what a person should read.
+    pub(super) fn print(self, out: &mut impl Write) -> (RunOutcome, Vec<String>) {
+        let Self { lines, mut notes, outcome } = self;
+        match write_once(lines.as_bytes(), out) {
+            Ok(()) => (outcome, notes),
+            Err(error) => {
+                notes.push(format!("cannot write the keys: {error}"));
+                (RunOutcome::Undecided, notes)
+            }
+        }
+    }
+
     pub(super) const fn nothing() -> Self {
         Self { lines: String::new(), notes: Vec::new(), outcome: RunOutcome::Done }
     }
@@ -48,7 +67,7 @@ impl RunOutput {
 }
 
 /// What a run found, before anybody is told.
-pub(super) enum RunResult {
+enum RunResult {
     /// Nothing is pushed that sshd could be given.
     Nothing,
     /// A decision, and what the settings say of handing keys over.
@@ -58,7 +77,7 @@ pub(super) enum RunResult {
 }
 
 /// What the settings say of handing keys over.
-pub(super) struct HandOver {
+struct HandOver {
     /// What stands before each key.
     prefix: LinePrefix,
     /// Whether a key is handed out only after a log accepted its line.
@@ -148,8 +167,28 @@ impl OpenedRun {
         endpoints.iter().filter_map(Endpoint::port).collect()
     }
 
-    /// Asks metadata and judges. None of it is told to anybody yet.
-    pub(super) fn decide(&self) -> RunResult {
+    /// The run's own part, waited for no longer than the deadline: neither a peer that keeps the network code busy, nor a
+    /// wait in the kernel, nor a flood of entries can hold sshd or a provider's answer up. The result is logged here, so
+    /// that no key is logged that is not handed over.
+    pub(super) fn run_until(self, deadline: Instant, audit: &Audit) -> RunOutput {
+        let opened = Arc::new(self);
+        let worker = Arc::clone(&opened);
+        let timeout = deadline.saturating_duration_since(Instant::now()).saturating_add(GRACE);
+        let late = || {
+            RunResult::Failed(
+                Reason::MetadataTimeout,
+                "the deadline passed before a decision stood".to_owned(),
+            )
+        };
+        let decide = move || {
+            no_more_threads();
+            worker.decide()
+        };
+        opened.log_and_format(&call_with_timeout(timeout, decide).unwrap_or_else(late), audit)
+    }
+
+    /// Asks metadata and judges. None of it is logged or printed yet.
+    fn decide(&self) -> RunResult {
         let settings = match &self.run.settings {
             Ok(settings) => settings,
             Err(error) => return RunResult::Failed(error.reason(), error.to_string()),
@@ -183,7 +222,7 @@ impl OpenedRun {
 
     /// Logs what was found, and makes the lines of it: every key that is handed over is in the log before
     /// sshd can read it.
-    pub(super) fn log_and_format(&self, found: &RunResult, audit: &Audit) -> RunOutput {
+    fn log_and_format(&self, found: &RunResult, audit: &Audit) -> RunOutput {
         match found {
             RunResult::Nothing => RunOutput::nothing(),
             RunResult::Decision(decision, how) => self.hand_over(decision, how, audit),

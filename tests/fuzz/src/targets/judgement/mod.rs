@@ -7,11 +7,10 @@ mod stock;
 use std::sync::LazyLock;
 
 use case::Case;
-use eic_core::decision::{Decision, Evidence, decide};
+use eic_core::decision::{Decision, Evidence, SignerEvidence, authorized_keys, decide};
 use eic_core::evidence::chain::SignerChain;
 use eic_core::evidence::key_bundle::KeyBundle;
 use eic_core::evidence::ocsp::OcspStaple;
-use eic_core::output::authorized_keys;
 use eic_core::policy::PermittedKey;
 use eic_core::time::Timestamp;
 use eic_core::verification::{
@@ -56,7 +55,8 @@ fn judge(case: &Case, bundle: &[u8]) -> Option<Result<Decision, SignerError>> {
         }
     }
     let anchors = TrustAnchors::from_pem([STOCK.anchor.as_bytes()]).expect("the anchor is a root");
-    let evidence = Evidence { chain, staples, unreadable_staples, keys: KeyBundle::parse(bundle), anchors };
+    let signer = SignerEvidence { chain, staples, unreadable_staples, anchors };
+    let evidence = Evidence { signer, keys: KeyBundle::parse(bundle) };
     Some(decide(&evidence, &case.expected, instant(case.now), &Budget::default()))
 }
 
