@@ -9,7 +9,7 @@ mod key_check;
 pub mod ocsp;
 pub mod public_key;
 pub(crate) mod signed;
-mod structure;
+pub(crate) mod structure;
 
 use alloc::vec::Vec;
 

@@ -11,6 +11,7 @@ use data_encoding::BASE64;
 use memchr::memmem;
 
 use crate::evidence::chain::SignerChain;
+use crate::evidence::structure;
 
 /// Where a certificate begins in PEM (RFC 7468 section 5.1).
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
@@ -102,16 +103,8 @@ fn element(der: &[u8], tag: u8) -> Option<&[u8]> {
     contents.get(length..)
 }
 
-/// The length of an element with this tag, and what follows its header (X.690 section 8.1.3, as far as certificates
-/// need it).
+/// The length of an element with this tag, and what follows its header.
 fn header(der: &[u8], tag: u8) -> Option<(usize, &[u8])> {
-    let (first, rest) = der.split_first()?;
-    let (short, rest) = rest.split_first().filter(|_| *first == tag)?;
-    let (length, used) = match short {
-        0..=0x7f => (usize::from(*short), 0),
-        0x81 => (usize::from(*rest.first()?), 1),
-        0x82 => (usize::from(u16::from_be_bytes(rest.first_chunk().copied()?)), 2),
-        _ => return None,
-    };
-    Some((length, rest.get(used..)?))
+    let (first, length, rest) = structure::header(der)?;
+    (first == tag).then_some((length, rest))
 }
