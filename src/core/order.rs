@@ -1,4 +1,4 @@
-//! Sorting, compiled once: the standard library's is 3 KB of program for each type that it is asked for.
+//! Sorting, compiled once. The standard library's sort adds 2.6 KB to the binary for each type that it sorts.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;

@@ -11,6 +11,7 @@ use crate::evidence::public_key::PublicKey;
 use crate::fingerprint::Fingerprint;
 use crate::identity::{InstanceId, SignerName};
 use crate::key_options::LinePrefix;
+use crate::order;
 use crate::policy::{Denied, PermittedKey, Policy};
 use crate::reason::Reason;
 use crate::time::Timestamp;
@@ -189,13 +190,13 @@ pub fn decide_under(
             expected.is_asked_for(entry.key()) && signer.check_claims(entry, &expected.instance).is_ok()
         })
     });
-    let mut verdicts: Vec<_> = first
+    let verdicts = first
         .into_iter()
         .chain(others)
         .map(|(place, entry)| (place, decide_entry(entry.as_ref(), &signer, expected, budget)))
         .collect();
-    verdicts.sort_by_key(|(place, _)| *place);
-    let verdicts = verdicts.into_iter().map(|(_, verdict)| verdict).collect();
+    let verdicts =
+        order::by_key(verdicts, |(place, _)| *place).into_iter().map(|(_, verdict)| verdict).collect();
     Decision { signer, verdicts }
 }
 
