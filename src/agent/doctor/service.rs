@@ -94,7 +94,7 @@ fn settings(before: &RootFindings, kept: Option<&PrivilegesError>) -> Check {
     }
 }
 
-/// The ids of what [`Service::ask`] looks at, in order.
+/// The ids of what [`Service::fetch_and_check`] looks at, in order.
 const ALL: [&str; 9] =
     ["metadata", "metadata-v6", "proxy", "instance", "clock", "region", "trust-store", "signer", "staples"];
 
