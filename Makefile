@@ -40,7 +40,7 @@ load: ## LOGINS=1000 logins, AT_ONCE=50, over a real sshd with faults in metadat
 	@cargo build --quiet --locked --release --package eic-agent
 	EIC_LOAD_LOGINS="$(LOGINS)" EIC_LOAD_AT_ONCE="$(AT_ONCE)" EIC_LOAD_AGENT="$(abspath $(TARGET))/release/eic-agent" \
 	    CI=true cargo test --quiet --locked --test suite $(RUNNER) -- --nocapture --exact \
-	    load::every_login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind
+	    load::login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind
 
 bench: ## What a run and a login cost, beside a floor: a table, target/bench/bench.json and login.svg
 	@tests/setup bench

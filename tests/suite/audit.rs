@@ -24,7 +24,7 @@ fn serve_a_bad_key_and_a_good_one(world: &World) -> Key {
 }
 
 #[test]
-fn every_run_logs_what_it_hands_over_and_names_chosen_inputs() {
+fn every_run_logs_the_keys_that_it_prints_and_its_chosen_inputs() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journal::bind();
         let key = serve_a_bad_key_and_a_good_one(world);
@@ -66,7 +66,7 @@ fn every_run_logs_what_it_hands_over_and_names_chosen_inputs() {
 }
 
 #[test]
-fn a_run_in_a_user_namespace_logs_too_and_the_journal_knows_who_it_was() {
+fn run_in_a_user_namespace_is_logged_with_its_real_uid() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let journald = Journald::start(world);
         let key = pushed(world, "key");
@@ -104,7 +104,7 @@ fn a_run_in_a_user_namespace_logs_too_and_the_journal_knows_who_it_was() {
 }
 
 #[test]
-fn where_a_log_is_required_no_key_leaves_without_a_line() {
+fn required_log_that_fails_withholds_every_key() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         let line = format!("{}\n", key.bare_line());
@@ -151,7 +151,7 @@ fn where_a_log_is_required_no_key_leaves_without_a_line() {
 }
 
 #[test]
-fn a_login_without_a_log_is_refused_by_sshd_where_one_is_required() {
+fn login_without_the_required_log_is_refused() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let _sshd = Sshd::start(world);
         let key = pushed(world, "key");
@@ -224,7 +224,7 @@ impl Drop for Unit {
 }
 
 #[test]
-fn journald_drops_what_is_above_the_units_limit_and_the_documented_drop_in_exempts_it() {
+fn line_above_the_units_limit_is_dropped_unless_the_documented_drop_in_exempts_it() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let journald = Journald::start(world);
         let unit = Unit::new();

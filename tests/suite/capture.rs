@@ -17,7 +17,7 @@ fn capture(world: &World, name: &str, more: &[&str]) -> (Ran, String) {
 }
 
 #[test]
-fn a_capture_is_judged_elsewhere_as_of_its_own_instant() {
+fn capture_is_judged_on_another_machine_at_its_own_instant() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let (key, other) = (Key::ed25519(world, "key"), Key::ed25519(world, "other"));
         world.emulator.push("ubuntu", &key.line(), BOB);
@@ -89,7 +89,7 @@ fn a_capture_holds_no_token_and_no_names_when_redacted() {
 }
 
 #[test]
-fn a_capture_never_goes_over_anything() {
+fn existing_file_is_not_overwritten_by_capture() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let (there, link, target) =
             (world.path("etc/there"), world.path("etc/link"), world.path("etc/target"));

@@ -98,7 +98,7 @@ fn everything() -> std::collections::BTreeMap<String, (Vec<u8>, u32)> {
 }
 
 #[test]
-fn chain_refuses_what_it_does_not_fully_understand_and_names_it() {
+fn line_that_chain_does_not_understand_is_refused_and_named() {
     on_an_instance_for("600", test_path!(), Config::default(), |world| {
         // bob has a command and no user: outside, it runs as nobody, and would run as root behind ours.
         for (name, included, line) in hidden() {
@@ -141,7 +141,7 @@ fn files_that_cannot_be_read_to_their_end_are_refused() {
 }
 
 #[test]
-fn plain_enable_refuses_only_what_may_set_a_command() {
+fn line_that_may_set_a_command_is_refused_by_plain_enable_and_no_other() {
     on_an_instance(test_path!(), Config::default(), |world| {
         for (name, included, status) in [
             ("no command in it", "\"X11Forwarding\" no\n", 0),
@@ -187,7 +187,7 @@ fn plain_enable_refuses_only_what_may_set_a_command() {
 }
 
 #[test]
-fn file_that_is_switched_off_is_no_hindrance() {
+fn file_that_is_switched_off_does_not_stop_chain() {
     on_an_instance(test_path!(), Config::default(), |world| {
         for command in [&["enable", "--chain"][..], &["enable"]] {
             let config = if command.len() == 1 { INCLUDE.to_owned() } else { format!("{INCLUDE}{GLOBAL}") };
@@ -337,7 +337,7 @@ fn said_for(key: &Path, user: &str) -> Option<(Option<String>, Option<String>)> 
 }
 
 #[test]
-fn whatever_the_agent_understands_sshd_reads_alike() {
+fn line_that_the_agent_understands_is_read_alike_by_sshd() {
     let said = on_an_instance_for("900", test_path!(), Config::default(), |world| {
         lay_out("", &[]);
         fs::create_dir("/etc/ssh/gen").unwrap();

@@ -60,7 +60,7 @@ fn both_providers_users_log_in_with_metadata_up_and_down() {
 }
 
 #[test]
-fn any_name_reaches_the_provider_and_the_status_is_success() {
+fn any_login_name_reaches_the_provider_and_the_run_succeeds() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let script = world.script("echo-args", "printf '%s\\n' \"$@\"");
         let script = script.to_str().unwrap();
@@ -82,7 +82,7 @@ fn any_name_reaches_the_provider_and_the_status_is_success() {
 }
 
 #[test]
-fn ours_is_printed_first_then_theirs_in_order() {
+fn own_key_is_printed_before_those_of_the_providers_in_their_order() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = Key::ed25519(world, "key");
         world.emulator.push("ec2-user", &key.line(), BOB);
@@ -104,7 +104,7 @@ struct Misbehaving {
 }
 
 #[test]
-fn a_provider_that_misbehaves_costs_nobody_else_a_key() {
+fn misbehaving_provider_costs_no_other_provider_its_key() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");
@@ -198,7 +198,7 @@ fn a_provider_that_misbehaves_costs_nobody_else_a_key() {
 }
 
 #[test]
-fn started_as_root_the_provider_has_its_own_user_and_we_have_none_of_roots_rights() {
+fn run_as_root_gives_up_roots_rights_and_gives_the_provider_its_own_user() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let seen = world.shared_folder();
         let theirs = Key::ed25519(world, "theirs");
@@ -239,7 +239,7 @@ fn started_as_root_the_provider_has_its_own_user_and_we_have_none_of_roots_right
 }
 
 #[test]
-fn a_provider_user_that_is_not_there_runs_nothing_as_root() {
+fn missing_provider_user_runs_nothing_as_root() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let seen = world.shared_folder();
         let script = world.script("marks", &format!("touch {}/ran; echo x", seen.display()));

@@ -74,7 +74,7 @@ fn all_say(world: &World, key: &Key, logs_in: bool, reason: &str, words: &str) {
 }
 
 #[test]
-fn every_command_says_what_a_login_gets() {
+fn every_command_reports_the_environment_that_a_login_gets() {
     on_an_instance_for("1800", test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");
@@ -159,7 +159,7 @@ struct Stale {
 }
 
 #[test]
-fn record_that_no_longer_fits_counts_as_none() {
+fn outdated_record_counts_as_none() {
     on_an_instance_for("1800", test_path!(), Config::default(), |world| {
         let key = Key::ed25519(world, "key");
         world.configure_unhurried(SETTINGS);
@@ -372,7 +372,7 @@ fn link(path: &str) {
 }
 
 #[test]
-fn server_of_another_command_line_is_another_server() {
+fn record_of_a_server_with_another_command_line_is_not_used() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");

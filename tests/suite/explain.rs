@@ -15,7 +15,7 @@ fn explain(world: &World, arguments: &[&str]) -> (Option<i32>, Value, String) {
 }
 
 #[test]
-fn every_entry_has_its_verdict() {
+fn every_pushed_entry_gets_its_verdict() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let own = Key::ed25519(world, "own");
         let provider =
@@ -97,7 +97,7 @@ fn every_entry_has_its_verdict() {
 }
 
 #[test]
-fn what_stands_in_the_way_is_told() {
+fn obstacle_to_every_key_is_explained() {
     on_an_instance(test_path!(), Config::default(), |world| {
         lay_out("", &[]);
         world.configure_unhurried("");

@@ -148,7 +148,7 @@ fn every_failure_of_a_run_has_its_reason() {
 }
 
 #[test]
-fn passing_trouble_is_ridden_out() {
+fn temporary_failure_is_retried_until_it_passes() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         let emulator = &world.emulator;
@@ -198,7 +198,7 @@ fn passing_trouble_is_ridden_out() {
 }
 
 #[test]
-fn refusals_do_not_loop() {
+fn refusal_by_the_service_is_not_retried() {
     on_an_instance(test_path!(), Config::default(), |world| {
         pushed(world, "key");
         let emulator = &world.emulator;
@@ -218,7 +218,7 @@ fn refusals_do_not_loop() {
 }
 
 #[test]
-fn nobody_at_the_address_is_found_out_soon() {
+fn address_that_refuses_connections_ends_the_run_at_once() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let run = world.run(&["--imds-endpoint", "http://127.0.0.1:9", USER]);
         assert_undecided(&run, "metadata-unreachable", "refused");
@@ -228,7 +228,7 @@ fn nobody_at_the_address_is_found_out_soon() {
 }
 
 #[test]
-fn a_pipe_in_the_place_of_a_file_is_an_error_and_no_wait() {
+fn pipe_instead_of_a_file_is_refused_without_waiting() {
     on_an_instance(test_path!(), Config::default(), |world| {
         pushed(world, "key");
         let pipe = world.path("etc/pipe");
@@ -240,7 +240,7 @@ fn a_pipe_in_the_place_of_a_file_is_an_error_and_no_wait() {
 }
 
 #[test]
-fn what_no_deadline_reaches_is_ended_by_the_kernel() {
+fn run_stuck_in_its_output_is_ended_by_the_kernels_alarm() {
     on_an_instance(test_path!(), Config::default(), |world| {
         // More keys than a pipe holds, for a reader that does not read.
         let until = world.emulator.now() + 600;
@@ -272,7 +272,7 @@ fn what_no_deadline_reaches_is_ended_by_the_kernel() {
 }
 
 #[test]
-fn a_peer_that_keeps_the_network_code_busy_changes_no_deadline() {
+fn peer_that_never_stops_sending_does_not_move_the_deadline() {
     on_an_instance(test_path!(), Config::default(), |world| {
         pushed(world, "key");
         for path in ["/latest/api/token", KEYS, SIGNER] {
@@ -292,7 +292,7 @@ fn a_peer_that_keeps_the_network_code_busy_changes_no_deadline() {
 
 /// What the link-local budget of an instance does to it when something else uses it up.
 #[test]
-fn lost_packets_are_waited_out() {
+fn lost_packets_delay_the_key_and_do_not_lose_it() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         world.lose_address("fd00:ec2::254/128");
@@ -312,7 +312,7 @@ fn lost_packets_are_waited_out() {
 }
 
 #[test]
-fn one_staple_that_nobody_needs_costs_nobody_a_login() {
+fn broken_staple_that_no_path_needs_costs_no_login() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         let emulator = &world.emulator;
@@ -351,7 +351,7 @@ fn one_staple_that_nobody_needs_costs_nobody_a_login() {
 }
 
 #[test]
-fn a_slow_service_is_heard_within_the_deadline() {
+fn slow_service_within_the_deadline_is_heard() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         world.emulator.inject(Fault::at(SIGNER).delay(Duration::from_millis(2500)));

@@ -168,7 +168,7 @@ fn switched_off_file_in_a_folder_of_another_user_is_refused() {
 }
 
 #[test]
-fn running_sshd_is_not_told_of_a_configuration_that_would_end_it() {
+fn running_sshd_is_not_reloaded_with_a_configuration_that_would_end_it() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let host = Key::ed25519(world, "host");
         let base = format!("HostKey {}\nListenAddress 127.0.0.1\n", host.file().display());
@@ -220,7 +220,7 @@ fn package_script(world: &World, name: &str, argument: &str) -> Option<i32> {
 }
 
 #[test]
-fn removal_is_held_up_wherever_a_chain_stays_in_force() {
+fn removal_is_refused_while_a_chain_stays_in_force() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let host = Key::ed25519(world, "host");
         // A place of the scripts' own, in which they leave their mark.

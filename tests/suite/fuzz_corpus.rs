@@ -24,7 +24,7 @@ const TARGETS: [(&str, Target); 9] = [
 ];
 
 #[test]
-fn what_fuzzing_found_does_no_harm() {
+fn input_that_fuzzing_found_causes_no_panic() {
     targets::judgement::prepare();
     let mut failures = Vec::new();
     for (name, run) in TARGETS {

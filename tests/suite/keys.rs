@@ -85,7 +85,7 @@ fn judged(rows: &[(&str, String, Word)]) {
 }
 
 #[test]
-fn points_off_their_curve_are_no_keys() {
+fn points_off_their_curve_are_refused() {
     let mut rows = Vec::new();
     for (name, point) in [("ecdsa-256", 2), ("ecdsa-384", 2), ("ecdsa-521", 2), ("sk-ecdsa", 2)] {
         let size = (parts(name)[point].len() - 1) / 2;
@@ -159,7 +159,7 @@ fn ed25519_points_of_a_small_order_are_refused() {
 }
 
 #[test]
-fn the_application_of_a_security_key_is_a_c_string() {
+fn security_key_application_with_an_inner_nul_is_refused() {
     let mut rows = Vec::new();
     for (name, place) in [("sk-ed25519", 2), ("sk-ecdsa", 3)] {
         let with = |application: &[u8]| changed(name, place, |part| *part = application.to_vec());
@@ -179,7 +179,7 @@ fn the_application_of_a_security_key_is_a_c_string() {
 }
 
 #[test]
-fn options_of_authorized_keys_and_other_words_are_no_names_of_keys() {
+fn option_or_other_word_as_the_name_of_a_key_is_refused() {
     let words =
         ["restrict", "RESTRICT", "pty", "cert-authority", "no-touch-required", "command", "2048", "-x", "@x"];
     judged(&words.map(|word| (word, line(&[word.as_bytes(), &[7; 32]]), NoKey)));

@@ -150,7 +150,7 @@ fn a_key_for_another_instance_is_refused_and_the_log_names_both() {
 }
 
 #[test]
-fn two_principals_keys_are_good_at_once_and_a_third_bad_one_costs_neither() {
+fn bad_third_key_costs_neither_of_two_principals_a_login() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let _sshd = Sshd::start(world);
@@ -220,7 +220,7 @@ fn without_metadata_an_ordinary_key_still_logs_in() {
 }
 
 #[test]
-fn the_older_names_of_the_command_work() {
+fn login_works_under_each_older_name_of_the_command() {
     on_an_instance(test_path!(), Config::default(), |world| {
         for name in ["eic_run_authorized_keys", "eic_curl_authorized_keys"] {
             let command = world.agent_as(name);
@@ -238,7 +238,7 @@ fn the_older_names_of_the_command_work() {
 }
 
 #[test]
-fn md5_fingerprints_do_not_keep_anybody_out() {
+fn login_works_where_sshd_uses_md5_fingerprints() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let settings = format!(
             "FingerprintHash md5\nAuthorizedKeysCommand {} authorized-keys {UNHURRIED} %u %f\nAuthorizedKeysCommandUser eic-agent\n",
@@ -253,7 +253,7 @@ fn md5_fingerprints_do_not_keep_anybody_out() {
 }
 
 #[test]
-fn the_journal_has_the_pid_of_the_sshd_that_accepts() {
+fn journal_line_has_the_pid_of_the_sshd_that_accepts() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let (syslog, journal) = (Syslog::bind(), Journal::bind());
         let _sshd = Sshd::start(world);

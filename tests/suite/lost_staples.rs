@@ -189,7 +189,7 @@ fn every_command_reports_a_lost_staple_as_a_login_does() {
 }
 
 #[test]
-fn doctor_tells_that_the_keys_did_not_come_and_blames_nobody_for_what_is_late() {
+fn doctor_reports_the_path_that_failed_and_does_not_blame_the_sender() {
     on_an_instance(test_path!(), Config::default(), |world| {
         lay_out("", &[]);
         assert_eq!(agent(world, &["enable"]).status, Some(0));

@@ -27,7 +27,7 @@ pub(crate) fn paths(emulator: &Emulator) -> Vec<String> {
 }
 
 #[test]
-fn requests_are_few() {
+fn run_makes_two_requests_without_a_key_and_seven_with_one() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let emulator = &world.emulator;
         assert_eq!(world.run(&[USER]).status(), Some(0));
@@ -78,7 +78,7 @@ fn requests_are_few() {
 }
 
 #[test]
-fn the_round_trips_are_four() {
+fn run_takes_four_round_trips() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         // What a busy machine asks for side by side may be as far apart as a short delay.
@@ -145,7 +145,7 @@ fn region_and_domain_come_from_metadata() {
 }
 
 #[test]
-fn the_v6_address_is_asked_when_v4_cannot_be_reached() {
+fn v6_address_is_asked_when_v4_is_unreachable() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let on_v6 = Config { imds: "[fd00:ec2::254]:80".parse().unwrap(), ..Config::default() };
         let v6 = Emulator::start(on_v6).expect("IPv6 works on this machine");
@@ -162,7 +162,7 @@ fn the_v6_address_is_asked_when_v4_cannot_be_reached() {
 }
 
 #[test]
-fn keep_alive_works_too() {
+fn connection_that_is_kept_alive_is_used_again() {
     let config = Config { keep_alive: true, ..Config::default() };
     on_an_instance(test_path!(), config, |world| {
         let key = pushed(world, "key");
@@ -176,7 +176,7 @@ fn keep_alive_works_too() {
 }
 
 #[test]
-fn no_environment_variable_has_any_effect() {
+fn environment_variables_have_no_effect() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         let mut command = Command::new(world.agent());

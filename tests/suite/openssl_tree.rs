@@ -137,7 +137,7 @@ fn unshare() -> Result<Vec<&'static str>, String> {
 }
 
 #[test]
-fn with_no_options_the_pushed_key_is_given_and_nothing_that_is_one_bit_off() {
+fn run_without_options_prints_the_pushed_key_and_nothing_for_one_flipped_bit() {
     let Some(mut instance) = Instance::start() else { return };
     let nothing = Login { status: 1, keys: String::new() };
     let fingerprint = instance.fingerprint();

@@ -26,7 +26,7 @@ fn become_region(world: &World, region: &str, domain: &str) {
 }
 
 #[test]
-fn a_signer_of_another_region_opens_no_pinned_instance() {
+fn signer_of_another_region_is_refused_on_a_pinned_instance() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         let given =
@@ -61,7 +61,7 @@ fn a_signer_of_another_region_opens_no_pinned_instance() {
 }
 
 #[test]
-fn what_is_pinned_is_not_asked_for() {
+fn pinned_value_is_not_requested() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         for (pins, requests) in [("", 7), ("region = \"us-east-1\"\n", 6), (BOTH, 5)] {
@@ -94,7 +94,7 @@ fn enable(world: &World, options: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn enable_pins_once_and_loses_nothing_of_the_operators() {
+fn enable_pins_once_and_keeps_the_operators_settings() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let host = Key::ed25519(world, "host");
         lay_out(&format!("{INCLUDE}HostKey {}\n", host.file().display()), &[]);
@@ -171,7 +171,7 @@ fn enable_pins_once_and_loses_nothing_of_the_operators() {
 }
 
 #[test]
-fn only_root_pins() {
+fn user_other_than_root_cannot_pin() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let uid = world.uid(USER).to_string();
         let said = Command::new("setpriv")

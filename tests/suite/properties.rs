@@ -180,7 +180,7 @@ fn paths(store: &str) -> (bool, bool) {
 
 /// What a stricter reading of roots refuses must not be one that AWS's path may end in.
 #[test]
-fn amazons_roots_of_this_machine_may_issue() {
+fn amazons_roots_of_this_machine_pass_the_checks_of_an_anchor() {
     let places = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"];
     let store = places.iter().find_map(|place| std::fs::read(place).ok()).expect("no ca-certificates here");
     let mut amazons = 0;

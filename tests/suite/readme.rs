@@ -20,7 +20,7 @@ pub(crate) fn block(start: &str) -> &'static str {
 }
 
 #[test]
-fn the_recipe_that_saves_and_judges_evidence_works() {
+fn recipe_that_saves_and_judges_evidence_works() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = Key::ed25519(world, "key");
         world.emulator.push("ec2-user", &key.line(), BOB);
@@ -40,7 +40,7 @@ fn the_recipe_that_saves_and_judges_evidence_works() {
 
 /// From the instance's log to the record of the push: the whole way that an auditor goes.
 #[test]
-fn the_recipe_that_finds_a_push_in_cloudtrail_works() {
+fn recipe_that_finds_a_push_in_cloudtrail_works() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::start(world);
         let _sshd = Sshd::with_pam(world, "");
@@ -94,14 +94,14 @@ fn the_recipe_that_finds_a_push_in_cloudtrail_works() {
 }
 
 #[test]
-fn every_reason_is_explained() {
+fn every_reason_is_explained_in_readme() {
     for reason in Reason::ALL {
         assert!(README.contains(&format!("`{reason}`")), "README.md does not explain {reason}");
     }
 }
 
 #[test]
-fn every_option_is_listed() {
+fn every_option_is_listed_in_readme() {
     let help =
         Command::new(env!("CARGO_BIN_EXE_eic-agent")).args(["authorized-keys", "--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
@@ -124,7 +124,7 @@ fn files_that_docs_code_md_names_are_there() {
 }
 
 #[test]
-fn the_files_that_it_names_are_there() {
+fn files_that_readme_names_exist() {
     let links = README.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     for link in links.filter(|link| !link.contains("://")) {
         assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(link).exists(), "{link}");

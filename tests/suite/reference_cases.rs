@@ -31,7 +31,7 @@ fn assert_refused(bundle: &str, reasons: &[&str]) {
 }
 
 #[test]
-fn a_valid_key_is_given() {
+fn valid_key_is_printed() {
     let verdict = judge("valid");
     assert_eq!(verdict.lines, [key_line("rsa-2048")]);
     assert_eq!(verdict.refusals(), [""; 0]);
@@ -59,13 +59,13 @@ fn an_expired_entry_is_refused() {
 }
 
 #[test]
-fn an_empty_file_gives_nothing() {
+fn empty_file_gives_no_key() {
     assert_refused("empty", &[]);
 }
 
 /// A good key that was not offered is neither given nor reported as refused.
 #[test]
-fn another_fingerprint_gives_nothing_and_is_no_refusal() {
+fn key_of_another_fingerprint_is_neither_printed_nor_refused() {
     assert_refused("different-fingerprint", &[]);
 }
 
@@ -83,7 +83,7 @@ fn a_rubbish_signature_is_refused() {
 
 /// Of four entries that each lack something, the one that lacks only caller and request is good.
 #[test]
-fn what_is_missing_decides_entry_by_entry() {
+fn entry_that_lacks_a_field_is_refused_and_the_complete_one_is_printed() {
     let verdict = judge("missing-data");
     assert_eq!(verdict.lines, [key_line("rsa-2048")]);
     assert_eq!(verdict.refusals(), ["no-timestamp", "no-instance", "no-key"]);
@@ -92,7 +92,7 @@ fn what_is_missing_decides_entry_by_entry() {
 /// One good entry among six: an odd timestamp, another key, another instance, a rubbish signature, the good
 /// one, and one without timestamp and instance.
 #[test]
-fn a_good_entry_among_bad_ones_is_given() {
+fn good_entry_among_bad_ones_is_printed() {
     let verdict = judge("mixed");
     assert_eq!(verdict.lines, [key_line("rsa-2048")]);
     let refusals = verdict.refusals();

@@ -98,7 +98,7 @@ fn no_source_calls_the_parser_of_rfc_2822() {
 }
 
 #[test]
-fn security_md_names_what_is_there() {
+fn files_and_tests_that_security_md_names_exist() {
     let folders = ["src/", "tests/", "packaging/", "systemd/"];
     let (mut files, mut tests) = (0, 0);
     for text in quoted() {
@@ -124,7 +124,7 @@ fn security_md_names_what_is_there() {
 }
 
 #[test]
-fn the_provider_is_not_a_validated_one() {
+fn crypto_provider_is_not_validated_for_fips() {
     // Should this ever be true, or the other library come in, SECURITY.md has to say something else.
     assert!(!rustls::crypto::ring::default_provider().fips());
     let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
@@ -142,7 +142,7 @@ fn shut_metadata() {
 }
 
 #[test]
-fn the_firewall_lets_the_agent_through_and_nobody_else() {
+fn firewall_rules_let_only_the_agent_reach_metadata() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");

@@ -46,7 +46,7 @@ fn a_rule_lets_one_role_in_and_keeps_another_out() {
 }
 
 #[test]
-fn a_broken_file_costs_pushed_keys_and_nothing_else() {
+fn broken_settings_file_costs_pushed_keys_and_nothing_else() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let _sshd = Sshd::start(world);
@@ -212,7 +212,7 @@ fn options_that_this_openssh_does_not_know_are_refused() {
 }
 
 #[test]
-fn trust_can_be_narrowed_and_staples_can_end() {
+fn trust_settings_narrow_the_roots_and_allow_missing_staples() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");
@@ -249,7 +249,7 @@ fn trust_can_be_narrowed_and_staples_can_end() {
 }
 
 #[test]
-fn a_root_that_is_switched_off_lets_nobody_in() {
+fn disabled_root_lets_no_login_in() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = Key::ed25519(world, "key");
         world.emulator.push("ec2-user", &key.line(), BOB);
@@ -263,7 +263,7 @@ fn a_root_that_is_switched_off_lets_nobody_in() {
 }
 
 #[test]
-fn a_root_that_another_authority_issued_is_the_end_of_a_path() {
+fn root_that_another_authority_issued_ends_a_path() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = Key::ed25519(world, "key");
         let (signer, now) = (world.emulator.hierarchy(), world.emulator.now());
@@ -285,7 +285,7 @@ fn a_root_that_another_authority_issued_is_the_end_of_a_path() {
 }
 
 #[test]
-fn config_shows_what_is_in_force_and_where_it_comes_from() {
+fn config_shows_each_value_in_force_and_its_source() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let (status, shown, _) = config(world, &[]);
         assert!(status == Some(0) && shown.starts_with("# no /etc/eic-agent.toml: defaults\n"), "{shown}");
@@ -330,7 +330,7 @@ fn config_shows_what_is_in_force_and_where_it_comes_from() {
 }
 
 #[test]
-fn the_shipped_file_is_sound_and_shows_every_setting() {
+fn shipped_settings_file_is_valid_and_shows_every_setting() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let shipped = include_str!("../../packaging/eic-agent.toml");
         world.configure(shipped);
@@ -359,7 +359,7 @@ fn amazons_roots_are_found_among_the_systems() {
 
 /// Each root as a chain of its own: for it, the root itself is parsed, whatever its name looks like, and hardly another.
 #[test]
-fn of_the_systems_roots_those_that_a_chain_names_are_parsed() {
+fn system_roots_that_no_chain_names_are_not_parsed() {
     let bundles = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"];
     let store = bundles.iter().find_map(|bundle| fs::read_to_string(bundle).ok());
     let store = store.expect("this machine has a trust store: install ca-certificates");

@@ -60,7 +60,7 @@ fn run(world: &World, user: &str, arguments: &[&str]) -> Run {
 }
 
 #[test]
-fn settings_on_a_server_that_is_gone_cost_no_provider_its_key() {
+fn settings_on_a_hung_file_server_cost_no_provider_its_key() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let _gone = Gone::mount(world);
         for user in ["root", "eic-agent"] {
@@ -73,7 +73,7 @@ fn settings_on_a_server_that_is_gone_cost_no_provider_its_key() {
 }
 
 #[test]
-fn roots_on_a_server_that_is_gone_cost_no_provider_its_key_and_nobody_long() {
+fn roots_on_a_hung_file_server_cost_no_provider_its_key_and_little_time() {
     on_an_instance(test_path!(), Config::default(), |world| {
         pushed(world, "key");
         let _gone = Gone::mount(world);

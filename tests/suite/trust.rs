@@ -189,7 +189,7 @@ fn a_distribution_bundle_in_a_sticky_store_of_a_group_is_used() {
 }
 
 #[test]
-fn one_root_that_others_can_change_does_not_cost_the_others() {
+fn root_that_others_can_change_does_not_cost_the_other_roots() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         let store = Store::new(world);
@@ -235,7 +235,7 @@ fn other_root(world: &World) -> String {
 }
 
 #[test]
-fn verify_takes_roots_of_the_callers_own() {
+fn verify_accepts_roots_that_the_caller_owns() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key: Key = pushed(world, "key");
         world.configure_unhurried("");

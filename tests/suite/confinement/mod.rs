@@ -90,7 +90,7 @@ fn attempted(test: &str, kernel: &str, scene: &Scene) -> BTreeMap<String, String
 }
 
 #[test]
-fn forbidden_things_fail() {
+fn forbidden_operation_fails_under_each_tier() {
     if let Ok(inside) = std::env::var(attempts::INSIDE) {
         let (kernel, scene) = inside.split_once('\n').unwrap();
         let lacks = KERNELS.iter().find(|(name, ..)| *name == kernel).map(|(_, lacks, _)| *lacks);
@@ -143,7 +143,7 @@ fn forbidden_things_fail() {
 }
 
 #[test]
-fn a_kernel_that_knows_less_costs_no_login_and_doctor_says_so() {
+fn kernel_without_a_tier_costs_no_login_and_doctor_reports_it() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let _log = Syslog::bind();
         let key = pushed(world, "key");
@@ -211,7 +211,7 @@ fn says(status: &str, name: &str, value: &str) -> bool {
 }
 
 #[test]
-fn a_run_is_confined_while_it_waits_and_its_providers_are_not() {
+fn waiting_run_is_confined_and_its_providers_are_not() {
     on_an_instance(test_path!(), Config::default(), |world| {
         world.emulator.inject(Fault::everywhere().delay(Duration::from_secs(3600)));
         let seen = world.shared_folder();

@@ -169,12 +169,12 @@ fn every_row(name: &str, rows: fn() -> Vec<Row>) {
 }
 
 #[test]
-fn what_sshd_asks_is_judged() {
+fn broken_link_of_sshds_command_is_named() {
     every_row(test_path!(), server::rows);
 }
 
 #[test]
-fn the_service_is_judged() {
+fn broken_link_of_the_service_is_named() {
     on_an_instance_for("1800", test_path!(), Config::default(), |world| {
         let _running = wired(world);
         service::restore(world);
@@ -191,7 +191,7 @@ fn the_service_is_judged() {
 }
 
 #[test]
-fn keys_and_accounts_are_judged() {
+fn broken_link_of_keys_accounts_or_system_is_named() {
     every_row(test_path!(), || {
         logins::key_rows().into_iter().chain(logins::account_rows()).chain(system::rows()).collect()
     });

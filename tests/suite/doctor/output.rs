@@ -14,7 +14,7 @@ use crate::world::{World, installed, on_an_instance, test_path};
 
 /// The documented shape, by a validator that knows nothing of us.
 #[test]
-fn json_has_the_shape_of_its_schema() {
+fn json_report_matches_its_schema() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let _running = wired(world);
         let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/schema/doctor.schema.json");
@@ -47,7 +47,7 @@ fn json_has_the_shape_of_its_schema() {
 }
 
 #[test]
-fn text_is_for_a_tired_person_and_root_is_not_needed() {
+fn text_report_names_cause_and_fix_and_works_without_root() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let _running = wired(world);
         let ran = agent(world, &["doctor"]);

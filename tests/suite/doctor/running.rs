@@ -10,7 +10,7 @@ use super::{Finding, NOT_ASKED, Row, either, ending, follow, row, wired};
 use crate::world::{Sshd, on_an_instance, test_path};
 
 #[test]
-fn the_running_server_is_judged() {
+fn running_server_that_differs_from_the_files_is_reported() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let (sshd, _log) = wired(world);
         let sound = Sound::new(world);

@@ -13,7 +13,7 @@ use crate::world::{BOB, INSTANCE, test_path};
 const BOTH: &str = "http://169.254.169.254 or http://[fd00:ec2::254]";
 
 #[test]
-fn holds() {
+fn every_fault_has_its_outcome() {
     hold_with(test_path!(), rows, |bench| {
         drop(bench.v6.take());
         let address =

@@ -15,7 +15,7 @@ const MALFORMED: &str = "metadata-malformed";
 const PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Log in</title></head><body>Log in</body></html>\n";
 
 #[test]
-fn holds() {
+fn every_fault_has_its_outcome() {
     hold(test_path!(), rows);
 }
 

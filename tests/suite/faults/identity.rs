@@ -16,7 +16,7 @@ const ZONE: &str = "placement/availability-zone";
 const DOMAIN: &str = "services/domain";
 
 #[test]
-fn holds() {
+fn every_fault_has_its_outcome() {
     hold_with(test_path!(), rows, |_| {
         let _ = fs::remove_dir_all("/sys/hypervisor");
         let _ = fs::remove_dir(TAG);

@@ -22,7 +22,7 @@ const JOURNAL: &str = "/run/systemd/journal/socket";
 const ASIDE: &str = "/dev/log-aside";
 
 #[test]
-fn holds() {
+fn every_fault_has_its_outcome() {
     hold_with(test_path!(), rows, |bench| {
         drop(bench.held.take());
         remove(JOURNAL);

@@ -320,7 +320,7 @@ fn says(path: &str, text: impl Into<Vec<u8>>) -> Fault {
 }
 
 #[test]
-fn there_are_enough_rows_and_each_has_its_name() {
+fn every_theme_has_a_login_and_every_row_a_name_of_its_own() {
     let themes = [
         addresses::rows(),
         http::rows(),

@@ -14,7 +14,7 @@ const TOKEN: &str = "/latest/api/token";
 const PATHS: [&str; 5] = [TOKEN, KEYS, "placement/region", "services/domain", SIGNER];
 
 #[test]
-fn holds() {
+fn every_fault_has_its_outcome() {
     hold(test_path!(), rows);
 }
 

@@ -12,7 +12,7 @@ const REGION: &str = "placement/region";
 const DOMAIN: &str = "services/domain";
 
 #[test]
-fn holds() {
+fn every_fault_has_its_outcome() {
     hold(test_path!(), rows);
 }
 

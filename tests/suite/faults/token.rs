@@ -12,7 +12,7 @@ const MALFORMED: &str = "metadata-malformed";
 const VISIBLE: &str = "expected a token of visible ASCII characters";
 
 #[test]
-fn holds() {
+fn every_fault_has_its_outcome() {
     hold(test_path!(), rows);
 }
 

@@ -19,7 +19,7 @@ const SETTLED: Duration = Duration::from_millis(20);
 const NOTHING_CAME: &str = "(nothing came)";
 
 #[test]
-fn holds() {
+fn every_fault_has_its_outcome() {
     hold_with(test_path!(), rows, |_| addresses("replace"));
 }
 

@@ -13,12 +13,12 @@ use crate::world::test_path;
 const ENTRIES: usize = 2048;
 
 #[test]
-fn from_files() {
+fn every_row_from_files_has_its_outcome() {
     in_files(&rows());
 }
 
 #[test]
-fn from_metadata() {
+fn every_row_from_metadata_has_its_outcome() {
     on_instances(test_path!(), &rows());
 }
 

@@ -12,12 +12,12 @@ const MISMATCH: &str = "signer-name-mismatch";
 const ELSEWHERE: &str = "managed-ssh-signer.us-west-2.amazonaws.com";
 
 #[test]
-fn from_files() {
+fn every_row_from_files_has_its_outcome() {
     in_files(&rows());
 }
 
 #[test]
-fn from_metadata() {
+fn every_row_from_metadata_has_its_outcome() {
     on_instances(test_path!(), &rows());
 }
 

@@ -50,7 +50,7 @@ const RESPONDER: Option<&str> = Some("staple-responder");
 const SIGNATURE: Option<&str> = Some("staple-bad-signature");
 
 #[test]
-fn loops_and_lengths() {
+fn path_beside_loops_and_long_chains_is_found_and_no_other() {
     let looped = "under-loop a-by-b b-by-a loop-a loop-b";
     let staples = "under-loop a-by-b b-by-a";
     judge_all(&[
@@ -97,7 +97,7 @@ fn loops_and_lengths() {
 
 /// RSA from 2,048 bits on, P-256 and P-384, with SHA-2: what Amazon's roots use, and what TLS clients take.
 #[test]
-fn curves_keys_and_digests_of_authorities() {
+fn authority_with_a_weak_key_curve_or_digest_is_refused() {
     judge_all(&[
         Row { certs: "under-P-256 P-256", staples: "under-P-256 P-256", roots: "root", refused: None },
         Row { certs: "under-P-384 P-384", staples: "under-P-384 P-384", roots: "root", refused: None },
@@ -155,7 +155,7 @@ fn curves_keys_and_digests_of_authorities() {
 }
 
 #[test]
-fn staples_that_say_it_wrongly() {
+fn staple_by_a_wrong_responder_or_in_a_wrong_form_is_refused() {
     let certs = "leaf intermediate";
     let row = |staples, refused| Row { certs, staples, roots: "root", refused };
     judge_all(&[

@@ -11,12 +11,12 @@ const RESPONDER: &str = "staple-responder";
 const SIGNATURE: &str = "staple-bad-signature";
 
 #[test]
-fn from_files() {
+fn every_row_from_files_has_its_outcome() {
     in_files(&rows());
 }
 
 #[test]
-fn from_metadata() {
+fn every_row_from_metadata_has_its_outcome() {
     on_instances(test_path!(), &rows());
 }
 

@@ -12,12 +12,12 @@ const NOBODY: &str = "signer-untrusted";
 const UNSUITABLE: &str = "signer-key-unsuitable";
 
 #[test]
-fn from_files() {
+fn every_row_from_files_has_its_outcome() {
     in_files(&rows());
 }
 
 #[test]
-fn from_metadata() {
+fn every_row_from_metadata_has_its_outcome() {
     on_instances(test_path!(), &rows());
 }
 

@@ -74,7 +74,7 @@ fn one_in_a_hundred() -> Vec<Fault> {
 }
 
 #[test]
-fn every_login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind() {
+fn login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind() {
     // Long enough for a login that waits for a processor; how a key ends is tested elsewhere.
     let config = Config { key_ttl: 180, ..Config::default() };
     let said = on_an_instance_for(LONGEST, test_path!(), config, |world| {
@@ -133,7 +133,7 @@ fn every_login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn whose_evidence_was_served_is_told_by_the_record() {
+fn record_of_requests_tells_whose_evidence_was_served() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let _syslog = Syslog::bind();
         let users = accounts(4);
@@ -162,7 +162,7 @@ fn whose_evidence_was_served_is_told_by_the_record() {
 }
 
 #[test]
-fn the_readmes_arithmetic_begins_with_sshds_own_defaults() {
+fn readme_calculates_with_the_defaults_of_sshd() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let host_key = Key::ed25519(world, "host");
         let asked = Command::new("/usr/sbin/sshd")
@@ -192,7 +192,7 @@ fn the_readmes_arithmetic_begins_with_sshds_own_defaults() {
 }
 
 #[test]
-fn a_client_with_many_keys_costs_two_requests_an_offer_and_refuses_nobody() {
+fn client_with_many_keys_costs_two_requests_an_offer_and_no_refusal() {
     on_an_instance(test_path!(), Config::default(), |world| {
         const KEYS_OFFERED: usize = 20;
         const USERS: usize = 10;

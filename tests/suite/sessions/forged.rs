@@ -89,7 +89,7 @@ fn wait_for_roots(journal: &Journald, name: &str, message: &str, count: usize) {
 }
 
 #[test]
-fn a_setuid_program_neither_ends_a_session_nor_invents_one() {
+fn setuid_program_neither_ends_nor_invents_a_session() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::start(world);
         let _sshd = Sshd::with_pam(world, "");
@@ -148,7 +148,7 @@ fn a_setuid_program_neither_ends_a_session_nor_invents_one() {
 }
 
 #[test]
-fn a_line_of_another_program_of_roots_is_disbelieved_and_named() {
+fn line_of_another_root_program_is_unverified_and_named() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::start(world);
         let _sshd = Sshd::with_pam(world, "");
@@ -180,7 +180,7 @@ fn a_line_of_another_program_of_roots_is_disbelieved_and_named() {
 }
 
 #[test]
-fn an_sshd_in_a_place_of_its_own_is_believed_while_it_runs() {
+fn sshd_at_an_unusual_path_is_trusted_while_it_runs() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::start(world);
         let alices = Key::ed25519(world, "alice");
@@ -212,7 +212,7 @@ fn an_sshd_in_a_place_of_its_own_is_believed_while_it_runs() {
 }
 
 #[test]
-fn what_journald_reads_too_late_is_listed_and_unverified() {
+fn line_that_journald_reads_too_late_is_listed_as_unverified() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::start(world);
         // More than the kernel keeps by itself: what sshd writes must not wait for journald.

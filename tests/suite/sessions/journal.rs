@@ -42,7 +42,7 @@ fn forge(world: &World, journal: &Journald, key: &Key, sshd_pid: u64) {
 }
 
 #[test]
-fn a_real_journal_tells_who_came_in() {
+fn real_journal_shows_who_logged_in() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::start(world);
         let _sshd = Sshd::with_pam(world, "");

@@ -13,7 +13,7 @@ fn login(world: &World, settings: &str, key: &Key) {
 }
 
 #[test]
-fn what_sshd_does_not_log_is_told_with_what_to_set() {
+fn missing_log_line_of_sshd_is_reported_with_the_setting_to_change() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::start(world);
         let [quiet, md5, without_pam, second] =

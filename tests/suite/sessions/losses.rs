@@ -102,7 +102,7 @@ impl Noisy {
 }
 
 #[test]
-fn a_login_that_the_rate_limit_dropped_is_told() {
+fn login_that_the_rate_limit_dropped_is_reported() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let noisy = Noisy::start(world);
         let (key, ()) = noisy.log_in(world, |key| {
@@ -130,7 +130,7 @@ fn a_login_that_the_rate_limit_dropped_is_told() {
 }
 
 #[test]
-fn a_login_that_goes_on_and_has_no_line_is_told() {
+fn open_login_without_a_line_is_reported() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let noisy = Noisy::start(world);
         let (_, login) = noisy.log_in(world, |key| world.ssh_stay("ec2-user", key));
@@ -153,7 +153,7 @@ fn warning(report: &Value, id: &str) -> String {
 }
 
 #[test]
-fn a_unit_without_lines_of_ours_may_lose_its_own() {
+fn loss_in_a_unit_without_our_lines_is_not_reported() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::with(world, "RateLimitIntervalSec=2s\nRateLimitBurst=5\n");
         let _sshd = Sshd::with_pam(world, "");
@@ -175,7 +175,7 @@ fn a_unit_without_lines_of_ours_may_lose_its_own() {
 }
 
 #[test]
-fn files_that_are_damaged_or_gone_are_told() {
+fn damaged_or_missing_journal_file_is_reported() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::start(world);
         let _sshd = Sshd::with_pam(world, "");
@@ -226,7 +226,7 @@ fn files_that_are_damaged_or_gone_are_told() {
 }
 
 #[test]
-fn a_users_own_file_does_not_say_how_far_the_log_goes_back() {
+fn users_journal_file_does_not_extend_the_covered_time() {
     on_an_instance(test_path!(), Config::default(), |world| {
         // journald gives each user a file only where it keeps them on the disk (journald.conf(5), `SplitMode`).
         fs::create_dir_all("/run/systemd/journal").unwrap();
@@ -260,7 +260,7 @@ fn a_users_own_file_does_not_say_how_far_the_log_goes_back() {
 }
 
 #[test]
-fn a_time_without_journald_is_told() {
+fn time_without_journald_is_reported() {
     on_an_instance(test_path!(), Config::default(), |world: &World| {
         let mut journal = Journald::start(world);
         let _sshd = Sshd::with_pam(world, "");

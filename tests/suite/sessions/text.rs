@@ -18,7 +18,7 @@ fn pack(program: &str, from: &str, to: &str) {
 }
 
 #[test]
-fn where_there_is_no_journal_nobody_is_verified() {
+fn login_in_a_text_log_is_unverified() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let rsyslog = Rsyslog::start(world);
         let _sshd = Sshd::with_pam(world, "");
@@ -168,7 +168,7 @@ fn of_lines(world: &World, lines: &[&str]) -> (Option<i32>, Value) {
 }
 
 #[test]
-fn lines_of_every_form_are_read_or_told() {
+fn line_of_every_form_is_read_or_reported() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let login = "Accepted publickey for moe from 192.0.2.5 port 4000 ssh2: ED25519 SHA256:\
                      aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";

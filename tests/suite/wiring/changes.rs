@@ -11,7 +11,7 @@ use super::{CONFIG, DROP_INS, INCLUDE, OURS, agent, lay_out, pair, snapshot};
 use crate::world::{on_an_instance, test_path};
 
 #[test]
-fn later_edits_stay() {
+fn later_edits_stay_after_disable() {
     on_an_instance(test_path!(), Config::default(), |world| {
         lay_out("UsePAM no\n", &[]);
         assert_eq!(agent(world, &["enable"]).status, Some(0));
@@ -57,7 +57,7 @@ fn later_edits_stay() {
 }
 
 #[test]
-fn what_cannot_be_written_or_run_changes_nothing() {
+fn enable_that_cannot_write_or_run_changes_nothing() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let refuses = |name: &str, says: &str| {
             let before = snapshot();
@@ -122,7 +122,7 @@ fn temporary_file_of_a_killed_run_is_removed_by_disable() {
 }
 
 #[test]
-fn links_stay_links() {
+fn linked_configuration_stays_a_link() {
     on_an_instance(test_path!(), Config::default(), |world| {
         lay_out("", &[]);
         let real = world.path("etc/managed_config");
@@ -139,7 +139,7 @@ fn links_stay_links() {
 }
 
 #[test]
-fn our_own_line_follows_the_program() {
+fn own_line_is_updated_when_the_program_has_moved() {
     on_an_instance(test_path!(), Config::default(), |world| {
         lay_out("UsePAM no\n", &[]);
         assert_eq!(agent(world, &["enable"]).status, Some(0));

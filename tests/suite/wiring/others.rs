@@ -12,7 +12,7 @@ use crate::world::{on_an_instance, test_path, until};
 
 /// What anybody can do while root runs `enable` or `disable`.
 #[test]
-fn nobody_else_has_a_say() {
+fn other_users_cannot_influence_enable_and_disable() {
     on_an_instance(test_path!(), Config::default(), |world| {
         lay_out(INCLUDE, &[]);
         let before = snapshot();
@@ -58,7 +58,7 @@ fn nobody_else_has_a_say() {
 }
 
 #[test]
-fn who_is_in_more_groups_is_not_chained() {
+fn provider_user_with_more_groups_is_not_chained() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let groups = fs::read_to_string("/etc/group").unwrap() + "extra:x:60999:ubuntu,provider\n";
         fs::write("/etc/group", groups).unwrap();

@@ -33,7 +33,7 @@ fn a_login_works_after_enable_and_not_after_disable() {
 }
 
 #[test]
-fn the_running_servers_own_command_line_counts() {
+fn running_servers_command_line_is_respected() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let host = Key::ed25519(world, "host");
         let base = format!("HostKey {}\nListenAddress 127.0.0.1\n", host.file().display());
@@ -89,7 +89,7 @@ fn the_running_servers_own_command_line_counts() {
 }
 
 #[test]
-fn what_wins_later_is_told() {
+fn setting_that_wins_later_is_refused_and_named() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let host = Key::ed25519(world, "host");
         let base = format!("{INCLUDE}HostKey {}\nListenAddress 127.0.0.1\n", host.file().display());

@@ -12,7 +12,7 @@ use super::{CONFIG, INCLUDE, OURS, SSS, agent, lay_out, status};
 use crate::world::{INSTANCE, on_an_instance, test_path, until};
 
 #[test]
-fn status_tells_what_is_wrong() {
+fn status_reports_each_problem() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let wrong = |name: &str, says: &str| {
             let (code, report) = status(world);
