@@ -106,3 +106,19 @@ fn module_with_children_is_a_mod_rs() {
     }
     assert!(folders > 50, "{folders}");
 }
+
+#[test]
+fn file_of_the_suite_has_at_most_500_lines() {
+    let mut left = vec![root().join("tests/suite")];
+    let mut files = 0;
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= 500, "{} has {lines} lines: split it by theme", path.display());
+        files += 1;
+    }
+    assert!(files > 50, "{files}");
+}
