@@ -114,7 +114,7 @@ fn every_option_is_listed_in_readme() {
 }
 
 #[test]
-fn files_that_docs_code_md_names_are_there() {
+fn files_that_docs_code_md_names_exist() {
     let code = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/code.md")).unwrap();
     let named: Vec<_> = code.split('`').skip(1).step_by(2).filter(|text| text.starts_with("src/")).collect();
     assert!(named.len() > 15, "has the form of docs/code.md changed? {named:?}");
