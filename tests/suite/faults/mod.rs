@@ -2,7 +2,7 @@
 //! what a run must then print, log and cost.
 //!
 //! Every row runs the real program as sshd does, under its user, and is held to the same bounds: it ends within
-//! its time and a tenth of a second, in [`MOST_MEMORY`], after few requests, and leaves no process. One row of
+//! its time and a tenth of a second, in [`World::most_memory`], after few requests, and leaves no process. One row of
 //! each theme also logs in through the real sshd with an ordinary key while the fault lasts.
 
 mod addresses;
@@ -31,9 +31,6 @@ use crate::world::{Key, Measured, Sshd, Syslog, World, on_an_instance};
 
 /// What a run may take beyond its time.
 const SLACK: Duration = Duration::from_millis(100);
-
-/// The most memory that a run may ever have in use, in KiB. The debug build's own text and data take 15 MiB of it.
-const MOST_MEMORY: u64 = 18 * 1024;
 
 /// The most requests of a run: a service that is ill must not be met with a flood.
 const MOST_REQUESTS: usize = 40;
@@ -201,7 +198,8 @@ impl Bench<'_> {
         must(lines.are(&logged), &format!("expected {lines:?} in the log, got {logged:#?}"));
         let deadline = Duration::from_secs_f32(row.within) + SLACK;
         must(*took <= deadline, &format!("expected an end within {deadline:?}; {notes}"));
-        must(*memory <= MOST_MEMORY, &format!("expected at most {MOST_MEMORY} KiB"));
+        let allowed = self.world.most_memory();
+        must(*memory <= allowed, &format!("expected at most {allowed} KiB"));
         must(requests <= MOST_REQUESTS, &format!("expected at most {MOST_REQUESTS} requests"));
         must(left.is_empty(), &format!("expected no process to be left, got {left:?}"));
         Held { took: *took, memory: *memory, requests, faults }

@@ -23,14 +23,6 @@ const NOW: i64 = 1_738_238_400;
 const TIMEOUT: Duration = Duration::from_secs(5);
 const SLACK: Duration = Duration::from_millis(100);
 
-/// The most memory that a run may ever have in use, in KiB; and how much more where the agent is not optimized,
-/// since then its code alone takes twice as much as all of the shipped one.
-const MOST_MEMORY: u64 = 16 * 1024;
-const UNOPTIMIZED: u64 = 4 * 1024;
-
-/// Larger than any optimized agent, in bytes.
-const LARGE_PROGRAM: u64 = 32 * 1024 * 1024;
-
 /// Most refusals that a run tells of, on stderr and in the log.
 const MAX_TOLD: usize = 8;
 
@@ -162,8 +154,7 @@ fn on_instance(world: &World, syslog: &Syslog, row: &Row) -> Result<(), String> 
     }
     same("exit status", &Some(i32::from(undecided.is_some())), &run.status)?;
     note(row, &run);
-    let is_optimized = fs::metadata(world.agent()).unwrap().len() < LARGE_PROGRAM;
-    let most = MOST_MEMORY + if is_optimized { 0 } else { UNOPTIMIZED };
+    let most = world.most_memory();
     if run.memory > most { Err(format!("expected at most {most} KiB, got {}", run.memory)) } else { Ok(()) }
 }
 

@@ -3,7 +3,7 @@
 //! Every row is built twice by the emulator's authority and judged by the real program twice: at a pinned instant,
 //! from files, by `verify`; and at the machine's own, from a metadata service on a private instance, by
 //! `authorized-keys` as sshd runs it. Both must come to the same, byte for byte; what sshd gets is read by
-//! ssh-keygen, too. Each run is held to its deadline, a tenth of a second more, and [`MOST_MEMORY`].
+//! ssh-keygen, too. Each run is held to its deadline, a tenth of a second more, and [`World::most_memory`](crate::world::World::most_memory).
 //!
 //! [`openssl`] is the same world made by openssl alone. What is not here stands in `fixtures/` (every bit that may
 //! be flipped, each field of an entry, each way to sign) and `reference_cases`.

@@ -28,6 +28,13 @@ pub(crate) use log::{Journal, Syslog};
 pub(crate) use measure::Measured;
 pub(crate) use ssh::{Key, Login, Sshd, UNHURRIED, put_into_unit, until};
 
+/// In KiB: what a run may have in use, and what it may have besides where the agent is not optimized.
+const MOST_MEMORY: u64 = 16 * 1024;
+const UNOPTIMIZED: u64 = 4 * 1024;
+
+/// Larger than any optimized agent, in bytes.
+const LARGE_PROGRAM: u64 = 32 * 1024 * 1024;
+
 /// Set for the run inside; holds the root of the private files.
 const INSIDE: &str = "EIC_TEST_WORLD";
 
@@ -209,6 +216,13 @@ impl World {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
+    }
+
+    /// The most memory that a run may ever have in use, in KiB. An agent that is not optimized may have more, because its
+    /// code alone takes twice as much as all of the shipped one.
+    pub(crate) fn most_memory(&self) -> u64 {
+        let is_optimized = fs::metadata(self.agent()).unwrap().len() < LARGE_PROGRAM;
+        MOST_MEMORY + if is_optimized { 0 } else { UNOPTIMIZED }
     }
 
     /// The agent, in a place that sshd accepts: root's, and writable by nobody else up to `/`.
