@@ -47,7 +47,7 @@ pub(super) fn renew_record(settings: &Settings, user: Option<&str>) -> Environme
 }
 
 fn ask_and_record(user: Option<&str>) -> Result<EnvironmentBefore, (String, &'static str)> {
-    let machine = sshd_setup::Machine::detect().map_err(|why| (why.to_string(), RENEW))?;
+    let machine = sshd_setup::SshdState::detect().map_err(|why| (why.to_string(), RENEW))?;
     if let Some(unclear) = machine.unclear() {
         return Err((unclear, RENEW));
     }
@@ -71,7 +71,7 @@ fn ask_and_record(user: Option<&str>) -> Result<EnvironmentBefore, (String, &'st
 /// the question, or the sources were the same before and after it. The running server must have read it as well. If it
 /// was told to reload just now, this waits for it.
 fn ask_until_settled(
-    machine: &sshd_setup::Machine,
+    machine: &sshd_setup::SshdState,
     user: Option<&str>,
 ) -> Result<(Trace, Vec<ConfigSource>), (String, &'static str)> {
     let ask = || -> Result<_, (String, &'static str)> {

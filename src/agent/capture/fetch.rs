@@ -13,7 +13,7 @@ use eic_host::clock;
 use eic_host::instance::Machine;
 use eic_login::fetch::staple_fetch::{MAX_LIST_BYTES, STAPLES, is_staple_name};
 use eic_login::fetch::{DOMAIN, INSTANCE_ID, MAX_ITEM_BYTES, REGION, SIGNER_CERT, USERS, ZONE, keys_path};
-use eic_login::imds::{Endpoint, ImdsError, Session};
+use eic_login::imds::{Endpoint, ImdsError, ImdsSession};
 use tokio::task::JoinSet;
 
 use crate::capture::document::{self, Capture, CapturedAnswer, Item};
@@ -66,7 +66,7 @@ pub(crate) fn fetch(wanted: &CaptureRequest<'_>) -> Fetched {
 
 async fn everything(wanted: &CaptureRequest<'_>) -> Result<Fetched, ImdsError> {
     let started = Instant::now();
-    let session = Arc::new(Session::open(wanted.endpoints, wanted.allowed).await?);
+    let session = Arc::new(ImdsSession::open(wanted.endpoints, wanted.allowed).await?);
     let token = started.elapsed();
     let greeted = clock::now();
     let mut capture = Capture::new(wanted.now, name_of(wanted.machine));
@@ -91,7 +91,7 @@ fn name_of(machine: &Machine) -> Option<String> {
 /// The requests, side by side. What an answer leads to is asked for when that answer is there: an item that never comes
 /// keeps no other back, as in a login.
 struct Asking {
-    session: Arc<Session>,
+    session: Arc<ImdsSession>,
     requests: JoinSet<(usize, Item)>,
     asked: Vec<String>,
     came: Vec<(usize, Item)>,
@@ -100,7 +100,7 @@ struct Asking {
 }
 
 impl Asking {
-    fn new(session: Arc<Session>, users: &[LoginName]) -> Self {
+    fn new(session: Arc<ImdsSession>, users: &[LoginName]) -> Self {
         let (requests, lists_users) = (JoinSet::new(), users.is_empty());
         let mut asking = Self { session, requests, asked: Vec::new(), came: Vec::new(), lists_users };
         for path in [INSTANCE_ID, REGION, ZONE, DOMAIN] {
@@ -181,7 +181,7 @@ impl Asking {
     }
 }
 
-async fn item(session: &Session, path: &str, limit: usize) -> Item {
+async fn item(session: &ImdsSession, path: &str, limit: usize) -> Item {
     let started = Instant::now();
     let came = session.get_head(path, limit).await;
     let cut = came.as_ref().is_ok_and(|body| body.as_ref().is_some_and(|body| body.cut));

@@ -24,7 +24,7 @@ pub(crate) use fetch::{CaptureRequest, Fetched, fetch, milliseconds};
 
 /// Runs the command.
 pub(super) fn run(
-    arguments: &cli::Capture,
+    arguments: &cli::CaptureArgs,
     clock: Clock,
     out: &mut impl Write,
     notes: &mut impl Write,
@@ -41,7 +41,7 @@ pub(super) fn run(
     }
 }
 
-fn capture(arguments: &cli::Capture, clock: Clock) -> Result<String, String> {
+fn capture(arguments: &cli::CaptureArgs, clock: Clock) -> Result<String, String> {
     let settings = Settings::resolve(&CommandLine::default()).map_err(|error| error.to_string())?;
     // The file is made while we may still be root; what comes from the network is read by nobody.
     let file = make(&arguments.file).map_err(|error| format!("{}: {error}", arguments.file.display()))?;
@@ -66,7 +66,7 @@ fn capture(arguments: &cli::Capture, clock: Clock) -> Result<String, String> {
 /// Writes it. The inner error is that the service gave nothing, which the file says, too.
 fn fill(
     mut file: File,
-    arguments: &cli::Capture,
+    arguments: &cli::CaptureArgs,
     fetched: Fetched,
 ) -> Result<Result<String, String>, String> {
     let capture = if arguments.redact { fetched.capture.redact() } else { fetched.capture };

@@ -33,7 +33,7 @@ By hand, all keys of a user, with the reasons of refused ones in the system's lo
 
 Exit status: 0 finished, with or without a key, or a provider was asked; 1 no decision could be made,
 nothing was printed and the log says why; 2 the command line is wrong.")]
-pub struct AuthorizedKeys {
+pub struct AuthorizedKeysArgs {
     /// What the settings file may say, too.
     #[command(flatten)]
     pub overrides: Overrides,
@@ -89,7 +89,7 @@ impl Overrides {
     }
 }
 
-impl AuthorizedKeys {
+impl AuthorizedKeysArgs {
     /// The run that they ask for.
     #[must_use]
     pub fn run(&self) -> Arguments {
@@ -129,7 +129,7 @@ impl AuthorizedKeys {
 #[command(after_help = "\
 Exit status: 0 the settings are sound; 1 they are not, and every fault was shown; 2 the command line is
 wrong.")]
-pub struct Config {
+pub struct ConfigArgs {
     /// What wins over the file.
     #[command(flatten)]
     pub overrides: Overrides,
@@ -148,7 +148,7 @@ configured to run, without chained providers; the log has that run like a login'
   sudo eic-agent doctor --json | jq -r .cause
 
 Exit status: 0 nothing is broken; 1 something is; 2 the command line is wrong.")]
-pub struct Doctor {
+pub struct DoctorArgs {
     /// Also look at what is about this login name: access, account, shell, key types
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
@@ -167,7 +167,7 @@ Example, with a key pushed a moment ago:
   sudo eic-agent explain ec2-user
 
 Exit status: 0 sshd would be given a key; 1 it would not, and why was shown; 2 the command line is wrong.")]
-pub struct Explain {
+pub struct ExplainArgs {
     /// Login name
     #[arg(value_name = "USER")]
     pub user: LoginName,
@@ -189,7 +189,7 @@ never over another file. Examples:
 
 Exit status: 0 the file is written; 1 it is not, or the metadata service does not answer; 2 the command line
 is wrong.")]
-pub struct Capture {
+pub struct CaptureArgs {
     /// File to make
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
@@ -220,7 +220,7 @@ text log, where anybody can write one, it is shown as unverified. Examples:
 
 Exit status: 0 all that was asked for is listed; 1 no log can be read, or something is missing or unattributed (a
 warning names it); 2 the command line is wrong or FILE cannot be read.")]
-pub struct Sessions {
+pub struct SessionsArgs {
     /// Leave out what was over before TIME
     #[arg(long, value_name = "TIME", value_parser = parse_when)]
     pub since: Option<When>,
@@ -268,7 +268,7 @@ that releases of sshd read in different ways (quotation marks, sets in an Includ
 
 Exit status: 0 sshd uses eic-agent, now or already; 1 it could not be done, nothing is changed; 2 the
 command line is wrong; 3 another AuthorizedKeysCommand is in force and was left alone.")]
-pub struct Enable {
+pub struct EnableArgs {
     /// Go on asking the AuthorizedKeysCommand that is in force, as its own user
     #[arg(long)]
     pub chain: bool,
@@ -282,14 +282,14 @@ pub struct Enable {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit status: 0 done, or there was nothing to take out; 1 it could not be done; 2 the command line is wrong.")]
-pub struct Disable {}
+pub struct DisableArgs {}
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit status: 0 sshd uses eic-agent (--is-ec2: this is an EC2 instance); 1 it does not, and what is wrong was
 shown; 2 the command line is wrong. Metadata that does not answer is a warning.")]
-pub struct Status {
+pub struct StatusArgs {
     /// Print one JSON document on standard output instead
     #[arg(long)]
     pub json: bool,
@@ -300,7 +300,7 @@ pub struct Status {
 
 /// Arguments of the supervisor of one provider.
 #[derive(Debug, Args)]
-pub struct Supervise {
+pub struct SuperviseArgs {
     /// When to end the provider
     #[arg(value_parser = parse_seconds)]
     pub timeout: Duration,
@@ -336,7 +336,7 @@ the file can write those, so give --at and --instance-id where it matters:
 
 Exit status: 0 at least one key was accepted; 1 none was; 2 the command line is wrong or a file cannot
 be read.")]
-pub struct Verify {
+pub struct VerifyArgs {
     /// What eic-agent capture saved, in the place of the next five; of them, id and name may be given, too
     #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "signer_cert", "ocsp_dir"])]
     pub capture: Option<PathBuf>,

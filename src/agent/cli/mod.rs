@@ -17,8 +17,8 @@ use clap::{Parser, Subcommand};
 use eic_host::sshd::command::AUTHORIZED_KEYS_NAMES;
 
 pub use self::arguments::{
-    AuthorizedKeys, Capture, Config, Disable, Doctor, Enable, Explain, Overrides, Sessions, Status,
-    Supervise, Trust, Verify,
+    AuthorizedKeysArgs, CaptureArgs, ConfigArgs, DisableArgs, DoctorArgs, EnableArgs, ExplainArgs, Overrides,
+    SessionsArgs, StatusArgs, SuperviseArgs, Trust, VerifyArgs,
 };
 pub use self::values::When;
 
@@ -39,28 +39,28 @@ Exit status: 0 finished; 1 it could not be done, or the answer is no; 2 the comm
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Print the proven keys that are pushed for USER (sshd's AuthorizedKeysCommand)
-    AuthorizedKeys(AuthorizedKeys),
+    AuthorizedKeys(AuthorizedKeysArgs),
     /// Judge evidence from files instead of metadata, and say why
-    Verify(Verify),
+    Verify(VerifyArgs),
     /// Look at every link from the metadata service to a login, and say what to mend
-    Doctor(Doctor),
+    Doctor(DoctorArgs),
     /// Show what sshd would be given for USER now, and why
-    Explain(Explain),
+    Explain(ExplainArgs),
     /// Save what the metadata service says, for verify --capture elsewhere
-    Capture(Capture),
+    Capture(CaptureArgs),
     /// List who came in with pushed keys, when, from where and for how long, by the log
-    Sessions(Sessions),
+    Sessions(SessionsArgs),
     /// Show the settings, and where each comes from
-    Config(Config),
+    Config(ConfigArgs),
     /// Make sshd ask this program for keys
-    Enable(Enable),
+    Enable(EnableArgs),
     /// Take out of sshd's configuration what enable put in
-    Disable(Disable),
+    Disable(DisableArgs),
     /// Say whether sshd really asks this program
-    Status(Status),
+    Status(StatusArgs),
     /// Run a provider and end it in time (what authorized-keys runs its providers with)
     #[command(hide = true)]
-    Supervise(Supervise),
+    Supervise(SuperviseArgs),
     /// Confine this process as authorized-keys does, and say what of it holds (what doctor runs)
     #[command(hide = true)]
     Confinement,
@@ -73,7 +73,7 @@ pub enum Command {
 #[derive(Debug, Parser)]
 struct Alone {
     #[command(flatten)]
-    arguments: AuthorizedKeys,
+    arguments: AuthorizedKeysArgs,
 }
 
 impl Cli {

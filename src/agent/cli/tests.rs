@@ -6,7 +6,7 @@ use eic_core::time::Timestamp;
 use eic_login::config::parse_seconds;
 
 use super::values::parse_when;
-use super::{AuthorizedKeys, Cli, Command, disarm_user, resolve_name};
+use super::{AuthorizedKeysArgs, Cli, Command, disarm_user, resolve_name};
 
 /// Read the short way where there is one, and the long way: both must say the same.
 fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
@@ -20,7 +20,7 @@ fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
     short
 }
 
-fn keys(arguments: &[&str]) -> AuthorizedKeys {
+fn keys(arguments: &[&str]) -> AuthorizedKeysArgs {
     match parse(arguments).unwrap().command {
         Command::AuthorizedKeys(keys) => keys,
         other => panic!("{arguments:?} is {other:?}"),

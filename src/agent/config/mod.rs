@@ -13,12 +13,12 @@ use eic_login::config::{ConfigError, Settings};
 use eic_login::privileges::{PrivilegesError, give_up_root};
 
 use self::show::Shown;
-use crate::cli::Config;
+use crate::cli::ConfigArgs;
 use crate::environment::{self, EnvironmentBefore};
 use crate::outcome::Outcome;
 
 /// Runs the command.
-pub(super) fn run(arguments: &Config, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+pub(super) fn run(arguments: &ConfigArgs, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     let settings = match Settings::resolve(&arguments.overrides.settings()) {
         Ok(settings) => settings,
         Err(error) => return refuse(arguments, &error, out, notes),
@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &Config, out: &mut impl Write, notes: &mut impl Wri
     if written.is_ok() && faults.is_empty() { Outcome::Done } else { Outcome::Undecided }
 }
 
-fn show(arguments: &Config, settings: &Settings, out: &mut impl Write) -> io::Result<()> {
+fn show(arguments: &ConfigArgs, settings: &Settings, out: &mut impl Write) -> io::Result<()> {
     let shown = Shown::of(settings);
     let text = if arguments.json {
         let mut text = serde_json::to_string_pretty(&shown)?;
@@ -45,7 +45,12 @@ fn show(arguments: &Config, settings: &Settings, out: &mut impl Write) -> io::Re
     write_once(text.as_bytes(), out)
 }
 
-fn refuse(arguments: &Config, error: &ConfigError, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+fn refuse(
+    arguments: &ConfigArgs,
+    error: &ConfigError,
+    out: &mut impl Write,
+    notes: &mut impl Write,
+) -> Outcome {
     let lines = error.lines();
     if arguments.json {
         let document = serde_json::json!({

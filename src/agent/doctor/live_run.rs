@@ -20,7 +20,7 @@ use eic_login::config::DEFAULT_PATH;
 use super::check::{Check, CheckStatus, LIVE_RUN};
 use super::own_words::understood;
 use super::sshd::{Sshd, SshdUnavailable, not_asked};
-use crate::cli::AuthorizedKeys;
+use crate::cli::AuthorizedKeysArgs;
 use crate::sshd_setup::{is_ours, shown_reload};
 
 const ID: &str = LIVE_RUN;
@@ -90,7 +90,7 @@ pub(super) fn unless_explained(answer: Check, service: &[Check]) -> Check {
 struct ConfiguredRun {
     words: Vec<String>,
     /// As it reads them, were a key offered.
-    read: AuthorizedKeys,
+    read: AuthorizedKeysArgs,
 }
 
 impl ConfiguredRun {

@@ -145,13 +145,13 @@ fn configured(root: &Path) -> Result<Limit, String> {
             continue;
         }
         let text = read_regular(&file, MAX_BYTES).map_err(|error| format!("{}: {error}", file.display()))?;
-        limit.take_in(&String::from_utf8_lossy(&text)).map_err(|why| format!("{}: {why}", file.display()))?;
+        limit.apply(&String::from_utf8_lossy(&text)).map_err(|why| format!("{}: {why}", file.display()))?;
     }
     Ok(limit)
 }
 
 impl Limit {
-    fn take_in(&mut self, text: &str) -> Result<(), String> {
+    fn apply(&mut self, text: &str) -> Result<(), String> {
         let mut section = "";
         for line in text.lines().map(str::trim) {
             if line.starts_with('[') {

@@ -37,11 +37,16 @@ use check::DoctorReport;
 use eic_host::stdout::write_once;
 use eic_login::Clock;
 
-use crate::cli::Doctor;
+use crate::cli::DoctorArgs;
 use crate::outcome::Outcome;
 
 /// Runs the command.
-pub(super) fn run(arguments: &Doctor, clock: Clock, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+pub(super) fn run(
+    arguments: &DoctorArgs,
+    clock: Clock,
+    out: &mut impl Write,
+    notes: &mut impl Write,
+) -> Outcome {
     let user = arguments.user.as_deref();
     // What takes root is looked at first; the network is not read as root.
     let settled = service::before(user);

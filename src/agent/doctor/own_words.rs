@@ -5,15 +5,15 @@ use std::ffi::OsString;
 use clap::Parser as _;
 use eic_host::sshd::command::split;
 
-use crate::cli::{AuthorizedKeys, Cli, Command, resolve_name};
+use crate::cli::{AuthorizedKeysArgs, Cli, Command, resolve_name};
 
 /// Our own command line, read as we shall read it.
-pub(super) fn words_of(command: Option<&str>) -> Result<AuthorizedKeys, String> {
+pub(super) fn words_of(command: Option<&str>) -> Result<AuthorizedKeysArgs, String> {
     understood(split(command.unwrap_or_default()))
 }
 
 /// The same, where sshd has expanded the words.
-pub(super) fn understood(words: Vec<String>) -> Result<AuthorizedKeys, String> {
+pub(super) fn understood(words: Vec<String>) -> Result<AuthorizedKeysArgs, String> {
     match Cli::try_parse_from(resolve_name(words.into_iter().map(OsString::from))) {
         Ok(Cli { command: Command::AuthorizedKeys(words) }) => Ok(words),
         Ok(_) => Err("it is another subcommand".to_owned()),

@@ -24,7 +24,7 @@ use super::check::Check;
 use super::own_words::words_of;
 use super::sshd::{Sshd, SshdUnavailable, failed, not_asked, shown_fix};
 use crate::sshd_setup::{
-    Machine, Wired, is_ours, placed, program_fault, shown, shown_reload, user_fault, where_from,
+    SshdState, Wired, is_ours, placed, program_fault, shown, shown_reload, user_fault, where_from,
 };
 
 const OPENSSH: &str = "sshd is what lets anybody in; this program works with OpenSSH 7.4 and later";
@@ -105,7 +105,7 @@ fn openssh(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
 fn listener(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
     const ID: &str = "listener";
     // The configuration may be broken, and a server runs on with the one before.
-    let machine = match Machine::detect() {
+    let machine = match SshdState::detect() {
         Ok(machine) => machine,
         Err(unseen) => return SshdUnavailable::from(unseen).skipped(ID, LISTENER),
     };

@@ -9,11 +9,11 @@ use eic_host::sshd::sources::Sources;
 
 use super::check::Check;
 use crate::sshd_setup::shown_reload;
-use crate::sshd_setup::{Fix, Machine, SetupFault, Unseen, Wired, placed};
+use crate::sshd_setup::{Fix, SetupFault, SshdState, Unseen, Wired, placed};
 
 /// What is in force for the login.
 pub(super) struct Sshd {
-    pub(super) machine: Machine,
+    pub(super) machine: SshdState,
     pub(super) sources: Sources,
     /// With the settings on the running server's own command line, which win over every file.
     pub(super) running: Printed,
@@ -38,7 +38,7 @@ pub(super) enum SshdUnavailable {
 impl Sshd {
     /// Asks about logins of `user`, or of nobody in particular.
     pub(super) fn inspect(user: Option<&str>) -> Result<Self, SshdUnavailable> {
-        let machine = Machine::detect()?;
+        let machine = SshdState::detect()?;
         let is_root = nix::unistd::Uid::effective().is_root();
         let blind = |error: &dyn std::fmt::Display| {
             let words = error.to_string();

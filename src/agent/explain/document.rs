@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::chained::Chain;
 use crate::capture::{Fetched, milliseconds};
-use crate::cli::Explain;
+use crate::cli::ExplainArgs;
 use crate::verify::{Key, VerifyReport};
 
 /// The document. Fields are added, never changed in meaning, under the same `schema_version`.
@@ -76,7 +76,7 @@ impl Times {
 
 impl Document {
     pub(super) fn new(
-        arguments: &Explain,
+        arguments: &ExplainArgs,
         clock: Clock,
         own: Result<Judged, String>,
         sshd: Chain,

@@ -23,7 +23,7 @@ use eic_login::privileges::give_up_root;
 
 use crate::capture::replay;
 use crate::capture::{CaptureRequest, Fetched, fetch};
-use crate::cli::Explain;
+use crate::cli::ExplainArgs;
 use crate::config::unsupported;
 use crate::environment::{self, EnvironmentBefore};
 use crate::outcome::Outcome;
@@ -31,7 +31,7 @@ use crate::verify::{Unproven, VerifyReport, judge_case};
 
 /// Runs the command.
 pub(super) fn run(
-    arguments: &Explain,
+    arguments: &ExplainArgs,
     clock: Clock,
     out: &mut impl Write,
     notes: &mut impl Write,
@@ -76,7 +76,7 @@ fn resolve(line: &CommandLine) -> Result<Settings, String> {
 }
 
 fn judge_now(
-    arguments: &Explain,
+    arguments: &ExplainArgs,
     clock: Clock,
     settings: &Settings,
     times: &mut Times,
@@ -105,7 +105,7 @@ fn judge_now(
 }
 
 /// The judgement of everything that came.
-fn report(arguments: &Explain, clock: Clock, settings: &Settings, fetched: &Fetched) -> VerifyReport {
+fn report(arguments: &ExplainArgs, clock: Clock, settings: &Settings, fetched: &Fetched) -> VerifyReport {
     let capture = &fetched.capture;
     let mut signer = String::new();
     let mut read = || -> Result<(Evidence, Expectations), RunError> {

@@ -32,12 +32,12 @@ use lines::{Gap, Read};
 use log_error::LogError;
 use source::LogSource;
 
-use crate::cli::Sessions;
+use crate::cli::SessionsArgs;
 use crate::outcome::Outcome;
 
 /// Runs the command.
 pub(super) fn run(
-    arguments: &Sessions,
+    arguments: &SessionsArgs,
     now: Timestamp,
     out: &mut impl Write,
     notes: &mut impl Write,
@@ -78,7 +78,7 @@ fn write_json(report: &SessionsReport, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Opens the log as root, where we are, and reads it without root's rights: it is full of foreign text.
-fn build_report(arguments: &Sessions, now: Timestamp) -> Result<SessionsReport, LogError> {
+fn build_report(arguments: &SessionsArgs, now: Timestamp) -> Result<SessionsReport, LogError> {
     let question = question(arguments, now);
     let agent = Account::look_up(&arguments.agent_user).ok().flatten();
     let believed = agent.as_ref().and_then(|agent| AgentUser::new(agent.uid));
@@ -101,7 +101,7 @@ fn build_report(arguments: &Sessions, now: Timestamp) -> Result<SessionsReport, 
     Ok(report)
 }
 
-fn question(arguments: &Sessions, now: Timestamp) -> Question {
+fn question(arguments: &SessionsArgs, now: Timestamp) -> Question {
     Question {
         since: arguments.since.map(|when| when.instant(now)),
         until: arguments.until.map(|when| when.instant(now)),
@@ -113,7 +113,7 @@ fn question(arguments: &Sessions, now: Timestamp) -> Question {
 }
 
 /// What the source, and how it was asked, leaves open.
-fn warn(report: &mut SessionsReport, arguments: &Sessions, kind: Kind, believed: bool, read: Read) {
+fn warn(report: &mut SessionsReport, arguments: &SessionsArgs, kind: Kind, believed: bool, read: Read) {
     let is_late = |warning: &Warning| matches!(warning.id, "log-begins-later" | "beginning-rotated-away");
     let begins_late = report.warnings.iter().any(is_late);
     let mut warn = |id, seen: String, fix: &str| report.warnings.push(Warning::new(id, seen, fix));

@@ -10,7 +10,7 @@ use eic_host::sshd::server::Effective;
 use eic_host::sshd::sources::Sources;
 
 use super::install::{EnableError, Pair, own_pair};
-use super::{InForce, Machine, shown};
+use super::{InForce, SshdState, shown};
 
 /// Most of `/etc/group` that is read, in bytes.
 const MAX_GROUP_BYTES: usize = 1024 * 1024;
@@ -18,7 +18,7 @@ const MAX_GROUP_BYTES: usize = 1024 * 1024;
 /// Puts our command in front of the command in force, which keeps its user. sshd runs us as root. We run the other
 /// command as its user, and give root's rights up ourselves. If the user depends on the login name (`%u`), sshd still
 /// chooses it.
-pub(super) fn chain_of(machine: &Machine, command: &str, user: &str) -> Result<Pair, EnableError> {
+pub(super) fn chain_of(machine: &SshdState, command: &str, user: &str) -> Result<Pair, EnableError> {
     let filed = Effective {
         command: Some(command.to_owned()),
         user: Some(user.to_owned()).filter(|user| !user.is_empty()),
@@ -55,7 +55,7 @@ pub(super) fn chain_of(machine: &Machine, command: &str, user: &str) -> Result<P
 
 /// Before another command is put behind ours, the agent must understand every line about command and user. A line
 /// that sshd reads and the agent does not could have a foreign command run as root.
-fn understand(machine: &Machine, filed: &Effective) -> Result<(), EnableError> {
+fn understand(machine: &SshdState, filed: &Effective) -> Result<(), EnableError> {
     let sources = Sources::read(&machine.config);
     if let Some(unclear) = sources.unclear.first() {
         return Err(EnableError::LeftAlone(format!(
@@ -81,7 +81,7 @@ fn understand(machine: &Machine, filed: &Effective) -> Result<(), EnableError> {
 }
 
 /// The same judgement once more, with ours in place.
-pub(super) fn judge_written(machine: &Machine, in_force: &InForce, pair: &Pair) -> Result<(), EnableError> {
+pub(super) fn judge_written(machine: &SshdState, in_force: &InForce, pair: &Pair) -> Result<(), EnableError> {
     if pair.command.contains(" -- ") {
         let now = Effective {
             command: Some(pair.command.clone()),
@@ -106,7 +106,7 @@ fn supplementary_group(user: &str) -> Option<String> {
 /// If a `Match` sets a command and no user, sshd runs it as the user that is set outside of the `Match`. That user must
 /// not change, and above all not to root.
 pub(super) fn keep_users_of_matches(
-    machine: &Machine,
+    machine: &SshdState,
     filed: &Effective,
     pair: &Pair,
 ) -> Result<(), EnableError> {

@@ -12,7 +12,7 @@ use eic_host::sshd::server::Effective;
 use eic_host::sshd::sources::{Setting, Sources};
 use eic_host::sshd::units;
 
-use super::{DROP_IN, Machine, shown};
+use super::{DROP_IN, SshdState, shown};
 
 /// What makes a user of packages, where the package brought it.
 const SYSUSERS: &str = "/usr/lib/sysusers.d/eic-agent.conf";
@@ -44,7 +44,7 @@ pub(crate) enum Fix {
 
 /// The pair in force for some login, and what it has to be compared with.
 pub(crate) struct Wired<'a> {
-    pub(crate) machine: &'a Machine,
+    pub(crate) machine: &'a SshdState,
     pub(crate) sources: &'a Sources,
     /// With the running server's own command line.
     pub(crate) running: &'a Effective,
@@ -212,7 +212,7 @@ pub(crate) fn program_fault(program: &Path) -> Option<SetupFault> {
 }
 
 /// What has sshd read its configuration again.
-pub(crate) fn shown_reload(machine: &Machine) -> String {
+pub(crate) fn shown_reload(machine: &SshdState) -> String {
     match &machine.listener {
         _ if units::systemd_runs() => format!("sudo systemctl reload {}", units::sshd_unit()),
         Some(listener) => format!("sudo kill -HUP {}", listener.pid),

@@ -17,14 +17,14 @@ use eic_login::privileges::give_up_root;
 use super::chain::{chain_of, judge_written, keep_users_of_matches};
 use super::install::{EnableError, Pair, own_pair, put_in, undo};
 use super::pin::{Plan, other_settings};
-use super::{InForce, Machine, shown, user_fault, where_from};
-use crate::cli::Enable;
+use super::{InForce, SshdState, shown, user_fault, where_from};
+use crate::cli::EnableArgs;
 use crate::config::unsupported;
 use crate::environment;
 use crate::outcome::Outcome;
 
 /// Runs the command.
-pub(crate) fn run(arguments: &Enable, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+pub(crate) fn run(arguments: &EnableArgs, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     let mut say = |line: String| {
         let _ = writeln!(out, "{}", one_line(&line));
     };
@@ -38,11 +38,11 @@ pub(crate) fn run(arguments: &Enable, out: &mut impl Write, notes: &mut impl Wri
     outcome
 }
 
-fn enable(arguments: &Enable, say: &mut impl FnMut(String)) -> Result<(), EnableError> {
+fn enable(arguments: &EnableArgs, say: &mut impl FnMut(String)) -> Result<(), EnableError> {
     super::need_root()?;
     // Held to the end: what is read below is what is changed.
     let _held = lock().map_err(|error| format!("the lock of other runs: {error}"))?;
-    let machine = Machine::find()?;
+    let machine = SshdState::find()?;
     // What a run that was cut short has left.
     let place = Place::find(&machine.config).map_err(|error| format!("sshd's configuration: {error}"))?;
     place.sweep().map_err(|error| format!("{}: {error}", machine.config.display()))?;
@@ -94,7 +94,7 @@ fn enable(arguments: &Enable, say: &mut impl FnMut(String)) -> Result<(), Enable
 }
 
 /// What `--pin` is to write. Our own line may name another settings file, which is the operator's to change.
-fn plan_pin(machine: &Machine, in_force: &InForce) -> Result<Plan, String> {
+fn plan_pin(machine: &SshdState, in_force: &InForce) -> Result<Plan, String> {
     let command = in_force.running.as_ref().unwrap_or(&in_force.filed).command.as_deref();
     let is_ours = matches!(machine.command_owner(&in_force.filed), CommandOwner::Ours);
     if let Some(file) = other_settings(command.filter(|_| is_ours)) {
@@ -107,7 +107,7 @@ fn plan_pin(machine: &Machine, in_force: &InForce) -> Result<Plan, String> {
 }
 
 fn wire(
-    machine: &Machine,
+    machine: &SshdState,
     in_force: &InForce,
     chain: bool,
     say: &mut impl FnMut(String),
@@ -143,7 +143,12 @@ fn wire(
     Ok(())
 }
 
-fn tell_sshd(machine: &Machine, in_force: &InForce, reloaded: Option<String>, say: &mut impl FnMut(String)) {
+fn tell_sshd(
+    machine: &SshdState,
+    in_force: &InForce,
+    reloaded: Option<String>,
+    say: &mut impl FnMut(String),
+) {
     match (reloaded, &machine.listener) {
         (Some(done), _) => say(done),
         // One that was started with a command of its own keeps that through a reload.
@@ -156,7 +161,7 @@ fn tell_sshd(machine: &Machine, in_force: &InForce, reloaded: Option<String>, sa
 
 /// What wins over every file, and is neither ours nor Amazon's: the running server's own command line, or that
 /// of its next start.
-fn stands_in_the_way(machine: &Machine, in_force: &InForce) -> Result<(), EnableError> {
+fn stands_in_the_way(machine: &SshdState, in_force: &InForce) -> Result<(), EnableError> {
     let overrides = units::overrides();
     if let Some(running) =
         in_force.running.as_ref().filter(|running| machine.command_owner(running) == CommandOwner::Other)
@@ -179,7 +184,7 @@ fn stands_in_the_way(machine: &Machine, in_force: &InForce) -> Result<(), Enable
 }
 
 /// The pair to put in: ours, with what is in force asked beside it where that is wanted.
-fn pair(machine: &Machine, filed: &Effective, chain: bool) -> Result<Pair, EnableError> {
+fn pair(machine: &SshdState, filed: &Effective, chain: bool) -> Result<Pair, EnableError> {
     let (CommandOwner::Other, Some(command)) = (machine.command_owner(filed), filed.command.as_deref())
     else {
         return own_pair(machine);
@@ -210,7 +215,7 @@ fn pair(machine: &Machine, filed: &Effective, chain: bool) -> Result<Pair, Enabl
 }
 
 /// What an operator should know although it is wired.
-fn besides(machine: &Machine, before: &InForce) -> Vec<String> {
+fn besides(machine: &SshdState, before: &InForce) -> Vec<String> {
     let mut lines = Vec::new();
     let sources = Sources::read(&machine.config);
     for except in sources.conditional() {

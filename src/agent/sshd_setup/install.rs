@@ -12,7 +12,7 @@ use eic_host::sshd::replace::{Change, TempFile};
 use eic_host::sshd::server::Effective;
 use eic_host::sshd::sources::Sources;
 
-use super::{DROP_IN, Machine, placed, shown};
+use super::{DROP_IN, SshdState, placed, shown};
 
 /// The two settings that belong together.
 pub(super) struct Pair {
@@ -42,7 +42,7 @@ impl From<String> for InstallError {
 
 /// Puts the pair into a file of its own where one is read, else on top of the main file, and gives the
 /// change once sshd has confirmed that it is in force.
-pub(super) fn put_in(machine: &Machine, pair: &Pair) -> Result<Change, InstallError> {
+pub(super) fn put_in(machine: &SshdState, pair: &Pair) -> Result<Change, InstallError> {
     let lines = block::lines(&pair.command, &pair.user);
     try_beside(machine, pair, &lines)?;
     let drop_in = PathBuf::from(DROP_IN);
@@ -59,7 +59,7 @@ pub(super) fn put_in(machine: &Machine, pair: &Pair) -> Result<Change, InstallEr
 
 /// Has sshd judge the whole, while nothing is in place yet: the main file with our lines on top, beside it.
 /// What cannot win there cannot win anywhere, and lines that this release does not know are found here.
-fn try_beside(machine: &Machine, pair: &Pair, lines: &str) -> Result<(), String> {
+fn try_beside(machine: &SshdState, pair: &Pair, lines: &str) -> Result<(), String> {
     let config = &machine.config;
     let fault = |error: io::Error| format!("{}: {error}", config.display());
     let place = Place::find(config).map_err(|error| error.to_string())?;
@@ -80,7 +80,7 @@ fn try_beside(machine: &Machine, pair: &Pair, lines: &str) -> Result<(), String>
 /// Puts the lines into one file. The inner error says why they would not be in force there; nothing of them
 /// is left then.
 fn put_into(
-    machine: &Machine,
+    machine: &SshdState,
     pair: &Pair,
     lines: &str,
     place: &Path,
@@ -144,7 +144,7 @@ impl From<InstallError> for EnableError {
     }
 }
 
-pub(super) fn own_pair(machine: &Machine) -> Result<Pair, EnableError> {
+pub(super) fn own_pair(machine: &SshdState) -> Result<Pair, EnableError> {
     if Account::find(IDENT).is_none() {
         return Err(EnableError::Failed(format!(
             "there is no user {IDENT} for sshd to run it as; run: systemd-sysusers, or useradd --system --no-create-home --shell /usr/sbin/nologin {IDENT}"

@@ -32,7 +32,7 @@ pub(super) const DROP_IN: &str = "/etc/ssh/sshd_config.d/10-eic-agent.conf";
 const PACKAGED: &str = "/usr/bin/eic-agent";
 
 /// This machine's sshd, as far as it is about us.
-pub(super) struct Machine {
+pub(super) struct SshdState {
     pub(super) server: Server,
     /// The running server that logins go to.
     pub(super) listener: Option<Listener>,
@@ -85,7 +85,7 @@ impl From<Unseen> for String {
     }
 }
 
-impl Machine {
+impl SshdState {
     /// With a program of our own that sshd would run.
     fn find() -> Result<Self, String> {
         Ok(Self { own: own_program()?, ..Self::detect().map_err(String::from)? })
@@ -232,7 +232,7 @@ pub(super) fn shown(command: Option<&str>) -> String {
 /// What is in force for this user's logins, by the running server where it says something else than the
 /// files, and whose command that is.
 pub(super) fn in_force_for(user: Option<&str>) -> Result<(Effective, CommandOwner, PathBuf), String> {
-    let machine = Machine::detect().map_err(String::from)?;
+    let machine = SshdState::detect().map_err(String::from)?;
     let printed = machine.server.printed(&machine.config, machine.options(), user);
     let printed = printed.map_err(|error| format!("{}: {error}", machine.config.display()))?;
     let effective = Effective::of(&printed);

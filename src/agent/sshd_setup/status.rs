@@ -12,12 +12,12 @@ use eic_host::sshd::sources::Sources;
 use eic_host::sshd::units;
 use eic_host::stdout::write_once;
 use eic_login::config::{CommandLine, Settings};
-use eic_login::imds::Session;
+use eic_login::imds::ImdsSession;
 use eic_login::privileges::{PrivilegesError, give_up_root};
 use serde::Serialize;
 
-use super::{Machine, Wired, program_fault, shown, user_fault};
-use crate::cli::Status;
+use super::{SshdState, Wired, program_fault, shown, user_fault};
+use crate::cli::StatusArgs;
 use crate::config::{Unsupported, unsupported};
 use crate::environment;
 use crate::outcome::Outcome;
@@ -64,7 +64,7 @@ struct Wiring {
 }
 
 /// Runs the command.
-pub(crate) fn run(arguments: &Status, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+pub(crate) fn run(arguments: &StatusArgs, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     let here = instance::Machine::detect(Path::new(SYSFS));
     if arguments.is_ec2 {
         let is_ec2 = here != instance::Machine::NotEc2;
@@ -126,7 +126,7 @@ impl StatusReport {
 
     /// Fills in what sshd obeys; an error is why that cannot be found out.
     fn look_at_sshd(&mut self) -> Result<(), String> {
-        let machine = Machine::detect().map_err(String::from)?;
+        let machine = SshdState::detect().map_err(String::from)?;
         self.sshd.program = Some(machine.server.program().to_owned());
         self.sshd.pid = machine.listener.as_ref().map(|listener| listener.pid);
         self.sshd.config = Some(machine.config.clone());
@@ -197,7 +197,7 @@ impl StatusReport {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
         let asked = match runtime {
             Ok(runtime) => runtime
-                .block_on(Session::open(&settings.endpoints(), TIMEOUT))
+                .block_on(ImdsSession::open(&settings.endpoints(), TIMEOUT))
                 .map_err(|error| format!("{}: {error}", error.reason())),
             Err(error) => Err(error.to_string()),
         };

@@ -21,10 +21,10 @@ use super::report::Claimed;
 use super::{Case, Unproven};
 use crate::capture::document::{self, Capture};
 use crate::capture::replay;
-use crate::cli::Verify;
+use crate::cli::VerifyArgs;
 
 /// What the command line names. An error is that a file cannot be read, so that it names the wrong one.
-pub(super) fn read_case(arguments: &Verify, now: Timestamp) -> Result<Case, String> {
+pub(super) fn read_case(arguments: &VerifyArgs, now: Timestamp) -> Result<Case, String> {
     match &arguments.capture {
         Some(file) => read_capture(arguments, file),
         None => read_files(arguments, now),
@@ -32,7 +32,7 @@ pub(super) fn read_case(arguments: &Verify, now: Timestamp) -> Result<Case, Stri
 }
 
 /// A capture brings its own expectations and its own instant.
-fn read_capture(arguments: &Verify, file: &Path) -> Result<Case, String> {
+fn read_capture(arguments: &VerifyArgs, file: &Path) -> Result<Case, String> {
     let capture = Capture::parse(&read_file(file, document::MAX_BYTES)?)
         .map_err(|error| format!("{}: {error}", file.display()))?;
     let user = match (&arguments.user, replay::users(&capture).as_slice()) {
@@ -71,7 +71,7 @@ fn read_capture(arguments: &Verify, file: &Path) -> Result<Case, String> {
     })
 }
 
-fn read_files(arguments: &Verify, now: Timestamp) -> Result<Case, String> {
+fn read_files(arguments: &VerifyArgs, now: Timestamp) -> Result<Case, String> {
     // clap requires these where there is no capture.
     let (Some(keys), Some(signer_cert), Some(ocsp_dir), Some(instance), Some(name)) = (
         &arguments.keys,
@@ -122,7 +122,7 @@ fn read_files(arguments: &Verify, now: Timestamp) -> Result<Case, String> {
     Ok(case(Ok((evidence, expectations(arguments, name.clone(), instance.clone())))))
 }
 
-fn trust(arguments: &Verify) -> TrustStore {
+fn trust(arguments: &VerifyArgs) -> TrustStore {
     TrustStore {
         ca_file: arguments.trust.ca_file.clone(),
         ca_dir: arguments.trust.ca_dir.clone(),
@@ -132,7 +132,7 @@ fn trust(arguments: &Verify) -> TrustStore {
     }
 }
 
-fn expectations(arguments: &Verify, signer: SignerName, instance: InstanceId) -> Expectations {
+fn expectations(arguments: &VerifyArgs, signer: SignerName, instance: InstanceId) -> Expectations {
     Expectations {
         signer,
         instance,

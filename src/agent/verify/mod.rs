@@ -16,7 +16,7 @@ use eic_host::stdout::write_once;
 use eic_login::fetch::lost_staples::LostStaples;
 use report::Claimed;
 
-use crate::cli::Verify;
+use crate::cli::VerifyArgs;
 use crate::outcome::Outcome;
 
 pub(super) use report::{Key, VerifyReport};
@@ -24,7 +24,7 @@ pub(super) use report::{Key, VerifyReport};
 /// Runs the command. Accepted keys go to `out` and what was found to `notes`; with `--json` all of it goes
 /// to `out` as one document.
 pub(super) fn run(
-    arguments: &Verify,
+    arguments: &VerifyArgs,
     now: Timestamp,
     out: &mut impl Write,
     notes: &mut impl Write,

@@ -14,7 +14,7 @@ use super::budget::Budget;
 use super::primitives::{algorithms, as_dyn, contents, is_signed_by, sequence, unix_time};
 use super::revocation_error::RevocationError;
 use crate::evidence::ocsp::{
-    CertId, IssuerHash, OcspAnswer, OcspError, OcspStaple, Responder, ResponderId, Status,
+    CertId, IssuerHash, OcspAnswer, OcspError, OcspStaple, Responder, ResponderId, RevocationStatus,
 };
 use crate::time::Timestamp;
 
@@ -124,9 +124,9 @@ fn check_answer(
     now: Timestamp,
 ) -> Result<Option<StapleFacts>, RevocationError> {
     match answer.status {
-        Status::Revoked(since) => return Err(RevocationError::Revoked(since)),
-        Status::Unknown => return Err(RevocationError::Unknown),
-        Status::Good => {}
+        RevocationStatus::Revoked(since) => return Err(RevocationError::Revoked(since)),
+        RevocationStatus::Unknown => return Err(RevocationError::Unknown),
+        RevocationStatus::Good => {}
     }
     if !answer.may_vouch {
         return Ok(None);

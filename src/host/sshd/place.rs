@@ -124,12 +124,12 @@ impl Place {
     fn open(folder: File, real: &Path) -> io::Result<Self> {
         let name = real.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
         let mut place = Self { path: real.to_owned(), folder, name, held: None };
-        place.held = place.look()?;
+        place.held = place.open_held()?;
         Ok(place)
     }
 
     /// The file as it is now; none where there is none.
-    fn look(&self) -> io::Result<Option<Held>> {
+    fn open_held(&self) -> io::Result<Option<Held>> {
         // Without waiting: a pipe may lie there.
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let file = match openat(&self.folder, self.name.as_os_str(), flags, Mode::empty()) {
@@ -232,7 +232,7 @@ impl Place {
     }
 
     fn expect(&self, content: Option<&[u8]>) -> io::Result<()> {
-        if self.look()?.map(|held| held.content).as_deref() == content {
+        if self.open_held()?.map(|held| held.content).as_deref() == content {
             return Ok(());
         }
         Err(io::Error::other("somebody else changed it just now; run this again"))

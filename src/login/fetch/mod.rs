@@ -28,7 +28,7 @@ use eic_host::trust_store::{FirstPlace, OpenStore, TrustStoreError};
 
 use self::staple_fetch::StapleFetch;
 use crate::Clock;
-use crate::imds::{ImdsError, Session};
+use crate::imds::{ImdsError, ImdsSession};
 
 /// Longest of the short items, in bytes.
 pub const MAX_ITEM_BYTES: usize = 1024;
@@ -137,7 +137,7 @@ pub struct Request<'r> {
 /// Fetches the evidence about this user's keys and judges it. None where nothing is pushed that sshd could be
 /// given.
 pub(crate) async fn decide_from_metadata(
-    session: Session,
+    session: ImdsSession,
     request: Request<'_>,
 ) -> Result<Option<Decision>, RunError> {
     let session = Arc::new(session);
@@ -198,13 +198,13 @@ pub fn keys_path(user: &LoginName) -> String {
     format!("{USERS}{user}/")
 }
 
-async fn pushed_keys(session: &Session, user: &LoginName) -> Result<Option<KeyBundle>, RunError> {
+async fn pushed_keys(session: &ImdsSession, user: &LoginName) -> Result<Option<KeyBundle>, RunError> {
     let body = session.get_head(&keys_path(user), MAX_BUNDLE_BYTES).await?;
     Ok(body
         .map(|body| if body.cut { KeyBundle::parse_cut(&body.bytes) } else { KeyBundle::parse(&body.bytes) }))
 }
 
-async fn instance_id(session: &Session, machine: &Machine) -> Result<InstanceId, RunError> {
+async fn instance_id(session: &ImdsSession, machine: &Machine) -> Result<InstanceId, RunError> {
     if let Machine::Known(id) = machine {
         return Ok(id.clone());
     }
@@ -213,7 +213,7 @@ async fn instance_id(session: &Session, machine: &Machine) -> Result<InstanceId,
 }
 
 /// What is pinned is not asked for: nobody but the operator has a say in it, and it saves the requests.
-async fn signer_name(session: &Session, pins: &Pins) -> Result<SignerName, RunError> {
+async fn signer_name(session: &ImdsSession, pins: &Pins) -> Result<SignerName, RunError> {
     let region = async {
         match &pins.region {
             Some(region) => Ok(region.clone()),
@@ -248,13 +248,13 @@ pub fn domain_from(domain: &str) -> Result<Domain, RunError> {
     Domain::try_from(domain).map_err(RunError::Domain)
 }
 
-async fn signer_chain(session: &Session) -> Result<SignerChain, RunError> {
+async fn signer_chain(session: &ImdsSession) -> Result<SignerChain, RunError> {
     let pem = session.get(SIGNER_CERT, MAX_CHAIN_BYTES).await?;
     let pem = pem.ok_or_else(|| ImdsError::Missing(SIGNER_CERT.to_owned()))?;
     SignerChain::parse(&pem).map_err(RunError::Chain)
 }
 
-async fn required(session: &Session, path: &str) -> Result<String, RunError> {
+async fn required(session: &ImdsSession, path: &str) -> Result<String, RunError> {
     let item = session.get_text(path, MAX_ITEM_BYTES).await?;
     item.ok_or_else(|| ImdsError::Missing(path.to_owned()).into())
 }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::RunError;
 use super::lost_staples::LostStaples;
 use crate::Clock;
-use crate::imds::{ImdsError, Session};
+use crate::imds::{ImdsError, ImdsSession};
 
 /// Longest list of staple names, in bytes.
 pub const MAX_LIST_BYTES: usize = 16 * 1024;
@@ -24,7 +24,7 @@ pub const STAPLES: &str = "/latest/meta-data/managed-ssh-keys/signer-ocsp/";
 
 /// Everything but the staples, which are fetched until the signer is proven.
 pub(super) struct StapleFetch<'c> {
-    session: Arc<Session>,
+    session: Arc<ImdsSession>,
     clock: &'c Clock,
     evidence: SignerEvidence,
     expected: &'c Expectations,
@@ -50,7 +50,7 @@ enum StapleResponse {
 
 impl<'c> StapleFetch<'c> {
     pub(super) fn new(
-        session: Arc<Session>,
+        session: Arc<ImdsSession>,
         clock: &'c Clock,
         evidence: SignerEvidence,
         expected: &'c Expectations,

@@ -9,4 +9,4 @@ mod session;
 
 pub use endpoint::{Endpoint, NotAnEndpoint};
 pub use error::ImdsError;
-pub use session::{Body, ServerHeaders, Session, TOKEN_TTL_SECONDS};
+pub use session::{Body, ImdsSession, ServerHeaders, TOKEN_TTL_SECONDS};

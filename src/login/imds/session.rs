@@ -29,7 +29,7 @@ const MAX_HEADERS: usize = 64;
 
 /// An open session with the metadata service.
 #[derive(Debug)]
-pub struct Session {
+pub struct ImdsSession {
     client: Client,
     endpoint: Endpoint,
     clock: RequestDeadline,
@@ -94,7 +94,7 @@ enum AttemptError {
     Bound(String),
 }
 
-impl Session {
+impl ImdsSession {
     /// Opens a session: asks for a token at each endpoint in turn, and stays with the first one that can be
     /// connected to. Everything that the session ever does ends `allowed` from now.
     pub async fn open(endpoints: &[Endpoint], allowed: Duration) -> Result<Self, ImdsError> {

@@ -27,7 +27,7 @@ use crate::config::{ConfigError, Settings};
 use crate::confinement::no_more_threads;
 use crate::environment::{self, EnvironmentError};
 use crate::fetch::{Request, RunError, decide_from_metadata};
-use crate::imds::{Endpoint, Session};
+use crate::imds::{Endpoint, ImdsSession};
 
 /// How long after the deadline our own part may still tell what it met: nothing but its last words.
 const GRACE: Duration = Duration::from_millis(20);
@@ -248,7 +248,7 @@ impl OpenedRun {
         runtime.block_on(async {
             // What it took to get here has been waited for, too.
             let (begun, allowed) = (clock.since, settings.timeout.value);
-            let session = Session::open_since(begun, &settings.endpoints(), allowed).await?;
+            let session = ImdsSession::open_since(begun, &settings.endpoints(), allowed).await?;
             decide_from_metadata(session, request).await
         })
     }

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use eic_login::imds::{Endpoint, ImdsError, Session, TOKEN_TTL_SECONDS};
+use eic_login::imds::{Endpoint, ImdsError, ImdsSession, TOKEN_TTL_SECONDS};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
@@ -105,8 +105,8 @@ fn attempt(input: &[u8], patience: (u32, Duration)) -> Result<(), Refused> {
 
 async fn walk(endpoint: &Endpoint, peer: &Peer) -> Result<(), Refused> {
     let started = Instant::now();
-    // From the clock that is moved: `Session::open` would begin at the real time, which is another.
-    let session = match Session::open_since(started.into_std(), std::slice::from_ref(endpoint), ALLOWED).await
+    // From the clock that is moved: `ImdsSession::open` would begin at the real time, which is another.
+    let session = match ImdsSession::open_since(started.into_std(), std::slice::from_ref(endpoint), ALLOWED).await
     {
         Ok(session) => session,
         Err(error) => return check_error(&error, started, peer),

@@ -84,7 +84,7 @@ impl ResponderCertificate {
 #[derive(Debug, Clone)]
 pub struct OcspAnswer {
     pub(crate) subject: CertId,
-    pub(crate) status: Status,
+    pub(crate) status: RevocationStatus,
     pub(crate) this_update: Timestamp,
     pub(crate) next_update: Option<Timestamp>,
     /// Whether an extension that is critical and not known stands beside it.
@@ -122,7 +122,7 @@ impl IssuerHash {
 
 /// The status that an answer gives (RFC 6960 section 2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
+pub enum RevocationStatus {
     /// Not revoked.
     Good,
     /// Revoked, since the given instant.
@@ -286,9 +286,9 @@ impl OcspAnswer {
             serial: id.serial_number.as_bytes().to_vec(),
         };
         let status = match response.cert_status {
-            CertStatus::Good(_) => Status::Good,
-            CertStatus::Revoked(info) => Status::Revoked(instant(info.revocation_time)),
-            CertStatus::Unknown(_) => Status::Unknown,
+            CertStatus::Good(_) => RevocationStatus::Good,
+            CertStatus::Revoked(info) => RevocationStatus::Revoked(instant(info.revocation_time)),
+            CertStatus::Unknown(_) => RevocationStatus::Unknown,
         };
         Some(Self {
             subject,

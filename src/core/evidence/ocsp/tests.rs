@@ -44,9 +44,9 @@ fn what_is_no_staple_is_refused() {
 fn a_staple_is_read_as_it_was_made() {
     let revoked = CertStatus::Revoked { at: NOW - 9, reason: Some(1) };
     for (made, status) in [
-        (CertStatus::Good, Status::Good),
-        (CertStatus::Unknown, Status::Unknown),
-        (revoked, Status::Revoked(at(NOW - 9))),
+        (CertStatus::Good, RevocationStatus::Good),
+        (CertStatus::Unknown, RevocationStatus::Unknown),
+        (revoked, RevocationStatus::Revoked(at(NOW - 9))),
     ] {
         let builder = builder().status(made).updates(NOW - 5, Some(NOW + 5));
         for bytes in [builder.build().der, builder.build().text().into_bytes()] {

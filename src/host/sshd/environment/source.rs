@@ -93,7 +93,7 @@ impl ConfigSource {
                 ));
             }
             if sources.iter().all(|source| source.path != path) {
-                let seen = look(&path)?;
+                let seen = stat(&path)?;
                 sources.push(Self { path, seen });
             }
         }
@@ -108,7 +108,7 @@ impl ConfigSource {
 
     /// Whether it is still what it was, as far as this process may look.
     pub fn check(&self) -> Result<(), ConfigSourceError> {
-        if look(&self.path)? == self.seen {
+        if stat(&self.path)? == self.seen {
             Ok(())
         } else {
             Err(ConfigSourceError::Changed(self.path.clone()))
@@ -161,7 +161,7 @@ fn watched(pattern: &str) -> Result<PathBuf, ConfigSourceError> {
 }
 
 /// What is at this path now; none where nothing is.
-fn look(path: &Path) -> Result<Option<Seen>, ConfigSourceError> {
+fn stat(path: &Path) -> Result<Option<Seen>, ConfigSourceError> {
     match fs::metadata(path) {
         Ok(status) => Ok(Some(Seen {
             inode: status.ino(),

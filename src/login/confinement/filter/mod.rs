@@ -262,7 +262,7 @@ fn search(ranges: &[Range], program: &mut BpfProgram) -> Option<()> {
         match verdict {
             None => program.push(step(RETURN, REFUSE)),
             Some([]) => program.push(step(RETURN, ALLOW)),
-            Some(alternatives) => judge(alternatives, program)?,
+            Some(alternatives) => push_comparisons(alternatives, program)?,
         }
         return Some(());
     }
@@ -276,7 +276,7 @@ fn search(ranges: &[Range], program: &mut BpfProgram) -> Option<()> {
 }
 
 /// Looks at the arguments: each comparison that fails goes on to the next alternative.
-fn judge(alternatives: &[&[Argument]], program: &mut BpfProgram) -> Option<()> {
+fn push_comparisons(alternatives: &[&[Argument]], program: &mut BpfProgram) -> Option<()> {
     for alternative in alternatives {
         for (place, argument) in alternative.iter().enumerate() {
             let behind = alternative.len().checked_sub(place)?.checked_sub(1)?;
