@@ -4,11 +4,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use eic_host::sshd::environment::Permitted;
+use eic_host::sshd::environment::PermittedVariables;
 use eic_host::sshd::environment::record::{PLACE, Record, RecordedServer};
 use eic_host::sshd::environment::source::ConfigSource;
-use eic_host::sshd::server::Effective;
-use eic_host::sshd::trace::{QueryMode, Trace};
+use eic_host::sshd::server::EffectiveCommand;
+use eic_host::sshd::trace::{ConfigTrace, QueryMode};
 use eic_login::config::Settings;
 use eic_login::environment::{
     EnvironmentError, NotRead, RELOAD, RENEW, check, find, permitted, unread_source,
@@ -29,7 +29,7 @@ pub(super) struct EnvironmentBefore {
     /// The sshd that logins go to, where root looked for it.
     subject: Option<RecordedServer>,
     /// What sshd permits, where the run itself is root's.
-    permitted: Option<Permitted>,
+    permitted: Option<PermittedVariables>,
     /// Why there is no new record, and what to do.
     unwritten: Option<(String, &'static str)>,
 }
@@ -57,7 +57,7 @@ fn ask_and_record(user: Option<&str>) -> Result<EnvironmentBefore, (String, &'st
     let permitted = permitted(&trace)
         .ok_or_else(|| ("sshd does not say what PermitUserEnvironment is".to_owned(), RENEW))?;
     // As root it asks sshd itself, and goes by nothing else.
-    let is_run_as_root = Effective::of(&trace.printed).user.as_deref() == Some("root");
+    let is_run_as_root = EffectiveCommand::of(&trace.printed).user.as_deref() == Some("root");
     let record = Record::new(subject.clone(), &permitted, sources);
     let written = record.write(Path::new(PLACE));
     Ok(EnvironmentBefore {
@@ -73,7 +73,7 @@ fn ask_and_record(user: Option<&str>) -> Result<EnvironmentBefore, (String, &'st
 fn ask_until_settled(
     machine: &sshd_setup::SshdState,
     user: Option<&str>,
-) -> Result<(Trace, Vec<ConfigSource>), (String, &'static str)> {
+) -> Result<(ConfigTrace, Vec<ConfigSource>), (String, &'static str)> {
     let ask = || -> Result<_, (String, &'static str)> {
         let trace = machine.server.trace(QueryMode::Test, &machine.config, machine.options(), user);
         let trace = trace.map_err(|error| (format!("{}: {error}", machine.config.display()), RENEW))?;

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
-use crate::identity::NotA;
+use crate::identity::MalformedName;
 
 /// The name of an OpenSSH key: `SHA256:` and the unpadded base64 of the SHA-256 of its blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,14 +36,14 @@ impl Fingerprint {
 
 /// A fingerprint that somebody wrote down: `SHA256:` and 43 characters of base64.
 impl core::str::FromStr for Fingerprint {
-    type Err = NotA;
+    type Err = MalformedName;
 
-    fn from_str(text: &str) -> Result<Self, NotA> {
+    fn from_str(text: &str) -> Result<Self, MalformedName> {
         let offered = Self::offered(text).filter(|offered| {
             let digest = offered.0.trim_start_matches("SHA256:").as_bytes();
             data_encoding::BASE64_NOPAD.decode(digest).is_ok_and(|digest| digest.len() == 32)
         });
-        offered.ok_or_else(|| NotA::new("a fingerprint, SHA256: and 43 characters of base64", text))
+        offered.ok_or_else(|| MalformedName::new("a fingerprint, SHA256: and 43 characters of base64", text))
     }
 }
 

@@ -12,24 +12,24 @@ use crate::text::{MAX_SHOWN, printable};
 
 /// A text that is not the name it should be: what was expected, and what came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotA {
+pub struct MalformedName {
     expected: &'static str,
     came: String,
 }
 
-impl NotA {
+impl MalformedName {
     pub(crate) fn new(expected: &'static str, came: &str) -> Self {
         Self { expected, came: printable(came, MAX_SHOWN) }
     }
 }
 
-impl fmt::Display for NotA {
+impl fmt::Display for MalformedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "expected {}, got \"{}\"", self.expected, self.came)
     }
 }
 
-impl core::error::Error for NotA {}
+impl core::error::Error for MalformedName {}
 
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $expected:literal, $check:expr) => {
@@ -46,18 +46,18 @@ macro_rules! checked_text {
         }
 
         impl TryFrom<&str> for $name {
-            type Error = NotA;
+            type Error = MalformedName;
 
-            fn try_from(text: &str) -> Result<Self, NotA> {
+            fn try_from(text: &str) -> Result<Self, MalformedName> {
                 let check: fn(&str) -> bool = $check;
-                if check(text) { Ok(Self(text.to_owned())) } else { Err(NotA::new($expected, text)) }
+                if check(text) { Ok(Self(text.to_owned())) } else { Err(MalformedName::new($expected, text)) }
             }
         }
 
         impl core::str::FromStr for $name {
-            type Err = NotA;
+            type Err = MalformedName;
 
-            fn from_str(text: &str) -> Result<Self, NotA> {
+            fn from_str(text: &str) -> Result<Self, MalformedName> {
                 Self::try_from(text)
             }
         }
@@ -182,8 +182,8 @@ impl Region {
     /// (`us-west-2-lax-1a`, `us-east-1-wl1-bos-wlz-1`).
     ///
     /// A region ends with its first number; what follows names the zone.
-    pub fn of_zone(zone: &str) -> Result<Self, NotA> {
-        let refuse = || NotA::new("an availability zone such as us-east-1a", zone);
+    pub fn of_zone(zone: &str) -> Result<Self, MalformedName> {
+        let refuse = || MalformedName::new("an availability zone such as us-east-1a", zone);
         let number = zone.find(|c: char| c.is_ascii_digit()).ok_or_else(refuse)?;
         let (words, rest) = zone.split_at_checked(number).ok_or_else(refuse)?;
         let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(refuse)?;

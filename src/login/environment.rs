@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use eic_core::reason::Reason;
 use eic_core::text::{MAX_SHOWN, one_line, printable};
 use eic_host::ownership;
-use eic_host::sshd::environment::Permitted;
+use eic_host::sshd::environment::PermittedVariables;
 use eic_host::sshd::environment::record::{PLACE, Record, RecordError, RecordedServer};
 use eic_host::sshd::environment::source::{ConfigSource, ConfigSourceError};
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::listener::{Listener, unread};
 use eic_host::sshd::server::Server;
-use eic_host::sshd::trace::{QueryMode, Trace};
+use eic_host::sshd::trace::{ConfigTrace, QueryMode};
 
 /// Why no key is handed out although the settings are sound.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ fn own_sshd() -> Result<Option<RecordedServer>, EnvironmentError> {
 
 /// For a run that sshd starts: if the run is root's, it asks sshd. Otherwise it does nothing.
 #[must_use]
-pub(crate) fn ask_as_root() -> Option<Permitted> {
+pub(crate) fn ask_as_root() -> Option<PermittedVariables> {
     if !nix::unistd::Uid::effective().is_root() {
         return None;
     }
@@ -90,14 +90,14 @@ pub(crate) fn ask_as_root() -> Option<Permitted> {
 }
 
 /// What the running server has not read since it was changed.
-pub fn unread_source(trace: &Trace, sources: &[ConfigSource], pid: Option<u32>) -> Option<PathBuf> {
+pub fn unread_source(trace: &ConfigTrace, sources: &[ConfigSource], pid: Option<u32>) -> Option<PathBuf> {
     let pid_file = Path::new(trace.printed.value(Keyword::PidFile)?);
     unread(pid?, pid_file, sources.iter().map(ConfigSource::path)).map(Path::to_owned)
 }
 
 /// What a trace of sshd says of the keyword; none if it does not say.
-pub fn permitted(trace: &Trace) -> Option<Permitted> {
-    trace.printed.values(Keyword::PermitUserEnvironment).next().map(Permitted::of)
+pub fn permitted(trace: &ConfigTrace) -> Option<PermittedVariables> {
+    trace.printed.values(Keyword::PermitUserEnvironment).next().map(PermittedVariables::of)
 }
 
 /// A file or folder that the running server has not read since it was changed.
@@ -117,7 +117,7 @@ pub const RELOAD: &str = "reload sshd, then run: sudo eic-agent config";
 pub const RENEW: &str = "run: sudo eic-agent config";
 
 /// The decision of a run whose settings ask for the variables. `asked` is what sshd told it as root.
-pub(crate) fn decide_run(asked: Option<&Permitted>) -> Result<(), EnvironmentError> {
+pub(crate) fn decide_run(asked: Option<&PermittedVariables>) -> Result<(), EnvironmentError> {
     match asked {
         Some(permitted) => check(permitted),
         None => check(&find(own_sshd()?.as_ref())?),
@@ -125,7 +125,7 @@ pub(crate) fn decide_run(asked: Option<&Permitted>) -> Result<(), EnvironmentErr
 }
 
 /// The decision, if sshd permits this.
-pub fn check(permitted: &Permitted) -> Result<(), EnvironmentError> {
+pub fn check(permitted: &PermittedVariables) -> Result<(), EnvironmentError> {
     if permitted.has_ours() {
         Ok(())
     } else {
@@ -134,7 +134,7 @@ pub fn check(permitted: &Permitted) -> Result<(), EnvironmentError> {
 }
 
 /// By the record, or else by sshd, where it answers a user that is not root.
-pub fn find(subject: Option<&RecordedServer>) -> Result<Permitted, EnvironmentError> {
+pub fn find(subject: Option<&RecordedServer>) -> Result<PermittedVariables, EnvironmentError> {
     let error = match Record::permitted(Path::new(PLACE), subject) {
         Ok(permitted) => return Ok(permitted),
         Err(error) => error,
@@ -147,7 +147,7 @@ pub fn find(subject: Option<&RecordedServer>) -> Result<Permitted, EnvironmentEr
 
 /// sshd's answer, if sshd saw everything that it would see as root and the running server has read the same. If the
 /// running server has not, the error holds what it has not read.
-fn query_sshd(question: QueryMode, subject: &RecordedServer) -> Result<Permitted, Option<NotRead>> {
+fn query_sshd(question: QueryMode, subject: &RecordedServer) -> Result<PermittedVariables, Option<NotRead>> {
     let server = Server::find().ok().flatten().ok_or(None)?;
     let trace = server.trace(question, subject.config(), subject.options(), None);
     let trace = trace.map_err(|_| None)?;

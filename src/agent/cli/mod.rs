@@ -71,7 +71,7 @@ pub enum Command {
 
 /// What sshd runs, without the descriptions of the other subcommands.
 #[derive(Debug, Parser)]
-struct Alone {
+struct AuthorizedKeysCli {
     #[command(flatten)]
     arguments: AuthorizedKeysArgs,
 }
@@ -84,7 +84,7 @@ impl Cli {
     pub fn of(arguments: &[OsString]) -> Result<Self, clap::Error> {
         let words =
             arguments.get(1..).filter(|words| words.first().is_some_and(|word| word == "authorized-keys"));
-        if let Some(Ok(alone)) = words.map(Alone::try_parse_from) {
+        if let Some(Ok(alone)) = words.map(AuthorizedKeysCli::try_parse_from) {
             return Ok(Self { command: Command::AuthorizedKeys(alone.arguments) });
         }
         Self::try_parse_from(arguments)

@@ -12,7 +12,7 @@ use eic_host::stdout::write_once;
 use eic_login::config::{ConfigError, Settings};
 use eic_login::privileges::{PrivilegesError, give_up_root};
 
-use self::show::Shown;
+use self::show::ConfigReport;
 use crate::cli::ConfigArgs;
 use crate::environment::{self, EnvironmentBefore};
 use crate::outcome::Outcome;
@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &ConfigArgs, out: &mut impl Write, notes: &mut impl
 }
 
 fn show(arguments: &ConfigArgs, settings: &Settings, out: &mut impl Write) -> io::Result<()> {
-    let shown = Shown::of(settings);
+    let shown = ConfigReport::of(settings);
     let text = if arguments.json {
         let mut text = serde_json::to_string_pretty(&shown)?;
         text.push('\n');

@@ -49,7 +49,7 @@ pub struct Pinned {
 pub fn pin(path: &Path, region: &Region, domain: &Domain) -> Result<Option<Pinned>, PinError> {
     let before = match file::read_settings(path) {
         Ok(text) => Some(text),
-        Err(file::Refused::Absent) => None,
+        Err(file::SettingsFileError::Absent) => None,
         Err(refused) => return Err(PinError::Settings(refused.for_path(path))),
     };
     let after = pinned_text(path, before.as_deref().unwrap_or_default(), region, domain)?;

@@ -10,7 +10,7 @@ use serde::Serialize;
 /// The settings, ready to be printed. Fields are added, never changed in meaning, under the same
 /// `schema_version`.
 #[derive(Debug, Serialize)]
-pub struct Shown {
+pub struct ConfigReport {
     schema_version: u32,
     file: Option<String>,
     settings: Vec<ShownSetting>,
@@ -43,7 +43,7 @@ struct ShownRule {
     from: From,
 }
 
-impl Shown {
+impl ConfigReport {
     /// These settings, ready to be printed.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
@@ -130,7 +130,7 @@ impl ShownRule {
 }
 
 /// One line a setting: name, value, and where it comes from.
-impl std::fmt::Display for Shown {
+impl std::fmt::Display for ConfigReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let file = self.file.as_deref();
         let from = |from: &From| match (from.line, file) {

@@ -56,7 +56,7 @@ pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, n
             Err(blind) => blind.skipped("access", ACCESS),
         },
         standing(sshd, &account, now),
-        believed(sshd, shell(sshd, &account)),
+        skip_if_unknown(sshd, shell(sshd, &account)),
     ]
 }
 
@@ -86,27 +86,27 @@ fn standing(sshd: &Result<Sshd, SshdUnavailable>, account: &Account, now: Timest
     };
     let today = i64::try_from(now.as_unix() / SECONDS_OF_DAY).unwrap_or(i64::MAX);
     let (seen, fix) = match shadow.account_state(today, uses_pam) {
-        Standing::Good if shadow.is_locked => {
+        AccountStatus::Good if shadow.is_locked => {
             return Check::ok(
                 ID,
                 ACCOUNT,
                 format!("{there}; its password is locked, which PAM does not mind"),
             );
         }
-        Standing::Good => return Check::ok(ID, ACCOUNT, format!("{there}, neither locked nor expired")),
-        Standing::Locked => (
+        AccountStatus::Good => return Check::ok(ID, ACCOUNT, format!("{there}, neither locked nor expired")),
+        AccountStatus::Locked => (
             format!("{name} is locked (! in /etc/shadow), and UsePAM is no"),
             format!("sudo usermod -p '*' {name}"),
         ),
-        Standing::Expired(days) => (
+        AccountStatus::Expired(days) => (
             format!("{name} expired {} days ago", today.saturating_sub(days)),
             format!("sudo chage -E -1 {name}"),
         ),
-        Standing::PasswordDead => (
+        AccountStatus::PasswordDead => (
             format!("the password of {name} expired, and PAM lets nobody in with it any more"),
             format!("sudo chage -I -1 -M -1 {name}"),
         ),
-        Standing::PasswordOld => {
+        AccountStatus::PasswordOld => {
             let seen =
                 format!("the password of {name} has to be changed, and PAM asks for that at the login");
             let fix = if shadow.changed == Some(0) {
@@ -130,7 +130,7 @@ struct Shadow {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Standing {
+enum AccountStatus {
     Good,
     /// As sshd sees it: `!` before the password (OpenSSH configure.ac, `LOCKED_PASSWD_PREFIX`).
     Locked,
@@ -153,30 +153,32 @@ impl Shadow {
         Some(Self { is_locked, changed, longest, inactive, expires })
     }
 
-    fn account_state(&self, today: i64, uses_pam: bool) -> Standing {
+    fn account_state(&self, today: i64, uses_pam: bool) -> AccountStatus {
         // PAM counts the day itself, sshd the day after.
         let last = |day: i64| if uses_pam { day } else { day.saturating_add(1) };
         match self.expires {
-            Some(day) if today >= last(day) => return Standing::Expired(day),
-            _ if !uses_pam => return if self.is_locked { Standing::Locked } else { Standing::Good },
+            Some(day) if today >= last(day) => return AccountStatus::Expired(day),
+            _ if !uses_pam => {
+                return if self.is_locked { AccountStatus::Locked } else { AccountStatus::Good };
+            }
             _ => {}
         }
-        let Some(changed) = self.changed else { return Standing::Good };
+        let Some(changed) = self.changed else { return AccountStatus::Good };
         if changed == 0 {
-            return Standing::PasswordOld;
+            return AccountStatus::PasswordOld;
         }
-        let Some(longest) = self.longest else { return Standing::Good };
+        let Some(longest) = self.longest else { return AccountStatus::Good };
         let age = today.saturating_sub(changed);
         match self.inactive {
-            Some(inactive) if age > longest.saturating_add(inactive) => Standing::PasswordDead,
-            _ if age > longest => Standing::PasswordOld,
-            _ => Standing::Good,
+            Some(inactive) if age > longest.saturating_add(inactive) => AccountStatus::PasswordDead,
+            _ if age > longest => AccountStatus::PasswordOld,
+            _ => AccountStatus::Good,
         }
     }
 }
 
 /// Whether sshd minds depends on its configuration; where that is not known, a failure is none yet.
-fn believed(sshd: &Result<Sshd, SshdUnavailable>, check: Check) -> Check {
+fn skip_if_unknown(sshd: &Result<Sshd, SshdUnavailable>, check: Check) -> Check {
     match sshd {
         Err(SshdUnavailable::NeedsRoot(_)) if check.verdict == CheckStatus::Fail => {
             let seen = format!("{}; run with sudo to see whether sshd minds", check.seen);
@@ -237,7 +239,7 @@ mod tests {
 
     #[test]
     fn account_states_are_those_of_sshd_and_pam() {
-        use Standing as S;
+        use AccountStatus as S;
         for (line, without, with) in [
             ("u:*:19000:0:99999:7:::", S::Good, S::Good),
             ("u:!:19000:0:99999:7:::", S::Locked, S::Good),

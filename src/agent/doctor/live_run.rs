@@ -78,7 +78,7 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, be
 }
 
 /// Where a link before it is broken that a run needs, a run that fails says nothing new.
-pub(super) fn unless_explained(answer: Check, service: &[Check]) -> Check {
+pub(super) fn skip_if_explained(answer: Check, service: &[Check]) -> Check {
     let is_explained = service.iter().any(|check| check.verdict == CheckStatus::Fail);
     if is_explained && matches!(answer.verdict, CheckStatus::Fail | CheckStatus::Warn) {
         return Check::skipped(ID, ANSWER, format!("a link above comes first ({})", answer.seen));

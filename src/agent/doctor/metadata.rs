@@ -22,7 +22,7 @@ pub(super) const METADATA: &str = "pushed keys are in the instance's metadata an
 const CLOCK: &str = "a key is good for a minute, and certificates between their dates, by this clock";
 
 /// What mends an item that did not come: metadata that does not answer in time is no sign of anything else.
-pub(super) const fn unless_late(reason: Reason, otherwise: &'static str) -> &'static str {
+pub(super) const fn fix_unless_timeout(reason: Reason, otherwise: &'static str) -> &'static str {
     match reason {
         Reason::MetadataTimeout | Reason::MetadataThrottled | Reason::MetadataUnreachable => {
             "see that metadata answers in time: at most 1,024 packets a second go to link-local services"
@@ -41,7 +41,8 @@ pub(super) fn metadata(
     const ID: &str = "metadata";
     let Some(error) = &fetched.refused else {
         if let Some(error) = user.and_then(|user| replay::keys(&fetched.capture, user).err()) {
-            let fix = unless_late(error.reason(), "find out what answers in place of the metadata service");
+            let fix =
+                fix_unless_timeout(error.reason(), "find out what answers in place of the metadata service");
             return Check::fail(ID, METADATA, format!("{}: {error}", error.reason()), fix);
         }
         let server = fetched.capture.server.as_deref().unwrap_or("an unnamed server");
@@ -129,7 +130,7 @@ pub(super) fn instance_is_this(fetched: &Fetched) -> Check {
             ID,
             WHY,
             format!("{}: {error}", error.reason()),
-            unless_late(error.reason(), "find out what answers in place of the metadata service"),
+            fix_unless_timeout(error.reason(), "find out what answers in place of the metadata service"),
         ),
         (Some(own), Ok(theirs)) if own != "xen" && own != theirs.as_str() => Check::fail(
             ID,

@@ -61,7 +61,7 @@ pub(super) fn run(
     let answer = live_run::check(&sshd, user, &before);
     let service = service::checks(settled, user, clock);
     let mut checks = service.checks;
-    let answer = live_run::unless_explained(answer, &checks);
+    let answer = live_run::skip_if_explained(answer, &checks);
     checks.extend(before);
     checks.extend(keys::checks(&sshd, &service.pushed));
     checks.extend(after);

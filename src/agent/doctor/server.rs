@@ -24,7 +24,7 @@ use super::check::Check;
 use super::own_words::words_of;
 use super::sshd::{Sshd, SshdUnavailable, failed, not_asked, shown_fix};
 use crate::sshd_setup::{
-    SshdState, Wired, is_ours, placed, program_fault, shown, shown_reload, user_fault, where_from,
+    SetupState, SshdState, is_ours, placed, program_fault, shown, shown_reload, user_fault, where_from,
 };
 
 const OPENSSH: &str = "sshd is what lets anybody in; this program works with OpenSSH 7.4 and later";
@@ -153,7 +153,7 @@ fn listens(line: &str, port: u16) -> bool {
     state == Some("0A") && is_there == Some(port)
 }
 
-fn command(sshd: &Sshd, wired: &Wired<'_>) -> Check {
+fn command(sshd: &Sshd, wired: &SetupState<'_>) -> Check {
     const ID: &str = "command";
     let own = &wired.machine.own;
     let in_force = wired.running.command.as_deref();
@@ -228,7 +228,7 @@ fn unread_command(blind: &SshdUnavailable) -> Check {
     }
 }
 
-fn command_user(wired: &Wired<'_>) -> Check {
+fn command_user(wired: &SetupState<'_>) -> Check {
     const ID: &str = "command-user";
     if !is_ours(wired.running.command.as_deref(), &wired.machine.own) {
         return not_asked(ID, USER);
@@ -241,7 +241,7 @@ fn command_user(wired: &Wired<'_>) -> Check {
     }
 }
 
-fn command_path(wired: &Wired<'_>) -> Check {
+fn command_path(wired: &SetupState<'_>) -> Check {
     const ID: &str = "command-path";
     let command = wired.running.command.as_deref();
     if !is_ours(command, &wired.machine.own) {
@@ -288,7 +288,7 @@ fn closed_to(account: &Account, program: &Path) -> Option<(PathBuf, u32)> {
     Some((closed.to_owned(), closed.metadata().ok()?.permissions().mode() & 0o7777))
 }
 
-fn unit_override(wired: Option<&Wired<'_>>) -> Check {
+fn unit_override(wired: Option<&SetupState<'_>>) -> Check {
     const ID: &str = "unit-override";
     let mut files = units::overrides();
     if let Some(wired) = wired {

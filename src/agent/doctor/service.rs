@@ -13,7 +13,7 @@ use eic_login::privileges::{PrivilegesError, give_up_root};
 
 use super::check::Check;
 use super::metadata::{
-    METADATA, clock_is_right, instance_is_this, metadata, metadata_v6, proxy, unless_late,
+    METADATA, clock_is_right, fix_unless_timeout, instance_is_this, metadata, metadata_v6, proxy,
 };
 use super::signer::{SIGNER, region, signer, trust_store};
 use crate::capture::replay;
@@ -192,7 +192,7 @@ impl Service {
                     "signer",
                     SIGNER,
                     format!("{}: {error}", error.reason()),
-                    unless_late(
+                    fix_unless_timeout(
                         error.reason(),
                         "ask AWS support whether EC2 Instance Connect is up in this region",
                     ),

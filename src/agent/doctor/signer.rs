@@ -15,7 +15,7 @@ use eic_login::fetch::RunError;
 use eic_login::fetch::lost_staples::LostStaples;
 
 use super::check::Check;
-use super::metadata::unless_late;
+use super::metadata::fix_unless_timeout;
 use crate::capture::document::Capture;
 use crate::capture::replay;
 
@@ -53,7 +53,7 @@ pub(super) fn region(
             ID,
             SIGNER,
             format!("{}: {error}", error.reason()),
-            unless_late(error.reason(), "find out what answers in place of the metadata service"),
+            fix_unless_timeout(error.reason(), "find out what answers in place of the metadata service"),
         ),
     }
 }
@@ -149,7 +149,7 @@ pub(super) fn signer(
             "staples",
             SIGNER,
             format!("{reason}: {detail}"),
-            unless_late(*reason, "find out what answers in place of the metadata service"),
+            fix_unless_timeout(*reason, "find out what answers in place of the metadata service"),
         ),
         (None, Ok(proven)) => {
             let left = proven.path().iter().map(|step| match &step.staple {

@@ -4,23 +4,23 @@ use std::path::PathBuf;
 
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::offer::Offer;
-use eic_host::sshd::server::{Effective, Printed};
+use eic_host::sshd::server::{EffectiveCommand, EffectiveConfig};
 use eic_host::sshd::sources::Sources;
 
 use super::check::Check;
 use crate::sshd_setup::shown_reload;
-use crate::sshd_setup::{Fix, SetupFault, SshdState, Unseen, Wired, placed};
+use crate::sshd_setup::{Fix, SetupFault, SetupState, SshdState, SshdUnknown, placed};
 
 /// What is in force for the login.
 pub(super) struct Sshd {
     pub(super) machine: SshdState,
     pub(super) sources: Sources,
     /// With the settings on the running server's own command line, which win over every file.
-    pub(super) running: Printed,
+    pub(super) running: EffectiveConfig,
     /// By the files alone.
-    filed: Printed,
+    filed: EffectiveConfig,
     /// For a login that no `Match` is about.
-    general: Printed,
+    general: EffectiveConfig,
 }
 
 /// Why nothing can be said of it.
@@ -63,9 +63,9 @@ impl Sshd {
     }
 
     /// The pair in force, given to `judge` with what it has to be compared with.
-    pub(super) fn wired<T>(&self, judge: impl FnOnce(&Wired<'_>) -> T) -> T {
-        let [running, filed, general] = [&self.running, &self.filed, &self.general].map(Effective::of);
-        judge(&Wired {
+    pub(super) fn wired<T>(&self, judge: impl FnOnce(&SetupState<'_>) -> T) -> T {
+        let [running, filed, general] = [&self.running, &self.filed, &self.general].map(EffectiveCommand::of);
+        judge(&SetupState {
             machine: &self.machine,
             sources: &self.sources,
             running: &running,
@@ -91,11 +91,11 @@ impl Sshd {
     }
 }
 
-impl From<Unseen> for SshdUnavailable {
-    fn from(unseen: Unseen) -> Self {
+impl From<SshdUnknown> for SshdUnavailable {
+    fn from(unseen: SshdUnknown) -> Self {
         match unseen {
-            Unseen::Absent => Self::Absent,
-            Unseen::Refused(fault) => Self::Refused(fault),
+            SshdUnknown::Absent => Self::Absent,
+            SshdUnknown::Refused(fault) => Self::Refused(fault),
         }
     }
 }

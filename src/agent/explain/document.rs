@@ -35,11 +35,11 @@ pub(super) struct Document {
     keys_given: usize,
     /// How many lines of other providers it would be given.
     provider_lines: usize,
-    times_ms: Times,
+    times_ms: StepTimings,
 }
 
 /// What was judged, and what of the settings decides with it.
-pub(super) struct Judged {
+pub(super) struct Evaluation {
     pub(super) report: VerifyReport,
     pub(super) pins: Option<String>,
     pub(super) withheld: bool,
@@ -47,7 +47,7 @@ pub(super) struct Judged {
 
 /// How long each step took, in milliseconds.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Times {
+pub(super) struct StepTimings {
     settings: f64,
     token: Option<f64>,
     /// Every item of the metadata service; they are asked for side by side.
@@ -55,7 +55,7 @@ pub(super) struct Times {
     judgement: Option<f64>,
 }
 
-impl Times {
+impl StepTimings {
     pub(super) fn of_settings<T>(&mut self, work: impl FnOnce() -> T) -> T {
         let started = Instant::now();
         let done = work();
@@ -78,12 +78,12 @@ impl Document {
     pub(super) fn new(
         arguments: &ExplainArgs,
         clock: Clock,
-        own: Result<Judged, String>,
+        own: Result<Evaluation, String>,
         sshd: Chain,
-        times_ms: Times,
+        times_ms: StepTimings,
     ) -> Self {
         let (judgement, pins, withheld, error) = match own {
-            Ok(Judged { report, pins, withheld }) => (Some(report), pins, withheld, None),
+            Ok(Evaluation { report, pins, withheld }) => (Some(report), pins, withheld, None),
             Err(why) => (None, None, false, Some(why)),
         };
         let keys = judgement.iter().flat_map(|report| &report.keys).filter(|_| sshd.asks && !withheld);

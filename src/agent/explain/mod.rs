@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use chained::Chain;
-use document::{Document, Judged, Times};
+use document::{Document, Evaluation, StepTimings};
 use eic_core::audit_line::IDENT;
 use eic_core::decision::{Decision, Evidence, Expectations};
 use eic_core::policy::Policy;
@@ -27,7 +27,7 @@ use crate::cli::ExplainArgs;
 use crate::config::unsupported;
 use crate::environment::{self, EnvironmentBefore};
 use crate::outcome::Outcome;
-use crate::verify::{Unproven, VerifyReport, judge_case};
+use crate::verify::{Unproven, VerifyReport, verify_case};
 
 /// Runs the command.
 pub(super) fn run(
@@ -36,7 +36,7 @@ pub(super) fn run(
     out: &mut impl Write,
     notes: &mut impl Write,
 ) -> Outcome {
-    let mut times = Times::default();
+    let mut times = StepTimings::default();
     // What takes root comes first, as in a login: the settings, sshd's word, the providers under their user.
     let chain = Chain::run(&arguments.user, arguments.fingerprint.as_ref());
     let settings = times.of_settings(|| resolve(&chain.settings));
@@ -53,7 +53,7 @@ pub(super) fn run(
         _ => resolve(&chain.settings),
     });
     let settings = settings.and_then(|settings| supported(settings, &before));
-    let own = settings.and_then(|settings| judge_now(arguments, clock, &settings, &mut times));
+    let own = settings.and_then(|settings| evaluate(arguments, clock, &settings, &mut times));
     let document = Document::new(arguments, clock, own, chain, times);
     let text =
         if arguments.json { format!("{:#}\n", serde_json::json!(document)) } else { document.to_string() };
@@ -75,12 +75,12 @@ fn resolve(line: &CommandLine) -> Result<Settings, String> {
     Settings::resolve(line).map_err(|error| format!("{}: {error}", error.reason()))
 }
 
-fn judge_now(
+fn evaluate(
     arguments: &ExplainArgs,
     clock: Clock,
     settings: &Settings,
-    times: &mut Times,
-) -> Result<Judged, String> {
+    times: &mut StepTimings,
+) -> Result<Evaluation, String> {
     let machine = Machine::detect(Path::new("/sys"));
     if machine == Machine::NotEc2 {
         return Err("this is no EC2 instance: no key can be pushed to it".to_owned());
@@ -97,7 +97,7 @@ fn judge_now(
     let report = report(arguments, clock, settings, &fetched);
     times.judgement(started.elapsed());
     let pins = settings.pins();
-    Ok(Judged {
+    Ok(Evaluation {
         report,
         pins: (!pins.is_empty()).then(|| pins.to_string()),
         withheld: settings.audit_required.value && Audit::to_system().destination().is_none(),
@@ -125,7 +125,7 @@ fn report(arguments: &ExplainArgs, clock: Clock, settings: &Settings, fetched: &
     };
     let now = clock.now();
     let judged: Result<Decision, Unproven> = match read() {
-        Ok((evidence, expected)) => judge_case(&evidence, &replay::lost_staples(capture), &expected, now),
+        Ok((evidence, expected)) => verify_case(&evidence, &replay::lost_staples(capture), &expected, now),
         Err(error) => Err(Unproven::new(error.reason(), error.to_string())),
     };
     VerifyReport::new(&signer, &judged, now)

@@ -87,7 +87,7 @@ pub(super) fn read_journal<W: Wanted>(
     let mut journal = Journal::new(agent, programs);
     let mut read = Read::default();
     if let Some(first) = journal.parse_line(begins) {
-        join.saw(first.at);
+        join.note_time(first.at);
     }
     let mut reader = BufReader::with_capacity(MAX_LINE, entries);
     let broken = each_line(&mut reader, &mut read, |line| match journal.parse_line(line) {

@@ -8,7 +8,7 @@ use std::process::Command;
 use eic_core::order;
 use eic_core::sessions::MAX_LINE;
 use eic_core::sessions::join::{Join, Wanted};
-use eic_core::sessions::text_log::{Said, TextLog, Zone};
+use eic_core::sessions::text_log::{LineKind, TextLog, Zone};
 use eic_host::clock;
 use eic_host::files::open_regular;
 use eic_host::process::listen;
@@ -150,13 +150,13 @@ fn read_text<W: Wanted>(
         let text = String::from_utf8_lossy(line);
         if std::mem::take(&mut is_first) {
             if let Some(at) = log.instant_of(&text) {
-                join.saw(at);
+                join.note_time(at);
             }
         }
         match log.parse_line(&text) {
-            Said::Line(line) => join.take(line.host, line.at, Some(line.event)),
-            Said::Other => {}
-            Said::Unknown => unknown = unknown.saturating_add(1),
+            LineKind::Line(line) => join.take(line.host, line.at, Some(line.event)),
+            LineKind::Other => {}
+            LineKind::Unknown => unknown = unknown.saturating_add(1),
         }
         last.clear();
         last.extend_from_slice(line);
@@ -166,7 +166,7 @@ fn read_text<W: Wanted>(
     let is_none = !is_first && !log.is_known() && unknown == 0;
     read.unknown = read.unknown.saturating_add(unknown).saturating_add(u64::from(is_none));
     if let Some(at) = log.instant_of(&String::from_utf8_lossy(&last)) {
-        join.saw(at);
+        join.note_time(at);
     }
     if limited.limit() == 0 {
         let gib = MAX_FILE / 1024 / 1024 / 1024;

@@ -6,11 +6,11 @@ use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::accounts::Account;
 use eic_host::ownership;
 use eic_host::sshd::command::{chained, split};
-use eic_host::sshd::server::Effective;
+use eic_host::sshd::server::EffectiveCommand;
 use eic_host::sshd::sources::Sources;
 
-use super::install::{EnableError, Pair, own_pair};
-use super::{InForce, SshdState, shown};
+use super::install::{CommandAndUser, EnableError, own_pair};
+use super::{CommandsInForce, SshdState, shown};
 
 /// Most of `/etc/group` that is read, in bytes.
 const MAX_GROUP_BYTES: usize = 1024 * 1024;
@@ -18,8 +18,12 @@ const MAX_GROUP_BYTES: usize = 1024 * 1024;
 /// Puts our command in front of the command in force, which keeps its user. sshd runs us as root. We run the other
 /// command as its user, and give root's rights up ourselves. If the user depends on the login name (`%u`), sshd still
 /// chooses it.
-pub(super) fn chain_of(machine: &SshdState, command: &str, user: &str) -> Result<Pair, EnableError> {
-    let filed = Effective {
+pub(super) fn chain_of(
+    machine: &SshdState,
+    command: &str,
+    user: &str,
+) -> Result<CommandAndUser, EnableError> {
+    let filed = EffectiveCommand {
         command: Some(command.to_owned()),
         user: Some(user.to_owned()).filter(|user| !user.is_empty()),
         takes_keys: true,
@@ -50,12 +54,12 @@ pub(super) fn chain_of(machine: &SshdState, command: &str, user: &str) -> Result
     // We are stricter than sshd with what we run: a link's own folder counts, too.
     let program = split(command).into_iter().next().unwrap_or_default();
     ownership::check(Path::new(&program)).map_err(|insecure| refuse(insecure.to_string()))?;
-    Ok(Pair { command: line, user: runs_us.to_owned() })
+    Ok(CommandAndUser { command: line, user: runs_us.to_owned() })
 }
 
 /// Before another command is put behind ours, the agent must understand every line about command and user. A line
 /// that sshd reads and the agent does not could have a foreign command run as root.
-fn understand(machine: &SshdState, filed: &Effective) -> Result<(), EnableError> {
+fn understand(machine: &SshdState, filed: &EffectiveCommand) -> Result<(), EnableError> {
     let sources = Sources::read(&machine.config);
     if let Some(unclear) = sources.unclear.first() {
         return Err(EnableError::LeftAlone(format!(
@@ -81,9 +85,13 @@ fn understand(machine: &SshdState, filed: &Effective) -> Result<(), EnableError>
 }
 
 /// The same judgement once more, with ours in place.
-pub(super) fn judge_written(machine: &SshdState, in_force: &InForce, pair: &Pair) -> Result<(), EnableError> {
+pub(super) fn judge_written(
+    machine: &SshdState,
+    in_force: &CommandsInForce,
+    pair: &CommandAndUser,
+) -> Result<(), EnableError> {
     if pair.command.contains(" -- ") {
-        let now = Effective {
+        let now = EffectiveCommand {
             command: Some(pair.command.clone()),
             user: Some(pair.user.clone()),
             takes_keys: true,
@@ -107,8 +115,8 @@ fn supplementary_group(user: &str) -> Option<String> {
 /// not change, and above all not to root.
 pub(super) fn keep_users_of_matches(
     machine: &SshdState,
-    filed: &Effective,
-    pair: &Pair,
+    filed: &EffectiveCommand,
+    pair: &CommandAndUser,
 ) -> Result<(), EnableError> {
     if filed.user.as_deref() == Some(&pair.user) {
         return Ok(());

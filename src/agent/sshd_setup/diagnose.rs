@@ -8,7 +8,7 @@ use eic_host::ownership;
 use eic_host::sshd::command::{CommandOwner, chained, command_owner, leads_to, split};
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::place::read_config;
-use eic_host::sshd::server::Effective;
+use eic_host::sshd::server::EffectiveCommand;
 use eic_host::sshd::sources::{Setting, Sources};
 use eic_host::sshd::units;
 
@@ -43,18 +43,18 @@ pub(crate) enum Fix {
 }
 
 /// The pair in force for some login, and what it has to be compared with.
-pub(crate) struct Wired<'a> {
+pub(crate) struct SetupState<'a> {
     pub(crate) machine: &'a SshdState,
     pub(crate) sources: &'a Sources,
     /// With the running server's own command line.
-    pub(crate) running: &'a Effective,
+    pub(crate) running: &'a EffectiveCommand,
     /// By the files alone.
-    pub(crate) filed: &'a Effective,
+    pub(crate) filed: &'a EffectiveCommand,
     /// For a login that no `Match` is about.
-    pub(crate) general: &'a Effective,
+    pub(crate) general: &'a EffectiveCommand,
 }
 
-impl Wired<'_> {
+impl SetupState<'_> {
     /// Why sshd does not ask this program; none where it does.
     pub(crate) fn lost(&self) -> Option<SetupFault> {
         let command = self.running.command.as_deref();

@@ -8,16 +8,16 @@ use eic_host::sshd::block;
 use eic_host::sshd::command::{CommandOwner, is_agents, moved};
 use eic_host::sshd::place::{Place, read_config};
 use eic_host::sshd::replace::lock;
-use eic_host::sshd::server::Effective;
+use eic_host::sshd::server::EffectiveCommand;
 use eic_host::sshd::sources::Sources;
 use eic_host::sshd::units;
 use eic_login::config::{CommandLine, Settings};
 use eic_login::privileges::give_up_root;
 
 use super::chain::{chain_of, judge_written, keep_users_of_matches};
-use super::install::{EnableError, Pair, own_pair, put_in, undo};
+use super::install::{CommandAndUser, EnableError, own_pair, put_in, undo};
 use super::pin::{Plan, other_settings};
-use super::{InForce, SshdState, shown, user_fault, where_from};
+use super::{CommandsInForce, SshdState, shown, user_fault, where_from};
 use crate::cli::EnableArgs;
 use crate::config::unsupported;
 use crate::environment;
@@ -52,7 +52,7 @@ fn enable(arguments: &EnableArgs, say: &mut impl FnMut(String)) -> Result<(), En
         return Err(EnableError::Failed(unclear));
     }
     let in_force = machine.in_force().map_err(wrong)?;
-    stands_in_the_way(&machine, &in_force)?;
+    check_overrides(&machine, &in_force)?;
     let plan = if arguments.pin { Some(plan_pin(&machine, &in_force)?) } else { None };
     if machine.command_owner(&in_force.filed) == CommandOwner::Ours {
         say(format!(
@@ -63,14 +63,14 @@ fn enable(arguments: &EnableArgs, say: &mut impl FnMut(String)) -> Result<(), En
             return Err(EnableError::Failed(fault.seen));
         }
         // A run that was cut short may not have come this far.
-        tell_sshd(&machine, &in_force, units::reload_sshd()?, say);
+        reload_or_advise(&machine, &in_force, units::reload_sshd()?, say);
     } else {
         wire(&machine, &in_force, arguments.chain, say)?;
     }
     if let Some(plan) = plan {
         say(plan.carry_out().map_err(EnableError::Stuck)?);
     }
-    for line in besides(&machine, &in_force) {
+    for line in warnings(&machine, &in_force) {
         say(line);
     }
     // The unit asks the same as another process of root's, after this one or before.
@@ -94,7 +94,7 @@ fn enable(arguments: &EnableArgs, say: &mut impl FnMut(String)) -> Result<(), En
 }
 
 /// What `--pin` is to write. Our own line may name another settings file, which is the operator's to change.
-fn plan_pin(machine: &SshdState, in_force: &InForce) -> Result<Plan, String> {
+fn plan_pin(machine: &SshdState, in_force: &CommandsInForce) -> Result<Plan, String> {
     let command = in_force.running.as_ref().unwrap_or(&in_force.filed).command.as_deref();
     let is_ours = matches!(machine.command_owner(&in_force.filed), CommandOwner::Ours);
     if let Some(file) = other_settings(command.filter(|_| is_ours)) {
@@ -108,7 +108,7 @@ fn plan_pin(machine: &SshdState, in_force: &InForce) -> Result<Plan, String> {
 
 fn wire(
     machine: &SshdState,
-    in_force: &InForce,
+    in_force: &CommandsInForce,
     chain: bool,
     say: &mut impl FnMut(String),
 ) -> Result<(), EnableError> {
@@ -139,13 +139,13 @@ fn wire(
     if chain && pair.command.contains(" -- ") {
         say("note: what is asked beside has as long as [imds] timeout in /etc/eic-agent.toml, 5 s where it says nothing".to_owned());
     }
-    tell_sshd(machine, in_force, reloaded, say);
+    reload_or_advise(machine, in_force, reloaded, say);
     Ok(())
 }
 
-fn tell_sshd(
+fn reload_or_advise(
     machine: &SshdState,
-    in_force: &InForce,
+    in_force: &CommandsInForce,
     reloaded: Option<String>,
     say: &mut impl FnMut(String),
 ) {
@@ -161,7 +161,7 @@ fn tell_sshd(
 
 /// What wins over every file, and is neither ours nor Amazon's: the running server's own command line, or that
 /// of its next start.
-fn stands_in_the_way(machine: &SshdState, in_force: &InForce) -> Result<(), EnableError> {
+fn check_overrides(machine: &SshdState, in_force: &CommandsInForce) -> Result<(), EnableError> {
     let overrides = units::overrides();
     if let Some(running) =
         in_force.running.as_ref().filter(|running| machine.command_owner(running) == CommandOwner::Other)
@@ -184,7 +184,7 @@ fn stands_in_the_way(machine: &SshdState, in_force: &InForce) -> Result<(), Enab
 }
 
 /// The pair to put in: ours, with what is in force asked beside it where that is wanted.
-fn pair(machine: &SshdState, filed: &Effective, chain: bool) -> Result<Pair, EnableError> {
+fn pair(machine: &SshdState, filed: &EffectiveCommand, chain: bool) -> Result<CommandAndUser, EnableError> {
     let (CommandOwner::Other, Some(command)) = (machine.command_owner(filed), filed.command.as_deref())
     else {
         return own_pair(machine);
@@ -199,7 +199,7 @@ fn pair(machine: &SshdState, filed: &Effective, chain: bool) -> Result<Pair, Ena
     if is_agents(command) && is_in_our_block() {
         let user = filed.user.clone().unwrap_or_else(|| IDENT.to_owned());
         return match moved(command, &machine.own) {
-            Some(command) => Ok(Pair { command, user }),
+            Some(command) => Ok(CommandAndUser { command, user }),
             None => own_pair(machine),
         };
     }
@@ -215,7 +215,7 @@ fn pair(machine: &SshdState, filed: &Effective, chain: bool) -> Result<Pair, Ena
 }
 
 /// What an operator should know although it is wired.
-fn besides(machine: &SshdState, before: &InForce) -> Vec<String> {
+fn warnings(machine: &SshdState, before: &CommandsInForce) -> Vec<String> {
     let mut lines = Vec::new();
     let sources = Sources::read(&machine.config);
     for except in sources.conditional() {

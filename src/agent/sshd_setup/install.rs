@@ -9,19 +9,19 @@ use eic_host::sshd::block;
 use eic_host::sshd::command::plain;
 use eic_host::sshd::place::{Place, PlaceError};
 use eic_host::sshd::replace::{Change, TempFile};
-use eic_host::sshd::server::Effective;
+use eic_host::sshd::server::EffectiveCommand;
 use eic_host::sshd::sources::Sources;
 
 use super::{DROP_IN, SshdState, placed, shown};
 
 /// The two settings that belong together.
-pub(super) struct Pair {
+pub(super) struct CommandAndUser {
     pub(super) command: String,
     pub(super) user: String,
 }
 
-impl Pair {
-    pub(super) fn is(&self, effective: &Effective) -> bool {
+impl CommandAndUser {
+    pub(super) fn is(&self, effective: &EffectiveCommand) -> bool {
         effective.command.as_deref() == Some(&self.command) && effective.user.as_deref() == Some(&self.user)
     }
 }
@@ -42,7 +42,7 @@ impl From<String> for InstallError {
 
 /// Puts the pair into a file of its own where one is read, else on top of the main file, and gives the
 /// change once sshd has confirmed that it is in force.
-pub(super) fn put_in(machine: &SshdState, pair: &Pair) -> Result<Change, InstallError> {
+pub(super) fn put_in(machine: &SshdState, pair: &CommandAndUser) -> Result<Change, InstallError> {
     let lines = block::lines(&pair.command, &pair.user);
     try_beside(machine, pair, &lines)?;
     let drop_in = PathBuf::from(DROP_IN);
@@ -59,7 +59,7 @@ pub(super) fn put_in(machine: &SshdState, pair: &Pair) -> Result<Change, Install
 
 /// Has sshd judge the whole, while nothing is in place yet: the main file with our lines on top, beside it.
 /// What cannot win there cannot win anywhere, and lines that this release does not know are found here.
-fn try_beside(machine: &SshdState, pair: &Pair, lines: &str) -> Result<(), String> {
+fn try_beside(machine: &SshdState, pair: &CommandAndUser, lines: &str) -> Result<(), String> {
     let config = &machine.config;
     let fault = |error: io::Error| format!("{}: {error}", config.display());
     let place = Place::find(config).map_err(|error| error.to_string())?;
@@ -81,7 +81,7 @@ fn try_beside(machine: &SshdState, pair: &Pair, lines: &str) -> Result<(), Strin
 /// is left then.
 fn put_into(
     machine: &SshdState,
-    pair: &Pair,
+    pair: &CommandAndUser,
     lines: &str,
     place: &Path,
 ) -> Result<Result<Change, String>, InstallError> {
@@ -110,7 +110,7 @@ pub(super) fn undo(change: Change) -> Result<(), String> {
         .map_err(|error| format!("{path} could not be put back: {error}; see that `sshd -t` is content"))
 }
 
-fn shown_pair(effective: &Effective) -> String {
+fn shown_pair(effective: &EffectiveCommand) -> String {
     match &effective.command {
         None => "AuthorizedKeysCommand none".to_owned(),
         Some(command) => {
@@ -144,11 +144,11 @@ impl From<InstallError> for EnableError {
     }
 }
 
-pub(super) fn own_pair(machine: &SshdState) -> Result<Pair, EnableError> {
+pub(super) fn own_pair(machine: &SshdState) -> Result<CommandAndUser, EnableError> {
     if Account::find(IDENT).is_none() {
         return Err(EnableError::Failed(format!(
             "there is no user {IDENT} for sshd to run it as; run: systemd-sysusers, or useradd --system --no-create-home --shell /usr/sbin/nologin {IDENT}"
         )));
     }
-    Ok(Pair { command: plain(&machine.own), user: IDENT.to_owned() })
+    Ok(CommandAndUser { command: plain(&machine.own), user: IDENT.to_owned() })
 }

@@ -14,12 +14,12 @@ use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::ownership::{self, Insecure};
 use eic_host::sshd::command::{CommandOwner, command_owner};
 use eic_host::sshd::listener::Listener;
-use eic_host::sshd::server::{CONFIG, Effective, Server, ServerError};
+use eic_host::sshd::server::{CONFIG, EffectiveCommand, Server, ServerError};
 use eic_host::sshd::sources::Sources;
 use eic_host::sshd::units;
 
 pub(super) use diagnose::{
-    Fix, SetupFault, Wired, is_ours, placed, program_fault, shown_reload, user_fault, where_from,
+    Fix, SetupFault, SetupState, is_ours, placed, program_fault, shown_reload, user_fault, where_from,
 };
 pub(super) use disable::run as disable;
 pub(super) use enable::run as enable;
@@ -45,21 +45,21 @@ pub(super) struct SshdState {
 }
 
 /// What is in force, by the files alone and for the running server.
-struct InForce {
-    filed: Effective,
+struct CommandsInForce {
+    filed: EffectiveCommand,
     /// Where the running server's own command line says something else.
-    running: Option<Effective>,
+    running: Option<EffectiveCommand>,
 }
 
 /// Why nothing can be said of this machine's sshd.
-pub(super) enum Unseen {
+pub(super) enum SshdUnknown {
     /// There is none.
     Absent,
     /// It, or what it reads, is not looked at: root takes nothing there that another user can change.
     Refused(SetupFault),
 }
 
-impl std::fmt::Display for Unseen {
+impl std::fmt::Display for SshdUnknown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Absent => f.write_str("there is no sshd on this machine; install openssh-server"),
@@ -68,7 +68,7 @@ impl std::fmt::Display for Unseen {
     }
 }
 
-impl Unseen {
+impl SshdUnknown {
     fn insecure(what: &str, insecure: &Insecure) -> Self {
         let otherwise = match insecure {
             Insecure::Unreadable(..) => "put it back, or correct the link or the Include that names it",
@@ -79,8 +79,8 @@ impl Unseen {
     }
 }
 
-impl From<Unseen> for String {
-    fn from(unseen: Unseen) -> Self {
+impl From<SshdUnknown> for String {
+    fn from(unseen: SshdUnknown) -> Self {
         unseen.to_string()
     }
 }
@@ -92,12 +92,13 @@ impl SshdState {
     }
 
     /// With this program wherever it lies, for those who only look.
-    pub(super) fn detect() -> Result<Self, Unseen> {
-        let server = Server::find().map_err(|insecure| Unseen::insecure("sshd is not run", &insecure))?;
-        let server = server.ok_or(Unseen::Absent)?;
+    pub(super) fn detect() -> Result<Self, SshdUnknown> {
+        let server =
+            Server::find().map_err(|insecure| SshdUnknown::insecure("sshd is not run", &insecure))?;
+        let server = server.ok_or(SshdUnknown::Absent)?;
         let (listener, others) = chosen(Listener::all(server.program()));
         if let Some((seen, fix)) = listener.as_ref().and_then(Listener::unknown_config) {
-            return Err(Unseen::Refused(SetupFault { seen, fix: Fix::Do(fix.to_owned()) }));
+            return Err(SshdUnknown::Refused(SetupFault { seen, fix: Fix::Do(fix.to_owned()) }));
         }
         let config = listener.as_ref().and_then(|listener| listener.config.clone());
         let config = config.unwrap_or_else(|| CONFIG.into());
@@ -131,7 +132,7 @@ impl SshdState {
         self.listener.as_ref().map_or(&[], |listener| &listener.options)
     }
 
-    fn in_force(&self) -> Result<InForce, ServerError> {
+    fn in_force(&self) -> Result<CommandsInForce, ServerError> {
         let filed = self.server.effective(&self.config, &[])?;
         let running = match &self.listener {
             Some(listener) if listener.sets_command() => {
@@ -139,19 +140,19 @@ impl SshdState {
             }
             _ => None,
         };
-        Ok(InForce { filed, running })
+        Ok(CommandsInForce { filed, running })
     }
 
-    fn command_owner(&self, effective: &Effective) -> CommandOwner {
+    fn command_owner(&self, effective: &EffectiveCommand) -> CommandOwner {
         command_owner(effective.command.as_deref(), &self.own)
     }
 }
 
 /// Checks sshd's configuration and every file that it includes by sshd's own rule for what it trusts: who can change
 /// one of them can have a command run as any user, by sshd, and by root's commands here.
-fn secure(config: &Path) -> Result<(), Unseen> {
+fn secure(config: &Path) -> Result<(), SshdUnknown> {
     let refused = |insecure: &Insecure| {
-        Unseen::insecure(&format!("sshd's configuration {} is not read", config.display()), insecure)
+        SshdUnknown::insecure(&format!("sshd's configuration {} is not read", config.display()), insecure)
     };
     ownership::check(config).map_err(|insecure| refused(&insecure))?;
     Sources::read(config).insecure.first().map_or(Ok(()), |insecure| Err(refused(insecure)))
@@ -231,11 +232,11 @@ pub(super) fn shown(command: Option<&str>) -> String {
 
 /// What is in force for this user's logins, by the running server where it says something else than the
 /// files, and whose command that is.
-pub(super) fn in_force_for(user: Option<&str>) -> Result<(Effective, CommandOwner, PathBuf), String> {
+pub(super) fn in_force_for(user: Option<&str>) -> Result<(EffectiveCommand, CommandOwner, PathBuf), String> {
     let machine = SshdState::detect().map_err(String::from)?;
     let printed = machine.server.printed(&machine.config, machine.options(), user);
     let printed = printed.map_err(|error| format!("{}: {error}", machine.config.display()))?;
-    let effective = Effective::of(&printed);
+    let effective = EffectiveCommand::of(&printed);
     let holder = machine.command_owner(&effective);
     Ok((effective, holder, machine.own))
 }

@@ -16,7 +16,7 @@ use eic_login::imds::ImdsSession;
 use eic_login::privileges::{PrivilegesError, give_up_root};
 use serde::Serialize;
 
-use super::{SshdState, Wired, program_fault, shown, user_fault};
+use super::{SetupState, SshdState, program_fault, shown, user_fault};
 use crate::cli::StatusArgs;
 use crate::config::{Unsupported, unsupported};
 use crate::environment;
@@ -142,7 +142,7 @@ impl StatusReport {
             self.sshd.file = Some(from.file.clone());
             self.sshd.line = Some(from.line);
         }
-        let wired = Wired {
+        let wired = SetupState {
             machine: &machine,
             sources: &sources,
             running: effective,
@@ -172,7 +172,7 @@ impl StatusReport {
     }
 
     /// Whether the pair in force leads to this program, and sshd would run it.
-    fn diagnose(&mut self, wired: &Wired<'_>) -> Result<(), String> {
+    fn diagnose(&mut self, wired: &SetupState<'_>) -> Result<(), String> {
         if let Some(lost) = wired.lost() {
             self.problems.push(lost.to_string());
             return Ok(());

@@ -38,7 +38,7 @@ pub(super) fn run(
     };
     let Case { signer, evidence, lost, redacted, claimed, at } = case;
     let judged = match evidence {
-        Ok((evidence, expected)) => judge_case(&evidence, &lost, &expected, at),
+        Ok((evidence, expected)) => verify_case(&evidence, &lost, &expected, at),
         Err(unproven) => Err(unproven),
     };
     let report = VerifyReport::new(&signer, &judged, at).of_capture(redacted, claimed);
@@ -87,7 +87,7 @@ impl Unproven {
 }
 
 /// Judges, and looks for the path also of a signer that is refused. Where a staple is lacking, `lost` says why.
-pub(super) fn judge_case(
+pub(super) fn verify_case(
     evidence: &Evidence,
     lost: &LostStaples<(Reason, String)>,
     expected: &Expectations,

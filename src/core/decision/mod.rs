@@ -211,7 +211,7 @@ fn decide_entry(
             Verdict::refused(RefusalError::Entry(unreadable.error.clone()), &unreadable.claims)
         }
         Ok(entry) => match signer.verify_key(entry, &expected.instance, budget) {
-            Ok(key) => judge_proven(key, expected),
+            Ok(key) => apply_policy(key, expected),
             Err(error) => Verdict::refused(RefusalError::Key(error), &entry.claims),
         },
     }
@@ -224,7 +224,7 @@ impl Expectations {
     }
 }
 
-fn judge_proven(key: VerifiedKey, expected: &Expectations) -> Verdict {
+fn apply_policy(key: VerifiedKey, expected: &Expectations) -> Verdict {
     if !expected.is_asked_for(key.key()) {
         return Verdict::NotOffered(key);
     }

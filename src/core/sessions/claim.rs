@@ -4,7 +4,7 @@ use alloc::string::String;
 
 /// What the push said of itself, printable.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Claim {
+pub struct PushClaim {
     /// ARN of the IAM principal.
     pub principal: Option<String>,
     /// The id of the push in CloudTrail.

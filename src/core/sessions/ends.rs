@@ -68,7 +68,7 @@ impl<W: Wanted> Join<W> {
     }
 
     /// The process of a session is gone, not later than `by`. If a line has said that the session ended, it did so then.
-    pub(super) fn gone(&mut self, session: Session, why: Why, by: Option<Moment>) {
+    pub(super) fn end_session(&mut self, session: Session, why: Why, by: Option<Moment>) {
         let end = session.said_end.map_or(End::Unknown(why, by), End::Closed);
         self.finish(session, end);
     }
@@ -127,9 +127,9 @@ impl<W: Wanted> Join<W> {
                 session.is_alive || later.has(&session)
             };
             match (is_over, has_process) {
-                (true, _) => self.gone(session, Why::Restart, Some(began)),
+                (true, _) => self.end_session(session, Why::Restart, Some(began)),
                 (false, true) => self.finish(session, End::Open),
-                (false, false) => self.gone(session, Why::ProcessGone, None),
+                (false, false) => self.end_session(session, Why::ProcessGone, None),
             }
         }
         let sessions = order::by_key(self.done, |session| session.sequence);

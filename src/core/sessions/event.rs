@@ -3,10 +3,10 @@
 use alloc::format;
 use alloc::string::String;
 
-use super::losses::Loss;
+use super::losses::LogGap;
 use super::writer::{Attribution, TrustedPush};
 
-pub use super::claim::Claim;
+pub use super::claim::PushClaim;
 pub use super::moment::Moment;
 
 /// Who pushed a key, and whose word that is.
@@ -15,13 +15,13 @@ pub enum Push {
     /// The agent's, which had it from the service's signer.
     Trusted(TrustedPush),
     /// That of a line in a text log, where anybody can write one.
-    Unverified(Claim),
+    Unverified(PushClaim),
 }
 
 impl Push {
     /// What is said, by whomever.
     #[must_use]
-    pub(crate) const fn claim(&self) -> &Claim {
+    pub(crate) const fn claim(&self) -> &PushClaim {
         match self {
             Self::Trusted(push) => push.claim(),
             Self::Unverified(claim) => claim,
@@ -70,7 +70,7 @@ impl KeyName {
 
 /// A key that sshd was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Handover {
+pub struct KeyProvided {
     /// The process that asked, where the agent's own fields say it.
     pub sshd: Option<u32>,
     /// Login name that it was asked for.
@@ -102,7 +102,7 @@ pub struct Accepted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The agent gave sshd a key.
-    Provided(Handover),
+    Provided(KeyProvided),
     /// The agent refused keys, or (`failed`) came to no decision.
     Refused {
         /// The stable name of the cause; none where one line counts the rest of a flood.
@@ -154,5 +154,5 @@ pub enum Event {
         program: Option<String>,
     },
     /// The log says that lines are missing in it.
-    Lost(Loss),
+    GapCount(LogGap),
 }

@@ -6,8 +6,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::MAX_ROWS;
-use super::event::{Accepted, Event, Handover, KeyName, Moment};
-use super::joined::{End, RefusalCount, Session, Tally, Why};
+use super::event::{Accepted, Event, KeyName, KeyProvided, Moment};
+use super::joined::{Counts, End, RefusalCount, Session, Why};
 use super::journal::Entry;
 use super::keys::Keys;
 use super::log::ProcessId;
@@ -52,7 +52,7 @@ pub struct Join<W> {
     pub(super) ended: BTreeSet<ProcessId>,
     pub(super) done: Vec<Session>,
     pub(super) refusals: BTreeMap<Option<String>, RefusalCount>,
-    pub(super) tally: Tally,
+    pub(super) tally: Counts,
     pub(super) span: Option<(Moment, Moment)>,
     sequence: u64,
 }
@@ -74,7 +74,7 @@ impl<W: Wanted> Join<W> {
             ended: BTreeSet::new(),
             done: Vec::new(),
             refusals: BTreeMap::new(),
-            tally: Tally::default(),
+            tally: Counts::default(),
             span: None,
             sequence: 0,
         }
@@ -84,13 +84,13 @@ impl<W: Wanted> Join<W> {
     pub fn take_entry(&mut self, entry: Entry) {
         let Some(run) = self.enter(&entry.boot, entry.at) else { return };
         if !entry.is_users {
-            self.saw(entry.at);
+            self.note_time(entry.at);
         }
         self.record_key(&entry.boot, run, entry.at, entry.event);
     }
 
     /// How far the log reaches: a line of it, whatever it tells.
-    pub fn saw(&mut self, at: Moment) {
+    pub fn note_time(&mut self, at: Moment) {
         let (mut first, mut last) = self.span.unwrap_or((at, at));
         if self.kind == Kind::Journal || at.wall > last.wall {
             last = at;
@@ -104,7 +104,7 @@ impl<W: Wanted> Join<W> {
     /// The next line. `scope` is the run of the machine that it is of, or the machine's name.
     pub fn take(&mut self, scope: &str, at: Moment, event: Option<Event>) {
         let Some(run) = self.enter(scope, at) else { return };
-        self.saw(at);
+        self.note_time(at);
         self.record_key(scope, run, at, event);
     }
 
@@ -114,7 +114,7 @@ impl<W: Wanted> Join<W> {
             self.has_lines = true;
             return;
         };
-        if let Event::Lost(loss) = event {
+        if let Event::GapCount(loss) = event {
             let counts = self.wanted.covers(at);
             self.tally.losses.take(loss, at, counts, self.has_lines);
             return;
@@ -148,7 +148,7 @@ impl<W: Wanted> Join<W> {
             Event::Closed { pid, source } => self.closed((run, pid), at, source),
             Event::Removed { pid, source } => self.removed((run, pid), at, source),
             Event::Disbelieved { uid, program } => self.disbelieved(uid, program, at),
-            Event::Lost(_) => {}
+            Event::GapCount(_) => {}
         }
     }
 
@@ -216,7 +216,7 @@ impl<W: Wanted> Join<W> {
             self.has_lines = false;
             self.tally.losses.restart();
             for (_, session) in core::mem::take(&mut self.open) {
-                self.gone(session, Why::Restart, Some(at));
+                self.end_session(session, Why::Restart, Some(at));
             }
         } else if let Some(((_, last), _)) = self.span.zip(at.monotonic) {
             self.look_at_clock(last, at);
@@ -234,7 +234,7 @@ impl<W: Wanted> Join<W> {
         }
     }
 
-    fn provided(&mut self, run: u32, at: Moment, handover: Handover) {
+    fn provided(&mut self, run: u32, at: Moment, handover: KeyProvided) {
         self.tally.given = self.tally.given.saturating_add(1);
         let (sshd, key) = (handover.sshd, handover.key.clone());
         let Ok(index) = self.keys.remember(run, at, handover, &self.wanted) else {
@@ -256,7 +256,7 @@ impl<W: Wanted> Join<W> {
         }
         // A process that let somebody in asks for no more keys: this is another one with its number.
         if let Some(session) = self.open.remove(&process) {
-            self.gone(session, Why::PidReused, Some(at));
+            self.end_session(session, Why::PidReused, Some(at));
         }
         self.keys.wait_for(process, index, at);
     }
@@ -266,7 +266,7 @@ impl<W: Wanted> Join<W> {
         self.sequence = self.sequence.saturating_add(1);
         let process = (run, login.pid);
         if let Some(session) = self.open.remove(&process) {
-            self.gone(session, Why::PidReused, Some(at));
+            self.end_session(session, Why::PidReused, Some(at));
         }
         self.ended.remove(&process);
         let first_proof = self.partial.remove(&process);

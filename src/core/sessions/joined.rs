@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::event::{Accepted, KeyName, Moment, Push};
-use super::losses::Losses;
+use super::losses::LogGaps;
 use super::writer::Attribution;
 
 /// How a key was matched with its login.
@@ -97,7 +97,7 @@ pub struct RefusalCount {
 
 /// What was found besides.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct Counts {
     /// Sessions that ended, and whose beginning is not in the log.
     pub ends_alone: u64,
     /// Sessions that PAM opened, and that sshd logged no login of.
@@ -129,12 +129,12 @@ pub struct Tally {
     /// Logins that the machine runs now, and of which the log, as far back as it goes, has no line.
     pub open_unlogged: u64,
     /// What the log says is missing in it.
-    pub losses: Losses,
+    pub losses: LogGaps,
     /// What there was no room for.
     pub left_out: u64,
 }
 
-impl Tally {
+impl Counts {
     /// Whether nothing is known to be missing, of what the log should have.
     pub(super) fn is_complete(&self) -> bool {
         let Self { left_out, ends_alone, silent, unknown_sshd, unattributed, losses, .. } = self;
@@ -155,7 +155,7 @@ pub struct JoinedLog {
     /// Refusals by their cause.
     pub refusals: Vec<(Option<String>, RefusalCount)>,
     /// The rest.
-    pub tally: Tally,
+    pub tally: Counts,
     /// The first and the last moment.
     pub span: Option<(Moment, Moment)>,
 }

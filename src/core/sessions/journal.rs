@@ -8,8 +8,8 @@ use alloc::borrow::ToOwned;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 
-use super::event::{Claim, Event, Handover, KeyName, Moment, Push};
-use super::losses::{JOURNALD, Loss, of_journald};
+use super::event::{Event, KeyName, KeyProvided, Moment, Push, PushClaim};
+use super::losses::{JOURNALD, LogGap, of_journald};
 use super::message::{claim, of_agent, of_sshd, reason_name, user_name};
 use super::programs::{Programs, Unit};
 use super::raw::Raw;
@@ -78,7 +78,7 @@ impl Journal {
 
     fn event(&mut self, raw: &Raw<'_>) -> Option<Event> {
         if raw.transport.text() == Some(JOURNALD) {
-            return of_journald(raw).filter(|loss| self.matters(loss)).map(Event::Lost);
+            return of_journald(raw).filter(|loss| self.matters(loss)).map(Event::GapCount);
         }
         // What the kernel says has no user id, and is none of ours.
         let (program, unit) = (raw.program.text(), raw.unit.text());
@@ -105,9 +105,9 @@ impl Journal {
     }
 
     /// Whether lines of ours can be among what was lost. journald counts each unit on its own.
-    fn matters(&self, loss: &Loss) -> bool {
+    fn matters(&self, loss: &LogGap) -> bool {
         match loss {
-            Loss::Suppressed { unit, .. } => match Unit::of(Some(unit)) {
+            LogGap::Suppressed { unit, .. } => match Unit::of(Some(unit)) {
                 Unit::Sshd | Unit::Session | Unit::Logind | Unit::Missing => true,
                 Unit::Other => self.units.contains(unit),
             },
@@ -175,8 +175,8 @@ fn forged(raw: &Raw<'_>, writer: Writer) -> Event {
     Event::Disbelieved { uid: writer.uid(), program: program.map(|path| printable(path, MAX_SHOWN)) }
 }
 
-fn provided(raw: &Raw<'_>, trusted: impl FnOnce(Claim) -> Option<Push>) -> Option<Event> {
-    Some(Event::Provided(Handover {
+fn provided(raw: &Raw<'_>, trusted: impl FnOnce(PushClaim) -> Option<Push>) -> Option<Event> {
+    Some(Event::Provided(KeyProvided {
         sshd: Some(raw.sshd_pid.number()?),
         user: Some(user_name(raw.user.text()?)),
         key: KeyName::parse(raw.fingerprint.text()?)?,
@@ -184,7 +184,11 @@ fn provided(raw: &Raw<'_>, trusted: impl FnOnce(Claim) -> Option<Push>) -> Optio
     }))
 }
 
-fn refused(raw: &Raw<'_>, source: Attribution, trusted: impl FnOnce(Claim) -> Option<Push>) -> Option<Event> {
+fn refused(
+    raw: &Raw<'_>,
+    source: Attribution,
+    trusted: impl FnOnce(PushClaim) -> Option<Push>,
+) -> Option<Event> {
     Some(Event::Refused {
         reason: Some(reason_name(raw.reason.text()?)?),
         user: raw.user.text().map(user_name),
@@ -195,10 +199,14 @@ fn refused(raw: &Raw<'_>, source: Attribution, trusted: impl FnOnce(Claim) -> Op
 }
 
 /// The same event, vouched for by the writer.
-fn vouched(event: Event, source: Attribution, trusted: impl FnOnce(Claim) -> Option<Push>) -> Option<Event> {
+fn vouched(
+    event: Event,
+    source: Attribution,
+    trusted: impl FnOnce(PushClaim) -> Option<Push>,
+) -> Option<Event> {
     match event {
-        Event::Provided(Handover { sshd, user, key, push: Push::Unverified(claim) }) => {
-            Some(Event::Provided(Handover { sshd, user, key, push: trusted(claim)? }))
+        Event::Provided(KeyProvided { sshd, user, key, push: Push::Unverified(claim) }) => {
+            Some(Event::Provided(KeyProvided { sshd, user, key, push: trusted(claim)? }))
         }
         Event::Refused { reason, user, push, count, .. } => {
             Some(Event::Refused { reason, user, push, count, source })

@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::MAX_ROWS;
-use super::event::{Accepted, Handover, KeyName, Moment, Push};
+use super::event::{Accepted, KeyName, KeyProvided, Moment, Push};
 use super::joined::{HandedOverKey, Joined, Session};
 use super::log::ProcessId;
 use super::wanted::Wanted;
@@ -64,11 +64,11 @@ impl Keys {
         &mut self,
         run: u32,
         at: Moment,
-        handover: Handover,
+        handover: KeyProvided,
         wanted: &impl Wanted,
     ) -> Result<u64, NoRoom> {
         self.count = self.count.saturating_add(1);
-        let Handover { user, key, push, .. } = handover;
+        let KeyProvided { user, key, push, .. } = handover;
         let push = Rc::new(push);
         let identity = (run, user.clone(), key.clone(), Rc::clone(&push));
         // sshd asks when a key is offered and again when it is used, and once more for every connection.

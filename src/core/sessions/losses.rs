@@ -34,7 +34,7 @@ const MAX_UNITS: usize = 20;
 
 /// A statement of the log about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Loss {
+pub enum LogGap {
     /// A rate limit: lines of this unit were dropped.
     Suppressed {
         /// The unit, printable; empty if the line does not tell.
@@ -54,10 +54,10 @@ pub enum Loss {
 }
 
 /// What an entry that journald itself wrote says of losses.
-pub(super) fn of_journald(raw: &Raw<'_>) -> Option<Loss> {
+pub(super) fn of_journald(raw: &Raw<'_>) -> Option<LogGap> {
     match raw.message_id.text()? {
-        STARTED => Some(Loss::Started),
-        STOPPED => Some(Loss::Stopped),
+        STARTED => Some(LogGap::Started),
+        STOPPED => Some(LogGap::Stopped),
         DROPPED => {
             // `Suppressed 34 messages from ssh.service`; up to systemd 235 the number is there alone, and the unit as the
             // path of its control group.
@@ -65,7 +65,7 @@ pub(super) fn of_journald(raw: &Raw<'_>) -> Option<Loss> {
             let said = said.and_then(|said| said.split_once(" messages from "));
             let number = said.and_then(|(number, _)| number.parse().ok());
             let path = raw.dropped_of.text().or(said.map(|(_, unit)| unit)).unwrap_or_default();
-            Some(Loss::Suppressed {
+            Some(LogGap::Suppressed {
                 unit: printable(path.rsplit('/').next().unwrap_or_default(), MAX_SHOWN),
                 count: raw.dropped.number().or(number).unwrap_or(1),
             })
@@ -75,7 +75,7 @@ pub(super) fn of_journald(raw: &Raw<'_>) -> Option<Loss> {
 }
 
 /// What a line of a text log says of losses: journald's line about what it could not forward, and rsyslog's.
-pub(super) fn of_text(ident: &str, message: &str) -> Option<Loss> {
+pub(super) fn of_text(ident: &str, message: &str) -> Option<LogGap> {
     let number = |text: &str| text.split(' ').find_map(|word| word.parse::<u64>().ok()).unwrap_or(1);
     let is_lost = match ident {
         // `Forwarding to syslog missed 9 messages.`; `Suppressed 9 messages from ssh.service`
@@ -90,12 +90,12 @@ pub(super) fn of_text(ident: &str, message: &str) -> Option<Loss> {
         }
         _ => false,
     };
-    is_lost.then(|| Loss::Dropped { count: number(message) })
+    is_lost.then(|| LogGap::Dropped { count: number(message) })
 }
 
 /// How often, how much, from when to when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lost {
+pub struct GapCount {
     /// How many lines; for a time without journald, how many such times.
     pub count: u64,
     /// The first word of it.
@@ -104,7 +104,7 @@ pub struct Lost {
     pub last: Moment,
 }
 
-impl Lost {
+impl GapCount {
     fn add(so_far: Option<Self>, count: u64, at: Moment) -> Self {
         let before = so_far.unwrap_or(Self { count: 0, first: at, last: at });
         Self { count: before.count.saturating_add(count), first: before.first, last: at }
@@ -113,21 +113,21 @@ impl Lost {
 
 /// All that a log says is missing in it.
 #[derive(Debug, Default)]
-pub struct Losses {
+pub struct LogGaps {
     /// Lines that a rate limit dropped, by unit; an empty name stands for units that the log does not name, and for
     /// those that are too many.
-    pub suppressed: BTreeMap<String, Lost>,
+    pub suppressed: BTreeMap<String, GapCount>,
     /// Lines that a daemon of a text log has lost.
-    pub dropped: Option<Lost>,
+    pub dropped: Option<GapCount>,
     /// Times without journald that its sockets may not have bridged.
-    pub away: Option<Lost>,
+    pub away: Option<GapCount>,
     /// The longest of them in microseconds; none where journald never came back, or ended without a word.
     pub longest: u64,
     stopped: Option<Moment>,
     is_started: bool,
 }
 
-impl Losses {
+impl LogGaps {
     /// Whether the log says nothing of the kind.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -136,25 +136,27 @@ impl Losses {
 
     /// The next word. `counts` is whether it is in the requested time, `is_late` whether sshd or the agent have
     /// written in this run of the machine: before that, no line of theirs can be missing.
-    pub(super) fn take(&mut self, loss: Loss, at: Moment, counts: bool, is_late: bool) {
+    pub(super) fn take(&mut self, loss: LogGap, at: Moment, counts: bool, is_late: bool) {
         match loss {
-            Loss::Suppressed { unit, count } if counts => {
+            LogGap::Suppressed { unit, count } if counts => {
                 let name = group(&unit);
                 let has_room = self.suppressed.len() < MAX_UNITS || self.suppressed.contains_key(&name);
                 let name = if has_room { name } else { String::new() };
-                let sum = Lost::add(self.suppressed.get(&name).copied(), count, at);
+                let sum = GapCount::add(self.suppressed.get(&name).copied(), count, at);
                 self.suppressed.insert(name, sum);
             }
-            Loss::Dropped { count } if counts => self.dropped = Some(Lost::add(self.dropped, count, at)),
-            Loss::Suppressed { .. } | Loss::Dropped { .. } => {}
-            Loss::Stopped => self.stopped = is_late.then_some(at),
-            Loss::Started => {
+            LogGap::Dropped { count } if counts => {
+                self.dropped = Some(GapCount::add(self.dropped, count, at))
+            }
+            LogGap::Suppressed { .. } | LogGap::Dropped { .. } => {}
+            LogGap::Stopped => self.stopped = is_late.then_some(at),
+            LogGap::Started => {
                 let stopped = self.stopped.take();
                 let away = stopped.and_then(|stopped| stopped.until(at));
                 // One that starts again and has not said that it stopped was killed.
                 let is_killed = stopped.is_none() && self.is_started && is_late;
                 if counts && (is_killed || away.is_some_and(|away| away > KEPT)) {
-                    self.away = Some(Lost::add(self.away, 1, at));
+                    self.away = Some(GapCount::add(self.away, 1, at));
                     self.longest = self.longest.max(away.unwrap_or_default());
                 }
                 self.is_started = true;
@@ -171,7 +173,7 @@ impl Losses {
     /// The log is at its end, and this run of the machine goes on.
     pub(super) fn end(&mut self, counts: impl FnOnce(Moment) -> bool) {
         if let Some(stopped) = self.stopped.take().filter(|stopped| counts(*stopped)) {
-            self.away = Some(Lost::add(self.away, 1, stopped));
+            self.away = Some(GapCount::add(self.away, 1, stopped));
         }
     }
 }

@@ -4,7 +4,7 @@ use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 
-use super::event::{Accepted, Claim, Event, Handover, KeyName, Push};
+use super::event::{Accepted, Event, KeyName, KeyProvided, Push, PushClaim};
 use super::writer::Attribution;
 use crate::audit_line::CHOSEN_INPUTS;
 use crate::text::{MAX_SHOWN, one_line, printable};
@@ -101,7 +101,7 @@ fn plain_key(proof: &str) -> Option<KeyName> {
 
 /// What a line of the agent's tells by its text alone: all that there is in a text log.
 #[must_use]
-pub(crate) fn of_agent(message: &str, push: impl FnOnce(Claim) -> Push) -> Option<Event> {
+pub(crate) fn of_agent(message: &str, push: impl FnOnce(PushClaim) -> Push) -> Option<Event> {
     // What the command line chose is no part of a claim.
     let message = message.split_once(CHOSEN_INPUTS).map_or(message, |(message, _)| message);
     if let Some(key) = message.strip_prefix(PROVIDING) {
@@ -125,7 +125,7 @@ pub(crate) fn of_agent(message: &str, push: impl FnOnce(Claim) -> Push) -> Optio
 }
 
 /// `FINGERPRINT[, request-id: ID][, for IAM principal: ARN][; without an OCSP staple for …]`
-fn provided(text: &str, push: impl FnOnce(Claim) -> Push) -> Option<Handover> {
+fn provided(text: &str, push: impl FnOnce(PushClaim) -> Push) -> Option<KeyProvided> {
     let (text, _) = text.split_once("; without an OCSP staple for ").unwrap_or((text, ""));
     let (text, principal) = match text.split_once(", for IAM principal: ") {
         Some((text, principal)) => (text, Some(principal)),
@@ -136,7 +136,7 @@ fn provided(text: &str, push: impl FnOnce(Claim) -> Push) -> Option<Handover> {
         None => (text, None),
     };
     let key = KeyName::parse(key)?;
-    Some(Handover { sshd: None, user: None, key, push: push(claim(principal, request_id)) })
+    Some(KeyProvided { sshd: None, user: None, key, push: push(claim(principal, request_id)) })
 }
 
 /// `USER: REASON: …`
@@ -155,10 +155,10 @@ fn refused(text: &str) -> Option<Event> {
 /// What a push says of itself, fit to be shown. The agent made it printable already; whoever wrote in its name may
 /// not have.
 #[must_use]
-pub(crate) fn claim(principal: Option<&str>, request_id: Option<&str>) -> Claim {
+pub(crate) fn claim(principal: Option<&str>, request_id: Option<&str>) -> PushClaim {
     // The agent has escaped it; somebody else may not have.
     let shown = |text, limit| cut(one_line(text), limit);
-    Claim {
+    PushClaim {
         principal: principal.map(|arn| shown(arn, MAX_PRINCIPAL)),
         request_id: request_id.map(|id| shown(id, MAX_SHOWN)),
     }

@@ -36,13 +36,13 @@
 //! There is no other constructor:
 //!
 //! ```
-//! use eic_core::sessions::{event::Claim, writer::TrustedPush};
+//! use eic_core::sessions::{event::PushClaim, writer::TrustedPush};
 //! fn named(_: &TrustedPush) -> Claim { Claim { principal: None, request_id: None } }
 //! ```
 //!
 //! ```compile_fail,E0451
-//! use eic_core::sessions::{event::Claim, writer::TrustedPush};
-//! let forged = TrustedPush { claim: Claim { principal: None, request_id: None } };
+//! use eic_core::sessions::{event::PushClaim, writer::TrustedPush};
+//! let forged = TrustedPush { claim: PushClaim { principal: None, request_id: None } };
 //! ```
 //!
 //! ```compile_fail,E0277

@@ -95,7 +95,7 @@ pub struct Line<'a> {
 
 /// What a line is.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Said<'a> {
+pub enum LineKind<'a> {
     /// One about us.
     Line(Line<'a>),
     /// One about something else.
@@ -126,9 +126,9 @@ impl TextLog {
     }
 
     /// What a line tells of us.
-    pub fn parse_line<'l>(&mut self, line: &'l str) -> Said<'l> {
+    pub fn parse_line<'l>(&mut self, line: &'l str) -> LineKind<'l> {
         let Some(header) = Header::of(line) else {
-            return if tells_of_us(line) { Said::Unknown } else { Said::Other };
+            return if tells_of_us(line) { LineKind::Unknown } else { LineKind::Other };
         };
         self.is_known = true;
         let Header { stamp, host, ident, pid, message } = header;
@@ -137,16 +137,16 @@ impl TextLog {
                 pid.and_then(|pid| of_sshd(pid, message, Attribution::Text, Attribution::Text))
             }
             IDENT => of_agent(message, Push::Unverified),
-            _ => of_text(ident, message).map(Event::Lost),
+            _ => of_text(ident, message).map(Event::GapCount),
         };
         let is_ours = matches!(ident, "sshd" | "sshd-session" | IDENT);
         match event {
             Some(event) => match self.instant(stamp) {
-                Some(at) => Said::Line(Line { at, host, event }),
-                None => Said::Unknown,
+                Some(at) => LineKind::Line(Line { at, host, event }),
+                None => LineKind::Unknown,
             },
-            None if is_ours && begins_with_us(message) => Said::Unknown,
-            None => Said::Other,
+            None if is_ours && begins_with_us(message) => LineKind::Unknown,
+            None => LineKind::Other,
         }
     }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::join::Kind;
 use super::joined::JoinedLog;
-use super::losses::{Losses, Lost};
+use super::losses::{GapCount, LogGaps};
 use super::question::Question;
 use super::shown::{SECOND, shown};
 
@@ -135,8 +135,8 @@ pub(super) fn begins_late(question: &Question, found: &JoinedLog) -> bool {
     question.since.zip(first).is_some_and(|(since, first)| since.as_unix() < first)
 }
 
-fn of_losses(losses: &Losses, warn: &mut impl FnMut(&'static str, String, &str)) {
-    let when = |lost: &Lost| {
+fn of_losses(losses: &LogGaps, warn: &mut impl FnMut(&'static str, String, &str)) {
+    let when = |lost: &GapCount| {
         let (first, last) = (shown(lost.first), shown(lost.last));
         if first == last { format!("until {first}") } else { format!("until {first} and up to {last}") }
     };

@@ -6,7 +6,7 @@
 //! that no user can start a process in. journald reads both from `/proc` after the line has arrived. Where the process
 //! has ended by then, the fields are missing, and the line is *unattributed*: neither believed nor disbelieved.
 
-use super::claim::Claim;
+use super::claim::PushClaim;
 use super::programs::{Program, Programs, Unit};
 
 /// Proof that the kernel's fields name, as the writer of an entry, the program in whose name it is, or the agent's
@@ -125,18 +125,18 @@ impl AgentUser {
 /// Who pushed a key, by the word of the agent: journald had from the kernel that the agent's user wrote it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TrustedPush {
-    claim: Claim,
+    claim: PushClaim,
 }
 
 impl TrustedPush {
     /// The only constructor. `None` where another user wrote it.
-    pub(super) fn of(writer: Writer, agent: AgentUser, claim: Claim) -> Option<Self> {
+    pub(super) fn of(writer: Writer, agent: AgentUser, claim: PushClaim) -> Option<Self> {
         agent.wrote(writer).then_some(Self { claim })
     }
 
     /// What the agent said.
     #[must_use]
-    pub(crate) const fn claim(&self) -> &Claim {
+    pub(crate) const fn claim(&self) -> &PushClaim {
         &self.claim
     }
 }

@@ -38,7 +38,7 @@ struct Node<'c> {
 
 /// Who signed the next certificate down.
 #[derive(Clone, Copy)]
-enum Above {
+enum IssuerRef {
     Anchor(usize),
     Certificate(usize),
 }
@@ -82,7 +82,7 @@ impl<'c> Candidates<'c> {
         let ends = anchors.iter().enumerate().filter(|(_, anchor)| is_named(&anchor.subject));
         let mut issuers: Vec<_> = ends
             .map(|(place, anchor)| Issuer {
-                above: Above::Anchor(place),
+                above: IssuerRef::Anchor(place),
                 subject: anchor.subject.to_vec(),
                 key_info: anchor.subject_public_key_info.to_vec(),
                 distance: 0,
@@ -94,8 +94,8 @@ impl<'c> Candidates<'c> {
             for (place, node) in self.nodes.iter_mut().enumerate() {
                 if node.issuer == issuer.subject && is_signed_by(&node.signed, &issuer.key_info, budget) {
                     match issuer.above {
-                        Above::Anchor(anchor) => node.anchors.push(anchor),
-                        Above::Certificate(certificate) => node.issuers.push(certificate),
+                        IssuerRef::Anchor(anchor) => node.anchors.push(anchor),
+                        IssuerRef::Certificate(certificate) => node.issuers.push(certificate),
                     }
                     if node.distance.is_none() {
                         node.distance = Some(issuer.distance);
@@ -157,7 +157,7 @@ impl<'c> Candidates<'c> {
 
 /// Who may have signed certificates, and how far it is from an anchor.
 struct Issuer {
-    above: Above,
+    above: IssuerRef,
     subject: Vec<u8>,
     key_info: Vec<u8>,
     distance: usize,
@@ -180,6 +180,6 @@ impl<'c> Node<'c> {
 
     fn as_issuer(&self, place: usize, distance: usize) -> Issuer {
         let (subject, key_info) = (self.subject.clone(), self.key_info.clone());
-        Issuer { above: Above::Certificate(place), subject, key_info, distance }
+        Issuer { above: IssuerRef::Certificate(place), subject, key_info, distance }
     }
 }

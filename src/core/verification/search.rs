@@ -183,7 +183,7 @@ fn prove<T>(
         .ok_or_else(|| untrusted("the path is another one"))?;
     // To webpki an anchor is a name and a key; to the operator's trust store it is a certificate.
     let root = anchors.certificate(place).ok_or_else(|| untrusted("the root certificate cannot be read"))?;
-    judge_path(&proven, &path, &root, now)?;
+    check_path(&proven, &path, &root, now)?;
     ask_each(&proven, &path, check_revocation)
         .map(|steps| (steps, Root { subject: root.subject().to_owned(), validity: root.validity() }))
 }
@@ -198,7 +198,7 @@ fn prefer_revocation_error(kept: &mut Option<SignerError>, error: SignerError) {
 }
 
 /// What webpki does not check on a path: keyUsage, names where only the subject has one, and the root's certificate.
-fn judge_path(
+fn check_path(
     certificates: &[&Certificate],
     path: &VerifiedPath<'_>,
     root: &Certificate,

@@ -5,9 +5,9 @@ use super::keyword::Keyword;
 /// Everything that is in force for one connection, as sshd prints it (`sshd -T`, `sshd -G`): the settings that the agent
 /// knows, with their values in sshd's own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Printed(Vec<(Keyword, String)>);
+pub struct EffectiveConfig(Vec<(Keyword, String)>);
 
-impl Printed {
+impl EffectiveConfig {
     /// Reads `KEYWORD VALUE` lines.
     #[must_use]
     pub fn parse(text: &str) -> Self {

@@ -47,7 +47,7 @@ struct Block {
 }
 
 /// An `Include`: its file, its line and how deep it is.
-struct At<'f> {
+struct IncludeSite<'f> {
     file: &'f Path,
     line: usize,
     depth: usize,
@@ -117,7 +117,7 @@ impl Reading {
                     for pattern in split(value) {
                         let pattern = Path::new(FOLDER).join(pattern);
                         self.sources.includes.push(setting(&pattern.to_string_lossy()));
-                        self.include(&pattern, &block, &At { file, line, depth }, doubt.is_some());
+                        self.include(&pattern, &block, &IncludeSite { file, line, depth }, doubt.is_some());
                     }
                 }
                 keyword => self.sources.others.push((keyword, setting(value))),
@@ -125,7 +125,7 @@ impl Reading {
         }
     }
 
-    fn include(&mut self, pattern: &Path, block: &Block, at: &At<'_>, is_in_doubt: bool) {
+    fn include(&mut self, pattern: &Path, block: &Block, at: &IncludeSite<'_>, is_in_doubt: bool) {
         if at.depth >= MAX_DEPTH {
             return self.doubt(at.file, Some(at.line), Doubt::TooMany("levels of Include", MAX_DEPTH), true);
         }

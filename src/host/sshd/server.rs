@@ -14,11 +14,11 @@ use nix::errno::Errno;
 use nix::unistd::{Uid, mkdtemp};
 
 use super::keyword::Keyword;
-use super::trace::{QueryMode, Trace};
+use super::trace::{ConfigTrace, QueryMode};
 use crate::ownership::{Insecure, check, check_folder};
 use crate::process::{MAX_BYTES, output_with_timeout};
 
-pub use super::printed::Printed;
+pub use super::printed::EffectiveConfig;
 
 /// Where distributions put sshd.
 const PROGRAMS: [&str; 4] = ["/usr/sbin/sshd", "/sbin/sshd", "/usr/bin/sshd", "/usr/local/sbin/sshd"];
@@ -53,7 +53,7 @@ pub struct Server {
 
 /// The part of it that is about us.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Effective {
+pub struct EffectiveCommand {
     /// `AuthorizedKeysCommand`, where one is set.
     pub command: Option<String>,
     /// `AuthorizedKeysCommandUser`, where one is set. It may come from another file than the command.
@@ -110,8 +110,8 @@ impl Server {
 
     /// What is in force under `config` (`sshd -T`), with the values of `-o` options that win over it, for a
     /// connection that no `Match` singles out.
-    pub fn effective(&self, config: &Path, options: &[String]) -> Result<Effective, ServerError> {
-        self.printed(config, options, None).map(|printed| Effective::of(&printed))
+    pub fn effective(&self, config: &Path, options: &[String]) -> Result<EffectiveCommand, ServerError> {
+        self.printed(config, options, None).map(|printed| EffectiveCommand::of(&printed))
     }
 
     /// Everything that is in force for logins of `user`, or else for a connection that no `Match` singles
@@ -121,7 +121,7 @@ impl Server {
         config: &Path,
         options: &[String],
         user: Option<&str>,
-    ) -> Result<Printed, ServerError> {
+    ) -> Result<EffectiveConfig, ServerError> {
         let user = user.filter(|user| !user.contains([',', '\0'])).unwrap_or(NOBODY);
         let printed = self.printed_at(config, options, user, PORT)?;
         let first = printed.values(Keyword::Port).next().map(str::to_owned);
@@ -140,7 +140,7 @@ impl Server {
         config: &Path,
         options: &[String],
         user: Option<&str>,
-    ) -> Result<Trace, ServerError> {
+    ) -> Result<ConfigTrace, ServerError> {
         let user = user.filter(|user| !user.contains([',', '\0'])).unwrap_or(NOBODY);
         let connection = format!("user={user},{CONNECTION},lport={PORT}");
         let option = match question {
@@ -158,7 +158,7 @@ impl Server {
         if u64::try_from(debug.len()).is_ok_and(|bytes| bytes >= MAX_BYTES) {
             return Err(ServerError::Refused(format!("more than {MAX_BYTES} bytes of what it reads")));
         }
-        Ok(Trace::of(&printed, &debug))
+        Ok(ConfigTrace::of(&printed, &debug))
     }
 
     fn printed_at(
@@ -167,14 +167,14 @@ impl Server {
         options: &[String],
         user: &str,
         port: &str,
-    ) -> Result<Printed, ServerError> {
+    ) -> Result<EffectiveConfig, ServerError> {
         let connection = format!("user={user},{CONNECTION},lport={port}");
         let mut arguments: Vec<&OsStr> =
             vec!["-T".as_ref(), "-C".as_ref(), connection.as_ref(), "-f".as_ref(), config.as_os_str()];
         for option in options {
             arguments.extend([OsStr::new("-o"), option.as_ref()]);
         }
-        self.run(&arguments).map(|said| Printed::parse(&said.printed))
+        self.run(&arguments).map(|said| EffectiveConfig::parse(&said.printed))
     }
 
     /// Runs it; where it wants a host key or its folder below `/run`, which a machine has only once sshd was
@@ -207,10 +207,10 @@ impl Server {
     }
 }
 
-impl Effective {
+impl EffectiveCommand {
     /// The part of what is in force that is about us.
     #[must_use]
-    pub fn of(printed: &Printed) -> Self {
+    pub fn of(printed: &EffectiveConfig) -> Self {
         Self {
             command: printed.value(Keyword::AuthorizedKeysCommand).map(str::to_owned),
             user: printed.value(Keyword::AuthorizedKeysCommandUser).map(str::to_owned),
@@ -284,12 +284,13 @@ mod tests {
     #[test]
     fn effective_settings_are_read() {
         let said = "port 22\npubkeyauthentication yes\nauthorizedkeyscommand /bin/a %u  %f\nauthorizedkeyscommanduser none\n";
-        let expected = Effective { command: Some("/bin/a %u  %f".to_owned()), user: None, takes_keys: true };
-        let read = |said: &str| Effective::of(&Printed::parse(said));
+        let expected =
+            EffectiveCommand { command: Some("/bin/a %u  %f".to_owned()), user: None, takes_keys: true };
+        let read = |said: &str| EffectiveCommand::of(&EffectiveConfig::parse(said));
         assert_eq!(read(said), expected);
-        let nothing = Effective { command: None, user: None, takes_keys: false };
+        let nothing = EffectiveCommand { command: None, user: None, takes_keys: false };
         assert_eq!(read("pubkeyauthentication no\nauthorizedkeyscommand none\n"), nothing);
-        let lists = Printed::parse("allowusers a\nallowusersx c\nallowusers b@x\n");
+        let lists = EffectiveConfig::parse("allowusers a\nallowusersx c\nallowusers b@x\n");
         assert_eq!(lists.values(Keyword::AllowUsers).collect::<Vec<_>>(), ["a", "b@x"]);
     }
 
@@ -297,23 +298,26 @@ mod tests {
     #[test]
     fn keywords_in_mixed_case_are_read_like_small_letters() {
         let said = "Port 2222\nPubkeyAuthentication no\nAuthorizedKeysCommand /bin/a %u\nAuthorizedKeysCommandUser b\nAllowUsers c\nAllowUsers d\nPermitUserEnvironment no\nRequiredRSASize 3072\n";
-        let mixed = Printed::parse(said);
+        let mixed = EffectiveConfig::parse(said);
         let small: Vec<_> = said
             .lines()
             .map(|line| line.split_once(' ').unwrap())
             .map(|(keyword, value)| format!("{} {value}\n", keyword.to_ascii_lowercase()))
             .collect();
-        assert_eq!(mixed, Printed::parse(&small.concat()));
+        assert_eq!(mixed, EffectiveConfig::parse(&small.concat()));
         assert_eq!(mixed.values(Keyword::AllowUsers).collect::<Vec<_>>(), ["c", "d"]);
         assert_eq!(mixed.value(Keyword::PermitUserEnvironment), Some("no"));
-        let expected = Effective {
+        let expected = EffectiveCommand {
             command: Some("/bin/a %u".to_owned()),
             user: Some("b".to_owned()),
             takes_keys: false,
         };
-        assert_eq!(Effective::of(&mixed), expected);
-        let unset = Printed::parse("AuthorizedKeysCommand none\nAuthorizedKeysCommandUser NONE\n");
-        assert_eq!(Effective::of(&unset), Effective { command: None, user: None, takes_keys: true });
+        assert_eq!(EffectiveCommand::of(&mixed), expected);
+        let unset = EffectiveConfig::parse("AuthorizedKeysCommand none\nAuthorizedKeysCommandUser NONE\n");
+        assert_eq!(
+            EffectiveCommand::of(&unset),
+            EffectiveCommand { command: None, user: None, takes_keys: true }
+        );
     }
 
     #[test]

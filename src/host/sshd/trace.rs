@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::printed::Printed;
+use super::printed::EffectiveConfig;
 
 /// Everything that is in force, and what sshd read to find it, in its own words.
 #[derive(Clone, Debug)]
-pub struct Trace {
+pub struct ConfigTrace {
     /// What is in force.
-    pub printed: Printed,
+    pub printed: EffectiveConfig,
     /// Every file that it read.
     pub files: Vec<PathBuf>,
     /// Every pattern of an `Include`, with its folder.
@@ -24,14 +24,14 @@ pub enum QueryMode {
     Print,
 }
 
-impl Trace {
+impl ConfigTrace {
     /// Reads what it printed, and its debug messages.
     pub(super) fn of(printed: &str, debug: &str) -> Self {
         let lines = || debug.lines().filter_map(|line| line.trim_end().strip_prefix("debug2: "));
         let files = lines().filter_map(|line| line.strip_prefix("load_server_config: filename "));
         let includes = lines().filter_map(|line| Some(line.split_once(": new include ")?.1));
         Self {
-            printed: Printed::parse(printed),
+            printed: EffectiveConfig::parse(printed),
             files: files.map(PathBuf::from).collect(),
             includes: includes.map(str::to_owned).collect(),
         }
@@ -53,7 +53,7 @@ mod tests {
                      debug2: /etc/ssh/sshd_config line 1: including /etc/ssh/sshd_config.d/a b.conf\r\n\
                      debug2: load_server_config: filename /etc/ssh/sshd_config.d/a b.conf\r\n\
                      debug3: /etc/ssh/sshd_config:2 setting Banner : new include /x\r\n";
-        let trace = Trace::of("PermitUserEnvironment EIC_*\n", debug);
+        let trace = ConfigTrace::of("PermitUserEnvironment EIC_*\n", debug);
         assert_eq!(trace.files, ["/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/a b.conf"].map(Path::new));
         assert_eq!(trace.includes, ["/etc/ssh/sshd_config.d/*.conf"]);
         assert_eq!(trace.printed.value(Keyword::PermitUserEnvironment), Some("EIC_*"));

@@ -32,7 +32,7 @@ impl fmt::Display for FileError {
 
 /// Why there is no text of a settings file.
 #[derive(Debug)]
-pub enum Refused {
+pub enum SettingsFileError {
     /// Nothing is there, and nothing that leads there hides anything.
     Absent,
     /// It is not root's alone.
@@ -41,7 +41,7 @@ pub enum Refused {
     File(FileError),
 }
 
-impl Refused {
+impl SettingsFileError {
     /// The same, as what is wrong with the settings at this path.
     #[must_use]
     pub fn for_path(self, path: &Path) -> ConfigError {
@@ -57,15 +57,16 @@ impl Refused {
 }
 
 /// Reads the text of a settings file of at most 256 KiB. The file has to pass the rule for trusted files.
-pub fn read_settings(path: &Path) -> Result<String, Refused> {
+pub fn read_settings(path: &Path) -> Result<String, SettingsFileError> {
     // A link that leads nowhere is a file that somebody meant to be there.
     if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-        return Err(Refused::Absent);
+        return Err(SettingsFileError::Absent);
     }
     let file = open_trusted(path).map_err(|error| match error {
-        Insecure::Unreadable(_, error) => Refused::File(FileError::Unreadable(error)),
-        other => Refused::Insecure(other),
+        Insecure::Unreadable(_, error) => SettingsFileError::File(FileError::Unreadable(error)),
+        other => SettingsFileError::Insecure(other),
     })?;
-    let bytes = read_open(&file, MAX_BYTES).map_err(|error| Refused::File(FileError::Unreadable(error)))?;
-    String::from_utf8(bytes).map_err(|_| Refused::File(FileError::Encoding))
+    let bytes =
+        read_open(&file, MAX_BYTES).map_err(|error| SettingsFileError::File(FileError::Unreadable(error)))?;
+    String::from_utf8(bytes).map_err(|_| SettingsFileError::File(FileError::Encoding))
 }

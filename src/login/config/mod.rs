@@ -206,7 +206,9 @@ impl Settings {
     pub fn resolve(given: &CommandLine) -> Result<Self, ConfigError> {
         let path = given.config.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
         let text = match file::read_settings(path) {
-            Err(file::Refused::Absent) if given.config.is_none() => return Ok(Self::merge(given, None)),
+            Err(file::SettingsFileError::Absent) if given.config.is_none() => {
+                return Ok(Self::merge(given, None));
+            }
             Err(refused) => return Err(refused.for_path(path)),
             Ok(text) => text,
         };

@@ -18,7 +18,7 @@ use eic_core::decision::{Decision, Expectations, SignerEvidence, decide_under};
 use eic_core::evidence::chain::{ChainError, MAX_CHAIN_BYTES, SignerChain};
 use eic_core::evidence::key_bundle::{KeyBundle, MAX_BUNDLE_BYTES};
 use eic_core::fingerprint::Fingerprint;
-use eic_core::identity::{Domain, InstanceId, LoginName, NotA, Pins, Region, SignerName};
+use eic_core::identity::{Domain, InstanceId, LoginName, MalformedName, Pins, Region, SignerName};
 use eic_core::policy::Policy;
 use eic_core::reason::Reason;
 use eic_core::time::Timestamp;
@@ -52,11 +52,11 @@ pub enum RunError {
     /// A request failed.
     Imds(ImdsError),
     /// The instance id has another form.
-    InstanceId(NotA),
+    InstanceId(MalformedName),
     /// The region has another form.
-    Region(NotA),
+    Region(MalformedName),
     /// The domain is none of a partition.
-    Domain(NotA),
+    Domain(MalformedName),
     /// The signer's certificates cannot be read.
     Chain(ChainError),
     /// There are no trust anchors.

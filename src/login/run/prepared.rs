@@ -13,7 +13,7 @@ use eic_core::key_options::{LinePrefix, Release};
 use eic_core::policy::Policy;
 use eic_core::reason::Reason;
 use eic_host::instance::Machine;
-use eic_host::sshd::environment::Permitted;
+use eic_host::sshd::environment::PermittedVariables;
 use eic_host::sshd::release::too_old;
 use eic_host::stdout::write_once;
 use eic_host::trust_store::OpenStore;
@@ -71,13 +71,13 @@ enum RunResult {
     /// Nothing is pushed that sshd could be given.
     Nothing,
     /// A decision, and what the settings say of handing keys over.
-    Decision(Box<Decision>, HandOver),
+    Decision(Box<Decision>, OutputOptions),
     /// No decision.
     Failed(Reason, String),
 }
 
 /// What the settings say of handing keys over.
-struct HandOver {
+struct OutputOptions {
     /// What stands before each key.
     prefix: LinePrefix,
     /// Whether a key is handed out only after a log accepted its line.
@@ -91,7 +91,7 @@ pub(super) struct PreparedRun {
     offered: Option<Fingerprint>,
     settings: Result<Settings, ConfigError>,
     /// What sshd permits of the environment, where the settings need it and root could ask.
-    permitted: Option<Permitted>,
+    permitted: Option<PermittedVariables>,
     clock: Clock,
 }
 
@@ -201,7 +201,7 @@ impl OpenedRun {
             Ok(None) => RunResult::Nothing,
             Ok(Some(decision)) => {
                 let audit_required = settings.audit_required.value;
-                RunResult::Decision(Box::new(decision), HandOver { prefix, audit_required })
+                RunResult::Decision(Box::new(decision), OutputOptions { prefix, audit_required })
             }
             Err(error) => RunResult::Failed(error.reason(), self.explained(&error, &settings.pins())),
         }
@@ -253,7 +253,7 @@ impl OpenedRun {
         })
     }
 
-    fn hand_over(&self, decision: &Decision, how: &HandOver, audit: &Audit) -> RunOutput {
+    fn hand_over(&self, decision: &Decision, how: &OutputOptions, audit: &Audit) -> RunOutput {
         let unstapled: Vec<_> = decision.signer().unstapled().map(Certificate::subject).collect();
         // What is handed over comes first: where the log's daemon is slow, its line is the one to save.
         let logged = audit.provided(decision.accepted(), &unstapled, &self.run.user);
@@ -292,7 +292,7 @@ fn check_release(prefix: &LinePrefix) -> Option<(Reason, String)> {
 }
 
 /// sshd leaves a variable out that it does not permit, without a word, too.
-fn check_environment(prefix: &LinePrefix, asked: Option<&Permitted>) -> Option<(Reason, String)> {
+fn check_environment(prefix: &LinePrefix, asked: Option<&PermittedVariables>) -> Option<(Reason, String)> {
     let decided = if prefix.environment { environment::decide_run(asked) } else { Ok(()) };
     decided.err().map(|error: EnvironmentError| (error.reason(), error.to_string()))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use eic_agent::config::show::Shown;
+use eic_agent::config::show::ConfigReport;
 use eic_login::config::{CommandLine, DEFAULT_PATH, Settings};
 use eic_pages::settings;
 
@@ -98,8 +98,8 @@ fn the_example_is_of_known_settings() {
 /// What `eic-agent config` shows where nothing is set.
 #[test]
 fn the_defaults_are_those_of_the_program() {
-    let shown =
-        Settings::resolve(&CommandLine::default()).map(|settings| serde_json::to_value(Shown::of(&settings)));
+    let shown = Settings::resolve(&CommandLine::default())
+        .map(|settings| serde_json::to_value(ConfigReport::of(&settings)));
     let shown =
         shown.unwrap_or_else(|error| panic!("this takes a machine without a broken {DEFAULT_PATH}: {error}"));
     let shown = shown.unwrap();

@@ -17,7 +17,7 @@ const TIMESTAMP: &str = "#Timestamp=";
 
 /// What stands for what, in the order in which it was met.
 #[derive(Default)]
-struct StandIns {
+struct Pseudonyms {
     known: HashMap<String, String>,
     counts: HashMap<&'static str, usize>,
 }
@@ -27,7 +27,7 @@ impl Capture {
     #[must_use]
     pub fn redact(mut self) -> Self {
         self.redacted = true;
-        let mut stand_ins = StandIns::default();
+        let mut stand_ins = Pseudonyms::default();
         self.machine = self.machine.map(|machine| {
             let is_id = machine.starts_with("i-");
             if is_id { stand_ins.of("i-redacted", &machine) } else { machine }
@@ -61,7 +61,7 @@ impl Capture {
     }
 }
 
-impl StandIns {
+impl Pseudonyms {
     fn of(&mut self, form: &'static str, secret: &str) -> String {
         if let Some(known) = self.known.get(secret) {
             return known.clone();
@@ -111,7 +111,7 @@ fn is_armour(text: &str) -> bool {
 }
 
 /// A key bundle: fields replaced, of a key its algorithm and itself, and no signature.
-fn bundle(text: &str, stand_ins: &mut StandIns) -> String {
+fn bundle(text: &str, stand_ins: &mut Pseudonyms) -> String {
     let mut has_key = false;
     lines(text, |line| {
         if line.trim().is_empty() {

@@ -311,10 +311,10 @@ impl Draft {
     #[expect(clippy::result_large_err, reason = "no error on its way up: both sides lie in the bundle")]
     fn finish(self) -> Result<KeyEntry, UnreadableEntry> {
         let claims = self.claims.clone();
-        self.judge_form().map_err(|error| UnreadableEntry { error, claims })
+        self.validate_entry().map_err(|error| UnreadableEntry { error, claims })
     }
 
-    fn judge_form(self) -> Result<KeyEntry, EntryError> {
+    fn validate_entry(self) -> Result<KeyEntry, EntryError> {
         if let Some(error) = self.error {
             return Err(error);
         }

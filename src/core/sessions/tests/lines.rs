@@ -1,6 +1,6 @@
 //! What a line tells, and whose word it is.
 
-use super::super::event::{Accepted, Claim, Event, Handover, KeyName, Push};
+use super::super::event::{Accepted, Event, KeyName, KeyProvided, Push, PushClaim};
 use super::super::message::of_agent;
 use super::super::writer::TrustedPush;
 use super::*;
@@ -87,12 +87,12 @@ fn fingerprints_have_one_form() {
 fn the_agents_text_is_read_as_the_agent_writes_it() {
     let line = format!("Providing ssh key from EC2 Instance Connect with fingerprint: {}", key('a'));
     let read = |message: &str| match of_agent(message, Push::Unverified) {
-        Some(Event::Provided(Handover { push: Push::Unverified(claim), .. })) => Some(claim),
+        Some(Event::Provided(KeyProvided { push: Push::Unverified(claim), .. })) => Some(claim),
         Some(other) => panic!("{other:?}"),
         None => None,
     };
     let claim = |principal: Option<&str>, request_id: Option<&str>| {
-        Some(Claim { principal: principal.map(str::to_owned), request_id: request_id.map(str::to_owned) })
+        Some(PushClaim { principal: principal.map(str::to_owned), request_id: request_id.map(str::to_owned) })
     };
     assert_eq!(read(&line), claim(None, None));
     let whole = format!(
@@ -136,7 +136,7 @@ fn event(log: &Log) -> Option<Event> {
 #[test]
 fn principal_is_trusted_only_from_the_agents_user() {
     let trusted = |event: Option<Event>| match event {
-        Some(Event::Provided(Handover { push: Push::Trusted(push), .. })) => {
+        Some(Event::Provided(KeyProvided { push: Push::Trusted(push), .. })) => {
             Some(TrustedPush::claim(&push).clone())
         }
         Some(Event::Disbelieved { .. }) => None,

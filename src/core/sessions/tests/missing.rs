@@ -257,9 +257,9 @@ fn a_line_in_a_form_that_is_not_known_is_not_passed_over() {
     let said = |line: &str| {
         let mut log = TextLog::new(Zone::default(), i64::try_from(NOON).unwrap());
         match log.parse_line(line) {
-            Said::Line(_) => "line",
-            Said::Other => "other",
-            Said::Unknown => "unknown",
+            LineKind::Line(_) => "line",
+            LineKind::Other => "other",
+            LineKind::Unknown => "unknown",
         }
     };
     let login = accepted(&key('a'));

@@ -18,7 +18,7 @@ use super::programs::Programs;
 use super::question::Question;
 use super::report::SessionsReport;
 use super::running::Running;
-use super::text_log::{Said, TextLog, Zone};
+use super::text_log::{LineKind, TextLog, Zone};
 use super::writer::{AgentUser, Attribution};
 use crate::time::Timestamp;
 
@@ -188,7 +188,7 @@ fn text_report(lines: &[&str], question: &Question, running: Option<&Running>) -
     let mut log = TextLog::new(Zone::default(), i64::try_from(NOON).unwrap() + 86_400);
     let mut join = Join::new(Kind::Text, question.clone(), running.cloned());
     for line in lines {
-        if let Said::Line(line) = log.parse_line(line) {
+        if let LineKind::Line(line) = log.parse_line(line) {
             join.take(line.host, line.at, Some(line.event));
         }
     }

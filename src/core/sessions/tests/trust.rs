@@ -41,10 +41,10 @@ fn an_unattributed_end_ends_nothing_while_the_process_may_be_there() {
         log.provided(10, &key('a'), ALICE).accepted(10, &key('a')).unattributed(pid, name, fields);
         let report = |running: Option<&Running>| log.report(&everything(), running);
         assert_eq!(states(&report(Some(&running(BOOT, &[10])))), (vec![("open", None)], true), "{name}");
-        let gone = report(Some(&running(BOOT, &[])));
-        assert_eq!(states(&gone), (vec![("closed", None)], false), "{name}");
+        let end_session = report(Some(&running(BOOT, &[])));
+        assert_eq!(states(&end_session), (vec![("closed", None)], false), "{name}");
         assert_eq!(
-            (&gone["sessions"][0]["end_attributed"], ids(&gone)),
+            (&end_session["sessions"][0]["end_attributed"], ids(&end_session)),
             (&json!(false), vec!["unattributed"])
         );
         let after = running(NEXT_BOOT, &[10]);

@@ -15,9 +15,9 @@ use super::pattern_list;
 /// The value of `PermitUserEnvironment` in force. It is one value for all logins: sshd refuses the keyword inside a
 /// `Match` (OpenSSH servconf.c, `SSHCFG_GLOBAL`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Permitted(String);
+pub struct PermittedVariables(String);
 
-impl Permitted {
+impl PermittedVariables {
     /// Of the value that sshd prints: `yes`, `no` or a list of patterns.
     #[must_use]
     pub fn of(value: &str) -> Self {
@@ -45,18 +45,18 @@ impl Permitted {
 
 #[cfg(test)]
 mod tests {
-    use super::Permitted;
+    use super::PermittedVariables;
 
     #[test]
     fn only_values_for_both_variables_permit() {
         for good in
             ["yes", "EIC_*", "LANG,EIC_*", "*", "EIC_PRINCIPAL,EIC_REQUEST_ID", "E*,LC_*", "EIC_????????*"]
         {
-            assert!(Permitted::of(good).has_ours(), "{good}");
+            assert!(PermittedVariables::of(good).has_ours(), "{good}");
         }
         for bad in ["no", "", "Yes", "EIC_PRINCIPAL", "EIC_REQUEST_ID", "LANG,LC_*", "EIC_*,!EIC_R*", "eic_*"]
         {
-            assert!(!Permitted::of(bad).has_ours(), "{bad}");
+            assert!(!PermittedVariables::of(bad).has_ours(), "{bad}");
         }
     }
 }

@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 
-use super::Permitted;
+use super::PermittedVariables;
 use super::source::{ConfigSource, ConfigSourceError, MAX_SOURCES};
 use crate::files::read_open;
 use crate::ownership::{Insecure, check_folder};
@@ -143,7 +143,7 @@ impl RecordedServer {
 impl Record {
     /// Of what sshd said just now.
     #[must_use]
-    pub fn new(subject: RecordedServer, permitted: &Permitted, sources: Vec<ConfigSource>) -> Self {
+    pub fn new(subject: RecordedServer, permitted: &PermittedVariables, sources: Vec<ConfigSource>) -> Self {
         let permit_user_environment = permitted.as_str().to_owned();
         let subject = RecordedServer { pid: None, ..subject };
         Self { version: VERSION, subject, permit_user_environment, sources }
@@ -151,7 +151,10 @@ impl Record {
 
     /// What it says for logins of `subject`, or of any sshd where it is not known which one asks; an error where it
     /// counts as none.
-    pub fn permitted(place: &Path, subject: Option<&RecordedServer>) -> Result<Permitted, RecordError> {
+    pub fn permitted(
+        place: &Path,
+        subject: Option<&RecordedServer>,
+    ) -> Result<PermittedVariables, RecordError> {
         let record = Self::load(place)?;
         if let Some(subject) = subject {
             if subject.config != record.subject.config {
@@ -162,7 +165,7 @@ impl Record {
             }
         }
         record.sources.iter().try_for_each(ConfigSource::check).map_err(RecordError::ConfigSource)?;
-        Ok(Permitted(record.permit_user_environment))
+        Ok(PermittedVariables(record.permit_user_environment))
     }
 
     fn load(place: &Path) -> Result<Self, RecordError> {

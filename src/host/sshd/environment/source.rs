@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::files::open_regular;
-use crate::sshd::trace::Trace;
+use crate::sshd::trace::ConfigTrace;
 
 /// Most sources of one configuration.
 pub const MAX_SOURCES: usize = 1000;
@@ -77,7 +77,7 @@ impl fmt::Display for ConfigSourceError {
 impl ConfigSource {
     /// The sources of a configuration as they are now: every file that sshd read, and for every `Include` the folder in
     /// which a file could appear, or the file that is not there yet.
-    pub fn all(trace: &Trace, config: &Path) -> Result<Vec<Self>, ConfigSourceError> {
+    pub fn all(trace: &ConfigTrace, config: &Path) -> Result<Vec<Self>, ConfigSourceError> {
         if !trace.files.iter().any(|file| file == config) {
             return Err(ConfigSourceError::NotNamed(config.to_owned()));
         }

@@ -6,7 +6,7 @@ use eic_core::sessions::programs::Programs;
 use eic_core::sessions::question::Question;
 use eic_core::sessions::report::SessionsReport;
 use eic_core::sessions::running::Running;
-use eic_core::sessions::text_log::{Said, TextLog, Zone};
+use eic_core::sessions::text_log::{LineKind, TextLog, Zone};
 use eic_core::sessions::writer::AgentUser;
 use eic_core::time::Timestamp;
 use serde_json::Value;
@@ -76,7 +76,7 @@ fn text(lines: &[&[u8]]) -> SessionsReport {
     let mut join = Join::new(Kind::Text, question(), Some(running()));
     for line in lines {
         let line = String::from_utf8_lossy(line);
-        if let Said::Line(line) = log.parse_line(&line) {
+        if let LineKind::Line(line) = log.parse_line(&line) {
             join.take(line.host, line.at, Some(line.event));
         }
     }

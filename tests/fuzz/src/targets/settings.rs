@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use eic_agent::config::show::Shown;
+use eic_agent::config::show::ConfigReport;
 use eic_login::config::{CommandLine, Settings};
 
 /// Settings that are within their bounds, or faults that can be shown.
@@ -34,5 +34,5 @@ pub fn run(input: &[u8]) {
     assert!(store.ca_file.iter().chain(&store.ca_dir).all(|place| place.is_absolute()));
     let prefix = settings.line_prefix();
     assert_eq!(prefix.options, settings.options.value);
-    drop(format!("{:?}", Shown::of(&settings)));
+    drop(format!("{:?}", ConfigReport::of(&settings)));
 }
