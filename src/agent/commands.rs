@@ -31,11 +31,11 @@ pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     let clock = Clock::start();
     match &cli.command {
         Command::AuthorizedKeys(arguments) => eic_login::run::run(&arguments.run(), clock, out, notes).into(),
-        Command::Verify(arguments) => verify::run(arguments, clock.started, out, notes),
+        Command::Verify(arguments) => verify::run(arguments, clock.started(), out, notes),
         Command::Doctor(arguments) => doctor::run(arguments, clock, out, notes),
         Command::Explain(arguments) => explain::run(arguments, clock, out, notes),
         Command::Capture(arguments) => capture::run(arguments, clock, out, notes),
-        Command::Sessions(arguments) => sessions::run(arguments, clock.started, out, notes),
+        Command::Sessions(arguments) => sessions::run(arguments, clock.started(), out, notes),
         Command::Config(arguments) => config::run(arguments, out, notes),
         Command::Enable(arguments) => sshd_setup::enable(arguments, out, notes),
         Command::Disable(_) => sshd_setup::disable(out, notes),

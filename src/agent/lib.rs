@@ -17,19 +17,18 @@
 //! | `doctor`, `explain` | what is wrong, and what to do |
 //! | `verify`, [`capture`] | evidence from files; everything that metadata said, as one document |
 //! | [`config`] | the settings as people see them, and the pins that `enable` writes |
-//! | `sessions` | who came in, by the log |
+//! | `sessions` | logins found in the log |
 //!
 //! # Threats
 //!
-//! Whoever can answer in place of the metadata service, or change its answers on the way, must not be able
-//! to let anybody in: nothing that it says is believed without the signature of AWS's signer for the
-//! region, for this very instance. The region is the one that the settings pin, and else the one that metadata tells. It can always keep pushed keys away; nobody can stop that from here.
-//! Whoever may push keys must not get more than a login for a minute, nor keep others from theirs: entries
-//! are judged one by one, and bounded. Any fault of ours costs EC2 Instance Connect's keys and nothing
-//! else: sshd goes on to its other means, after no more than the deadline.
+//! An attacker who controls the answers of the metadata service cannot add a key: the agent believes nothing without the
+//! signature of AWS's signer for the region, for this instance. The region is pinned in the settings, or read from
+//! metadata. Such an attacker can withhold keys, and the agent cannot prevent that. A principal who may push keys gets
+//! each key accepted for a minute, and cannot keep others out: entries are decided one by one, within bounds. If the agent
+//! fails, sshd continues with its other methods.
 //!
-//! Trusted are the kernel and its firmware tables, the trust store, the clock to within
-//! [`eic_core::verification::CLOCK_SKEW`] for staples, and root.
+//! The agent trusts the kernel and its firmware tables, the trust store, root, and the clock to within
+//! [`eic_core::verification::CLOCK_SKEW`] for staples.
 
 // Beyond what clippy.toml grants tests: a test that stops half-way has failed, which is its purpose.
 #![cfg_attr(test, allow(clippy::string_slice, clippy::arithmetic_side_effects, clippy::unnecessary_wraps))]

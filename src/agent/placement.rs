@@ -48,7 +48,7 @@ fn find(clock: Clock) -> Result<(Region, Domain), String> {
         allowed: settings.timeout.value,
         machine: &machine,
         users: &nobody,
-        now: clock.started,
+        now: clock.started(),
     });
     let told = |error: RunError| format!("{}: {error}", error.reason());
     if let Some(error) = fetched.refused {

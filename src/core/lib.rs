@@ -1,7 +1,7 @@
 //! The pure half of `eic-agent`: judges what EC2 Instance Connect pushed to this instance.
 //!
 //! Functions take bytes and an instant and return values. Nothing here reads a file, the network, the environment or
-//! the clock, starts a process or a thread, or logs. `#![no_std]` makes the compiler enforce that.
+//! the clock, starts a process or a thread, or logs: the crate is `no_std`.
 //!
 //! | module | holds |
 //! | --- | --- |
@@ -10,12 +10,12 @@
 //! | [`policy`] | this instance's own rules over proven keys |
 //! | [`decision`] | evidence, expectations and an instant to accepted and refused keys; `authorized_keys` lines, from permitted keys only |
 //! | [`key_options`] | the options before a key on its line |
-//! | [`identity`], [`fingerprint`], [`time`], [`reason`], [`text`] | names, instants and reasons; foreign text made printable |
-//! | [`sessions`] | the log's lines to who came in; a principal is trusted by its type |
+//! | [`identity`], [`fingerprint`], [`time`], [`reason`], [`text`] | names, instants and reasons; untrusted text escaped |
+//! | [`sessions`] | logins found in the log; only a `TrustedPush` counts as verified |
 //! | [`audit_line`] | what the writer and the reader of our log lines share |
-//! | [`order`] | sorting, compiled once |
+//! | [`order`] | one sort for all types |
 //!
-//! sshd receives nothing from the agent but a [`policy::PermittedKey`]. Only [`policy::Policy::permit`] makes one, from a
+//! Of EC2 Instance Connect's keys, sshd receives a [`policy::PermittedKey`] and no other. Only [`policy::Policy::permit`] makes one, from a
 //! [`verification::VerifiedKey`], which only a [`verification::VerifiedSigner`] makes. So the compiler keeps the order
 //! of the checks.
 

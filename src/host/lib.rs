@@ -7,9 +7,8 @@
 //! | [`ownership`] | sshd's rule for files that it trusts |
 //! | [`accounts`] | users and groups of `/etc/passwd` |
 //! | [`process`] | other programs of the system, run within a bound |
-//! | [`instance`] | is this machine an EC2 instance, and which |
+//! | [`instance`] | EC2 detection, and the instance id |
 //! | [`trust_store`] | the files that the roots are read from |
-//! | [`log`] | the sockets of the journal and of syslog |
 //! | [`sshd`] | this machine's sshd: its effective configuration, its files, its processes |
 
 // Beyond what clippy.toml grants tests: a test that stops half-way has failed, which is its purpose.
@@ -19,7 +18,6 @@ pub mod accounts;
 pub mod clock;
 pub mod files;
 pub mod instance;
-pub mod log;
 pub mod ownership;
 pub mod process;
 pub mod sshd;

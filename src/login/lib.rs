@@ -22,7 +22,7 @@
 //! [`run`] starts the providers, reads the settings, gives up root's rights, opens the trust store and confines the
 //! process. Only then a thread asks metadata and judges. The main thread waits for it no longer than the deadline, so
 //! neither a peer that keeps the network code busy nor a wait in the kernel can hold sshd up. The main thread logs and
-//! prints the result, so every key is in the log before sshd can read it.
+//! prints the result: it offers each line to the log before it writes the key.
 
 // Beyond what clippy.toml grants tests: a test that stops half-way has failed, which is its purpose.
 #![cfg_attr(test, allow(clippy::string_slice, clippy::arithmetic_side_effects, clippy::unnecessary_wraps))]
@@ -41,14 +41,12 @@ use std::time::Instant;
 
 use eic_core::time::Timestamp;
 
-/// The clock of a run, read once: the instant of the judgement is that reading and the time since, so that
-/// a key does not outlive its minute while metadata is slow.
+/// The clock of a run, read once. The instant of the judgement is the first reading plus elapsed time, so that a key that
+/// expires while metadata is slow is refused.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
-    /// What the clock showed.
-    pub started: Timestamp,
-    /// When it was read.
-    pub since: Instant,
+    started: Timestamp,
+    since: Instant,
 }
 
 impl Clock {
@@ -56,6 +54,17 @@ impl Clock {
     #[must_use]
     pub fn start() -> Self {
         Self { started: eic_host::clock::now(), since: Instant::now() }
+    }
+
+    /// The instant that the clock showed at the start.
+    #[must_use]
+    pub const fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    /// When the clock was read.
+    pub(crate) const fn since(&self) -> Instant {
+        self.since
     }
 
     /// The instant now.

@@ -52,7 +52,7 @@ fn capture(arguments: &cli::CaptureArgs, clock: Clock) -> Result<String, String>
             allowed: settings.timeout.value,
             machine: &machine,
             users: &arguments.user,
-            now: clock.started,
+            now: clock.started(),
         })
     });
     let filled =

@@ -54,7 +54,7 @@ pub(super) fn run(
     let sshd = sshd::Sshd::inspect(user);
     let listener = sshd.as_ref().ok().and_then(|sshd| sshd.machine.listener.as_ref()).map(|sshd| sshd.pid);
     let before = server::checks(&sshd);
-    let after = account::checks(&sshd, user, clock.started)
+    let after = account::checks(&sshd, user, clock.started())
         .into_iter()
         .chain(system::checks(listener, audit_required));
     let after: Vec<_> = std::iter::once(providers::check(&sshd)).chain(after).collect();
@@ -69,7 +69,7 @@ pub(super) fn run(
     let mut report = DoctorReport {
         schema_version: 1,
         version: env!("CARGO_PKG_VERSION"),
-        at: clock.started.to_string(),
+        at: clock.started().to_string(),
         user: arguments.user.clone(),
         checks,
         cause: None,

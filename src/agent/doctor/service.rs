@@ -127,7 +127,7 @@ impl Service {
                 allowed: settings.timeout.value,
                 machine,
                 users: &users,
-                now: clock.started,
+                now: clock.started(),
             })
         };
         let endpoints = settings.endpoints();

@@ -90,7 +90,7 @@ fn evaluate(
         allowed: settings.timeout.value,
         machine: &machine,
         users: std::slice::from_ref(&arguments.user),
-        now: clock.started,
+        now: clock.started(),
     });
     times.fetched(&fetched);
     let started = Instant::now();

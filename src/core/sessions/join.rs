@@ -86,7 +86,7 @@ impl<W: Wanted> Join<W> {
         if !entry.is_users {
             self.note_time(entry.at);
         }
-        self.record_key(&entry.boot, run, entry.at, entry.event);
+        self.apply(&entry.boot, run, entry.at, entry.event);
     }
 
     /// How far the log reaches: a line of it, whatever it tells.
@@ -105,10 +105,10 @@ impl<W: Wanted> Join<W> {
     pub fn take(&mut self, scope: &str, at: Moment, event: Option<Event>) {
         let Some(run) = self.enter(scope, at) else { return };
         self.note_time(at);
-        self.record_key(scope, run, at, event);
+        self.apply(scope, run, at, event);
     }
 
-    fn record_key(&mut self, scope: &str, run: u32, at: Moment, event: Option<Event>) {
+    fn apply(&mut self, scope: &str, run: u32, at: Moment, event: Option<Event>) {
         let Some(event) = event else {
             // sshd may have said no more than that it listens.
             self.has_lines = true;

@@ -146,7 +146,7 @@ impl LogGaps {
                 self.suppressed.insert(name, sum);
             }
             LogGap::Dropped { count } if counts => {
-                self.dropped = Some(GapCount::add(self.dropped, count, at))
+                self.dropped = Some(GapCount::add(self.dropped, count, at));
             }
             LogGap::Suppressed { .. } | LogGap::Dropped { .. } => {}
             LogGap::Stopped => self.stopped = is_late.then_some(at),

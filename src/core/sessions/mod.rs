@@ -37,7 +37,7 @@
 //!
 //! ```
 //! use eic_core::sessions::{event::PushClaim, writer::TrustedPush};
-//! fn named(_: &TrustedPush) -> Claim { Claim { principal: None, request_id: None } }
+//! fn named(_: &TrustedPush) -> PushClaim { PushClaim { principal: None, request_id: None } }
 //! ```
 //!
 //! ```compile_fail,E0451

@@ -17,7 +17,9 @@
 //! ```
 //!
 //! ```compile_fail,E0451
-//! let forged = eic_core::verification::VerifiedSigner { leaf: todo!(), path: todo!(), now: todo!() };
+//! let forged = eic_core::verification::VerifiedSigner {
+//!     leaf: todo!(), key_bits: todo!(), path: todo!(), anchor: todo!(), now: todo!(),
+//! };
 //! ```
 //!
 //! ```compile_fail,E0451

@@ -153,13 +153,13 @@ impl SignerPath {
         if dates.into_iter().any(|(from, until)| now < from || until < now) {
             return None;
         }
-        let verify_staples = self.steps.iter().enumerate().map(|(place, (certificate, issuer))| {
+        let certificates = self.steps.iter().enumerate().map(|(place, (certificate, issuer))| {
             let subject = EndEntityCert::try_from(certificate.der()).ok()?;
             let subject = (&*subject, Subject::at(place));
             let staple = check_revocation(subject, issuer, staples, policy, now, budget).ok()?;
             Some(PathCertificate { certificate: certificate.clone(), staple })
         });
-        let path = verify_staples.collect::<Option<_>>()?;
+        let path = certificates.collect::<Option<_>>()?;
         // What could not be looked at any more may have been a revocation.
         let signer = VerifiedSigner::on(path, self.root.subject.clone(), now);
         signer.filter(|_| !budget.is_exceeded())

@@ -15,8 +15,7 @@ use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
 
-/// A key that the signer signed for this instance and that has not expired. The only thing that is ever
-/// printed for sshd; made by [`VerifiedSigner::verify_key`] alone.
+/// A key that the signer signed for this instance and that has not expired. Only [`VerifiedSigner::verify_key`] makes one.
 #[derive(Debug)]
 pub struct VerifiedKey {
     key: PublicKey,

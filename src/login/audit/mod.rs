@@ -8,6 +8,8 @@
 //! command line chose the inputs, each line names them: what such a run found may be true of those inputs and not of
 //! this instance. Who wrote a line, the journal has from the kernel (`_UID`).
 
+mod log;
+
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -22,7 +24,8 @@ use eic_core::policy::PermittedKey;
 use eic_core::reason::Reason;
 use eic_core::text::{MAX_SHOWN, one_line, printable};
 use eic_core::verification::KeyError;
-use eic_host::log::{JournalSocket, LogEvent, SendStatus, SyslogSocket};
+
+use self::log::{JournalSocket, LogEvent, SendStatus, SyslogSocket};
 
 /// Longest principal in a line, in characters: IAM's longest ARN.
 const MAX_PRINCIPAL: usize = 2048;
@@ -49,7 +52,7 @@ impl Audit {
 
     /// Waits for no daemon longer than until a moment after this instant, whatever is left of the run's wait budget.
     #[must_use]
-    pub fn until(mut self, deadline: Instant) -> Self {
+    pub(crate) fn until(mut self, deadline: Instant) -> Self {
         self.wait_budget.end = deadline.checked_add(WaitBudget::LAST);
         self
     }
@@ -80,7 +83,7 @@ impl Audit {
     /// Keys are handed over. The text is the one that auditors have matched with CloudTrail ever since EC2
     /// Instance Connect began; parts that the push did not have are left out. Pushes that differ in nothing
     /// are one event. Gives the keys whose line is in a log daemon's queue.
-    pub fn provided<'k>(
+    pub(crate) fn provided<'k>(
         &self,
         keys: impl Iterator<Item = &'k PermittedKey>,
         unstapled: &[&str],
@@ -98,14 +101,14 @@ impl Audit {
     }
 
     /// Entries were refused; a flood of them is counted, not repeated.
-    pub fn refused<'r>(&self, refusals: impl Iterator<Item = &'r Refusal>, user: &LoginName) {
+    pub(crate) fn refused<'r>(&self, refusals: impl Iterator<Item = &'r Refusal>, user: &LoginName) {
         for event in refusal_events(refusals, user) {
             self.send(event);
         }
     }
 
     /// The run came to no decision; no key is handed over.
-    pub fn failed(&self, reason: Reason, detail: &str, user: &LoginName) {
+    pub(crate) fn failed(&self, reason: Reason, detail: &str, user: &LoginName) {
         let message =
             format!("No ssh keys from EC2 Instance Connect for user {user}: {reason}: {}", one_line(detail));
         let fields = vec![("EIC_REASON", reason.as_str().to_owned())];
@@ -113,7 +116,7 @@ impl Audit {
     }
 
     /// A provider that is asked beside us failed.
-    pub fn provider(&self, program: &str, reason: Reason, detail: &str, user: &str) {
+    pub(crate) fn provider(&self, program: &str, reason: Reason, detail: &str, user: &str) {
         let message =
             format!("Provider \"{program}\" asked for user \"{user}\": {reason}: {}", one_line(detail));
         let fields = vec![("EIC_REASON", reason.as_str().to_owned()), ("EIC_PROVIDER", program.to_owned())];

@@ -80,7 +80,7 @@ pub fn run(arguments: &Arguments, clock: Clock, out: &mut impl Write, notes: &mu
     let said = settings.as_ref().map(|settings| settings.timeout.value).ok();
     let allowed = arguments.settings.timeout.or(said).unwrap_or(FALLBACK_TIMEOUT);
     arm_alarm(allowed);
-    let deadline = clock.since.checked_add(allowed).unwrap_or(clock.since);
+    let deadline = clock.since().checked_add(allowed).unwrap_or(clock.since());
     let audit = Audit::to_system().with_inputs(&arguments.chosen_inputs).until(deadline);
     let prepared = PreparedRun::prepare(arguments, settings, clock);
     let ready = prepared.map(|run| ready(run, reader, asked.len(), deadline, &audit)).transpose();

@@ -220,8 +220,7 @@ impl OpenedRun {
         cause.map_or_else(|| error.to_string(), |cause| format!("{error}; {cause}"))
     }
 
-    /// Logs what was found, and makes the lines of it: every key that is handed over is in the log before
-    /// sshd can read it.
+    /// Logs the result, and makes its lines. Each key is offered to the log before sshd can read it.
     fn log_and_format(&self, found: &RunResult, audit: &Audit) -> RunOutput {
         match found {
             RunResult::Nothing => RunOutput::nothing(),
@@ -247,7 +246,7 @@ impl OpenedRun {
         };
         runtime.block_on(async {
             // What it took to get here has been waited for, too.
-            let (begun, allowed) = (clock.since, settings.timeout.value);
+            let (begun, allowed) = (clock.since(), settings.timeout.value);
             let session = ImdsSession::open_since(begun, &settings.endpoints(), allowed).await?;
             decide_from_metadata(session, request).await
         })

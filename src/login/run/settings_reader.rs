@@ -26,7 +26,7 @@ struct Channels {
 impl SettingsReader {
     /// Begins with the settings, and goes on to their trust store: at once, or where we are root still, when it is wanted.
     pub(super) fn start(given: CommandLine) -> Self {
-        let (log_and_format, settings) = sync_channel(1);
+        let (settings_sender, settings) = sync_channel(1);
         let (wanted, wishes) = sync_channel::<TrustStore>(1);
         let (hand_over, opened) = sync_channel(1);
         let waits = nix::unistd::geteuid().is_root();
@@ -34,7 +34,7 @@ impl SettingsReader {
         let work = move || {
             let read = Settings::resolve(&aside);
             let theirs = read.as_ref().map(Settings::trust_store).ok();
-            let _ = log_and_format.send(read);
+            let _ = settings_sender.send(read);
             // None is wanted where nothing can be pushed.
             if let Some(store) = if waits { wishes.recv().ok() } else { theirs } {
                 let _ = hand_over.send(store.open());

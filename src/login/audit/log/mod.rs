@@ -5,21 +5,21 @@ mod syslog;
 
 use std::io;
 
-pub use journal::JournalSocket;
-pub use syslog::SyslogSocket;
+pub(in crate::audit) use journal::JournalSocket;
+pub(in crate::audit) use syslog::SyslogSocket;
 
 /// An event: its line, and the same again in fields for the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogEvent {
+pub(in crate::audit) struct LogEvent {
     /// The line.
-    pub message: String,
+    pub(in crate::audit) message: String,
     /// Names and values.
-    pub fields: Vec<(&'static str, String)>,
+    pub(in crate::audit) fields: Vec<(&'static str, String)>,
 }
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SendStatus {
+pub(in crate::audit) enum SendStatus {
     /// It is in the daemon's queue.
     Queued,
     /// The queue is full.

@@ -14,7 +14,7 @@ use super::{LogEvent, SendStatus};
 
 /// The socket of a syslog daemon.
 #[derive(Debug)]
-pub struct SyslogSocket {
+pub(in crate::audit) struct SyslogSocket {
     path: PathBuf,
 }
 
@@ -27,14 +27,12 @@ enum Socket {
 
 impl SyslogSocket {
     /// At this path.
-    #[must_use]
-    pub fn at(path: &Path) -> Self {
+    pub(in crate::audit) fn at(path: &Path) -> Self {
         Self { path: path.to_owned() }
     }
 
     /// Where a daemon listens there. Nothing is sent.
-    #[must_use]
-    pub fn is_there(&self) -> Option<&Path> {
+    pub(in crate::audit) fn is_there(&self) -> Option<&Path> {
         let is_there = match self.connect() {
             Ok(_) => true,
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
@@ -44,8 +42,7 @@ impl SyslogSocket {
 
     /// Sends the event without ever waiting: with `syslog(3)`, a daemon that has stopped reading stops every
     /// login.
-    #[must_use]
-    pub fn send(&self, event: &LogEvent) -> SendStatus {
+    pub(in crate::audit) fn send(&self, event: &LogEvent) -> SendStatus {
         SendStatus::of(self.connect().and_then(|socket| socket.send(line(event)?)))
     }
 

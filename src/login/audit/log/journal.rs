@@ -14,27 +14,24 @@ const FACILITY: &str = "10";
 
 /// journald's socket for native messages.
 #[derive(Debug)]
-pub struct JournalSocket {
+pub(in crate::audit) struct JournalSocket {
     path: PathBuf,
 }
 
 impl JournalSocket {
     /// At this path.
-    #[must_use]
-    pub fn at(path: &Path) -> Self {
+    pub(in crate::audit) fn at(path: &Path) -> Self {
         Self { path: path.to_owned() }
     }
 
     /// Where a daemon listens there. Nothing is sent.
-    #[must_use]
-    pub fn is_there(&self) -> Option<&Path> {
+    pub(in crate::audit) fn is_there(&self) -> Option<&Path> {
         let connected = UnixDatagram::unbound().and_then(|socket| socket.connect(&self.path));
         connected.is_ok().then_some(&self.path)
     }
 
     /// Sends the event to journald without waiting.
-    #[must_use]
-    pub fn send(&self, event: &LogEvent) -> SendStatus {
+    pub(in crate::audit) fn send(&self, event: &LogEvent) -> SendStatus {
         SendStatus::of(UnixDatagram::unbound().and_then(|socket| {
             socket.set_nonblocking(true)?;
             socket.send_to(&datagram(event), &self.path).map(|_| ())
