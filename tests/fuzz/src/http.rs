@@ -27,7 +27,7 @@ const ALLOWED: Duration = Duration::from_millis(1500);
 const TICK: Duration = Duration::from_millis(25);
 /// How often both ends are asked before it counts as nothing, and for how long at least: at first, and when bytes
 /// may have been late.
-const PATIENCE: (u32, Duration) = (12, Duration::ZERO);
+const IDLE_LIMIT: (u32, Duration) = (12, Duration::ZERO);
 const MORE_PATIENCE: (u32, Duration) = (12, Duration::from_millis(50));
 /// Most that an endless answer sends.
 const ENDLESS: usize = 256 * 1024;
@@ -78,14 +78,14 @@ enum Manner {
 /// Asks as a run of the agent does; every answer is within its bounds and its time, or an error that can be logged, and
 /// what a real service says is no error whatever came before.
 pub fn run(input: &[u8]) {
-    if attempt(input, PATIENCE).is_err() {
+    if attempt(input, IDLE_LIMIT).is_err() {
         if let Err(Refused(why)) = attempt(input, MORE_PATIENCE) {
             panic!("refused a usual answer: {why}");
         }
     }
 }
 
-fn attempt(input: &[u8], patience: (u32, Duration)) -> Result<(), Refused> {
+fn attempt(input: &[u8], idle_limit: (u32, Duration)) -> Result<(), Refused> {
     let peer = Rc::new(Peer::of(input));
     let local = LocalSet::new();
     RUNTIME.with(|runtime| {
@@ -97,7 +97,7 @@ fn attempt(input: &[u8], patience: (u32, Duration)) -> Result<(), Refused> {
             tokio::select! {
                 outcome = walk(&endpoint, &peer) => outcome,
                 () = serve(&listener, &peer) => unreachable!("it serves for ever"),
-                () = peer.keep_time(patience) => unreachable!("it goes on for ever"),
+                () = peer.keep_time(idle_limit) => unreachable!("it goes on for ever"),
             }
         })
     })

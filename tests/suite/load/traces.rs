@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::world::World;
 
 /// How long what ends may take to be gone.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Where programs leave files.
 const FOLDERS: [&str; 4] = ["/tmp", "/var/tmp", "/run", "/dev"];
@@ -52,7 +52,7 @@ impl Traces {
             if now == seen {
                 return now;
             }
-            assert!(started.elapsed() < PATIENCE, "it never becomes quiet: {:#?}", now.differences(&seen));
+            assert!(started.elapsed() < TIMEOUT, "it never becomes quiet: {:#?}", now.differences(&seen));
             seen = now;
         }
     }
@@ -65,7 +65,7 @@ impl Traces {
             if now == *self {
                 return;
             }
-            assert!(started.elapsed() < PATIENCE, "left behind: {:#?}", now.differences(self));
+            assert!(started.elapsed() < TIMEOUT, "left behind: {:#?}", now.differences(self));
             sleep(Duration::from_millis(100));
         }
     }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a line may take from its writer to us; both run on this machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// `/dev/log`: what sshd and the agent say.
 pub(crate) struct Syslog(Socket);
@@ -59,7 +59,7 @@ impl Socket {
             if let Some(found) = self.seen.lock().unwrap().iter().find(|line| line.contains(part)) {
                 return found.clone();
             }
-            assert!(started.elapsed() < PATIENCE, "no {part} in {:#?}", self.seen.lock().unwrap());
+            assert!(started.elapsed() < TIMEOUT, "no {part} in {:#?}", self.seen.lock().unwrap());
             thread::sleep(Duration::from_millis(2));
         }
     }

@@ -17,13 +17,13 @@ use super::World;
 pub(super) const GROUPS: &str = "/run/test-control-groups";
 
 /// What a busy machine may take for whatever a test waits for.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Waits until it is so.
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_so() {
-        assert!(started.elapsed() < PATIENCE, "not yet: {what}");
+        assert!(started.elapsed() < TIMEOUT, "not yet: {what}");
         sleep(Duration::from_millis(10));
     }
 }

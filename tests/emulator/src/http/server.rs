@@ -19,7 +19,7 @@ use super::{Request, Response, Wire};
 /// How long an idle connection stays open.
 const IDLE: Duration = Duration::from_secs(30);
 /// How long stopping waits for behaviours that do not notice it.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Something that takes a connection over after a request was read.
 pub type RawBehaviour = Arc<dyn Fn(&mut Wire, &Request) -> io::Result<()> + Send + Sync>;
@@ -109,7 +109,7 @@ impl Drop for Server {
         for stream in open.values() {
             drop(stream.shutdown(Shutdown::Both));
         }
-        drop(self.shared.closed.wait_timeout_while(open, PATIENCE, |open| !open.is_empty()));
+        drop(self.shared.closed.wait_timeout_while(open, TIMEOUT, |open| !open.is_empty()));
     }
 }
 

@@ -19,7 +19,7 @@ const SYSLOG: &str = "/dev/log";
 /// Where syslog daemons put authpriv.
 const FILES: [&str; 4] = ["/var/log/auth.log", "/var/log/secure", "/var/log/messages", "/var/log/syslog"];
 /// How long a line may take from the agent to where it can be read.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 const IDENT: &str = "eic-agent";
 
 /// Most links that are followed.
@@ -72,7 +72,7 @@ impl Audit {
         loop {
             let mut lines = self.lines(interrupt)?;
             lines.retain(|line| line.contains(text));
-            if lines.len() >= count || start.elapsed() > PATIENCE {
+            if lines.len() >= count || start.elapsed() > TIMEOUT {
                 return Ok(lines);
             }
             interrupt.pause()?;
@@ -296,7 +296,7 @@ mod tests {
         sender.send_to(b"<86>Jan  1 00:00:00 eic-agent[7]: one", &path).unwrap();
         sender.send_to(b"<86>Jan  1 00:00:00 other[7]: two", &path).unwrap();
         let start = Instant::now();
-        while socket.lines().is_empty() && start.elapsed() < 6 * PATIENCE {
+        while socket.lines().is_empty() && start.elapsed() < 6 * TIMEOUT {
             std::thread::sleep(Duration::from_millis(5));
         }
         assert_eq!(socket.lines(), ["eic-agent[7]: one"]);

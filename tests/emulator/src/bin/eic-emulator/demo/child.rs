@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// How long any one program may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(2);
 
 /// Set by the first signal that asks the demo to end; every wait looks at it.
@@ -65,7 +65,7 @@ pub(crate) fn run(command: &mut Command, interrupt: &Interrupt) -> io::Result<Fi
         if let Some(status) = group.child.try_wait()? {
             break status;
         }
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > TIMEOUT {
             let program = command.get_program().to_string_lossy().into_owned();
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,

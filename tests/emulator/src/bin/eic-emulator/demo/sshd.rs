@@ -12,7 +12,7 @@ use super::child::{Finished, Group, Interrupt, run};
 use super::machine::require_program;
 
 /// How long sshd may take to listen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const NO_SEPARATION_DIRECTORY: &str = "Missing privilege separation directory: ";
 
 /// The running server. Dropping it stops it.
@@ -85,7 +85,7 @@ impl Sshd {
         let mut process = Group::spawn(&mut command)?;
         let start = Instant::now();
         while !read(&log).contains("Server listening on") {
-            if process.is_finished()? || start.elapsed() > PATIENCE {
+            if process.is_finished()? || start.elapsed() > TIMEOUT {
                 return Err(io::Error::other(format!("sshd does not start: {}", read(&log).trim())));
             }
             interrupt.pause()?;
