@@ -28,7 +28,7 @@ const TICK: Duration = Duration::from_millis(25);
 /// How often both ends are asked before it counts as nothing, and for how long at least: at first, and when bytes
 /// may have been late.
 const IDLE_LIMIT: (u32, Duration) = (12, Duration::ZERO);
-const MORE_PATIENCE: (u32, Duration) = (12, Duration::from_millis(50));
+const LONGER_IDLE_LIMIT: (u32, Duration) = (12, Duration::from_millis(50));
 /// Most that an endless answer sends.
 const ENDLESS: usize = 256 * 1024;
 
@@ -79,7 +79,7 @@ enum Manner {
 /// what a real service says is no error whatever came before.
 pub fn run(input: &[u8]) {
     if attempt(input, IDLE_LIMIT).is_err() {
-        if let Err(Refused(why)) = attempt(input, MORE_PATIENCE) {
+        if let Err(Refused(why)) = attempt(input, LONGER_IDLE_LIMIT) {
             panic!("refused a usual answer: {why}");
         }
     }
