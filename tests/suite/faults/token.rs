@@ -1,5 +1,7 @@
 //! The token: what comes in its place, and how it ends in the middle of a run.
 
+use std::time::Duration;
+
 use eic_emulator::Fault;
 
 use super::Expected::{self, Key, Undecided};
@@ -94,8 +96,18 @@ fn expiry_rows() -> Vec<Row> {
         once("placement/region"),
         once("services/domain"),
         once(SIGNER),
-        faulty("the token expires before the three", Key, [expired(1).times(3)]),
-        faulty("the token expires before the staples", Key, [expired(4).times(2)]),
+        // Once for each path: a fault of three requests could meet one that already has the fresh token.
+        faulty(
+            "the token expires before the three",
+            Key,
+            ["placement/region", "services/domain", SIGNER].map(|path| Fault::at(path).status(401).times(1)),
+        ),
+        // Both requests are there before the first is answered.
+        faulty(
+            "the token expires before the staples",
+            Key,
+            [expired(4).times(2).delay(Duration::from_millis(400))],
+        ),
         faulty("no token holds from the start", refused(KEYS), [expired(0)]),
         faulty("no token holds after the keys", refused("/latest/meta-data/"), [expired(1)]),
         faulty("no token holds at the staples", refused("signer-ocsp/"), [expired(4)]),
