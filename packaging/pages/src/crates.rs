@@ -35,6 +35,8 @@ struct Package {
     name: String,
     version: String,
     license: Option<String>,
+    /// The registry; none for the crates of this project.
+    source: Option<String>,
     manifest_path: PathBuf,
 }
 
@@ -57,8 +59,8 @@ pub fn linked() -> Result<Vec<Crate>, Error> {
     let mut words = vec!["metadata", "--locked", "--format-version=1"];
     words.extend(of_targets.iter().map(String::as_str));
     let metadata: Metadata = serde_json::from_str(&cargo(&words)?)?;
-    let linked = names.into_iter().filter(|(name, _)| name != "eic-agent");
-    linked.map(|(name, version)| metadata.find(&name, &version)).collect()
+    let linked = names.into_iter().map(|(name, version)| metadata.find(&name, &version));
+    linked.filter_map(Result::transpose).collect()
 }
 
 /// `ring v0.17.14 (*)`
@@ -68,18 +70,22 @@ fn name_and_version(line: &str) -> Option<(String, String)> {
 }
 
 impl Metadata {
-    fn find(&self, name: &str, version: &str) -> Result<Crate, Error> {
+    /// The crate; none if it is this project's own, whose licence is that of the package.
+    fn find(&self, name: &str, version: &str) -> Result<Option<Crate>, Error> {
         let package = self.packages.iter().find(|package| package.name == name && package.version == version);
         let package = package.ok_or_else(|| format!("cargo metadata does not know {name} {version}"))?;
+        if package.source.is_none() {
+            return Ok(None);
+        }
         // A file of its own is among the texts.
         let licence = package.license.as_deref().unwrap_or("see its text");
-        Ok(Crate {
+        Ok(Some(Crate {
             name: name.to_owned(),
             version: version.to_owned(),
             // The older way of saying OR.
             licence: licence.replace('/', " OR "),
             folder: package.manifest_path.parent().unwrap_or(Path::new("/")).to_owned(),
-        })
+        }))
     }
 }
 
@@ -113,12 +119,14 @@ mod tests {
     #[test]
     fn a_crate_is_found_by_name_and_version() {
         let metadata = r#"{"packages": [
-            {"name": "a", "version": "1.0.0", "license": "MIT", "manifest_path": "/r/a-1/Cargo.toml"},
-            {"name": "a", "version": "2.0.0", "license": "MIT/Apache-2.0", "manifest_path": "/r/a-2/Cargo.toml"}
+            {"name": "a", "version": "1.0.0", "license": "MIT", "source": "registry+x", "manifest_path": "/r/a-1/Cargo.toml"},
+            {"name": "a", "version": "2.0.0", "license": "MIT/Apache-2.0", "source": "registry+x", "manifest_path": "/r/a-2/Cargo.toml"},
+            {"name": "own", "version": "1.0.0", "license": "MIT", "source": null, "manifest_path": "/p/Cargo.toml"}
         ]}"#;
         let metadata: Metadata = serde_json::from_str(metadata).unwrap();
-        let found = metadata.find("a", "2.0.0").unwrap();
+        let found = metadata.find("a", "2.0.0").unwrap().unwrap();
         assert_eq!((found.licence.as_str(), found.folder), ("MIT OR Apache-2.0", PathBuf::from("/r/a-2")));
+        assert!(metadata.find("own", "1.0.0").unwrap().is_none());
         assert!(metadata.find("a", "3.0.0").is_err());
     }
 }
