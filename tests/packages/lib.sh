@@ -301,9 +301,9 @@ try_login() {
 why() { tail -qn 8 "$ROOT/run/sshd.log" "$MACHINE/syslog" 2>/dev/null | sed 's/^/            /'; }
 
 # timeouts: how often the log has the agent's word that its time was over.
-timeouts() { grep -c 'eic-agent.*metadata-timeout' "$MACHINE/syslog" 2>/dev/null || :; }
+timeouts() { grep -cE 'eic-agent.*(metadata-timeout|in time)' "$MACHINE/syslog" 2>/dev/null || :; }
 
-# check_login USER KEY: the settings that are shipped give metadata five seconds. A login that they were not enough for, on a
+# check_login USER KEY: the settings that are shipped give metadata five seconds, and files one. A login that they were not enough for, on a
 # busy machine, is tried again.
 check_login() {
     tries=0

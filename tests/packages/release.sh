@@ -40,7 +40,7 @@ journal() { in_root journalctl --quiet --no-pager --output=short; }
 # logged PATTERN: is such a line in the journal?
 logged() { journal | grep -qE -- "$1"; }
 
-timeouts() { journal | grep -c 'eic-agent.*metadata-timeout' || :; }
+timeouts() { journal | grep -cE 'eic-agent.*(metadata-timeout|in time)' || :; }
 
 why() { journal | tail -n 12 | sed 's/^/            /'; }
 

@@ -123,9 +123,9 @@ try_login() {
 }
 
 # timeouts: how often the journal of this boot has the agent's word that its time was over.
-timeouts() { of 'journalctl --sync; journalctl -q -b -t eic-agent -g "metadata-timeout: " -o cat | wc -l'; }
+timeouts() { of 'journalctl --sync; journalctl -q -b -t eic-agent -g "metadata-timeout: |in time" -o cat | wc -l'; }
 
-# check_login USER KEY: the settings that are shipped give metadata five seconds. A login that they were not enough for, on a
+# check_login USER KEY: the settings that are shipped give metadata five seconds, and files one. A login that they were not enough for, on a
 # busy machine, is tried again.
 check_login() {
     tries=0
