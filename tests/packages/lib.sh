@@ -79,6 +79,13 @@ shape() {
     . "$here/shapes/$1.sh"
 }
 
+# documented FILE START: the fenced block of a document that begins with START.
+documented() {
+    awk -v start="$2" '/^```/ { fenced = !fenced; first = fenced; shown = 0; next }
+        first { shown = index($0 "\n", start) == 1; first = 0 } fenced && shown { print; found = 1 }
+        END { exit !found }' "$PROJECT/$1" || failed "$1" "a block that begins with: $2" none
+}
+
 # --- rpm and dnf: this machine's, at work in the tree ---------------------------------------------------------------------
 
 # outside COMMAND…: as `run`, but a program of this machine.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use eic_emulator::{Config, Fault};
 
-use crate::readme::block;
+use crate::documents::block;
 use crate::world::{BOB, Key, Sshd, Syslog, TIMES, UNHURRIED, World, on_an_instance, test_path, until};
 
 fn chained(world: &World, user: &str, options: &str, providers: &str) -> Sshd {
@@ -268,9 +268,12 @@ fn the_readmes_recipe_for_sssd_works() {
                 theirs.line()
             ),
         );
-        let recipe = block("AuthorizedKeysCommand /usr/bin/eic-agent authorized-keys --provider-user")
-            .replace("/usr/bin/eic-agent", world.agent().to_str().unwrap())
-            .replace("/usr/bin/sss_ssh_authorizedkeys", sssd.to_str().unwrap());
+        let recipe = block(
+            "docs/settings.md",
+            "AuthorizedKeysCommand /usr/bin/eic-agent authorized-keys --provider-user",
+        )
+        .replace("/usr/bin/eic-agent", world.agent().to_str().unwrap())
+        .replace("/usr/bin/sss_ssh_authorizedkeys", sssd.to_str().unwrap());
         assert!(!recipe.contains("/usr/bin"), "{recipe}");
         world.configure_unhurried("");
         let _sshd = Sshd::with(world, &format!("{recipe}\n"));

@@ -10,7 +10,7 @@ use eic_emulator::pki::{CertStatus, Issuer};
 use eic_emulator::{Config, Entry};
 use eic_host::trust_store::{Roots, TrustStore};
 
-use crate::readme::block;
+use crate::documents::block;
 use crate::world::{BOB, INSTANCE, Key, Sshd, Syslog, UNHURRIED, World, on_an_instance, test_path};
 
 const ADMIN: &str = "arn:aws:sts::123456789012:assumed-role/BreakGlass/alice";
@@ -27,8 +27,8 @@ fn a_rule_lets_one_role_in_and_keeps_another_out() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let _sshd = Sshd::start(world);
-        world.configure(block("[[rule]]"));
-        assert_eq!(config(world, &[]).0, Some(0), "the README's recipe is sound");
+        world.configure(block("docs/settings.md", "[[rule]]"));
+        assert_eq!(config(world, &[]).0, Some(0), "the recipe of docs/settings.md is sound");
         let (admin, developer) = (Key::ed25519(world, "admin"), Key::ed25519(world, "developer"));
         world.emulator.push("admin", &admin.line(), ADMIN);
         world.emulator.push("admin", &developer.line(), DEVELOPER);
@@ -99,9 +99,9 @@ fn broken_settings_file_costs_pushed_keys_and_nothing_else() {
 #[test]
 fn options_restrict_the_session_and_the_environment_names_the_principal() {
     on_an_instance(test_path!(), Config::default(), |world| {
-        let recipe = block("[keys]");
+        let recipe = block("docs/settings.md", "[keys]");
         world.configure(recipe);
-        let sshd_config = block("PermitUserEnvironment EIC_*");
+        let sshd_config = block("docs/settings.md", "PermitUserEnvironment EIC_*");
         let key = Key::ed25519(world, "key");
         world.emulator.push("ec2-user", &key.line(), BOB);
         // sshd does not permit it: a session without the variables is refused and not made in silence.

@@ -139,7 +139,7 @@ impl ConfiguredRun {
                 let reason = printable(refused.split(':').next().unwrap_or_default(), MAX_SHOWN);
                 let seen = format!("no key for {user}; refused: {}", printable(refused, 1024));
                 let fix = format!(
-                    "see sudo {IDENT} explain {user}, and what README.md says helps against {reason}"
+                    "see sudo {IDENT} explain {user}, and {reason} in eic-agent's docs/troubleshooting.md"
                 );
                 Check::warn(ID, ANSWER, seen, fix)
             }
@@ -158,6 +158,6 @@ impl ConfiguredRun {
         if reason == Reason::SettingsUnreadable.as_str() && file.is_file() {
             return format!("sudo chmod a+r {}", file.display());
         }
-        format!("mend that (README.md, {reason}), until this works: {again}")
+        format!("see {reason} in eic-agent's docs/troubleshooting.md, then run again: {again}")
     }
 }

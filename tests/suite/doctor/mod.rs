@@ -149,6 +149,11 @@ fn follow(follows: &'static [&'static str], row: Row) -> Row {
 
 /// sshd wired and running, and somebody who reads the log.
 fn wired(world: &World) -> (Sshd, Syslog) {
+    (enabled(world), Syslog::bind())
+}
+
+/// An sshd after `enable`, without a log.
+pub(crate) fn enabled(world: &World) -> Sshd {
     let host = Key::ed25519(world, "host");
     let host = host.file().display();
     lay_out(&format!("{INCLUDE}HostKey {host}\nListenAddress 127.0.0.1\nUsePAM no\nPidFile none\n"), &[]);
@@ -156,7 +161,7 @@ fn wired(world: &World) -> (Sshd, Syslog) {
     world.configure_unhurried("");
     let ran = agent(world, &["enable"]);
     assert_eq!(ran.status, Some(0), "{}", ran.err);
-    (Sshd::listen(&[]), Syslog::bind())
+    Sshd::listen(&[])
 }
 
 fn every_row(name: &str, rows: fn() -> Vec<Row>) {

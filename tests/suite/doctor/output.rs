@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::sound::verdicts;
 use super::{NO_SSHD, edited, mode, wired, with};
+use crate::documents::assert_screen;
 use crate::wiring::{CONFIG, OURS, agent};
 use crate::world::{World, installed, on_an_instance, test_path};
 
@@ -113,4 +114,17 @@ fn as_nobody(world: &World) -> Value {
         .output()
         .unwrap();
     serde_json::from_slice(&ran.stdout).unwrap()
+}
+
+#[test]
+fn screen_of_troubleshooting_md_is_what_doctor_prints() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let _running = wired(world);
+        fs::write("/etc/ssh/sshd_config.d/05-site.conf", "AuthorizedKeysCommand /usr/bin/id %u\n").unwrap();
+        let printed = agent(world, &["doctor", "--user", "ec2-user"]);
+        assert_eq!(printed.status, Some(1), "{}", printed.out);
+        // The release is this machine's.
+        let printed = printed.out.replace(&world.agent().display().to_string(), "/usr/bin/eic-agent");
+        assert_screen("docs/troubleshooting.md", "ok       openssh        OpenSSH", &printed);
+    });
 }

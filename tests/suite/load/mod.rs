@@ -21,9 +21,8 @@ use evidence::unserved;
 use figures::{Figures, Peak};
 use traces::{Packets, Traces, cover_shared_folders};
 
+use crate::documents::{assert_screen, block, document};
 use crate::world::{BOB, Key, Sshd, Syslog, World, on_an_instance, on_an_instance_for, test_path};
-
-const README: &str = include_str!("../../../README.md");
 
 /// How many logins there are, and how many of them at once, where `make load` does not say: enough for every kind
 /// of fault, and few enough for the tests that run beside this one.
@@ -107,7 +106,10 @@ fn login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind() {
             packets: Packets::since(&packets),
             peak: peak.seen(),
         };
-        figures.tell();
+        let lines = figures.lines();
+        let behind = "load: left behind       no process, socket or file";
+        assert_screen("docs/performance.md", "load: logins     ", &format!("{}\n{behind}", lines.join("\n")));
+        eprintln!("{}", lines.join("\n"));
 
         assert_eq!(attempts.logins.len(), logins);
         let lines = syslog.agent_lines();
@@ -125,7 +127,7 @@ fn login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind() {
 
         world.emulator.clear_keys();
         before.assert_nothing_new(world);
-        eprintln!("load: left behind       no process, socket or file");
+        eprintln!("{behind}");
     });
     for line in said.lines().filter(|line| line.starts_with("load: ")) {
         eprintln!("{line}");
@@ -182,12 +184,15 @@ fn readme_calculates_with_the_defaults_of_sshd() {
             let mut lines = settings.lines().filter_map(|line| line.split_once(' '));
             let said = lines.find_map(|(known, value)| known.eq_ignore_ascii_case(name).then_some(value));
             assert!(said == Some(default) || said.is_none() && name == "persourcemaxstartups", "{settings}");
-            assert!(README.to_ascii_lowercase().contains(&format!("`{name}`")));
-            assert!(README.contains(&format!("`{default}`")), "README.md gives another default of {name}");
+            let text = document("docs/performance.md");
+            assert!(text.to_ascii_lowercase().contains(&format!("`{name}`")));
+            assert!(
+                text.contains(&format!("`{default}`")),
+                "docs/performance.md gives another default of {name}"
+            );
         }
-        assert!(
-            README.contains("MaxStartups 100 × MaxAuthTries 6 × 2 requests × 10 packets = 12,000 packets")
-        );
+        let product = "MaxStartups 100 × MaxAuthTries 6 × 2 requests × 10 packets = 12,000 packets";
+        assert_eq!(block("docs/performance.md", "MaxStartups 100"), product);
     });
 }
 

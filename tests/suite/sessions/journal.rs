@@ -3,6 +3,7 @@
 use eic_emulator::Config;
 
 use super::{ALICE, CAROL, as_user, is_valid, offer_only, push, push_expired, ran, report, session, told};
+use crate::documents::assert_screen;
 use crate::world::{BOB, Journald, Key, Sshd, World, on_an_instance, test_path, until};
 
 /// What a user writes into the log who wants to be taken for somebody else: lines, the agent's own fields, and what
@@ -103,6 +104,7 @@ fn real_journal_shows_who_logged_in() {
         let disbelieved = serde_json::json!([{ "uid": world.uid("ubuntu"), "lines": 2 + 3 + 3 + 3 }]);
         assert_eq!(then["disbelieved"], disbelieved, "{then:#}");
         the_shape_is_documented(world, &then);
+        assert_screen("docs/audit.md", "2026-11-21T18:41:33Z to", &ran(world, &[]).out);
         assert_eq!((&then["log"]["kind"], told(&then)), (&"journal".into(), (vec![], true)));
 
         what_is_asked_is_what_is_shown(world, &bobs, &own);
