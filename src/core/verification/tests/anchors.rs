@@ -18,7 +18,7 @@ YyRIHN8wfdVoOw==
 ";
 
 #[test]
-fn amazons_roots_are_known_by_their_keys() {
+fn amazon_roots_are_identified_by_their_keys() {
     let hierarchy = hierarchy();
     let ours = hierarchy.anchor_pem();
     // The right name is not enough.
@@ -71,7 +71,7 @@ fn no_more_than_4096_roots_are_read() {
 }
 
 #[test]
-fn a_root_is_judged_as_the_certificate_that_it_is() {
+fn restrictions_of_a_root_certificate_are_enforced() {
     use eic_emulator::pki::{CertificateBuilder, KeyUsage};
     let hierarchy = hierarchy();
     let staples = read(&hierarchy.staples(NOW));

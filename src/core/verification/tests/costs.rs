@@ -49,7 +49,7 @@ fn a_bundle_like_amazons_takes_six_signature_checks() {
 
 /// A result is remembered for the very same check alone: another answer is not taken for it.
 #[test]
-fn a_check_is_another_one_if_its_signature_message_key_or_algorithm_is() {
+fn result_is_reused_only_for_the_same_signature_check() {
     use rustls::pki_types::SignatureVerificationAlgorithm as _;
     let hierarchy = hierarchy();
     let (key, other_key) = (&hierarchy.leaf_key, &hierarchy.root.key);
@@ -80,7 +80,7 @@ fn a_check_is_another_one_if_its_signature_message_key_or_algorithm_is() {
 }
 
 #[test]
-fn forged_certificates_in_a_roots_name_are_looked_at_once_each() {
+fn each_forged_certificate_takes_one_signature_check() {
     let hierarchy = hierarchy();
     let forged = |serial| {
         hierarchy.leaf(SIGNER, NOW).serial(&[serial]).sign(&hierarchy.root.name, &hierarchy.leaf_key)
@@ -207,7 +207,7 @@ fn no_proof_is_accepted_after_a_bound_was_exceeded() {
 }
 
 #[test]
-fn certificates_that_no_name_leads_to_cost_nothing() {
+fn certificates_outside_the_chain_of_names_are_not_checked() {
     let hierarchy = hierarchy();
     let stranger = Hierarchy::of_family(&KeyPool::shared(), "stranger", SIGNER, NOW);
     let other = |serial| -> CertificateBuilder { stranger.root.certificate().serial(&[serial]) };
@@ -219,7 +219,7 @@ fn certificates_that_no_name_leads_to_cost_nothing() {
 
 /// Authorities that certified themselves, too, and a certificate that leads back to where the path has been.
 #[test]
-fn no_path_leads_through_a_key_twice() {
+fn no_path_contains_a_key_twice() {
     let hierarchy = hierarchy();
     let authority = Issuer::new("Looped", KeyPool::shared().get("mesh-1"));
     let certificates = [
@@ -265,7 +265,7 @@ fn ten_paths_may_be_tried_for_each_of_twenty_staples() {
 
 /// The work of one check grows with the square of the key's length.
 #[test]
-fn the_longer_the_signers_key_is_the_fewer_entries_are_checked() {
+fn longer_signer_key_allows_fewer_entry_checks() {
     let entry = Entry::new(KEY).timestamp(NOW + 60).instance(INSTANCE).with_signature(&[1; 256]);
     let bundle = KeyBundle::parse(&entry.repeat(2048));
     let instance: InstanceId = INSTANCE.parse().unwrap();
@@ -304,7 +304,7 @@ fn processor_time(what: impl FnOnce()) -> i64 {
 
 /// Staples are judged anew each time that a further one has come. What they say must not be decoded or encoded anew.
 #[test]
-fn the_length_of_a_responders_name_does_not_count_each_time_that_a_staple_is_judged() {
+fn long_responder_name_is_not_decoded_for_each_judgement() {
     let hierarchy = hierarchy();
     let (chain, anchors) = (chain(&hierarchy), anchors(&hierarchy.anchor_pem()));
     let policy = RevocationPolicy::Require;

@@ -19,7 +19,7 @@ fn named(value: &str) -> Name {
 }
 
 #[test]
-fn only_roots_that_the_chain_names_are_parsed() {
+fn only_roots_named_in_the_chain_are_parsed() {
     let ours = hierarchy().anchor_pem();
     let others: String = (0..9).map(|number| stranger(named(&format!("Root {number}")))).collect();
     assert_eq!(parsed(&others), 0);
@@ -38,7 +38,7 @@ fn only_roots_that_the_chain_names_are_parsed() {
 }
 
 #[test]
-fn a_root_of_another_form_is_parsed_to_be_sure() {
+fn root_in_an_unusual_form_is_parsed() {
     let ours = hierarchy().anchor_pem();
     let spaced = ours.replace('\n', "\r\n");
     assert_eq!(parsed(&spaced), 1, "lines may end in CR LF");
@@ -61,7 +61,7 @@ fn a_root_of_another_form_is_parsed_to_be_sure() {
 }
 
 #[test]
-fn roots_of_another_subject_are_not_taken() {
+fn roots_with_another_subject_are_skipped() {
     // Both names at the very edges of what is looked at: what is cut off is not told, and not taken for shorter.
     let ours = hierarchy().anchor_pem();
     // Around every length that DER writes differently, and where what is looked at ends.
@@ -154,7 +154,7 @@ fn text_that_the_pem_parser_skips_is_skipped() {
 
 /// OpenSSL passes over a byte order mark at the very beginning of a file, and so does every reader here.
 #[test]
-fn a_byte_order_mark_before_a_file_is_passed_over() {
+fn byte_order_mark_at_the_start_of_a_file_is_skipped() {
     let (ours, chain) = (hierarchy().anchor_pem(), chain(&hierarchy()));
     let store = format!("\u{feff}{ours}{}", stranger(named("other")));
     let [chosen, all] = chosen_and_all(store.as_bytes(), &chain);

@@ -71,7 +71,7 @@ fn key_of_another_algorithm_is_refused_as_signer() {
 
 /// RFC 4055 section 5: "implementations MUST accept the parameters being absent as well as present".
 #[test]
-fn a_signature_may_be_named_without_null() {
+fn algorithm_identifier_without_null_is_accepted() {
     let without = SignatureScheme::Pkcs1Sha256WithoutNull;
     let hierarchy = hierarchy();
     let leaf = hierarchy.leaf(SIGNER, NOW).scheme(without);

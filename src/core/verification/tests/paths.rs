@@ -53,7 +53,7 @@ fn validity_is_judged_at_the_given_instant() {
 }
 
 #[test]
-fn a_root_outside_its_validity_is_no_root_unless_it_was_renewed() {
+fn expired_root_is_refused_unless_it_was_renewed() {
     let hierarchy = hierarchy();
     let root = |until| {
         hierarchy.root.certificate().validity(NOW - 9000, until).self_signed(&hierarchy.root.key).pem()
@@ -98,7 +98,7 @@ fn signer_of_another_name_is_refused() {
 }
 
 #[test]
-fn dates_count_again_along_a_path_that_is_known() {
+fn dates_of_a_known_path_are_checked_again() {
     let usual = hierarchy();
     let (begin, end) = (NOW - 1000, NOW + 1000);
     let year = 31_536_000;
@@ -126,7 +126,7 @@ fn dates_count_again_along_a_path_that_is_known() {
 }
 
 #[test]
-fn a_key_is_good_until_the_very_second() {
+fn key_expires_at_its_timestamp() {
     let hierarchy = hierarchy();
     let signer = establish(&hierarchy, &hierarchy.staples(NOW), NOW).unwrap();
     let instance: InstanceId = INSTANCE.parse().unwrap();
@@ -147,7 +147,7 @@ fn a_key_is_good_until_the_very_second() {
 }
 
 #[test]
-fn a_path_that_lacks_only_a_staple_is_told_before_one_whose_root_is_expired() {
+fn missing_staple_is_reported_before_an_expired_root() {
     let hierarchy = hierarchy();
     let root = |issuer: &Issuer, until| {
         issuer.certificate().validity(NOW - 9000, until).self_signed(&issuer.key).pem()
@@ -163,7 +163,7 @@ fn a_path_that_lacks_only_a_staple_is_told_before_one_whose_root_is_expired() {
 }
 
 #[test]
-fn a_root_that_cannot_be_read_whole_is_no_root() {
+fn root_with_an_unreadable_extension_is_refused() {
     let hierarchy = hierarchy();
     let root = hierarchy.root.certificate().validity(NOW - 9000, NOW - 5);
     // Where the bits of a keyUsage should be: webpki does not look, and our parser gives up.
@@ -191,7 +191,7 @@ fn roots_of_one_name_are_judged_separately() {
 }
 
 #[test]
-fn of_several_leaves_with_the_name_a_good_one_is_found() {
+fn good_leaf_is_found_among_several_with_the_name() {
     let mut hierarchy = hierarchy();
     let expired = hierarchy.leaf(SIGNER, NOW).validity(NOW - 9000, NOW - 1).serial(&[0x55]);
     let expired = hierarchy.intermediate.sign(expired);
@@ -200,7 +200,7 @@ fn of_several_leaves_with_the_name_a_good_one_is_found() {
 }
 
 #[test]
-fn unsigned_certificates_of_the_right_name_cost_no_search() {
+fn unsigned_certificates_of_the_right_name_take_one_check_each() {
     let hierarchy = hierarchy();
     let stranger = Hierarchy::of_family(&KeyPool::shared(), "stranger", SIGNER, NOW);
     // Each is named like the intermediate and issued by that name, so that any may follow any other.
@@ -272,7 +272,7 @@ fn bundle_of_certificates_under_anchors_is_searched() {
 }
 
 #[test]
-fn a_key_that_is_refused_is_refused_with_both_values() {
+fn key_errors_contain_both_values() {
     let hierarchy = hierarchy();
     let signer = establish(&hierarchy, &hierarchy.staples(NOW), NOW).unwrap();
     let words = |entry: &[u8]| {
@@ -296,7 +296,7 @@ fn a_key_that_is_refused_is_refused_with_both_values() {
 }
 
 #[test]
-fn a_proven_key_says_what_was_signed() {
+fn verified_key_has_the_signed_values() {
     let hierarchy = hierarchy();
     let signer = establish(&hierarchy, &hierarchy.staples(NOW), NOW).unwrap();
     let entry = Entry::new(format!("{KEY} comment")).timestamp(NOW + 60).instance(INSTANCE).caller("arn:x");

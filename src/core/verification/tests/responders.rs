@@ -32,7 +32,7 @@ fn delegate(
 type Change = fn(CertificateBuilder) -> CertificateBuilder;
 
 #[test]
-fn a_delegation_that_does_not_hold_is_told_with_its_fault() {
+fn invalid_responder_is_reported_with_its_fault() {
     let hierarchy = hierarchy();
     let stranger = Hierarchy::of_family(&KeyPool::shared(), "stranger", SIGNER, NOW);
     let good: Change = |responder| responder;
@@ -86,7 +86,7 @@ fn answer_that_the_responder_did_not_sign_does_not_count() {
 }
 
 #[test]
-fn signatures_of_staples_are_no_sha1() {
+fn staple_signed_with_sha1_is_refused() {
     let hierarchy = hierarchy();
     let refused = of_leaf("its OCSP staple's signature does not verify");
     assert_eq!(words(&hierarchy, |staple| staple.scheme(SignatureScheme::Pkcs1Sha1)), refused);
@@ -96,7 +96,7 @@ fn signatures_of_staples_are_no_sha1() {
 
 /// RFC 6960 section 4.1.1: the hash, the issuer's name and key, and the serial number.
 #[test]
-fn an_answer_is_about_a_certificate_when_all_of_its_id_is() {
+fn answer_counts_only_if_its_whole_certid_matches() {
     let hierarchy = hierarchy();
     let leaf = hierarchy.leaf_certificate();
     let identifier = |oid| der::sequence(&[der::oid(oid), der::null()]);
@@ -120,7 +120,7 @@ fn an_answer_is_about_a_certificate_when_all_of_its_id_is() {
 }
 
 #[test]
-fn the_sign_octet_of_a_serial_number_makes_no_difference() {
+fn sign_octet_of_a_serial_number_is_ignored() {
     let hierarchy = hierarchy();
     for serial in [&[0x7f_u8][..], &[0x80], &[0xff, 0x00], &[0x00, 0x80]] {
         let leaf = hierarchy.leaf(SIGNER, NOW).serial(serial);

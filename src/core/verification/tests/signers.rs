@@ -52,7 +52,7 @@ fn key_usages_allow_what_the_certificates_are_used_for() {
 }
 
 #[test]
-fn a_constraint_on_names_holds_for_the_common_name_too() {
+fn name_constraint_applies_to_the_common_name() {
     let constrained = |permitted, leaf: fn(CertificateBuilder) -> CertificateBuilder| {
         let hierarchy = hierarchy();
         let constraints = NameConstraints { permitted, excluded: &[] };
@@ -72,7 +72,7 @@ fn a_constraint_on_names_holds_for_the_common_name_too() {
 }
 
 #[test]
-fn a_root_that_constrains_names_vouches_for_no_bare_common_name() {
+fn root_with_name_constraints_refuses_a_leaf_without_alternative_name() {
     let hierarchy = hierarchy();
     let constraints = NameConstraints { permitted: &["amazonaws.com"], excluded: &[] };
     let root = hierarchy.root.certificate().name_constraints(&constraints);
@@ -89,7 +89,7 @@ fn a_root_that_constrains_names_vouches_for_no_bare_common_name() {
 }
 
 #[test]
-fn a_root_counts_from_the_first_instant_of_its_validity() {
+fn root_is_accepted_from_the_start_of_its_validity() {
     let hierarchy = hierarchy();
     let staples = read(&hierarchy.staples(NOW));
     let refusal = |from| {
@@ -115,7 +115,7 @@ fn a_root_counts_from_the_first_instant_of_its_validity() {
 }
 
 #[test]
-fn of_several_leaves_with_the_name_the_first_ones_fault_is_told() {
+fn fault_of_the_first_leaf_with_the_name_is_reported() {
     let mut hierarchy = hierarchy();
     let leaf = |change: fn(CertificateBuilder) -> CertificateBuilder| {
         let certificate = hierarchy.intermediate.sign(change(hierarchy.leaf(SIGNER, NOW)));
@@ -139,7 +139,7 @@ fn of_several_leaves_with_the_name_the_first_ones_fault_is_told() {
 }
 
 #[test]
-fn of_two_paths_without_good_staples_the_first_is_told() {
+fn first_of_two_paths_without_good_staples_is_reported() {
     let mut hierarchy = hierarchy();
     let other = hierarchy.leaf(SIGNER, NOW).serial(&[0x31]);
     let other = (hierarchy.intermediate.sign(other), hierarchy.intermediate.clone());
@@ -156,7 +156,7 @@ fn of_two_paths_without_good_staples_the_first_is_told() {
 }
 
 #[test]
-fn dates_of_the_path_are_told_with_the_clocks() {
+fn date_errors_contain_the_current_time() {
     let expired = refusal(|leaf| leaf.validity(NOW - 9, NOW - 5)).unwrap();
     assert_eq!(
         expired,
@@ -170,7 +170,7 @@ fn dates_of_the_path_are_told_with_the_clocks() {
 }
 
 #[test]
-fn a_signer_that_no_root_vouches_for_is_told_with_their_number() {
+fn untrusted_error_contains_the_number_of_roots() {
     let hierarchy = hierarchy();
     let stranger = Hierarchy::of_family(&KeyPool::shared(), "stranger", SIGNER, NOW);
     let refusal = |store: &str| {
@@ -187,7 +187,7 @@ fn a_signer_that_no_root_vouches_for_is_told_with_their_number() {
 }
 
 #[test]
-fn a_missing_staple_is_blamed_on_one_that_cannot_be_read() {
+fn unreadable_staple_is_reported_instead_of_a_missing_one() {
     let hierarchy = hierarchy();
     let refusal = |staples: &[Staple]| establish(&hierarchy, staples, NOW).unwrap_err();
     let unreadable = [OcspStaple::parse(b"<html>").unwrap_err()];

@@ -110,7 +110,7 @@ fn good_answer_with_a_fault_does_not_count() {
 
 /// The Baseline Requirements' ten days for the signer's certificate, more than three times over, and their twelve months.
 #[test]
-fn an_answer_is_at_most_five_weeks_old_and_one_about_an_authority_a_year() {
+fn answer_older_than_35_days_or_366_for_an_authority_is_refused() {
     const DAY: i64 = 86_400;
     let hierarchy = hierarchy();
     for (place, days) in [(0, 35), (1, 366)] {
