@@ -1,4 +1,4 @@
-//! Names, paths and roots, and the keys that a proven signer proves.
+//! Tests of names, paths, roots and the keys that a verified signer signed.
 
 use super::*;
 use crate::verification::candidates::Candidates;
@@ -13,7 +13,7 @@ fn the_path_ends_at_the_first_trusted_root() {
     assert!(signer.anchor().contains("Root CA 1"), "{}", signer.anchor());
     assert_eq!(signer.now(), at(NOW));
 
-    // Where only the older root is trusted, the cross-sign is part of the path and needs its staple, too.
+    // If only the older root is trusted, the cross-signed certificate is part of the path and also needs a staple.
     let older = hierarchy.older_root.certificate().self_signed(&hierarchy.older_root.key).pem();
     let establish = |staples: &[Staple]| prove(&chain(&hierarchy), &anchors(&older), &read(staples));
     assert_eq!(establish(&hierarchy.staples(NOW)).unwrap().path().len(), 3);
@@ -139,7 +139,7 @@ fn key_expires_at_its_timestamp() {
     assert_eq!(judge(&entry(NOW + 1, INSTANCE), None), Ok(KEY.to_owned()));
     assert_eq!(judge(&entry(NOW, INSTANCE), None), Err(Reason::Expired));
     assert_eq!(judge(&entry(NOW + 1, "i-0123456789abcdef1"), None), Err(Reason::WrongInstance));
-    // A bad signature comes first: what was not signed is not compared with anything.
+    // A bad signature is reported first, because no value is compared before the signature is verified.
     let forged = entry(NOW, "i-0123456789abcdef1").with_signature(&[1; 256]);
     assert_eq!(judge(&entry(NOW, INSTANCE), Some(&forged)), Err(Reason::BadSignature));
     let by_another = entry(NOW + 1, INSTANCE).sign(&hierarchy.intermediate.key);
@@ -152,7 +152,7 @@ fn missing_staple_is_reported_before_an_expired_root() {
     let root = |issuer: &Issuer, until| {
         issuer.certificate().validity(NOW - 9000, until).self_signed(&issuer.key).pem()
     };
-    // The search comes to the newer root first, which has expired; the older one has cross-signed it.
+    // The search tries the newer root first, which has expired. The older root has cross-signed the newer one.
     let store = format!("{}{}", root(&hierarchy.root, NOW - 1), root(&hierarchy.older_root, NOW + 9000));
     let establish = |staples: &[Staple]| {
         let (chain, anchors) = (chain(&hierarchy), anchors(&store));
@@ -166,7 +166,7 @@ fn missing_staple_is_reported_before_an_expired_root() {
 fn root_with_an_unreadable_extension_is_refused() {
     let hierarchy = hierarchy();
     let root = hierarchy.root.certificate().validity(NOW - 9000, NOW - 5);
-    // Where the bits of a keyUsage should be: webpki does not look, and our parser gives up.
+    // A NULL instead of the bits of a keyUsage. webpki does not read this extension, and our parser refuses it.
     let odd = root.extension(oids::KEY_USAGE, true, &[0x05, 0x00]).self_signed(&hierarchy.root.key).pem();
     let anchors = anchors(&odd);
     let staples = read(&hierarchy.staples(NOW));
@@ -203,7 +203,7 @@ fn good_leaf_is_found_among_several_with_the_name() {
 fn unsigned_certificates_of_the_right_name_take_one_check_each() {
     let hierarchy = hierarchy();
     let stranger = Hierarchy::of_family(&KeyPool::shared(), "stranger", SIGNER, NOW);
-    // Each is named like the intermediate and issued by that name, so that any may follow any other.
+    // The subject and the issuer of each are the intermediate's name, so by name each may follow any other.
     let name_of_it = &hierarchy.intermediate.name;
     let junk: Vec<_> = (1..=25_u8)
         .map(|serial| {
@@ -221,7 +221,7 @@ fn unsigned_certificates_of_the_right_name_take_one_check_each() {
     let real: Vec<_> = hierarchy.chain.iter().map(|(certificate, _)| certificate.pem()).collect();
     let anchors = anchors(&hierarchy.anchor_pem());
     let staples = read(&hierarchy.staples(NOW));
-    // Wherever the genuine ones stand among them.
+    // The position of the genuine certificates must not matter.
     for bundle in [
         format!("{}{}", real.concat(), junk.concat()),
         format!("{}{}{}", real[0], junk.concat(), real[1..].concat()),
@@ -238,7 +238,7 @@ fn unsigned_certificates_of_the_right_name_take_one_check_each() {
             &budget,
         );
         assert_eq!(signer.unwrap().path().len(), 2);
-        // The intermediate by the root, the leaf and the others by the intermediate, and two staples.
+        // One check for the intermediate, 26 with its key (the leaf and the 25 others), and two staples.
         assert_eq!(budget.signature_checks(), 1 + 26 + 2);
     }
 }
@@ -246,7 +246,7 @@ fn unsigned_certificates_of_the_right_name_take_one_check_each() {
 #[test]
 fn bundle_of_certificates_under_anchors_is_searched() {
     let hierarchy = hierarchy();
-    // More than are searched as they are, every one of them issued in the root's name.
+    // Every leaf names the root as its issuer, but the root did not sign all of them.
     let leaf = |serial: u8| hierarchy.leaf(SIGNER, NOW).serial(&[serial]);
     let signed = (1..=3).map(|serial| hierarchy.root.sign(leaf(serial)));
     let forged = (4..=8).map(|serial| leaf(serial).sign(&hierarchy.root.name, &hierarchy.leaf_key));

@@ -1,10 +1,10 @@
-//! What the signer's own certificate must be, what its path must be, and what a refusal says.
+//! Tests of the signer's certificate, of its path, and of the error messages.
 
 use eic_emulator::pki::{CertificateBuilder, KeyUsage};
 
 use super::*;
 
-/// What the hierarchy's signer is refused for, in words, when its leaf is this one.
+/// The error for the hierarchy's signer with this leaf; `None` if the signer is accepted.
 fn refusal(leaf: impl FnOnce(CertificateBuilder) -> CertificateBuilder) -> Option<String> {
     let hierarchy = hierarchy();
     let leaf = leaf(hierarchy.leaf(SIGNER, NOW));
@@ -19,8 +19,8 @@ fn refusal_of(hierarchy: &Hierarchy) -> Option<String> {
 fn an_alternative_name_extension_must_have_the_signers_name() {
     assert_eq!(refusal(|leaf| leaf.without(oids::SUBJECT_ALT_NAME)), None);
     assert_eq!(refusal(|leaf| leaf.san(&["other.example", SIGNER])), None);
-    assert_eq!(refusal(|leaf| leaf.san(&[&SIGNER.to_uppercase()])), None, "DNS names know no case");
-    let wanted = format!("expected the alternative name {SIGNER} beside the common name, got ");
+    assert_eq!(refusal(|leaf| leaf.san(&[&SIGNER.to_uppercase()])), None, "DNS names are case-insensitive");
+    let wanted = format!("expected {SIGNER} among the alternative names, got ");
     for (names, came) in [
         (&["a.example", "b.example"][..], "a.example, b.example"),
         (&["*.us-east-1.amazonaws.com"], "*.us-east-1.amazonaws.com"),
@@ -60,11 +60,11 @@ fn name_constraint_applies_to_the_common_name() {
         let leaf = leaf(hierarchy.leaf(SIGNER, NOW));
         refusal_of(&hierarchy.with_intermediate(intermediate).with_leaf(leaf))
     };
-    let words = |of: &str| format!("a name constraint of {of} does not let it vouch for the signer's name");
+    let words = |of: &str| format!("a name constraint of {of} does not allow the signer's name");
     assert_eq!(constrained(&["amazonaws.com"], |leaf| leaf), None);
     let outside = constrained(&["other.example"], |leaf| leaf);
     assert_eq!(outside, Some(words("\"a certificate of the signer's path\"")));
-    // webpki looks at alternative names alone: without one, any constraint at all is too much.
+    // webpki compares only alternative names. Without them, any constraint refuses the leaf.
     for permitted in [&["amazonaws.com"][..], &["other.example"]] {
         let unnamed = constrained(permitted, |leaf| leaf.without(oids::SUBJECT_ALT_NAME)).unwrap();
         assert!(unnamed.contains("M01") && unnamed.starts_with("a name constraint of \""), "{unnamed}");
@@ -111,7 +111,7 @@ fn root_is_accepted_from_the_start_of_its_validity() {
     let never = hierarchy.root.certificate().validity(NOW, NOW - 1).self_signed(&hierarchy.root.key).pem();
     let (chain, anchors) = (chain(&hierarchy), anchors(&never));
     let outcome = prove(&chain, &anchors, &staples);
-    assert_eq!(reason(outcome), Reason::SignerExpired, "it began, and had ended before");
+    assert_eq!(reason(outcome), Reason::SignerExpired, "notAfter is before notBefore");
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn fault_of_the_first_leaf_with_the_name_is_reported() {
     assert_eq!(told(&[&usage, &names], true), Some(Reason::SignerKeyUsage));
     assert_eq!(told(&[&names, &usage], true), Some(Reason::SignerNameMismatch));
     assert_eq!(told(&[&usage, &good], true), None);
-    // But a leaf that lacks only a staple is told before any other.
+    // A leaf that lacks only a staple is reported before any other.
     assert_eq!(told(&[&usage, &good], false), Some(Reason::StapleMissing));
     assert_eq!(told(&[&good, &usage], false), Some(Reason::StapleMissing));
 }
@@ -198,5 +198,9 @@ fn unreadable_staple_is_reported_instead_of_a_missing_one() {
     assert_eq!(blamed.reason(), Reason::StapleMalformed);
     assert!(blamed.to_string().ends_with("got one that cannot be read: expected DER or base64, got neither"));
     let stale = refusal(&leaf_stapled(&hierarchy, |staple| staple.updates(NOW - 9000, Some(NOW - 8000))));
-    assert_eq!(stale.clone().prefer_parse_error(&unreadable), stale, "that one is about this certificate");
+    assert_eq!(
+        stale.clone().prefer_parse_error(&unreadable),
+        stale,
+        "the stale staple is about this certificate"
+    );
 }
