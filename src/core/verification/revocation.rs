@@ -63,8 +63,8 @@ impl Subject {
     }
 
     /// The maximum age of an answer, in days. The CA/Browser Forum's Baseline Requirements (section 4.9.10) bind
-    /// Amazon Trust Services. An answer about a subscriber's certificate may be valid for ten days. An answer about
-    /// an authority must be renewed every twelve months. 35 days are more than three times the ten days.
+    /// Amazon Trust Services. An answer about a subscriber's certificate may be valid for at most ten days. An answer
+    /// about an authority must be renewed every twelve months. 35 days are more than three times the ten days.
     const fn max_age(self) -> u64 {
         match self {
             Self::Signer => 35,
@@ -277,7 +277,7 @@ fn cert_id(hash: IssuerHash, serial: &[u8], issuer: &TrustAnchor<'_>, key: Optio
     })
 }
 
-/// Compares two CertIDs. The serial numbers may differ in a leading zero octet (the sign).
+/// Compares two CertID values. The serial numbers may differ in a leading zero octet (the sign).
 fn same(one: &CertId, other: &CertId) -> bool {
     fn digits(serial: &[u8]) -> &[u8] {
         let zeros = serial.iter().take_while(|&&octet| octet == 0).count();

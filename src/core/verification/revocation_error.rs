@@ -24,8 +24,8 @@ pub enum RevocationError {
     NotYetValid(Timestamp, Timestamp),
     /// nextUpdate (first) is earlier than now (second) by more than [`CLOCK_SKEW`](super::CLOCK_SKEW).
     Stale(Timestamp, Timestamp),
-    /// thisUpdate is too old: holds thisUpdate, the maximum age in days, and now. [`CLOCK_SKEW`](super::CLOCK_SKEW)
-    /// applies.
+    /// thisUpdate (first) is too long before now (third). The second value is the maximum age in days, without
+    /// [`CLOCK_SKEW`](super::CLOCK_SKEW).
     TooOld(Timestamp, u64, Timestamp),
     /// Two dates contradict each other; holds how, and both dates.
     Dates(&'static str, Timestamp, Timestamp),
