@@ -97,7 +97,7 @@ impl std::fmt::Display for NotChainable {
         f.write_str(match self {
             Self::Separator => "it has an argument \"--\", which separates providers; put it into a script",
             Self::Percent => "the program's name has a \"%\"; call it by another",
-            Self::Unreadable => "its words cannot be told apart; put it into a script",
+            Self::Unreadable => "it cannot be split into words; put it into a script",
         })
     }
 }
