@@ -42,7 +42,8 @@ pub fn read_open(file: &File, limit: usize) -> io::Result<Vec<u8>> {
 fn head_of(file: &File, limit: usize) -> io::Result<Vec<u8>> {
     let limit = u64::try_from(limit).unwrap_or(u64::MAX);
     let mut file = file;
-    // A confined run can only seek to learn the length. On kernel files, such as those of /proc, the seek fails.
+    // Seek for the length. This also works in a confined run. On kernel files, such as those of /proc, the seek
+    // fails.
     let size = file.seek(SeekFrom::End(0)).unwrap_or_default().saturating_add(1).min(limit);
     file.rewind()?;
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());

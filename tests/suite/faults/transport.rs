@@ -16,7 +16,7 @@ const TIMEOUT: &str = "metadata-timeout";
 const MALFORMED: &str = "metadata-malformed";
 /// Long enough for the agent to have seen what was done so far.
 const SETTLED: Duration = Duration::from_millis(20);
-const NOTHING_CAME: &str = "(nothing came)";
+const NOTHING_CAME: &str = "(nothing received)";
 
 #[test]
 fn every_fault_has_its_outcome() {
@@ -73,7 +73,7 @@ fn kernel_rows() -> Vec<Row> {
         filtered("answers to connects dropped", unanswered, "tcp sport 80 drop").within(0.5),
         filtered(
             "requests dropped",
-            Undecided(TIMEOUT, "no answer for /latest/api/token within 0.5 s in all (nothing came)"),
+            Undecided(TIMEOUT, "no answer for /latest/api/token within 0.5 s in all (nothing received)"),
             "tcp dport 80 ip length > 100 drop",
         )
         .within(0.5),
