@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::files::head_of_regular;
 use crate::process::output_with_timeout;
 
-/// Most bytes of `/etc/passwd` that are read.
+/// Maximum number of bytes of `/etc/passwd` that are read.
 const MAX_PASSWD_BYTES: usize = 1024 * 1024;
 
 /// A user of this machine.

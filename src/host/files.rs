@@ -1,4 +1,4 @@
-//! Bounded reads of small files that decide about a login. These functions never block.
+//! Bounded reads of small regular files that decide about a login. They do not block on pipes and devices.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};

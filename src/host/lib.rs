@@ -3,7 +3,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`files`], [`stdout`], [`clock`] | non-blocking reads; standard output; the system clock |
+//! | [`files`], [`stdout`], [`clock`] | bounded reads; standard output; the system clock |
 //! | [`ownership`] | sshd's rule for trusted files |
 //! | [`accounts`] | users, from `/etc/passwd` or the name service |
 //! | [`process`] | other programs, run with a time limit |

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 /// Search path for programs that are named without a folder.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Most bytes that are read from each of a program's two outputs.
+/// Maximum number of bytes that are read from each of a program's two outputs.
 pub const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Runs the program in `/` with a clean environment and returns its output.

@@ -8,7 +8,7 @@ use eic_host::accounts::Account;
 use eic_host::files::head_of_regular;
 use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
 
-/// The users to change to, in this order: the agent's own user, then the standard unprivileged user.
+/// The users to change to, in this order: the agent's own user, then `nobody`.
 const UNPRIVILEGED: [&str; 2] = [IDENT, "nobody"];
 
 /// Why root's privileges could not be dropped.
@@ -33,8 +33,8 @@ impl fmt::Display for PrivilegesError {
     }
 }
 
-/// If this process is root, changes its user to `eic-agent` irrevocably. Sets the supplementary groups, all three
-/// group ids and all three user ids (setuid(2), "SETUID demystified"). Then checks the result.
+/// If this process is root, changes its user to `eic-agent` irrevocably. Clears the supplementary groups, and sets
+/// all three group ids and all three user ids (setuid(2), "SETUID demystified"). Then checks the result.
 pub fn give_up_root() -> Result<(), PrivilegesError> {
     if !Uid::effective().is_root() {
         return Ok(());

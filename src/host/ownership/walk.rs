@@ -20,7 +20,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use super::{GROUP_WRITABLE, Insecure, STICKY, WRITABLE};
 
-/// Most links in one path. This is the kernel's limit (`path_resolution(7)`).
+/// Maximum number of links in one path. This is the kernel's limit (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
 
 /// The folders that a path may lead through.
@@ -213,7 +213,7 @@ pub(crate) fn locate(path: &Path) -> Result<(Folder, OsString), Insecure> {
     }
 }
 
-/// Open folders with O_PATH: passing through a folder needs no right to list it.
+/// Open folders with `O_PATH`: passing through a folder needs no right to list it.
 const FOLDER: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
 /// One step of a path.

@@ -88,7 +88,8 @@ pub enum NotChainable {
     Separator,
     /// A quotation mark is not closed, the command is empty, or it is not UTF-8.
     Unreadable,
-    /// The program's name contains `%`. sshd expands tokens in arguments, and the name would become an argument.
+    /// The program's name contains `%`. sshd expands tokens in arguments but not in the program's name. As a
+    /// provider, the name would be an argument.
     Percent,
 }
 

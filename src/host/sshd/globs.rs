@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use eic_core::order;
 use eic_core::policy::Glob;
 
-/// Most names that are read from one folder.
+/// Maximum number of names that are read from one folder.
 pub(super) const MAX_NAMES: usize = 10_000;
 
 /// Whether a pattern matches a path, component by component: `*` and `?` do not match a `/`.

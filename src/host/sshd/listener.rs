@@ -14,8 +14,8 @@ use super::process::ProcFolder;
 use super::server::CONFIG;
 use crate::files::head_of_regular;
 
-/// Most ancestor processes that are checked: sshd's process for the connection, the server, and a script in
-/// between. If sshd is further up, as above a shell, it did not start this process as its command.
+/// Maximum number of ancestor processes that are checked: sshd's process for the connection, the server, and a
+/// script in between. If sshd is further up, as above a shell, it did not start this process as its command.
 const MAX_ANCESTORS: usize = 3;
 
 /// sshd's options that take a value (OpenSSH sshd.c).

@@ -20,7 +20,7 @@ use crate::ownership::{self, Folder, Insecure};
 /// Longest configuration file that is read, in bytes. Real files have a few thousand bytes.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
-/// Most bytes of the attribute names, or of one extended attribute's value. This is the kernel's limit
+/// Maximum number of bytes of the attribute names, or of one extended attribute's value. This is the kernel's limit
 /// (`xattr(7)`).
 const MAX_ATTRIBUTE: usize = 64 * 1024;
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{Mode, fstatat};
 
-/// Most bytes of a kernel file that are read.
+/// Maximum number of bytes of a kernel file that are read.
 const MAX_BYTES: usize = 64 * 1024;
 
 /// A process, held by a descriptor of its folder in /proc. So all reads are about the same process, even if its id

@@ -19,10 +19,10 @@ use crate::ownership::{Insecure, check_folder, open_trusted};
 /// Maximum depth of an `Include`. This is sshd's own limit (OpenSSH servconf.c, `SERVCONF_MAX_DEPTH`).
 const MAX_DEPTH: usize = 16;
 
-/// Most files that are read.
+/// Maximum number of files that are read.
 const MAX_FILES: usize = 1000;
 
-/// Most bytes of all files together.
+/// Maximum number of bytes of all files together.
 const MAX_TOTAL: usize = 16 * 1024 * 1024;
 
 /// The empty device.
@@ -156,7 +156,7 @@ impl Reading {
 
     /// Whether sshd may read a file for this pattern that is not in `found` and that may set a command.
     fn hides_command(&self, pattern: &Path, found: &[PathBuf]) -> bool {
-        // OpenSSH resolves a relative name that begins with `~` in another folder.
+        // sshd looks for a name that begins with `~` in its current folder.
         let in_another_folder =
             pattern.components().any(|part| part.as_os_str().as_bytes().starts_with(b"~"));
         if is_covered(pattern) {

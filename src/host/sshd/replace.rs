@@ -39,8 +39,7 @@ fn lock_at(place: &Path, timeout: Duration) -> io::Result<Option<Flock<File>>> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
     let mut file = match options.open(place) {
-        // If `/run` is read-only, the file systems of the configuration are too, and the change itself reports the
-        // error.
+        // If `/run` is read-only, the configuration usually is too. Then the change itself reports the error.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ReadOnlyFilesystem) => {
             return Ok(None);
         }

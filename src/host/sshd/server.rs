@@ -109,13 +109,13 @@ impl Server {
         self.run(&["-t".as_ref(), "-f".as_ref(), config.as_os_str()]).map(|_| ())
     }
 
-    /// The effective settings under `config` (`sshd -T`), for a connection that matches no specific `Match`. `-o`
+    /// The effective settings under `config` (`sshd -T`) for a connection that matches no specific `Match`. The `-o`
     /// options in `options` override the file.
     pub fn effective(&self, config: &Path, options: &[String]) -> Result<EffectiveCommand, ServerError> {
         self.printed(config, options, None).map(|printed| EffectiveCommand::of(&printed))
     }
 
-    /// All effective settings for logins of `user`. Without a user, for a connection that matches no specific
+    /// All effective settings for logins of `user`, or without a user for a connection that matches no specific
     /// `Match`. sshd cannot be queried about a name with a comma, so such a name counts as unknown.
     pub fn printed(
         &self,

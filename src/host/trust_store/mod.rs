@@ -30,7 +30,7 @@ use places::{has_certificates, open_bundle, open_own_bundle, read_hashed, unread
 use crate::files::read_open;
 use crate::ownership::Insecure;
 
-/// Most bytes of a trust store that are read. Distributions ship 200 KB to 1 MB.
+/// Maximum number of bytes of a trust store that are read. Distributions ship 200 KB to 1 MB.
 const MAX_STORE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The distributions' bundles. The first usable bundle counts.

@@ -14,7 +14,7 @@ use crate::ownership::{Folder, Insecure, open_of_distribution, open_trusted};
 /// Smallest size of a distribution's bundle, in bytes: about twenty roots.
 const MIN_BUNDLE_BYTES: u64 = 32 * 1024;
 
-/// Most files of a hashed directory that are read.
+/// Maximum number of files of a hashed directory that are read.
 const MAX_STORE_FILES: usize = 4096;
 
 /// A bundle's first certificate begins within this many bytes, after the distribution's comments.
@@ -23,7 +23,8 @@ const MAX_PREAMBLE_BYTES: usize = 4096;
 /// The begin of a certificate in PEM (RFC 7468 section 5.1). Other PEM objects begin in the same way.
 const BEGIN: &[u8] = b"-----BEGIN ";
 
-/// Most names of a directory that are checked. Most names in a hashed directory are certificates and links to them.
+/// Maximum number of names in a directory that are checked. In a hashed directory, most names are certificates and
+/// links to them.
 const MAX_NAMES: usize = 16 * MAX_STORE_FILES;
 
 /// The content of a hashed directory.

@@ -3,9 +3,9 @@
 //! All foreign text in a line is made printable first. Nothing here blocks for long. If the log daemon's queue is
 //! full, the agent waits at most 250 ms per run, and at most 50 ms past the deadline. Then the line is lost.
 //!
-//! Every run logs, for any caller and any inputs, so no key is printed without a line. If the command line chose
-//! inputs, each line contains them: the result may be true only for those inputs, and not for this instance. The
-//! kernel reports the writer of a line to the journal (`_UID`).
+//! Every run logs, for any caller and any inputs, so there is a line for every printed key unless the log is
+//! unavailable. If the command line chose inputs, each line contains them: the result may be true only for those
+//! inputs, and not for this instance. The kernel reports the writer of a line to the journal (`_UID`).
 
 mod log;
 
@@ -29,7 +29,7 @@ use self::log::{JournalSocket, LogEvent, SendStatus, SyslogSocket};
 /// Longest principal in a line, in characters. IAM's longest ARN has this length.
 const MAX_PRINCIPAL: usize = 2048;
 
-/// Most refusals per run with their own line. One more line counts the rest.
+/// Maximum number of refusals per run with their own line. One more line counts the rest.
 const MAX_REFUSALS: usize = 8;
 
 /// The destination of events.
@@ -81,8 +81,8 @@ impl Audit {
 
     /// Logs keys that the run will print. Returns the keys whose line is in a log daemon's queue.
     ///
-    /// Auditors match this text with CloudTrail. It is the text of Amazon's original implementation. Parts that the
-    /// push did not contain are omitted. Identical pushes are one event.
+    /// Auditors have matched this text with CloudTrail since EC2 Instance Connect began. Parts that the push did not
+    /// contain are omitted. Identical pushes are one event.
     pub(crate) fn provided<'k>(
         &self,
         keys: impl Iterator<Item = &'k PermittedKey>,

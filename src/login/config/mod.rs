@@ -147,7 +147,7 @@ pub struct Settings {
     pub revocation: Sourced<RevocationPolicy>,
     /// Options before every key.
     pub options: Sourced<Option<KeyOptions>>,
-    /// Whether sessions get variables with the caller who pushed the key.
+    /// Whether sessions get variables that name the caller who pushed the key.
     pub environment: Sourced<bool>,
     /// Whether a key is printed only after a log accepted its line.
     pub audit_required: Sourced<bool>,

@@ -18,7 +18,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 use super::FileSettings;
 use super::parse_seconds;
 
-/// Most rules. Each key is compared with all of them.
+/// Maximum number of rules. Each key is compared with all of them.
 const MAX_RULES: usize = 1000;
 
 /// A fault in the file, and what was expected.
@@ -140,7 +140,7 @@ fn rules(root: &mut Section<'_>, faults: &mut Faults) -> Vec<(Rule, usize)> {
     rules
 }
 
-/// Most faults that are reported. Later faults are rarely useful.
+/// Maximum number of faults that are reported. Later faults are rarely useful.
 const MAX_FAULTS: usize = 50;
 
 /// The faults so far, and the offset of each line of the text.

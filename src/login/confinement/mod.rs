@@ -1,4 +1,5 @@
-//! Limits what a run can do before it reads foreign data, in case such data takes the process over.
+//! Limits what a run can do. The limits apply before the run reads foreign data, in case an attacker takes the
+//! process over with such data.
 //!
 //! | tier | effect | absent if |
 //! | --- | --- | --- |
@@ -13,8 +14,8 @@
 //!
 //! # Preconditions
 //!
-//! When [`confine`] is called, everything that the run will read is open. The settings were read, sshd was asked
-//! for its release, and the trust store's files are [open](eic_host::trust_store::TrustStore::open). They are
+//! When [`confine`] is called, everything that the run will read is open. The settings were read, the release of
+//! sshd is known, and the trust store's files are [open](eic_host::trust_store::TrustStore::open). They are
 //! parsed later, and only if there is a key. After that, the run needs only sockets, memory, time and threads.
 //!
 //! All threads of the process are confined, not only the one that handles foreign data, because they share their
@@ -25,10 +26,10 @@
 //! # Cost
 //!
 //! In microseconds of a static release build on a machine with two cores, measured by the process itself:
-//! privileges 2, bounds 4, Landlock 13, [`no_more_threads`] 2. The [`filter`] costs more than these together,
-//! mostly because the kernel evaluates it for each system call in advance. The whole process takes 180 longer from
-//! start to end, because the kernel also has to remove the filter. In a run without a key, the trust store's files
-//! are opened without need, which takes some microseconds for each.
+//! privileges 2, bounds 4, Landlock 13, [`no_more_threads`] 2. The [`filter`] costs more than these together, mostly
+//! because the kernel evaluates it for each system call in advance; its module has the figures. The whole process
+//! takes 180 longer from start to end, because the kernel also has to remove the filter. In a run without a key, the
+//! trust store's files are opened without need, which takes some microseconds for each.
 //!
 //! # Not used
 //!
@@ -56,13 +57,13 @@ use landlock::{
 use nix::sys::prctl::{set_dumpable, set_no_new_privs};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Most bytes of writable memory. The run's own part stays below 32 MiB, and two stacks are reserved.
+/// Maximum number of bytes of writable memory. The run's own part stays below 32 MiB, and two stacks are reserved.
 const MAX_DATA_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The same for each provider. It has a reserved stack, and its output may exist twice while its buffer grows.
 const DATA_BYTES_OF_PROVIDER: u64 = 8 * 1024 * 1024;
 
-/// Most open files. Connections for every requested staple, and a pipe for each provider, need half of it.
+/// Maximum number of open files. Connections for every requested staple, and a pipe for each provider, need half of it.
 const MAX_OPEN_FILES: u64 = 128;
 
 /// The active tiers.

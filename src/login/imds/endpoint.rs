@@ -9,8 +9,8 @@ use reqwest::Url;
 
 /// `http://ADDRESS[:PORT]` of a metadata service.
 ///
-/// The host is an IP address. A host name would need a resolver, which no deadline of the agent limits, in every
-/// login.
+/// The host is an IP address. With a host name, every login would wait for a resolver, and no deadline of the agent
+/// limits that wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint(Url);
 
@@ -64,7 +64,7 @@ impl FromStr for Endpoint {
     fn from_str(text: &str) -> Result<Self, NotAnEndpoint> {
         let refuse = || NotAnEndpoint(printable(text, MAX_SHOWN));
         // An address is ASCII without percent-encoding, so refuse other texts before the URL parser sees them.
-        // (`idna_adapter` 1.0 in its version without tables assumes that only ASCII letters have upper case. Its
+        // (`idna_adapter` 1.0 in its version without tables assumes that every upper-case letter is ASCII. Its
         // debug build panics on others.)
         if !text.is_ascii() || text.contains('%') {
             return Err(refuse());

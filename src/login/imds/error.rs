@@ -10,7 +10,7 @@ use eic_core::reason::Reason;
 pub enum ImdsError {
     /// No connection to any endpoint. Holds the endpoints and the last failure.
     Unreachable(String, String),
-    /// The deadline passed.
+    /// The deadline passed before the answer was complete.
     Timeout {
         /// The path of the request.
         path: String,

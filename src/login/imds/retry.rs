@@ -16,8 +16,9 @@ const ATTEMPT_TIME: Duration = Duration::from_secs(2);
 /// Longest time for a connect.
 const CONNECT_TIME: Duration = Duration::from_secs(1);
 
-/// Most attempts that end with a refused connection or a broken answer. A server that does not listen will hardly
-/// start within seconds, and a login is waiting. Overload and lost packets are retried until the deadline.
+/// Maximum number of attempts that may end with a refused connection or a broken answer. A server that does not
+/// listen will hardly start within seconds, and a login is waiting. Overload and lost packets are retried until the
+/// deadline.
 pub(super) const BROKEN_ATTEMPTS: u32 = 3;
 
 /// Time limit of a connect in a run with the time limit `allowed`. [`BROKEN_ATTEMPTS`] connects to both endpoints

@@ -21,10 +21,10 @@ const TOKEN_PATH: &str = "/latest/api/token";
 /// Longest token, in bytes. Real tokens have 56.
 const MAX_TOKEN_BYTES: usize = 1024;
 
-/// Most bytes of header names and values in an answer. Real answers have about 300.
+/// Maximum number of bytes of header names and values in an answer. Real answers have about 300.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 
-/// Most headers in an answer.
+/// Maximum number of headers in an answer.
 const MAX_HEADERS: usize = 64;
 
 /// An open session with the metadata service.

@@ -24,10 +24,10 @@ pub use supervise::supervise;
 /// `_PATH_STDPATH` of the C library, which sshd sets for a command.
 const STANDARD_PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
 
-/// Most providers.
+/// Maximum number of providers.
 const MAX_PROVIDERS: usize = 8;
 
-/// Most bytes of one provider's output: room for some thousand keys.
+/// Maximum number of bytes of one provider's output: room for some thousand keys.
 pub(crate) const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// The command line of one provider.
@@ -68,7 +68,7 @@ struct Finished {
     status: io::Result<ExitStatus>,
 }
 
-/// An error of a provider, for the log.
+/// An error of a provider. The run logs it.
 #[derive(Debug)]
 pub enum ProviderError {
     /// The program violates sshd's rule for programs that it runs.
@@ -170,7 +170,7 @@ impl Provider {
         // As sshd does. A person may run this in another user's folder.
         command.current_dir("/");
         if let Some(Account { uid, gid, name, home, .. }) = account {
-            // std drops our supplementary groups when it changes the user.
+            // std drops the supplementary groups when it changes the user.
             command.gid(*gid).uid(*uid);
             // As sshd does (OpenSSH misc.c, `subprocess`). A person may run this by hand.
             command.env_clear().env("PATH", STANDARD_PATH);

@@ -64,8 +64,8 @@ pub enum RunOutcome {
 /// Runs the command. Keys go to `out`, notes for a person to `notes`. sshd discards the notes.
 pub fn run(arguments: &Arguments, clock: Clock, out: &mut impl Write, notes: &mut impl Write) -> RunOutcome {
     arm_alarm(arguments.settings.timeout.unwrap_or(FALLBACK_TIMEOUT));
-    // Start the providers first, so that a fault in the settings cannot prevent that. Their supervisors end them
-    // when this process ends. So the longest time limit is right for all.
+    // Start the providers first, so that a fault in the settings cannot prevent that. The time limit in the settings is
+    // not known yet, so use the longest one. A supervisor also ends its provider when this process ends.
     let providers = providers::split(&arguments.providers);
     let longest = arguments.settings.timeout.unwrap_or(LONGEST_TIMEOUT);
     let asked = providers::start_all(providers, arguments.provider_user.as_deref(), longest);

@@ -32,7 +32,7 @@ use crate::imds::{Endpoint, ImdsSession};
 /// Extra time after the deadline, in which the decision thread can return its error.
 const GRACE: Duration = Duration::from_millis(20);
 
-/// Most refusals in the notes for a person. The log has more.
+/// Maximum number of refusals in the notes for a person. The log has more.
 const MAX_NOTES: usize = 8;
 
 /// The result of the agent's own part.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::files::open_regular;
 use crate::sshd::trace::ConfigTrace;
 
-/// Most sources of one configuration.
+/// Maximum number of sources of one configuration.
 pub const MAX_SOURCES: usize = 1000;
 
 /// Characters that make a name a glob(3) pattern.
