@@ -204,8 +204,8 @@ impl Region {
     }
 }
 
-/// `^[A-Za-z_][A-Za-z0-9@._-]{0,30}[A-Za-z0-9$_-]?$`, or digits followed by a name with a letter or one of `@._-`; at
-/// most 32 characters.
+/// `^[A-Za-z_][A-Za-z0-9@._-]{0,30}[A-Za-z0-9$_-]?$`, or `^[0-9][A-Za-z0-9@._-]*$` with at least one character that is
+/// not a digit. At most 32 characters.
 fn is_login_name(text: &str) -> bool {
     const MAX: usize = 32;
     let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'@' | b'.' | b'_' | b'-');
@@ -223,8 +223,8 @@ fn is_login_name(text: &str) -> bool {
     }
     match tail.split_last() {
         None => true,
-        // A last character of `{0,30}` is allowed at the end of a shorter name. In a name of 32 characters, the end
-        // must match the last class.
+        // The last class of the pattern is optional. So only a name of 32 characters must end with it. A shorter name
+        // may also end with a character of the middle class.
         Some((&end, middle)) => {
             middle.iter().all(|&b| inner(b)) && (last(end) || (inner(end) && text.len() < MAX))
         }

@@ -54,7 +54,7 @@ pub enum Reason {
     SignerNotYetValid,
     /// A name constraint of the path excludes the signer's name.
     SignerConstrained,
-    /// A certificate of the path does not permit the use of its key that the path needs.
+    /// The key usage of a certificate of the path does not permit its role in the path.
     SignerKeyUsage,
     /// A certificate of the path is revoked.
     SignerRevoked,
@@ -112,7 +112,7 @@ pub enum Reason {
     SettingsUnreadable,
     /// The settings file is invalid, or needs a feature that this instance's OpenSSH lacks.
     SettingsInvalid,
-    /// The agent cannot find out if sshd permits the variables that the settings add to sessions.
+    /// The agent cannot find out whether sshd permits the variables that the settings add to sessions.
     EnvironmentUnknown,
     /// The agent cannot give up its privileges.
     PrivilegesKept,

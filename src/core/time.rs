@@ -23,8 +23,8 @@ impl Timestamp {
         self.0
     }
 
-    /// Reads an HTTP `Date` of the form that servers must send (IMF-fixdate, RFC 9110, section 5.6.7): `Thu, 30 Jan
-    /// 2025 12:00:00 GMT`.
+    /// Reads an HTTP `Date` of the form that servers must send: `Thu, 30 Jan 2025 12:00:00 GMT` (IMF-fixdate, RFC 9110,
+    /// section 5.6.7).
     ///
     /// `None` for any other text, a wrong day of the week, or a year before 1970. The obsolete forms of that section
     /// are not read.

@@ -49,8 +49,8 @@ pub struct Policy {
     pub user: Option<LoginName>,
 }
 
-/// One rule: conditions, and the action for a key that meets them all. A list is met if one of its patterns matches, or
-/// if it is empty.
+/// One rule: lists of patterns, and the action for a key that matches all lists. A list matches if it is empty, or if
+/// one of its patterns matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// The rule's name in the log.

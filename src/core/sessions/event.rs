@@ -9,7 +9,7 @@ use super::writer::{Attribution, TrustedPush};
 pub use super::claim::PushClaim;
 pub use super::moment::Moment;
 
-/// The claims of the push of a key, and whether they are trusted.
+/// The claims of a push, trusted or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Push {
     /// The agent's user wrote the line, and the agent has verified the claims.
@@ -19,7 +19,7 @@ pub enum Push {
 }
 
 impl Push {
-    /// The claims, trusted or not.
+    /// The claims without their trust.
     #[must_use]
     pub(crate) const fn claim(&self) -> &PushClaim {
         match self {
@@ -55,7 +55,7 @@ impl KeyName {
         &self.0
     }
 
-    /// Whether the two can be the same key. Fingerprints by different hashes cannot be compared, so they can.
+    /// Whether the two can be the same key. True for fingerprints by different hashes, which cannot be compared.
     #[must_use]
     pub(crate) fn may_be(&self, other: &Self) -> bool {
         self == other || self.is_md5() != other.is_md5()

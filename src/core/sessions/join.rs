@@ -18,8 +18,8 @@ use super::writer::Attribution;
 pub use super::log::Kind;
 pub use super::wanted::Wanted;
 
-/// How much later than sshd's line the agent's earlier line can arrive, in microseconds. journald reads the two lines
-/// from two sockets.
+/// How much later than sshd's line the agent's line can arrive, in microseconds. The agent writes its line first, but
+/// journald reads the two lines from two sockets.
 const LATE: u64 = 10_000_000;
 
 /// Largest difference between the steps of the two clocks, in microseconds. A larger one means that the wall clock was
@@ -59,8 +59,8 @@ pub struct Join<W> {
 }
 
 impl<W: Wanted> Join<W> {
-    /// Starts a join. Pass `running` only if the log is this machine's: the processes before the log was read. A
-    /// session whose process runs has not ended, even if a line reports its end.
+    /// Starts a join. `running` has this machine's processes from before the log was read. Pass it only if the log is
+    /// this machine's. A session whose process runs has not ended, even if a line reports its end.
     pub fn new(kind: Kind, wanted: W, running: Option<Running>) -> Self {
         Self {
             kind,

@@ -127,7 +127,7 @@ pub struct Counts {
     pub unattributed: u64,
     /// Logins that run now and are older than the log.
     pub open_before: u64,
-    /// Logins that run now and are younger than the log, but have no line in it.
+    /// Logins that run now and should have a line in the log, but have none.
     pub open_unlogged: u64,
     /// Losses that the log itself reports.
     pub losses: LogGaps,
@@ -136,7 +136,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Whether no known gap affects the report.
+    /// Whether the log has no known gap.
     pub(super) fn is_complete(&self) -> bool {
         let Self { left_out, ends_alone, silent, unknown_sshd, unattributed, losses, .. } = self;
         let Self { open_before, open_unlogged, .. } = self;

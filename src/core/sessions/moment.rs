@@ -3,7 +3,7 @@
 /// An instant in a log, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// Microseconds since 1970, by the wall clock. Users can set this clock.
+    /// Microseconds since 1970, by the wall clock. This clock can be set.
     pub wall: u64,
     /// Microseconds since the machine started, by the monotonic clock. Only the journal has this.
     pub monotonic: Option<u64>,

@@ -29,7 +29,7 @@ pub struct SessionsReport {
     pub asked: ShownQuestion,
     /// The log that was read.
     pub log: Log,
-    /// Whether no gap in the log is known.
+    /// Whether the log has no known gap.
     pub complete: bool,
     /// Logins with pushed keys. With `--all`, all logins.
     pub sessions: Vec<ShownSession>,

@@ -102,7 +102,7 @@ impl Writer {
 ///
 /// The agent's program (`_EXE`) is not checked. The agent ends within milliseconds, so journald often cannot read it.
 /// And a process with the agent's user id could run the agent's program right after it wrote a line. Only root can
-/// start a process with that user id. A provider that runs under that id has it too.
+/// start a process with that user id. The exception is a provider that the agent runs under that id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgentUser {
     uid: u32,
