@@ -27,7 +27,7 @@ pub(super) enum OptionValue {
 }
 
 impl OptionValue {
-    /// A description of a valid value, for the error message.
+    /// Describes a valid value in the error message.
     pub(super) const fn words(self) -> &'static str {
         match self {
             Self::Text => "some text",

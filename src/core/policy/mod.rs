@@ -148,7 +148,7 @@ pub(crate) fn account_of(arn: &str) -> Option<&str> {
 }
 
 impl Glob {
-    /// A pattern as it is written in the settings.
+    /// Makes a pattern from its text in the settings.
     #[must_use]
     pub fn new(pattern: &str) -> Self {
         Self(pattern.to_owned())

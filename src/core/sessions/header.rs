@@ -18,7 +18,6 @@ use ::time::{Date, Month, OffsetDateTime};
 
 const MICROS: i64 = 1_000_000;
 
-/// The time stamp of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stamp<'l> {
     /// Microseconds since 1970.
@@ -27,7 +26,6 @@ pub(super) enum Stamp<'l> {
     Local(&'l str, &'l str, &'l str),
 }
 
-/// A line in its parts.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Header<'l> {
     pub(super) stamp: Stamp<'l>,
@@ -100,7 +98,6 @@ fn without_priority(line: &str) -> &str {
     }
 }
 
-/// Splits the time stamp from the rest of the line.
 fn stamp(line: &str) -> Option<(Stamp<'_>, &str)> {
     let (first, rest) = line.split_once(' ')?;
     if first.starts_with(|c: char| c.is_ascii_digit()) {

@@ -47,7 +47,6 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Without keys.
     pub(super) fn new() -> Self {
         Self {
             given: BTreeMap::new(),

@@ -15,7 +15,6 @@ use crate::time::Timestamp;
 /// One second in the unit of a [`Moment`].
 pub(super) const SECOND: u64 = 1_000_000;
 
-/// An instant as the report shows it.
 pub(super) fn shown(at: Moment) -> String {
     Timestamp::from_unix(at.wall / SECOND).to_string()
 }

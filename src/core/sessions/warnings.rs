@@ -31,7 +31,6 @@ impl Warning {
     }
 }
 
-/// All warnings for a report.
 pub(super) fn warnings(question: &Question, kind: Kind, found: &JoinedLog) -> Vec<Warning> {
     let tally = &found.tally;
     let mut warnings = Vec::new();

@@ -46,7 +46,6 @@ impl Writer {
         Self { uid, program: Program::of(program, programs), unit: Unit::of(unit) }
     }
 
-    /// The writer's user id.
     pub(super) const fn uid(self) -> u32 {
         self.uid
     }

@@ -5,7 +5,6 @@ use super::super::joined::{End, Joined, Session, Why};
 use super::super::message::of_agent;
 use super::*;
 
-/// The last parts of the principals' ARNs.
 fn names(session: &Session) -> Vec<&str> {
     session
         .pushes

@@ -148,7 +148,6 @@ fn principals_of_a_text_log_are_unverified() {
     assert_eq!(one(&text_report(&TEXT[..2], &everything(), Some(&after)))["why"], "restart");
 }
 
-/// The report for a journal.
 fn shown(log: &Log, running: Option<&Running>, question: &Question) -> SessionsReport {
     let now = Timestamp::from_unix(NOON + 90_061);
     SessionsReport::new(question, now, Kind::Journal, log.found_for(question.clone(), running), 9)
