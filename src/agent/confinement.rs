@@ -1,5 +1,5 @@
-//! `confinement`: confines itself as a run does, and says what of it holds. It is what `doctor` asks: a process that
-//! did so can look at nothing else any more.
+//! `confinement`: confines itself as a run does, and prints which layers hold. `doctor` runs it as a separate process,
+//! because a confined process cannot check anything else.
 
 use std::io::Write;
 
