@@ -30,7 +30,7 @@
 //! The agent trusts the kernel and its firmware tables, the trust store, root, and the clock to within
 //! [`eic_core::verification::CLOCK_SKEW`] for staples.
 
-// Tests may panic, so these lints do not apply to them. clippy.toml has no switch for these.
+// Tests may panic: a panic is a failed test. `.clippy.toml` allows more for tests.
 #![cfg_attr(test, allow(clippy::string_slice, clippy::arithmetic_side_effects, clippy::unnecessary_wraps))]
 
 pub mod capture;
