@@ -60,7 +60,7 @@ fn login_name_that_looks_like_an_option_is_not_parsed_as_one() {
         );
         assert_eq!(called.providers, ["/bin/true", name], "{name}");
     }
-    assert!(parse(&["eic-agent", "authorized-keys", "--help"]).is_err(), "without a fingerprint it is an option");
+    assert!(parse(&["eic-agent", "authorized-keys", "--help"]).is_err(), "an option without a key");
     let mut verify = ["eic-agent", "verify", "--fingerprint", "SHA256:x"].map(OsString::from);
     disarm_user(&mut verify);
     assert_eq!(verify[2], "--fingerprint", "an option of another subcommand stays");

@@ -132,7 +132,7 @@ impl VerifyReport {
             )?;
         }
         if self.redacted {
-            writeln!(notes, "this capture was redacted: its signatures are not valid, it is for reading only")?;
+            writeln!(notes, "this capture was redacted: its signatures are invalid, it is for reading only")?;
         }
         let Signer { name, reason, detail, path, anchor, .. } = &self.signer;
         match (reason, detail) {

@@ -98,7 +98,7 @@ fn enable_that_cannot_write_or_run_changes_nothing() {
             .output()
             .unwrap();
         assert_eq!(ran.status.code(), Some(1));
-        assert!(String::from_utf8(ran.stderr).unwrap().contains("this takes root"));
+        assert!(String::from_utf8(ran.stderr).unwrap().contains("this needs root"));
 
         // No sshd at all.
         run(&["mount", "--bind", "/dev/null", "/usr/sbin/sshd"]);

@@ -285,7 +285,7 @@ fn not_chained() -> Vec<Layout> {
             name: "an unknown user",
             config: "AuthorizedKeysCommand /bin/true\nAuthorizedKeysCommandUser nosuch\n".into(),
             arguments: CHAIN,
-            says: "nosuch, who does not stand in /etc/passwd",
+            says: "nosuch, which is not in /etc/passwd",
             ..refused()
         },
         Layout {
@@ -351,7 +351,7 @@ fn every_layout_is_wired_or_left_as_it_was() {
             assert_eq!(snapshot(), before, "{name}: every byte and mode is as it was");
             let out = agent(world, &["disable"]);
             assert_eq!((out.status, snapshot() == before), (Some(0), true), "{name}");
-            assert!(out.out.contains("there is nothing of eic-agent's"), "{name}: {}", out.out);
+            assert!(out.out.contains("has no lines of eic-agent"), "{name}: {}", out.out);
         }
     });
 }

@@ -23,7 +23,7 @@ fn a_login_works_after_enable_and_not_after_disable() {
         world.emulator.push("ubuntu", &pushed.line(), BOB);
         assert!(!world.ssh("ubuntu", &[&pushed]).ok);
         let ran = agent(world, &["enable"]);
-        assert!(ran.out.contains(&format!("tell it: kill -HUP {}", sshd.pid())), "{}", ran.out);
+        assert!(ran.out.contains(&format!("reload it: kill -HUP {}", sshd.pid())), "{}", ran.out);
         sshd.reload();
         assert!(world.ssh("ubuntu", &[&pushed]).ok);
         assert_eq!(agent(world, &["disable"]).status, Some(0));
