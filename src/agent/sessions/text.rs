@@ -19,6 +19,7 @@ use super::log_error::{FOLDER, LogError, MAX_FILES, shown};
 /// Most bytes that are read of a file, after decompression.
 const MAX_FILE: u64 = 16 * 1024 * 1024 * 1024;
 
+/// How the names of the text logs begin: on Debian, and on Red Hat.
 const NAMES: [&str; 2] = ["auth.log", "secure"];
 
 /// An open file, with its path and the time of its last change.

@@ -1,4 +1,4 @@
-//! Writes our lines where they are in force, and has sshd confirm that. After each step, sshd accepts the configuration.
+//! Writes our lines where they are in force, and has sshd confirm that. After each step, the configuration is valid.
 
 use std::io;
 use std::path::{Path, PathBuf};
