@@ -10,7 +10,7 @@ use crate::cli::{Cli, Command};
 use crate::outcome::Outcome;
 use crate::{capture, config, confinement, doctor, explain, placement, sessions, sshd_setup, verify};
 
-/// Whether root runs this command by hand, and it is about sshd.
+/// Whether this is a command about sshd that root runs by hand.
 const fn is_by_hand(command: &Command) -> bool {
     matches!(
         command,

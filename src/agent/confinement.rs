@@ -9,7 +9,6 @@ use eic_login::privileges::give_up_root;
 
 use crate::outcome::Outcome;
 
-/// Runs the command.
 pub(super) fn run(out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     if let Err(error) = give_up_root() {
         let _ = writeln!(notes, "eic-agent: {error}");

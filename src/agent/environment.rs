@@ -1,5 +1,5 @@
-//! `[keys] environment = true` in the systemd unit and in commands that a person runs. As root, these commands renew the
-//! record of what sshd permits. Runs as another user read that record.
+//! `[keys] environment = true` in the systemd unit and in commands that a person runs. As root, these renew the record
+//! of what sshd permits. Runs as another user read that record.
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};

@@ -19,7 +19,6 @@ use crate::capture::replay;
 use crate::capture::{CaptureRequest, fetch};
 use crate::outcome::Outcome;
 
-/// Runs the command.
 pub(super) fn run(clock: Clock, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     let said = find(clock).and_then(|(region, domain)| {
         write_once(format!("{region}\n{domain}\n").as_bytes(), out).map_err(|error| error.to_string())

@@ -1,4 +1,5 @@
-//! Fetches everything from the metadata service that a verification can need. A failed request does not stop the others.
+//! Fetches everything from the metadata service that a verification can need. A failed request does not stop the
+//! others.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

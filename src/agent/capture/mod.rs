@@ -22,7 +22,6 @@ use crate::outcome::Outcome;
 
 pub(crate) use fetch::{CaptureRequest, Fetched, fetch, milliseconds};
 
-/// Runs the command.
 pub(super) fn run(
     arguments: &cli::CaptureArgs,
     clock: Clock,

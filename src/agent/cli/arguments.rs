@@ -70,13 +70,13 @@ pub struct Overrides {
     /// Time limit of the whole run, 0.1 to 60 [default: 5]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub timeout: Option<Duration>,
-    /// Where the roots are
+    /// Options that choose the trusted roots.
     #[command(flatten)]
     pub trust: Trust,
 }
 
 impl Overrides {
-    /// The settings that the command line overrides.
+    /// Converts the options for [`eic_login::config::Settings::resolve`].
     #[must_use]
     pub fn settings(&self) -> CommandLine {
         CommandLine {
@@ -90,7 +90,7 @@ impl Overrides {
 }
 
 impl AuthorizedKeysArgs {
-    /// The same arguments for [`eic_login::run::run`].
+    /// Converts the arguments for [`eic_login::run::run`].
     #[must_use]
     pub fn run(&self) -> Arguments {
         Arguments {
@@ -197,7 +197,7 @@ pub struct CaptureArgs {
     /// Login name whose keys to save; may be repeated [default: all that the service lists]
     #[arg(long, value_name = "USER")]
     pub user: Vec<LoginName>,
-    /// Replace accounts, principals, names and ids. The signatures are then invalid: for reading only
+    /// Replace accounts, principals, names and ids; only for reading, as its signatures are then invalid
     #[arg(long)]
     pub redact: bool,
 }
@@ -278,7 +278,7 @@ pub struct EnableArgs {
     #[arg(long)]
     pub chain: bool,
     /// Also pin the region and domain that metadata reports now, in /etc/eic-agent.toml: only the signer of these is
-    /// then believed. Not for an image that other regions use
+    /// then believed. Not for an image that is used in other regions
     #[arg(long)]
     pub pin: bool,
 }
@@ -342,7 +342,7 @@ both. If that matters, give --at and --instance-id:
 Exit status: 0 at least one key was accepted; 1 no key was; 2 the command line is wrong or a file cannot
 be read.")]
 pub struct VerifyArgs {
-    /// File of eic-agent capture, instead of the next five options; it allows --instance-id and --signer-name
+    /// File from eic-agent capture, instead of the next five; --instance-id and --signer-name may override it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "signer_cert", "ocsp_dir"])]
     pub capture: Option<PathBuf>,
     /// Key bundle, as active-keys/USER/ serves it; - for standard input
@@ -360,10 +360,10 @@ pub struct VerifyArgs {
     /// Common name that the signer's certificate must have
     #[arg(long, value_name = "CN", required_unless_present = "capture")]
     pub signer_name: Option<SignerName>,
-    /// Login name whose keys to verify, if the capture has keys of several
+    /// Login name whose keys to verify, if the capture has keys of several users
     #[arg(long, value_name = "USER", requires = "capture")]
     pub user: Option<LoginName>,
-    /// Where the roots are
+    /// Options that choose the trusted roots.
     #[command(flatten)]
     pub trust: Trust,
     /// Accept only the key with this fingerprint (SHA256:...)

@@ -17,7 +17,6 @@ use crate::cli::ConfigArgs;
 use crate::environment::{self, EnvironmentBefore};
 use crate::outcome::Outcome;
 
-/// Runs the command.
 pub(super) fn run(arguments: &ConfigArgs, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     let settings = match Settings::resolve(&arguments.overrides.settings()) {
         Ok(settings) => settings,

@@ -90,7 +90,6 @@ impl DoctorReport {
         self.cause = first(CheckStatus::Fail).or_else(|| first(CheckStatus::Warn)).map(|check| check.id);
     }
 
-    /// Whether a check failed.
     pub(super) fn is_broken(&self) -> bool {
         self.checks.iter().any(|check| check.verdict == CheckStatus::Fail)
     }

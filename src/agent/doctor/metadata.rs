@@ -12,8 +12,8 @@ use super::check::Check;
 use crate::capture::Fetched;
 use crate::capture::replay;
 
-/// Clock difference that is a warning, in seconds. A key is valid for 60 seconds. With a smaller difference, enough of
-/// that time remains for a login.
+/// Largest clock difference without a warning, in seconds. A key is valid for 60 seconds, so enough of that time
+/// remains for a login.
 const NOTICEABLE_SKEW: u64 = 30;
 
 /// Variables that make programs such as curl use a proxy. The agent ignores them. The report names them, because they

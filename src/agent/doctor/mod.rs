@@ -40,7 +40,6 @@ use eic_login::Clock;
 use crate::cli::DoctorArgs;
 use crate::outcome::Outcome;
 
-/// Runs the command.
 pub(super) fn run(
     arguments: &DoctorArgs,
     clock: Clock,

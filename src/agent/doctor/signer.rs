@@ -76,7 +76,6 @@ fn disagreement(pins: &Pins, capture: &Capture) -> Option<String> {
     }
 }
 
-/// `trust-store`: the trusted roots.
 pub(super) fn trust_store(
     anchors: &Result<TrustAnchors, TrustStoreError>,
     left_out: &[String],

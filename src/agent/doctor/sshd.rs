@@ -27,7 +27,7 @@ pub(super) struct Sshd {
 pub(super) enum SshdUnavailable {
     /// No sshd is installed.
     Absent,
-    /// sshd is not run, because another user can change it or its configuration. Has the fault and what to do.
+    /// sshd is not queried: see [`SshdUnknown::Refused`].
     Refused(SetupFault),
     /// sshd refuses its configuration: its message, and the configuration file.
     Broken(String, PathBuf),
@@ -113,7 +113,6 @@ impl SshdUnavailable {
     }
 }
 
-/// Formats a fix for a check.
 pub(super) fn shown_fix(fix: Fix) -> String {
     match fix {
         Fix::Run(command) => format!("sudo {command}"),
@@ -121,7 +120,6 @@ pub(super) fn shown_fix(fix: Fix) -> String {
     }
 }
 
-/// A failed check for this fault.
 pub(super) fn failed(id: &'static str, why: &'static str, fault: SetupFault) -> Check {
     Check::fail(id, why, fault.seen, shown_fix(fault.fix))
 }

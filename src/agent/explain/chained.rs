@@ -39,12 +39,11 @@ pub(super) struct Chain {
     /// Why sshd does not run it, or why it or the providers could not be checked.
     pub(super) note: Option<String>,
     pub(super) providers: Vec<Answered>,
-    /// The settings that the arguments in sshd's configuration override.
+    /// The settings options among the arguments in sshd's configuration.
     #[serde(skip)]
     pub(super) settings: CommandLine,
 }
 
-/// The answer of a provider.
 #[derive(Debug, Serialize)]
 pub(super) struct Answered {
     pub(super) program: String,

@@ -29,7 +29,6 @@ use crate::environment::{self, EnvironmentBefore};
 use crate::outcome::Outcome;
 use crate::verify::{Unproven, VerifyReport, verify_case};
 
-/// Runs the command.
 pub(super) fn run(
     arguments: &ExplainArgs,
     clock: Clock,

@@ -17,8 +17,8 @@ use super::lines::{Length, Read, TIMEOUT, each_line, ended, next_line};
 /// First release of systemd whose journalctl has `--output-fields`.
 const CHOOSES_FIELDS: u32 = 236;
 
-/// The first entry of the system's journal, and whether the journal hides entries from this user. `None` if the journal
-/// is empty. `--system` comes first, because a user's own journal may go further back than the system's.
+/// The first entry of the journal, and whether the journal hides entries from this user. `None` if the journal is
+/// empty. The system's journal has precedence, because a user's own journal may go further back.
 pub(super) fn begins() -> Result<Option<(Vec<u8>, bool)>, String> {
     let Some((any, hidden)) = first(&[])? else { return Ok(None) };
     let systems = first(&["--system"]).ok().flatten();
@@ -76,7 +76,6 @@ fn chooses_fields() -> bool {
     release.parse::<u32>().is_ok_and(|release| release >= CHOOSES_FIELDS)
 }
 
-/// Reads the entries to their end.
 pub(super) fn read_journal<W: Wanted>(
     entries: StreamingChild,
     begins: &[u8],

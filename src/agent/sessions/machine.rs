@@ -98,7 +98,6 @@ pub(super) fn sshd_programs() -> Vec<String> {
     programs.into_iter().collect()
 }
 
-/// A process of sshd.
 struct SshdProcess {
     pid: u32,
     /// Microseconds since the machine started.

@@ -35,7 +35,6 @@ use source::LogSource;
 use crate::cli::SessionsArgs;
 use crate::outcome::Outcome;
 
-/// Runs the command.
 pub(super) fn run(
     arguments: &SessionsArgs,
     now: Timestamp,

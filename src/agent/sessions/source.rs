@@ -15,7 +15,6 @@ use super::log_error::{LogError, MAX_FILES};
 use super::text::{Opened, files_of_the_machine, read_files};
 use super::{journal, machine};
 
-/// An open log.
 pub(super) enum LogSource {
     Journal { entries: StreamingChild, begins: Vec<u8>, hidden: bool },
     Text { files: Vec<Opened>, zone: Option<Zone> },

@@ -42,7 +42,6 @@ pub(super) fn files_of_the_machine() -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).filter(is_ours).take(MAX_FILES).collect()
 }
 
-/// Whether this machine has text logs.
 pub(super) fn has_text_logs() -> bool {
     !files_of_the_machine().is_empty()
 }

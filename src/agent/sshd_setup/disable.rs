@@ -19,7 +19,6 @@ use super::install::undo;
 use super::{DROP_IN, shown};
 use crate::outcome::Outcome;
 
-/// Runs the command.
 pub(crate) fn run(out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     let mut say = |line: String| {
         let _ = writeln!(out, "{}", one_line(&line));

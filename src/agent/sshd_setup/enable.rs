@@ -23,7 +23,6 @@ use crate::config::unsupported;
 use crate::environment;
 use crate::outcome::Outcome;
 
-/// Runs the command.
 pub(crate) fn run(arguments: &EnableArgs, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     let mut say = |line: String| {
         let _ = writeln!(out, "{}", one_line(&line));

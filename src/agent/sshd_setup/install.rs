@@ -103,7 +103,6 @@ fn put_into(
     Ok(Err(lost))
 }
 
-/// Restores the previous file.
 pub(super) fn undo(change: Change) -> Result<(), String> {
     let path = change.path().display().to_string();
     change.undo().map_err(|error| format!("{path} could not be restored: {error}; check it with `sshd -t`"))

@@ -56,7 +56,8 @@ struct CommandsInForce {
 pub(super) enum SshdUnknown {
     /// No sshd is installed.
     Absent,
-    /// Another user can change sshd or its configuration, so root neither runs nor reads it.
+    /// sshd is not queried, because another user can change sshd or its configuration, or because the configuration
+    /// file of the running server is unknown.
     Refused(SetupFault),
 }
 
@@ -160,8 +161,8 @@ fn secure(config: &Path) -> Result<(), SshdUnknown> {
     Sources::read(config).insecure.first().map_or(Ok(()), |insecure| Err(refused(insecure)))
 }
 
-/// Splits the servers into the one that serves logins and the others. It is the server of systemd's unit. If there is
-/// none, it is a server with the default configuration, or else the only server.
+/// Splits the servers into the one that serves logins, and the others. The first choice is the server of systemd's
+/// unit. The second is a server with the default configuration. Without systemd, the only server is the third.
 fn chosen(mut all: Vec<Listener>) -> (Option<Listener>, Vec<Listener>) {
     let of_unit = units::sshd_pid();
     let place = all
@@ -176,7 +177,8 @@ fn chosen(mut all: Vec<Listener>) -> (Option<Listener>, Vec<Listener>) {
 }
 
 /// The files that may have our lines: every file that a running server reads, and the files that `enable` writes. The
-/// second list has a message for each file that another user can change.
+/// second list has a message for each file that another user can change, and for each server whose configuration file
+/// is unknown.
 fn places(servers: &[Listener]) -> (Vec<PathBuf>, Vec<String>) {
     let known = servers.iter().filter(|server| server.unknown_config().is_none());
     let configs = known.filter_map(|server| server.config.as_deref());
@@ -227,7 +229,6 @@ fn own_program() -> Result<PathBuf, String> {
     }
 }
 
-/// Formats a command for a message.
 pub(super) fn shown(command: Option<&str>) -> String {
     command.map_or_else(|| "none".to_owned(), |command| printable(command, MAX_SHOWN))
 }

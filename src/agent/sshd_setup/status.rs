@@ -63,7 +63,6 @@ struct Wiring {
     line: Option<usize>,
 }
 
-/// Runs the command.
 pub(crate) fn run(arguments: &StatusArgs, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     let here = instance::Machine::detect(Path::new(SYSFS));
     if arguments.is_ec2 {

@@ -71,7 +71,6 @@ pub struct Item {
     pub cut: bool,
 }
 
-/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct CapturedFailure {
     reason: String,
