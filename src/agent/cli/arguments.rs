@@ -28,7 +28,7 @@ In sshd_config:
 To run another provider as well, and print its keys after ours:
   AuthorizedKeysCommand /usr/bin/eic-agent authorized-keys %u %f -- /usr/bin/sss_ssh_authorizedkeys %u
 
-To print all keys of a user by hand. The system log has the reasons for refused keys:
+To print all keys of a user by hand, with the reasons for refused keys in the log:
   eic-agent authorized-keys ec2-user
 
 Exit status: 0 finished, with or without a key, or a provider was run; 1 no decision could be made,
@@ -67,7 +67,7 @@ pub struct Overrides {
         help = "Metadata service [default: http://169.254.169.254, then http://[fd00:ec2::254]]"
     )]
     pub imds_endpoint: Option<Endpoint>,
-    /// Time limit of the whole run, 0.1 to 60 [default: 5]
+    /// Time for the whole run, 0.1 to 60 [default: 5]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub timeout: Option<Duration>,
     /// Options that choose the trusted roots.
@@ -188,8 +188,8 @@ Only its owner can read it. An existing file is never overwritten. Examples:
   sudo eic-agent capture --user ec2-user case.json
   eic-agent verify --capture case.json
 
-Exit status: 0 the file was written; 1 it was not, or the metadata service does not answer; 2 the command
-line is wrong.")]
+Exit status: 0 the file was written; 1 it was not written, or the metadata service does not answer; 2 the
+command line is wrong.")]
 pub struct CaptureArgs {
     /// File to create
     #[arg(value_name = "FILE")]
@@ -339,8 +339,8 @@ The same on a capture. The capture itself names its instant and its instance, an
 both. If that matters, give --at and --instance-id:
   eic-agent verify --capture case.json
 
-Exit status: 0 at least one key was accepted; 1 no key was; 2 the command line is wrong or a file cannot
-be read.")]
+Exit status: 0 at least one key was accepted; 1 no key was accepted; 2 the command line is wrong or a
+file cannot be read.")]
 pub struct VerifyArgs {
     /// File from eic-agent capture, instead of the next five; --instance-id and --signer-name may override it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "signer_cert", "ocsp_dir"])]

@@ -40,7 +40,7 @@ Exit status: 0 finished; 1 it could not be done, or the answer is no; 2 the comm
 pub enum Command {
     /// Print the proven keys that are pushed for USER (sshd's AuthorizedKeysCommand)
     AuthorizedKeys(AuthorizedKeysArgs),
-    /// Verify keys from files instead of metadata, and report the reasons
+    /// Verify keys from files instead of metadata, and show why
     Verify(VerifyArgs),
     /// Check every link from the metadata service to a login, and report what to fix
     Doctor(DoctorArgs),
