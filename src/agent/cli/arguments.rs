@@ -37,7 +37,7 @@ pub struct AuthorizedKeysArgs {
     /// Options that override the settings file.
     #[command(flatten)]
     pub overrides: Overrides,
-    /// sysfs directory, from which the instance id is read
+    /// sysfs directory with the instance id
     #[arg(long, value_name = "DIR", default_value = SYSFS)]
     pub sysfs: PathBuf,
     /// Login name (sshd's %u)
@@ -197,7 +197,7 @@ pub struct CaptureArgs {
     /// Login name whose keys to save; may be repeated [default: all that the service lists]
     #[arg(long, value_name = "USER")]
     pub user: Vec<LoginName>,
-    /// Replace accounts, principals, names and ids; only for reading, as its signatures are then invalid
+    /// Replace accounts, principals, names and ids; signatures become invalid: only for reading
     #[arg(long)]
     pub redact: bool,
 }
@@ -233,7 +233,7 @@ pub struct SessionsArgs {
     /// Only logins as this user
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
-    /// Only keys of principals whose ARN matches; * matches any characters, ? matches one
+    /// Only keys of principals whose ARN matches: * is any characters, ? is one
     #[arg(long, value_name = "GLOB")]
     pub principal: Option<String>,
     /// Only sessions that are open now
@@ -248,7 +248,7 @@ pub struct SessionsArgs {
     /// Print CSV on standard output instead; warnings go to standard error
     #[arg(long)]
     pub csv: bool,
-    /// User that sshd runs the agent as; only this user's lines are believed
+    /// User that sshd runs the agent as; only its lines are believed
     #[arg(long, value_name = "NAME", default_value = "eic-agent")]
     pub agent_user: String,
     /// Text logs to read instead of the journal; may be compressed by gzip, xz or zstd
@@ -277,8 +277,8 @@ pub struct EnableArgs {
     /// Also run the AuthorizedKeysCommand that is in force now, as its own user
     #[arg(long)]
     pub chain: bool,
-    /// Also pin the region and domain that metadata reports now, in /etc/eic-agent.toml: only the signer of these is
-    /// then believed. Not for an image that is used in other regions
+    /// Also write into /etc/eic-agent.toml that only the signer of the region and domain that metadata reports now is
+    /// believed; not for an image that is used in other regions
     #[arg(long)]
     pub pin: bool,
 }
@@ -360,7 +360,7 @@ pub struct VerifyArgs {
     /// Common name that the signer's certificate must have
     #[arg(long, value_name = "CN", required_unless_present = "capture")]
     pub signer_name: Option<SignerName>,
-    /// Login name whose keys to verify, if the capture has keys of several users
+    /// Login name, if the capture has keys of several users
     #[arg(long, value_name = "USER", requires = "capture")]
     pub user: Option<LoginName>,
     /// Options that choose the trusted roots.
