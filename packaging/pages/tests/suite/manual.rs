@@ -1,4 +1,4 @@
-//! eic-agent(8) tells everything that the command line takes, and both pages are sound.
+//! eic-agent(8) describes the complete command line. Both pages are valid for mandoc and man.
 
 use clap::CommandFactory as _;
 use eic_agent::cli::Cli;
@@ -58,7 +58,7 @@ fn the_pages_are_sound() {
         if let Some(mut mandoc) = tools::tool("mandoc") {
             assert_eq!(tools::said(mandoc.args(["-T", "lint", "-W", "warning"]).arg(&file)), "");
         }
-        // As lintian does.
+        // The same command as lintian's.
         if let Some(mut man) = tools::tool("man") {
             man.args(["--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z"]).arg(&file);
             man.env("LC_ALL", "C.UTF-8").env("MANROFFSEQ", "").env("MANWIDTH", "80");
