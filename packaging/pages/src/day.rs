@@ -4,8 +4,8 @@ use time::OffsetDateTime;
 
 use crate::Error;
 
-/// The date in UTC of `epoch`, which is `SOURCE_DATE_EPOCH` (reproducible-builds.org) in Unix seconds. It is an argument,
-/// because a change of that environment variable makes cargo compile ring again.
+/// The date in UTC of `epoch`, which is `SOURCE_DATE_EPOCH` (reproducible-builds.org) in Unix seconds. It is an
+/// argument, because a change of that environment variable makes cargo compile ring again.
 pub fn of_source(epoch: &str) -> Result<String, Error> {
     let instant = epoch.parse().ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
     let instant =

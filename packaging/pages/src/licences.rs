@@ -55,7 +55,7 @@ impl Component {
     }
 }
 
-/// Collects all licence files of a folder and its subfolders. A crate may contain foreign code (`ring` has fiat-crypto).
+/// Collects all licence files of a folder and its subfolders, which may contain foreign code (fiat-crypto in `ring`).
 fn collect(folder: &Path, texts: &mut Vec<String>) -> std::io::Result<()> {
     let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);

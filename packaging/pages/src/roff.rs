@@ -1,6 +1,6 @@
 //! Converts text to man(7) source.
 
-/// Escapes text so that roff prints it unchanged. Every `-` stays an ASCII hyphen, so commands can be copied from a page.
+/// Escapes text so that roff prints it unchanged. Every `-` stays an ASCII hyphen, so users can copy commands.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for line in text.split_inclusive('\n') {

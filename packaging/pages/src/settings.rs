@@ -1,5 +1,5 @@
-//! eic-agent.toml(5). The frame is written by hand, because the source has no description of a setting's purpose. The tests
-//! compare the page with the settings that the program reads.
+//! eic-agent.toml(5). The frame is written by hand, because the source has no description of a setting's purpose. The
+//! tests compare the page with the settings that the program reads.
 
 use crate::{Error, fill};
 
