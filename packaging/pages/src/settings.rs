@@ -5,7 +5,7 @@ use crate::{Error, fill};
 
 const FRAME: &str = include_str!("../man/eic-agent.toml.5.in");
 
-/// The page's source.
+/// The page as man(7) source, with `date` as its date.
 pub fn page(date: &str) -> Result<String, Error> {
     fill(FRAME, date, &[])
 }
