@@ -20,10 +20,10 @@ const LOG: &str = "the log says which keys were handed over, and why one was not
 const CONFINEMENT: &str = "what a run could do if metadata ever took it over; no login needs it";
 const UNIT: &str = "the unit says in systemctl whether sshd uses this program; no login needs it";
 
-/// File in which the kernel reports whether SELinux is enforcing.
+/// File in which the kernel reports whether `SELinux` is enforcing.
 const ENFORCE: &str = "/sys/fs/selinux/enforce";
 
-/// Path of our SELinux module in packages.
+/// Path of our `SELinux` module in packages.
 const MODULE: &str = "/usr/share/selinux/packages/eic-agent.cil";
 
 /// Timeout of semodule(8), which reads the whole store, and of our own `confinement`.
