@@ -1,4 +1,4 @@
-//! `capture`, and `verify --capture` on what it made.
+//! `capture`, and `verify --capture` on its output.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -28,7 +28,7 @@ fn capture_is_judged_on_another_machine_at_its_own_instant() {
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
         let (_, both) = capture(world, "both.json", &["--user", "ubuntu", "--user", "admin"]);
 
-        // Elsewhere: no metadata, no machine, and another clock is not asked.
+        // Another machine has no metadata and another identity. `verify` does not use its clock.
         world.lose_address("169.254.169.254/32");
         world.without_asset_tag();
         let ran = agent(world, &["verify", "--capture", &file]);
@@ -102,7 +102,7 @@ fn existing_file_is_not_overwritten_by_capture() {
         }
         assert_eq!((fs::read_to_string(&there).unwrap().as_str(), target.exists()), ("mine", false));
 
-        // A service that refuses is worth a capture, too.
+        // `capture` also records a service that refuses.
         world.emulator.inject(Fault::token().status(403));
         let (ran, file) = capture(world, "refused.json", &[]);
         assert_eq!(ran.status, Some(1));

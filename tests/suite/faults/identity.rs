@@ -1,4 +1,4 @@
-//! Who this instance is, where it is, and who may sign for it: told wrong.
+//! Wrong values for the instance id, the region, the zone and the domain.
 
 use std::fs;
 
@@ -53,7 +53,7 @@ fn machine_rows() -> Vec<Row> {
     ]
 }
 
-/// Under Xen, metadata alone knows the id.
+/// Under Xen, only metadata contains the id.
 fn xen_rows() -> Vec<Row> {
     let xen = |name: &str, expected: Expected, fault: Fault| {
         row(format!("under Xen, an instance id {name}"), expected, move |bench: &Bench| {

@@ -1,4 +1,4 @@
-//! Who may say that a certificate is good (RFC 6960 section 4.2.2.2), and how he must have signed it.
+//! Who may sign the staple of a certificate (RFC 6960 section 4.2.2.2), and with which algorithms.
 
 use eic_emulator::pki::{KeyUsage, ResponderId, SignatureScheme, oids};
 
@@ -46,7 +46,7 @@ fn delegates() -> Vec<Row> {
                 responder.extended_key_usage(&[oids::SERVER_AUTH, oids::CLIENT_AUTH])
             });
         }),
-        // RFC 6960 section 4.2.2.2 asks for id-kp-OCSPSigning by name; openssl refuses this one as well.
+        // RFC 6960 section 4.2.2.2 requires id-kp-OCSPSigning by name. openssl refuses this one too.
         bad("a responder that is marked for any usage", RESPONDER, |e| {
             let issuer = e.signer.intermediate.clone();
             e.delegate(&issuer, |responder| responder.extended_key_usage(&[oids::ANY_USAGE]));
@@ -72,7 +72,7 @@ fn delegates() -> Vec<Row> {
             issuer.name = e.signer.intermediate.name.clone();
             e.delegate(&issuer, |responder| responder.extended_key_usage(&[oids::OCSP_SIGNING]));
         }),
-        // "Issued directly by the CA that is identified in the request": not by the one above it.
+        // "Issued directly by the CA that is identified in the request", and not by the authority above it.
         bad("the root's responder for what the intermediate issued", RESPONDER, |e| {
             let issuer = e.signer.root.clone();
             e.delegate(&issuer, |responder| responder.extended_key_usage(&[oids::OCSP_SIGNING]));
@@ -93,7 +93,7 @@ fn delegates() -> Vec<Row> {
                 responder.extended_key_usage(&[oids::OCSP_SIGNING]).scheme(SignatureScheme::Pkcs1Sha1)
             });
         }),
-        bad("a marked responder whose certificate nobody signed", RESPONDER, |e| {
+        bad("a marked responder whose certificate is not signed", RESPONDER, |e| {
             let issuer = e.signer.intermediate.clone();
             e.delegate(&issuer, |responder| {
                 responder.extended_key_usage(&[oids::OCSP_SIGNING]).signature(&[0; 256])
@@ -111,7 +111,8 @@ fn delegates() -> Vec<Row> {
             let other = e.stranger.leaf_key.clone();
             e.staple(0, |staple| staple.delegated_to(certificate, &other).responder(named));
         }),
-        // Whoever has the leaf's key could revive it, were it enough that the issuer had signed it.
+        // If a certificate by the issuer were enough, the holder of the leaf's key could make a revoked leaf valid
+        // again.
         bad("the leaf vouches for itself", RESPONDER, |e| {
             let (leaf, key) = (e.signer.leaf_certificate().clone(), e.key().clone());
             e.staple(0, |staple| staple.delegated_to(leaf, &key));
@@ -159,7 +160,7 @@ fn others() -> Vec<Row> {
     ]
 }
 
-/// The leaf's staple has these bytes where its signature was.
+/// Replaces the signature of the leaf's staple.
 fn signature(e: &mut Evidence, bytes: &[u8]) {
     e.staple(0, |staple| staple.signature(bytes));
 }

@@ -1,4 +1,4 @@
-//! What a load run shows: how many, how fast, and what it cost.
+//! The figures of a load run: counts, times and costs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::crowd::Attempts;
 use super::evidence::token;
 use super::traces::process_names;
 
-/// How often processes are counted.
+/// The interval between two counts of the processes.
 const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) struct Figures<'r> {
@@ -24,7 +24,7 @@ pub(super) struct Figures<'r> {
 
 impl Figures<'_> {
     /// What `make load` prints.
-    #[expect(clippy::cast_precision_loss, reason = "figures to look at")]
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     pub(super) fn lines(&self) -> Vec<String> {
         let Attempts { logins, took, at_once } = self.attempts;
         let good = logins.iter().filter(|login| login.outcome.ok).count();
@@ -75,7 +75,8 @@ impl Figures<'_> {
         ]
     }
 
-    /// How long each token was in use: most of what a run of the agent takes, and little that is the machine's.
+    /// Seconds between the first and the last request of each token. They are most of an agent's run, and little of
+    /// them is the machine's own work.
     fn run_times(&self) -> Vec<f64> {
         let mut sessions = BTreeMap::new();
         for record in self.records {
@@ -89,7 +90,7 @@ impl Figures<'_> {
     }
 }
 
-/// Counts the processes of the private instance, all and the agent's, until it is asked for the most.
+/// Counts the processes of the private instance, and the agent's among them. Keeps the maximum of each.
 pub(super) struct Peak {
     most: Arc<[AtomicUsize; 2]>,
     stop: Arc<AtomicBool>,

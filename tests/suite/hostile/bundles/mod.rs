@@ -1,4 +1,4 @@
-//! What stands in the user's bundle between two good entries. Both of those come out, whatever it is.
+//! Text between two good entries of the user's bundle. The two entries come out, unless a row says otherwise.
 
 mod fields;
 mod keys;
@@ -54,7 +54,7 @@ fn instance_line() -> String {
     format!("#Instance={INSTANCE}")
 }
 
-/// The middle entry with this line before its usual ones; all of it is signed.
+/// Puts this line before the usual ones of the middle entry. The whole entry is signed.
 fn line_before(e: &mut Evidence, line: &str) {
     let (timestamp, instance) = (timestamp_line(e), instance_line());
     e.between_signed(&[line, &timestamp, &instance], other());
