@@ -159,7 +159,7 @@ struct Stale {
 }
 
 #[test]
-fn outdated_record_counts_as_none() {
+fn outdated_record_is_not_used() {
     on_an_instance_for("1800", test_path!(), Config::default(), |world| {
         let key = Key::ed25519(world, "key");
         world.configure_unhurried(SETTINGS);

@@ -258,7 +258,7 @@ fn run_stuck_in_its_output_is_ended_by_the_kernels_alarm() {
         // A busy machine may not judge all of them within a short time. Then the run writes nothing.
         let mut times = [3, 12, 50].into_iter();
         let (time, took, status) = loop {
-            let time = times.next().expect("the judgement comes to its end");
+            let time = times.next().expect("the agent judges all entries in time");
             let started = Instant::now();
             let mut stuck = Command::new(world.agent())
                 .args(["authorized-keys", "--timeout", &time.to_string(), USER])

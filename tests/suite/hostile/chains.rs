@@ -3,20 +3,10 @@
 use eic_emulator::pki::{Certificate, CertificateBuilder, Issuer, KeyUsage, der, oids};
 
 use super::evidence::Evidence;
-use super::judges::{in_files, on_instances};
-use super::{Row, bad, good};
+use super::{Row, bad, good, judge_rows};
 use crate::fixtures::SIGNER;
-use crate::world::test_path;
 
-#[test]
-fn every_row_from_files_has_its_outcome() {
-    in_files(&rows());
-}
-
-#[test]
-fn every_row_from_metadata_has_its_outcome() {
-    on_instances(test_path!(), &rows());
-}
+judge_rows!();
 
 fn rows() -> Vec<Row> {
     [order(), tails(), loops(), lengths(), dates(), issuers()].into_iter().flatten().collect()

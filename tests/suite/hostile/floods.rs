@@ -4,23 +4,13 @@
 use eic_emulator::pki::{Issuer, ResponderId, StapleName};
 
 use super::evidence::{Content, Evidence, Served};
-use super::judges::{in_files, on_instances};
-use super::{FIRST, LAST, Row, bad, good, judged};
+use super::{FIRST, LAST, Row, bad, good, judge_rows, judged};
 use crate::fixtures::{SIGNER, key_line};
-use crate::world::test_path;
 
 /// The most entries that are judged. One more refusal covers the rest.
 const ENTRIES: usize = 2048;
 
-#[test]
-fn every_row_from_files_has_its_outcome() {
-    in_files(&rows());
-}
-
-#[test]
-fn every_row_from_metadata_has_its_outcome() {
-    on_instances(test_path!(), &rows());
-}
+judge_rows!();
 
 fn rows() -> Vec<Row> {
     [entries(), lines(), certificates(), staples()].into_iter().flatten().collect()

@@ -22,6 +22,22 @@ mod weak;
 
 use evidence::Evidence;
 
+/// Declares the two tests of a module's table `rows`.
+macro_rules! judge_rows {
+    () => {
+        #[test]
+        fn every_row_from_files_has_its_outcome() {
+            $crate::hostile::judges::in_files(&rows());
+        }
+
+        #[test]
+        fn every_row_from_metadata_has_its_outcome() {
+            $crate::hostile::judges::on_instances($crate::world::test_path!(), &rows());
+        }
+    };
+}
+pub(crate) use judge_rows;
+
 /// The keys of `tests/fixtures/keys` in the usual bundle. Both are good unless a row says otherwise.
 const FIRST: &str = "ed25519";
 const LAST: &str = "rsa-2048";

@@ -3,23 +3,13 @@
 use eic_emulator::pki::{CertificateBuilder, Name, NameConstraints, der, oids};
 
 use super::evidence::Evidence;
-use super::judges::{in_files, on_instances};
-use super::{Row, bad, good};
+use super::{Row, bad, good, judge_rows};
 use crate::fixtures::SIGNER;
-use crate::world::test_path;
 
 const MISMATCH: &str = "signer-name-mismatch";
 const ELSEWHERE: &str = "managed-ssh-signer.us-west-2.amazonaws.com";
 
-#[test]
-fn every_row_from_files_has_its_outcome() {
-    in_files(&rows());
-}
-
-#[test]
-fn every_row_from_metadata_has_its_outcome() {
-    on_instances(test_path!(), &rows());
-}
+judge_rows!();
 
 fn rows() -> Vec<Row> {
     [common_names(), look_alikes(), alternative_names(), constraints()].into_iter().flatten().collect()

@@ -5,24 +5,14 @@ use eic_emulator::pki::{
 };
 
 use super::evidence::{Content, Evidence, Served};
-use super::judges::{in_files, on_instances};
-use super::{Row, bad, good};
-use crate::world::test_path;
+use super::{Row, bad, good, judge_rows};
 
 const REVOKED: &str = "signer-revoked";
 const MISSING: &str = "staple-missing";
 const MALFORMED: &str = "staple-malformed";
 const UNKNOWN: &str = "staple-unknown";
 
-#[test]
-fn every_row_from_files_has_its_outcome() {
-    in_files(&rows());
-}
-
-#[test]
-fn every_row_from_metadata_has_its_outcome() {
-    on_instances(test_path!(), &rows());
-}
+judge_rows!();
 
 fn rows() -> Vec<Row> {
     [presence(), dates(), statuses(), worst_of_several(), second_paths(), subjects(), forms()]

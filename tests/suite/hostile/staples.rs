@@ -3,22 +3,12 @@
 use eic_emulator::pki::{KeyUsage, ResponderId, SignatureScheme, oids};
 
 use super::evidence::Evidence;
-use super::judges::{in_files, on_instances};
-use super::{Row, bad, good};
-use crate::world::test_path;
+use super::{Row, bad, good, judge_rows};
 
 const RESPONDER: &str = "staple-responder";
 const SIGNATURE: &str = "staple-bad-signature";
 
-#[test]
-fn every_row_from_files_has_its_outcome() {
-    in_files(&rows());
-}
-
-#[test]
-fn every_row_from_metadata_has_its_outcome() {
-    on_instances(test_path!(), &rows());
-}
+judge_rows!();
 
 fn rows() -> Vec<Row> {
     [delegates(), others(), signatures()].into_iter().flatten().collect()

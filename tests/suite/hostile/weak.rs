@@ -3,23 +3,13 @@
 use eic_emulator::pki::{CertificateBuilder, Issuer, Name, PublicKey, RsaKey, SignatureScheme};
 
 use super::evidence::Evidence;
-use super::judges::{in_files, on_instances};
-use super::{Row, bad, good};
+use super::{Row, bad, good, judge_rows};
 use crate::fixtures::SIGNER;
-use crate::world::test_path;
 
 const UNTRUSTED: &str = "signer-untrusted";
 const UNSUITABLE: &str = "signer-key-unsuitable";
 
-#[test]
-fn every_row_from_files_has_its_outcome() {
-    in_files(&rows());
-}
-
-#[test]
-fn every_row_from_metadata_has_its_outcome() {
-    on_instances(test_path!(), &rows());
-}
+judge_rows!();
 
 /// RSA of 1,024 bits is not allowed since 2013 (NIST SP 800-131A). The agent accepts 2,048 bits or more.
 fn small(e: &Evidence) -> RsaKey {

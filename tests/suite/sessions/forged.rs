@@ -54,7 +54,7 @@ fn setuid_program_as(pid: u32, uid: u32, fields: &str) -> Child {
         program.kill().unwrap();
         program.wait().unwrap();
     }
-    panic!("process number {pid} does not come");
+    panic!("expected a process with the number {pid}");
 }
 
 /// A number is in use as long as a process is in the session that it led. Processes that sshd left behind are
@@ -207,7 +207,9 @@ fn sshd_at_an_unusual_path_is_trusted_while_it_runs() {
         sshd.kill().unwrap();
         sshd.wait().unwrap();
         // No running sshd has this path any more. The report says that it may omit real logins.
-        until("it is gone", || report(world, &[])["sessions"] == serde_json::json!([]));
+        until("the session is not listed any more", || {
+            report(world, &[])["sessions"] == serde_json::json!([])
+        });
         let shown = report(world, &[]);
         assert!(super::ids(&shown).contains(&"another-program"), "{shown:#}");
         assert_eq!(shown["complete"], false);

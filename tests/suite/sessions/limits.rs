@@ -36,7 +36,7 @@ fn missing_log_line_of_sshd_is_reported_with_the_setting_to_change() {
         // Without PAM, no line logs the end of a session. The process is gone.
         login(world, "UsePAM no\n", &without_pam);
         journal.wait_for(&without_pam.fingerprint());
-        until("it is gone", || session(&report(world, &[]), &without_pam)["state"] != "open");
+        until("sshd's process is gone", || session(&report(world, &[]), &without_pam)["state"] != "open");
         let shown = report(world, &["--since", "1m"]);
         let gone = session(&shown, &without_pam);
         assert_eq!(

@@ -195,7 +195,7 @@ impl Rsyslog {
         fs::rename("/var/log/auth.log", "/var/log/auth.log.1").unwrap();
         let pid = self.daemon.0.id().to_string();
         assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
-        until("a new file", || {
+        until("rsyslog has created a new file", || {
             let mark = ["-p", "authpriv.info", "-t", "mark", "rotated"];
             assert!(Command::new("logger").args(mark).status().unwrap().success());
             Path::new("/var/log/auth.log").exists()

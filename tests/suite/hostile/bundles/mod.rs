@@ -5,25 +5,15 @@ mod keys;
 mod lines;
 
 use super::evidence::Evidence;
-use super::judges::{in_files, on_instances};
-use super::{FIRST, LAST, Row, judged};
+use super::{FIRST, LAST, Row, judge_rows, judged};
 use crate::fixtures::{INSTANCE, key_line};
-use crate::world::test_path;
 
 const BOTH: &[&str] = &[FIRST, LAST];
 const TIMESTAMP: &[&str] = &["timestamp-malformed"];
 const REPEATED: &[&str] = &["repeated-field"];
 const MALFORMED: &[&str] = &["key-malformed"];
 
-#[test]
-fn every_row_from_files_has_its_outcome() {
-    in_files(&rows());
-}
-
-#[test]
-fn every_row_from_metadata_has_its_outcome() {
-    on_instances(test_path!(), &rows());
-}
+judge_rows!();
 
 fn rows() -> Vec<Row> {
     [
