@@ -140,7 +140,7 @@ fn required_log_that_fails_withholds_every_key() {
         refused("a stream without a reader");
         fs::remove_file("/dev/log").unwrap();
 
-        // The journal's socket has no reader. Then syslog is available instead.
+        // The journal's socket has no reader. Later, syslog is available instead.
         fs::create_dir_all("/run/systemd/journal").unwrap();
         drop(UnixDatagram::bind("/run/systemd/journal/socket").unwrap());
         refused("the journal has gone");
@@ -198,7 +198,7 @@ impl Unit {
         symlink(value, link).unwrap();
     }
 
-    /// Runs the agent in the unit this many times. Each run prints one key.
+    /// Runs the agent in the unit `times` times. Each run prints one key.
     fn run(&self, world: &World, times: usize) {
         let script = "echo 0 >\"$0/cgroup.procs\"; exec \"$@\"";
         for _ in 0..times {

@@ -94,7 +94,7 @@ fn every_command_reports_the_environment_that_a_login_gets() {
                 ("PermitUserEnvironment LANG,LC_*\n", false),
                 ("", false),
             ] {
-                // The mode decides only whether sshd can answer. The lists need no second test.
+                // The mode decides only whether sshd can answer, so one mode is enough for the lists.
                 if mode == 0o644 && line.contains(',') {
                     continue;
                 }

@@ -346,7 +346,7 @@ fn login_works_with_a_broken_staple_that_no_path_needs() {
             assert!(run.is_soon(), "{case}: {:?}", run.took);
             emulator.clear_faults();
         }
-        // A request for the path's own name that is never answered leaves half of the time for the list, which
+        // A request for the path's own name that is never answered leaves half of the time for the list. The list
         // contains the staple under another name.
         let own = signer.leaf_certificate().sha1_fingerprint();
         emulator.inject(Fault::at(&format!("{STAPLES}{own}")).delay(Duration::from_secs(3600)));

@@ -10,7 +10,6 @@ use eic_emulator::Config;
 use crate::wiring::{CONFIG, DROP_INS, INCLUDE, Ran, agent, lay_out};
 use crate::world::{Key, Sshd, World, on_an_instance, test_path};
 
-/// Runs the agent as root in this folder.
 fn agent_in(world: &World, folder: &Path, arguments: &[&str]) -> Ran {
     let output = Command::new(world.agent()).args(arguments).current_dir(folder).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();

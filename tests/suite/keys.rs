@@ -15,7 +15,7 @@ enum Word {
     Key,
     /// Both refuse it.
     NoKey,
-    /// OpenSSH reads it, and the agent refuses it: no signature verifies with it, or every person can forge one.
+    /// OpenSSH reads it, and the agent refuses it: no signature verifies with it, or anyone can forge one.
     Stricter,
 }
 

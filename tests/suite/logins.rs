@@ -202,8 +202,8 @@ fn without_metadata_an_ordinary_key_still_logs_in() {
         syslog.clear();
         let login = world.ssh("ubuntu", &[&stranger, &own]);
         assert!(login.ok, "{login:?}");
-        // sshd runs the command for each key that no file contains. From OpenSSH 8.1 on, that is the stranger's key
-        // alone. Before, it was both keys, and one of them twice.
+        // sshd runs the command for each key that no file contains. From OpenSSH 8.1 on, that is only the stranger's
+        // key. Before, it was both keys, and one of them twice.
         let asked = syslog.agent_lines().len();
         assert!((1..=3).contains(&asked), "{:?}", syslog.agent_lines());
         let late = login.took.saturating_sub(usual.took).as_secs_f64();

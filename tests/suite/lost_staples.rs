@@ -76,7 +76,7 @@ fn lost_staple_is_reported_as_the_metadata_fault_and_named() {
                     world.emulator.clear_faults();
                 }
             }
-            // The issuer's staple cannot be read, and the signer's own staple does not arrive.
+            // The issuer's staple cannot be read, and the signer's own staple is forbidden.
             world.emulator.inject(Fault::at(&issuer).respond(eic_emulator::http::Response::text("AAAA")));
             world.emulator.inject(Fault::at(&own).status(403));
             login(world, "together with an unreadable staple", "metadata-forbidden", &own);
@@ -132,7 +132,6 @@ fn json_of(world: &World, arguments: &[&str]) -> Value {
     serde_json::from_str(&agent(world, arguments).out).unwrap()
 }
 
-/// The check of `doctor` with this id.
 fn check_of(world: &World, id: &str) -> Value {
     let diagnosed = json_of(world, &["doctor", "--user", USER, "--json"]);
     diagnosed["checks"].as_array().unwrap().iter().find(|check| check["id"] == id).unwrap().clone()

@@ -22,7 +22,6 @@ struct Instance {
     answers: BufReader<ChildStdout>,
 }
 
-/// One run of the agent.
 #[derive(Debug, PartialEq, Eq)]
 struct Login {
     status: i32,

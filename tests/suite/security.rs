@@ -26,7 +26,7 @@ fn quoted() -> impl Iterator<Item = &'static str> {
 }
 
 /// Whether `module::…::name` is a test: the module's file declares the function, with `#[test]` at most four lines
-/// before it. This also finds tests that a macro takes.
+/// before it. A macro such as `proptest!` may enclose the function.
 pub(crate) fn is_a_test(path: &str) -> bool {
     let (module, name) = path.rsplit_once("::").unwrap();
     let module = module.replace("::", "/");
@@ -82,7 +82,7 @@ fn core_does_no_io() {
             "{}: std is for the lock alone",
             file.display()
         );
-        // Dependencies could also give the time or random numbers.
+        // The code could also get the time or random numbers from a dependency.
         for name in ["::now(", "now_utc", "SystemRandom", "rand::"] {
             assert!(!code.contains(name), "{} uses {name}", file.display());
         }

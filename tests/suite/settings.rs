@@ -337,7 +337,7 @@ fn shipped_settings_file_is_valid_and_shows_every_setting() {
         let (status, defaults, faults) = config(world, &[]);
         assert_eq!((status, faults.as_str()), (Some(0), ""));
         assert!(defaults.lines().skip(1).all(|line| line.ends_with(" default")), "{defaults}");
-        // Without its comment marks, the file is still valid, and no setting is a default.
+        // With every setting uncommented, the file is still valid, and no setting is a default.
         let uncommented = shipped.lines().map(|line| match line.strip_prefix('#') {
             Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => setting,
             _ => line,

@@ -10,7 +10,7 @@ use eic_emulator::Config;
 use crate::metadata::pushed;
 use crate::world::{Run, World, installed, on_an_instance, test_path};
 
-/// The mount point of that file system.
+/// The mount point of a file system that never answers.
 const GONE: &str = "/mnt/gone";
 
 /// A file system in user space whose server never answers: fuse(4).

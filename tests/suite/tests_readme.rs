@@ -1,4 +1,4 @@
-//! The tests, modules, files and make targets that tests/README.md and the build name must exist.
+//! tests/README.md and the build must only name tests, modules, files and make targets that exist.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +17,6 @@ fn quoted() -> Vec<&'static str> {
     prose.flat_map(|text| text.split('`').skip(1).step_by(2)).collect()
 }
 
-/// The modules of the suite.
 fn modules() -> BTreeSet<String> {
     let main = text_of("tests/suite/main.rs");
     main.lines()

@@ -225,7 +225,6 @@ fn insecure_root_does_not_affect_the_other_roots() {
     });
 }
 
-/// A root that is unrelated to the signer.
 fn other_root(world: &World) -> String {
     let file = world.path("etc/other.pem");
     let made = Command::new("openssl")

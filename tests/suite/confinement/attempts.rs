@@ -22,7 +22,7 @@ use nix::unistd::{Pid, Uid};
 
 use super::without;
 
-/// Set in that process.
+/// Set in the confined process.
 pub(super) const INSIDE: &str = "EIC_TEST_CONFINED";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -34,7 +34,6 @@ type Broken = Box<dyn Any>;
 /// What `doctor` must report for one check.
 #[derive(Clone, Copy)]
 struct Finding {
-    /// The check's id.
     check: &'static str,
     verdict: &'static str,
     /// A part of the reported state. `#` matches any digit.

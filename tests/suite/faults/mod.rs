@@ -55,7 +55,6 @@ enum Expected {
     Refused(&'static str, &'static str, usize),
 }
 
-/// One case.
 struct Row {
     name: String,
     expected: Expected,

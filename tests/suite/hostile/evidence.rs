@@ -128,7 +128,6 @@ impl Evidence {
         self.staples_mut()[position] = staple.into();
     }
 
-    /// Adds a staple.
     pub(super) fn add_staple(&mut self, staple: Staple) {
         self.staples_mut().push(staple.into());
     }

@@ -194,7 +194,7 @@ fn staples() -> Vec<Row> {
             e.staples = Some((0..200).map(named).collect());
         })
         .only_served(),
-        // The decoder sorts the parts of a SET, which takes a second for sixteen of these.
+        // The decoder sorts the parts of a SET. Sixteen of these staples once took a second.
         good("fourteen staples of a responder with 300 names in one place", |e| {
             let names: Vec<_> = (0..300).rev().map(|number| format!("{number:03}")).collect();
             let names: Vec<_> = names.iter().map(String::as_str).collect();

@@ -6,8 +6,8 @@
 //! sshd gets. Each run must end within 100 ms after its deadline, and may use at most
 //! [`World::most_memory`](crate::world::World::most_memory).
 //!
-//! [`openssl`] tests similar evidence that openssl alone has made. `fixtures/` contains other cases (every bit that
-//! may be flipped, each field of an entry, each way to sign), and so does `reference_cases`.
+//! [`openssl`] tests similar evidence that openssl alone has made. `fixtures/` and `reference_cases` contain other
+//! cases: every bit that may be flipped, each field of an entry, and each way to sign.
 
 mod bundles;
 mod chains;
@@ -53,7 +53,6 @@ struct Outcome {
     refused: Vec<&'static str>,
 }
 
-/// One case.
 struct Row {
     name: &'static str,
     outcome: Outcome,

@@ -95,8 +95,8 @@ fn path_among_loops_and_long_chains_is_found() {
     assert!(path("hostile/certs/hundred.pem").metadata().unwrap().len() > 50_000);
 }
 
-/// The agent accepts RSA from 2,048 bits on, P-256 and P-384, with SHA-2. Amazon's roots use these, and TLS clients
-/// accept these.
+/// The agent accepts RSA from 2,048 bits on, P-256 and P-384, with SHA-2. Amazon's roots use them, and TLS clients
+/// accept them.
 #[test]
 fn authority_with_a_weak_key_curve_or_digest_is_refused() {
     judge_all(&[

@@ -165,7 +165,7 @@ fn statuses() -> Vec<Row> {
             other.status = revoked(e, None);
             e.staple(0, |staple| staple.followed_by(other));
         }),
-        // Without a valid signature, every person could write a revocation.
+        // Without a valid signature, anyone could write a revocation.
         good("revoked by a staple with a broken signature", |e| {
             let status = revoked(e, None);
             e.add_staple(e.signer.staple(0, e.now).status(status).tampered().named(other("0")).build());

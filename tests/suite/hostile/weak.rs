@@ -57,7 +57,7 @@ fn rows() -> Vec<Row> {
         bad("a leaf of 16,384 bits, as large as a bomb", UNSUITABLE, |e| {
             leaf_key(e, &PublicKey::of_numbers(&[0xc5; 2048], &[1, 0, 1]));
         }),
-        // With the exponent 1, a signature equals its message, so every person could write one.
+        // With the exponent 1, a signature equals its message, so anyone could write one.
         bad("a leaf with the exponent 1", UNSUITABLE, |e| {
             leaf_key(e, &PublicKey::of_numbers(&[0xc5; 256], &[1]));
         }),

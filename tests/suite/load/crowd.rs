@@ -38,7 +38,6 @@ pub(super) struct Crowd<'w> {
     keys: Vec<Key>,
 }
 
-/// The results of a crowd's logins.
 pub(super) struct Attempts {
     pub(super) logins: Vec<Attempt>,
     pub(super) took: Duration,

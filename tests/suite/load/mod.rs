@@ -67,7 +67,8 @@ fn one_in_a_hundred() -> Vec<Fault> {
         Fault::everywhere().every(500).after(100).raw(|wire, _| wire.reset()).named("reset"),
         Fault::everywhere().every(500).after(200).delay(Duration::from_secs(1)).named("slow"),
         Fault::everywhere().every(500).after(300).raw(cut).named("cut"),
-        // One of a run's seven requests is for the user's keys: 1/7 × 1/71 is the last 1/500.
+        // One of a run's seven requests is for the user's keys: 1/7 × 1/71 is about 1/500, the last fifth of the
+        // faults.
         Fault::below(&format!("/latest/meta-data/{KEYS}")).every(71).after(40).status(401).named("401"),
     ]
 }

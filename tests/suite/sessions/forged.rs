@@ -97,8 +97,7 @@ fn setuid_program_neither_ends_nor_invents_a_session() {
         let uid = world.uid("ubuntu");
         world.emulator.push("ec2-user", &alices.line(), ALICE);
         let alice = world.ssh_stay("ec2-user", &alices);
-        // The agent gives carol's key for a client that only offers it. Every person with the public half can do
-        // this.
+        // The agent gives carol's key for a client that only offers it. Anyone with the public half can do this.
         world.emulator.push("ec2-user", &carols.line(), CAROL);
         offer_only(world, "ec2-user", &carols);
         let handed = format!("EIC_FINGERPRINT={}", carols.fingerprint());
@@ -113,8 +112,7 @@ fn setuid_program_neither_ends_nor_invents_a_session() {
         let then = report(world, &[]);
         assert_eq!(session(&then, &alices)["state"], "open", "{then:#}");
 
-        // That user also forges sshd's line about a login of carol's, with the number of the process that got her
-        // key.
+        // That user also forges sshd's line about a login by carol, with the number of the process that got her key.
         let pid = journal.entries(&handed)[0]["EIC_SSHD_PID"].as_str().unwrap().parse().unwrap();
         until("that process is gone", || !fs::exists(format!("/proc/{pid}")).unwrap());
         let words = format!(
@@ -122,8 +120,7 @@ fn setuid_program_neither_ends_nor_invents_a_session() {
             carols.fingerprint()
         );
         let fields = format!("SYSLOG_IDENTIFIER=sshd\nMESSAGE={words}");
-        // For five seconds, journald remembers what it knew of a process number. It may use that for the forger's
-        // process.
+        // journald remembers for five seconds what it knew of a process number. It may use that for the forger.
         for (count, wait) in [(1, 0), (2, 6)] {
             sleep(Duration::from_secs(wait));
             go(setuid_program_as(pid, uid, &fields));

@@ -44,8 +44,8 @@ fn missing_log_line_of_sshd_is_reported_with_the_setting_to_change() {
             (ALICE, &"unknown".into(), &"process-gone".into())
         );
 
-        // With MD5 fingerprints, the agent gives all keys of the user, and sshd's lines name no key in a form that
-        // the agent logs.
+        // With MD5 fingerprints, the agent gives all keys of the user, and sshd's line names no key that the agent
+        // logs.
         world.emulator.clear_keys();
         login(world, "FingerprintHash md5\n", &md5);
         journal.wait_for("MD5:");

@@ -208,8 +208,7 @@ fn damaged_or_missing_journal_file_is_reported() {
         fs::write(archive, whole).unwrap();
         assert!(!ids(&report(world, &[])).contains(&"journal-damaged"));
 
-        // No line reports that journald removed files. Only the first entry and the sessions that are still open show
-        // it.
+        // No line reports files that journald removed. Only the first entry and the open sessions show the loss.
         sleep(Duration::from_secs(7));
         journal.vacuum();
         journal.vacuum();

@@ -122,7 +122,6 @@ impl Journald {
         until(part, || self.cat().contains(part));
     }
 
-    /// All messages.
     pub(crate) fn cat(&self) -> String {
         journalctl(&["--output=cat"])
     }

@@ -89,7 +89,6 @@ impl Syslog {
         self.0.wait_for(part)
     }
 
-    /// Forgets all lines so far.
     pub(crate) fn clear(&self) {
         self.0.seen();
         self.0.seen.lock().unwrap().clear();

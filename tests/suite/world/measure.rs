@@ -13,7 +13,6 @@ uid=$1; shift
 exec env -i setpriv --reuid "$uid" --regid "$uid" --clear-groups -- "$@"
 "#;
 
-/// A run of the agent, measured.
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) took: Duration,

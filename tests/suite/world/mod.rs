@@ -180,7 +180,6 @@ impl World {
         }
     }
 
-    /// Writes the settings file.
     pub(crate) fn configure(&self, settings: &str) {
         fs::write("/etc/eic-agent.toml", settings).unwrap();
     }
@@ -232,7 +231,6 @@ impl World {
         self.path("bin/eic-agent")
     }
 
-    /// A link to the agent under another name.
     pub(crate) fn agent_as(&self, name: &str) -> PathBuf {
         let link = self.path("bin").join(name);
         symlink("eic-agent", &link).unwrap();
@@ -298,15 +296,14 @@ impl World {
     }
 }
 
-/// How long a run may take that ends by itself long before its minute, and how long a run may take beyond its time
-/// limit, on a busy machine.
+/// On a busy machine: the most time of a run that ends by itself long before its minute, and the most time of any
+/// other run beyond its time limit.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Seconds of a run that lasts until its time limit. A longer one follows if a busy machine did not get far enough
 /// within the one before.
 pub(crate) const TIMES: [u64; 4] = [1, 4, 16, 50];
 
-/// One run of the agent.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) took: Duration,

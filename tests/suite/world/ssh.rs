@@ -36,7 +36,6 @@ pub(crate) fn put_into_unit(pid: u32, unit: &str) {
     fs::write(group.join("cgroup.procs"), pid.to_string()).unwrap();
 }
 
-/// A key pair.
 pub(crate) struct Key {
     file: PathBuf,
 }
@@ -250,7 +249,6 @@ impl World {
         Stay(child)
     }
 
-    /// Logs in and runs a command.
     pub(crate) fn ssh_run(&self, user: &str, keys: &[&Key], what: &str) -> Login {
         let mut command = Self::ssh_command(keys);
         let started = Instant::now();
