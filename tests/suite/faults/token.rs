@@ -89,7 +89,7 @@ fn expiry_rows() -> Vec<Row> {
     // The first token is good. The request for the next one fails.
     let no_second = |name: &str, expected: Expected, answer: Fault| {
         let faults = [Fault::at(SIGNER).status(401), answer.after(1)];
-        faulty(format!("the token expires, and for the next one there is {name}"), expected, faults)
+        faulty(format!("the token expires, and the request for the next one gets {name}"), expected, faults)
     };
     vec![
         once(KEYS),
@@ -108,9 +108,9 @@ fn expiry_rows() -> Vec<Row> {
             Key,
             [expired(4).times(2).delay(Duration::from_millis(400))],
         ),
-        faulty("no token holds from the start", refused(KEYS), [expired(0)]),
-        faulty("no token holds after the keys", refused("/latest/meta-data/"), [expired(1)]),
-        faulty("no token holds at the staples", refused("signer-ocsp/"), [expired(4)]),
+        faulty("no token is accepted from the start", refused(KEYS), [expired(0)]),
+        faulty("no token is accepted after the keys", refused("/latest/meta-data/"), [expired(1)]),
+        faulty("no token is accepted at the staples", refused("signer-ocsp/"), [expired(4)]),
         faulty(
             "the token expires twice",
             refused(SIGNER),

@@ -167,12 +167,12 @@ fn signatures() -> Vec<Row> {
             signature(e, &other[other.len() - 256..]);
         }),
         bad("SHA-1", SIGNATURE, |e| e.staple(0, |staple| staple.scheme(SignatureScheme::Pkcs1Sha1))),
-        bad("SHA-1 that calls itself SHA-256", SIGNATURE, |e| {
+        bad("SHA-1 that is marked as SHA-256", SIGNATURE, |e| {
             e.staple(0, |staple| {
                 staple.scheme(SignatureScheme::Pkcs1Sha1).claimed_scheme(SignatureScheme::Pkcs1Sha256)
             });
         }),
-        bad("SHA-256 that calls itself SHA-1", SIGNATURE, |e| {
+        bad("SHA-256 that is marked as SHA-1", SIGNATURE, |e| {
             e.staple(0, |staple| staple.claimed_scheme(SignatureScheme::Pkcs1Sha1));
         }),
         bad("RSA-PSS", SIGNATURE, |e| {

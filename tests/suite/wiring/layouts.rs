@@ -243,7 +243,7 @@ fn occupied() -> Vec<Layout> {
             ..refused()
         },
         Layout {
-            name: "a Match about the port that it listens on",
+            name: "a Match about sshd's own port",
             config: AT_ITS_PORT.into(),
             says: "/bin/true as nobody",
             ..refused()

@@ -181,7 +181,7 @@ pub(super) fn certificates() -> Vec<Row> {
         judged("a plain key by a certificate's name", BOTH, CERTIFICATE, |e| {
             e.between_key(mislabelled(ED25519, "other"));
         }),
-        judged("a plain key that calls itself a certificate inside, too", BOTH, CERTIFICATE, |e| {
+        judged("a plain key with a certificate's name inside too", BOTH, CERTIFICATE, |e| {
             e.between_key(renamed("other", ED25519));
         }),
         judged("a certificate of the old form", BOTH, CERTIFICATE, |e| {
