@@ -78,7 +78,7 @@ fn rows() -> Vec<Row> {
             leaf_key(e, &PublicKey::of_numbers(&[0], &[1, 0, 1]));
         }),
         bad("a leaf signed with SHA-1", UNTRUSTED, |e| {
-            e.leaf(|leaf| leaf.scheme(SignatureScheme::Pkcs1Sha1))
+            e.leaf(|leaf| leaf.scheme(SignatureScheme::Pkcs1Sha1));
         }),
         bad("an intermediate signed with SHA-1", UNTRUSTED, |e| {
             e.intermediate(|authority| authority.scheme(SignatureScheme::Pkcs1Sha1));
