@@ -1,4 +1,4 @@
-//! `make bench`: everything is measured, and shown as a table, as JSON and as a picture.
+//! `make bench`: measures everything, and shows it as tables, as JSON and as a picture.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::service::count_packets;
 use crate::trace;
 use crate::world::{World, size};
 
-/// Measures and shows. True when nothing that had to succeed failed.
+/// Measures and shows. True if no measured run failed.
 pub(crate) fn show(world: &World, programs: &Programs, out: &Path) -> bool {
     count_packets();
     let cores = available_parallelism().map_or(1, std::num::NonZero::get);
@@ -26,7 +26,7 @@ pub(crate) fn show(world: &World, programs: &Programs, out: &Path) -> bool {
     eprintln!("bench: ssh logins");
     let logins = logins::pairs(world, &pushed);
     let crowded = logins::crowds(world, &pushed);
-    eprintln!("bench: the parts of a judgement");
+    eprintln!("bench: the parts of a verification");
     let parts = parts::all();
     eprintln!("bench: one login under strace");
     let traced = trace::one_login(world, &pushed);
@@ -56,7 +56,7 @@ pub(crate) fn show(world: &World, programs: &Programs, out: &Path) -> bool {
 
     let failed: usize = figures.iter().map(|figures| figures.failed).sum();
     if failed > 0 {
-        println!("\n{failed} of the runs one after another failed");
+        println!("\n{failed} of the sequential runs failed");
     }
     failed == 0
 }
@@ -66,7 +66,7 @@ fn list<T>(all: &[T], json: fn(&T) -> Value) -> Value {
 }
 
 fn tell_runs(figures: &[Figures]) {
-    println!("Runs, as sshd makes them, the programs in turn; x is the floor's wall time of the same run");
+    println!("Runs as sshd starts them, the programs in turn; x is the median relative to the floor's");
     println!("{}", run_row(RUN_COLUMNS));
     for one in figures {
         let floor = figures.iter().find(|other| {
@@ -134,9 +134,9 @@ fn tell_crowds(crowds: &[Crowd], logins: &Logins, crowded: &[Crowded]) {
     }
     println!("\nssh login, {} of each in turn, median ms", logins.pushed.len());
     for (name, times) in [
-        ("pushed key, by the agent", &logins.pushed),
+        ("pushed key, from the agent", &logins.pushed),
         ("plain authorized_keys", &logins.plain),
-        ("neither: refused", &logins.refused),
+        ("no key: refused", &logins.refused),
     ] {
         println!("{name:26} {:>9.1}", Logins::median(times));
     }
@@ -144,7 +144,7 @@ fn tell_crowds(crowds: &[Crowd], logins: &Logins, crowded: &[Crowded]) {
 }
 
 fn tell_parts(parts: &[Part]) {
-    println!("\n{:60} {:>10} {:>10}", "parts of a judgement alone", "median us", "least us");
+    println!("\n{:60} {:>10} {:>10}", "parts of a verification", "median us", "least us");
     for part in parts {
         println!("{:60} {:>10.1} {:>10.1}", part.name, part.median, part.least);
     }

@@ -35,8 +35,8 @@ pub struct Config {
     pub clock_offset: i64,
     /// Whether a metadata connection serves more than one request. The real service closes it after one.
     pub keep_alive: bool,
-    /// The caller's ARN for each access key. Without an ARN here, the caller of `AKIAEXAMPLE<NAME>` is the user `<name>`.
-    /// The caller of any other key is [`DEFAULT_CALLER`].
+    /// The caller's ARN for each access key. Without an ARN here, the caller of `AKIAEXAMPLE<NAME>` is the user
+    /// `<name>`, and the caller of any other key is [`DEFAULT_CALLER`].
     pub callers: BTreeMap<String, String>,
     /// The signer, if not the usual one.
     pub hierarchy: Option<Hierarchy>,

@@ -109,8 +109,9 @@ impl RsaKey {
         Self::from_private(RsaPrivateKey::new(&mut OsRng, bits).expect("an RSA key can be made"))
     }
 
-    /// A key of 3,560 bits, longer than the usual ones. It is fast to make because its primes are known: 2^2281 - 1
-    /// and 2^1279 - 1. The longer prime must be the first, otherwise signing with the library takes far too long.
+    /// A key of 3,560 bits, longer than the usual ones. It is fast to make because its primes are known:
+    /// 2^2281 - 1 and 2^1279 - 1. The longer prime must be the first, otherwise signing with the library takes far too
+    /// long.
     pub fn longer() -> Self {
         let [p, q] = [2281_usize, 1279].map(|bits| (BigUint::from(1_u8) << bits) - 1_u8);
         Self::from_private(RsaPrivateKey::from_p_q(p, q, BigUint::from(65_537_u32)).expect("both are primes"))

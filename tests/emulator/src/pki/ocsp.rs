@@ -43,9 +43,9 @@ pub enum CertIdHash {
     Sha1,
     /// SHA-256, which Amazon may use later.
     Sha256,
-    /// SHA-384. The agent accepts it only in responses that revoke a certificate.
+    /// SHA-384. The agent does not accept a `good` status with it.
     Sha384,
-    /// SHA-512. The agent accepts it only in responses that revoke a certificate.
+    /// SHA-512. The agent does not accept a `good` status with it.
     Sha512,
 }
 
