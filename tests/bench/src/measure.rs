@@ -185,7 +185,7 @@ pub(crate) fn weights(world: &World, programs: &Programs, pushed: &Pushed) -> Ve
     weights
 }
 
-/// The peak memory of a run in KiB, as the median of a few runs. GNU time itself is small, so the peak is the program's.
+/// The peak memory of a run in KiB: the median of a few runs. GNU time itself is small, so the peak is the program's.
 fn most_memory(command: &[String]) -> u64 {
     let mut seen: Vec<u64> = (0..LOOKS)
         .map(|_| {

@@ -7,8 +7,8 @@
 //! with a clock that waits longer for bytes.
 //!
 //! Format of the input: the lowest bit of the first byte says whether a good token precedes the answers. Answers
-//! follow, separated by 0x1e (the record separator of ASCII). The first byte of an answer selects how the peer sends it,
-//! and the other bytes are its content.
+//! follow, separated by 0x1e (the record separator of ASCII). The first byte of an answer selects how the peer sends
+//! it, and the other bytes are its content.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

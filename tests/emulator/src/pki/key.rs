@@ -110,8 +110,8 @@ impl RsaKey {
     }
 
     /// A key of 3,560 bits, longer than the usual ones. It is fast to make because its primes are known:
-    /// 2^2281 - 1 and 2^1279 - 1. The longer prime must be the first, otherwise signing with the library takes far too
-    /// long.
+    /// 2^2281 - 1 and 2^1279 - 1. The longer prime must be the first, otherwise signing with the library takes far
+    /// too long.
     pub fn longer() -> Self {
         let [p, q] = [2281_usize, 1279].map(|bits| (BigUint::from(1_u8) << bits) - 1_u8);
         Self::from_private(RsaPrivateKey::from_p_q(p, q, BigUint::from(65_537_u32)).expect("both are primes"))
@@ -184,8 +184,8 @@ pub struct KeyPool {
 }
 
 impl KeyPool {
-    /// The pool of this process. Tests share it, so a run makes each key once. If the variable `EIC_EMULATOR_KEYS` names
-    /// a directory, the keys are kept there. This saves time when the same tests run hundreds of times.
+    /// The pool of this process. Tests share it, so a run makes each key once. If the variable `EIC_EMULATOR_KEYS`
+    /// names a directory, the keys are kept there. This saves time when the same tests run hundreds of times.
     pub fn shared() -> Arc<Self> {
         static SHARED: OnceLock<Arc<KeyPool>> = OnceLock::new();
         Arc::clone(SHARED.get_or_init(|| match std::env::var_os("EIC_EMULATOR_KEYS") {

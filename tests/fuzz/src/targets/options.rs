@@ -8,7 +8,7 @@ use super::assert_printable;
 
 const KEY: &str = "ssh-ed25519 AAAA";
 
-/// Property: for every accepted prefix, sshd finds the key after it, and no option makes the key a certificate authority.
+/// Property: sshd finds the key after every accepted prefix, and no option makes the key a certificate authority.
 pub fn run(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let mut lines = text.splitn(3, '\n');
