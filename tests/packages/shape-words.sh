@@ -3,7 +3,7 @@
 #
 # A shape defines:
 #   lay          a function that writes /etc/ssh
-#   place        the location of the agent's lines after the installation: drop-in, block (on top of sshd_config) or none
+#   place        where the agent's lines are after the installation: drop-in, block (on top of sshd_config) or none
 #   want         the exit status of `enable`: 0, or 3 if another command is effective
 #   says         an extended regular expression for the output of `enable`
 #   before       the effective pair before the installation, if it matters
