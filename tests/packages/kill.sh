@@ -105,9 +105,9 @@ kill_everywhere() {
         problem=$problem$(goes_on)
         if [ -z "$problem" ]; then
             checks=$((checks + 1))
-            printf '  ok      %s, killed before %s #%d: %s, sound, goes on\n' "$what" "$call" "$which" "$state"
+            printf '  ok      %s, killed before %s #%d: %s, consistent, and the next commands succeed\n' "$what" "$call" "$which" "$state"
         else
-            failed "$what, killed before $call #$which" "sound, goes on" "$state: $problem"
+            failed "$what, killed before $call #$which" "consistent, and the next commands succeed" "$state: $problem"
         fi
     done <"$MACHINE/steps"
     check "$what: steps at which it was killed" "$(wc -l <"$MACHINE/steps")" "$reached"

@@ -153,7 +153,7 @@ run_dnf() {
 # rpm_version: prints the installed version of eic-agent, according to rpm.
 rpm_version() { rpm --root "$ROOT" -qa --qf '%{VERSION}-%{RELEASE}' eic-agent; }
 
-# --- a web server with the repositories --------------------------------------------------------------------------------
+# --- a web server with the repositories -----------------------------------------------------------------------------
 
 # start_https: starts https://packages.example.com, and the same without TLS. It serves /run/offer and $MACHINE/web. The
 # tree and the machine trust its certificate, in the files that curl, apt and dnf read.

@@ -88,7 +88,7 @@ else
     agent enable
 fi
 
-# --- wired already ---
+# --- enabled already ---
 
 check "enable's exit status, wired already" 0 "$status"
 check_says "enable, wired already" already "$output"
@@ -128,7 +128,7 @@ check "the edit inside our lines" "maxsessions 7" "$(effective ec2-user | grep m
 check "the edit below our lines" "    X11Forwarding no" "$(tail -n 1 "$edited")"
 check "the agent's remaining lines" "" "$(grep -rliE 'eic-agent' "$ROOT/etc/ssh" | grep -v "^$DROP_IN$" || :)$(grep -iE '^[^#]*eic-agent' "$DROP_IN" 2>/dev/null || :)"
 
-# --- purged while wired ---
+# --- purged while enabled ---
 
 rm -rf "${ROOT:?}/etc/ssh"
 cp -a "$MACHINE/laid" "$ROOT/etc/ssh"
