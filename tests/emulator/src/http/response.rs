@@ -7,7 +7,7 @@ use crate::calendar::http_date;
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// Header fields. They replace usual ones with the same name.
+    /// Header fields in addition to the usual ones. A field replaces the usual one with the same name.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
