@@ -45,7 +45,7 @@ ok() {
 failed() {
     checks=$((checks + 1))
     failures=$((failures + 1))
-    printf '  FAILED  %s\n          expected: %s\n         actual:   %s\n' "$1" "$2" "$3"
+    printf '  FAILED  %s\n          expected: %s\n          actual:   %s\n' "$1" "$2" "$3"
 }
 
 # check WHAT EXPECTED ACTUAL
