@@ -50,7 +50,7 @@ fn a_root_of_another_form_is_parsed_to_be_sure() {
     let joined = body.replace('\n', "");
     for width in [joined.len(), 76, 60, 1] {
         let lines: Vec<_> =
-            joined.as_bytes().chunks(width).map(|line| str::from_utf8(line).unwrap()).collect();
+            joined.as_bytes().chunks(width).map(|line| core::str::from_utf8(line).unwrap()).collect();
         assert_eq!(parsed(&format!("{head}\n{}\n-----{tail}", lines.join("\n"))), 1, "lines of {width}");
     }
     assert_eq!(parsed(&stranger(named(&"long".repeat(200)))), 0, "its length tells it apart");
