@@ -1,7 +1,7 @@
 # `make` alone lists the targets. `demo` and `test` install what this machine lacks, saying what first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test load build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test matrix-test test-trees vm-test boots ami-check fuzz mutants bench bench-guard
+.PHONY: help demo test load build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test matrix-test test-trees vm-test boots ami-check forge-check fuzz mutants bench bench-guard
 
 # Where rustup puts cargo, and where sshd and ip are, though a login shell may not look there.
 CARGO_HOME ?= $(HOME)/.cargo
@@ -147,6 +147,10 @@ boots: vm-test ## What the unit adds to a launch: PAIRS=4 of boots of that insta
 ami-check: ## Hold the Packer template, the Image Builder component, cloud-init and Ansible against their own tools
 	@tests/setup ami
 	@packaging/ami/check
+
+forge-check: ## Check .github (workflows, Dependabot, issue forms) with the tools that read such files
+	@tests/setup forge
+	@.github/check
 
 package-lint: ## What lintian and rpmlint say of target/packages, systemd of the unit: warnings are errors
 	@tests/setup package-lint
