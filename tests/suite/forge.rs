@@ -167,7 +167,7 @@ fn release_notes_are_the_section_of_the_version() {
         let (notes, error) = (String::from_utf8(run.stdout).unwrap(), String::from_utf8(run.stderr).unwrap());
         match expected {
             Ok(expected) => {
-                assert_eq!((&notes[..], run.status.code()), (expected, Some(0)), "{name}: {error}")
+                assert_eq!((&notes[..], run.status.code()), (expected, Some(0)), "{name}: {error}");
             }
             Err(expected) => {
                 assert!(error.contains(expected), "{name}: {error}");
