@@ -1,14 +1,14 @@
 #!/bin/sh
-# What the tests of the packages (tests/packages) and of a whole machine (tests/vm) are written with alike: checks that
-# say what was expected and what came, a push, and a session that stays open. Whoever sources this sets $MACHINE, a folder to
-# write to, and $CLIENTS, the folder of AWS' own clients, where it calls them, and defines:
+# Functions that the tests of the packages (tests/packages) and of a whole machine (tests/vm) share: checks, pushes,
+# and a session that stays open. The script that sources this file sets $MACHINE, a writable folder. If it calls AWS'
+# own clients, it also sets $CLIENTS, their folder. It defines:
 #
-#   clean_up                    what has to be done at the end, however it comes
-#   ssh_as USER KEY COMMAND     becomes ssh; called where that replaces no shell but one of its own
+#   clean_up                    the cleanup at the end of a case, also after a failure
+#   ssh_as USER KEY COMMAND     replaces the current shell with ssh, so callers use it in a subshell
 
 : "${MACHINE:?}"
 
-# --- checks: each says what was expected and what came ----------------------------------------------------------
+# --- checks: each prints the expected and the actual value --------------------------------------------------------
 
 checks=0
 failures=0
@@ -20,12 +20,12 @@ begin() {
     trap 'end $?' EXIT
 }
 
-# A case that does not come to its end has failed, whatever it checked until then.
+# A case that does not reach `finish` has failed, even if its checks passed.
 end() {
     clean_up
     $finished || {
         failures=$((failures + 1))
-        echo "  FAILED  the case ended in the middle, with exit status $1: see above"
+        echo "  FAILED  the case stopped early with exit status $1: see above"
     }
     if [ $failures -eq 0 ]; then verdict=ok; else verdict=FAILED; fi
     printf '=== %s: %s (%d checks, %d failed)\n' "$case" $verdict $checks $failures
@@ -41,27 +41,27 @@ ok() {
     printf '  ok      %s\n' "$*"
 }
 
-# failed WHAT EXPECTED CAME
+# failed WHAT EXPECTED ACTUAL
 failed() {
     checks=$((checks + 1))
     failures=$((failures + 1))
-    printf '  FAILED  %s\n          expected: %s\n          came:     %s\n' "$1" "$2" "$3"
+    printf '  FAILED  %s\n          expected: %s\n          actual:   %s\n' "$1" "$2" "$3"
 }
 
-# check WHAT EXPECTED CAME
+# check WHAT EXPECTED ACTUAL
 check() {
     if [ "$2" = "$3" ]; then ok "$1: $2"; else failed "$1" "$2" "$3"; fi
 }
 
-# check_says WHAT PATTERN TEXT: an extended regular expression, in whatever case, somewhere in the text.
+# check_says WHAT PATTERN TEXT: checks that the text matches an extended regular expression, ignoring case.
 check_says() {
     if printf '%s\n' "$3" | grep -qiE -- "$2"; then ok "$1 says: $2"; else failed "$1" "/$2/" "$3"; fi
 }
 
-# literal TEXT: as an extended regular expression that matches nothing else.
+# literal TEXT: prints an extended regular expression that matches exactly this text.
 literal() { printf '%s' "$1" | sed 's/[][\.*^$+?(){}|/]/\\&/g'; }
 
-# check_same WHAT BEFORE AFTER: two listings.
+# check_same WHAT BEFORE AFTER: checks that two listings are equal.
 check_same() {
     if difference=$(diff "$2" "$3"); then
         ok "$1: the same"
@@ -72,7 +72,7 @@ check_same() {
 
 # --- pushing a key, and a session that stays open and answers ---
 
-# send_ssh_public_key USER FILE: as a client of the AWS API does, to the emulator.
+# send_ssh_public_key USER FILE: pushes a key with a direct call of the emulator's API.
 send_ssh_public_key() {
     body=$(printf '{"InstanceId":"i-0123456789abcdef0","InstanceOSUser":"%s","SSHPublicKey":"%s"}' \
         "$1" "$(cat "$2")")
@@ -87,7 +87,7 @@ send_ssh_public_key() {
     esac
 }
 
-# client PROGRAM ARGUMENT…: a client of AWS, on the emulator.
+# client PROGRAM ARGUMENT…: runs an AWS client against the emulator.
 client() {
     program=$1
     shift
@@ -97,7 +97,7 @@ client() {
         timeout 300 "$CLIENTS/$program" "$@" </dev/null
 }
 
-# aws_send_ssh_public_key USER FILE: by the AWS CLI itself.
+# aws_send_ssh_public_key USER FILE: pushes a key with the AWS CLI.
 aws_send_ssh_public_key() {
     answer=$(client aws ec2-instance-connect send-ssh-public-key --instance-id i-0123456789abcdef0 \
         --availability-zone us-east-1a --instance-os-user "$1" --ssh-public-key "file://$2" 2>&1) || :
@@ -113,7 +113,7 @@ open_session() {
     exec 3>"$MACHINE/to" 4<"$MACHINE/from"
 }
 
-# check_session WHEN: the session that was opened answers.
+# check_session WHEN: checks that the open session answers.
 check_session() {
     echo "$checks" >&3 || :
     # shellcheck disable=SC2016 # for that shell

@@ -1,45 +1,45 @@
-# AMIs with eic-agent: Amazon Linux 2023 and Ubuntu 24.04 LTS, for x86_64 and arm64, from the newest image of each.
+# Builds AMIs with eic-agent from the newest images of Amazon Linux 2023 and Ubuntu 24.04 LTS, for x86_64 and arm64.
 #
 #   packer init packaging/ami
 #   packer build -var packages=target/packages packaging/ami
 #   packer build -var repository=https://packages.example.com -var fingerprint=FINGERPRINT \
 #     -only 'eic-agent.amazon-ebs.ubuntu-arm64' packaging/ami
 #
-# Which plugin it takes is in plugins.pkr.hcl.
+# plugins.pkr.hcl names the required plugin.
 
 variable "region" {
   type        = string
-  description = "Where the images are built, and where they stay."
+  description = "Region where Packer builds and registers the images."
   default     = "us-east-1"
 }
 
 variable "packages" {
   type        = string
-  description = "A folder with the packages, as `make deb rpm` leaves them in target/packages; each image takes its own."
+  description = "Folder with packages made by `make deb rpm` (target/packages). Each image installs the matching package."
   default     = ""
 }
 
 variable "repository" {
   type        = string
-  description = "Instead of it, the URL of a repository, as `make repo` makes it."
+  description = "URL of a repository made by `make repo`, instead of a folder of packages."
   default     = ""
 }
 
 variable "fingerprint" {
   type        = string
-  description = "With a repository, the fingerprint of the key that signs it, as `make repo` prints it."
+  description = "With a repository, the fingerprint of the key that signs it, printed by `make repo`."
   default     = ""
 }
 
 variable "subnet" {
   type        = string
-  description = "Where the instances run that the images are made of; the default subnet of the region without it."
+  description = "Subnet of the build instances. Default: the default subnet of the region."
   default     = ""
 }
 
 variable "prefix" {
   type        = string
-  description = "How the images' names begin."
+  description = "Prefix of the names of the images."
   default     = "eic-agent"
 }
 
@@ -54,8 +54,8 @@ source "amazon-ebs" "base" {
   ssh_timeout                 = "10m"
   associate_public_ip_address = true
 
-  # IMDSv2 alone, for the instance that is built on and, as an attribute of the image, for every instance of it.
-  # (packaging/ami/check takes these six lines out for Packer 1.6, which does not know them.)
+  # Only IMDSv2: for the build instance and, as an attribute of the image, for every instance of the image.
+  # (packaging/ami/check removes these six lines for Packer 1.6, which does not know them.)
   metadata_options {
     http_endpoint               = "enabled"
     http_tokens                 = "required"
@@ -81,7 +81,7 @@ build {
     instance_type = "t3.micro"
     ssh_username  = "ec2-user"
     source_ami_filter {
-      # Amazon's own account. The minimal image is named otherwise.
+      # Amazon's own account. The filter does not match the minimal image, which has another name.
       owners      = ["137112412989"]
       most_recent = true
       filters = {
@@ -145,7 +145,7 @@ build {
     }
   }
 
-  # What a new instance does by itself is over first: it holds apt's lock, too.
+  # Wait for cloud-init of the new instance: it also holds apt's lock.
   provisioner "shell" {
     inline = [
       "cloud-init status --wait >/dev/null || true",
@@ -153,13 +153,13 @@ build {
     ]
   }
 
-  # One is uploaded in any case; with a repository, the script itself stands in for the packages.
+  # This provisioner needs a file to upload. With a repository there are no packages, so it uploads the script.
   provisioner "file" {
     source      = var.repository == "" ? "${var.packages}/" : "${path.root}/provision"
     destination = "eic-agent/"
   }
 
-  # Its last gate is `eic-agent status` and `doctor`: where one fails, the build does, and no image is registered.
+  # The script ends with `eic-agent status` and `eic-agent doctor`. If one fails, Packer registers no image.
   provisioner "shell" {
     script          = "${path.root}/provision"
     execute_command = "sudo sh '{{ .Path }}' ${var.repository == "" ? "eic-agent" : "'${var.repository}' '${var.fingerprint}'"}"

@@ -1,4 +1,4 @@
-# For `packer init`. In a file of its own, since Packer 1.6 does not know this block.
+# For `packer init`. This block has its own file because Packer 1.6 does not know it.
 
 packer {
   required_plugins {

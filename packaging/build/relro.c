@@ -1,9 +1,9 @@
 /*
- * Makes read-only what the start of the program has relocated: tables of functions and their like.
+ * Makes the relocated memory read-only, such as tables of functions.
  *
- * In a dynamic program the loader does this. A static-pie relocates itself, and musl's code for it leaves that
- * memory writable, whatever the file's GNU_RELRO says: full RELRO would be a label without effect. So this is
- * linked into each binary that is shipped, and runs after the relocations and before main.
+ * In a dynamic program the loader does this. A static-pie relocates itself, and musl's code leaves the memory of
+ * GNU_RELRO writable. Full RELRO would have no effect. So each shipped binary contains this function. It runs after
+ * the relocations and before main.
  */
 
 #include <elf.h>
@@ -11,7 +11,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 
-/* The linker's name for where the file's first byte was loaded. */
+/* Defined by the linker: the address of the file's first byte in memory. */
 extern const Elf64_Ehdr __ehdr_start __attribute__((visibility("hidden")));
 
 __attribute__((constructor)) static void protect_relro(void)
@@ -23,10 +23,10 @@ __attribute__((constructor)) static void protect_relro(void)
     for (unsigned left = __ehdr_start.e_phnum; left > 0; left--, segment++) {
         if (segment->p_type != PT_GNU_RELRO)
             continue;
-        /* As glibc's loader rounds: a page that other data shares at its end stays writable. */
+        /* Rounds like glibc's loader: the last page stays writable if it also contains other data. */
         const uintptr_t begin = (base + segment->p_vaddr) & -page;
         const uintptr_t end = (base + segment->p_vaddr + segment->p_memsz) & -page;
-        /* A kernel that refuses leaves a program that is as good as before: no reason to refuse a login. */
+        /* If the kernel refuses, the program still works without this protection. A login must not fail for it. */
         if (begin < end)
             (void)mprotect((void *)begin, end - begin, PROT_READ);
     }

@@ -1,4 +1,4 @@
-//! Which subcommand runs.
+//! Runs the subcommand that the command line names.
 
 use std::io::Write;
 
@@ -10,7 +10,7 @@ use crate::cli::{Cli, Command};
 use crate::outcome::Outcome;
 use crate::{capture, config, confinement, doctor, explain, placement, sessions, sshd_setup, verify};
 
-/// Whether this is one of the commands about sshd that root runs by hand.
+/// Whether this is a command about sshd that root runs by hand.
 const fn is_by_hand(command: &Command) -> bool {
     matches!(
         command,
@@ -22,10 +22,10 @@ const fn is_by_hand(command: &Command) -> bool {
     )
 }
 
-/// Runs a command: what is asked for goes to `out`, what a person should read to `notes`.
+/// Runs a command. The result goes to `out`, and messages for people go to `notes`.
 pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     if is_by_hand(&cli.command) {
-        // What the caller's shell takes from new files is the caller's; what is run below has sshd's own umask.
+        // sshd's umask instead of the caller's, for the files and programs of these commands.
         let _ = umask(Mode::from_bits_truncate(0o022));
     }
     let clock = Clock::start();

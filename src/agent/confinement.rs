@@ -1,5 +1,5 @@
-//! `confinement`: confines itself as a run does, and says what of it holds. It is what `doctor` asks: a process that
-//! did so can look at nothing else any more.
+//! `confinement`: confines itself as a run does, and prints which layers hold. `doctor` runs it as a separate process,
+//! because a confined process cannot check anything else.
 
 use std::io::Write;
 
@@ -9,7 +9,6 @@ use eic_login::privileges::give_up_root;
 
 use crate::outcome::Outcome;
 
-/// Runs the command.
 pub(super) fn run(out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     if let Err(error) = give_up_root() {
         let _ = writeln!(notes, "eic-agent: {error}");

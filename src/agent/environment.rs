@@ -1,5 +1,5 @@
-//! `[keys] environment = true` for a command that a person runs, or the unit: as root it renews the record that runs of
-//! another user go by.
+//! `[keys] environment = true` in the systemd unit and in commands that a person runs. As root, these renew the record
+//! of what sshd permits. Runs as another user read that record.
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,25 +17,25 @@ use eic_login::privileges::PrivilegesError;
 
 use crate::sshd_setup;
 
-/// How long root waits until the files that sshd reads have kept still for long enough.
+/// How long root waits for sshd's configuration to stay unchanged.
 const SETTLING: Duration = Duration::from_secs(3);
 
-/// How long it waits at least before it asks again.
+/// Shortest wait between two queries of sshd.
 const MOMENT: Duration = Duration::from_millis(50);
 
-/// What root found out before it gave its rights up, for [`decide`].
+/// Results of the checks as root, before root's rights were given up. [`decide`] needs them.
 #[derive(Debug, Default)]
 pub(super) struct EnvironmentBefore {
-    /// The sshd that logins go to, where root looked for it.
+    /// The sshd that serves logins, if root searched for it.
     subject: Option<RecordedServer>,
-    /// What sshd permits, where the run itself is root's.
+    /// What sshd permits. Set only if sshd runs the agent as root.
     permitted: Option<PermittedVariables>,
-    /// Why there is no new record, and what to do.
+    /// Why the record was not renewed, and what to do.
     unwritten: Option<(String, &'static str)>,
 }
 
-/// For a command that a person runs, or the unit: as root, asks sshd and renews the record. For another user,
-/// [`decide`] finds out later. `user` is the user whose logins are meant, if it is known.
+/// As root, queries sshd and renews the record. For other users this does nothing, and [`decide`] reads the record.
+/// `user` is the login name to query sshd about, if it is known.
 pub(super) fn renew_record(settings: &Settings, user: Option<&str>) -> EnvironmentBefore {
     if !settings.environment.value || !nix::unistd::Uid::effective().is_root() {
         return EnvironmentBefore::default();
@@ -56,7 +56,7 @@ fn ask_and_record(user: Option<&str>) -> Result<EnvironmentBefore, (String, &'st
     let (trace, sources) = ask_until_settled(&machine, user)?;
     let permitted = permitted(&trace)
         .ok_or_else(|| ("sshd does not say what PermitUserEnvironment is".to_owned(), RENEW))?;
-    // As root it asks sshd itself, and goes by nothing else.
+    // A run as root queries sshd itself, and does not read the record.
     let is_run_as_root = EffectiveCommand::of(&trace.printed).user.as_deref() == Some("root");
     let record = Record::new(subject.clone(), &permitted, sources);
     let written = record.write(Path::new(PLACE));
@@ -67,9 +67,9 @@ fn ask_and_record(user: Option<&str>) -> Result<EnvironmentBefore, (String, &'st
     })
 }
 
-/// What sshd says and what it read. Nothing may have changed while sshd read it: either the last change is older than
-/// the question, or the sources were the same before and after it. The running server must have read it as well. If it
-/// was told to reload just now, this waits for it.
+/// Queries sshd, and returns its configuration and the files that it read. No file may change while sshd reads it:
+/// either the last change is older than the query, or the files are the same before and after the query. The running
+/// server must have read the same files. If it is reloading now, this function waits for it.
 fn ask_until_settled(
     machine: &sshd_setup::SshdState,
     user: Option<&str>,
@@ -107,8 +107,8 @@ fn ask_until_settled(
     }
 }
 
-/// Whether sessions will have the variables that the settings ask for; always, if they ask for none. Call it
-/// without root's rights, since the run has to find it out without them; `kept` says why they could not be given up.
+/// Checks that sessions get the variables that the settings require. `Ok` if the settings require none. Call this
+/// without root's rights, as in a login. `kept` is the error if root's rights could not be given up.
 pub(super) fn decide(
     settings: &Settings,
     before: &EnvironmentBefore,
@@ -120,10 +120,10 @@ pub(super) fn decide(
     if let (Some(kept), None) = (kept, &before.permitted) {
         return Err(EnvironmentError::Unknown(kept.to_string(), "create that user".to_owned()));
     }
-    // Not the sshd that this command was started under: logins may go to another.
+    // Use the sshd that serves logins. This command may have been started under another sshd.
     let found = before.permitted.clone().map_or_else(|| find(before.subject.as_ref()), Ok);
     found.and_then(|found| check(&found)).map_err(|error| match (error, &before.unwritten) {
-        // What kept root from a new record comes before what is wrong with the old one.
+        // If the record could not be renewed, report that instead of the fault of the old record.
         (EnvironmentError::Unknown(..), Some((unwritten, remedy))) => {
             let remedy =
                 if *remedy == RENEW { format!("mend that, then {RENEW}") } else { (*remedy).to_owned() };

@@ -12,10 +12,10 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`cli`] | the command line, and the names that the program may be called by |
-//! | [`commands`] | which subcommand runs |
+//! | [`commands`] | the dispatch to the subcommands |
 //! | `sshd_setup` | `enable`, `disable`, `status`: this machine's sshd, and our lines in its configuration |
-//! | `doctor`, `explain` | what is wrong, and what to do |
-//! | `verify`, [`capture`] | evidence from files; everything that metadata said, as one document |
+//! | `doctor`, `explain` | diagnosis, and what to do about each fault |
+//! | `verify`, [`capture`] | verification of evidence from files; all answers of metadata as one document |
 //! | [`config`] | the settings as people see them, and the pins that `enable` writes |
 //! | `sessions` | logins found in the log |
 //!
@@ -30,7 +30,7 @@
 //! The agent trusts the kernel and its firmware tables, the trust store, root, and the clock to within
 //! [`eic_core::verification::CLOCK_SKEW`] for staples.
 
-// Beyond what clippy.toml grants tests: a test that stops half-way has failed, which is its purpose.
+// Tests may panic: a panic is a failed test. `.clippy.toml` allows more for tests.
 #![cfg_attr(test, allow(clippy::string_slice, clippy::arithmetic_side_effects, clippy::unnecessary_wraps))]
 
 pub mod capture;

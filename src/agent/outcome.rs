@@ -1,8 +1,8 @@
-//! How a command ended.
+//! The result of a command.
 
 use eic_login::run;
 
-/// How a run ended; `main` makes the exit status of it.
+/// The result of a command. `main` turns it into the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Finished, with or without a key. Status 0.
@@ -13,12 +13,12 @@ pub enum Outcome {
     Usage,
     /// Another command is in force and was left alone (`enable`). Status 3.
     LeftAlone,
-    /// What a supervised provider ended with.
+    /// The exit status of a supervised provider.
     Provider(u8),
 }
 
 impl Outcome {
-    /// The status to exit with.
+    /// The exit status of the process.
     #[must_use]
     pub const fn status(self) -> u8 {
         match self {

@@ -1,5 +1,5 @@
-//! `placement`: the region and domain that metadata tells, if their signer is served and trusted. It is what
-//! `enable --pin` asks: a process without root's privileges that reads the network.
+//! `placement`: prints the region and domain that metadata reports, if their signer is served and trusted.
+//! `enable --pin` runs it as a separate process, so that no process with root's privileges reads from the network.
 
 use std::io::Write;
 use std::path::Path;
@@ -19,7 +19,6 @@ use crate::capture::replay;
 use crate::capture::{CaptureRequest, fetch};
 use crate::outcome::Outcome;
 
-/// Runs the command.
 pub(super) fn run(clock: Clock, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     let said = find(clock).and_then(|(region, domain)| {
         write_once(format!("{region}\n{domain}\n").as_bytes(), out).map_err(|error| error.to_string())
@@ -34,20 +33,20 @@ pub(super) fn run(clock: Clock, out: &mut impl Write, notes: &mut impl Write) ->
 }
 
 fn find(clock: Clock) -> Result<(Region, Domain), String> {
-    // Before the settings, so that they are read as in a login.
+    // First of all, so that the settings are read without root's rights, as in a login.
     give_up_root().map_err(|error| error.to_string())?;
     let settings = Settings::resolve(&CommandLine::default()).map_err(|error| error.to_string())?;
     let machine = Machine::detect(Path::new("/sys"));
     if machine == Machine::NotEc2 {
         return Err("this is no EC2 instance".to_owned());
     }
-    // No user's keys are needed; of one who has none, there is one request.
-    let nobody: [LoginName; 1] = ["nobody".parse().map_err(|error| format!("{error}"))?];
+    // No keys are needed. An empty list would fetch the keys of all users, so name one that has none.
+    let users: [LoginName; 1] = ["nobody".parse().map_err(|error| format!("{error}"))?];
     let fetched = fetch(&CaptureRequest {
         endpoints: &settings.endpoints(),
         allowed: settings.timeout.value,
         machine: &machine,
-        users: &nobody,
+        users: &users,
         now: clock.started(),
     });
     let told = |error: RunError| format!("{}: {error}", error.reason());

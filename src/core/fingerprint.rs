@@ -1,4 +1,4 @@
-//! The name of a key.
+//! Fingerprints of OpenSSH keys.
 
 use alloc::format;
 use alloc::string::String;
@@ -6,21 +6,21 @@ use core::fmt;
 
 use crate::identity::MalformedName;
 
-/// The name of an OpenSSH key: `SHA256:` and the unpadded base64 of the SHA-256 of its blob.
+/// The fingerprint of an OpenSSH key: `SHA256:` and the unpadded base64 of the SHA-256 of the key blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint(String);
 
 impl Fingerprint {
-    /// The fingerprint of a key's wire form.
+    /// The fingerprint of a key blob (the key's wire form).
     #[must_use]
     pub fn of(blob: &[u8]) -> Self {
         let digest = ring::digest::digest(&ring::digest::SHA256, blob);
         Self(format!("SHA256:{}", data_encoding::BASE64_NOPAD.encode(digest.as_ref())))
     }
 
-    /// A fingerprint as sshd passes it for `%f`, or none where `text` is of another hash form
-    /// (`MD5:...` under `FingerprintHash md5`): that does not narrow the answer, since sshd compares the
-    /// keys themselves.
+    /// Reads a fingerprint as sshd passes it for `%f`. `None` for another hash (`MD5:...` under `FingerprintHash md5`).
+    ///
+    /// The agent then cannot filter the keys by fingerprint. That is safe, because sshd compares the keys itself.
     #[must_use]
     pub fn offered(text: &str) -> Option<Self> {
         let digest = text.strip_prefix("SHA256:")?;
@@ -34,7 +34,7 @@ impl Fingerprint {
     }
 }
 
-/// A fingerprint that somebody wrote down: `SHA256:` and 43 characters of base64.
+/// Reads a fingerprint that a user typed: `SHA256:` and 43 characters of base64.
 impl core::str::FromStr for Fingerprint {
     type Err = MalformedName;
 

@@ -1,7 +1,7 @@
-//! Names that were checked once: who logs in, which instance this is, and who signs for it.
+//! Checked names: login names, instance ids, regions, domains and signer names.
 //!
-//! Each type has a private inner value and no constructor but `TryFrom` (or one built on it), so a
-//! function that takes an [`InstanceId`] need not ask again whether it is one.
+//! Each type has a private inner value. Its only constructor is `TryFrom`, or a function that is built on it. So a
+//! function that takes an [`InstanceId`] does not check it again.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -10,7 +10,7 @@ use core::fmt;
 
 use crate::text::{MAX_SHOWN, printable};
 
-/// A text that is not the name it should be: what was expected, and what came.
+/// A text that does not have the form of the expected name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MalformedName {
     expected: &'static str,
@@ -71,10 +71,10 @@ macro_rules! checked_text {
 }
 
 checked_text!(
-    /// A login name that a key can be pushed for.
+    /// A login name that EC2 Instance Connect can push a key for, at most 32 characters.
     ///
-    /// The pattern is the API's for `InstanceOSUser` (`SendSSHPublicKey`, EC2 Instance Connect API
-    /// reference), at most 32 characters, plus names that begin with digits. No name of this form can
+    /// The pattern is the API's for `InstanceOSUser` (`SendSSHPublicKey`, EC2 Instance Connect API reference), plus
+    /// names that begin with digits. A name of this form cannot change the rest of a metadata path.
     /// leave its place in a metadata path.
     LoginName,
     "a login name of at most 32 characters as EC2 Instance Connect allows",
@@ -91,8 +91,8 @@ checked_text!(
 );
 
 checked_text!(
-    /// An AWS region, `us-east-1`: lower-case words and a number, joined by `-`; never a dot, which would
-    /// let it reach into the domain of the signer's name.
+    /// An AWS region such as `us-east-1`: lower-case words and a number, joined by `-`. A region has no dot, so it
+    /// cannot change the domain in the signer's name.
     Region,
     "an AWS region such as us-east-1",
     |text| {
@@ -106,15 +106,15 @@ checked_text!(
 );
 
 checked_text!(
-    /// The domain of an AWS partition's services. An allow-list: a public CA would sign a look-alike
-    /// signer name under any other domain.
+    /// The domain of an AWS partition's services. This is an allow-list: under any other domain, a public CA could sign
+    /// a certificate with a signer name that looks like the service's.
     Domain,
     "the services domain of an AWS partition (amazonaws.com, amazonaws.com.cn, ...)",
     |text| AWS_DOMAINS.contains(&text)
 );
 
 checked_text!(
-    /// The name that the signer's certificate must carry as its one common name.
+    /// The signer's name. It must be the only common name of the signer's certificate.
     SignerName,
     "a host name of at most 253 letters, digits, dots and hyphens",
     |text| {
@@ -128,8 +128,8 @@ checked_text!(
     }
 );
 
-/// `services/domain` of the AWS partitions: aws and aws-us-gov, aws-cn, aws-iso, aws-iso-b, aws-iso-e,
-/// aws-iso-f, aws-eusc.
+/// `services/domain` of the AWS partitions aws and aws-us-gov (both `amazonaws.com`), aws-cn, aws-iso, aws-iso-b,
+/// aws-iso-e, aws-iso-f and aws-eusc.
 const AWS_DOMAINS: [&str; 7] = [
     "amazonaws.com",
     "amazonaws.com.cn",
@@ -141,31 +141,31 @@ const AWS_DOMAINS: [&str; 7] = [
 ];
 
 impl SignerName {
-    /// `managed-ssh-signer.<region>.<domain>`, the service's signer for `region`.
+    /// The service's signer for `region`: `managed-ssh-signer.<region>.<domain>`.
     #[must_use]
     pub fn of_service(region: &Region, domain: &Domain) -> Self {
         Self(format!("managed-ssh-signer.{region}.{domain}"))
     }
 }
 
-/// What the operator has pinned of the signer's name, so that metadata has no say in it.
+/// The parts of the signer's name that the operator has pinned. Metadata cannot change them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pins {
-    /// The region; none: metadata tells it.
+    /// The region. `None`: from metadata.
     pub region: Option<Region>,
-    /// The domain of the partition's services; none: metadata tells it.
+    /// The domain of the partition's services. `None`: from metadata.
     pub domain: Option<Domain>,
 }
 
 impl Pins {
-    /// Whether nothing is pinned.
+    /// Whether neither part is pinned.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.region.is_none() && self.domain.is_none()
     }
 }
 
-/// `region us-east-1 and domain amazonaws.com`, as far as they are pinned.
+/// `region us-east-1 and domain amazonaws.com`, or the one of the two that is pinned.
 impl fmt::Display for Pins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.region, &self.domain) {
@@ -178,10 +178,10 @@ impl fmt::Display for Pins {
 }
 
 impl Region {
-    /// The region that `zone` lies in: `us-east-1a`, but also local and wavelength zones
-    /// (`us-west-2-lax-1a`, `us-east-1-wl1-bos-wlz-1`).
+    /// The region of an availability zone (`us-east-1a`), a local zone (`us-west-2-lax-1a`) or a wavelength zone
+    /// (`us-east-1-wl1-bos-wlz-1`).
     ///
-    /// A region ends with its first number; what follows names the zone.
+    /// The region ends after its first number. The rest names the zone.
     pub fn of_zone(zone: &str) -> Result<Self, MalformedName> {
         let refuse = || MalformedName::new("an availability zone such as us-east-1a", zone);
         let number = zone.find(|c: char| c.is_ascii_digit()).ok_or_else(refuse)?;
@@ -204,8 +204,8 @@ impl Region {
     }
 }
 
-/// `^[A-Za-z_][A-Za-z0-9@._-]{0,30}[A-Za-z0-9$_-]?$`, or digits that go on with a letter or one of `@._-`;
-/// at most 32 characters.
+/// `^[A-Za-z_][A-Za-z0-9@._-]{0,30}[A-Za-z0-9$_-]?$`, or `^[0-9][A-Za-z0-9@._-]*$` with at least one character that is
+/// not a digit. At most 32 characters.
 fn is_login_name(text: &str) -> bool {
     const MAX: usize = 32;
     let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'@' | b'.' | b'_' | b'-');
@@ -223,7 +223,8 @@ fn is_login_name(text: &str) -> bool {
     }
     match tail.split_last() {
         None => true,
-        // The last of 32 characters stands in the pattern's own last place; any earlier one may stand in either.
+        // The last class of the pattern is optional. So only a name of 32 characters must end with it. A shorter name
+        // may also end with a character of the middle class.
         Some((&end, middle)) => {
             middle.iter().all(|&b| inner(b)) && (last(end) || (inner(end) && text.len() < MAX))
         }

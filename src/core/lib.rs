@@ -1,26 +1,26 @@
-//! The pure half of `eic-agent`: judges what EC2 Instance Connect pushed to this instance.
+//! Verifies the SSH keys that EC2 Instance Connect pushed to this instance, without I/O.
 //!
-//! Functions take bytes and an instant and return values. Nothing here reads a file, the network, the environment or
-//! the clock, starts a process or a thread, or logs: the crate is `no_std`.
+//! Functions take bytes and an instant and return values. This crate does not read files, the network, the environment
+//! or the clock. It does not start processes or threads, and it does not log. The crate is `no_std`.
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`evidence`] | bytes to parsed, untrusted values |
+//! | [`evidence`] | parsers: bytes to untrusted values |
 //! | [`verification`] | untrusted values to proof types |
-//! | [`policy`] | this instance's own rules over proven keys |
-//! | [`decision`] | evidence, expectations and an instant to accepted and refused keys; `authorized_keys` lines, from permitted keys only |
+//! | [`policy`] | this instance's own rules for verified keys |
+//! | [`decision`] | from evidence, expectations and an instant to accepted and refused keys; writes `authorized_keys` lines for permitted keys only |
 //! | [`key_options`] | the options before a key on its line |
-//! | [`identity`], [`fingerprint`], [`time`], [`reason`], [`text`] | names, instants and reasons; untrusted text escaped |
+//! | [`identity`], [`fingerprint`], [`time`], [`reason`], [`text`] | names, instants and reasons; escapes untrusted text |
 //! | [`sessions`] | logins found in the log; only a `TrustedPush` counts as verified |
-//! | [`audit_line`] | what the writer and the reader of our log lines share |
+//! | [`audit_line`] | the format of our log lines, shared by the writer and the reader |
 //! | [`order`] | one sort for all types |
 //!
-//! Of EC2 Instance Connect's keys, sshd receives a [`policy::PermittedKey`] and no other. Only [`policy::Policy::permit`] makes one, from a
-//! [`verification::VerifiedKey`], which only a [`verification::VerifiedSigner`] makes. So the compiler keeps the order
-//! of the checks.
+//! sshd receives only keys of the type [`policy::PermittedKey`] from EC2 Instance Connect. Only
+//! [`policy::Policy::permit`] makes one, from a [`verification::VerifiedKey`]. Only a [`verification::VerifiedSigner`]
+//! makes a `VerifiedKey`. So the compiler enforces the order of the checks.
 
 #![cfg_attr(not(test), no_std)]
-// Beyond what clippy.toml grants tests: a test that stops half-way has failed, which is its purpose.
+// In addition to what clippy.toml allows in tests: a panic fails the test, which is what a test is for.
 #![cfg_attr(test, allow(clippy::string_slice, clippy::arithmetic_side_effects, clippy::unnecessary_wraps))]
 
 extern crate alloc;

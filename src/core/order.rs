@@ -1,15 +1,15 @@
-//! Sorting, compiled once. The standard library's sort adds 2.6 KB to the binary for each type that it sorts.
+//! Sorting that is compiled once. The standard library's sort adds 2.6 KB to the binary for each type that it sorts.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-/// In the order of their keys; what has the same key stays in its order.
+/// Sorts by key. The sort is stable.
 #[must_use]
 pub fn by_key<T, K: Ord>(items: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
     by(items, |one, other| key(one).cmp(&key(other)))
 }
 
-/// In this order; what is equal stays in its order.
+/// Sorts with a comparison function. The sort is stable.
 #[must_use]
 pub fn by<T>(items: Vec<T>, compare: impl Fn(&T, &T) -> Ordering) -> Vec<T> {
     let mut places: Vec<usize> = (0..items.len()).collect();

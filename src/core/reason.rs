@@ -1,7 +1,9 @@
-//! Why something was refused: one stable name for each cause.
+//! Reasons for a refusal: one stable name for each cause.
 
-/// A cause of refusal. The names are an interface: audit lines, `verify`, and every test speak them, and
-/// operators alert on them, so a name once published keeps its meaning.
+/// A cause of refusal.
+///
+/// The names are an interface: audit lines, the `verify` command and alerts of operators use them. A published name
+/// keeps its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
@@ -14,15 +16,15 @@ pub enum Reason {
     KeyTooLong,
     /// The key line holds an OpenSSH certificate; a certificate is not a key that can be authorized.
     KeyIsCertificate,
-    /// The entry says no instant of expiry.
+    /// The entry has no instant of expiry.
     NoTimestamp,
-    /// The instant of expiry is not plain decimal Unix seconds.
+    /// The instant of expiry is not in plain decimal Unix seconds.
     TimestampMalformed,
-    /// The entry says no instance id.
+    /// The entry has no instance id.
     NoInstance,
-    /// A known `#` field stands twice in the entry.
+    /// A known `#` field occurs twice in the entry.
     RepeatedField,
-    /// More or longer lines than an entry may have.
+    /// The entry has too many lines, or a line that is too long.
     EntryTooLarge,
     /// No signature follows the key line.
     NoSignature,
@@ -34,7 +36,7 @@ pub enum Reason {
     WrongInstance,
     /// The entry's instant of expiry has passed.
     Expired,
-    /// The bundle holds more entries than are judged.
+    /// The bundle holds more entries than the agent checks.
     TooManyEntries,
     /// A rule of this instance denies the key.
     DeniedByRule,
@@ -42,7 +44,7 @@ pub enum Reason {
     // --- the signer certificate ---
     /// The bundle holds no certificate, or its first one cannot be read.
     SignerMalformed,
-    /// The certificate names another signer than this region's.
+    /// The certificate has another common name than this region's signer.
     SignerNameMismatch,
     /// No path leads from the certificate to a trust anchor.
     SignerUntrusted,
@@ -50,81 +52,81 @@ pub enum Reason {
     SignerExpired,
     /// A certificate of the path is not valid yet.
     SignerNotYetValid,
-    /// A name constraint of the path stands against the signer's name.
+    /// A name constraint of the path excludes the signer's name.
     SignerConstrained,
-    /// A certificate of the path may not be used for what it was used for.
+    /// The key usage of a certificate of the path does not permit its role in the path.
     SignerKeyUsage,
     /// A certificate of the path is revoked.
     SignerRevoked,
-    /// The signer's key is weak or of another kind than its entries take.
+    /// The signer's key is too weak, or its type cannot sign entries.
     SignerKeyUnsuitable,
-    /// The certificates and staples take more work to judge than the agent does for them.
+    /// The check of the certificates and staples would exceed the agent's work budget.
     SignerTooCostly,
 
     // --- the OCSP staples ---
     /// A certificate of the path has no staple.
     StapleMissing,
-    /// The staple cannot be read.
+    /// The staple cannot be parsed.
     StapleMalformed,
-    /// The staple says neither good nor revoked.
+    /// The staple's status is neither good nor revoked.
     StapleUnknown,
     /// The staple's nextUpdate has passed, or its thisUpdate is too long ago.
     StapleStale,
     /// The staple's thisUpdate is in the future.
     StapleNotYetValid,
-    /// The staple does not say how long it holds.
+    /// The staple has no nextUpdate.
     StapleNoNextUpdate,
     /// The staple's signature does not verify.
     StapleBadSignature,
-    /// The staple was signed by somebody who may not.
+    /// The staple's signer is not authorized to sign it.
     StapleResponder,
 
     // --- the run as a whole ---
     /// Nothing answers at the metadata address.
     MetadataUnreachable,
-    /// The run's time was over before the evidence was complete.
+    /// The time limit of the run passed before the evidence was complete.
     MetadataTimeout,
-    /// The metadata service is switched off, or refuses this caller.
+    /// The metadata service is disabled, or refuses this caller.
     MetadataForbidden,
-    /// The metadata service refuses its own, fresh token.
+    /// The metadata service refuses a token that it has just issued.
     MetadataTokenRefused,
     /// The metadata service is overloaded or throttles this instance.
     MetadataThrottled,
     /// The metadata service lacks an item that every instance has.
     MetadataMissing,
-    /// The metadata service's answer breaks the protocol or a bound.
+    /// The metadata service's answer violates the protocol or a size limit.
     MetadataMalformed,
-    /// The instance id has not the form of one.
+    /// The instance id has an invalid form.
     InstanceIdMalformed,
-    /// Neither region nor zone has the form of one.
+    /// Neither the region nor the availability zone has a valid form.
     RegionMalformed,
-    /// The services domain is none of the AWS partitions'.
+    /// The services domain belongs to no known AWS partition.
     DomainUnknown,
     /// The trust store is absent, unreadable or empty.
     TrustStoreUnusable,
-    /// The trust store, or a folder on the way to it, can be written by others than root.
+    /// A user other than root can write to the trust store, or to a folder above it.
     TrustStoreInsecure,
-    /// The settings file, or a folder above it, can be written by others than root.
+    /// A user other than root can write to the settings file, or to a folder above it.
     SettingsInsecure,
     /// The settings file cannot be read.
     SettingsUnreadable,
-    /// The settings file is wrong, or asks for what this instance's OpenSSH cannot do.
+    /// The settings file is invalid, or needs a feature that this instance's OpenSSH lacks.
     SettingsInvalid,
-    /// It is not known whether sshd permits the variables that the settings give to sessions.
+    /// The agent cannot find out whether sshd permits the variables that the settings add to sessions.
     EnvironmentUnknown,
-    /// Privileges cannot be given up.
+    /// The agent cannot give up its privileges.
     PrivilegesKept,
-    /// No log accepted the line about a key, and the settings demand one.
+    /// No log accepted the line about a key, and the settings require that line.
     AuditUnavailable,
 
     // --- a chained provider ---
-    /// The provider, or a folder above it, can be written by others than root.
+    /// A user other than root can write to the provider, or to a folder above it.
     ProviderInsecure,
-    /// The provider could not be started, or ended with another status than 0.
+    /// The provider did not start, or its exit status was not 0.
     ProviderFailed,
-    /// The provider did not end in time.
+    /// The provider did not end within its time limit.
     ProviderTimeout,
-    /// The provider printed more than is read.
+    /// The provider's output is longer than the agent reads.
     ProviderTooLarge,
 }
 

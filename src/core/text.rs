@@ -1,17 +1,17 @@
-//! Foreign text made fit to log and to show.
+//! Escapes untrusted text for logs and terminals.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
-/// Longest piece of foreign text that is repeated in a log line or on a terminal, in characters.
+/// Longest untrusted text in a log line or on a terminal, in characters.
 pub const MAX_SHOWN: usize = 256;
 
-/// `text` with everything that is not printable ASCII escaped (`\x1b`, `\u{e9}`), cut after `limit` characters.
+/// Escapes all characters of `text` that are not printable ASCII (`\x1b`, `\u{e9}`), and cuts it after `limit`
+/// characters.
 ///
-/// A log line is one line of ASCII: whatever a caller ARN or a metadata answer holds, it can neither start
-/// a line of its own nor move a terminal's cursor. The backslash itself is escaped, so that the original
-/// can be told from the escape.
+/// A log line is one line of ASCII. So a caller ARN or a metadata answer can neither start a new line nor move a
+/// terminal's cursor. The backslash is escaped too, so that the escaping is unambiguous.
 #[must_use]
 pub fn printable(text: &str, limit: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(limit));
@@ -34,16 +34,16 @@ pub fn printable(text: &str, limit: usize) -> String {
     shown
 }
 
-/// [`printable`] for bytes of unknown encoding: what is not UTF-8 shows as `\u{fffd}`.
+/// [`printable`] for bytes of unknown encoding. Invalid UTF-8 becomes `\u{fffd}`.
 #[must_use]
 pub fn printable_bytes(bytes: &[u8], limit: usize) -> String {
-    // Four bytes a character at most; the cut keeps the conversion bounded.
+    // A character has at most four bytes. The cut bounds the work of the conversion.
     let head = bytes.get(..limit.saturating_mul(4).saturating_add(4)).unwrap_or(bytes);
     printable(&String::from_utf8_lossy(head), limit)
 }
 
-/// `text` as one line of printable ASCII. Unlike with [`printable`], a backslash stays as it is, so that
-/// what was made printable already is not escaped again.
+/// Makes `text` one line of printable ASCII. Unlike [`printable`], it keeps backslashes, so that text from
+/// [`printable`] is not escaped again.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     text.split('\\').map(|part| printable(part, usize::MAX)).collect::<Vec<_>>().join("\\")
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printable_already_stays() {
+    fn printable_text_is_not_escaped_again() {
         let once = printable("a\n\\b", 99);
         assert_eq!(one_line(&once), once);
         assert_eq!(one_line("x\u{1b}y\n"), "x\\x1by\\x0a");

@@ -1,4 +1,4 @@
-//! The instant that a run is judged at: read once by the command, passed in everywhere else.
+//! Instants. The command reads the clock once per run and passes the instant to all functions.
 
 use core::fmt;
 use core::str::FromStr;
@@ -23,12 +23,14 @@ impl Timestamp {
         self.0
     }
 
-    /// Reads an HTTP `Date` in the form that servers must send: `Thu, 30 Jan 2025 12:00:00 GMT` (IMF-fixdate,
-    /// RFC 9110, section 5.6.7). None for any other text, a wrong day of the week, or a year before 1970. The
-    /// obsolete forms of that section are not read.
+    /// Reads an HTTP `Date` of the form that servers must send: `Thu, 30 Jan 2025 12:00:00 GMT` (IMF-fixdate, RFC 9110,
+    /// section 5.6.7).
     ///
-    /// Every field has a fixed place, so this reads exactly 29 bytes. The parser of RFC 2822 in the `time` crate
-    /// also takes nested comments, without a bound on their depth (RUSTSEC-2026-0009).
+    /// `None` for any other text, a wrong day of the week, or a year before 1970. The obsolete forms of that section
+    /// are not read.
+    ///
+    /// Every field has a fixed offset, so this reads exactly 29 bytes. The RFC 2822 parser of the `time` crate also
+    /// accepts nested comments of unbounded depth (RUSTSEC-2026-0009).
     #[must_use]
     pub fn of_http_date(text: &str) -> Option<Self> {
         let [weekday, day, month, year, hour, minute, second] = http_date_fields(text)?;
@@ -38,34 +40,34 @@ impl Timestamp {
         if http_name(date.weekday()) != weekday {
             return None;
         }
-        // `:60` is a leap second, and Unix time has none: it is the second that follows.
+        // Unix time has no leap seconds. `:60` is the second after `:59`.
         let (second, leap) = if second == "60" { (59, 1) } else { (number(second)?, 0) };
         let time = Time::from_hms(number(hour)?, number(minute)?, second).ok()?;
         let instant = OffsetDateTime::new_utc(date, time);
         Some(Self(u64::try_from(instant.unix_timestamp()).ok()?).later(leap))
     }
 
-    /// This instant moved `seconds` later; stays at the end of time where that would overflow.
+    /// This instant plus `seconds`. Saturates at the largest value.
     #[must_use]
     pub const fn later(self, seconds: u64) -> Self {
         Self(self.0.saturating_add(seconds))
     }
 
-    /// Whole seconds from this instant until `other`, 0 when `other` is not later.
+    /// Whole seconds from this instant until `other`; 0 if `other` is not later.
     #[must_use]
     pub const fn seconds_until(self, other: Self) -> u64 {
         other.0.saturating_sub(self.0)
     }
 }
 
-/// The months of an HTTP date, in order; their case counts (RFC 9110, section 5.6.7).
+/// The months of an HTTP date, in order. They are case-sensitive (RFC 9110, section 5.6.7).
 const HTTP_MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Length of an HTTP date, in bytes.
 const HTTP_DATE_BYTES: usize = 29;
 
-/// The variable parts of an HTTP date, if everything between them is as it must be.
+/// The variable parts of an HTTP date. `None` if the text between them is wrong.
 fn http_date_fields(text: &str) -> Option<[&str; 7]> {
     if text.len() != HTTP_DATE_BYTES {
         return None;
@@ -93,7 +95,7 @@ const fn http_name(day: Weekday) -> &'static str {
     }
 }
 
-/// Digits alone: `parse` would take a sign as well.
+/// Accepts digits only. `parse` alone would accept a sign too.
 fn number<T: FromStr>(digits: &str) -> Option<T> {
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -101,7 +103,7 @@ fn number<T: FromStr>(digits: &str) -> Option<T> {
     digits.parse().ok()
 }
 
-/// RFC 3339 in UTC, e.g. `2025-01-30T12:00:00Z`; `@SECONDS` beyond the year 9999.
+/// RFC 3339 in UTC, e.g. `2025-01-30T12:00:00Z`. Instants after the year 9999 are shown as `@SECONDS`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rfc3339 = i64::try_from(self.0)
@@ -115,7 +117,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Why a text is not an instant.
+/// The text is neither an RFC 3339 instant nor Unix seconds.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotATimestamp;
 
@@ -161,7 +163,7 @@ mod tests {
             ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777),
             ("Thu, 29 Feb 2024 23:59:59 GMT", 1_709_251_199),
             ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
-            // A leap second that there was.
+            // A real leap second.
             ("Sat, 31 Dec 2016 23:59:60 GMT", 1_483_228_800),
             ("Fri, 31 Dec 9999 23:59:59 GMT", 253_402_300_799),
         ] {
@@ -194,10 +196,10 @@ mod tests {
             "Thu, 30 Jan 2025 12:60:00 GMT",
             "Thu, 30 Jan 2025 12:00:61 GMT",
             "Wed, 31 Dec 1969 23:59:59 GMT",
-            // Forms that senders must not make any more.
+            // Obsolete forms, which senders must not generate.
             "Sunday, 06-Nov-94 08:49:37 GMT",
             "Sun Nov  6 08:49:37 1994",
-            // Of the right length in bytes, with characters of two.
+            // 29 bytes long, but with characters of two bytes.
             "Thu, 30 J\u{e4}n 2025 12:00:0 GMT",
             "\u{e9}\u{e9}, 30 Jan 2025 12:00:0 GMT",
         ] {

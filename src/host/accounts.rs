@@ -1,5 +1,7 @@
-//! Users of this machine, from the file itself: a static binary has no name service to ask, and one that
-//! hangs would hang the login. Where nobody waits for a login, the name service is asked through programs.
+//! Users of this machine.
+//!
+//! A login reads `/etc/passwd` itself. A static binary has no name service, and a name service that hangs would
+//! hang the login. Commands that no login waits for query the name service through getent(1).
 
 use std::path::Path;
 use std::process::Command;
@@ -8,10 +10,10 @@ use std::time::Duration;
 use crate::files::head_of_regular;
 use crate::process::output_with_timeout;
 
-/// Most of `/etc/passwd` that is read, in bytes.
+/// Maximum number of bytes of `/etc/passwd` that are read.
 const MAX_PASSWD_BYTES: usize = 1024 * 1024;
 
-/// A user.
+/// A user of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// User id.
@@ -22,7 +24,7 @@ pub struct Account {
     pub name: String,
     /// Home directory.
     pub home: String,
-    /// Login shell; empty stands for `/bin/sh`.
+    /// Login shell. Empty means `/bin/sh`.
     pub shell: String,
 }
 
@@ -34,17 +36,18 @@ impl Account {
         Self::find_in(&String::from_utf8_lossy(&text), name)
     }
 
-    /// Asks the name service as sshd does, directories like SSSD included, through getent(1). An error says
-    /// why it gives no answer.
+    /// Queries the name service as sshd does, including directories such as SSSD, through getent(1). An error
+    /// holds the reason why there is no answer.
     pub fn look_up(name: &str) -> Result<Option<Self>, String> {
         match entries("passwd", &[name]) {
             Ok(text) => Ok(Self::find_in(&text, name)),
-            // Without getent there is the file.
+            // Without getent, use the file.
             Err(why) => Self::find(name).map(Some).ok_or(why),
         }
     }
 
-    /// passwd(5): `name:password:uid:gid:gecos:home:shell`. A line without its end may have been cut short.
+    /// passwd(5): `name:password:uid:gid:gecos:home:shell`. Skips a line without a newline, because it may be cut
+    /// off.
     fn find_in(passwd: &str, name: &str) -> Option<Self> {
         passwd.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).find_map(|line| {
             let mut fields = line.split(':');
@@ -58,10 +61,10 @@ impl Account {
     }
 }
 
-/// How long the name service may take; a directory that is away takes its time to say so.
+/// Time limit of the name service. A directory that is down needs time until it reports that.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What getent(1) says of these keys: the lines that there are. A key that looks like an option is nobody's.
+/// Returns the lines of getent(1) for `keys`. Skips keys that getent would take for options.
 pub fn entries(database: &str, keys: &[&str]) -> Result<String, String> {
     let keys = keys.iter().filter(|key| !key.is_empty() && !key.starts_with('-') && !key.contains('\0'));
     let mut program = Command::new("getent");
@@ -71,7 +74,7 @@ pub fn entries(database: &str, keys: &[&str]) -> Result<String, String> {
     }
     let said =
         output_with_timeout(&mut program, TIMEOUT).map_err(|error| format!("getent {database}: {error}"))?;
-    // 2: one of the keys is not there (getent(1)).
+    // Exit status 2: at least one key was not found (getent(1)).
     match said.status.code() {
         Some(0 | 2) => Ok(String::from_utf8_lossy(&said.stdout).into_owned()),
         _ => Err(format!("getent {database}: {}", said.status)),
@@ -101,11 +104,11 @@ mod tests {
     }
 
     #[test]
-    fn the_name_service_is_asked() {
+    fn name_service_is_queried() {
         assert_eq!(Account::look_up("root").unwrap().map(|root| (root.uid, root.gid)), Some((0, 0)));
-        // getent takes a number for an id.
-        for nobody in ["0", "no-such-user", "-h", ""] {
-            assert_eq!(Account::look_up(nobody), Ok(None), "{nobody}");
+        // getent takes a number as an id.
+        for absent in ["0", "no-such-user", "-h", ""] {
+            assert_eq!(Account::look_up(absent), Ok(None), "{absent}");
         }
         assert!(entries("nothing", &["x"]).unwrap_err().starts_with("getent nothing: exit status"));
     }

@@ -1,16 +1,16 @@
-//! The clock of this machine.
+//! The system clock.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use eic_core::time::Timestamp;
 
-/// The instant that the clock shows now, in whole seconds.
+/// The current time, in whole seconds.
 #[must_use]
 pub fn now() -> Timestamp {
     timestamp(SystemTime::now())
 }
 
-/// The same instant in whole seconds. One before 1970 is read as 1970: every certificate is then not yet valid, and no
+/// Converts to whole seconds. A time before 1970 becomes 1970. Then every certificate is not yet valid, and no
 /// key is accepted.
 #[must_use]
 pub fn timestamp(time: SystemTime) -> Timestamp {

@@ -1,4 +1,4 @@
-//! Reading small files that decide about a login: bounded, and never waiting.
+//! Bounded reads of small regular files that decide about a login. They do not block on pipes and devices.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -7,21 +7,21 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 
-/// Reads a regular file of at most `limit` bytes; a longer one is an error of
-/// kind [`io::ErrorKind::FileTooLarge`].
+/// Reads a regular file of at most `limit` bytes. A longer file is an error of kind
+/// [`io::ErrorKind::FileTooLarge`].
 ///
-/// A pipe or a device in the place of a file is an error and not a wait: opening a FIFO that nobody writes
-/// to blocks in the kernel, where no deadline reaches.
+/// A pipe or a device is an error. The kernel would block when it opens a FIFO without a writer, and no deadline
+/// of the agent applies there.
 pub fn read_regular(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     read_open(&open_regular(path)?, limit)
 }
 
-/// The first `limit` bytes of a regular file.
+/// Reads the first `limit` bytes of a regular file.
 pub fn head_of_regular(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     head_of(&open_regular(path)?, limit)
 }
 
-/// Opens a regular file to be read.
+/// Opens a regular file for reading.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     if !file.metadata()?.is_file() {
@@ -30,7 +30,7 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// All of an open file of at most `limit` bytes; as [`read_regular`].
+/// Reads an open file of at most `limit` bytes, like [`read_regular`].
 pub fn read_open(file: &File, limit: usize) -> io::Result<Vec<u8>> {
     let bytes = head_of(file, limit.saturating_add(1))?;
     if bytes.len() > limit {
@@ -42,7 +42,8 @@ pub fn read_open(file: &File, limit: usize) -> io::Result<Vec<u8>> {
 fn head_of(file: &File, limit: usize) -> io::Result<Vec<u8>> {
     let limit = u64::try_from(limit).unwrap_or(u64::MAX);
     let mut file = file;
-    // A file of the kernel's has no end to seek. Nothing else tells the length to a run that is confined.
+    // Seek for the length. This also works in a confined run. On kernel files, such as those of /proc, the seek
+    // fails.
     let size = file.seek(SeekFrom::End(0)).unwrap_or_default().saturating_add(1).min(limit);
     file.rewind()?;
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());

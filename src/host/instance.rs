@@ -1,4 +1,4 @@
-//! Is this machine an EC2 instance, and which? Answered by the machine itself, with no network.
+//! Detects whether this machine is an EC2 instance, and which one, without the network.
 
 use std::path::Path;
 
@@ -6,21 +6,21 @@ use eic_core::identity::InstanceId;
 
 use crate::files::head_of_regular;
 
-/// What the machine says of itself.
+/// The result of the detection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Machine {
-    /// An EC2 instance that knows its id: Nitro and metal put it into the firmware tables, where it is
-    /// more trustworthy than metadata and costs no request.
+    /// An EC2 instance with a known id. Nitro and metal instances have it in their firmware tables. It is more
+    /// trustworthy than metadata and costs no request.
     Known(InstanceId),
-    /// An EC2 instance under Xen; its id comes from metadata.
+    /// An EC2 instance under Xen. Its id comes from the metadata service.
     Xen,
     /// Not an EC2 instance.
     NotEc2,
 }
 
 impl Machine {
-    /// Reads `sysfs` (`/sys`): the firmware's board asset tag is the instance id on Nitro, the hypervisor's
-    /// uuid begins with `ec2` on Xen ("Detect whether a host is an EC2 instance", EC2 User Guide).
+    /// Reads `sysfs` (`/sys`). On Nitro, the firmware's board asset tag is the instance id. On Xen, the
+    /// hypervisor's uuid begins with `ec2` ("Detect whether a host is an EC2 instance", EC2 User Guide).
     #[must_use]
     pub fn detect(sysfs: &Path) -> Self {
         let asset_tag = first_line(&sysfs.join("devices/virtual/dmi/id/board_asset_tag"));
@@ -33,7 +33,7 @@ impl Machine {
     }
 }
 
-/// The first line, without the white space around it; sysfs attributes are at most a page.
+/// The first line, trimmed. A sysfs attribute is at most a page long.
 fn first_line(path: &Path) -> Option<String> {
     let bytes = head_of_regular(path, 256).ok()?;
     std::str::from_utf8(&bytes).ok()?.lines().next().map(|line| line.trim().to_owned())
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn the_machine_is_known_by_its_files() {
+    fn instance_is_detected_from_sysfs() {
         const TAG: &str = "devices/virtual/dmi/id/board_asset_tag";
         const UUID: &str = "hypervisor/uuid";
         let id = "i-0123456789abcdef0";

@@ -1,17 +1,17 @@
-//! This machine, as `eic-agent` needs to know it. Nothing here judges evidence, speaks to the metadata service or knows
-//! the command line: values are passed in.
+//! Access to this machine for `eic-agent`. This crate does not judge evidence, does not query the metadata
+//! service and does not parse the command line. Callers pass values in.
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`files`], [`stdout`], [`clock`] | reads without waiting; one write; the instant |
-//! | [`ownership`] | sshd's rule for files that it trusts |
-//! | [`accounts`] | users and groups of `/etc/passwd` |
-//! | [`process`] | other programs of the system, run within a bound |
+//! | [`files`], [`stdout`], [`clock`] | bounded reads; standard output; the system clock |
+//! | [`ownership`] | sshd's rule for trusted files |
+//! | [`accounts`] | users, from `/etc/passwd` or the name service |
+//! | [`process`] | other programs, run with a time limit |
 //! | [`instance`] | EC2 detection, and the instance id |
-//! | [`trust_store`] | the files that the roots are read from |
-//! | [`sshd`] | this machine's sshd: its effective configuration, its files, its processes |
+//! | [`trust_store`] | the files that hold the root certificates |
+//! | [`sshd`] | sshd: its effective configuration, its files, its processes |
 
-// Beyond what clippy.toml grants tests: a test that stops half-way has failed, which is its purpose.
+// Allowed in tests in addition to the exceptions in clippy.toml: a panic is how a test fails.
 #![cfg_attr(test, allow(clippy::string_slice, clippy::arithmetic_side_effects, clippy::unnecessary_wraps))]
 
 pub mod accounts;

@@ -1,4 +1,4 @@
-//! Other programs of this system, asked within a bound.
+//! Runs other programs of this system with a time limit.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,15 +10,16 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Where programs that are named without a folder are looked for.
+/// Search path for programs that are named without a folder.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Most that is taken of what a program prints, in bytes, on each of its two outputs.
+/// Maximum number of bytes that are read from each of a program's two outputs.
 pub const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Runs the program in `/` with nothing of our environment, and gives what it said; one that has not ended after
-/// `allowed` is killed, which is an error of kind [`io::ErrorKind::TimedOut`]. One that says too much gets
-/// no reader for the rest.
+/// Runs the program in `/` with a clean environment and returns its output.
+///
+/// Reads at most [`MAX_BYTES`] of each output, and then closes the pipe. A program that runs longer than
+/// `allowed` is killed. That is an error of kind [`io::ErrorKind::TimedOut`].
 pub fn output_with_timeout(program: &mut Command, allowed: Duration) -> io::Result<Output> {
     let mut child = start(program, Stdio::null())?;
     let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
@@ -31,23 +32,23 @@ pub fn output_with_timeout(program: &mut Command, allowed: Duration) -> io::Resu
         let _ = sender.send(child.wait().map(|status| Output { status, stdout, stderr }));
     })?;
     receiver.recv_timeout(allowed).unwrap_or_else(|_| {
-        // It was not waited for yet, so the number is still its own.
+        // The thread sends right after its `wait`. Without a result, the process id still belongs to the child.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         Err(io::Error::new(io::ErrorKind::TimedOut, format!("no end after {} s", allowed.as_secs())))
     })
 }
 
 fn start(program: &mut Command, input: Stdio) -> io::Result<Child> {
-    // The caller's folder may be another user's, and sshd takes relative names from where it is started.
+    // The current folder may belong to another user, and sshd resolves relative names against it.
     program.env_clear().env("PATH", PATH).env("LC_ALL", "C").current_dir("/");
     program.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 
-/// How much of a program's output waits to be read: so many pieces, of so many bytes at most.
+/// Limit of unread output: at most `PIECES` pieces of at most `PIECE` bytes.
 const PIECES: usize = 4;
 const PIECE: usize = 64 * 1024;
 
-/// A program that is read as it speaks, however much that is.
+/// A running program whose output is read while it runs. The length of the output is unlimited.
 #[derive(Debug)]
 pub struct StreamingChild {
     child: Child,
@@ -57,8 +58,8 @@ pub struct StreamingChild {
     timeout: Duration,
 }
 
-/// Runs the program with nothing of our environment, to be read. One that says nothing for as long as `timeout` is
-/// an error of kind [`io::ErrorKind::TimedOut`].
+/// Starts the program in `/` with a clean environment, for reading. If the program prints nothing for `timeout`,
+/// the read is an error of kind [`io::ErrorKind::TimedOut`].
 pub fn listen(program: &mut Command, input: Option<File>, timeout: Duration) -> io::Result<StreamingChild> {
     let mut child = start(program, input.map_or_else(Stdio::null, Stdio::from))?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
@@ -92,27 +93,28 @@ impl Read for StreamingChild {
                 self.piece = io::Cursor::new(piece?);
                 self.piece.read(buffer)
             }
-            // The thread has sent the end.
+            // The reader thread has sent everything and has ended.
             Err(RecvTimeoutError::Disconnected) => Ok(0),
             Err(RecvTimeoutError::Timeout) => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("nothing said for {} s", self.timeout.as_secs()),
+                format!("no output for {} s", self.timeout.as_secs()),
             )),
         }
     }
 }
 
 impl StreamingChild {
-    /// What it ended with, once all that it said was read, and what it said of errors.
+    /// Waits for the program to end. Returns its exit status and its standard error. Read all output first.
     pub fn end(mut self) -> io::Result<(ExitStatus, Vec<u8>)> {
         let status = self.child.wait()?;
         Ok((status, self.errors.join().unwrap_or_default()))
     }
 
-    /// Ends it before it has said all. Gives what it said of errors.
+    /// Kills the program before it has ended. Returns its standard error.
     #[must_use]
     pub fn stop(mut self) -> Vec<u8> {
-        // It may be root's, and we no longer: then it ends when it finds that nobody reads.
+        // The kill fails if the program runs as root and this process has dropped root. Then the program ends
+        // when it writes to the closed pipe.
         let killed = self.child.kill();
         drop(self.pieces);
         if killed.is_err() {
@@ -126,7 +128,7 @@ impl StreamingChild {
 fn head(source: Option<impl Read>) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(source) = source {
-        // What came before a fault is worth having.
+        // Output from before a read error is still useful.
         let _ = source.take(MAX_BYTES).read_to_end(&mut bytes);
     }
     bytes

@@ -1,10 +1,10 @@
-//! Standard output: what a reader asked for, in one write.
+//! Standard output, written at once.
 
 use std::io::{self, Write};
 
-/// Writes `bytes` at once.
+/// Writes all `bytes` and flushes. Writes nothing if `bytes` is empty.
 ///
-/// sshd may have read enough and closed its end: that is success, since nobody is left to be told.
+/// A closed pipe counts as success: sshd closes its end when it has read enough.
 pub fn write_once(bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
     if bytes.is_empty() {
         return Ok(());
@@ -19,7 +19,7 @@ pub fn write_once(bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// A pipe that takes `room` bytes, and then fails like this.
+    /// A pipe that accepts `room` bytes and then fails with `then`.
     struct Pipe {
         came: Vec<u8>,
         room: usize,
@@ -54,14 +54,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_where_there_is_no_key() {
+    fn nothing_is_written_without_a_key() {
         let mut out = pipe(0, io::ErrorKind::Other);
         write_once(b"", &mut out).unwrap();
         assert_eq!((out.writes, out.flushed), (0, false));
     }
 
     #[test]
-    fn a_reader_that_closed_its_end_is_no_failure_and_a_full_device_is() {
+    fn closed_pipe_is_success_and_full_device_is_an_error() {
         assert!(write_once(b"line\n", &mut pipe(2, io::ErrorKind::BrokenPipe)).is_ok());
         let failure = write_once(b"line\n", &mut pipe(2, io::ErrorKind::StorageFull)).unwrap_err();
         assert_eq!(failure.kind(), io::ErrorKind::StorageFull);

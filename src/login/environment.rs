@@ -1,7 +1,8 @@
-//! `[keys] environment = true`: whether sessions will really have the variables. Every command decides it here.
+//! Decides for `[keys] environment = true` whether sshd permits the variables in sessions. All commands use this
+//! module.
 //!
-//! A run that sshd starts as root asks sshd. Any other run uses the record that root left, since sshd may not answer
-//! it. If there is no record, it tries to ask sshd. A run that cannot find out hands out no key.
+//! A run that sshd starts as root queries sshd. Any other run uses the record that root wrote, because sshd may not
+//! answer it. Without a valid record, it tries to query sshd. If the answer is unknown, the run prints no key.
 
 use std::path::{Path, PathBuf};
 
@@ -16,17 +17,17 @@ use eic_host::sshd::listener::{Listener, unread};
 use eic_host::sshd::server::Server;
 use eic_host::sshd::trace::{ConfigTrace, QueryMode};
 
-/// Why no key is handed out although the settings are sound.
+/// Why no key is printed although the settings are valid.
 #[derive(Debug)]
 pub enum EnvironmentError {
-    /// sshd would leave a variable out; holds its `PermitUserEnvironment`.
+    /// sshd would omit a variable. Holds the value of `PermitUserEnvironment`.
     NotPermitted(String),
-    /// It cannot be found out; holds why, and what to do.
+    /// The answer is unknown. Holds the cause and the remedy.
     Unknown(String, String),
 }
 
 impl EnvironmentError {
-    /// The stable name of this failure.
+    /// The stable reason of this failure.
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
@@ -35,7 +36,7 @@ impl EnvironmentError {
         }
     }
 
-    /// What to do.
+    /// The remedy.
     #[must_use]
     pub fn remedy(&self) -> String {
         match self {
@@ -66,41 +67,41 @@ impl std::fmt::Display for EnvironmentError {
     }
 }
 
-/// The sshd that started this run; `None` if no sshd did, or if it is not known which.
+/// The sshd that started this run. `None` if no sshd started it, or if the sshd cannot be determined.
 fn own_sshd() -> Result<Option<RecordedServer>, EnvironmentError> {
     match Listener::above() {
         Some(listener) if !listener.is_clear => Err(EnvironmentError::Unknown(
-            format!("the command line of the running sshd (pid {}) cannot be told apart", listener.pid),
+            format!("the command line of the running sshd (pid {}) cannot be split into words", listener.pid),
             "put its settings into sshd_config".to_owned(),
         )),
         above => Ok(above.as_ref().map(RecordedServer::of)),
     }
 }
 
-/// For a run that sshd starts: if the run is root's, it asks sshd. Otherwise it does nothing.
+/// Queries sshd if this run is root. Otherwise returns `None`.
 #[must_use]
 pub(crate) fn ask_as_root() -> Option<PermittedVariables> {
     if !nix::unistd::Uid::effective().is_root() {
         return None;
     }
     let subject = own_sshd().ok()?.unwrap_or_default();
-    // Another user may have started this under a process that calls itself sshd: root reads no file of theirs.
+    // Another user may have started this run under a process named `sshd`. Root must not read that user's file.
     ownership::check(subject.config()).ok()?;
     query_sshd(QueryMode::Test, &subject).ok()
 }
 
-/// What the running server has not read since it was changed.
+/// The first source that changed after the running server read it.
 pub fn unread_source(trace: &ConfigTrace, sources: &[ConfigSource], pid: Option<u32>) -> Option<PathBuf> {
     let pid_file = Path::new(trace.printed.value(Keyword::PidFile)?);
     unread(pid?, pid_file, sources.iter().map(ConfigSource::path)).map(Path::to_owned)
 }
 
-/// What a trace of sshd says of the keyword; none if it does not say.
+/// The value of `PermitUserEnvironment` in a trace. `None` if sshd did not print it.
 pub fn permitted(trace: &ConfigTrace) -> Option<PermittedVariables> {
     trace.printed.values(Keyword::PermitUserEnvironment).next().map(PermittedVariables::of)
 }
 
-/// A file or folder that the running server has not read since it was changed.
+/// A file or folder that changed after the running server read it.
 #[derive(Debug)]
 pub struct NotRead(pub PathBuf);
 
@@ -110,13 +111,13 @@ impl std::fmt::Display for NotRead {
     }
 }
 
-/// What has a running server read its files, and makes a new record.
+/// Remedy that makes the running server read its files and writes a new record.
 pub const RELOAD: &str = "reload sshd, then run: sudo eic-agent config";
 
-/// What makes a new record.
+/// Remedy that writes a new record.
 pub const RENEW: &str = "run: sudo eic-agent config";
 
-/// The decision of a run whose settings ask for the variables. `asked` is what sshd told it as root.
+/// Decides for a run whose settings request the variables. `asked` is what sshd printed for root.
 pub(crate) fn decide_run(asked: Option<&PermittedVariables>) -> Result<(), EnvironmentError> {
     match asked {
         Some(permitted) => check(permitted),
@@ -124,7 +125,7 @@ pub(crate) fn decide_run(asked: Option<&PermittedVariables>) -> Result<(), Envir
     }
 }
 
-/// The decision, if sshd permits this.
+/// Decides for a known value of `PermitUserEnvironment`.
 pub fn check(permitted: &PermittedVariables) -> Result<(), EnvironmentError> {
     if permitted.has_ours() {
         Ok(())
@@ -133,7 +134,8 @@ pub fn check(permitted: &PermittedVariables) -> Result<(), EnvironmentError> {
     }
 }
 
-/// By the record, or else by sshd, where it answers a user that is not root.
+/// Finds the permitted variables in the record. Without a valid record, queries sshd, which may refuse a user other
+/// than root.
 pub fn find(subject: Option<&RecordedServer>) -> Result<PermittedVariables, EnvironmentError> {
     let error = match Record::permitted(Path::new(PLACE), subject) {
         Ok(permitted) => return Ok(permitted),
@@ -145,8 +147,8 @@ pub fn find(subject: Option<&RecordedServer>) -> Result<PermittedVariables, Envi
     })
 }
 
-/// sshd's answer, if sshd saw everything that it would see as root and the running server has read the same. If the
-/// running server has not, the error holds what it has not read.
+/// Queries sshd. The answer counts only if sshd could read everything that it reads as root, and if the running
+/// server has read the same files. If the server has not, the error holds the changed file.
 fn query_sshd(question: QueryMode, subject: &RecordedServer) -> Result<PermittedVariables, Option<NotRead>> {
     let server = Server::find().ok().flatten().ok_or(None)?;
     let trace = server.trace(question, subject.config(), subject.options(), None);
@@ -161,7 +163,7 @@ fn query_sshd(question: QueryMode, subject: &RecordedServer) -> Result<Permitted
     permitted(&trace).ok_or(None)
 }
 
-/// What to do about a record that counts as none.
+/// The remedy for a record that is not valid.
 fn remedy(error: &RecordError) -> String {
     match error {
         RecordError::ConfigSource(ConfigSourceError::Hidden(folder)) => {
@@ -171,7 +173,7 @@ fn remedy(error: &RecordError) -> String {
             )
         }
         RecordError::OtherConfig(..) => {
-            "set environment = false, or have one sshd only ask eic-agent".to_owned()
+            "set environment = false, or run eic-agent from one sshd only".to_owned()
         }
         _ => RENEW.to_owned(),
     }

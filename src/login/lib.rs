@@ -1,4 +1,4 @@
-//! What sshd runs, and nothing else: one run of `eic-agent authorized-keys`.
+//! One run of `eic-agent authorized-keys`, which sshd starts.
 //!
 //! ```text
 //! arguments -> run -> imds -> fetch -> evidence -> verification -> policy -> decision -> audit -> stdout
@@ -8,23 +8,23 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`run`] | the run: the only place where its steps are put in order |
-//! | [`config`] | the settings: the command line over the file over the defaults |
+//! | [`run`] | the run: the only module that orders the steps |
+//! | [`config`] | the settings: command line before file before defaults |
 //! | [`imds`] | the metadata session: token, bounded requests, deadline, retries |
-//! | [`fetch`] | the evidence, in as few requests as it takes |
-//! | [`environment`] | whether sessions will have the variables that the settings ask for |
+//! | [`fetch`] | the evidence, in as few requests as possible |
+//! | [`environment`] | whether sshd permits the variables that the settings request |
 //! | [`providers`] | other providers, each under a supervisor |
-//! | [`privileges`], [`confinement`] | root's rights given up; what a run cannot do once it reads foreign bytes |
-//! | [`audit`] | the lines for auditors and operators |
+//! | [`privileges`], [`confinement`] | dropping root; the limits of a run before it reads foreign data |
+//! | [`audit`] | the log lines for auditors and operators |
 //!
 //! # A run
 //!
-//! [`run`] starts the providers, reads the settings, gives up root's rights, opens the trust store and confines the
-//! process. Only then a thread asks metadata and judges. The main thread waits for it no longer than the deadline, so
-//! neither a peer that keeps the network code busy nor a wait in the kernel can hold sshd up. The main thread logs and
-//! prints the result: it offers each line to the log before it writes the key.
+//! [`run`] starts the providers, reads the settings, drops root's privileges, opens the trust store and confines
+//! the process. Only then does a thread query the metadata service and decide. The main thread waits for it no
+//! longer than the deadline. So neither a peer that keeps the network code busy nor a wait in the kernel can delay
+//! sshd. The main thread logs and prints the result. It sends each line to the log before it writes the key.
 
-// Beyond what clippy.toml grants tests: a test that stops half-way has failed, which is its purpose.
+// Allowed in tests in addition to the exceptions in clippy.toml: a panic is how a test fails.
 #![cfg_attr(test, allow(clippy::string_slice, clippy::arithmetic_side_effects, clippy::unnecessary_wraps))]
 
 pub mod audit;
@@ -41,8 +41,8 @@ use std::time::Instant;
 
 use eic_core::time::Timestamp;
 
-/// The clock of a run, read once. The instant of the judgement is the first reading plus elapsed time, so that a key that
-/// expires while metadata is slow is refused.
+/// The clock of a run, read once. The time of the decision is this reading plus the elapsed time. So a key that
+/// expires while the metadata service is slow is refused.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     started: Timestamp,
@@ -56,18 +56,18 @@ impl Clock {
         Self { started: eic_host::clock::now(), since: Instant::now() }
     }
 
-    /// The instant that the clock showed at the start.
+    /// The time at the start of the run.
     #[must_use]
     pub const fn started(&self) -> Timestamp {
         self.started
     }
 
-    /// When the clock was read.
+    /// The instant at the start of the run.
     pub(crate) const fn since(&self) -> Instant {
         self.since
     }
 
-    /// The instant now.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.started.later(self.since.elapsed().as_secs())

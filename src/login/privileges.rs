@@ -1,4 +1,4 @@
-//! Root's privileges given up for good.
+//! Drops root's privileges permanently.
 
 use std::fmt;
 use std::path::Path;
@@ -8,15 +8,15 @@ use eic_host::accounts::Account;
 use eic_host::files::head_of_regular;
 use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
 
-/// The users to become, in this order: our own, else the one that every system has for who owns nothing.
+/// The users to change to, in this order: the agent's own user, then `nobody`.
 const UNPRIVILEGED: [&str; 2] = [IDENT, "nobody"];
 
-/// Why root's privileges could not be given up.
+/// Why root's privileges could not be dropped.
 #[derive(Debug)]
 pub enum PrivilegesError {
-    /// None of the users is there.
+    /// None of the users exists.
     NoUser,
-    /// The kernel refused, or did not do what it was told.
+    /// The kernel refused, or the privileges are still there.
     Kept(String),
 }
 
@@ -24,7 +24,7 @@ impl fmt::Display for PrivilegesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoUser => {
-                write!(f, "started as root, and there is no user {IDENT} to become; create it")
+                write!(f, "started as root, but the user {IDENT} does not exist; create it")
             }
             Self::Kept(why) => {
                 write!(f, "started as root, and root's privileges cannot be given up: {why}")
@@ -33,8 +33,8 @@ impl fmt::Display for PrivilegesError {
     }
 }
 
-/// If this process is root's, makes it `eic-agent`'s, irrevocably: groups, then all three group ids, then
-/// all three user ids (setuid(2), "SETUID demystified"), and looks whether it came about.
+/// If this process is root, changes its user to `eic-agent` irrevocably. Clears the supplementary groups, and sets
+/// all three group ids and all three user ids (setuid(2), "SETUID demystified"). Then checks the result.
 pub fn give_up_root() -> Result<(), PrivilegesError> {
     if !Uid::effective().is_root() {
         return Ok(());
@@ -53,14 +53,14 @@ pub fn give_up_root() -> Result<(), PrivilegesError> {
     if !given_up {
         return Err(PrivilegesError::Kept("the ids did not change".to_owned()));
     }
-    // With SECBIT_NO_SETUID_FIXUP they would survive the change of ids (capabilities(7)).
+    // With SECBIT_NO_SETUID_FIXUP, capabilities survive the change of ids (capabilities(7)).
     match capabilities() {
         Some(kept) => Err(PrivilegesError::Kept(format!("capabilities {kept} are still there"))),
         None => Ok(()),
     }
 }
 
-/// The first set of capabilities that is not empty. Where there is no /proc to ask, the ids have to do.
+/// The first set of capabilities that is not empty. Without /proc, only the ids are checked.
 fn capabilities() -> Option<String> {
     let status = head_of_regular(Path::new("/proc/self/status"), 16 * 1024).ok()?;
     let text = String::from_utf8_lossy(&status).into_owned();

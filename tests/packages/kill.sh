@@ -1,12 +1,12 @@
 #!/bin/sh
-# `enable` and `disable` killed at every step, over one of the shapes: before every single system call of the agent's
-# own that changes something. After each kill sshd accepts its configuration, each file of it is wholly the old or
-# wholly the new one, and the next `enable` and `disable` come to their ends and leave nothing behind.
+# Kills `enable` and `disable` at every step, over one of the shapes: before each system call of the agent that
+# changes something. After each kill, sshd must accept its configuration, and each file must be completely old or
+# completely new. The next `enable` and `disable` must succeed and leave nothing behind.
 #
-# A power cut differs from a kill only in what has not reached the disk, so that the order of fsync and rename is
-# looked at in the trace itself.
+# A power cut differs from a kill only in unwritten data. The script therefore checks the order of fsync and rename in
+# the trace.
 
-# shellcheck disable=SC2086 # $chain is no argument where it is empty
+# shellcheck disable=SC2086 # an empty $chain must not be an argument
 shape "${case#*/}"
 
 changing='creat|write|writev|pwrite64|pwritev|ftruncate|truncate|fallocate|copy_file_range|sendfile|fsync|fdatasync|sync|syncfs'
@@ -14,8 +14,8 @@ changing="$changing|rename|renameat|renameat2|unlink|unlinkat|link|linkat|symlin
 changing="$changing|chmod|fchmod|fchmodat|fchmodat2|chown|fchown|lchown|fchownat|utimensat|setxattr|fsetxattr"
 changing="$changing|flock|kill|clone|clone3|fork|vfork|execve|exit_group"
 
-# steps TRACE: the calls that change something, each as its name and which one of that name it is: `rename 2`. The
-# first execve is strace's own.
+# steps TRACE: prints the calls that change something, each with its name and its number among the calls of this name:
+# `rename 2`. The first execve is strace's own.
 steps() {
     awk -v changing="^($changing)$" '
         { name = $0; sub(/\(.*/, "", name); times[name]++ }
@@ -24,7 +24,7 @@ steps() {
     ' "$1"
 }
 
-# save STATE, restore STATE: what the agent changes, and what a case of kills must start from each time.
+# save STATE, restore STATE: the folders that the agent changes. Each kill starts from a saved state.
 changed='ssh systemd'
 save() {
     rm -rf "${MACHINE:?}/$1"
@@ -36,12 +36,12 @@ restore() {
     cp -a "$MACHINE/$1"/* "$ROOT/etc"
 }
 
-# content FILE: a short name of what is in it.
+# content FILE: prints a short hash of the content.
 content() {
     if [ -e "$1" ]; then sha256sum <"$1" | cut -c 1-16; else echo absent; fi
 }
 
-# half_done: what is neither old nor new now, or nothing.
+# half_done: prints the files and settings that are neither old nor new.
 half_done() {
     for file in "$CONFIG" "$DROP_IN"; do
         content "$file" | grep -qxF -f "$MACHINE/whole/${file##*/}" || echo "${file##*/}: $(cat "$file")"
@@ -55,12 +55,12 @@ half_done() {
     [ "$found" = good ] || echo "sshd -t: $found"
 }
 
-# goes_on: what goes wrong when the command is given again and then taken back, or is taken back at once.
+# goes_on: prints the errors of a following enable and disable, and of an immediate disable.
 goes_on() {
     save killed
     said=$(in_root /usr/bin/eic-agent enable $chain 2>&1 </dev/null) || echo "enable after it: exit status $?: $said"
     found=$(pair ec2-user)
-    [ "$found" = "$new_pair" ] || echo "after enable, sshd asks: $found"
+    [ "$found" = "$new_pair" ] || echo "after enable, sshd's command is: $found"
     [ -L "$ROOT/etc/systemd/system/multi-user.target.wants/eic-agent.service" ] || echo "after enable, eic-agent.service is not enabled"
     goes_back "enable and disable"
     restore killed
@@ -72,10 +72,10 @@ goes_back() {
     diff "$MACHINE/unwired" "$MACHINE/now" | sed "s/^/left after $1: /"
 }
 
-# everything NAME: all that is different from the prepared tree.
+# everything NAME: saves the listing of all differences from the prepared tree.
 everything() { listing "$MACHINE/upper" >"$MACHINE/$1"; }
 
-# kill_everywhere STATE COMMAND…: beginning each time from that state.
+# kill_everywhere STATE COMMAND…: kills the command at each step, starting from STATE each time.
 kill_everywhere() {
     from=$1
     shift
@@ -83,9 +83,9 @@ kill_everywhere() {
     restore "$from"
     in_root strace -o /run/trace /usr/bin/eic-agent "$@" >"$MACHINE/said" 2>&1 </dev/null ||
         failed "$what, traced" "exit status 0" "$(cat "$MACHINE/said")"
-    check "$what: files of sshd that were opened to be written in place" none \
+    check "$what: sshd's files that were opened for writing" none \
         "$(grep -E '^open(at)?\(.*"(/etc/ssh/sshd_config|/etc/ssh/sshd_config\.d/[^"]*\.conf)".*O_(WRONLY|RDWR|CREAT)' "$ROOT/run/trace" | grep . || echo none)"
-    check "$what: renames and removals without an fsync of new content before, or of the folder after" none \
+    check "$what: renames and removals without an fsync of the new content before or of the folder after" none \
         "$(unsynced "$ROOT/run/trace" | grep . || echo none)"
     steps "$ROOT/run/trace" >"$MACHINE/steps"
     reached=0
@@ -105,18 +105,18 @@ kill_everywhere() {
         problem=$problem$(goes_on)
         if [ -z "$problem" ]; then
             checks=$((checks + 1))
-            printf '  ok      %s, killed before %s #%d: %s, sound, goes on\n' "$what" "$call" "$which" "$state"
+            printf '  ok      %s, killed before %s #%d: %s, consistent, and the next commands succeed\n' "$what" "$call" "$which" "$state"
         else
-            failed "$what, killed before $call #$which" "sound, goes on" "$state: $problem"
+            failed "$what, killed before $call #$which" "consistent, and the next commands succeed" "$state: $problem"
         fi
     done <"$MACHINE/steps"
     check "$what: steps at which it was killed" "$(wc -l <"$MACHINE/steps")" "$reached"
-    # A trace that shows nothing would be no test.
+    # Guard against an empty trace.
     check "$what: renames or removals among them" yes \
         "$(grep -qE '^(rename|unlink)' "$MACHINE/steps" && echo yes || echo no)"
 }
 
-# unsynced TRACE: changes that a power cut could show before their content, or forget.
+# unsynced TRACE: prints renames that a power cut could make visible before their content, and changes it could undo.
 unsynced() {
     awk '
         /^fsync|^fdatasync/ { synced = 1; pending = ""; next }
@@ -127,7 +127,7 @@ unsynced() {
     ' "$1"
 }
 
-# --- the states that are whole ---
+# --- the complete states ---
 
 lay
 in_root dpkg -i "$DEB" >"$MACHINE/installed" 2>&1 || failed "dpkg -i" "exit status 0" "$(cat "$MACHINE/installed")"

@@ -1,10 +1,10 @@
 #!/bin/sh
-# What the cases are written with. A case runs outside of the tree, in the machine's namespaces, and does everything
-# inside by `run`.
+# Functions for the cases. A case runs outside the tree, in the machine's namespaces. It executes commands inside the
+# tree with `run`.
 
-# shellcheck disable=SC2016 # what is quoted here is for other shells, perl and sshd
+# shellcheck disable=SC2016 # the quoted text is for other shells, perl and sshd
 
-# Everything below writes and deletes there, and nowhere else.
+# All functions write and delete only there.
 : "${ROOT:?is set by world}" "${MACHINE:?}" "${STUFF:?}"
 
 OURS='/usr/bin/eic-agent authorized-keys %u %f'
@@ -20,13 +20,13 @@ clean_up() { stop_sshd; }
 
 in_root() { (become "$@"); }
 
-# become COMMAND…: for what runs in the background: its pid is then the command's own.
+# become COMMAND…: replaces the shell with a command in the tree. The pid of a background job is then the command's.
 become() {
     exec chroot "$ROOT" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
         DEBIAN_FRONTEND=noninteractive TERM=dumb "$@"
 }
 
-# run COMMAND…: in the tree, as root; sets $status and $output, and shows both.
+# run COMMAND…: runs a command in the tree, as root. Sets $status and $output, and prints both.
 run() {
     status=0
     output=$(in_root "$@" 2>&1 </dev/null) || status=$?
@@ -36,14 +36,14 @@ run() {
 
 agent() { run /usr/bin/eic-agent "$@"; }
 
-# version: which one of ours dpkg has installed.
+# version: prints the installed version of eic-agent, according to dpkg.
 version() { in_root dpkg-query -W -f '${db:Status-Status} ${Version}' eic-agent 2>/dev/null | sed -n 's/^installed //p'; }
 
-# touches: when each file of /etc/ssh was written, and which file it is.
+# touches: prints the inode and the modification time of each file in /etc/ssh.
 touches() { (cd "$ROOT/etc/ssh" && find . -printf '%p %i %T@\n' | sort); }
 
-# set_repository NAME: apt knows one of the repositories in /run/offer, by a list as packaging/ami/provision writes it, and
-# nothing else.
+# set_repository NAME: configures one of the repositories in /run/offer as apt's only source, with a source list like
+# that of packaging/ami/provision.
 set_repository() {
     mkdir -p "$ROOT/etc/apt/keyrings"
     cp "/run/offer/$1/eic-agent.asc" "$ROOT/etc/apt/keyrings/"
@@ -61,17 +61,17 @@ use_repository() {
     in_root apt-get update >"$MACHINE/apt-update" 2>&1 || failed "apt-get update" "exit status 0" "$(cat "$MACHINE/apt-update")"
 }
 
-# listing FOLDER: names, types, modes, owners, targets of links and contents of everything below, one a line.
+# listing FOLDER: prints names, types, modes, owners, link targets and content hashes of all files below, one per line.
 listing() {
-    # Kept apart from the names, since a name may hold anything but a newline here.
+    # The hashes are separate from the names, because a name may contain any character except a newline.
     (cd "$1" && find . -xdev -printf '%y %m %u:%g %p %l\n' | sort -k 4)
     (cd "$1" && find . -xdev -type f -print0 | sort -z | xargs -0 -r sha256sum)
 }
 
-# keep FOLDER NAME: remembers a folder's listing under a name.
+# keep FOLDER NAME: saves a folder's listing under a name.
 keep() { listing "$ROOT/$1" >"$MACHINE/$2"; }
 
-# shape NAME: one of shapes/, whose words are told in shape-words.sh.
+# shape NAME: reads one of shapes/. shape-words.sh documents its variables.
 shape() {
     # shellcheck source=shape-words.sh
     . "$here/shape-words.sh"
@@ -79,9 +79,16 @@ shape() {
     . "$here/shapes/$1.sh"
 }
 
-# --- rpm and dnf: this machine's, at work in the tree ---------------------------------------------------------------------
+# documented FILE START: the fenced block of a document that begins with START.
+documented() {
+    awk -v start="$2" '/^```/ { fenced = !fenced; first = fenced; shown = 0; next }
+        first { shown = index($0 "\n", start) == 1; first = 0 } fenced && shown { print; found = 1 }
+        END { exit !found }' "$PROJECT/$1" || failed "$1" "a block that begins with: $2" none
+}
 
-# outside COMMAND…: as `run`, but a program of this machine.
+# --- rpm and dnf of this machine, applied to the tree -----------------------------------------------------------------
+
+# outside COMMAND…: like `run`, but runs a program of this machine.
 outside() {
     status=0
     output=$("$@" 2>&1 </dev/null) || status=$?
@@ -89,7 +96,7 @@ outside() {
     [ -z "$output" ] || printf '%s\n' "$output" | sed 's/^/  | /'
 }
 
-# The tree of Debian has what an .rpm requires, and rpm is told so by a package that is nothing but names.
+# The Debian tree contains the files that an .rpm requires. The package `base` tells rpm so; it contains only names.
 start_rpm() {
     mkdir -p "$ROOT/var/lib/rpm"
     rpm --root "$ROOT" --initdb
@@ -99,7 +106,8 @@ start_rpm() {
 
 in_rpm() { outside rpm --root "$ROOT" "$@"; }
 
-# dnf_from REPOSITORY COMMAND…: dnf knows one of the repositories in /run/offer, and the reference's, which is not signed.
+# dnf_from REPOSITORY COMMAND…: runs dnf with one of the repositories in /run/offer and the unsigned one of the
+# reference.
 dnf_from() {
     from=$1
     shift
@@ -116,10 +124,10 @@ END
     run_dnf "$from" "$@"
 }
 
-# dnf_of_root COMMAND…: dnf knows what the tree's /etc/yum.repos.d says, and believes the tree's certificates.
+# dnf_of_root COMMAND…: runs dnf with the tree's /etc/yum.repos.d and the tree's trusted certificates.
 dnf_of_root() {
     new_dnf
-    # The keys are in the tree as well.
+    # The keys are in the tree, so their paths need its root as a prefix.
     for list in "$ROOT"/etc/yum.repos.d/*.repo; do
         [ ! -e "$list" ] || sed "s,=file:///etc/pki/,=file://$ROOT/etc/pki/," "$list" >"$MACHINE/dnf/${list##*/}"
     done
@@ -142,13 +150,13 @@ run_dnf() {
         --assumeyes "$@"
 }
 
-# rpm_version: which one of ours rpm has installed.
+# rpm_version: prints the installed version of eic-agent, according to rpm.
 rpm_version() { rpm --root "$ROOT" -qa --qf '%{VERSION}-%{RELEASE}' eic-agent; }
 
-# --- a web server with the repositories --------------------------------------------------------------------------------
+# --- a web server with the repositories -----------------------------------------------------------------------------
 
-# start_https: https://packages.example.com, with everything in /run/offer and $MACHINE/web, and the same without TLS. Tree
-# and machine believe its certificate, in the files that curl, apt and dnf look at.
+# start_https: starts https://packages.example.com, and the same without TLS. It serves /run/offer and $MACHINE/web. The
+# tree and the machine trust its certificate, in the files that curl, apt and dnf read.
 start_https() {
     mkdir -p "$MACHINE/web"
     for entry in /run/offer/*; do ln -sf "$entry" "$MACHINE/web/"; done
@@ -177,29 +185,29 @@ WEB=https://packages.example.com
 # --- sshd -----------------------------------------------------------------------------------------------------------
 
 sshd_pid=
-# The sockets at which the server waited that wait_for_sshd saw last.
+# The listening sockets of the server that wait_for_sshd saw last.
 waited_at=
 
-# start_sshd [OPTION…]: in the foreground, so that its pid is known and it ends with the case.
+# start_sshd [OPTION…]: starts sshd without daemonising. Its pid is then known, and it ends with the case.
 start_sshd() {
-    # In the form that a unit's ExecStart gives it.
+    # The command line is like that of a unit's ExecStart.
     become /usr/sbin/sshd -D -E /run/sshd.log "$@" </dev/null >"$MACHINE/sshd.out" 2>&1 &
     sshd_pid=$!
     wait_for_sshd
 }
 
-# waits_at: the inodes of the sockets at which somebody waits for connections to port 22.
+# waits_at: prints the inodes of the sockets that listen on port 22.
 waits_at() { awk '$2 ~ /:0016$/ && $4 == "0A" { print $10 }' /proc/net/tcp /proc/net/tcp6 | sort | tr '\n' ' '; }
 
-# answers: does sshd answer at a socket that wait_for_sshd has not seen? After a signal it closes the one that it had, and
-# opens another when it has read its configuration (sshd.c, sighup_restart).
+# answers: checks whether sshd answers on a socket that wait_for_sshd has not seen. After a SIGHUP, sshd closes its
+# socket, reads its configuration and opens a new socket (sshd.c, sighup_restart).
 answers() {
     waits_now=$(waits_at)
     [ -n "$waits_now" ] && [ "$waits_now" != "$waited_at" ] &&
         in_root ssh-keyscan -T 30 -t ed25519 127.0.0.1 >/dev/null 2>&1
 }
 
-# wait_for_sshd: after its start, and after it was told to read its configuration again.
+# wait_for_sshd: waits for sshd after its start or after a SIGHUP.
 wait_for_sshd() {
     tries=0
     until answers; do
@@ -214,7 +222,7 @@ wait_for_sshd() {
     waited_at=$waits_now
 }
 
-# listeners: the pids of servers that wait for connections.
+# listeners: prints the pids of listening servers.
 listeners() { pgrep -x -f 'sshd: .*\[listener\].*' | tr '\n' ' ' | sed 's/ $//'; }
 
 stop_sshd() {
@@ -225,19 +233,19 @@ stop_sshd() {
     waited_at=
 }
 
-# setting USER NAME: what sshd does with a name for a user. OpenSSH 10.4 and later print names in mixed case.
+# setting USER NAME: prints sshd's effective setting for a user. OpenSSH 10.4 and later print names in mixed case.
 setting() {
     in_root /usr/sbin/sshd -T -C "user=$1,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22" 2>/dev/null |
         sed -n "s/^$2 //Ip"
 }
 
-# effective USER: everything that sshd does for a user, but for the pair of ours.
+# effective USER: prints sshd's effective configuration for a user, without the pair of AuthorizedKeysCommand settings.
 effective() {
     in_root /usr/sbin/sshd -T -C "user=$1,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22" 2>/dev/null |
         grep -vi '^authorizedkeyscommand'
 }
 
-# pair USER: the two settings that are ours to set, `COMMAND as USER`.
+# pair USER: prints the effective AuthorizedKeysCommand and AuthorizedKeysCommandUser as `COMMAND as USER`.
 pair() {
     in_root /usr/sbin/sshd -T -C "user=$1,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22" 2>/dev/null |
         awk 'tolower($1) == "authorizedkeyscommand" { sub(/^[^ ]* /, ""); command = $0 }
@@ -245,9 +253,10 @@ pair() {
             END { print command " as " user }'
 }
 
-check_pair() { check "what sshd asks for $1's keys" "$2" "$(pair "$1")"; }
+check_pair() { check "sshd's command for $1's keys" "$2" "$(pair "$1")"; }
 
-# sshd_t: `good`, or what sshd says against its configuration. It talks of old settings, too, when it is good.
+# sshd_t: prints `good`, or the errors of `sshd -t`. The output is ignored on success, because sshd also warns about
+# deprecated settings.
 sshd_t() {
     if fault=$(in_root /usr/sbin/sshd -t 2>&1); then echo good; else echo "$fault"; fi
 }
@@ -258,7 +267,7 @@ check_sshd_t() {
 
 # --- logins ---------------------------------------------------------------------------------------------------------
 
-# start_metadata: the emulator, and a reader of the log: a login that fails shall tell why.
+# start_metadata: starts the emulator and a log reader. The log explains failed logins.
 start_metadata() {
     start_emulator || return 1
     become perl -MSocket -e 'socket(S, PF_UNIX, SOCK_DGRAM, 0); bind(S, sockaddr_un("/dev/log")) or die;
@@ -266,10 +275,10 @@ start_metadata() {
         >"$MACHINE/syslog" 2>&1 </dev/null &
 }
 
-# start_emulator: instance metadata at its own address, and the AWS API beside it.
+# start_emulator: starts instance metadata on its real address, and the AWS API.
 start_emulator() {
     cp -a "$STUFF/emulator" "$MACHINE/emulator"
-    # EC2 keeps a key for a minute, within which a busy machine may not come to the login.
+    # EC2 keeps a key for a minute. A busy machine may need longer until the login.
     "$EMULATOR" serve --imds 169.254.169.254:80 --api 127.0.0.1:8080 --state "$MACHINE/emulator" --key-ttl 900 \
         >"$MACHINE/emulator.ready" 2>"$MACHINE/emulator.log" </dev/null &
     tries=0
@@ -281,7 +290,7 @@ start_emulator() {
         }
         sleep 0.1
     done
-    # The one root that this machine trusts.
+    # The machine trusts only this root.
     cp "$MACHINE/emulator/ca.pem" "$ROOT/etc/ssl/certs/ca-certificates.crt"
 }
 
@@ -291,20 +300,20 @@ push() { send_ssh_public_key "$1" "$STUFF/keys/$2.pub"; }
 ssh_options='-F /dev/null -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o LogLevel=ERROR
     -o BatchMode=yes -o IdentitiesOnly=yes -o ConnectTimeout=60'
 
-# try_login USER KEY: prints who came in, or what ssh said.
+# try_login USER KEY: prints the user who logged in, or the error of ssh.
 try_login() {
     # shellcheck disable=SC2086 # options on purpose
     in_root timeout 200 ssh $ssh_options -i "/run/keys/$2" "$1@127.0.0.1" 'echo "logged in as $(id -un)"' </dev/null 2>&1 || :
 }
 
-# why: what sshd and the agent logged of the last seconds, for a login that went wrong.
+# why: prints the last log lines of sshd and the agent, after a failed login.
 why() { tail -qn 8 "$ROOT/run/sshd.log" "$MACHINE/syslog" 2>/dev/null | sed 's/^/            /'; }
 
-# timeouts: how often the log has the agent's word that its time was over.
+# timeouts: counts the agent's log lines about timeouts.
 timeouts() { grep -cE 'eic-agent.*(metadata-timeout|in time)' "$MACHINE/syslog" 2>/dev/null || :; }
 
-# check_login USER KEY: the settings that are shipped give metadata five seconds, and files one. A login that they were not enough for, on a
-# busy machine, is tried again.
+# check_login USER KEY: checks a login. The shipped settings limit metadata to five seconds, and files to one second.
+# On a busy machine that may be too short. The function repeats a login that failed because of a timeout.
 check_login() {
     tries=0
     over=$(timeouts)
@@ -320,7 +329,7 @@ check_login() {
 
 # check_refused USER KEY
 check_refused() {
-    # What stands in brackets is what this sshd would have taken besides.
+    # sshd prints its other authentication methods in parentheses.
     check "ssh $1@…, key $2" "$1@127.0.0.1: Permission denied" "$(try_login "$1" "$2" | sed 's/ (.*//')"
 }
 
@@ -330,7 +339,7 @@ ssh_as() {
     become ssh $ssh_options -i "/run/keys/$2" "$1@127.0.0.1" "$3"
 }
 
-# own_key USER: an ordinary authorized_keys with the key `own`, which no package has anything to do with.
+# own_key USER: writes an ordinary authorized_keys with the key `own`, which is independent of the packages.
 own_key() {
     mkdir -p "$ROOT/home/$1/.ssh"
     cp "$STUFF/keys/own.pub" "$ROOT/home/$1/.ssh/authorized_keys"

@@ -1,14 +1,14 @@
 #!/bin/sh
-# One Debian release in the matrix: its own sshd, ssh, systemd-journald and userdbctl, and the package as it is shipped.
-# Every script in releases/ is a row of the table that the run prints. They run in the order of their names, in one tree.
+# One Debian release of the matrix, with its own sshd, ssh, systemd-journald and userdbctl, and the shipped package.
+# Every script in releases/ is a row of the table. The scripts run in the order of their names, in one tree.
 
 suite=${case#release/}
 rows=$EIC_CASE_LOGS/rows-$suite
 : "${CLIENTS:?}" "${EIC_CASE_LOGS:?}"
 
-# --- the journal of that release --------------------------------------------------------------------------------------
+# --- the journal of the release ---------------------------------------------------------------------------------------
 
-# start_journal: systemd-journald, which tells of every line which program and which unit wrote it.
+# start_journal: starts systemd-journald, which records the program and the unit of every line.
 start_journal() {
     mkdir -p "$ROOT/sys/fs/cgroup" "$ROOT/run/systemd/journal"
     mount -t cgroup2 cgroup2 "$ROOT/sys/fs/cgroup"
@@ -19,7 +19,7 @@ start_journal() {
     ln -s /run/systemd/journal/dev-log "$ROOT/dev/log"
 }
 
-# await WHAT COMMAND…: until the command succeeds. A busy machine may take minutes.
+# await WHAT COMMAND…: waits until the command succeeds. A busy machine may need minutes.
 await() {
     what=$1
     shift
@@ -34,10 +34,10 @@ await() {
     done
 }
 
-# journal: every message.
+# journal: prints every message.
 journal() { in_root journalctl --quiet --no-pager --output=short; }
 
-# logged PATTERN: is such a line in the journal?
+# logged PATTERN: checks whether a line in the journal matches.
 logged() { journal | grep -qE -- "$1"; }
 
 timeouts() { journal | grep -cE 'eic-agent.*(metadata-timeout|in time)' || :; }
@@ -46,7 +46,7 @@ why() { journal | tail -n 12 | sed 's/^/            /'; }
 
 # --- sshd as a unit ---------------------------------------------------------------------------------------------------
 
-# start_unit: sshd in the control group of ssh.service, with its log in the journal.
+# start_unit: starts sshd in the control group of ssh.service. Its log goes to the journal.
 start_unit() {
     (
         echo 0 >"$ROOT/sys/fs/cgroup/system.slice/ssh.service/cgroup.procs"
@@ -61,20 +61,20 @@ restart_unit() {
     start_unit
 }
 
-# site TEXT: an administrator's file, which sorts before ours. Without TEXT it goes.
+# site TEXT: writes an administrator's drop-in that sorts before the agent's. Without TEXT, removes it.
 site() {
     rm -f "$ROOT/etc/ssh/sshd_config.d/05-site.conf"
     [ -z "$1" ] || printf '%s\n' "$1" >"$ROOT/etc/ssh/sshd_config.d/05-site.conf"
     restart_unit
 }
 
-# settings TEXT: /etc/eic-agent.toml. Without TEXT it goes.
+# settings TEXT: writes /etc/eic-agent.toml. Without TEXT, removes it.
 settings() {
     rm -f "$ROOT/etc/eic-agent.toml"
     [ -z "$1" ] || printf '%s\n' "$1" >"$ROOT/etc/eic-agent.toml"
 }
 
-# remote USER KEY COMMAND [OPTION…]: what the command prints at the other end, or what ssh says.
+# remote USER KEY COMMAND [OPTION…]: prints the output of a remote command, or the error of ssh.
 remote() {
     user=$1
     key=$2
@@ -84,9 +84,9 @@ remote() {
     in_root timeout 200 ssh $ssh_options -i "/run/keys/$key" "$@" "$user@127.0.0.1" "$command" </dev/null 2>&1 || :
 }
 
-# --- the walk ---------------------------------------------------------------------------------------------------------
+# --- the tests --------------------------------------------------------------------------------------------------------
 
-# From 9.8 on sshd turns an address away for seconds after failed logins. The cases fail on purpose.
+# Since OpenSSH 9.8, sshd refuses an address for seconds after failed logins. The tests fail logins on purpose.
 if in_root /usr/sbin/sshd -T 2>/dev/null | grep -qi '^persourcepenalties '; then
     echo 'PerSourcePenalties no' >"$ROOT/etc/ssh/sshd_config.d/90-matrix.conf"
 fi

@@ -1,16 +1,16 @@
 #!/bin/sh
-# What the shapes are written with. `shape NAME` of lib.sh reads one.
+# Functions and defaults for the shapes. `shape NAME` in lib.sh reads a shape.
 #
-# A shape says:
-#   lay          how /etc/ssh comes to look like that
-#   place        where our lines are after the installation: drop-in, block (on top of sshd_config) or none
-#   want         exit status of `enable`: 0, or 3 where another command is in force
-#   says         what `enable` tells the administrator, an extended regular expression
-#   before       the pair that is in force before, where it matters
-#   git          the pair of the user git, where it is another
+# A shape defines:
+#   lay          a function that writes /etc/ssh
+#   place        where the agent's lines are after the installation: drop-in, block (on top of sshd_config) or none
+#   want         the exit status of `enable`: 0, or 3 if another command is effective
+#   says         an extended regular expression for the output of `enable`
+#   before       the effective pair before the installation, if it matters
+#   git          the pair of the user git, if it differs
 #   chained, chain_place, provider_user
-#                where want is 3: the pair, the place and the provider's user after `enable --chain`
-#   extra        more to check while it is wired
+#                if want is 3: the pair, the location and the provider's user after `enable --chain`
+#   extra        a function with more checks while the agent is enabled
 
 want=0
 says=
@@ -21,7 +21,7 @@ chain_place=
 provider_user=root
 extra() { :; }
 
-# provider PATH: somebody else's AuthorizedKeysCommand. It knows one key, and leaves a note of who ran it.
+# provider PATH: installs another AuthorizedKeysCommand. It prints one key, and records the user who ran it.
 provider() {
     mkdir -p "$(dirname "$ROOT$1")"
     printf '#!/bin/sh\nid -un >>/run/provider/ran\ncat /run/keys/provider.pub\n' >"$ROOT$1"

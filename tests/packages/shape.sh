@@ -1,10 +1,10 @@
 #!/bin/sh
-# What happens to one shape of sshd's configuration, from shapes/: the package is installed over it, sshd is right and
-# logs in, and everything can be taken out again to the last byte.
+# Tests one shape of sshd's configuration from shapes/: the installation of the package over it, sshd's settings,
+# logins, and the removal, which must restore every byte.
 
 shape "${case#*/}"
 
-# check_unwired WHEN: /etc/ssh is what it was laid as.
+# check_unwired WHEN: checks that /etc/ssh is the same as before the installation.
 check_unwired() {
     keep etc/ssh now
     check_same "/etc/ssh $1" "$MACHINE/before" "$MACHINE/now"
@@ -12,7 +12,7 @@ check_unwired() {
 
 modes_of() { stat -L -c '%a %U:%G' "$1"; }
 
-# check_wired PLACE PAIR: our lines are where they belong, in force, and have changed nothing else.
+# check_wired PLACE PAIR: checks that the agent's lines are in the right file and effective, and nothing else changed.
 check_wired() {
     check "our lines are in" "$1" "$(where)"
     check_sshd_t
@@ -22,18 +22,19 @@ check_wired() {
         [ ! -e "$file" ] || check "mode and owner of ${file##*/}" "$modes" "$(modes_of "$file")"
     done
     effective ec2-user >"$MACHINE/effective-now"
-    check_same "everything else that sshd does" "$MACHINE/effective" "$MACHINE/effective-now"
+    check_same "sshd's other settings" "$MACHINE/effective" "$MACHINE/effective-now"
     keep etc/ssh wired
     diff "$MACHINE/before" "$MACHINE/wired" | grep '^[<>]' |
         grep -vE '[./]sshd_config$|/sshd_config\.d/10-eic-agent\.conf |^[<>] [0-9a-f]{64}  \./sshd_config\.d/10-eic-agent\.conf$' \
             >"$MACHINE/besides" || :
     # The main file's mode and owner must not change, only its content.
     diff "$MACHINE/before" "$MACHINE/wired" | grep -E '^[<>] [fl] .* \./sshd_config ' >>"$MACHINE/besides" || :
-    check "what else of /etc/ssh has changed" nothing "$(sed '$!s/$/;/' "$MACHINE/besides" | tr '\n' ' ' | sed 's/^$/nothing/' | grep . || echo nothing)"
+    check "other changes in /etc/ssh" nothing "$(sed '$!s/$/;/' "$MACHINE/besides" | tr '\n' ' ' | sed 's/^$/nothing/' | grep . || echo nothing)"
     extra
 }
 
-# check_logins PROVIDER: own keys always, pushed ones as we are wired, the provider's as it is asked.
+# check_logins PROVIDER: checks a login with the user's own key, the pushed key and the provider's key. PROVIDER is
+# none, foreign (only the provider is configured) or chained (the agent runs the provider).
 check_logins() {
     start_sshd
     push ec2-user pushed
@@ -87,7 +88,7 @@ else
     agent enable
 fi
 
-# --- wired already ---
+# --- enabled already ---
 
 check "enable's exit status, wired already" 0 "$status"
 check_says "enable, wired already" already "$output"
@@ -96,7 +97,7 @@ check_same "/etc/ssh after a second enable" "$MACHINE/wired" "$MACHINE/now"
 agent status
 check "status' exit status" 0 "$status"
 
-# --- taken out ---
+# --- disabled ---
 
 agent disable
 check "disable's exit status" 0 "$status"
@@ -107,7 +108,7 @@ agent status
 check "status' exit status" 1 "$status"
 check_unwired "after a second disable"
 
-# --- edited by somebody else in between ---
+# --- disabled after an edit by the administrator ---
 
 chain=
 [ -z "$chained" ] || chain=--chain
@@ -115,7 +116,7 @@ chain=
 agent enable $chain
 check "enable's exit status" 0 "$status"
 if [ "$place" = drop-in ]; then edited=$DROP_IN; else edited=$CONFIG; fi
-# One line inside ours, one below; sed -i would put a file in the place of a link.
+# Add one line inside the agent's block and one below. sed -i would replace a link by a file.
 awk '{ print } !done && /^AuthorizedKeysCommand / { print "MaxSessions 7"; done = 1 }' "$edited" >"$MACHINE/edited"
 printf '\nMatch User nobody\n    X11Forwarding no\n' >>"$MACHINE/edited"
 cat "$MACHINE/edited" >"$edited"
@@ -125,9 +126,9 @@ check "disable's exit status, after an edit" 0 "$status"
 check_sshd_t
 check "the edit inside our lines" "maxsessions 7" "$(effective ec2-user | grep maxsessions)"
 check "the edit below our lines" "    X11Forwarding no" "$(tail -n 1 "$edited")"
-check "what is left of ours" "" "$(grep -rliE 'eic-agent' "$ROOT/etc/ssh" | grep -v "^$DROP_IN$" || :)$(grep -iE '^[^#]*eic-agent' "$DROP_IN" 2>/dev/null || :)"
+check "the agent's remaining lines" "" "$(grep -rliE 'eic-agent' "$ROOT/etc/ssh" | grep -v "^$DROP_IN$" || :)$(grep -iE '^[^#]*eic-agent' "$DROP_IN" 2>/dev/null || :)"
 
-# --- purged while wired ---
+# --- purged while enabled ---
 
 rm -rf "${ROOT:?}/etc/ssh"
 cp -a "$MACHINE/laid" "$ROOT/etc/ssh"

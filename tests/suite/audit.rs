@@ -1,4 +1,4 @@
-//! No key leaves without a line: whoever runs the agent, and whatever takes the line.
+//! The agent prints no key without a log line, for any user and with any kind of log.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -87,7 +87,7 @@ fn run_in_a_user_namespace_is_logged_with_its_real_uid() {
             .output()
             .unwrap();
         let notes = String::from_utf8_lossy(&said.stderr).into_owned();
-        // Whatever became of the run: the namespace has no user to become, or it was let through.
+        // The run may fail, because the namespace has no other user to become. It may also succeed.
         assert!(said.stdout.is_empty() || said.stdout.starts_with(key.bare_line().as_bytes()), "{said:?}");
         journald.wait_for("from EC2 Instance Connect");
         let entries = Command::new("journalctl")
@@ -117,7 +117,7 @@ fn required_log_that_fails_withholds_every_key() {
         refused("a link that leads nowhere");
         fs::remove_file("/dev/log").unwrap();
         drop(UnixDatagram::bind("/dev/log").unwrap());
-        refused("a socket that nobody reads");
+        refused("a socket without a reader");
         fs::remove_file("/dev/log").unwrap();
         fs::write("/dev/log", "").unwrap();
         refused("a file");
@@ -137,15 +137,15 @@ fn required_log_that_fails_withholds_every_key() {
         fs::set_permissions("/dev/log", fs::Permissions::from_mode(0o666)).unwrap();
         given("a stream");
         drop(stream);
-        refused("a stream that nobody reads");
+        refused("a stream without a reader");
         fs::remove_file("/dev/log").unwrap();
 
-        // The journal's socket without a reader, and syslog in its place.
+        // The journal's socket has no reader. Later, syslog is available instead.
         fs::create_dir_all("/run/systemd/journal").unwrap();
         drop(UnixDatagram::bind("/run/systemd/journal/socket").unwrap());
         refused("the journal has gone");
         let syslog = Syslog::bind();
-        given("syslog in the journal's place");
+        given("syslog instead of the journal");
         assert!(syslog.agent_lines()[0].starts_with("Providing ssh key"));
     });
 }
@@ -176,11 +176,11 @@ fn login_without_the_required_log_is_refused() {
     });
 }
 
-/// A control group that journald takes for sshd's unit; gone when dropped.
+/// A control group that journald takes for sshd's unit. Removed when dropped.
 struct Unit(PathBuf);
 
 impl Unit {
-    /// journald has the control groups where the test's private instance has put them.
+    /// Creates the group below `/sys/fs/cgroup`, where the private instance has its control groups.
     fn new() -> Self {
         let slice = Path::new("/sys/fs/cgroup")
             .join(format!("eic{}.slice", fs::read_to_string(BOOT_ID).unwrap().trim()));
@@ -190,14 +190,15 @@ impl Unit {
         Self(unit)
     }
 
-    /// As systemd tells journald what `LogRateLimitIntervalSec=` and `LogRateLimitBurst=` of a unit are.
+    /// Sets a limit as systemd does. journald reads `LogRateLimitIntervalSec=` and `LogRateLimitBurst=` of a unit
+    /// from such links.
     fn limit(what: &str, value: &str) {
         let link = format!("/run/systemd/units/log-rate-limit-{what}:ssh.service");
         let _ = fs::remove_file(&link);
         symlink(value, link).unwrap();
     }
 
-    /// Runs the agent in it so many times, each of which hands one key over.
+    /// Runs the agent in the unit `times` times. Each run prints one key.
     fn run(&self, world: &World, times: usize) {
         let script = "echo 0 >\"$0/cgroup.procs\"; exec \"$@\"";
         for _ in 0..times {
@@ -213,7 +214,7 @@ impl Unit {
     }
 }
 
-/// A name of its own for each private instance: the kernel makes a new one for each reader.
+/// A source of unique names for private instances: the kernel gives each reader a new UUID.
 const BOOT_ID: &str = "/proc/sys/kernel/random/uuid";
 
 impl Drop for Unit {
@@ -231,8 +232,8 @@ fn line_above_the_units_limit_is_dropped_unless_the_documented_drop_in_exempts_i
         pushed(world, "key");
         world.configure("[audit]\nrequired = true\n");
         let lines = || journald.cat().lines().filter(|line| line.starts_with("Providing ssh key")).count();
-        // journald multiplies the burst where there is much room, and takes a line as no unit's if the process has gone
-        // before it looks.
+        // journald multiplies the burst if there is much free space. If the process has ended before journald checks
+        // it, the line counts for no unit.
         Unit::limit("burst", "1");
         Unit::limit("interval", "3600000000");
         let kept = (1..=20).find_map(|round| {
@@ -244,7 +245,7 @@ fn line_above_the_units_limit_is_dropped_unless_the_documented_drop_in_exempts_i
         });
         let kept = kept.expect("a line above the limit is dropped");
 
-        // What the manual page says: systemd makes such a link of LogRateLimitIntervalSec=1us.
+        // The manual page advises LogRateLimitIntervalSec=1us, for which systemd creates such a link.
         Unit::limit("interval", "1");
         unit.run(world, 12);
         until("no line is dropped", || lines() == kept + 12);

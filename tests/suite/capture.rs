@@ -1,4 +1,4 @@
-//! `capture`, and `verify --capture` on what it made.
+//! `capture`, and `verify --capture` on its output.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -28,12 +28,12 @@ fn capture_is_judged_on_another_machine_at_its_own_instant() {
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
         let (_, both) = capture(world, "both.json", &["--user", "ubuntu", "--user", "admin"]);
 
-        // Elsewhere: no metadata, no machine, and another clock is not asked.
+        // Another machine has no metadata and another identity. `verify` does not use its clock.
         world.lose_address("169.254.169.254/32");
         world.without_asset_tag();
         let ran = agent(world, &["verify", "--capture", &file]);
         assert_eq!((ran.status, ran.out.trim()), (Some(0), key.bare_line().as_str()), "{}", ran.err);
-        assert!(ran.err.starts_with("as the capture says of itself: taken 20"), "{}", ran.err);
+        assert!(ran.err.starts_with("the capture claims: taken 20"), "{}", ran.err);
         let other_id = agent(world, &["verify", "--capture", &file, "--instance-id", "i-0fedcba9876543210"]);
         assert!(other_id.status == Some(1) && other_id.err.contains("wrong-instance"), "{}", other_id.err);
         let later = agent(world, &["verify", "--capture", &file, "--at", "2999-01-01T00:00:00Z"]);
@@ -102,7 +102,7 @@ fn existing_file_is_not_overwritten_by_capture() {
         }
         assert_eq!((fs::read_to_string(&there).unwrap().as_str(), target.exists()), ("mine", false));
 
-        // A service that refuses is worth a capture, too.
+        // `capture` also records a service that refuses.
         world.emulator.inject(Fault::token().status(403));
         let (ran, file) = capture(world, "refused.json", &[]);
         assert_eq!(ran.status, Some(1));

@@ -1,5 +1,5 @@
-//! `enable --chain` and configuration that sshd and the agent could read differently: nothing is changed, and the
-//! line is named.
+//! `enable --chain` with configuration that sshd and the agent could read differently. `enable` then changes nothing
+//! and names the line.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -15,16 +15,16 @@ use crate::wiring::{CONFIG, INCLUDE, agent, lay_out, snapshot};
 use crate::world::{Key, on_an_instance, on_an_instance_for, test_path};
 
 const SITE: &str = "/etc/ssh/site.conf";
-/// What is in force for every login that no `Match` is about.
+/// The command for every login that no `Match` applies to.
 const GLOBAL: &str = "AuthorizedKeysCommand /usr/bin/id\nAuthorizedKeysCommandUser nobody\n";
 
-/// `/etc/ssh` with this behind an `Include`, before a command that is in force for all.
+/// Lays out `/etc/ssh` with `included` behind an `Include`, before a command for all logins.
 fn with(included: &[u8]) {
     lay_out(&format!("Include {SITE}\n{GLOBAL}"), &[]);
     fs::write(SITE, included).unwrap();
 }
 
-/// A command of bob's inside a `Match`, hidden in some way.
+/// Ways to hide a command of bob's inside a `Match`: a name, the lines, and the number of the line to name.
 fn hidden() -> Vec<(&'static str, Vec<u8>, usize)> {
     let long = |text: &str| format!("{text}\n").into_bytes();
     let within = |line: &str| long(&format!("Match User bob\n  {line}"));
@@ -69,11 +69,11 @@ fn hidden() -> Vec<(&'static str, Vec<u8>, usize)> {
         ("a file that is too long", long("Include /etc/ssh/large"), 1),
         ("a name that is not ASCII", long("Include /etc/ssh/names/*"), 1),
         ("a folder that others can write", long("Include /etc/ssh/open/*"), 1),
-        ("a folder that others can write, to come", long("Include /etc/ssh/open/to/come"), 1),
+        ("a missing folder below one that others can write", long("Include /etc/ssh/open/to/come"), 1),
     ]
 }
 
-/// What the hidden lines lead to.
+/// Creates the files that the hidden lines refer to.
 fn lay_traps() {
     fs::write("/etc/ssh/more.cfg", "Match User bob\n  AuthorizedKeysCommand /usr/bin/id\n").unwrap();
     fs::create_dir_all("/etc/ssh/folder").unwrap();
@@ -89,7 +89,7 @@ fn lay_traps() {
     fs::set_permissions("/etc/ssh/open", fs::Permissions::from_mode(0o777)).unwrap();
 }
 
-/// The content of every regular file below `/etc/ssh`; a pipe is not waited for.
+/// The content of every regular file below `/etc/ssh`. The pipe is removed meanwhile, because reading it would block.
 fn everything() -> std::collections::BTreeMap<String, (Vec<u8>, u32)> {
     let _ = fs::remove_file("/etc/ssh/pipe");
     let held = snapshot();
@@ -100,7 +100,8 @@ fn everything() -> std::collections::BTreeMap<String, (Vec<u8>, u32)> {
 #[test]
 fn line_that_chain_does_not_understand_is_refused_and_named() {
     on_an_instance_for("600", test_path!(), Config::default(), |world| {
-        // bob has a command and no user: outside, it runs as nobody, and would run as root behind ours.
+        // bob's `Match` sets a command and no user. The global user `nobody` runs it now. Behind the agent, root
+        // would.
         for (name, included, line) in hidden() {
             with(&included);
             lay_traps();
@@ -110,7 +111,7 @@ fn line_that_chain_does_not_understand_is_refused_and_named() {
             assert!(ran.status == Some(3) || ran.status == Some(1), "{name}: {said}");
             assert!(ran.err.contains("nothing is changed"), "{name}: {said}");
             assert_eq!(everything(), before, "{name}: {said}");
-            // sshd refuses some of them by itself, and names them as well.
+            // sshd itself refuses some of these lines, and names them too.
             let is_named = said.contains(&format!("{SITE}:{line}"))
                 || said.contains(&format!("{SITE}: line {line}:"))
                 || said.contains(&format!("{SITE} line {line}:"))
@@ -128,7 +129,7 @@ fn line_that_chain_does_not_understand_is_refused_and_named() {
 #[test]
 fn files_that_cannot_be_read_to_their_end_are_refused() {
     on_an_instance(test_path!(), Config::default(), |world| {
-        // More files than are read, and no loop of sshd's.
+        // More files than the agent reads, without a loop that sshd refuses.
         lay_out(&format!("Include /etc/ssh/many/*\n{GLOBAL}"), &[]);
         fs::create_dir("/etc/ssh/many").unwrap();
         for number in 0..1100 {
@@ -141,7 +142,7 @@ fn files_that_cannot_be_read_to_their_end_are_refused() {
 }
 
 #[test]
-fn line_that_may_set_a_command_is_refused_by_plain_enable_and_no_other() {
+fn plain_enable_refuses_only_unclear_lines_that_may_set_a_command() {
     on_an_instance(test_path!(), Config::default(), |world| {
         for (name, included, status) in [
             ("no command in it", "\"X11Forwarding\" no\n", 0),
@@ -168,7 +169,7 @@ fn line_that_may_set_a_command_is_refused_by_plain_enable_and_no_other() {
             }
             assert_eq!(snapshot(), before, "{name}");
         }
-        // A line that came later is told, and is no hindrance to take ours out again.
+        // An unclear line that is added after `enable` is reported. `disable` still works.
         lay_out(&format!("Include {SITE}\n"), &[]);
         fs::write(SITE, "X11Forwarding no\n").unwrap();
         let before = snapshot();
@@ -237,7 +238,7 @@ fn user_of_a_match_that_could_not_run_the_chain_is_refused() {
     });
 }
 
-/// Pieces that lines are made of: sound ones, and hostile ones.
+/// Pieces of lines, valid and hostile.
 fn piece() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
         "AuthorizedKeysCommand",
@@ -296,7 +297,7 @@ fn text() -> impl Strategy<Value = String> {
     prop::collection::vec(piece(), 0..9).prop_map(|pieces| pieces.concat())
 }
 
-/// Whether a `Match` that the generator writes is about a user; none for one that it does not.
+/// Whether a `Match` of the generator applies to a user. `None` if this test cannot judge the `Match`.
 fn is_about(within: &str, user: &str) -> Option<bool> {
     let words: Vec<_> = within.split([' ', '\t']).filter(|word| !word.is_empty()).collect();
     match words.as_slice() {
@@ -308,8 +309,8 @@ fn is_about(within: &str, user: &str) -> Option<bool> {
     }
 }
 
-/// What is in force for a user by the agent's reading: the first of the matches', else the first outside of them. An
-/// error is a `Match` that this test does not judge.
+/// The agent's value for a user: the first one in a `Match` that applies, else the first one outside. Returns an
+/// error for a `Match` that this test cannot judge.
 fn read_for(settings: &[Setting], user: &str) -> Result<Option<String>, ()> {
     let mut outside = None;
     for setting in settings {
@@ -322,7 +323,7 @@ fn read_for(settings: &[Setting], user: &str) -> Result<Option<String>, ()> {
     Ok(outside)
 }
 
-/// sshd's own word; none where it refuses the configuration.
+/// sshd's effective values. `None` if sshd refuses the configuration.
 fn said_for(key: &Path, user: &str) -> Option<(Option<String>, Option<String>)> {
     let connection = format!("user={user},host=x,addr=192.0.2.1,laddr=192.0.2.2,lport=22");
     let said =
@@ -344,7 +345,7 @@ fn line_that_the_agent_understands_is_read_alike_by_sshd() {
         let key = Key::ed25519(world, "probe");
         let (mut understood, mut both) = (0_u32, 0_u32);
         let strategy = (text(), text(), text());
-        // The same ones each time: what fails once fails again.
+        // The inputs are the same in each run, so a failure can be repeated.
         let runs = Runs { cases: 400, failure_persistence: None, max_shrink_time: 60_000, ..Runs::default() };
         let mut runner = TestRunner::new_with_rng(runs, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
         let counts = std::cell::RefCell::new((&mut understood, &mut both));

@@ -1,5 +1,5 @@
-//! Other providers asked beside us: their users log in, whatever becomes of our own part, and ours whatever
-//! becomes of theirs.
+//! Providers that are chained behind the agent. Their users log in even if the agent's own part fails, and the
+//! agent's users log in even if a provider fails.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use eic_emulator::{Config, Fault};
 
-use crate::readme::block;
+use crate::documents::block;
 use crate::world::{BOB, Key, Sshd, Syslog, TIMES, UNHURRIED, World, on_an_instance, test_path, until};
 
 fn chained(world: &World, user: &str, options: &str, providers: &str) -> Sshd {
@@ -39,14 +39,15 @@ fn both_providers_users_log_in_with_metadata_up_and_down() {
         world.emulator.clear_faults();
         world.configure("rubbish");
         assert!(world.ssh("ubuntu", &[&theirs]).ok, "the settings are broken");
-        assert!(!world.ssh("ec2-user", &[&pushed]).ok, "and fail closed for pushed keys");
+        assert!(!world.ssh("ec2-user", &[&pushed]).ok, "broken settings refuse pushed keys");
         world.configure(&"a\n".repeat(100_000));
-        assert!(world.ssh("ubuntu", &[&theirs]).ok, "the settings are one fault after the other");
+        assert!(world.ssh("ubuntu", &[&theirs]).ok, "every line of the settings is wrong");
         fs::remove_file("/etc/eic-agent.toml").unwrap();
         drop(sshd);
 
         world.emulator.inject(Fault::everywhere().delay(Duration::from_secs(3600)));
-        // Our part takes all the time that there is, which has to do for a busy machine's provider.
+        // The agent waits for metadata until its time limit. A provider on a busy machine must end within the same
+        // time.
         let comes_in = |seconds: &u64| {
             let _sshd = chained(world, "eic-agent", &format!("--timeout {seconds}"), &provider);
             world.ssh("ubuntu", &[&theirs]).ok
@@ -76,7 +77,7 @@ fn any_login_name_reaches_the_provider_and_the_run_succeeds() {
         assert_eq!(
             (run.status(), run.keys().as_str()),
             (Some(0), "answer\n"),
-            "our own part failed: {run:?}"
+            "the agent's own part failed: {run:?}"
         );
     });
 }
@@ -93,18 +94,18 @@ fn own_key_is_printed_before_those_of_the_providers_in_their_order() {
     });
 }
 
-/// A provider that does not do as it should.
+/// A provider with a fault.
 struct Misbehaving {
     name: &'static str,
     program: PathBuf,
-    /// Reason and words of the agent's line.
+    /// The reason, and further words, in the agent's line.
     reason: &'static str,
-    /// What sshd still gets of it.
+    /// What sshd still gets from this provider.
     printed: String,
 }
 
 #[test]
-fn misbehaving_provider_costs_no_other_provider_its_key() {
+fn misbehaving_provider_does_not_affect_other_providers() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");
@@ -186,10 +187,11 @@ fn misbehaving_provider_costs_no_other_provider_its_key() {
             assert!(name != "hangs" || logged.contains(&time), "{name}: {logged}");
             syslog.clear();
         }
-        // The supervisors end when we have gone, and what they ran with them.
+        // When the agent has ended, the supervisors end, and with them the programs that they ran.
         until("nothing is left running", || {
             let mut left = fs::read_dir("/proc").unwrap().flatten().filter(|process| {
-                // A word of its own: the name of the test program is a hash, which may hold those digits.
+                // The argument is compared as a whole: the test program's name contains a hash, which may contain
+                // these digits.
                 fs::read(process.path().join("cmdline"))
                     .is_ok_and(|line| line.split(|byte| *byte == 0).any(|word| word == b"600"))
             });
@@ -203,7 +205,8 @@ fn run_as_root_gives_up_roots_rights_and_gives_the_provider_its_own_user() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let seen = world.shared_folder();
         let theirs = Key::ed25519(world, "theirs");
-        // Our own part waits for the provider, who looks at it from outside, until it has given up what it began with.
+        // Slow answers of metadata keep the agent running. Meanwhile the provider watches it from outside, until the
+        // agent has given up root's rights.
         world.emulator.inject(Fault::everywhere().delay(Duration::from_millis(800)));
         let script = world.script(
             "looks",
@@ -244,13 +247,9 @@ fn missing_provider_user_runs_nothing_as_root() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let seen = world.shared_folder();
         let script = world.script("marks", &format!("touch {}/ran; echo x", seen.display()));
-        let run = world.run(&["--provider-user", "nobody-of-that-name", "u", "--", script.to_str().unwrap()]);
+        let run = world.run(&["--provider-user", "no-such-user", "u", "--", script.to_str().unwrap()]);
         assert_eq!((run.status(), run.keys().as_str()), (Some(0), ""));
-        assert!(
-            run.notes().contains("provider-failed: expected the user nobody-of-that-name"),
-            "{}",
-            run.notes()
-        );
+        assert!(run.notes().contains("provider-failed: expected the user no-such-user"), "{}", run.notes());
         assert!(!seen.join("ran").exists());
     });
 }
@@ -268,9 +267,12 @@ fn the_readmes_recipe_for_sssd_works() {
                 theirs.line()
             ),
         );
-        let recipe = block("AuthorizedKeysCommand /usr/bin/eic-agent authorized-keys --provider-user")
-            .replace("/usr/bin/eic-agent", world.agent().to_str().unwrap())
-            .replace("/usr/bin/sss_ssh_authorizedkeys", sssd.to_str().unwrap());
+        let recipe = block(
+            "docs/settings.md",
+            "AuthorizedKeysCommand /usr/bin/eic-agent authorized-keys --provider-user",
+        )
+        .replace("/usr/bin/eic-agent", world.agent().to_str().unwrap())
+        .replace("/usr/bin/sss_ssh_authorizedkeys", sssd.to_str().unwrap());
         assert!(!recipe.contains("/usr/bin"), "{recipe}");
         world.configure_unhurried("");
         let _sshd = Sshd::with(world, &format!("{recipe}\n"));

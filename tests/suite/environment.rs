@@ -1,4 +1,4 @@
-//! `[keys] environment = true`: what a session really gets, and what each command says of it.
+//! `[keys] environment = true`: the environment that a session gets, and the report of each command about it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
@@ -18,7 +18,7 @@ const DROP_INS: &str = "/etc/ssh/sshd_config.d";
 const RECORD: &str = "/var/lib/eic-agent/sshd-environment.json";
 const SETTINGS: &str = "[keys]\nenvironment = true\n";
 
-/// Everything but what sshd permits. The command runs as `user`.
+/// A configuration of sshd without `PermitUserEnvironment`. The command runs as `user`.
 fn base(world: &World, user: &str) -> String {
     let host = Key::ed25519(world, "host");
     format!(
@@ -33,7 +33,7 @@ fn set_mode(path: &str, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Whether a login succeeds, which it must not do without the variables.
+/// Whether a login succeeds. It must succeed exactly if the session gets the variables.
 fn logs_in(world: &World, key: &Key) -> bool {
     world.emulator.push("ec2-user", &key.line(), BOB);
     let login = world.ssh_run("ec2-user", &[key], "env");
@@ -42,14 +42,14 @@ fn logs_in(world: &World, key: &Key) -> bool {
     login.ok
 }
 
-/// What the commands say of the same login: none of them may say anything else than what a login gets.
+/// Checks that every command gives the same result as a login.
 fn all_say(world: &World, key: &Key, logs_in: bool, reason: &str, words: &str) {
     world.emulator.push("ec2-user", &key.line(), BOB);
     let config = agent(world, &["config"]);
     assert_eq!(config.status, Some(i32::from(!logs_in)), "config: {}", config.err);
     let explain = agent(world, &["explain", "ec2-user", "--json"]);
     let explained: Value = serde_json::from_str(&explain.out).unwrap();
-    // Every key that was pushed so far is given, or none.
+    // Keys of earlier logins are given too.
     assert_eq!(explained["keys_given"].as_u64().unwrap() > 0, logs_in, "explain: {explained:#}");
     let doctor = agent(world, &["doctor", "--user", "ec2-user", "--json"]);
     let report: Value = serde_json::from_str(&doctor.out).unwrap();
@@ -94,7 +94,7 @@ fn every_command_reports_the_environment_that_a_login_gets() {
                 ("PermitUserEnvironment LANG,LC_*\n", false),
                 ("", false),
             ] {
-                // The mode decides only whether sshd can answer at all.
+                // The mode decides only whether sshd can answer, so one mode is enough for the lists.
                 if mode == 0o644 && line.contains(',') {
                     continue;
                 }
@@ -103,8 +103,8 @@ fn every_command_reports_the_environment_that_a_login_gets() {
                 set_mode(CONFIG, mode);
                 let _ = fs::remove_file(RECORD);
                 sshd = Sshd::listen(&[]);
-                // sshd may not answer the agent's user, and root has left no word yet. A release that answers it is
-                // OpenSSH 9.3 or later, where the file can be read.
+                // No command of root has written a record yet, and sshd may not answer the agent's user. sshd answers
+                // from OpenSSH 9.3 on, if the file is readable.
                 syslog.clear();
                 let before = logs_in(world, &key);
                 let said = syslog.agent_lines().join("\n");
@@ -126,7 +126,7 @@ fn every_command_reports_the_environment_that_a_login_gets() {
 }
 
 #[test]
-fn run_as_root_asks_sshd_itself() {
+fn run_as_root_queries_sshd_and_ignores_the_record() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");
@@ -140,7 +140,7 @@ fn run_as_root_asks_sshd_itself() {
             syslog.clear();
             assert_eq!(logs_in(world, &key), permits, "without a record: {:?}", syslog.agent_lines());
             all_say(world, &key, permits, "settings-invalid", "expected PermitUserEnvironment EIC_*");
-            // What root recorded before does not count for it.
+            // A run as root ignores the earlier record.
             fs::write(CONFIG, format!("{base}{}", if permits { "" } else { "PermitUserEnvironment yes\n" }))
                 .unwrap();
             sshd.reload();
@@ -149,17 +149,17 @@ fn run_as_root_asks_sshd_itself() {
     });
 }
 
-/// A change after the record.
+/// A change after the record was written.
 struct Stale {
     name: &'static str,
     change: fn(),
-    /// Words of what a run then says.
+    /// A part of the message of the next run.
     says: &'static str,
     undo: fn(),
 }
 
 #[test]
-fn outdated_record_counts_as_none() {
+fn outdated_record_is_not_used() {
     on_an_instance_for("1800", test_path!(), Config::default(), |world| {
         let key = Key::ed25519(world, "key");
         world.configure_unhurried(SETTINGS);
@@ -167,7 +167,7 @@ fn outdated_record_counts_as_none() {
         let base = base(world, "eic-agent");
         let include = format!("Include {DROP_INS}/*.conf /etc/ssh/later.conf\nPidFile none\n");
         lay_out(&format!("{include}{base}"), &[("50-site.conf", "PermitUserEnvironment EIC_*\n")]);
-        // As on RHEL, where the agent's user may not even look into the folder.
+        // On RHEL, the agent's user may not even search this folder.
         set_mode(&format!("{DROP_INS}/50-site.conf"), 0o600);
         set_mode(DROP_INS, 0o700);
         let sshd = Sshd::listen(&[]);
@@ -300,7 +300,7 @@ fn outdated_record_counts_as_none() {
             undo();
             renew();
         }
-        // A pipe makes nobody wait, and a folder that others may write is not trusted.
+        // A record that is a pipe blocks no run. A record in a folder that others may write is not trusted.
         fs::remove_file(RECORD).unwrap();
         assert!(Command::new("mkfifo").arg(RECORD).status().unwrap().success());
         set_mode(RECORD, 0o644);
@@ -312,7 +312,7 @@ fn outdated_record_counts_as_none() {
         assert!(config.status == Some(1) && config.err.contains("/var/lib/eic-agent"), "{}", config.err);
         set_mode("/var/lib/eic-agent", 0o755);
         renew();
-        // A change within the same tick of the clock as the record.
+        // The change can have the same clock tick as the record.
         for round in 0..10 {
             renew();
             flip(&format!("{DROP_INS}/50-site.conf"));
@@ -321,7 +321,7 @@ fn outdated_record_counts_as_none() {
             assert!(!logs_in(world, &key), "round {round}");
         }
         renew();
-        // What is disabled leaves nothing behind.
+        // `disable` leaves no record.
         fs::remove_file(format!("{RECORD}.moved")).unwrap();
         drop(sshd);
         assert_eq!(agent(world, &["disable"]).status, Some(0));
@@ -338,14 +338,14 @@ fn append(path: &str, text: &str) {
     fs::write(path, format!("{before}{text}")).unwrap();
 }
 
-/// Another file of the same content in its place.
+/// Replaces the file with another one of the same content.
 fn replace(path: &str) {
     let fresh = format!("{path}.fresh");
     fs::copy(path, &fresh).unwrap();
     fs::rename(fresh, path).unwrap();
 }
 
-/// The same length, and no longer the same value; and back.
+/// Changes the value and keeps the length. A second call undoes the change.
 fn flip(path: &str) {
     let before = fs::read_to_string(path).unwrap();
     let after = if before.contains("EIC_*") {
@@ -356,7 +356,7 @@ fn flip(path: &str) {
     fs::write(path, after).unwrap();
 }
 
-/// Another content of the same length, under the old time of change.
+/// Changes the content, and keeps the length and the time of change.
 fn touch_back(path: &str) {
     let modified = fs::metadata(path).unwrap().modified().unwrap();
     let text = fs::read_to_string(path).unwrap();
@@ -364,7 +364,7 @@ fn touch_back(path: &str) {
     fs::File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
 }
 
-/// The file elsewhere, and a link to it in its place.
+/// Moves the file, and puts a link to it at its path.
 fn link(path: &str) {
     let elsewhere = format!("{path}.moved");
     fs::rename(path, &elsewhere).unwrap();
@@ -406,10 +406,10 @@ fn record_of_a_server_with_another_command_line_is_not_used() {
         let sshd = Sshd::listen(&["-f", "/etc/ssh/other"]);
         refuses("this login's sshd reads /etc/ssh/other");
         drop(sshd);
-        // A configuration that the running server has not read decides nothing.
+        // A configuration that the running sshd has not read does not count.
         fs::write(CONFIG, format!("{base}PermitUserEnvironment no\n")).unwrap();
         let sshd = Sshd::listen(&["-o", "PidFile=/run/sshd.pid"]);
-        // It writes the file after it listens, and the clock of files goes by ticks.
+        // sshd writes its pid file after it listens. The times of files have the resolution of a clock tick.
         let number = sshd.pid().to_string();
         until("sshd has written its number", || {
             fs::read_to_string("/run/sshd.pid").is_ok_and(|said| said.trim() == number)

@@ -1,4 +1,4 @@
-//! `explain`: everything that is pushed for a user, its verdict, and what sshd would be given.
+//! `explain`: every entry that is pushed for a user, its verdict, and the lines that sshd would be given.
 
 use eic_emulator::{Config, Entry, Fault};
 use serde_json::Value;
@@ -31,7 +31,7 @@ fn every_pushed_entry_gets_its_verdict() {
         )
         .unwrap();
         assert_eq!(agent(world, &["enable", "--chain"]).status, Some(0));
-        world.configure_unhurried("[[rule]]\nname = \"operators\"\naction = \"allow\"\nprincipals = [\"*:user/bob\"]\n[[rule]]\nname = \"nobody else\"\naction = \"deny\"\n");
+        world.configure_unhurried("[[rule]]\nname = \"operators\"\naction = \"allow\"\nprincipals = [\"*:user/bob\"]\n[[rule]]\nname = \"everyone else\"\naction = \"deny\"\n");
         let (good, late, foreign, denied) = (
             Key::ed25519(world, "good"),
             Key::ed25519(world, "late"),
@@ -61,7 +61,7 @@ fn every_pushed_entry_gets_its_verdict() {
         let keys = report["judgement"]["keys"].as_array().unwrap();
         let verdicts: Vec<_> =
             keys.iter().map(|key| (key["verdict"].as_str().unwrap(), key["reason"].as_str())).collect();
-        // Two entries have a field twice, since the emulator's entry adds and does not replace.
+        // Entries 1 and 2 have a field twice, because the emulator's `Entry` adds fields and does not replace them.
         assert_eq!(verdicts[0], ("accepted", None));
         assert_eq!((&keys[0]["rule"], &keys[0]["principal"]), (&Value::from("operators"), &Value::from(BOB)));
         assert!((1..=600).contains(&keys[0]["seconds_left"].as_u64().unwrap()));
@@ -76,7 +76,7 @@ fn every_pushed_entry_gets_its_verdict() {
             "sshd runs    ",
             "trusted: managed-ssh-signer.us-east-1.amazonaws.com",
             "allowed by: operators",
-            "nobody else (a rule of this instance)",
+            "everyone else (a rule of this instance)",
             "(claimed)",
             "2 lines, ",
             "\nsshd would be given 1 key of ours and 2 lines of other providers for ubuntu.\n",
@@ -109,7 +109,7 @@ fn obstacle_to_every_key_is_explained() {
         assert!(text.contains("sshd would be given nothing of ours for ubuntu: see the note."), "{text}");
         assert!(
             report["sshd"]["note"].as_str().unwrap().contains("run: eic-agent enable"),
-            "sshd does not ask: {report:#}"
+            "sshd does not run the agent: {report:#}"
         );
 
         assert_eq!(agent(world, &["enable"]).status, Some(0));
@@ -137,7 +137,7 @@ fn obstacle_to_every_key_is_explained() {
         world.emulator.set_staples(Vec::new());
         refuses("no staples", "/judgement/signer/reason", "staple-missing");
         world.configure("[keys]\nenvironment = true\n");
-        refuses("what sshd does not permit", "/error", "PermitUserEnvironment");
+        refuses("environment that sshd does not permit", "/error", "PermitUserEnvironment");
         world.configure("nonsense");
         refuses("settings", "/error", "settings-invalid");
         world.configure("");

@@ -1,4 +1,4 @@
-//! The metadata service at its worst: what the agent says, how long it takes, and what it rides out.
+//! Failures of the metadata service: the reason that the agent reports, the time that it takes, and what it retries.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,17 +10,17 @@ use eic_emulator::{Config, Entry, Fault};
 use crate::metadata::{KEYS, SIGNER, STAPLES, USER, paths, pushed};
 use crate::world::{INSTANCE, Key, Run, SOON, Syslog, on_an_instance, test_path};
 
-/// signal(7), on every architecture that EC2 has.
+/// See signal(7). The number is the same on every architecture of EC2.
 const SIGALRM: i32 = 14;
 
-/// The run came to no decision, for this reason, and said so on stderr.
+/// Checks that the run came to no decision, for this reason, and reported it on stderr.
 pub(crate) fn assert_undecided(run: &Run, reason: &str, case: &str) {
     assert_eq!(run.status(), Some(1), "{case}: {run:?}");
     assert_eq!(run.keys(), "", "{case}");
     assert!(run.notes().starts_with(&format!("eic-agent: {reason}: ")), "{case}: {}", run.notes());
 }
 
-/// What is done to the service, and the reason that the run must give.
+/// The faults of the service, and the reason that the run must report.
 fn faults_and_reasons() -> Vec<(&'static str, &'static str, Vec<Fault>)> {
     let huge = |size: usize| Response::text(vec![b'a'; size]);
     vec![
@@ -115,7 +115,7 @@ fn every_failure_of_a_run_has_its_reason() {
             for fault in faults {
                 emulator.inject(fault);
             }
-            // These are waited out until the time is over.
+            // A run with such a fault lasts until its time limit.
             let run = if matches!(reason, "metadata-throttled" | "metadata-timeout") {
                 world.run_out_of_time("root", &[USER], |run| {
                     let is_told = run.notes().contains(reason);
@@ -135,7 +135,11 @@ fn every_failure_of_a_run_has_its_reason() {
             syslog.clear();
             emulator.clear_faults();
         }
-        assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()), "and all is well again");
+        assert_eq!(
+            world.run(&[USER]).keys(),
+            format!("{}\n", key.bare_line()),
+            "without a fault, the key is printed"
+        );
 
         let empty = world.path("etc/empty.pem");
         std::fs::write(&empty, "# no certificates\n").unwrap();
@@ -251,10 +255,10 @@ fn run_stuck_in_its_output_is_ended_by_the_kernels_alarm() {
             entry.request(&number.to_string()).sign(signer)
         });
         world.emulator.set_entries(USER, entries.collect::<Vec<_>>().concat());
-        // A busy machine may not have judged all of them within a short time, and then nothing is written.
+        // A busy machine may not judge all of them within a short time. Then the run writes nothing.
         let mut times = [3, 12, 50].into_iter();
         let (time, took, status) = loop {
-            let time = times.next().expect("the judgement comes to its end");
+            let time = times.next().expect("the agent judges all entries in time");
             let started = Instant::now();
             let mut stuck = Command::new(world.agent())
                 .args(["authorized-keys", "--timeout", &time.to_string(), USER])
@@ -290,7 +294,7 @@ fn peer_that_never_stops_sending_does_not_move_the_deadline() {
     });
 }
 
-/// What the link-local budget of an instance does to it when something else uses it up.
+/// An instance loses packets if another program uses up its link-local packet limit.
 #[test]
 fn lost_packets_delay_the_key_and_do_not_lose_it() {
     on_an_instance(test_path!(), Config::default(), |world| {
@@ -312,11 +316,11 @@ fn lost_packets_delay_the_key_and_do_not_lose_it() {
 }
 
 #[test]
-fn broken_staple_that_no_path_needs_costs_no_login() {
+fn login_works_with_a_broken_staple_that_no_path_needs() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         let emulator = &world.emulator;
-        // The path's staples under other names, so that the list is needed, and one more on the list.
+        // The path's staples have other names, so the agent needs the list. The list contains one more staple.
         let signer = emulator.hierarchy();
         let named = |place: usize| {
             signer.staple(place, emulator.now()).named(StapleName::Other(format!("staple-{place}"))).build()
@@ -342,7 +346,8 @@ fn broken_staple_that_no_path_needs_costs_no_login() {
             assert!(run.is_soon(), "{case}: {:?}", run.took);
             emulator.clear_faults();
         }
-        // A path's own name that never answers leaves half of the time for the list, which has it elsewhere.
+        // A request for the path's own name that is never answered leaves half of the time for the list. The list
+        // contains the staple under another name.
         let own = signer.leaf_certificate().sha1_fingerprint();
         emulator.inject(Fault::at(&format!("{STAPLES}{own}")).delay(Duration::from_secs(3600)));
         let run = world.run_out_of_time("root", &[USER], |run| run.status() == Some(0));
@@ -351,7 +356,7 @@ fn broken_staple_that_no_path_needs_costs_no_login() {
 }
 
 #[test]
-fn slow_service_within_the_deadline_is_heard() {
+fn slow_answer_within_the_deadline_is_used() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         world.emulator.inject(Fault::at(SIGNER).delay(Duration::from_millis(2500)));

@@ -1,4 +1,4 @@
-//! What a command of root's meets that belongs to another user: it is refused, and left as it is.
+//! Commands that root runs refuse files that belong to another user, and leave them unchanged.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
@@ -10,14 +10,13 @@ use eic_emulator::Config;
 use crate::wiring::{CONFIG, DROP_INS, INCLUDE, Ran, agent, lay_out};
 use crate::world::{Key, Sshd, World, on_an_instance, test_path};
 
-/// Runs the agent as root in a folder.
 fn agent_in(world: &World, folder: &Path, arguments: &[&str]) -> Ran {
     let output = Command::new(world.agent()).args(arguments).current_dir(folder).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Ran { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// A file of `ubuntu`'s.
+/// Creates a file that `ubuntu` owns.
 fn ubuntus(world: &World, name: &str, content: &str) -> PathBuf {
     let file = world.path("home/ubuntu").join(name);
     let uid = world.uid("ubuntu");
@@ -26,7 +25,7 @@ fn ubuntus(world: &World, name: &str, content: &str) -> PathBuf {
     file
 }
 
-/// A configuration that has root run a command of `ubuntu`'s choice, between the agent's own marks.
+/// A configuration that makes root run a command of `ubuntu`'s choice, between the agent's own marks.
 fn hostile(world: &World, proof: &Path) -> String {
     let block = format!(
         "# >>> eic-agent: written by `eic-agent enable`, taken out by `eic-agent disable`\n\
@@ -38,7 +37,7 @@ fn hostile(world: &World, proof: &Path) -> String {
     format!("{block}UsePAM no\n")
 }
 
-/// Every command that looks at sshd, and what it said.
+/// Runs every command that reads sshd's configuration, and returns its output.
 fn every_command(world: &World, folder: &Path) -> Vec<(&'static str, Ran)> {
     [
         &["explain", "ubuntu"][..],
@@ -100,7 +99,10 @@ fn configuration_of_another_user_is_neither_read_nor_changed() {
             assert_eq!(ran.status, Some(1), "{command}: {said}");
             if command == "status" {
                 let unknown = "in use    not known\ncommand   not known\nuser      not known\n";
-                assert!(ran.out.starts_with(unknown), "what was not read is not told: {said}");
+                assert!(
+                    ran.out.starts_with(unknown),
+                    "status must not report a configuration that it has not read: {said}"
+                );
             }
         }
     });
@@ -136,7 +138,7 @@ fn link_through_a_folder_of_another_user_is_refused() {
         lay_out("", &[]);
         let real = world.path("etc/managed_config");
         fs::write(&real, "UsePAM no\n").unwrap();
-        // Root's file at both ends, and a link in between that its owner can turn around.
+        // Root owns the file at both ends. The owner of the folder can replace the link between them.
         let between = world.path("home/ubuntu/link");
         symlink(&real, &between).unwrap();
         fs::remove_file(CONFIG).unwrap();
@@ -157,7 +159,7 @@ fn switched_off_file_in_a_folder_of_another_user_is_refused() {
         let folder = Path::new("/etc/ssh/theirs");
         fs::create_dir(folder).unwrap();
         chown(folder, Some(world.uid("ubuntu")), None).unwrap();
-        // Its owner can put another file in the place of the link.
+        // The owner of the folder can replace the link with another file.
         symlink("/dev/null", folder.join("site.conf")).unwrap();
         for (command, ran) in every_command(world, Path::new("/")) {
             let said = format!("{}{}", ran.out, ran.err);
@@ -179,7 +181,7 @@ fn running_sshd_is_not_reloaded_with_a_configuration_that_would_end_it() {
             lay_out(&format!("{INCLUDE}{base}"), &[]);
             fs::write(&other, &base).unwrap();
             let sshd = Sshd::listen(command_line);
-            // As the unit of Amazon Linux and RHEL does it: a reload is a signal, and nothing is checked before.
+            // The unit of Amazon Linux and RHEL reloads by a signal, and checks nothing before.
             let reload = format!(
                 "#!/bin/sh\ncase $1 in\nshow) echo MainPID={0} ;;\nis-active) [ \"$3\" = ssh.service ] || exit 3 ;;\n\
                  reload) kill -HUP {0} ;;\nesac\n",
@@ -192,7 +194,7 @@ fn running_sshd_is_not_reloaded_with_a_configuration_that_would_end_it() {
             let enabled = agent(world, &["enable"]);
             assert!(enabled.status == Some(0) && enabled.out.contains("reloaded"), "{}", enabled.err);
             sshd.wait_until_it_listens();
-            // Somebody else's file is included since, and sshd would refuse it.
+            // The configuration now includes a file of another user's, which sshd would refuse.
             let theirs = ubuntus(world, "site.conf", "NoSuchKeyword yes\n");
             let read = if command_line.is_empty() { Path::new(CONFIG) } else { other.as_path() };
             let content = fs::read_to_string(read).unwrap();
@@ -210,7 +212,7 @@ fn running_sshd_is_not_reloaded_with_a_configuration_that_would_end_it() {
     });
 }
 
-/// A package's script, with the agent of this test in the place of the installed one.
+/// Runs a package's script, with the agent of this test instead of the installed one.
 fn package_script(world: &World, name: &str, argument: &str) -> Option<i32> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(name);
     let script = fs::read_to_string(script).unwrap();
@@ -223,7 +225,7 @@ fn package_script(world: &World, name: &str, argument: &str) -> Option<i32> {
 fn removal_is_refused_while_a_chain_stays_in_force() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let host = Key::ed25519(world, "host");
-        // A place of the scripts' own, in which they leave their mark.
+        // A private folder, in which the scripts leave their mark.
         let mounted = Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/var/lib"]).status().unwrap();
         assert!(mounted.success());
         let base = format!("HostKey {}\nListenAddress 127.0.0.1\n", host.file().display());
@@ -235,9 +237,9 @@ fn removal_is_refused_while_a_chain_stays_in_force() {
             let _sshd = Sshd::listen(&["-f", other.to_str().unwrap()]);
             let ran = agent(world, &["enable", "--chain"]);
             assert_eq!(ran.status, Some(0), "{}", ran.err);
-            // A second name, which a change would part.
+            // A change would separate the file from its second name, so `disable` refuses it.
             fs::hard_link(other, "/etc/ssh/second").unwrap();
-            // Neither ends when it is read.
+            // Reading one of these files would never end.
             symlink("/dev/zero", "/etc/ssh/zero").unwrap();
             assert!(Command::new("mkfifo").arg("/etc/ssh/pipe").status().unwrap().success());
             let ran = agent(world, &["disable"]);
@@ -258,7 +260,7 @@ fn removal_is_refused_while_a_chain_stays_in_force() {
     });
 }
 
-/// Somebody who swaps the agent's half-made file for a link, as often as he can.
+/// A process of `ubuntu` that replaces the agent's temporary file with a link, as often as it can.
 fn swapper(world: &World, name: &str) -> Child {
     let home = world.path("home/ubuntu");
     let script = format!("while :; do ln -sf /etc/shadow '{0}/{name}' 2>/dev/null; done", home.display());
@@ -300,7 +302,7 @@ fn environment_of_the_caller_changes_nothing() {
             let trap = ubuntus(world, name, &format!("#!/bin/sh\necho {name} >>{}\n", proof.display()));
             fs::set_permissions(&trap, fs::Permissions::from_mode(0o777)).unwrap();
         }
-        // sshd is asked with a host key to throw away, which must not be made where the environment says.
+        // The agent gives sshd a temporary host key. It must not create the key where the environment says.
         let fixed = Command::new("mount").args(["-o", "remount,ro", "/run"]).status().unwrap();
         assert!(fixed.success());
         let run = |arguments: &[&str]| {

@@ -1,8 +1,8 @@
-//! What fuzzing found, and what it begins with, through the same targets: a crash that was fixed once stays fixed,
-//! wherever no fuzzer is. `make fuzz` takes the ones for `http`, which need a clock that can be stopped.
+//! Runs the fuzz targets on their seeds, corpus and old crashes, so that a fixed crash stays fixed without a fuzzer.
+//! `make fuzz` runs the inputs for `http`, because they need a clock that can be stopped.
 
 #[path = "../fuzz/src/targets/mod.rs"]
-#[allow(unreachable_pub, reason = "there it is a library")]
+#[allow(unreachable_pub, reason = "the fuzz crate is a library")]
 mod targets;
 
 use std::fs;
@@ -45,13 +45,14 @@ fn input_that_fuzzing_found_causes_no_panic() {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// journald's `_EXE` decides what is believed, so fuzzing begins with lines that have it, and with lines that do not.
+/// `sessions` decides by journald's `_EXE` which lines to trust. The seeds must contain lines with it and lines
+/// without it.
 #[test]
 fn seeds_of_sessions_have_lines_of_known_other_and_unknown_programs() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds/sessions");
     let attributed = |name: &str| targets::sessions::attributed(&fs::read(seeds.join(name)).unwrap());
     assert_eq!(attributed("journal-programs"), [true, true, true]);
-    // By sshd in a unit that is not its own, and by no known program. What sudo wrote does not count.
+    // One line is by sshd in a unit that is not sshd's, and one is by no known program. Lines by sudo do not count.
     assert_eq!(attributed("journal-other-programs"), [false, false]);
     assert!(attributed("journal").iter().all(|attributed| !attributed));
 }

@@ -1,4 +1,4 @@
-//! Keys that are none, and ssh-keygen's word on each: what the agent takes is the same key to OpenSSH.
+//! Invalid keys, compared with ssh-keygen. If the agent accepts a key, OpenSSH must read the same key.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -8,14 +8,14 @@ use eic_core::evidence::public_key::PublicKey;
 
 use crate::fixtures::key_line;
 
-/// What the agent says to a key, and what OpenSSH says.
+/// The results of the agent and of OpenSSH for one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Word {
-    /// Both read it, as one key: the fingerprints are the same.
+    /// Both read the same key: the fingerprints are equal.
     Key,
-    /// Neither reads it.
+    /// Both refuse it.
     NoKey,
-    /// OpenSSH reads it, and the agent refuses it: no signature of it verifies, or anybody can make one.
+    /// OpenSSH reads it, and the agent refuses it: no signature verifies with it, or anyone can forge one.
     Stricter,
 }
 
@@ -44,14 +44,14 @@ fn rebuilt(parts: &[Vec<u8>]) -> String {
     line(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
-/// A key whose last part, or the one at this place, is changed.
+/// A key in which the part at `place` is changed.
 fn changed(name: &str, place: usize, change: impl FnOnce(&mut Vec<u8>)) -> String {
     let mut parts = parts(name);
     change(&mut parts[place]);
     rebuilt(&parts)
 }
 
-/// OpenSSH's fingerprint of a line; none where ssh-keygen reads no key there.
+/// OpenSSH's fingerprint of a line. `None` if ssh-keygen reads no key there.
 fn openssh(line: &str) -> Option<String> {
     let mut reader = Command::new("ssh-keygen")
         .args(["-lf", "-"])
@@ -94,7 +94,7 @@ fn points_off_their_curve_are_refused() {
         rows.push((name, changed(name, point, |point| point[size] ^= 1), NoKey));
         rows.push((name, changed(name, point, |point| point[1..].fill(0)), NoKey));
         rows.push((name, changed(name, point, |point| point[1..].fill(0xff)), NoKey));
-        // The other point with this x: p - y is on the curve, y in the place of x is not.
+        // x and y are swapped. Unlike (x, p - y), this point is not on the curve.
         rows.push((name, changed(name, point, |point| point[1..].rotate_left(size)), NoKey));
         rows.push((name, changed(name, point, |point| point[0] = 2), NoKey));
     }
@@ -129,7 +129,7 @@ fn numbers_that_make_no_rsa_key_are_refused() {
     ]);
 }
 
-/// y, modulo p and with either sign of x, of the points whose order divides 8 (RFC 8032 section 5.1).
+/// y, modulo p, of the points whose order divides 8 (RFC 8032 section 5.1). Each has both signs of x.
 #[test]
 fn ed25519_points_of_a_small_order_are_refused() {
     let decoded = |hex: &str| data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap();

@@ -1,5 +1,5 @@
-//! sshd from OpenSSH 10.4 on prints keywords in mixed case (`AuthorizedKeysCommand none`); before, in small letters.
-//! Every command of the agent must read both forms.
+//! sshd from OpenSSH 10.4 on prints keywords in mixed case (`AuthorizedKeysCommand none`). Older releases print them
+//! in lower case. Every command of the agent must read both forms.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -33,8 +33,8 @@ const MIXED: [&str; 18] = [
     "UsePAM",
 ];
 
-/// Covers the installed sshd with one that prints keywords like OpenSSH 10.4. The settings that the agent does not know
-/// stay as they are.
+/// Covers the installed sshd with one that prints keywords like OpenSSH 10.4. Settings that the agent does not read
+/// stay unchanged.
 fn print_mixed_case(world: &World) {
     let mut script = String::new();
     for keyword in MIXED {
@@ -61,7 +61,7 @@ fn check<'r>(report: &'r Value, id: &str) -> &'r Value {
     report["checks"].as_array().unwrap().iter().find(|check| check["id"] == id).unwrap()
 }
 
-/// One keyword that a check has to find.
+/// One keyword that a check must find.
 struct Keyword {
     line: &'static str,
     /// The check that must find it.
@@ -171,7 +171,7 @@ fn keywords_in_mixed_case_are_read_by_every_command() {
     });
 }
 
-/// `sessions` reads logs of other machines too, so that it cannot ask the sshd that wrote them.
+/// `sessions` reads logs of other machines too, so it cannot query the sshd that wrote them.
 #[test]
 fn settings_that_sessions_and_config_name_are_known_to_sshd() {
     on_an_instance(test_path!(), Config::default(), |world| {

@@ -1,4 +1,4 @@
-//! Real logins: a real client pushes, a real sshd asks the agent, a real ssh comes in or does not.
+//! Real logins: a real client pushes a key, a real sshd runs the agent, and a real ssh logs in or is refused.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn request_id(push: &std::process::Output) -> String {
     answer["RequestId"].as_str().unwrap().to_owned()
 }
 
-/// The line that auditors match with CloudTrail, to the letter.
+/// The line that auditors match with CloudTrail, exactly.
 fn provided(key: &Key, request: &str, principal: &str) -> String {
     format!(
         "Providing ssh key from EC2 Instance Connect with fingerprint: {}, request-id: {request}, \
@@ -39,7 +39,7 @@ fn with_the_aws_cli(world: &World, kind: &[&str]) {
 
     let line = provided(&key, &request, ALICE_USER);
     let lines = syslog.agent_lines();
-    // sshd asks twice: whether the key would do, and again when it is used.
+    // sshd runs the agent twice: when the key is offered, and when it is used.
     assert_eq!(lines, [line.clone(), line]);
     let accepted = syslog.wait_for("Accepted publickey for ec2-user");
     assert!(accepted.ends_with(&key.fingerprint()), "{accepted}");
@@ -92,14 +92,14 @@ fn a_key_that_was_not_pushed_is_refused() {
         let _sshd = Sshd::start(world);
         let (pushed, other) = (Key::ed25519(world, "pushed"), Key::ed25519(world, "other"));
         assert!(!world.ssh("ec2-user", &[&pushed]).ok, "nothing is pushed yet");
-        assert!(syslog.agent_lines().is_empty(), "silence where there is no key");
+        assert!(syslog.agent_lines().is_empty(), "no line without a key");
 
         world.aws_push("AKIAEXAMPLEALICE", INSTANCE, "ec2-user", &pushed);
         let login = world.ssh("ec2-user", &[&other]);
         assert!(!login.ok && login.said.contains("Permission denied"), "{login:?}");
-        assert!(syslog.agent_lines().is_empty(), "silence for a good key that is not the offered one");
+        assert!(syslog.agent_lines().is_empty(), "no line for a good key that is not the offered one");
         assert!(!world.ssh("ubuntu", &[&pushed]).ok, "pushed for another user");
-        assert!(syslog.agent_lines().is_empty(), "silence for a user without a key");
+        assert!(syslog.agent_lines().is_empty(), "no line for a user without a key");
         assert!(world.ssh("ec2-user", &[&other, &pushed]).ok, "the pushed key is still good");
     });
 }
@@ -150,7 +150,7 @@ fn a_key_for_another_instance_is_refused_and_the_log_names_both() {
 }
 
 #[test]
-fn bad_third_key_costs_neither_of_two_principals_a_login() {
+fn bad_third_key_does_not_affect_the_logins_of_two_principals() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let _sshd = Sshd::start(world);
@@ -197,22 +197,22 @@ fn without_metadata_an_ordinary_key_still_logs_in() {
         let usual = world.ssh("ubuntu", &[&own]);
         assert!(usual.ok, "{usual:?}");
 
-        // The service accepts and says nothing, which is the slowest that it can be.
+        // The service accepts a connection and does not answer, which is the slowest failure.
         world.emulator.inject(eic_emulator::Fault::everywhere().delay(Duration::from_secs(3600)));
         syslog.clear();
         let login = world.ssh("ubuntu", &[&stranger, &own]);
         assert!(login.ok, "{login:?}");
-        // sshd asks for each key that no file holds; from OpenSSH 8.1 on that is the stranger's alone, before
-        // that both, and one of them twice.
+        // sshd runs the command for each key that no file contains. From OpenSSH 8.1 on, that is only the stranger's
+        // key. Before, it was both keys, and one of them twice.
         let asked = syslog.agent_lines().len();
         assert!((1..=3).contains(&asked), "{:?}", syslog.agent_lines());
         let late = login.took.saturating_sub(usual.took).as_secs_f64();
-        // sshd draws a failed attempt out to the next doubling of some milliseconds (auth2.c,
-        // ensure_minimum_time_since), so up to twice what the attempt took.
+        // sshd extends a failed attempt to the next doubling of some milliseconds (auth2.c,
+        // ensure_minimum_time_since). So the attempt takes up to twice as long.
         let bound = 2.0 * f64::from(deadline) * f64::from(u32::try_from(asked).unwrap()) + BUSY;
         assert!(late < bound, "{late} s late, asked {asked} times");
         let alone = world.run(&["--timeout", "2", "ubuntu"]);
-        // By itself, and not by the alarm a second later.
+        // The run ends by itself, and not by the alarm a second later.
         assert_eq!(alone.status(), Some(1), "{alone:?}");
         assert!((Duration::from_secs(2)..SOON).contains(&alone.took), "{alone:?}");
         assert!(syslog.agent_lines().iter().all(|line| line.contains("ubuntu: metadata-timeout: ")));
@@ -282,6 +282,6 @@ fn journal_line_has_the_pid_of_the_sshd_that_accepts() {
             }
             assert!(event["EIC_EXPIRES"].ends_with('Z'));
         }
-        assert!(syslog.agent_lines().is_empty(), "never twice");
+        assert!(syslog.agent_lines().is_empty(), "never in both logs");
     });
 }

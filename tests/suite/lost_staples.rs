@@ -1,5 +1,6 @@
-//! Staples that do not come. Only the service's 404 says that a staple does not exist: after any other failure the run's
-//! reason is that failure, with the staple's name, in a login and in every command that judges the same evidence.
+//! Staples that do not arrive. Only status 404 of the service means that a staple does not exist. After any other
+//! failure, the run's reason is that failure, with the staple's path. This holds for a login and for every command
+//! that judges the same evidence.
 
 use std::fs;
 use std::time::Duration;
@@ -31,7 +32,7 @@ const CASES: [Case; 5] = [
 
 const WHEN_STAPLED: &str = "[trust]\nrevocation = \"when-stapled\"\n";
 
-/// The paths of the staples of the signer and of its issuer, and of the list of all of them.
+/// The paths of the signer's staple, of its issuer's staple, and of the list of staples.
 fn places(world: &World) -> [String; 3] {
     let signer = world.emulator.hierarchy();
     let own = signer.leaf_certificate().sha1_fingerprint();
@@ -39,7 +40,7 @@ fn places(world: &World) -> [String; 3] {
     [format!("{STAPLES}{own}"), format!("{STAPLES}{issuer}"), STAPLES.to_owned()]
 }
 
-/// Serves the staples under names that only the list tells.
+/// Serves the staples under names that only the list contains.
 fn rename(world: &World) {
     let signer = world.emulator.hierarchy();
     let named = |place| {
@@ -48,13 +49,13 @@ fn rename(world: &World) {
     world.emulator.set_staples((0..4).map(named).collect());
 }
 
-/// Whether the path is named in full.
+/// Whether the text contains the whole path.
 fn names(said: &str, path: &str) -> bool {
     let ends = |rest: &str| !rest.starts_with(|next: char| next.is_ascii_alphanumeric());
     said.split(&format!("/latest/meta-data/{path}")).skip(1).any(ends)
 }
 
-/// Runs until the reason is about a staple. A busy machine may be late before.
+/// Runs the agent until the reason is about the staple. On a busy machine, an earlier request can time out.
 fn login(world: &World, case: &str, reason: &str, path: &str) {
     let run = world.run_out_of_time("root", &[USER], |run| names(&run.notes(), path));
     assert_undecided(&run, reason, case);
@@ -75,10 +76,10 @@ fn lost_staple_is_reported_as_the_metadata_fault_and_named() {
                     world.emulator.clear_faults();
                 }
             }
-            // One cannot be read, and the other, which is the signer's own, does not come.
+            // The issuer's staple cannot be read, and the signer's own staple is forbidden.
             world.emulator.inject(Fault::at(&issuer).respond(eic_emulator::http::Response::text("AAAA")));
             world.emulator.inject(Fault::at(&own).status(403));
-            login(world, "beside one that cannot be read", "metadata-forbidden", &own);
+            login(world, "together with an unreadable staple", "metadata-forbidden", &own);
             world.emulator.clear_faults();
         }
         rename(world);
@@ -93,7 +94,7 @@ fn lost_staple_is_reported_as_the_metadata_fault_and_named() {
     });
 }
 
-/// The request's own deadline and the run's are the same instant: which of them is seen first must not matter.
+/// The request and the run have the same deadline. The reason must not depend on which of them ends first.
 #[test]
 fn staple_that_is_pending_at_the_deadline_is_never_called_missing() {
     on_an_instance(test_path!(), Config::default(), |world| {
@@ -101,15 +102,15 @@ fn staple_that_is_pending_at_the_deadline_is_never_called_missing() {
         let [own, ..] = places(world);
         world.emulator.inject(Fault::at(&own).delay(Duration::from_secs(3600)));
         for time in ["1", "1.013", "1.1"].iter().cycle().take(15) {
-            // A machine that is too busy to come to the staples has not called them missing either.
+            // A busy machine may not get as far as the staples. It must not report them as missing either.
             let run = world.run(&["--timeout", time, USER]);
             assert_undecided(&run, "metadata-timeout", time);
         }
     });
 }
 
-/// Holds with one of [`TIMES`] in the settings: some faults end a command with its time, within which a busy machine may not
-/// have come to what it is about.
+/// Tries `holds` with each of [`TIMES`] in the settings. Some faults last until the time limit, and a busy machine
+/// may not reach the faulty request within a short one.
 fn holds_in_time(world: &World, holds: impl Fn() -> Result<(), String>) {
     let mut last = Ok(());
     for seconds in TIMES {
@@ -122,7 +123,7 @@ fn holds_in_time(world: &World, holds: impl Fn() -> Result<(), String>) {
     last.unwrap();
 }
 
-/// What was said, where it is not what must be said.
+/// Returns `said` as an error, unless `holds`.
 fn must(holds: bool, said: impl std::fmt::Display) -> Result<(), String> {
     if holds { Ok(()) } else { Err(format!("{said:#}")) }
 }
@@ -131,13 +132,12 @@ fn json_of(world: &World, arguments: &[&str]) -> Value {
     serde_json::from_str(&agent(world, arguments).out).unwrap()
 }
 
-/// The check of `doctor` with this id.
 fn check_of(world: &World, id: &str) -> Value {
     let diagnosed = json_of(world, &["doctor", "--user", USER, "--json"]);
     diagnosed["checks"].as_array().unwrap().iter().find(|check| check["id"] == id).unwrap().clone()
 }
 
-/// The same words from every command that judges the evidence.
+/// Every command that judges the evidence must report this reason and this path.
 fn all_report(world: &World, case: &str, reason: &str, path: &str) -> Result<(), String> {
     let told = |said: &str, command: &str| {
         assert!(!said.contains("staple-missing"), "{case}, {command}: {said}");
@@ -172,7 +172,7 @@ fn every_command_reports_a_lost_staple_as_a_login_does() {
             tell(name, reason, &own);
             world.emulator.clear_faults();
         }
-        // A list that never comes keeps no staple back that is found without it.
+        // A list that never arrives does not matter if the staples are found without it.
         world.emulator.inject(Fault::at(&list).delay(Duration::from_secs(3600)));
         holds_in_time(world, || {
             let explained = json_of(world, &["explain", USER, "--json"]);

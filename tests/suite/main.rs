@@ -1,7 +1,6 @@
-//! The whole of the agent, from outside.
+//! The agent, tested as a whole program.
 
-// A test that stops half-way has failed, which is its purpose; .clippy.toml grants this to tests, but not to
-// what they share.
+// A test fails by a panic. `.clippy.toml` allows these lints in tests, but not in the helpers that tests share.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,7 +9,7 @@
     clippy::string_slice,
     clippy::arithmetic_side_effects,
     clippy::print_stderr,
-    // What touches the whole machine is a method of the private one, so that it cannot be called outside.
+    // A function that changes the whole machine is a method of the private instance, so it cannot run outside one.
     clippy::unused_self
 )]
 
@@ -20,6 +19,7 @@ mod chain_syntax;
 mod chaining;
 mod confinement;
 mod doctor;
+mod documents;
 mod environment;
 mod explain;
 mod failures;
@@ -38,7 +38,6 @@ mod metadata;
 mod openssl_tree;
 mod pins;
 mod properties;
-mod readme;
 mod reference_cases;
 mod security;
 mod sessions;

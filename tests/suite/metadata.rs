@@ -1,4 +1,4 @@
-//! What the agent asks the metadata service for, and what it takes from elsewhere.
+//! What the agent requests from the metadata service, and what it reads elsewhere.
 
 use std::process::Command;
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn run_makes_two_requests_without_a_key_and_seven_with_one() {
         assert_eq!(
             paths(emulator),
             ["PUT /latest/api/token", "GET /latest/meta-data/managed-ssh-keys/active-keys/ec2-user/"],
-            "nobody pushed a key"
+            "no key is pushed"
         );
 
         let key = pushed(world, "key");
@@ -57,13 +57,13 @@ fn run_makes_two_requests_without_a_key_and_seven_with_one() {
             ]
         );
 
-        // Under Xen the machine does not know its own id.
+        // Under Xen, the machine's firmware does not contain the instance id. The agent requests it.
         world.become_xen();
         assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
         assert_eq!(paths(emulator).len(), 8);
 
-        // Staples under other names than they normally have: the list, and then those of it, side by side, of which the last
-        // are given up when those of the path are there.
+        // The staples have other names than usual. The agent requests the list, and then the staples in it at the
+        // same time. It gives up the rest when it has the staples of its path.
         let signer = emulator.hierarchy();
         let staples = (0..4).map(|place| {
             signer.staple(place, emulator.now()).named(StapleName::Other(format!("staple-{place}"))).build()
@@ -81,14 +81,14 @@ fn run_makes_two_requests_without_a_key_and_seven_with_one() {
 fn run_takes_four_round_trips() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
-        // What a busy machine asks for side by side may be as far apart as a short delay.
+        // On a busy machine, the requests of one round can be as far apart as a short delay. So longer delays follow.
         for delay in [400, 2000, 8000].map(Duration::from_millis) {
             world.emulator.inject(Fault::everywhere().delay(delay));
             let run = world.run(&[USER]);
             assert_eq!(run.keys(), format!("{}\n", key.bare_line()));
             world.emulator.clear_faults();
-            // Nothing of a round can be asked for before the answers of the one before it have come, a delay after
-            // its first request; what comes earlier than that was asked for side by side.
+            // The answers of a round come one delay after its first request, and the next round needs them. A request
+            // that comes earlier belongs to the same round.
             let requests = world.emulator.take_requests();
             let mut rounds = vec![requests[0].at];
             for request in &requests {
@@ -101,12 +101,12 @@ fn run_takes_four_round_trips() {
             }
             eprintln!("{} rounds with a delay of {delay:?}: {requests:#?}", rounds.len());
         }
-        panic!("never four rounds");
+        panic!("expected four rounds with one of the delays");
     });
 }
 
 #[test]
-fn machines_and_names_outside_ec2_cost_no_request() {
+fn bad_login_name_or_machine_outside_ec2_causes_no_request() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         for name in ["a/b", "", "-x", "..", "a b", "root\n", &"x".repeat(33), "1234", "\u{e9}"] {
@@ -131,14 +131,14 @@ fn region_and_domain_come_from_metadata() {
     on_an_instance(test_path!(), config, |world| {
         let key = pushed(world, "key");
         assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
-        // Without the region, the zone has it.
+        // Without a region, the agent derives it from the zone.
         world.emulator.remove_item("placement/region");
         world.emulator.take_requests();
         assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
         assert!(
             paths(&world.emulator).contains(&"GET /latest/meta-data/placement/availability-zone/".to_owned())
         );
-        // Another region's signer is not this one's.
+        // The signer of us-gov-west-1 is not valid for us-east-1.
         world.emulator.set_item("placement/region", "us-east-1");
         assert_undecided(&world.run(&[USER]), "signer-name-mismatch", "another region");
     });

@@ -1,8 +1,8 @@
-//! The agent as sshd runs it, with no options: the real metadata address, the system's trust store, the
-//! machine's own identity. Everything it meets was made a moment ago by openssl and ssh-keygen.
+//! The agent as sshd runs it, with no options: the real metadata address, the system's trust store, the machine's own
+//! identity. openssl and ssh-keygen have just made all the evidence.
 //!
-//! That takes namespaces of its own (`tests/fixtures/instance`), so that neither the network nor the trust
-//! store of this machine is touched.
+//! The test needs its own namespaces (`tests/fixtures/instance`), so that it does not change the network and the
+//! trust store of this machine.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::fixtures::{Scratch, flipped_digit, path};
 const USER: &str = "ec2-user";
 const NAMESPACES: [&str; 4] = ["--net", "--mount", "--pid", "--fork"];
 
-/// A machine that looks like an EC2 instance to whoever runs on it.
+/// A machine that looks like an EC2 instance from inside.
 struct Instance {
     scratch: Scratch,
     child: Child,
@@ -22,7 +22,6 @@ struct Instance {
     answers: BufReader<ChildStdout>,
 }
 
-/// One run of the agent.
 #[derive(Debug, PartialEq, Eq)]
 struct Login {
     status: i32,
@@ -30,8 +29,7 @@ struct Login {
 }
 
 impl Instance {
-    /// None where this machine cannot make one, which is said aloud, and is a failure where a test that does
-    /// not run must not go unnoticed.
+    /// Returns `None` and prints a note if this machine cannot create an instance. With `CI=true`, this is a failure.
     fn start() -> Option<Self> {
         let unshare = match unshare() {
             Ok(unshare) => unshare,
@@ -61,7 +59,7 @@ impl Instance {
         Some(instance)
     }
 
-    /// Puts the root of the openssl tree in the place of the distribution's bundle.
+    /// Replaces the distribution's bundle with the root of the openssl tree.
     fn trust(&mut self) {
         assert_eq!(self.ask("trust"), "0", "no CA bundle of this machine could be covered");
     }
@@ -82,7 +80,7 @@ impl Instance {
         line.trim_end().to_owned()
     }
 
-    /// The key that was pushed, as sshd is to be given it.
+    /// The pushed key, as sshd must get it.
     fn pushed_key(&self) -> String {
         fs::read_to_string(self.scratch.join("key.pub")).unwrap()
     }
@@ -95,11 +93,11 @@ impl Instance {
         self.scratch.join("tree/latest/meta-data").join(name)
     }
 
-    /// The requests made since this was last asked.
+    /// The requests since the last call.
     fn requests(&self) -> Vec<String> {
         let log = self.scratch.join("requests");
         let text = fs::read_to_string(&log).unwrap();
-        // The server appends, so that an emptied file goes on where it is.
+        // The server opens the file for appending, so it can be emptied here.
         fs::write(log, "").unwrap();
         text.lines().map(str::to_owned).collect()
     }
@@ -107,13 +105,13 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        // The end of its input ends the script, and with it the namespaces and the server inside.
+        // The script ends at the end of its input, and with it the namespaces and the server inside.
         self.commands = None;
         let _ = self.child.wait();
     }
 }
 
-/// The options with which `unshare` makes the namespaces here: as root, or as root of a user namespace.
+/// The options of `unshare` that work here: as root, or as root of a user namespace.
 fn unshare() -> Result<Vec<&'static str>, String> {
     for tool in ["ip", "mount", "python3", "openssl", "ssh-keygen"] {
         let found = Command::new("sh").args(["-c", "command -v \"$0\"", tool]).stdout(Stdio::null()).status();
@@ -124,7 +122,7 @@ fn unshare() -> Result<Vec<&'static str>, String> {
     let mut last = String::new();
     for as_root in [&[][..], &["--map-root-user"][..]] {
         let options = [as_root, &NAMESPACES].concat();
-        // What the script needs to be allowed, beyond the namespaces themselves.
+        // The script needs these permissions, in addition to the namespaces themselves.
         let trial =
             "mount -t tmpfs tmpfs /sys && ip link set lo up && ip address add 169.254.169.254/32 dev lo";
         match Command::new("unshare").args(&options).args(["sh", "-c", trial]).output() {
@@ -143,7 +141,7 @@ fn run_without_options_prints_the_pushed_key_and_nothing_for_one_flipped_bit() {
     let fingerprint = instance.fingerprint();
     let offered = format!("{USER} {fingerprint}");
 
-    // The distribution's own roots do not vouch for this signer: the trust store is really asked.
+    // The distribution's own roots do not trust this signer, so the agent really uses the trust store.
     assert_eq!(instance.run(&offered), nothing);
     instance.trust();
 
@@ -157,14 +155,14 @@ fn run_without_options_prints_the_pushed_key_and_nothing_for_one_flipped_bit() {
     let none = Login { status: 0, keys: String::new() };
     assert_eq!(instance.run(&format!("{USER} SHA256:{}", "A".repeat(43))), none, "another key was offered");
     instance.requests();
-    assert_eq!(instance.run("somebody-else"), none, "nothing was pushed for this user");
+    assert_eq!(instance.run("another-user"), none, "nothing was pushed for this user");
     let requests = instance.requests();
     assert_eq!(requests.len(), 2, "{requests:#?}");
 
     flip_everything(&mut instance, &offered, &key);
 }
 
-/// Flips a bit in every seventh place of each item, and in every place of the fields of the keys.
+/// Flips a bit in every seventh byte of each item, and in every byte of the signed text of the keys.
 fn flip_everything(instance: &mut Instance, offered: &str, key: &Login) {
     let keys = format!("managed-ssh-keys/active-keys/{USER}");
     let mut items = vec![keys.clone(), "managed-ssh-keys/signer-cert".to_owned()];
@@ -199,14 +197,14 @@ fn flip_everything(instance: &mut Instance, offered: &str, key: &Login) {
     assert!(flips > 700, "only {flips} places were flipped");
 }
 
-/// The `#` lines and the key line are signed as they are; the rest of each item is base64.
+/// The `#` lines and the key line are signed as text. The rest of each item is base64.
 fn end_of_key_line(bundle: &[u8]) -> usize {
     let text = std::str::from_utf8(bundle).unwrap();
     let key = text.find("ssh-ed25519").unwrap();
     key + text[key..].find('\n').unwrap() + 1
 }
 
-/// Labels, line breaks and padding stand around what is signed.
+/// Labels, line breaks and padding are not signed.
 fn is_framing(item: &[u8], position: usize) -> bool {
     let start = item[..position].iter().rposition(|&byte| byte == b'\n').map_or(0, |found| found + 1);
     item[start] == b'-'

@@ -1,4 +1,4 @@
-//! Region and domain that the operator pins: metadata has no say in them.
+//! The operator pins the region and the domain. Metadata cannot change them.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -15,7 +15,7 @@ use crate::world::{BOB, Key, World, on_an_instance, test_path};
 const SETTINGS: &str = "/etc/eic-agent.toml";
 const BOTH: &str = "region = \"us-east-1\"\ndomain = \"amazonaws.com\"\n";
 
-/// Metadata of another region, with that region's own signer: what a spoofer serves who has that signer's key.
+/// Serves the metadata and the signer of another region, as an attacker does who has that signer's key.
 fn become_region(world: &World, region: &str, domain: &str) {
     let now = world.emulator.now();
     let usual = Hierarchy::new(&KeyPool::shared(), "managed-ssh-signer.us-east-1.amazonaws.com", now);
@@ -79,8 +79,8 @@ fn pinned_value_is_not_requested() {
     });
 }
 
-/// Runs `enable`. A busy machine may not have asked metadata in the time that the settings give: nothing is changed then, and
-/// it is asked again.
+/// Runs `enable`. On a busy machine its queries to metadata can time out. `enable` then changes nothing, and this
+/// function runs it again.
 fn enable(world: &World, options: &[&str]) -> (Option<i32>, String) {
     let mut tries = 0;
     loop {
@@ -126,9 +126,9 @@ fn enable_pins_once_and_keeps_the_operators_settings() {
         );
         assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
         assert_eq!(agent(world, &["disable"]).status, Some(0));
-        assert_eq!(settings(), format!("[trust]\n{BOTH}"), "disable leaves it");
+        assert_eq!(settings(), format!("[trust]\n{BOTH}"), "`disable` keeps the pins");
 
-        // The operator's own text, comments, mode and link stay.
+        // The operator's text, comments, mode and link stay.
         let own = "# ours\n[imds]\ntimeout = 3 # s\n\n[trust] # few\nroots = \"system\"\n";
         fs::write("/etc/own.toml", own).unwrap();
         fs::set_permissions("/etc/own.toml", fs::Permissions::from_mode(0o604)).unwrap();
@@ -138,12 +138,12 @@ fn enable_pins_once_and_keeps_the_operators_settings() {
         assert_eq!(status, Some(0), "{said}");
         assert_eq!(settings(), own.replace("# few\n", &format!("# few\n{BOTH}")));
         assert!(fs::symlink_metadata(SETTINGS).unwrap().is_symlink() && mode() == 0o604);
-        let beside = fs::read_dir("/etc").unwrap().map(|entry| entry.unwrap().file_name());
-        assert!(beside.into_iter().all(|name| !name.to_string_lossy().ends_with("toml.eic-agent")));
+        let names = fs::read_dir("/etc").unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(names.into_iter().all(|name| !name.to_string_lossy().ends_with("toml.eic-agent")));
         agent(world, &["disable"]);
         fs::remove_file(SETTINGS).unwrap();
 
-        // What is wrong, or says otherwise, is left alone, and sshd with it.
+        // A wrong or different setting is left alone. sshd's configuration then does not change either.
         for (text, why) in [
             ("[trust]\nregion = \"eu-west-1\"\n", "pins region eu-west-1, metadata says region us-east-1"),
             ("[trust]\nregion = 7\n", "trust.region"),

@@ -1,4 +1,5 @@
-//! What holds for any evidence, order, noise or key: tried on some hundreds of each, other ones in every run.
+//! Properties of any evidence, order, noise or key. Each test tries some hundreds of random cases, different ones in
+//! every run.
 
 use std::sync::LazyLock;
 
@@ -25,14 +26,14 @@ use crate::fixtures::{INSTANCE, SIGNER, key_line};
 /// 2025-01-30T12:00:00Z
 const NOW: u32 = 1_738_238_400;
 
-/// Evidence that is good, in pieces.
+/// Good evidence, in pieces.
 #[derive(Clone, Debug)]
 struct Pieces {
     /// DER, the signer's certificate first.
     certificates: Vec<Vec<u8>>,
     /// DER.
     staples: Vec<Vec<u8>>,
-    /// Signed entries, each for another key, with how many bytes of each are signed.
+    /// Signed entries, each for another key, with the number of signed bytes of each.
     entries: Vec<(Vec<u8>, usize)>,
 }
 
@@ -60,7 +61,7 @@ fn entry(key: &str) -> (Vec<u8>, usize) {
     (entry.sign(&HIERARCHY.leaf_key), entry.signed_text().len())
 }
 
-/// What is handed to sshd of this evidence.
+/// The text that sshd would get for this evidence.
 fn printed(chain: &[u8], staples: &[Vec<u8>], bundle: &[u8]) -> String {
     let Ok(chain) = SignerChain::parse(chain) else { return String::new() };
     let (mut read, mut unreadable) = (Vec::new(), Vec::new());
@@ -99,7 +100,7 @@ fn lines<'k>(keys: impl IntoIterator<Item = &'k String>) -> String {
     keys.into_iter().flat_map(|key| [key.as_str(), "\n"]).collect()
 }
 
-/// A byte changed into any other.
+/// Changes one byte into a different one.
 fn changed(bytes: &[u8], place: Index, mask: u8) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let place = place.index(bytes.len());
@@ -107,8 +108,8 @@ fn changed(bytes: &[u8], place: Index, mask: u8) -> Vec<u8> {
     bytes
 }
 
-/// Something that stands between entries and is none: bytes, lines of the usual kinds, a good entry with one wrong
-/// byte, one of a stranger.
+/// Text between entries that is not a valid entry: bytes, lines of the usual kinds, a good entry with one wrong byte,
+/// or an entry by another signer.
 fn noise() -> impl Strategy<Value = Vec<u8>> {
     let wrong = (0..4_usize, any::<Index>(), 1..=u8::MAX).prop_map(|(which, place, mask)| {
         let (bytes, signed) = &GOOD.entries[which];
@@ -137,7 +138,7 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// The roots that the chain can end in, and one that it cannot.
+/// The roots in which the chain can end, and one in which it cannot.
 static ROOTS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let itself = |root: &Issuer| root.certificate().self_signed(&root.key).der().to_vec();
     let hierarchy = &HIERARCHY;
@@ -149,7 +150,7 @@ static ROOTS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     ]
 });
 
-/// A trust store of some of them, each behind one of `before`, and with one of `ends`.
+/// A trust store of some of these roots. Each has one of `before` in front of it and one of `ends` at its end.
 fn store(before: &'static [&'static str], ends: &'static [&'static str]) -> impl Strategy<Value = String> {
     let widths = vec![64, 64, 64, 76, 63, 65, 1, 10_000];
     let line_ends = vec!["\n", "\n", "\r\n", "\r"];
@@ -163,7 +164,7 @@ fn store(before: &'static [&'static str], ends: &'static [&'static str]) -> impl
     })
 }
 
-/// Whether the signer has a path with the roots that are parsed for the chain, and with all.
+/// Whether the signer has a path with the roots that are parsed for the chain, and with all roots.
 fn paths(store: &str) -> (bool, bool) {
     let certificates: Vec<_> =
         HIERARCHY.chain.iter().map(|(certificate, _)| certificate.der().to_vec()).collect();
@@ -178,11 +179,12 @@ fn paths(store: &str) -> (bool, bool) {
     (few.is_ok_and(|few| is_path(&few)), all.is_ok_and(|all| is_path(&all)))
 }
 
-/// What a stricter reading of roots refuses must not be one that AWS's path may end in.
+/// The strict checks of roots must not refuse a root in which AWS's path may end.
 #[test]
 fn amazons_roots_of_this_machine_pass_the_checks_of_an_anchor() {
     let places = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"];
-    let store = places.iter().find_map(|place| std::fs::read(place).ok()).expect("no ca-certificates here");
+    let store =
+        places.iter().find_map(|place| std::fs::read(place).ok()).expect("ca-certificates is installed");
     let mut amazons = 0;
     for der in CertificateDer::pem_slice_iter(&store).flatten() {
         let root = Certificate::parse(der).unwrap();
@@ -205,7 +207,7 @@ fn shuffled<T: Clone + std::fmt::Debug>(
     })
 }
 
-/// A key line, and the key as it is shown.
+/// A key line, and the key as the agent prints it.
 fn any_key() -> impl Strategy<Value = (String, String)> {
     let field = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat();
     let ed25519 = any::<[u8; 32]>()
@@ -302,7 +304,7 @@ proptest! {
     }
 
     #[test]
-    fn roots_are_found_for_the_chain_as_among_all(
+    fn roots_for_the_chain_give_the_same_result_as_all_roots(
         store in store(&["", "", "# a remark\n", "\r\n", "text\r"], &["-----END CERTIFICATE-----\n"]),
     ) {
         let (few, all) = paths(&store);
@@ -310,7 +312,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_no_root_in_a_store_is_none_for_the_chain(
+    fn path_with_the_roots_for_the_chain_also_exists_with_all_roots(
         store in store(
             &["", "", "#", " ", "text", "\u{feff}", "-----BEGIN CERTIFICATE-----\n", "-----BEGIN X509 CRL-----\n"],
             &["-----END CERTIFICATE-----\n", "-----END CERTIFICATE-----", "#-----END CERTIFICATE-----\n", ""],
@@ -321,14 +323,14 @@ proptest! {
     }
 
     #[test]
-    fn a_key_that_is_shown_is_read_back_as_itself((line, shown) in any_key()) {
+    fn printed_key_is_parsed_as_the_same_key((line, shown) in any_key()) {
         let key = PublicKey::parse(line.as_bytes()).unwrap();
         prop_assert_eq!(key.to_string(), shown.clone());
         prop_assert_eq!(PublicKey::parse(shown.as_bytes()), Ok(key));
     }
 
     #[test]
-    fn a_key_that_was_signed_is_what_is_printed((line, shown) in any_key()) {
+    fn signed_key_is_printed((line, shown) in any_key()) {
         let good = &GOOD;
         let (bundle, _) = entry(&line);
         prop_assert_eq!(printed(&pem(&good.certificates), &good.staples, &bundle), lines([&shown]));

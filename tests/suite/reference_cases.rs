@@ -1,6 +1,6 @@
-//! The cases that the reference implementation is tested with, in their shape: its kind of test authority
-//! (basicConstraints that are not critical, no keyUsage, a leaf without subjectAltName, openssl's text
-//! between the certificates), its instance id, and keys narrowed to one offered fingerprint.
+//! The test cases of the reference implementation. They have its kind of test authority (basicConstraints that are
+//! not critical, no keyUsage, a leaf without subjectAltName, openssl's text between the certificates), its instance
+//! id, and one offered fingerprint.
 
 use crate::fixtures::{Case, Verdict, fingerprint, key_line, path, read};
 
@@ -47,7 +47,7 @@ fn an_entry_without_instance_is_refused() {
     assert_refused("no-instance", &["no-instance"]);
 }
 
-/// The first line of the signature stands where the key should.
+/// The first line of the signature is at the position of the key.
 #[test]
 fn an_entry_without_key_is_refused() {
     assert_refused("no-key", &["no-key"]);
@@ -63,13 +63,13 @@ fn empty_file_gives_no_key() {
     assert_refused("empty", &[]);
 }
 
-/// A good key that was not offered is neither given nor reported as refused.
+/// A good key that was not offered is not given, and not reported as refused.
 #[test]
 fn key_of_another_fingerprint_is_neither_printed_nor_refused() {
     assert_refused("different-fingerprint", &[]);
 }
 
-/// One refusal or two: words in the place of a signature are as good as the beginning of the next entry.
+/// There are one or two refusals, because words instead of a signature may also begin the next entry.
 #[test]
 fn a_rubbish_signature_is_refused() {
     let verdict = judge("invalid-signature");
@@ -81,7 +81,7 @@ fn a_rubbish_signature_is_refused() {
     );
 }
 
-/// Of four entries that each lack something, the one that lacks only caller and request is good.
+/// Each of four entries lacks something. The one that lacks only caller and request is good.
 #[test]
 fn entry_that_lacks_a_field_is_refused_and_the_complete_one_is_printed() {
     let verdict = judge("missing-data");
@@ -89,8 +89,8 @@ fn entry_that_lacks_a_field_is_refused_and_the_complete_one_is_printed() {
     assert_eq!(verdict.refusals(), ["no-timestamp", "no-instance", "no-key"]);
 }
 
-/// One good entry among six: an odd timestamp, another key, another instance, a rubbish signature, the good
-/// one, and one without timestamp and instance.
+/// One of six entries is good. The others have an odd timestamp, another key, another instance, a rubbish signature,
+/// or neither timestamp nor instance.
 #[test]
 fn good_entry_among_bad_ones_is_printed() {
     let verdict = judge("mixed");

@@ -1,4 +1,4 @@
-//! What SECURITY.md says is so.
+//! The claims of SECURITY.md.
 
 use std::fs;
 use std::io::Write as _;
@@ -12,21 +12,21 @@ use crate::world::{BOB, Key, Run, Sshd, Syslog, TIMES, UNHURRIED, on_an_instance
 
 const SECURITY: &str = include_str!("../../SECURITY.md");
 
-/// Where a test's module may lie.
+/// Folders that may hold a test's module.
 const MODULES: [&str; 5] = ["tests/suite", "src/core", "src/host", "src/login", "src/agent"];
 
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What stands between single backquotes.
+/// The texts between single backquotes in SECURITY.md.
 fn quoted() -> impl Iterator<Item = &'static str> {
-    // The only fenced block has no backquote of its own.
+    // The only fenced block contains no backquotes.
     SECURITY.split('`').skip(1).step_by(2).filter(|text| !text.contains('\n') && !text.is_empty())
 }
 
-/// Whether `module::…::name` is a test: the function stands in the module's file, behind `#[test]` or made by a
-/// macro that puts it there.
+/// Whether `module::…::name` is a test: the module's file declares the function, with `#[test]` at most four lines
+/// before it. A macro such as `proptest!` may enclose the function.
 pub(crate) fn is_a_test(path: &str) -> bool {
     let (module, name) = path.rsplit_once("::").unwrap();
     let module = module.replace("::", "/");
@@ -43,7 +43,7 @@ pub(crate) fn is_a_test(path: &str) -> bool {
     })
 }
 
-/// Every file of a folder's source, or the one file, with its text; without the unit tests in it.
+/// Every source file below a folder, or the one file, with its text. Unit tests are left out.
 fn sources(place: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut left = vec![root().join(place)];
@@ -72,7 +72,7 @@ fn core_does_no_io() {
         if file.ends_with("tests.rs") || file.components().any(|part| part.as_os_str() == "tests") {
             continue;
         }
-        // One module needs a lock, and only the standard library has one.
+        // Only this module may use the standard library, because it needs a lock.
         let is_budget = file.ends_with("verification/budget.rs");
         let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
         let (std, expected) = (code.matches("std::").count() + code.matches("extern crate std").count(), 2);
@@ -82,7 +82,7 @@ fn core_does_no_io() {
             "{}: std is for the lock alone",
             file.display()
         );
-        // Dependencies have clocks and random numbers of their own.
+        // The code could also get the time or random numbers from a dependency.
         for name in ["::now(", "now_utc", "SystemRandom", "rand::"] {
             assert!(!code.contains(name), "{} uses {name}", file.display());
         }
@@ -98,10 +98,10 @@ fn core_does_no_io() {
 #[test]
 fn no_source_calls_the_parser_of_rfc_2822() {
     let excuses = fs::read_to_string(root().join(".deny.toml")).unwrap();
-    assert!(excuses.contains("RUSTSEC-2026-0009"), "without the excuse, this test has no purpose");
+    assert!(excuses.contains("RUSTSEC-2026-0009"), "without this exception, the test has no purpose");
     for place in ["src", "packaging/pages/src", "tests/bench/src", "tests/emulator/src", "tests/fuzz/src"] {
         for (file, text) in sources(place) {
-            assert!(!text.contains("Rfc2822"), "{} uses a parser that .deny.toml excuses", file.display());
+            assert!(!text.contains("Rfc2822"), "{} uses the parser of RUSTSEC-2026-0009", file.display());
         }
     }
 }
@@ -129,18 +129,18 @@ fn files_and_tests_that_security_md_names_exist() {
         "{files} files and {tests} tests: has the form of SECURITY.md changed?"
     );
     assert!(!is_a_test("logins::provided"), "a helper is no test");
-    assert!(!is_a_test("logins::nobody_wrote_this"));
+    assert!(!is_a_test("logins::no_such_test"));
 }
 
 #[test]
 fn crypto_provider_is_not_validated_for_fips() {
-    // Should this ever be true, or the other library come in, SECURITY.md has to say something else.
+    // If this changes, or aws-lc is added, SECURITY.md must change too.
     assert!(!rustls::crypto::ring::default_provider().fips());
     let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
     assert!(!lock.contains("\"aws-lc"), "a second provider is in Cargo.lock");
 }
 
-/// Loads the rules of SECURITY.md as they stand there.
+/// Loads the nftables rules of SECURITY.md unchanged.
 fn shut_metadata() {
     let rules = SECURITY.split("```\n").nth(1).expect("a fenced block");
     assert!(rules.starts_with("table inet metadata {"), "{rules}");
@@ -167,14 +167,17 @@ fn firewall_rules_let_only_the_agent_reach_metadata() {
             world.ssh("ec2-user", &[&key])
         };
         let login = login_as("ubuntu", UNHURRIED);
-        assert!(login.ok && is_reached_by("ubuntu"), "without the rules any user will do: {login:?}");
+        assert!(
+            login.ok && is_reached_by("ubuntu"),
+            "without the rules, any user reaches metadata: {login:?}"
+        );
         shut_metadata();
         for command_user in ["eic-agent", "root"] {
             let login = login_as(command_user, UNHURRIED);
             assert!(login.ok, "{command_user}: {login:?}");
         }
-        // A connection that is refused in this way is tried again until the time is over. A busy machine may not come to the
-        // end of an attempt in a short time, and then the reason is another.
+        // The agent repeats a rejected connection until its time is over. On a busy machine, a short time can end
+        // during an attempt. The reason is then a different one.
         let is_shut_out = |seconds: &u64| {
             assert!(!login_as("ubuntu", &format!("--timeout {seconds}")).ok);
             let lines = syslog.agent_lines();
@@ -189,7 +192,7 @@ fn firewall_rules_let_only_the_agent_reach_metadata() {
     });
 }
 
-/// Whether a user gets any answer of metadata's, be it that there is a token missing.
+/// Whether a user gets any answer from metadata. An error for the missing token counts.
 fn is_reached_by(user: &str) -> bool {
     let asked = Command::new("setpriv")
         .args([&format!("--reuid={user}"), "--clear-groups", "curl", "--silent", "--max-time", "60"])

@@ -1,4 +1,4 @@
-//! The settings file on a whole instance: rules, options, trust, and what a broken file costs.
+//! The settings file on a whole instance: rules, options, trust, and the effect of a broken file.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -10,7 +10,7 @@ use eic_emulator::pki::{CertStatus, Issuer};
 use eic_emulator::{Config, Entry};
 use eic_host::trust_store::{Roots, TrustStore};
 
-use crate::readme::block;
+use crate::documents::block;
 use crate::world::{BOB, INSTANCE, Key, Sshd, Syslog, UNHURRIED, World, on_an_instance, test_path};
 
 const ADMIN: &str = "arn:aws:sts::123456789012:assumed-role/BreakGlass/alice";
@@ -27,8 +27,8 @@ fn a_rule_lets_one_role_in_and_keeps_another_out() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let _sshd = Sshd::start(world);
-        world.configure(block("[[rule]]"));
-        assert_eq!(config(world, &[]).0, Some(0), "the README's recipe is sound");
+        world.configure(block("docs/settings.md", "[[rule]]"));
+        assert_eq!(config(world, &[]).0, Some(0), "the recipe of docs/settings.md is sound");
         let (admin, developer) = (Key::ed25519(world, "admin"), Key::ed25519(world, "developer"));
         world.emulator.push("admin", &admin.line(), ADMIN);
         world.emulator.push("admin", &developer.line(), DEVELOPER);
@@ -46,7 +46,7 @@ fn a_rule_lets_one_role_in_and_keeps_another_out() {
 }
 
 #[test]
-fn broken_settings_file_costs_pushed_keys_and_nothing_else() {
+fn broken_settings_file_affects_only_pushed_keys() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let syslog = Syslog::bind();
         let _sshd = Sshd::start(world);
@@ -59,7 +59,7 @@ fn broken_settings_file_costs_pushed_keys_and_nothing_else() {
             syslog.clear();
             world.emulator.take_requests();
             assert!(!world.ssh("ubuntu", &[&pushed]).ok, "{case}");
-            assert!(world.emulator.take_requests().is_empty(), "{case}: metadata is not even asked");
+            assert!(world.emulator.take_requests().is_empty(), "{case}: metadata must not be requested");
             let lines = syslog.agent_lines();
             let start = format!("No ssh keys from EC2 Instance Connect for user ubuntu: {reason}: {file}");
             assert!(
@@ -99,12 +99,12 @@ fn broken_settings_file_costs_pushed_keys_and_nothing_else() {
 #[test]
 fn options_restrict_the_session_and_the_environment_names_the_principal() {
     on_an_instance(test_path!(), Config::default(), |world| {
-        let recipe = block("[keys]");
+        let recipe = block("docs/settings.md", "[keys]");
         world.configure(recipe);
-        let sshd_config = block("PermitUserEnvironment EIC_*");
+        let sshd_config = block("docs/settings.md", "PermitUserEnvironment EIC_*");
         let key = Key::ed25519(world, "key");
         world.emulator.push("ec2-user", &key.line(), BOB);
-        // sshd does not permit it: a session without the variables is refused and not made in silence.
+        // sshd does not permit the variables. The agent refuses the key, instead of a session without the variables.
         let refused = "settings-invalid: keys.environment: expected PermitUserEnvironment EIC_*";
         let run = world.run(&["ec2-user"]);
         assert!(run.notes().contains(refused), "{run:?}");
@@ -126,7 +126,7 @@ fn options_restrict_the_session_and_the_environment_names_the_principal() {
             .unwrap();
         let _sshd = Sshd::listen(&[]);
         assert_eq!(config(world, &[]).0, Some(0));
-        // A principal that would end its quotes, its line, and the option, if it could.
+        // This principal tries to end its quotes and to add options and a key.
         let hostile = "arn:aws:sts::1:assumed-role/x/\" ssh-rsa AAAA\\,command=\"id -u\" %41";
         let until = world.emulator.now() + 600;
         let entry = |caller: &str| {
@@ -154,7 +154,7 @@ fn options_restrict_the_session_and_the_environment_names_the_principal() {
             line.ends_with(&format!("environment=\"EIC_REQUEST_ID=r-1\" {}\n", key.bare_line())),
             "{line}"
         );
-        // restrict: no forwarding, though sshd would allow it.
+        // `restrict` forbids forwarding, although sshd would allow it.
         let forward = Command::new("ssh")
             .args([
                 "-F",
@@ -249,7 +249,7 @@ fn trust_settings_narrow_the_roots_and_allow_missing_staples() {
 }
 
 #[test]
-fn disabled_root_lets_no_login_in() {
+fn login_through_a_disabled_root_is_refused() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = Key::ed25519(world, "key");
         world.emulator.push("ec2-user", &key.line(), BOB);
@@ -268,16 +268,16 @@ fn root_that_another_authority_issued_ends_a_path() {
         let key = Key::ed25519(world, "key");
         let (signer, now) = (world.emulator.hierarchy(), world.emulator.now());
         let older = signer.older_root.certificate().self_signed(&signer.older_root.key).pem();
-        // Nothing in the chain names whoever issued this one.
+        // The chain does not name the issuer of this root.
         let elsewhere = Issuer::new("Emulator elsewhere", signer.oldest_root.key.clone());
         let issued = elsewhere.sign(signer.root.certificate()).pem();
         world.trust(&format!("{older}{issued}"));
-        // What the way to the older root would take, and what the way to the other does.
+        // These staples are enough for the path to this root, but not for the path to the older root.
         world.emulator.set_staples(signer.staples(now)[..2].to_vec());
         world.emulator.push("ec2-user", &key.line(), BOB);
         let run = world.run(&["ec2-user"]);
         assert_eq!(run.keys(), format!("{}\n", key.bare_line()), "{run:?}");
-        // What is wrong is told of all roots, and in time.
+        // The reason for a refusal is found with all roots, and within the time limit.
         world.emulator.set_staples(Vec::new());
         let run = world.run(&["ec2-user"]);
         assert!(run.notes().contains("staple-missing"), "{}", run.notes());
@@ -337,7 +337,7 @@ fn shipped_settings_file_is_valid_and_shows_every_setting() {
         let (status, defaults, faults) = config(world, &[]);
         assert_eq!((status, faults.as_str()), (Some(0), ""));
         assert!(defaults.lines().skip(1).all(|line| line.ends_with(" default")), "{defaults}");
-        // With every comment taken off a setting, it is still sound, and nothing is a default any more.
+        // With every setting uncommented, the file is still valid, and no setting is a default.
         let uncommented = shipped.lines().map(|line| match line.strip_prefix('#') {
             Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => setting,
             _ => line,
@@ -357,7 +357,8 @@ fn amazons_roots_are_found_among_the_systems() {
     assert_eq!(store(Roots::Amazon), 5, "Amazon Root CA 1 to 4 and Starfield Services Root CA - G2");
 }
 
-/// Each root as a chain of its own: for it, the root itself is parsed, whatever its name looks like, and hardly another.
+/// Each root is a chain of its own here. The root itself must be parsed, with any form of its name, and almost no
+/// other root.
 #[test]
 fn system_roots_that_no_chain_names_are_not_parsed() {
     let bundles = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"];
@@ -377,5 +378,5 @@ fn system_roots_that_no_chain_names_are_not_parsed() {
         alone += usize::from(few == 1);
     }
     assert_eq!(count, all);
-    assert!(alone > 50, "most of {all} are told apart: {alone}");
+    assert!(alone > 50, "expected a single parsed root for most of {all}, got {alone}");
 }

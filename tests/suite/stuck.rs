@@ -1,4 +1,4 @@
-//! Files that lie where the kernel waits for an answer that never comes, as on a server for files that is gone.
+//! Files on a file system that never answers, for example because its server is gone.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -10,10 +10,10 @@ use eic_emulator::Config;
 use crate::metadata::pushed;
 use crate::world::{Run, World, installed, on_an_instance, test_path};
 
-/// Where it is mounted.
+/// The mount point of a file system that never answers.
 const GONE: &str = "/mnt/gone";
 
-/// A file system in user space whose server never says a word: fuse(4).
+/// A file system in user space whose server never answers: fuse(4).
 const SERVER: &str = "import ctypes, os, sys, time\n\
     place, device = sys.argv[1:]\n\
     os.mknod(device, 0o20666, os.makedev(10, 229))\n\
@@ -50,7 +50,7 @@ impl Drop for Gone {
     }
 }
 
-/// A run that asks a provider whose answer is larger than a pipe.
+/// Runs the agent with a provider whose output is larger than a pipe's buffer.
 fn run(world: &World, user: &str, arguments: &[&str]) -> Run {
     let provider = world.script("provider", "head -c 100000 /dev/zero | tr '\\0' x; echo");
     let mut words = vec!["--provider-user", "nobody"];
@@ -60,7 +60,7 @@ fn run(world: &World, user: &str, arguments: &[&str]) -> Run {
 }
 
 #[test]
-fn settings_on_a_hung_file_server_cost_no_provider_its_key() {
+fn provider_keys_survive_settings_on_a_hung_file_server() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let _gone = Gone::mount(world);
         for user in ["root", "eic-agent"] {
@@ -73,7 +73,7 @@ fn settings_on_a_hung_file_server_cost_no_provider_its_key() {
 }
 
 #[test]
-fn roots_on_a_hung_file_server_cost_no_provider_its_key_and_little_time() {
+fn provider_keys_survive_roots_on_a_hung_file_server() {
     on_an_instance(test_path!(), Config::default(), |world| {
         pushed(world, "key");
         let _gone = Gone::mount(world);
@@ -83,7 +83,7 @@ fn roots_on_a_hung_file_server_cost_no_provider_its_key_and_little_time() {
             assert!(run.notes().contains("trust-store-unusable"), "{user}: {}", run.notes());
             assert!(run.is_soon(), "{user}: {:?}", run.took);
         }
-        // One of the system's own places, by a link.
+        // One of the system's own files of roots is a link to the hung file system.
         fs::create_dir_all("/etc/ssl").unwrap();
         symlink("/mnt/gone/ca.pem", "/etc/ssl/ca-bundle.pem").unwrap();
         let run = run(world, "root", &[]);

@@ -1,4 +1,4 @@
-//! tests/README.md and the build name tests, modules, files and targets that exist.
+//! tests/README.md and the build must only name tests, modules, files and make targets that exist.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +17,6 @@ fn quoted() -> Vec<&'static str> {
     prose.flat_map(|text| text.split('`').skip(1).step_by(2)).collect()
 }
 
-/// The modules of the suite.
 fn modules() -> BTreeSet<String> {
     let main = text_of("tests/suite/main.rs");
     main.lines()
@@ -58,7 +57,7 @@ fn tests_readme_lists_every_module_of_the_suite_and_no_other() {
     assert_eq!(listed, modules());
 }
 
-/// A filter that matches no test is a success for libtest: a command that names one would run nothing.
+/// libtest succeeds if a filter matches no test. A command with a wrong name would run nothing and succeed.
 #[test]
 fn tests_and_modules_that_commands_name_exist() {
     let mut tests = 0;
@@ -83,7 +82,7 @@ fn tests_and_modules_that_commands_name_exist() {
             }
         }
     }
-    assert!(tests > 1, "{tests}: the target `load` names a test, and so does tests/README.md");
+    assert!(tests > 1, "{tests}: expected the test of `make load` and one of tests/README.md");
     assert!(!is_a_test("load::was_renamed"));
 }
 
@@ -93,11 +92,11 @@ fn module_with_children_is_a_mod_rs() {
     let mut folders = 0;
     while let Some(folder) = left.pop() {
         folders += 1;
-        let beside = folder.with_extension("rs");
+        let file = folder.with_extension("rs");
         assert!(
-            !beside.exists(),
-            "{} has a folder beside it: move it to mod.rs in that folder",
-            beside.display()
+            !file.exists(),
+            "{} has a folder of the same name: move it to mod.rs in that folder",
+            file.display()
         );
         let inner = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
         let inner =

@@ -1,4 +1,4 @@
-//! Whose the roots may be: a file that others than root can change decides about no login.
+//! Files of roots that users other than root can change. No login may depend on them.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
@@ -11,7 +11,7 @@ use crate::failures::assert_undecided;
 use crate::metadata::{USER, pushed};
 use crate::world::{Key, World, on_an_instance, test_path};
 
-/// A folder of root's, with a copy of the emulator's root in it, plain and hashed.
+/// A folder of root's with a copy of the emulator's root, as a file and in a hashed directory.
 struct Store(PathBuf);
 
 impl Store {
@@ -37,7 +37,7 @@ fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// How a store comes into others' hands, and what then names it.
+/// How others can change a store, how the test makes it so, and the option that names the store.
 type Case = (&'static str, fn(&World, &Store), &'static [&'static str]);
 
 const CASES: &[Case] = &[
@@ -49,14 +49,18 @@ const CASES: &[Case] = &[
         &["--ca-file", "ca.pem"],
     ),
     ("others may write the folder", |_, store| mode(&store.0, 0o777), &["--ca-file", "ca.pem"]),
-    ("sticky or not", |_, store| mode(&store.0, 0o1777), &["--ca-file", "ca.pem"]),
+    (
+        "others may write the folder, which is sticky",
+        |_, store| mode(&store.0, 0o1777),
+        &["--ca-file", "ca.pem"],
+    ),
     (
         "the folder is another user's",
         |world, store| chown(&store.0, Some(world.uid(USER)), None).unwrap(),
         &["--ca-file", "ca.pem"],
     ),
     (
-        "a link stands in a folder that others may write",
+        "a link is in a folder that others may write",
         |world, store| {
             symlink(store.path("ca.pem"), world.shared_folder().join("link")).unwrap();
             symlink(world.shared_folder().join("link"), store.path("first")).unwrap();
@@ -101,7 +105,7 @@ fn roots_that_others_can_change_are_refused() {
                 assert_undecided(&run, "trust-store-insecure", &format!("{user}: {case}"));
             }
         }
-        // The same of the settings.
+        // The same rule holds for roots that the settings name.
         let store = Store::new(world);
         mode(&store.path("ca.pem"), 0o666);
         world.configure(&format!("[trust]\nca_file = \"{}\"\n", store.text("ca.pem")));
@@ -112,7 +116,7 @@ fn roots_that_others_can_change_are_refused() {
         symlink("circle", store.path("circle")).unwrap();
         let run = world.run(&["--ca-file", &store.text("circle"), USER]);
         assert_undecided(&run, "trust-store-unusable", "a link that leads to itself");
-        // A relative path is one in the caller's directory.
+        // A relative path starts in the caller's directory.
         let run = world.run(&["--ca-file", "ca.pem", USER]);
         assert_undecided(&run, "trust-store-insecure", "a relative path");
     });
@@ -132,7 +136,7 @@ fn a_distribution_bundle_that_others_can_change_is_not_used() {
             mode(bundle, 0o666);
         }
         let run = world.run(&[USER]);
-        // Where the distribution has a hashed directory as well, its roots are used.
+        // If the distribution also has a hashed directory, its roots are used.
         let reasons = ["trust-store-insecure", "signer-untrusted"];
         assert_eq!((run.status(), run.keys().as_str()), (Some(1), ""), "{run:?}");
         assert!(reasons.iter().any(|reason| run.notes().contains(reason)), "{}", run.notes());
@@ -150,7 +154,7 @@ fn a_distribution_bundle_in_a_sticky_store_of_a_group_is_used() {
         let key = pushed(world, "key");
         let bundle = Path::new("/etc/ssl/certs/ca-certificates.crt");
         let roots = fs::read(bundle).unwrap();
-        // As NixOS has it: the store is root's, its builders may add to it, and /etc leads there by links.
+        // This is NixOS's layout: root owns the store, its builders may add to it, and links in /etc lead there.
         let (store, package) = (world.path("etc/store"), world.path("etc/store/0a1b-cacert"));
         fs::create_dir_all(&package).unwrap();
         fs::write(package.join("ca-bundle.crt"), &roots).unwrap();
@@ -160,7 +164,7 @@ fn a_distribution_bundle_in_a_sticky_store_of_a_group_is_used() {
         fs::remove_file(bundle).unwrap();
         symlink(package.join("ca-bundle.crt"), bundle).unwrap();
         assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
-        // The settings and what they name obey sshd's own rule.
+        // A file that an option or the settings name must obey sshd's own rule.
         let named = package.join("ca-bundle.crt");
         let run = world.run(&["--ca-file", named.to_str().unwrap(), USER]);
         assert_undecided(&run, "trust-store-insecure", "a file that is named");
@@ -177,7 +181,7 @@ fn a_distribution_bundle_in_a_sticky_store_of_a_group_is_used() {
         mode(&store, 0o1775);
         chown(&package, Some(world.uid("ubuntu")), None).unwrap();
         is_refused("a builder's own package");
-        // Nor does a builder's link lead anywhere, and what the store's packages hold is root's alone.
+        // A link in the store is followed if root owns it. A builder's own link is refused.
         chown(&package, Some(0), None).unwrap();
         let real = world.path("etc/real");
         fs::rename(&package, &real).unwrap();
@@ -189,17 +193,17 @@ fn a_distribution_bundle_in_a_sticky_store_of_a_group_is_used() {
 }
 
 #[test]
-fn root_that_others_can_change_does_not_cost_the_other_roots() {
+fn insecure_root_does_not_affect_the_other_roots() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = pushed(world, "key");
         let store = Store::new(world);
-        // As update-ca-certificates(8) links what an operator puts into /usr/local/share, which a group can write on
-        // older releases of Debian.
+        // update-ca-certificates(8) links files that an operator puts into /usr/local/share. On older releases of
+        // Debian, a group can write there.
         fs::create_dir_all(store.path("local")).unwrap();
         mode(&store.path("local"), 0o2775);
         fs::write(store.path("local/site.crt"), world.emulator.ca_pem()).unwrap();
         symlink("../local/site.crt", store.path("hashed/89abcdef.0")).unwrap();
-        // A link that leads nowhere takes nothing away, nor is it named.
+        // A link without a target removes no root and is not reported.
         symlink("../local/gone.crt", store.path("hashed/89abcdef.1")).unwrap();
         world.configure_unhurried(&format!("[trust]\nca_dir = \"{}\"\n", store.text("hashed")));
         assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
@@ -213,7 +217,7 @@ fn root_that_others_can_change_does_not_cost_the_other_roots() {
         assert!(check["verdict"] == "warn" && seen.contains("trusted roots: 1"), "{check}");
         assert!(seen.contains(&local) && !seen.contains("more"), "{check}");
 
-        // Where the root that is left out is the one that counts, the log says so.
+        // If the signer needs the root that is left out, the log names the cause.
         fs::write(store.path("hashed/0123abcd.0"), other_root(world)).unwrap();
         let run = world.run(&[USER]);
         assert_undecided(&run, "signer-untrusted", "the root is left out");
@@ -221,7 +225,6 @@ fn root_that_others_can_change_does_not_cost_the_other_roots() {
     });
 }
 
-/// A root that has nothing to do with the signer.
 fn other_root(world: &World) -> String {
     let file = world.path("etc/other.pem");
     let made = Command::new("openssl")
@@ -252,7 +255,7 @@ fn verify_accepts_roots_that_the_caller_owns() {
         chown(own.join("ca.pem"), Some(uid), Some(uid)).unwrap();
         let said = agent(&["verify", "--capture", "capture.json", "--ca-file", "ca.pem"]);
         assert_eq!(String::from_utf8_lossy(&said.stdout), format!("{}\n", key.bare_line()), "{said:?}");
-        // What sshd would act on is another matter.
+        // sshd acts on the output of `authorized-keys`, which still refuses such roots.
         let run = world.run_as(USER, &["--ca-file", own.join("ca.pem").to_str().unwrap(), USER]);
         assert_undecided(&run, "trust-store-insecure", "authorized-keys");
     });

@@ -6,7 +6,7 @@ use eic_agent::cli::Cli;
 
 const NAME: &str = "eic-agent";
 
-/// Each script with its name, by which the shells look for it (bash: without the ending).
+/// Each script with its file name. The shells search for this name (bash without the extension).
 pub fn scripts() -> [(&'static str, String); 3] {
     [
         ("eic-agent.bash", bash()),
@@ -15,8 +15,9 @@ pub fn scripts() -> [(&'static str, String); 3] {
     ]
 }
 
-/// `clap_complete` 4.6 names the states of a program with a hyphen in two ways, so that bash never finds the options
-/// of a subcommand. Without a hyphen it works; only the lines that say what to complete need the true name.
+/// `clap_complete` 4.6 uses two different state names if the program name has a hyphen. bash then never completes the
+/// options of a subcommand. So this generates a script for a name without a hyphen. Only the `complete` lines get the
+/// real name.
 fn bash() -> String {
     let plain = NAME.replace('-', "_");
     let named = |line: &str| match line.strip_suffix(&plain) {
@@ -32,7 +33,7 @@ fn script(shell: Shell, name: &str) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-/// The command line without what is hidden, which `clap_complete` would offer.
+/// The command line without hidden subcommands. `clap_complete` would offer them.
 fn visible(cli: &Command) -> Command {
     let shown = cli.get_subcommands().filter(|command| !command.is_hide_set());
     Command::new(NAME)
@@ -41,7 +42,7 @@ fn visible(cli: &Command) -> Command {
         .subcommands(shown.cloned().map(|command| command.mut_args(with_hint)))
 }
 
-/// Says what a value is, which its name tells.
+/// Sets the kind of the value, such as a path, from the name of the value.
 fn with_hint(argument: Arg) -> Arg {
     if !argument.get_action().takes_values() {
         return argument;
@@ -51,9 +52,9 @@ fn with_hint(argument: Arg) -> Arg {
         Some("FILE") => ValueHint::FilePath,
         Some("DIR") => ValueHint::DirPath,
         Some("USER" | "NAME") => ValueHint::Username,
-        // A provider: any command's words.
+        // A provider: a command with arguments.
         Some(name) if name.contains(' ') => ValueHint::Unknown,
-        // Nothing that could be listed: no file names either.
+        // The shell cannot list these values, and must not offer file names.
         _ => ValueHint::Other,
     })
 }

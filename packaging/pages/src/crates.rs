@@ -1,4 +1,4 @@
-//! The crates that are linked into the shipped binary, from cargo itself.
+//! The crates that are linked into the shipped binary, as cargo reports them.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -9,19 +9,19 @@ use serde::Deserialize;
 
 use crate::Error;
 
-/// What is shipped: see `make dist`.
+/// The targets that `make dist` builds.
 const TARGETS: [&str; 2] = ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"];
 
-/// A crate of the binary.
+/// A crate that is linked into the binary.
 #[derive(Clone, Debug)]
 pub struct Crate {
-    /// Its name.
+    /// Name, such as `ring`.
     pub name: String,
-    /// Its version.
+    /// Version, such as `0.17.14`.
     pub version: String,
-    /// Its licence, in SPDX's form.
+    /// Licence as an SPDX expression.
     pub licence: String,
-    /// Where its source is.
+    /// Folder of its source.
     pub folder: PathBuf,
 }
 
@@ -35,12 +35,12 @@ struct Package {
     name: String,
     version: String,
     license: Option<String>,
-    /// The registry; none for the crates of this project.
+    /// The registry. `None` for crates of this project.
     source: Option<String>,
     manifest_path: PathBuf,
 }
 
-/// The crates that are linked for either target: no macros, nothing that only builds or tests need.
+/// The crates that are linked for at least one target. Excludes procedural macros and crates for builds or tests only.
 pub fn linked() -> Result<Vec<Crate>, Error> {
     let mut names = BTreeSet::new();
     for target in TARGETS {
@@ -63,26 +63,26 @@ pub fn linked() -> Result<Vec<Crate>, Error> {
     linked.filter_map(Result::transpose).collect()
 }
 
-/// `ring v0.17.14 (*)`
+/// Parses a line such as `ring v0.17.14 (*)`.
 fn name_and_version(line: &str) -> Option<(String, String)> {
     let mut words = line.split(' ');
     Some((words.next()?.to_owned(), words.next()?.strip_prefix('v')?.to_owned()))
 }
 
 impl Metadata {
-    /// The crate; none if it is this project's own, whose licence is that of the package.
+    /// Finds the crate. `None` if it is a crate of this project, because the package's own licence covers it.
     fn find(&self, name: &str, version: &str) -> Result<Option<Crate>, Error> {
         let package = self.packages.iter().find(|package| package.name == name && package.version == version);
-        let package = package.ok_or_else(|| format!("cargo metadata does not know {name} {version}"))?;
+        let package = package.ok_or_else(|| format!("cargo metadata does not contain {name} {version}"))?;
         if package.source.is_none() {
             return Ok(None);
         }
-        // A file of its own is among the texts.
+        // The crate has a licence file, which is one of the texts.
         let licence = package.license.as_deref().unwrap_or("see its text");
         Ok(Some(Crate {
             name: name.to_owned(),
             version: version.to_owned(),
-            // The older way of saying OR.
+            // `/` is the old form of OR.
             licence: licence.replace('/', " OR "),
             folder: package.manifest_path.parent().unwrap_or(Path::new("/")).to_owned(),
         }))
@@ -97,7 +97,7 @@ fn cargo(words: &[&str]) -> Result<String, Error> {
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|error| format!("cargo cannot be run: {error}"))?;
+        .map_err(|error| format!("cannot run cargo: {error}"))?;
     if !run.status.success() {
         return Err(format!("cargo {} failed: {}", words.join(" "), run.status).into());
     }

@@ -1,11 +1,11 @@
-//! The day that the pages are of: that of the source, not the one on which they are made.
+//! The date of the pages: the date of the source, not of the build.
 
 use time::OffsetDateTime;
 
 use crate::Error;
 
-/// The day, in UTC, of `SOURCE_DATE_EPOCH` (reproducible-builds.org). It comes as an argument, not in the environment:
-/// there it would make cargo build ring anew.
+/// The date in UTC of `epoch`, which is `SOURCE_DATE_EPOCH` (reproducible-builds.org) in Unix seconds. It is an
+/// argument, because a change of that environment variable makes cargo compile ring again.
 pub fn of_source(epoch: &str) -> Result<String, Error> {
     let instant = epoch.parse().ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
     let instant =
@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_day_is_of_the_source() {
+    fn epoch_becomes_a_date_and_other_text_is_refused() {
         assert_eq!(of_source("1738238400").unwrap(), "2025-01-30");
         assert!(of_source("").is_err());
         assert!(of_source("2025-01-30").is_err());

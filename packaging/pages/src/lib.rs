@@ -1,5 +1,5 @@
-//! What goes into eic-agent's packages beside the program: man pages, shell completions, licence texts. All of it comes
-//! from what the program itself is made from, so that it cannot tell another story.
+//! Generates the files of eic-agent's packages except the program: man pages, shell completions and licence texts. They
+//! come from the source of the program, so they always match it.
 
 pub mod completions;
 pub mod crates;
@@ -14,12 +14,12 @@ use std::path::Path;
 
 use licences::Component;
 
-/// Why nothing was made, for whoever builds.
+/// An error with a message for the person who builds the package.
 pub type Error = Box<dyn std::error::Error>;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Writes everything below `folder`: `man`, `completions` and `doc`.
+/// Writes all files to the subfolders `man`, `completions` and `doc` of `folder`.
 pub fn write(folder: &Path, day: &str) -> Result<(), Error> {
     let mut components = licences::runtime();
     for dependency in crates::linked()? {
@@ -42,15 +42,15 @@ pub fn write(folder: &Path, day: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Puts the parts into a page's frame: `@NAME@`, where it stands.
+/// Replaces each `@NAME@` in a page's frame by the part of that name.
 fn fill(frame: &str, day: &str, parts: &[(&str, String)]) -> Result<String, Error> {
     let mut page = frame.to_owned();
-    // A day is data of .TH, not text: its hyphens stay as they are.
+    // The date is an argument of .TH, not text, so its hyphens need no escape.
     let usual = [("DATE", day.to_owned()), ("VERSION", roff::escape(VERSION))];
     for (name, part) in usual.iter().chain(parts) {
         let place = format!("@{name}@");
         if !page.contains(&place) {
-            return Err(format!("the page's frame has no {place}").into());
+            return Err(format!("expected {place} in the frame of the page").into());
         }
         page = page.replace(&place, part.trim_end());
     }

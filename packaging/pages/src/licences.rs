@@ -1,4 +1,4 @@
-//! THIRD-PARTY-LICENSES: what the binary is made of, and the texts that its licences say must go with it.
+//! THIRD-PARTY-LICENSES: the components of the binary, and the licence texts that must accompany it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,10 +7,10 @@ use std::path::Path;
 use crate::Error;
 use crate::crates::Crate;
 
-/// What a package's licence files are called, in capitals.
+/// Prefixes of the names of licence files, in capitals.
 const NAMES: [&str; 6] = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"];
 
-/// Something that is linked in.
+/// A library that is linked into the binary.
 #[derive(Debug)]
 pub struct Component {
     name: String,
@@ -18,7 +18,7 @@ pub struct Component {
     texts: Vec<String>,
 }
 
-/// What no crate stands for, and is in a static binary all the same.
+/// Components of a static binary that are not crates.
 pub fn runtime() -> Vec<Component> {
     let apache = include_str!("../../../LICENSE-APACHE");
     let of = |name: &str, licence: &str, texts: &[&str]| Component {
@@ -37,16 +37,16 @@ pub fn runtime() -> Vec<Component> {
 }
 
 impl Component {
-    /// A crate, with the texts that lie in its folder. One without any is an error: there is nobody to ask when the
-    /// package is built.
+    /// A crate with the licence texts in its folder. A crate without a text is an error, because a package must contain
+    /// the texts.
     pub fn of_crate(dependency: &Crate) -> Result<Self, Error> {
         let Crate { name, version, licence, folder } = dependency;
         let mut texts = Vec::new();
         collect(folder, &mut texts).map_err(|error| format!("{}: {error}", folder.display()))?;
         if texts.is_empty() {
             return Err(format!(
-                "{name} {version} ({licence}) carries no licence text in {}; take its authors' text to \
-                 packaging/pages/notices, and name it in packaging/pages/src/licences.rs",
+                "{name} {version} ({licence}) has no licence text in {}; copy its authors' text to \
+                 packaging/pages/notices, and add it to packaging/pages/src/licences.rs",
                 folder.display()
             )
             .into());
@@ -55,7 +55,7 @@ impl Component {
     }
 }
 
-/// All licence files of a folder, also of what it has taken from elsewhere (`ring`, of fiat-crypto).
+/// Collects all licence files of a folder and its subfolders, which may contain foreign code (fiat-crypto in `ring`).
 fn collect(folder: &Path, texts: &mut Vec<String>) -> std::io::Result<()> {
     let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
@@ -70,7 +70,7 @@ fn collect(folder: &Path, texts: &mut Vec<String>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// `LICENSE-MIT`, `LICENSE.txt`, `COPYING`; but no program that deals with licences.
+/// Matches `LICENSE-MIT`, `LICENSE.txt` and `COPYING`, but not source files such as `licenses.rs`.
 fn is_licence(file: &str) -> bool {
     let upper = file.to_uppercase();
     let ending = Path::new(&upper).extension().map(|ending| ending.to_string_lossy().into_owned());
@@ -78,7 +78,7 @@ fn is_licence(file: &str) -> bool {
         && ending.is_none_or(|ending| ["MD", "TXT"].contains(&&*ending) || ending.parse::<u8>().is_ok())
 }
 
-/// The file. A text that many carry stands there once: differences of white space alone are none.
+/// The content of THIRD-PARTY-LICENSES. Texts that differ only in white space appear once.
 pub fn document(version: &str, components: &[Component]) -> String {
     let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
     let mut texts = Vec::new();
@@ -102,28 +102,28 @@ pub fn document(version: &str, components: &[Component]) -> String {
         list.push(format!("{name:<width$}  {licence}\n{:width$}  text {}\n", "", used.join(", ")));
     }
     format!(
-        "What eic-agent {version} is made of, beside its own source\n\n\
-         The binary is linked statically. It holds code of everything in this list, under the licence that stands\n\
-         beside it (in SPDX's form); the texts follow, each once, as their authors wrote them.\n\n{}{}",
+        "Third-party components of eic-agent {version}\n\n\
+         The binary is statically linked. It contains code of every component in this list. Each has its licence as\n\
+         an SPDX expression. The licence texts follow, each once, as their authors wrote them.\n\n{}{}",
         list.concat(),
         texts.concat()
     )
 }
 
-/// Without the carriage returns, and the white space at the ends, of other systems' editors.
+/// Removes carriage returns, and white space at the ends of lines.
 fn tidy(text: &str) -> String {
     let lines: Vec<_> = text.lines().map(str::trim_end).collect();
     lines.join("\n").trim_matches('\n').to_owned()
 }
 
-/// Debian's file of the package's own copyright, in its machine-readable form.
+/// The file `copyright` of the Debian package, in the machine-readable format.
 pub fn debian_copyright() -> Result<String, Error> {
     let mit = include_str!("../../../LICENSE-MIT");
     let holder = mit.lines().find_map(|line| line.strip_prefix("Copyright (c) "));
     let holder = holder.ok_or("LICENSE-MIT: expected a line 'Copyright (c) …'")?;
     let (_, terms) =
         mit.split_once("\n\nPermission").ok_or("LICENSE-MIT: expected a paragraph 'Permission …'")?;
-    // Continued lines begin with a space, empty ones are a dot.
+    // Continuation lines begin with a space. An empty line is a dot.
     let terms = format!("Permission{terms}");
     let terms: Vec<_> =
         terms.lines().map(|line| [" ", if line.is_empty() { "." } else { line }, "\n"].concat()).collect();
@@ -133,8 +133,8 @@ pub fn debian_copyright() -> Result<String, Error> {
 Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: eic-agent
 Comment:
- The program is linked statically. The crates and libraries that it holds code of, their licences and the texts of
- these are in /usr/share/doc/eic-agent/THIRD-PARTY-LICENSES.gz.
+ The program is statically linked. /usr/share/doc/eic-agent/THIRD-PARTY-LICENSES.gz lists the crates and libraries
+ that it contains, with their licences and the licence texts.
 
 Files: *
 Copyright: {holder}
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn licence_files_are_known_by_name() {
+    fn licence_files_are_recognised_by_name() {
         for good in
             ["LICENSE", "LICENSE-MIT", "license.txt", "LICENSE-Apache", "COPYING", "LICENSE-2.0", "NOTICE.md"]
         {
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_stands_once_and_everybody_names_it() {
+    fn equal_texts_appear_once_and_have_one_number() {
         let of = |name: &str, texts: &[&str]| Component {
             name: name.to_owned(),
             licence: "MIT".to_owned(),
@@ -188,7 +188,7 @@ mod tests {
         let [name, version, licence] = ["bare", "1", "MIT"].map(str::to_owned);
         let bare = Crate { name, version, licence, folder: folder.clone() };
         let error = Component::of_crate(&bare).unwrap_err().to_string();
-        assert!(error.starts_with("bare 1 (MIT) carries no licence text"), "{error}");
+        assert!(error.starts_with("bare 1 (MIT) has no licence text"), "{error}");
         fs::write(folder.join("third_party/LICENSE"), "theirs").unwrap();
         assert_eq!(Component::of_crate(&bare).unwrap().texts, ["theirs"]);
         fs::remove_dir_all(folder).unwrap();

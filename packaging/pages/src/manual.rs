@@ -1,4 +1,4 @@
-//! eic-agent(8): a frame, and what the command line and the README say.
+//! eic-agent(8): a frame, filled with the help texts of the command line.
 
 use clap::{Arg, Command, CommandFactory as _};
 use eic_agent::cli::Cli;
@@ -7,15 +7,14 @@ use crate::roff::{bold, escape, italic, literal, prose, tagged};
 use crate::{Error, fill};
 
 const FRAME: &str = include_str!("../man/eic-agent.8.in");
-const README: &str = include_str!("../../../README.md");
 
-/// What the part of a subcommand's closing words begins with that goes to EXIT STATUS.
+/// A part of a subcommand's closing help text that begins with this goes to the section EXIT STATUS.
 const EXIT_STATUS: &str = "Exit status: ";
 
 /// The page's source.
 pub fn page(date: &str) -> Result<String, Error> {
     let mut cli = Cli::command();
-    // Gives every subcommand the name that its usage begins with, and the options that clap adds.
+    // Adds clap's own options, and the full name of each subcommand.
     cli.build();
     let about = lowercase_first(&cli.get_about().map(ToString::to_string).unwrap_or_default());
     let parts = [
@@ -24,12 +23,11 @@ pub fn page(date: &str) -> Result<String, Error> {
         ("COMMANDS", visible(&cli).map(command).collect()),
         ("OPTIONS", cli.get_arguments().map(argument).collect()),
         ("EXIT_STATUS", visible(&cli).map(exit_statuses).collect::<Result<_, _>>()?),
-        ("REASONS", reasons(README)?),
     ];
     fill(FRAME, date, &parts)
 }
 
-/// The subcommands that people see. `help` is clap's own, and is told of with the option.
+/// The subcommands, without hidden ones and without clap's own `help`.
 fn visible(cli: &Command) -> impl Iterator<Item = &Command> {
     cli.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help")
 }
@@ -42,7 +40,7 @@ fn synopsis(command: &Command) -> String {
     format!(".SY {}\n{}\n.YS\n", escape(name).replace(' ', "\\ "), usage_words(arguments.trim()))
 }
 
-/// clap's usage in the way of man pages: `<FILE>` is FILE, in italics; options are bold.
+/// clap's usage in the style of man pages: `<FILE>` is FILE in italics, options are bold.
 fn usage_words(usage: &str) -> String {
     let mut words = String::new();
     for (index, piece) in usage.split('<').enumerate() {
@@ -79,7 +77,7 @@ fn command(command: &Command) -> String {
     page.concat()
 }
 
-/// `--help` is the same everywhere: once in OPTIONS is enough.
+/// The section OPTIONS describes `--help` once for all subcommands.
 fn is_help(argument: &Arg) -> bool {
     argument.get_long() == Some("help")
 }
@@ -179,26 +177,6 @@ fn statuses(text: &str) -> Vec<(String, String)> {
     statuses
 }
 
-/// The README's table of reasons: reasons, cause, what to do.
-fn reasons(readme: &str) -> Result<String, Error> {
-    let table = readme.lines().skip_while(|line| !line.starts_with("| reason |")).skip(2);
-    let rows = table.take_while(|line| line.starts_with('|'));
-    let mut page = Vec::new();
-    for row in rows {
-        let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
-        let [names, cause, remedy] = cells.as_slice() else {
-            return Err(format!("README.md, the table of reasons: expected three cells, got {row}").into());
-        };
-        // A tag of .TP is never broken, and some rows have more names than fit a terminal's line.
-        let [names, cause, remedy] = [names, cause, remedy].map(|cell| prose(cell));
-        page.push(format!(".PP\n{names}\n.RS 4\n{cause}\n.br\n\\(-> {remedy}\n.RE\n"));
-    }
-    if page.is_empty() {
-        return Err("README.md has no table that begins with '| reason |'".into());
-    }
-    Ok(page.concat())
-}
-
 fn lowercase_first(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
@@ -238,11 +216,5 @@ mod tests {
             })
             .collect();
         assert_eq!(shown, ["p In a file:", "l one\n  two", "l three", "p end"]);
-    }
-
-    #[test]
-    fn a_table_that_is_gone_or_changed_is_an_error() {
-        assert!(reasons("no table").is_err());
-        assert!(reasons("| reason | cause |\n| --- | --- |\n| `a` | b |\n").is_err());
     }
 }

@@ -1,10 +1,10 @@
-//! Text as man(7) source.
+//! Converts text to man(7) source.
 
-/// Text that roff prints as it stands. Every `-` is the ASCII one, so that what is copied from a page works.
+/// Escapes text so that roff prints it unchanged. Every `-` stays an ASCII hyphen, so users can copy commands.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for line in text.split_inclusive('\n') {
-        // At the start of a line these two make a request of it.
+        // A line that starts with one of these is a request.
         if line.starts_with(['.', '\'']) {
             escaped.push_str("\\&");
         }
@@ -23,28 +23,28 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// Text to be filled, `code` in it bold.
+/// Text that roff fills. `code` becomes bold.
 pub fn prose(text: &str) -> String {
     let pieces = text.split('`').enumerate();
     pieces.map(|(index, piece)| if index % 2 == 0 { escape(piece) } else { bold(piece) }).collect()
 }
 
-/// Bold: what is typed as it stands.
+/// Bold: text that the user types literally.
 pub fn bold(text: &str) -> String {
     format!("\\fB{}\\fR", escape(text))
 }
 
-/// Italic: what stands for something else.
+/// Italic: a placeholder.
 pub fn italic(text: &str) -> String {
     format!("\\fI{}\\fR", escape(text))
 }
 
-/// What is written about a term, further in.
+/// A term with an indented description.
 pub fn tagged(term: &str, text: &str) -> String {
     format!(".TP\n{term}\n{text}\n")
 }
 
-/// Lines that stay as they are.
+/// Lines that roff does not fill.
 pub fn literal(lines: &str) -> String {
     format!(".PP\n.RS 4\n.nf\n{}\n.fi\n.RE\n", escape(lines))
 }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_taken_for_a_request() {
+    fn leading_dots_and_quotes_are_escaped() {
         assert_eq!(escape(".TH\n'x \\n"), "\\&.TH\n\\&\\(aqx \\en");
         assert_eq!(prose("`--keys` or -"), "\\fB\\-\\-keys\\fR or \\-");
     }

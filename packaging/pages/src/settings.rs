@@ -1,11 +1,11 @@
-//! eic-agent.toml(5): written by hand, since no definition tells what a setting is for; the tests hold it against the
-//! settings that the program reads.
+//! eic-agent.toml(5). The frame is written by hand, because the source has no description of a setting's purpose. The
+//! tests compare the page with the settings that the program reads.
 
 use crate::{Error, fill};
 
 const FRAME: &str = include_str!("../man/eic-agent.toml.5.in");
 
-/// The page's source.
+/// The page as man(7) source, with `date` as its date.
 pub fn page(date: &str) -> Result<String, Error> {
     fill(FRAME, date, &[])
 }

@@ -1,4 +1,5 @@
-//! Asks the metadata service for everything that a judgement can need, whatever each answer is.
+//! Fetches everything from the metadata service that a verification can need. A failed request does not stop the
+//! others.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,30 +22,30 @@ use crate::capture::document::{self, Capture, CapturedAnswer, Item};
 /// Most users whose keys are fetched.
 const MAX_USERS: usize = 32;
 
-/// What is fetched, and when.
+/// What to fetch, and when.
 pub(crate) struct CaptureRequest<'w> {
     pub(crate) endpoints: &'w [Endpoint],
     pub(crate) allowed: Duration,
     pub(crate) machine: &'w Machine,
-    /// Whose keys; all that the service lists where none is named.
+    /// Users whose keys are fetched. If empty, all users that the service lists.
     pub(crate) users: &'w [LoginName],
     pub(crate) now: Timestamp,
 }
 
-/// What was fetched.
+/// The result of [`fetch`].
 pub(crate) struct Fetched {
     pub(crate) capture: Capture,
-    /// How long the token took.
+    /// How long the request for the token took.
     pub(crate) token: Duration,
-    /// This machine's clock when the token came.
+    /// This machine's time when the token arrived.
     pub(crate) greeted: Timestamp,
-    /// What stands between us and the service, where it says so.
+    /// The `Via` header of the answer: a proxy between us and the service.
     pub(crate) via: Option<String>,
-    /// Why there is not even a token; the capture says it, too.
+    /// Why there is no token. The capture contains this error too.
     pub(crate) refused: Option<ImdsError>,
 }
 
-/// Fetches it all.
+/// Fetches all items. Without a token, the capture contains only that error.
 pub(crate) fn fetch(wanted: &CaptureRequest<'_>) -> Fetched {
     let started = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
@@ -79,7 +80,7 @@ async fn everything(wanted: &CaptureRequest<'_>) -> Result<Fetched, ImdsError> {
     Ok(Fetched { capture, token, greeted, via, refused: None })
 }
 
-/// How the machine calls itself.
+/// The machine's name for a capture: its instance id, or `xen`.
 fn name_of(machine: &Machine) -> Option<String> {
     match machine {
         Machine::Known(id) => Some(id.to_string()),
@@ -88,14 +89,14 @@ fn name_of(machine: &Machine) -> Option<String> {
     }
 }
 
-/// The requests, side by side. What an answer leads to is asked for when that answer is there: an item that never comes
-/// keeps no other back, as in a login.
+/// The concurrent requests. When an answer names further items, these are requested at once. A request that hangs does
+/// not delay the others, as in a login.
 struct Asking {
     session: Arc<ImdsSession>,
     requests: JoinSet<(usize, Item)>,
     asked: Vec<String>,
     came: Vec<(usize, Item)>,
-    /// Whether the users are those that the service lists.
+    /// Whether to fetch the keys of all users that the service lists.
     lists_users: bool,
 }
 
@@ -117,7 +118,7 @@ impl Asking {
         asking
     }
 
-    /// Asks once for each path.
+    /// Requests a path, unless it was requested before.
     fn request(&mut self, path: String, limit: usize) {
         if self.asked.contains(&path) {
             return;
@@ -127,15 +128,15 @@ impl Asking {
         self.requests.spawn(async move { (number, item(&session, &path, limit).await) });
     }
 
-    /// Everything, in the order in which it was asked for.
+    /// All items, in the order of the requests.
     async fn items(mut self) -> Vec<Item> {
         while let Some(done) = self.requests.join_next().await {
-            // A task that has panicked or was cancelled has fetched nothing.
+            // A task that panicked or was cancelled has no item.
             let Ok((number, item)) = done else { continue };
             let path = item.path.clone();
             self.came.push((number, item));
             match path.as_str() {
-                // The signer's own staples come before the listed ones, of which there may be too many.
+                // Request the signer's own staples first: the list may be longer than MAX_STAPLES.
                 SIGNER_CERT | STAPLES => {
                     let mut names = self.own_names();
                     if self.answer(SIGNER_CERT).is_some() {
@@ -166,7 +167,7 @@ impl Asking {
         self.came.iter().find(|(_, item)| item.path == path).map(|(_, item)| item.answer())
     }
 
-    /// The names of the staples that the signer's certificates normally have, listed or not.
+    /// The usual names of the staples of the signer's certificates, listed or not.
     fn own_names(&self) -> Vec<String> {
         let Some(CapturedAnswer::Body(pem)) = self.answer(SIGNER_CERT) else { return Vec::new() };
         let Ok(chain) = SignerChain::parse(&pem) else { return Vec::new() };
@@ -195,7 +196,7 @@ async fn item(session: &ImdsSession, path: &str, limit: usize) -> Item {
     item
 }
 
-/// With two places.
+/// Milliseconds, rounded to two decimal places.
 pub(crate) fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e5).round() / 100.0
 }

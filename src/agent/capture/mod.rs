@@ -1,4 +1,4 @@
-//! `capture`: everything that the metadata service says, into one file.
+//! `capture`: saves all answers of the metadata service in one file.
 
 pub mod document;
 mod fetch;
@@ -22,7 +22,6 @@ use crate::outcome::Outcome;
 
 pub(crate) use fetch::{CaptureRequest, Fetched, fetch, milliseconds};
 
-/// Runs the command.
 pub(super) fn run(
     arguments: &cli::CaptureArgs,
     clock: Clock,
@@ -43,7 +42,7 @@ pub(super) fn run(
 
 fn capture(arguments: &cli::CaptureArgs, clock: Clock) -> Result<String, String> {
     let settings = Settings::resolve(&CommandLine::default()).map_err(|error| error.to_string())?;
-    // The file is made while we may still be root; what comes from the network is read by nobody.
+    // Create the file while we may still be root. Answers from the network are read without root's rights.
     let file = make(&arguments.file).map_err(|error| format!("{}: {error}", arguments.file.display()))?;
     let fetched = give_up_root().map(|()| {
         let machine = Machine::detect(Path::new("/sys"));
@@ -58,12 +57,13 @@ fn capture(arguments: &cli::CaptureArgs, clock: Clock) -> Result<String, String>
     let filled =
         fetched.map_err(|error| error.to_string()).and_then(|fetched| fill(file, arguments, fetched));
     filled.inspect_err(|_| {
-        // It may be too late for that: whoever we are by now may not write the folder.
+        // This can fail, because after root's rights are given up the directory may not be writable.
         let _ = std::fs::remove_file(&arguments.file);
     })?
 }
 
-/// Writes it. The inner error is that the service gave nothing, which the file says, too.
+/// Writes the file. The inner error means that the service gave no token. The file is written then too, and contains
+/// that error.
 fn fill(
     mut file: File,
     arguments: &cli::CaptureArgs,
@@ -75,7 +75,7 @@ fn fill(
     written.map_err(|error| format!("{}: {error}", arguments.file.display()))?;
     if let Some(error) = fetched.refused {
         let file = arguments.file.display();
-        return Ok(Err(format!("{}: {error}; {file} says so, too", error.reason())));
+        return Ok(Err(format!("{}: {error}; {file} contains this error", error.reason())));
     }
     let users: Vec<_> = replay::users(&capture).iter().map(ToString::to_string).collect();
     let of =
@@ -83,7 +83,7 @@ fn fill(
     Ok(Ok(format!("wrote {}: {} items, {of}", arguments.file.display(), capture.items.len())))
 }
 
-/// A new file for its owner alone: never one that is there, and never through a link.
+/// Creates a file that only its owner can read. Fails if the path exists, also as a symbolic link.
 fn make(path: &Path) -> std::io::Result<File> {
     let flags = OFlag::O_NOFOLLOW.bits();
     OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(flags).open(path)

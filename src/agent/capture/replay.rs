@@ -1,4 +1,4 @@
-//! A capture judged: the same evidence as a run has, read from what was saved or fetched a moment ago.
+//! Extracts from a capture the same evidence as a run has. The capture is from a file, or was fetched just now.
 
 use eic_core::decision::{Evidence, SignerEvidence};
 use eic_core::evidence::chain::SignerChain;
@@ -16,7 +16,7 @@ use eic_login::imds::ImdsError;
 
 use crate::capture::document::{Capture, CapturedAnswer, Item};
 
-/// Everything that a judgement of this user's keys takes; a user without keys has an empty bundle.
+/// The evidence to verify the keys of this user. For a user without keys, the bundle is empty.
 pub(crate) fn evidence(
     capture: &Capture,
     user: &LoginName,
@@ -29,31 +29,31 @@ pub(crate) fn evidence(
     Ok(Evidence { signer: SignerEvidence { chain, staples, unreadable_staples, anchors }, keys })
 }
 
-/// The users whose keys it holds, or would hold had any been pushed.
+/// The users whose keys were requested.
 pub(crate) fn users(capture: &Capture) -> Vec<LoginName> {
     let names = capture.items.iter().filter_map(|item| item.path.strip_prefix(USERS)?.strip_suffix('/'));
     names.filter_map(|name| LoginName::try_from(name).ok()).collect()
 }
 
-/// The instance's own id: the machine's word before the service's.
+/// The instance id: from the machine's firmware, or if that has none, from metadata.
 pub(crate) fn instance_id(capture: &Capture) -> Result<InstanceId, RunError> {
     let own = capture.machine.as_deref().and_then(|machine| InstanceId::try_from(machine).ok());
     own.map_or_else(|| metadata_instance_id(capture), Ok)
 }
 
-/// The id that the service tells.
+/// The instance id from metadata.
 pub(crate) fn metadata_instance_id(capture: &Capture) -> Result<InstanceId, RunError> {
     InstanceId::try_from(required(capture, INSTANCE_ID)?.as_str()).map_err(RunError::InstanceId)
 }
 
-/// Who must have signed: by what is pinned, and else by what the service tells.
+/// The name of the expected signer. Region and domain come from the pins, or if these are not set, from metadata.
 pub(crate) fn signer_name(capture: &Capture, pins: &Pins) -> Result<SignerName, RunError> {
     let region = pins.region.clone().map_or_else(|| region(capture), Ok)?;
     let domain = pins.domain.clone().map_or_else(|| domain(capture), Ok)?;
     Ok(SignerName::of_service(&region, &domain))
 }
 
-/// The region that the service tells.
+/// The region from metadata, or from its availability zone.
 pub(crate) fn region(capture: &Capture) -> Result<Region, RunError> {
     match text(capture, REGION)? {
         Some(region) => region_from(Some(&region), None),
@@ -61,18 +61,19 @@ pub(crate) fn region(capture: &Capture) -> Result<Region, RunError> {
     }
 }
 
-/// The domain that the service tells.
+/// The domain from metadata.
 pub(crate) fn domain(capture: &Capture) -> Result<Domain, RunError> {
     domain_from(&required(capture, DOMAIN)?)
 }
 
-/// The signer's certificates.
+/// The signer's certificates from metadata.
 pub(crate) fn chain(capture: &Capture) -> Result<SignerChain, RunError> {
     let pem = body(capture, SIGNER_CERT)?.ok_or_else(|| missing(SIGNER_CERT))?;
     SignerChain::parse(&pem).map_err(RunError::Chain)
 }
 
-/// The staples, and what was served as one and cannot be read. One that is longer than is taken did not come.
+/// The staples, and the errors of those that cannot be parsed. A staple that was cut off counts as not served; see
+/// [`lost_staples`].
 pub(crate) fn staples(capture: &Capture) -> (Vec<OcspStaple>, Vec<OcspError>) {
     let (mut staples, mut unreadable) = (Vec::new(), Vec::new());
     for item in staple_items(capture) {
@@ -85,7 +86,7 @@ pub(crate) fn staples(capture: &Capture) -> (Vec<OcspStaple>, Vec<OcspError>) {
     (staples, unreadable)
 }
 
-/// The staples, and the list of them, that did not come, with a reason and its detail.
+/// The staples that were not served, and their list if it was not served, each with a reason and a detail.
 pub(crate) fn lost_staples(capture: &Capture) -> LostStaples<(Reason, String)> {
     let mut lost = LostStaples::default();
     for item in capture.item(STAPLES).into_iter().chain(staple_items(capture)) {
@@ -106,12 +107,12 @@ fn staple_items(capture: &Capture) -> impl Iterator<Item = &Item> {
     capture.items.iter().filter(is_staple).take(MAX_STAPLES)
 }
 
-/// What is pushed for this user; none where nothing is.
+/// The keys that were pushed for this user. `None` if there are none.
 pub(crate) fn keys(capture: &Capture, user: &LoginName) -> Result<Option<KeyBundle>, RunError> {
     let path = keys_path(user);
     let cut = capture.item(&path).is_some_and(|item| item.cut);
     let bytes = match body(capture, &path) {
-        // As from metadata: what is too long is judged up to there.
+        // A bundle that is too long is verified up to the limit, as in a run.
         Err(_) if cut => match capture.answer(&path) {
             CapturedAnswer::Body(head) => Some(head),
             _ => None,

@@ -15,7 +15,7 @@ use eic_login::run::Arguments;
 
 use super::values::{When, parse_when};
 
-/// Where the kernel tells of the machine.
+/// The kernel's sysfs, which identifies the machine.
 const SYSFS: &str = "/sys";
 
 /// Arguments of `authorized-keys`.
@@ -25,42 +25,42 @@ In sshd_config:
   AuthorizedKeysCommand /usr/bin/eic-agent authorized-keys %u %f
   AuthorizedKeysCommandUser eic-agent
 
-Another provider asked as well, its keys printed after ours:
+To run another provider as well, and print its keys after ours:
   AuthorizedKeysCommand /usr/bin/eic-agent authorized-keys %u %f -- /usr/bin/sss_ssh_authorizedkeys %u
 
-By hand, all keys of a user, with the reasons of refused ones in the system's log:
+To print all keys of a user by hand, with the reasons for refused keys in the log:
   eic-agent authorized-keys ec2-user
 
-Exit status: 0 finished, with or without a key, or a provider was asked; 1 no decision could be made,
-nothing was printed and the log says why; 2 the command line is wrong.")]
+Exit status: 0 finished, with or without a key, or a provider was run; 1 no decision could be made,
+nothing was printed and the log has the reason; 2 the command line is wrong.")]
 pub struct AuthorizedKeysArgs {
-    /// What the settings file may say, too.
+    /// Options that override the settings file.
     #[command(flatten)]
     pub overrides: Overrides,
-    /// Where the machine says which instance it is
+    /// sysfs directory with the instance id
     #[arg(long, value_name = "DIR", default_value = SYSFS)]
     pub sysfs: PathBuf,
     /// Login name (sshd's %u)
     #[arg(value_name = "USER", allow_hyphen_values = true)]
     pub user: OsString,
-    /// Fingerprint of the offered key (sshd's %f); SHA256:... narrows the answer to that key
+    /// Fingerprint of the offered key (sshd's %f); with SHA256:..., only that key is printed
     #[arg(value_name = "FINGERPRINT")]
     pub fingerprint: Option<OsString>,
     /// User to run the providers as, when started as root [default: the user that sshd chose]
     #[arg(long, value_name = "NAME")]
     pub provider_user: Option<String>,
-    /// Other AuthorizedKeysCommand to ask as well, with its arguments; -- before each
+    /// Other AuthorizedKeysCommand to run as well, with its arguments; -- before each
     #[arg(last = true, value_name = "PROVIDER [ARG]")]
     pub providers: Vec<OsString>,
 }
 
-/// Options that win over the settings file.
+/// Options that override the settings file.
 #[derive(Debug, Args)]
 pub struct Overrides {
-    /// Settings file [default: /etc/eic-agent.toml, where it is there]
+    /// Settings file [default: /etc/eic-agent.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The metadata service's endpoint.
+    /// Endpoint of the metadata service.
     #[arg(
         long,
         value_name = "URL",
@@ -70,13 +70,13 @@ pub struct Overrides {
     /// Time for the whole run, 0.1 to 60 [default: 5]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub timeout: Option<Duration>,
-    /// Where the roots are
+    /// Options that choose the trusted roots.
     #[command(flatten)]
     pub trust: Trust,
 }
 
 impl Overrides {
-    /// What the command line says of the settings.
+    /// Converts the options for [`eic_login::config::Settings::resolve`].
     #[must_use]
     pub fn settings(&self) -> CommandLine {
         CommandLine {
@@ -90,7 +90,7 @@ impl Overrides {
 }
 
 impl AuthorizedKeysArgs {
-    /// The run that they ask for.
+    /// Converts the arguments for [`eic_login::run::run`].
     #[must_use]
     pub fn run(&self) -> Arguments {
         Arguments {
@@ -104,8 +104,8 @@ impl AuthorizedKeysArgs {
         }
     }
 
-    /// The options that choose what the run's findings depend on, each with its value: where an instance's own are
-    /// left, there is none.
+    /// The given options that change which files and services the run reads, each with its value. Empty if the run
+    /// uses the instance's own.
     #[must_use]
     pub fn chosen_inputs(&self) -> Vec<(&'static str, String)> {
         let Overrides { config, imds_endpoint, timeout: _, trust } = &self.overrides;
@@ -127,10 +127,10 @@ impl AuthorizedKeysArgs {
 /// Arguments of `config`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit status: 0 the settings are sound; 1 they are not, and every fault was shown; 2 the command line is
-wrong.")]
+Exit status: 0 the settings are valid; 1 they are not, and every fault was printed; 2 the command line
+is wrong.")]
 pub struct ConfigArgs {
-    /// What wins over the file.
+    /// Options that override the settings file.
     #[command(flatten)]
     pub overrides: Overrides,
     /// Print one JSON document on standard output instead
@@ -141,21 +141,21 @@ pub struct ConfigArgs {
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-As root it sees more than as anybody else, and says so. With --user it also runs, as sshd would, what sshd is
-configured to run, without chained providers; the log has that run like a login's. PAM's modules and
-/etc/hosts.deny are not looked at. Examples:
+Run doctor as root. For other users it skips some checks, and reports which. With --user, doctor also runs
+the AuthorizedKeysCommand that is in force, as sshd would, but without chained providers. The log records
+this run like a login. Doctor does not check PAM modules and /etc/hosts.deny. Examples:
   sudo eic-agent doctor --user ec2-user
   sudo eic-agent doctor --json | jq -r .cause
 
-Exit status: 0 nothing is broken; 1 something is; 2 the command line is wrong.")]
+Exit status: 0 nothing is broken; 1 something is broken; 2 the command line is wrong.")]
 pub struct DoctorArgs {
-    /// Also look at what is about this login name: access, account, shell, key types
+    /// Also check this login name: access, account, shell, key types
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
     /// Print one JSON document on standard output instead
     #[arg(long)]
     pub json: bool,
-    /// No colour, also on a terminal
+    /// No colour, even on a terminal
     #[arg(long)]
     pub no_color: bool,
 }
@@ -163,10 +163,11 @@ pub struct DoctorArgs {
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example, with a key pushed a moment ago:
+Example, within a minute after a key was pushed:
   sudo eic-agent explain ec2-user
 
-Exit status: 0 sshd would be given a key; 1 it would not, and why was shown; 2 the command line is wrong.")]
+Exit status: 0 sshd would get a key; 1 sshd would get no key, and the reason was printed; 2 the command
+line is wrong.")]
 pub struct ExplainArgs {
     /// Login name
     #[arg(value_name = "USER")]
@@ -182,61 +183,63 @@ pub struct ExplainArgs {
 /// Arguments of `capture`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The file holds public keys, certificates, and who pushed; never a token. It is made for its owner alone, and
-never over another file. Examples:
+The file contains public keys, certificates, and the principals that pushed keys. It never contains a token.
+Only its owner can read it. An existing file is never overwritten. Examples:
   sudo eic-agent capture --user ec2-user case.json
   eic-agent verify --capture case.json
 
-Exit status: 0 the file is written; 1 it is not, or the metadata service does not answer; 2 the command line
-is wrong.")]
+Exit status: 0 the file was written; 1 it was not written, or the metadata service does not answer; 2 the
+command line is wrong.")]
 pub struct CaptureArgs {
-    /// File to make
+    /// File to create
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Login name whose keys to save, as often as wanted [default: all that the service lists]
+    /// Login name whose keys to save; may be repeated [default: all that the service lists]
     #[arg(long, value_name = "USER")]
     pub user: Vec<LoginName>,
-    /// Replace account, principal and ids; the signatures no longer hold, so it is for reading only
+    /// Replace accounts, principals, names and ids; signatures become invalid: only for reading
     #[arg(long)]
     pub redact: bool,
 }
 
 /// Arguments of `sessions`.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate option")]
 #[command(after_help = "\
-A TIME is RFC 3339, a day (2025-01-30, UTC), Unix seconds, or an age such as 90m, 12h or 30d. Without FILE it is
-the journal that is read, or where there is none, auth.log and secure in /var/log with what was rotated.
+A TIME is RFC 3339, a day (2025-01-30, UTC), Unix seconds, or an age such as 90m, 12h or 30d. Without FILE,
+sessions reads the journal. If there is no journal, it reads auth.log and secure in /var/log, and the rotated
+files of both.
 
-A principal is believed only if the journal has from the kernel that the agent's user wrote the line, and a login or
-its end only if the kernel's fields name sshd or systemd-logind as the program (_EXE, _SYSTEMD_UNIT). If journald was
-too late to see the program, the line is unattributed: its session is listed as unverified. A number of a process that
-comes again within five seconds can deceive journald: keep kernel.pid_max at systemd's 4194304. From a
-text log, where anybody can write one, it is shown as unverified. Examples:
+A principal is verified only if the kernel's fields in the journal show that the agent's user wrote the line.
+A login or its end is verified only if these fields name sshd or systemd-logind as the program (_EXE,
+_SYSTEMD_UNIT). If journald was too late to see the program, the line is unattributed. Its session is listed
+as unverified. If a process id is reused within five seconds, journald can name the wrong program: keep
+kernel.pid_max at systemd's 4194304. Any user can write to a text log, so principals from there are shown as
+unverified. Examples:
   sudo eic-agent sessions --since 30d
   sudo eic-agent sessions --open --user ec2-user
   sudo eic-agent sessions --principal '*:assumed-role/Admin/*' --json | jq '.sessions[].pushes[]'
   sudo eic-agent sessions --csv /var/log/auth.log* > sessions.csv
 
-Exit status: 0 all that was asked for is listed; 1 no log can be read, or something is missing or unattributed (a
-warning names it); 2 the command line is wrong or FILE cannot be read.")]
+Exit status: 0 the list is complete; 1 no log can be read, or something is missing or unattributed (a warning
+names it); 2 the command line is wrong or FILE cannot be read.")]
 pub struct SessionsArgs {
-    /// Leave out what was over before TIME
+    /// Omit what ended before TIME
     #[arg(long, value_name = "TIME", value_parser = parse_when)]
     pub since: Option<When>,
-    /// Leave out what began after TIME
+    /// Omit what began after TIME
     #[arg(long, value_name = "TIME", value_parser = parse_when)]
     pub until: Option<When>,
     /// Only logins as this user
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
-    /// Only keys of principals whose ARN fits: * stands for any characters, ? for one
+    /// Only keys of principals whose ARN matches: * is any characters, ? is one
     #[arg(long, value_name = "GLOB")]
     pub principal: Option<String>,
     /// Only sessions that are open now
     #[arg(long, conflicts_with = "files")]
     pub open: bool,
-    /// List logins by other means as well, which are otherwise counted
+    /// Also list logins by other means, which are otherwise only counted
     #[arg(long)]
     pub all: bool,
     /// Print one JSON document on standard output instead
@@ -245,10 +248,10 @@ pub struct SessionsArgs {
     /// Print CSV on standard output instead; warnings go to standard error
     #[arg(long)]
     pub csv: bool,
-    /// User that sshd runs the agent as: whose word is believed
+    /// User that sshd runs the agent as; only its lines are believed
     #[arg(long, value_name = "NAME", default_value = "eic-agent")]
     pub agent_user: String,
-    /// Text logs to read in place of the journal, also compressed by gzip, xz or zstd
+    /// Text logs to read instead of the journal; may be compressed by gzip, xz or zstd
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 }
@@ -256,24 +259,26 @@ pub struct SessionsArgs {
 /// Arguments of `enable`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Reads what is in force (sshd -T), writes /etc/ssh/sshd_config.d/10-eic-agent.conf, or a marked block at the
-top of /etc/ssh/sshd_config where no Include reads that folder, checks, and reloads sshd if it runs. Where a
-check fails, everything is put back. Amazon's own command is replaced; any other is left alone:
+Enable reads the effective configuration (sshd -T) and writes /etc/ssh/sshd_config.d/10-eic-agent.conf. If no
+Include reads that directory, it writes a marked block at the top of /etc/ssh/sshd_config instead. It checks
+the result, and reloads sshd if sshd runs. If a check fails, it restores every file. Enable replaces Amazon's
+own command, and leaves any other command alone:
 
-  eic-agent enable            wire sshd, or say which other command stands in the way
-  eic-agent enable --chain    ask that other command as well, after ours and as the user it has now
+  eic-agent enable            set up sshd, or report which other command is in force
+  eic-agent enable --chain    run that other command as well, after ours and as its current user
 
-Every file of sshd's configuration must be root's and writable by root only, up to /. With --chain, a line
-that releases of sshd read in different ways (quotation marks, sets in an Include) is refused and named.
+Every file of sshd's configuration, and every directory above it, must belong to root and be writable by
+root only. With --chain, enable refuses a line that releases of sshd read in different ways (quotation marks,
+sets in an Include), and names it.
 
 Exit status: 0 sshd uses eic-agent, now or already; 1 it could not be done, nothing is changed; 2 the
 command line is wrong; 3 another AuthorizedKeysCommand is in force and was left alone.")]
 pub struct EnableArgs {
-    /// Go on asking the AuthorizedKeysCommand that is in force, as its own user
+    /// Also run the AuthorizedKeysCommand that is in force now, as its own user
     #[arg(long)]
     pub chain: bool,
-    /// Also write into /etc/eic-agent.toml that only the signer of this region and partition, as metadata tells them
-    /// now, is believed; not for an image that other regions use
+    /// Also write into /etc/eic-agent.toml that only the signer of the region and domain that metadata reports now is
+    /// believed; not for an image that is used in other regions
     #[arg(long)]
     pub pin: bool,
 }
@@ -281,32 +286,32 @@ pub struct EnableArgs {
 /// Arguments of `disable`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit status: 0 done, or there was nothing to take out; 1 it could not be done; 2 the command line is wrong.")]
+Exit status: 0 done, or there was nothing to remove; 1 it could not be done; 2 the command line is wrong.")]
 pub struct DisableArgs {}
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit status: 0 sshd uses eic-agent (--is-ec2: this is an EC2 instance); 1 it does not, and what is wrong was
-shown; 2 the command line is wrong. Metadata that does not answer is a warning.")]
+Exit status: 0 sshd uses eic-agent (--is-ec2: this is an EC2 instance); 1 it does not, and the problems were
+printed; 2 the command line is wrong. If metadata does not answer, that is only a warning.")]
 pub struct StatusArgs {
     /// Print one JSON document on standard output instead
     #[arg(long)]
     pub json: bool,
-    /// Only say whether this machine is an EC2 instance
+    /// Only report whether this machine is an EC2 instance
     #[arg(long, conflicts_with = "json")]
     pub is_ec2: bool,
 }
 
-/// Arguments of the supervisor of one provider.
+/// Arguments of the hidden `supervise`, which runs one provider.
 #[derive(Debug, Args)]
 pub struct SuperviseArgs {
-    /// When to end the provider
+    /// Seconds after which the provider is ended
     #[arg(value_parser = parse_seconds)]
     pub timeout: Duration,
     /// The provider's real path
     pub program: PathBuf,
-    /// The provider as it was named, and its arguments
+    /// The provider's path as configured, and its arguments
     #[arg(last = true, required = true)]
     pub command: Vec<OsString>,
 }
@@ -330,14 +335,14 @@ Example, on files saved from the metadata service:
     --instance-id i-0123456789abcdef0 --signer-name managed-ssh-signer.us-east-1.amazonaws.com \\
     --at 2025-01-30T12:00:00Z
 
-The same on a capture, as of the instant and for the machine that it says of itself; whoever can write
-the file can write those, so give --at and --instance-id where it matters:
+The same on a capture. The capture itself names its instant and its instance, and its author can choose
+both. If that matters, give --at and --instance-id:
   eic-agent verify --capture case.json
 
-Exit status: 0 at least one key was accepted; 1 none was; 2 the command line is wrong or a file cannot
-be read.")]
+Exit status: 0 at least one key was accepted; 1 no key was accepted; 2 the command line is wrong or a
+file cannot be read.")]
 pub struct VerifyArgs {
-    /// What eic-agent capture saved, in the place of the next five; of them, id and name may be given, too
+    /// File from eic-agent capture, instead of the next five; --instance-id and --signer-name may override it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "signer_cert", "ocsp_dir"])]
     pub capture: Option<PathBuf>,
     /// Key bundle, as active-keys/USER/ serves it; - for standard input
@@ -346,7 +351,7 @@ pub struct VerifyArgs {
     /// Signer's certificates in PEM, as signer-cert/ serves them; - for standard input
     #[arg(long, value_name = "FILE", required_unless_present = "capture")]
     pub signer_cert: Option<PathBuf>,
-    /// Directory of OCSP staples, base64 or DER, under any names
+    /// Directory of OCSP staples, base64 or DER, with any file names
     #[arg(long, value_name = "DIR", required_unless_present = "capture")]
     pub ocsp_dir: Option<PathBuf>,
     /// Instance that the keys must have been pushed to
@@ -355,16 +360,16 @@ pub struct VerifyArgs {
     /// Common name that the signer's certificate must have
     #[arg(long, value_name = "CN", required_unless_present = "capture")]
     pub signer_name: Option<SignerName>,
-    /// Whose keys, where the capture holds several users'
+    /// Login name, if the capture has keys of several users
     #[arg(long, value_name = "USER", requires = "capture")]
     pub user: Option<LoginName>,
-    /// Where the roots are
+    /// Options that choose the trusted roots.
     #[command(flatten)]
     pub trust: Trust,
     /// Accept only the key with this fingerprint (SHA256:...)
     #[arg(long, value_name = "FP")]
     pub fingerprint: Option<Fingerprint>,
-    /// Instant to judge at, RFC 3339 or Unix seconds [default: now, or the capture's own]
+    /// Instant to verify at, RFC 3339 or Unix seconds [default: now, or that of the capture]
     #[arg(long, value_name = "TIME")]
     pub at: Option<Timestamp>,
     /// Print one JSON document on standard output instead

@@ -1,9 +1,9 @@
-//! The command line: raw arguments in, nothing decided yet.
+//! The command line: parses the raw arguments, and decides nothing yet.
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | [`arguments`] | what each subcommand takes |
-//! | `values` | what an argument may be, where no type of the core says it |
+//! | [`arguments`] | the arguments of each subcommand |
+//! | `values` | argument types that the core does not have |
 
 pub mod arguments;
 mod values;
@@ -26,7 +26,7 @@ pub use self::values::When;
 #[derive(Debug, Parser)]
 #[command(name = "eic-agent", version, max_term_width = 100, after_help = EXIT_STATUS)]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -40,36 +40,36 @@ Exit status: 0 finished; 1 it could not be done, or the answer is no; 2 the comm
 pub enum Command {
     /// Print the proven keys that are pushed for USER (sshd's AuthorizedKeysCommand)
     AuthorizedKeys(AuthorizedKeysArgs),
-    /// Judge evidence from files instead of metadata, and say why
+    /// Verify keys from files instead of metadata, and show why
     Verify(VerifyArgs),
-    /// Look at every link from the metadata service to a login, and say what to mend
+    /// Check every link from the metadata service to a login, and report what to fix
     Doctor(DoctorArgs),
-    /// Show what sshd would be given for USER now, and why
+    /// Show which keys sshd would get for USER now, and why
     Explain(ExplainArgs),
-    /// Save what the metadata service says, for verify --capture elsewhere
+    /// Save the answers of the metadata service, for verify --capture elsewhere
     Capture(CaptureArgs),
-    /// List who came in with pushed keys, when, from where and for how long, by the log
+    /// List logins with pushed keys from the log: who, when, from where, for how long
     Sessions(SessionsArgs),
-    /// Show the settings, and where each comes from
+    /// Show the settings and the source of each
     Config(ConfigArgs),
-    /// Make sshd ask this program for keys
+    /// Make sshd run this program
     Enable(EnableArgs),
-    /// Take out of sshd's configuration what enable put in
+    /// Remove from sshd's configuration what enable wrote
     Disable(DisableArgs),
-    /// Say whether sshd really asks this program
+    /// Report whether sshd really runs this program
     Status(StatusArgs),
-    /// Run a provider and end it in time (what authorized-keys runs its providers with)
+    /// Run a provider and end it in time (authorized-keys runs its providers with it)
     #[command(hide = true)]
     Supervise(SuperviseArgs),
-    /// Confine this process as authorized-keys does, and say what of it holds (what doctor runs)
+    /// Confine this process as authorized-keys does, and report which layers hold (doctor runs it)
     #[command(hide = true)]
     Confinement,
-    /// Tell the region and domain of metadata, if their signer is trusted (what enable --pin runs)
+    /// Print the region and domain from metadata, if their signer is trusted (enable --pin runs it)
     #[command(hide = true)]
     Placement,
 }
 
-/// What sshd runs, without the descriptions of the other subcommands.
+/// The `authorized-keys` subcommand alone, without the definitions of the other subcommands.
 #[derive(Debug, Parser)]
 struct AuthorizedKeysCli {
     #[command(flatten)]
@@ -77,10 +77,11 @@ struct AuthorizedKeysCli {
 }
 
 impl Cli {
-    /// Reads the command line.
+    /// Parses the command line.
     ///
-    /// What sshd runs is read with the description of that one subcommand, since to make all of them is a third of a
-    /// run without a key. Words that it does not understand are for all of them to answer.
+    /// `authorized-keys` is parsed with the definition of that one subcommand. To build the definitions of all
+    /// subcommands takes a third of a run without a key. If that parser fails, the full one parses again and
+    /// reports the error.
     pub fn of(arguments: &[OsString]) -> Result<Self, clap::Error> {
         let words =
             arguments.get(1..).filter(|words| words.first().is_some_and(|word| word == "authorized-keys"));
@@ -91,7 +92,8 @@ impl Cli {
     }
 }
 
-/// The arguments with the subcommand put in where the program is called by one of its other names.
+/// The arguments, with the subcommand `authorized-keys` inserted if the program was called by a name of Amazon's
+/// agent.
 pub fn resolve_name(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments = arguments.into_iter();
     let name = arguments.next().unwrap_or_else(|| "eic-agent".into());
@@ -103,8 +105,8 @@ pub fn resolve_name(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStri
     resolved
 }
 
-/// A login name that looks like an option, which only a directory service would have, is none of ours: no
-/// key can be pushed for it. It must not be read as an option either, since a chained provider may know it.
+/// Empties a login name that looks like an option. Only a directory service can have such a name, and no key can be
+/// pushed for it. The parser must not take it for an option, because a chained provider may know the name.
 fn disarm_user(arguments: &mut [OsString]) {
     let own = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
     let Some([_, subcommand, .., user, offered]) = arguments.get_mut(..own) else { return };

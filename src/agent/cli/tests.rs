@@ -8,7 +8,7 @@ use eic_login::config::parse_seconds;
 use super::values::parse_when;
 use super::{AuthorizedKeysArgs, Cli, Command, disarm_user, resolve_name};
 
-/// Read the short way where there is one, and the long way: both must say the same.
+/// Parses with the short parser of `authorized-keys` and with the full parser. Both must give the same result.
 fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
     let arguments = resolve_name(arguments.iter().map(OsString::from));
     let (short, long) = (Cli::of(&arguments), Cli::try_parse_from(&arguments));
@@ -28,12 +28,12 @@ fn keys(arguments: &[&str]) -> AuthorizedKeysArgs {
 }
 
 #[test]
-fn the_definition_is_sound() {
+fn clap_accepts_the_definition() {
     <Cli as clap::CommandFactory>::command().debug_assert();
 }
 
 #[test]
-fn the_old_names_imply_the_subcommand() {
+fn names_of_amazons_agent_imply_the_subcommand() {
     for name in ["eic_run_authorized_keys", "/opt/aws/bin/eic_curl_authorized_keys"] {
         let called = keys(&[name, "ec2-user", "SHA256:x"]);
         assert_eq!((called.user, called.fingerprint), ("ec2-user".into(), Some("SHA256:x".into())));
@@ -42,14 +42,14 @@ fn the_old_names_imply_the_subcommand() {
 }
 
 #[test]
-fn defaults_are_the_documented_ones() {
+fn defaults_are_as_documented() {
     let called = keys(&["eic-agent", "authorized-keys", "u"]);
     assert!(called.chosen_inputs().is_empty() && called.providers.is_empty());
     assert_eq!((called.overrides.timeout, called.sysfs), (None, "/sys".into()));
 }
 
 #[test]
-fn a_name_that_looks_like_an_option_is_no_option() {
+fn login_name_that_looks_like_an_option_is_not_parsed_as_one() {
     for name in ["--help", "-h", "--timeout", "--config=/x", "--provider-user", "-"] {
         let called =
             keys(&["eic-agent", "authorized-keys", "--timeout", "3", name, "MD5:y", "--", "/bin/true", name]);
@@ -60,14 +60,14 @@ fn a_name_that_looks_like_an_option_is_no_option() {
         );
         assert_eq!(called.providers, ["/bin/true", name], "{name}");
     }
-    assert!(parse(&["eic-agent", "authorized-keys", "--help"]).is_err(), "by hand it is help");
+    assert!(parse(&["eic-agent", "authorized-keys", "--help"]).is_err(), "an option without a key");
     let mut verify = ["eic-agent", "verify", "--fingerprint", "SHA256:x"].map(OsString::from);
     disarm_user(&mut verify);
-    assert_eq!(verify[2], "--fingerprint", "there it is an option");
+    assert_eq!(verify[2], "--fingerprint", "an option of another subcommand stays");
 }
 
 #[test]
-fn sshd_may_pass_any_name() {
+fn any_login_name_is_parsed() {
     for name in ["", "a b", "caf\u{e9}"] {
         let called = keys(&["eic-agent", "authorized-keys", name, "SHA256:y", "--", "/bin/true", name]);
         assert_eq!((called.user, called.fingerprint), (name.into(), Some("SHA256:y".into())), "{name:?}");
@@ -83,7 +83,7 @@ fn providers_keep_their_own_options_and_each_others_separators() {
 }
 
 #[test]
-fn authorized_keys_is_parsed_alone_as_among_all_subcommands() {
+fn short_and_full_parser_of_authorized_keys_agree() {
     for line in [
         "",
         "--timeout 3",

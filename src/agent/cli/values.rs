@@ -1,19 +1,19 @@
-//! What an argument may be, where no type of the core says it.
+//! Argument types that the core does not have.
 
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_core::time::{NotATimestamp, Timestamp};
 
-/// An instant, or how long ago it was.
+/// A point in time, absolute or as an age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
-    /// Then.
+    /// This instant.
     At(Timestamp),
-    /// So many seconds before now.
+    /// This many seconds before now.
     Ago(u64),
 }
 
 impl When {
-    /// The instant.
+    /// The absolute instant. An age before 1970 gives 1970.
     #[must_use]
     pub const fn instant(self, now: Timestamp) -> Timestamp {
         match self {
@@ -23,7 +23,7 @@ impl When {
     }
 }
 
-/// An instant, a day (its beginning in UTC), or an age.
+/// Parses an instant, a day (its beginning in UTC), or an age.
 pub(super) fn parse_when(text: &str) -> Result<When, String> {
     let refuse = || {
         let came = printable(text, MAX_SHOWN);

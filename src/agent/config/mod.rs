@@ -1,4 +1,4 @@
-//! `config`: the settings, where each comes from, and everything that is wrong with them.
+//! `config`: shows the settings, the source of each, and every fault in them.
 
 pub mod pin;
 pub mod show;
@@ -17,7 +17,6 @@ use crate::cli::ConfigArgs;
 use crate::environment::{self, EnvironmentBefore};
 use crate::outcome::Outcome;
 
-/// Runs the command.
 pub(super) fn run(arguments: &ConfigArgs, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     let settings = match Settings::resolve(&arguments.overrides.settings()) {
         Ok(settings) => settings,
@@ -65,16 +64,17 @@ fn refuse(
     Outcome::Undecided
 }
 
-/// What the settings ask for and sshd does not do.
+/// A setting that this instance's sshd does not support.
 pub(super) struct Unsupported {
-    /// The stable name under which a run refuses for it.
+    /// The stable reason that a run logs when it refuses because of this setting.
     pub(super) reason: Reason,
-    /// What was expected, what is there, and what to do.
+    /// The expected value, the actual value, and what to do.
     pub(super) said: String,
 }
 
-/// What the settings ask for and this instance's sshd does not do, so that a run hands out no key. To be called without
-/// root's rights; `before` is what root found out, `kept` why its rights could not be given up.
+/// The settings that this instance's sshd does not support. If there is one, a run hands out no key. Call this without
+/// root's rights. `before` has the results of the checks as root. `kept` is the error if root's rights could not be
+/// given up.
 pub(super) fn unsupported(
     settings: &Settings,
     before: &EnvironmentBefore,

@@ -1,4 +1,4 @@
-//! Region and domain put into the settings' text: two lines below `[trust]`, and nothing else is touched.
+//! Inserts region and domain into the settings file: two lines below `[trust]`. The rest of the text stays unchanged.
 
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use eic_core::identity::{Domain, Region};
 use eic_login::config::{ConfigError, FileSettings, file};
 
-/// Why nothing is to be written.
+/// Why the pins cannot be written.
 #[derive(Debug)]
 pub enum PinError {
-    /// The file is wrong, or not root's alone; a file with a fault is not changed.
+    /// The file has a fault, or a user other than root can write it. Such a file is not changed.
     Settings(ConfigError),
-    /// The file pins something else: what it pins, its line, and what metadata says.
+    /// The file has another pin: the file, its pin, the line of that pin, and what metadata reports.
     Otherwise(PathBuf, String, usize, String),
-    /// No place for the lines was found that changes nothing else; holds them.
+    /// The lines cannot be inserted without a change of other settings: the file, and the lines.
     NoPlace(PathBuf, String),
 }
 
@@ -23,12 +23,12 @@ impl fmt::Display for PinError {
             Self::Settings(error) => error.fmt(f),
             Self::Otherwise(path, pinned, line, told) => write!(
                 f,
-                "{}:{line} pins {pinned}, metadata says {told}; change that line by hand if metadata is right",
+                "{}:{line} pins {pinned}, metadata says {told}; if metadata is right, change that line by hand",
                 path.display()
             ),
             Self::NoPlace(path, lines) => write!(
                 f,
-                "{} has no place for lines of eic-agent; write below its [trust]: {}",
+                "eic-agent cannot insert lines into {}; write below its [trust]: {}",
                 path.display(),
                 lines.trim_end().replace('\n', ", ")
             ),
@@ -39,13 +39,13 @@ impl fmt::Display for PinError {
 /// The change of one file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Pinned {
-    /// What it holds; none where it is not there.
+    /// The text of the file now. `None` if there is no file.
     pub before: Option<String>,
-    /// What it is to hold.
+    /// The new text of the file.
     pub after: String,
 }
 
-/// Reads the settings file, and gives it with both pinned; none where they are already.
+/// Reads the settings file, and returns the change that pins both. `None` if the file already pins both.
 pub fn pin(path: &Path, region: &Region, domain: &Domain) -> Result<Option<Pinned>, PinError> {
     let before = match file::read_settings(path) {
         Ok(text) => Some(text),
@@ -89,7 +89,7 @@ fn pinned_text(
     if lines.is_empty() {
         return Ok(None);
     }
-    // Whether a place is the right one, the reader says: both are pinned then, and all else is as it was.
+    // Parse each candidate to find the right one: both pins are set, and all other settings are unchanged.
     let mut wanted = said;
     wanted.region = Some((region.clone(), 0));
     wanted.domain = Some((domain.clone(), 0));
@@ -101,7 +101,8 @@ fn pinned_text(
     place.map(Some).ok_or_else(|| PinError::NoPlace(path.to_owned(), lines))
 }
 
-/// The text with the lines below each line that looks like `[trust]`, and last with a table of their own at its end.
+/// Candidates for the new text: one with the lines below each line that looks like `[trust]`, and as the last one the
+/// text with a new table at its end.
 fn candidates<'t>(text: &'t str, lines: &'t str) -> impl Iterator<Item = String> + 't {
     let is_header = |line: &str| {
         let (header, _) = line.split_once('#').unwrap_or((line, ""));
@@ -153,7 +154,7 @@ mod tests {
                 "[trust]\r\nroots = \"amazon\"\r\n".into(),
                 format!("[trust]\r\n{}roots = \"amazon\"\r\n", BOTH.replace('\n', "\r\n")),
             ),
-            // A header in a text is none.
+            // A line inside a multi-line string is not a header.
             (
                 "[[rule]]\nname = \"\"\"\n[trust]\n\"\"\"\naction = \"deny\"\n".into(),
                 format!("[[rule]]\nname = \"\"\"\n[trust]\n\"\"\"\naction = \"deny\"\n\n[trust]\n{BOTH}"),
@@ -186,9 +187,9 @@ mod tests {
             ("[imds\n", "/s:1: "),
             (
                 "trust = { roots = \"amazon\" }\n",
-                "/s has no place for lines of eic-agent; write below its [trust]: region =",
+                "eic-agent cannot insert lines into /s; write below its [trust]: region =",
             ),
-            ("trust.roots = \"amazon\"\n", "/s has no place"),
+            ("trust.roots = \"amazon\"\n", "eic-agent cannot insert lines into /s"),
         ] {
             let refused = pinned(text).unwrap_err();
             assert!(refused.starts_with(why), "{text}: {refused}");

@@ -7,8 +7,8 @@ use eic_host::trust_store::Roots;
 use eic_login::config::{DEFAULT_PATH, Origin, Settings, Sourced};
 use serde::Serialize;
 
-/// The settings, ready to be printed. Fields are added, never changed in meaning, under the same
-/// `schema_version`.
+/// The settings, ready to be printed. Under the same `schema_version`, fields may be added, but no field changes its
+/// meaning.
 #[derive(Debug, Serialize)]
 pub struct ConfigReport {
     schema_version: u32,
@@ -44,7 +44,7 @@ struct ShownRule {
 }
 
 impl ConfigReport {
-    /// These settings, ready to be printed.
+    /// Converts the settings for output.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         let path = |path: &std::path::PathBuf| path.display().to_string();
@@ -129,7 +129,7 @@ impl ShownRule {
     }
 }
 
-/// One line a setting: name, value, and where it comes from.
+/// One line per setting: name, value and source.
 impl std::fmt::Display for ConfigReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let file = self.file.as_deref();

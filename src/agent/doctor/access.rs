@@ -1,4 +1,4 @@
-//! sshd's lists of whom it lets in (OpenSSH auth.c, `allowed_user` and `auth_root_allowed`).
+//! `access`: sshd's lists of users and groups (OpenSSH auth.c, `allowed_user` and `auth_root_allowed`).
 
 use eic_core::policy::Glob;
 use eic_core::text::{MAX_SHOWN, printable};
@@ -15,10 +15,10 @@ const ID: &str = "access";
 
 pub(super) const ACCESS: &str = "sshd turns away whom its lists do not let in, whatever the key";
 
-/// How long id(1) may take.
+/// Timeout of id(1).
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// Whether sshd lets this user in.
+/// `access`: whether sshd's lists allow this user.
 pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
     let name = printable(&account.name, MAX_SHOWN);
     let list = |keyword: Keyword| -> Vec<&str> { sshd.running.values(keyword).collect() };
@@ -81,13 +81,13 @@ pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
     Check::ok(ID, ACCESS, seen)
 }
 
-/// The name for `AllowUsers`, where it is a pattern that fits nothing else.
+/// The name for `AllowUsers`. `None` if the name has characters with a meaning in patterns.
 fn plain(sshd: &Sshd, account: &Account) -> Option<Offer> {
     let is_plain = account.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-$".contains(&b));
     is_plain.then(|| sshd.offer(Keyword::AllowUsers, &account.name)).flatten()
 }
 
-/// What `PermitRootLogin` says to root.
+/// The check of `PermitRootLogin`. `None` if the user is not root, or root may log in.
 fn root(sshd: &Sshd, account: &Account) -> Option<Check> {
     const KEYWORD: Keyword = Keyword::PermitRootLogin;
     let value = sshd.running.value(KEYWORD).filter(|_| account.uid == 0)?;
@@ -102,7 +102,7 @@ fn root(sshd: &Sshd, account: &Account) -> Option<Check> {
         "no" => Some(Check::fail(ID, ACCESS, seen, fix())),
         "forced-commands-only" => {
             let seen = format!("{seen}: root logs in only with a key that has a command= option");
-            // Only an option of the settings can give it one.
+            // A pushed key can get a command= option only from the settings.
             let options = Settings::resolve(&CommandLine::default()).ok().and_then(|s| s.options.value);
             let has_command = options.is_some_and(|options| options.forces_command());
             (!has_command).then(|| Check::fail(ID, ACCESS, seen, fix()))
@@ -111,7 +111,7 @@ fn root(sshd: &Sshd, account: &Account) -> Option<Check> {
     }
 }
 
-/// What the lists of groups say; none where they let the user in.
+/// The check of the group lists. `None` if they allow the user.
 fn groups(sshd: &Sshd, account: &Account, denied: &[&str], allowed: &[&str]) -> Option<Check> {
     if denied.is_empty() && allowed.is_empty() {
         return None;
@@ -146,8 +146,8 @@ fn groups(sshd: &Sshd, account: &Account, denied: &[&str], allowed: &[&str]) -> 
     Some(Check::fail(ID, ACCESS, seen, fix))
 }
 
-/// The first pattern that fits, and the addresses that it is about. A user's part has no negation, and what
-/// is behind an `@` is addresses or host names (OpenSSH match.c, `match_user`).
+/// The first pattern that matches, and the addresses that it applies to. The user part has no negation. The part after
+/// an `@` is a list of addresses or host names (OpenSSH match.c, `match_user`).
 fn listed<'p>(patterns: &[&'p str], name: &str) -> Option<(&'p str, Option<String>)> {
     let fits = |pattern: &str| Glob::new(pattern).matches(name);
     let mut from_somewhere = None;
@@ -164,7 +164,7 @@ fn listed<'p>(patterns: &[&'p str], name: &str) -> Option<(&'p str, Option<Strin
     from_somewhere
 }
 
-/// The names of a user's groups. By their numbers, since a name may have spaces.
+/// The names of a user's groups. They are looked up by number, because a name may contain spaces.
 fn groups_of(account: &Account) -> Result<Vec<String>, String> {
     let mut program = std::process::Command::new("id");
     let said = output_with_timeout(program.args(["-G", "--", &account.name]), TIMEOUT)

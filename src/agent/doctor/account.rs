@@ -1,4 +1,4 @@
-//! What sshd, the account and its shell say to one login name: `access`, `account` and `shell`.
+//! Checks of one login name: `access`, `account` and `shell`.
 
 use std::path::Path;
 
@@ -14,16 +14,16 @@ use super::sshd::{Sshd, SshdUnavailable};
 const ACCOUNT: &str = "sshd lets nobody in whose account is not there, is locked or has expired";
 const SHELL: &str = "sshd turns away who has no shell, and a shell like nologin ends every session";
 
-/// Shells that end at once.
+/// Shells that end every session at once.
 const NO_SHELLS: [&str; 3] = ["nologin", "false", "true"];
 
-/// What keeps everybody out but root: sshd's file, and those of `pam_nologin(8)`.
+/// Files that refuse all logins except root's: sshd's file, and those of `pam_nologin(8)`.
 const NOLOGIN: &str = "/etc/nologin";
 const PAM_NOLOGIN: [&str; 2] = ["/run/nologin", NOLOGIN];
 
 const SECONDS_OF_DAY: u64 = 86_400;
 
-/// `access`, `account` and `shell`; skipped where no login name is given.
+/// `access`, `account` and `shell`. Skipped if no login name is given.
 pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, now: Timestamp) -> Vec<Check> {
     let links = [("access", ACCESS), ("account", ACCOUNT), ("shell", SHELL)];
     let Some(user) = user else {
@@ -55,18 +55,18 @@ pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, n
             Ok(sshd) => access(sshd, &account),
             Err(blind) => blind.skipped("access", ACCESS),
         },
-        standing(sshd, &account, now),
+        account_check(sshd, &account, now),
         skip_if_unknown(sshd, shell(sshd, &account)),
     ]
 }
 
-/// Whether sshd leaves accounts to PAM; none where it does not tell.
+/// Whether sshd uses PAM for accounts. `None` if sshd's configuration is unknown.
 fn uses_pam(sshd: &Result<Sshd, SshdUnavailable>) -> Option<bool> {
     sshd.as_ref().ok().map(|sshd| sshd.running.value(Keyword::UsePAM) == Some("yes"))
 }
 
-/// `account`: locked and expired, as sshd or PAM sees it (OpenSSH auth.c, `allowed_user`; `pam_unix(8)`).
-fn standing(sshd: &Result<Sshd, SshdUnavailable>, account: &Account, now: Timestamp) -> Check {
+/// `account`: whether sshd or PAM refuses a locked or expired account (OpenSSH auth.c, `allowed_user`; `pam_unix(8)`).
+fn account_check(sshd: &Result<Sshd, SshdUnavailable>, account: &Account, now: Timestamp) -> Check {
     const ID: &str = "account";
     let name = printable(&account.name, MAX_SHOWN);
     let there = format!("{name} is uid {}", account.uid);
@@ -120,7 +120,7 @@ fn standing(sshd: &Result<Sshd, SshdUnavailable>, account: &Account, now: Timest
     Check::fail(ID, ACCOUNT, seen, fix)
 }
 
-/// A line of shadow(5); days are since 1970, and empty fields are none.
+/// A line of shadow(5). Days are counted since 1970. An empty field is `None`.
 struct Shadow {
     is_locked: bool,
     changed: Option<i64>,
@@ -132,11 +132,11 @@ struct Shadow {
 #[derive(Debug, PartialEq, Eq)]
 enum AccountStatus {
     Good,
-    /// As sshd sees it: `!` before the password (OpenSSH configure.ac, `LOCKED_PASSWD_PREFIX`).
+    /// Locked for sshd without PAM: `!` before the password (OpenSSH configure.ac, `LOCKED_PASSWD_PREFIX`).
     Locked,
-    /// Since this day.
+    /// Expired since this day.
     Expired(i64),
-    /// The password is too old even to be changed.
+    /// The password is so old that it can no longer be changed at a login.
     PasswordDead,
     /// The password has to be changed.
     PasswordOld,
@@ -154,7 +154,7 @@ impl Shadow {
     }
 
     fn account_state(&self, today: i64, uses_pam: bool) -> AccountStatus {
-        // PAM counts the day itself, sshd the day after.
+        // For PAM, the account expires on that day. For sshd, it expires on the day after.
         let last = |day: i64| if uses_pam { day } else { day.saturating_add(1) };
         match self.expires {
             Some(day) if today >= last(day) => return AccountStatus::Expired(day),
@@ -177,7 +177,7 @@ impl Shadow {
     }
 }
 
-/// Whether sshd minds depends on its configuration; where that is not known, a failure is none yet.
+/// Turns a failure into a skipped check if sshd's configuration is unknown, because sshd may not enforce it.
 fn skip_if_unknown(sshd: &Result<Sshd, SshdUnavailable>, check: Check) -> Check {
     match sshd {
         Err(SshdUnavailable::NeedsRoot(_)) if check.verdict == CheckStatus::Fail => {
@@ -207,7 +207,7 @@ fn shell(sshd: &Result<Sshd, SshdUnavailable>, account: &Account) -> Check {
         let seen = format!("sessions are in ChrootDirectory {}; not looked into", printable(root, MAX_SHOWN));
         return Check::skipped(ID, SHELL, seen);
     }
-    // passwd(5): empty stands for /bin/sh.
+    // passwd(5): an empty field means /bin/sh.
     let shell = if account.shell.is_empty() { "/bin/sh" } else { account.shell.as_str() };
     let shown = printable(shell, MAX_SHOWN);
     let other = format!("sudo usermod -s /bin/sh {name}");
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn account_states_are_those_of_sshd_and_pam() {
+    fn account_states_agree_with_sshd_and_pam() {
         use AccountStatus as S;
         for (line, without, with) in [
             ("u:*:19000:0:99999:7:::", S::Good, S::Good),

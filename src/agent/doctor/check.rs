@@ -1,37 +1,37 @@
-//! One link of the chain: what was seen, why it matters, and what to do.
+//! The result of one check: what was found, why it matters, and what to do.
 
 use std::fmt::Write as _;
 
 use eic_core::text::one_line;
 use serde::Serialize;
 
-/// The check that runs what sshd is configured to run.
+/// The id of the check that runs the command which sshd is configured to run.
 pub(super) const LIVE_RUN: &str = "answer";
 
-/// How a link is.
+/// The verdict of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum CheckStatus {
     /// Nothing is wrong.
     Ok,
-    /// Logins work, and something is not as it should be.
+    /// Logins work, but something should be fixed.
     Warn,
-    /// No login with a pushed key until it is mended.
+    /// Logins with a pushed key fail until this is fixed.
     Fail,
-    /// Not looked at; what was seen says why.
+    /// Not checked. [`Check::seen`] has the reason.
     Skipped,
 }
 
-/// A check and what came of it. `id` is an interface: it never changes its meaning.
+/// A check and its result. `id` is an interface: it never changes its meaning.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Check {
     pub(crate) id: &'static str,
     pub(crate) verdict: CheckStatus,
-    /// What was seen, in one line.
+    /// What was found, in one line.
     pub(crate) seen: String,
-    /// Why it matters.
+    /// Why the check matters.
     pub(crate) why: &'static str,
-    /// What to do; none where nothing is wrong.
+    /// What to do. `None` if nothing is wrong.
     pub(crate) fix: Option<String>,
 }
 
@@ -64,13 +64,13 @@ impl Check {
 }
 
 impl Check {
-    /// Whether root would have seen more; every such check says it in these words.
+    /// Whether the check was skipped because it needs root. All such checks use these words.
     fn wants_root(&self) -> bool {
         self.verdict == CheckStatus::Skipped && self.seen.contains("run with sudo")
     }
 }
 
-/// Everything that was looked at, in the order in which a login needs it.
+/// All checks, in the order in which a login depends on them.
 #[derive(Debug, Serialize)]
 pub(super) struct DoctorReport {
     pub(super) schema_version: u32,
@@ -83,18 +83,18 @@ pub(super) struct DoctorReport {
 }
 
 impl DoctorReport {
-    /// The first link that is broken is the cause of those after it; where none is, the first that is weak.
+    /// Finds the cause: the first failed check, because it can cause the later failures. If no check failed, the first
+    /// warning.
     pub(super) fn find_cause(&mut self) {
         let first = |verdict| self.checks.iter().find(|check| check.verdict == verdict);
         self.cause = first(CheckStatus::Fail).or_else(|| first(CheckStatus::Warn)).map(|check| check.id);
     }
 
-    /// Whether a link is broken.
     pub(super) fn is_broken(&self) -> bool {
         self.checks.iter().any(|check| check.verdict == CheckStatus::Fail)
     }
 
-    /// For a tired person: one line a check, more only where something is wrong, the cause last.
+    /// The report as text: one line per check, more lines only for a fault, and the cause last.
     pub(super) fn text(&self, colour: bool) -> String {
         let mut text = String::new();
         let width = self.checks.iter().map(|check| check.id.len()).max().unwrap_or(0);
@@ -134,7 +134,7 @@ impl DoctorReport {
         let likely = match unseen {
             _ if cause.verdict == CheckStatus::Fail => "Most likely cause of a refused login".to_owned(),
             Some(unseen) => format!("Worth a look, and {unseen}"),
-            // Of the keys that are pushed now, none gets through.
+            // The live run refused all keys that are pushed now.
             None if cause.id == LIVE_RUN => "No key that is pushed now is taken".to_owned(),
             None => "Logins should work; worth a look".to_owned(),
         };
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_broken_link_is_the_cause() {
+    fn first_failed_check_is_the_cause() {
         let checks = vec![
             Check::ok("a", "w", "fine"),
             Check::warn("b", "w", "old", "renew"),

@@ -1,4 +1,4 @@
-//! Which keys sshd takes of this login: `public-keys`, `key-types` and `revoked-keys`.
+//! Which keys sshd accepts for this login: `public-keys`, `key-types` and `revoked-keys`.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read as _};
@@ -17,21 +17,20 @@ const KEYS: &str = "a pushed key is a public key; sshd must take public keys, an
 const TYPES: &str = "sshd does not even ask about a key whose algorithm it does not accept";
 const REVOKED: &str = "where sshd cannot read its list of revoked keys, it refuses every key";
 
-/// The keyword from OpenSSH 8.5 on, and the one before.
+/// The keyword since OpenSSH 8.5, and the older one.
 const ACCEPTED: [Keyword; 2] = [Keyword::PubkeyAcceptedAlgorithms, Keyword::PubkeyAcceptedKeyTypes];
 
-/// What people push, by the name of the key's algorithm: EC2 Instance Connect takes these two
-/// (SendSSHPublicKey, "Supported key types").
+/// Algorithms of the key types that EC2 Instance Connect accepts (SendSSHPublicKey, "Supported key types").
 const USUAL: [&str; 2] = ["ssh-ed25519", "ssh-rsa"];
 
-/// Most algorithms of pushed keys that are looked at: anybody who answers for the metadata service can name many, and
-/// sshd is asked about each.
+/// Most algorithms of pushed keys that are checked. sshd is queried about each, and a fake metadata service could name
+/// many.
 const MAX_KINDS: usize = 8;
 
-/// Bits of the shortest RSA key that clients push.
+/// Length of the shortest RSA key that clients push, in bits.
 const RSA_BITS: u32 = 2048;
 
-/// All of them. `pushed` are the algorithms of the keys that are pushed right now, if that is known.
+/// All checks of this file. `pushed` has the algorithms of the keys that are pushed now, if known.
 pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>, pushed: &[String]) -> Vec<Check> {
     match sshd {
         Ok(sshd) => vec![public_keys(sshd), key_types(sshd, pushed), revoked_keys(sshd)],
@@ -57,7 +56,7 @@ fn public_keys(sshd: &Sshd) -> Check {
         );
         return Check::fail(ID, KEYS, seen, fix);
     }
-    // Lists of methods, any of which is enough; `any` where none is set.
+    // Space-separated lists of methods. One list is enough for a login. `any` if none is set.
     let value = sshd.running.value(METHODS).unwrap_or("any");
     let methods = |list: &str| -> Vec<String> { list.split(',').map(str::to_owned).collect() };
     let lists: Vec<_> = value.split_whitespace().map(methods).collect();
@@ -118,7 +117,7 @@ fn key_types(sshd: &Sshd, pushed: &[String]) -> Check {
     Check::ok(ID, TYPES, format!("the {whose} types are accepted: {}", names.join(", ")))
 }
 
-/// The algorithms of these keys, each once.
+/// The algorithms of these keys without duplicates, at most `MAX_KINDS`.
 fn kinds(pushed: &[String]) -> Vec<&str> {
     let mut kinds: Vec<&str> = Vec::new();
     for algorithm in pushed {
@@ -129,8 +128,8 @@ fn kinds(pushed: &[String]) -> Vec<&str> {
     kinds
 }
 
-/// What helps against a list that refuses these algorithms. Only what this sshd knows can be added to the list: with a
-/// name that it does not know, sshd does not start.
+/// What to do about a list that refuses these algorithms. Recommends only names that this sshd knows: with an unknown
+/// name in the list, sshd does not start.
 fn fix_of(sshd: &Sshd, keyword: Keyword, accepted: &str, refused: &[&str]) -> String {
     let server = &sshd.machine.server;
     let add = |algorithms: &[&str]| {
@@ -152,7 +151,7 @@ fn fix_of(sshd: &Sshd, keyword: Keyword, accepted: &str, refused: &[&str]) -> St
     }
 }
 
-/// Whether the list can be read, as sshd does for every key (OpenSSH auth.c, `auth_key_is_revoked`).
+/// `revoked-keys`: whether the list can be read. sshd reads it for every key (OpenSSH auth.c, `auth_key_is_revoked`).
 fn revoked_keys(sshd: &Sshd) -> Check {
     const ID: &str = "revoked-keys";
     const KEYWORD: Keyword = Keyword::RevokedKeys;
@@ -160,7 +159,7 @@ fn revoked_keys(sshd: &Sshd) -> Check {
         return Check::ok(ID, REVOKED, "no RevokedKeys is set");
     };
     let shown = printable(file, MAX_SHOWN);
-    // From OpenSSH 10.3 on there may be several, with spaces between; before, a space is a part of the name.
+    // Since OpenSSH 10.3 there may be several files, separated by spaces. Before, a space is part of the name.
     let lists = || file.split(' ').map(read_one).find(Result::is_err).unwrap_or(Ok(()));
     let read = read_one(file).or_else(|whole| if file.contains(' ') { lists() } else { Err(whole) });
     match read {
@@ -181,20 +180,20 @@ fn revoked_keys(sshd: &Sshd) -> Check {
 }
 
 fn read_one(file: &str) -> std::io::Result<()> {
-    // Never waiting, whatever lies there.
+    // Non-blocking, because the path may be a FIFO.
     let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(file);
     opened.and_then(|mut list| list.read(&mut [0])).map(|_| ())
 }
 
-/// Whether a key of this algorithm can log in. RSA keys have to sign with SHA-2: clients make no other
-/// signatures by themselves since OpenSSH 8.8.
+/// Whether a key of this algorithm can log in. RSA keys must sign with SHA-2: since OpenSSH 8.8, clients make no other
+/// signatures by default.
 fn takes(accepted: &str, algorithm: &str) -> bool {
     let names: &[&str] =
         if algorithm == "ssh-rsa" { &["rsa-sha2-256", "rsa-sha2-512"] } else { &[algorithm] };
     names.iter().any(|name| pattern_list::matches(accepted, name))
 }
 
-/// The names under which sshd's lists have an algorithm.
+/// The names of an algorithm in sshd's lists.
 fn signed_as(algorithm: &str) -> Vec<&str> {
     if algorithm == "ssh-rsa" { vec!["rsa-sha2-512", "rsa-sha2-256"] } else { vec![algorithm] }
 }

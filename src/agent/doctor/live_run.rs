@@ -1,4 +1,4 @@
-//! `answer`: what sshd's configuration has it run, run once as sshd would, chained providers left out.
+//! `answer`: runs the command in sshd's configuration once, as sshd would, but without chained providers.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -27,10 +27,10 @@ const ID: &str = LIVE_RUN;
 const ANSWER: &str =
     "what sshd runs may see less than root does; this is that very run, and the log has it like a login's";
 
-/// How long it may take: it ends itself a second after the longest time that can be set, a minute.
+/// Timeout of the run. The longest timeout that can be set is a minute, and a run ends itself a second later.
 const TIMEOUT: Duration = Duration::from_secs(65);
 
-/// While we are root. Among `before` are the links that say whether sshd can run it at all.
+/// Runs the command. Call this while we are root. `before` has the checks of whether sshd can run it at all.
 pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, before: &[Check]) -> Check {
     let sshd = match sshd {
         Ok(sshd) => sshd,
@@ -77,7 +77,7 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, be
     }
 }
 
-/// Where a link before it is broken that a run needs, a run that fails says nothing new.
+/// Turns a failure into a skipped check if an earlier check already explains it.
 pub(super) fn skip_if_explained(answer: Check, service: &[Check]) -> Check {
     let is_explained = service.iter().any(|check| check.verdict == CheckStatus::Fail);
     if is_explained && matches!(answer.verdict, CheckStatus::Fail | CheckStatus::Warn) {
@@ -86,10 +86,10 @@ pub(super) fn skip_if_explained(answer: Check, service: &[Check]) -> Check {
     answer
 }
 
-/// Our own part of the command.
+/// Our own part of the command, without chained providers.
 struct ConfiguredRun {
     words: Vec<String>,
-    /// As it reads them, were a key offered.
+    /// The parsed arguments of a run for which a key is offered.
     read: AuthorizedKeysArgs,
 }
 
@@ -101,7 +101,7 @@ impl ConfiguredRun {
         };
         let some_key = Fingerprint::of(b"");
         let read = understood(expanded(&mut words.iter(), Some(&some_key))?)?;
-        // No key is offered: all that are pushed are asked for.
+        // Without an offered key, the run prints all pushed keys.
         let words = expanded(&mut words.iter().filter(|word| *word != "%f"), None)?;
         Ok(Self { words, read })
     }
@@ -139,7 +139,7 @@ impl ConfiguredRun {
                 let reason = printable(refused.split(':').next().unwrap_or_default(), MAX_SHOWN);
                 let seen = format!("no key for {user}; refused: {}", printable(refused, 1024));
                 let fix = format!(
-                    "see sudo {IDENT} explain {user}, and what README.md says helps against {reason}"
+                    "see sudo {IDENT} explain {user}, and {reason} in eic-agent's docs/troubleshooting.md"
                 );
                 Check::warn(ID, ANSWER, seen, fix)
             }
@@ -154,10 +154,10 @@ impl ConfiguredRun {
     fn fix(&self, note: &str, again: &str) -> String {
         let reason = note.split(':').next().unwrap_or_default();
         let file = self.read.overrides.config.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
-        // Nothing in it is secret.
+        // The settings file has no secrets, so every user may read it.
         if reason == Reason::SettingsUnreadable.as_str() && file.is_file() {
             return format!("sudo chmod a+r {}", file.display());
         }
-        format!("mend that (README.md, {reason}), until this works: {again}")
+        format!("see {reason} in eic-agent's docs/troubleshooting.md, then run again: {again}")
     }
 }

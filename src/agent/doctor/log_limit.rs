@@ -1,7 +1,7 @@
-//! `log-limit`: how many lines journald accepts from sshd's unit, in which the agent logs, before it drops the rest.
+//! `log-limit`: how many lines journald accepts from sshd's unit before it drops the rest. The agent logs in that unit.
 //!
 //! journald counts by unit and priority (systemd.exec(5), `LogRateLimitIntervalSec=`; journald.conf(5),
-//! `RateLimitIntervalSec=`). Unauthenticated clients make sshd log in the same unit, so they can use the limit up.
+//! `RateLimitIntervalSec=`). Unauthenticated clients make sshd log in the same unit, so they can use up the limit.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -20,13 +20,13 @@ const WHY: &str = "a line that is in journald's queue is dropped where sshd's un
 /// Most of a configuration file that is read, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// The limit of journald by default, since systemd 240 (journald.conf(5)).
+/// journald's default limit since systemd 240 (journald.conf(5)).
 const DEFAULT: Limit = Limit { microseconds: 30_000_000, burst: 10_000 };
 
-/// A limit of a million lines a second is none: no machine logs as much.
+/// A limit of a million lines per second counts as no limit: no machine logs that much.
 const UNLIMITED_PER_SECOND: u64 = 1_000_000;
 
-/// Looks at the unit of sshd's listener. A limit is a warning only if the settings require a log.
+/// Checks the unit of sshd's listener. A limit is a warning only if the settings require a log.
 pub(super) fn check(listener: Option<u32>, audit_required: bool) -> Check {
     let takes = Audit::to_system().destination().map(Path::to_owned);
     if takes.is_none_or(|socket| !socket.starts_with("/run/systemd/journal")) {
@@ -67,13 +67,14 @@ pub(super) fn check(listener: Option<u32>, audit_required: bool) -> Check {
     )
 }
 
-/// The unit that journald counts a process in: the first part of its control group that is no slice.
+/// The unit that journald counts a process in: the first part of its control group path that is not a slice.
 fn unit_of(file: &str) -> Option<String> {
     let text = head_of_regular(Path::new(file), 4096).ok()?;
     unit_in(&String::from_utf8_lossy(&text))
 }
 
-/// `0::/system.slice/ssh.service`, or systemd's own hierarchy beside others (cgroups(7), /proc/PID/cgroup).
+/// Parses `/proc/PID/cgroup` (cgroups(7)): `0::/system.slice/ssh.service`, or for cgroups v1 the line of systemd's
+/// hierarchy.
 fn unit_in(cgroups: &str) -> Option<String> {
     let path = cgroups.lines().find_map(|line| {
         let (_, rest) = line.split_once(':')?;
@@ -87,7 +88,7 @@ fn unit_in(cgroups: &str) -> Option<String> {
     (is_unit && is_plain && unit.len() <= 255).then(|| unit.to_owned())
 }
 
-/// A number of lines in a time.
+/// At most `burst` lines per interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Limit {
     microseconds: u64,
@@ -95,7 +96,8 @@ struct Limit {
 }
 
 impl Limit {
-    /// Of this unit: what systemd tells journald of it in links, else what journald's configuration says.
+    /// The limit of this unit. systemd passes a unit's own limit to journald in symbolic links. If there are none,
+    /// journald's configuration applies.
     fn of(root: &Path, unit: &str) -> Result<Self, String> {
         let said = configured(root)?;
         let linked = |what: &str| -> Result<Option<u64>, String> {
@@ -125,7 +127,8 @@ impl Limit {
     }
 }
 
-/// What journald.conf(5) says, its drop-ins by their names, and of two of one name that of the first folder.
+/// The limit of journald.conf(5) and its drop-ins. Drop-ins are read in the order of their names. If two have the same
+/// name, the one in the first directory is read.
 fn configured(root: &Path) -> Result<Limit, String> {
     const FOLDERS: [&str; 5] = ["etc", "run", "usr/local/lib", "usr/lib", "lib"];
     let folders = FOLDERS.map(|folder| root.join(folder).join("systemd"));
@@ -140,7 +143,7 @@ fn configured(root: &Path) -> Result<Limit, String> {
     }
     let mut limit = DEFAULT;
     for file in main.into_iter().chain(drop_ins.into_values()) {
-        // A link to /dev/null takes a file out.
+        // A link to /dev/null disables a drop-in.
         if file.canonicalize().is_ok_and(|real| real == Path::new("/dev/null")) {
             continue;
         }
@@ -163,7 +166,7 @@ impl Limit {
             let (name, value) = (name.trim_end(), value.trim_start());
             let unclear = || format!("{name}={value} is not understood");
             match name {
-                // The second is the older name of the first.
+                // RateLimitInterval is the old name.
                 "RateLimitIntervalSec" | "RateLimitInterval" => {
                     self.microseconds = if value.is_empty() {
                         DEFAULT.microseconds
@@ -185,7 +188,7 @@ impl Limit {
     }
 }
 
-/// A time span of whole numbers (systemd.time(7)), in microseconds; without a unit it is seconds.
+/// Parses a time span of whole numbers (systemd.time(7)) to microseconds. A number without a unit is in seconds.
 fn span(text: &str) -> Option<u64> {
     let mut rest = text.trim();
     let mut sum: u64 = 0;

@@ -1,4 +1,4 @@
-//! The links to the metadata service: what answers, for which instance, and by which clock.
+//! Checks of the metadata service: which server answers, for which instance, and with which clock.
 
 use std::env;
 
@@ -12,16 +12,19 @@ use super::check::Check;
 use crate::capture::Fetched;
 use crate::capture::replay;
 
-/// A key lives for 60 seconds: with a clock that is off by less, what is left of it is enough to log in.
+/// Largest clock difference without a warning, in seconds. A key is valid for 60 seconds, so enough of that time
+/// remains for a login.
 const NOTICEABLE_SKEW: u64 = 30;
 
-/// Variables that send a program's requests to a proxy; ours never, but everybody who compares with curl.
+/// Variables that make programs such as curl use a proxy. The agent ignores them. The report names them, because they
+/// make a comparison with curl misleading.
 const PROXY_VARIABLES: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
 
 pub(super) const METADATA: &str = "pushed keys are in the instance's metadata and nowhere else";
 const CLOCK: &str = "a key is good for a minute, and certificates between their dates, by this clock";
 
-/// What mends an item that did not come: metadata that does not answer in time is no sign of anything else.
+/// What to do about an item that could not be fetched. After a timeout this is always the same, because a timeout does
+/// not indicate any other fault.
 pub(super) const fn fix_unless_timeout(reason: Reason, otherwise: &'static str) -> &'static str {
     match reason {
         Reason::MetadataTimeout | Reason::MetadataThrottled | Reason::MetadataUnreachable => {
@@ -31,7 +34,7 @@ pub(super) const fn fix_unless_timeout(reason: Reason, otherwise: &'static str) 
     }
 }
 
-/// The token, and the keys of `user`, which every login asks for next.
+/// `metadata`: the token, and the keys of `user`, which every login fetches next.
 pub(super) fn metadata(
     endpoint: &Endpoint,
     fetched: &Fetched,
@@ -69,7 +72,7 @@ pub(super) fn metadata(
     if other_works { Check::warn(ID, METADATA, seen, fix) } else { Check::fail(ID, METADATA, seen, fix) }
 }
 
-/// The service's other address, of which one need not know.
+/// `metadata-v6`: the service's second address, which is normally disabled.
 pub(super) fn metadata_v6(endpoint: &Endpoint, fetched: &Fetched, other_works: bool) -> Check {
     const ID: &str = "metadata-v6";
     match &fetched.refused {
@@ -87,8 +90,8 @@ pub(super) fn metadata_v6(endpoint: &Endpoint, fetched: &Fetched, other_works: b
     }
 }
 
-/// What stands in between: what says so itself, what is not the service's own server, and what the
-/// environment sends others to.
+/// `proxy`: a proxy between us and the service. It is detected by the `Via` header or by another `Server` header. Proxy
+/// variables in the environment are only named.
 pub(super) fn proxy(fetched: Option<&Fetched>) -> Check {
     const ID: &str = "proxy";
     const WHY: &str = "what stands between can keep keys back, though it can forge none";
@@ -120,7 +123,7 @@ pub(super) fn proxy(fetched: Option<&Fetched>) -> Check {
     )
 }
 
-/// The machine's word counts; where metadata says otherwise, it is another instance's.
+/// `instance`: compares the firmware's instance id with that of metadata. The firmware's id is the reliable one.
 pub(super) fn instance_is_this(fetched: &Fetched) -> Check {
     const ID: &str = "instance";
     const WHY: &str = "each key is signed for one instance";
@@ -157,7 +160,7 @@ pub(super) fn clock_is_right(date: Option<&str>, now: Timestamp) -> Check {
     };
     match off {
         0..=NOTICEABLE_SKEW => Check::ok(ID, CLOCK, seen),
-        // Ahead of the service by a key's whole life, each key is expired when it comes.
+        // With a clock 60 s ahead, every key has already expired when it arrives.
         _ if ahead >= 60 || off > CLOCK_SKEW => Check::fail(ID, CLOCK, seen, FIX),
         _ => Check::warn(ID, CLOCK, seen, FIX),
     }

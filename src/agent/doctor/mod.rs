@@ -1,8 +1,8 @@
-//! `doctor`: every link of the chain from the metadata service to a login, in order.
+//! `doctor`: checks every link of the chain from the metadata service to a login, in order.
 //!
 //! | file | checks |
 //! | --- | --- |
-//! | [`service`] | `machine`, `settings`, and in order what the next two look at |
+//! | [`service`] | `machine`, `settings`, and then the checks of the next two files |
 //! | [`metadata`] | `metadata`, `metadata-v6`, `proxy`, `instance`, `clock` |
 //! | [`signer`] | `region`, `trust-store`, `signer`, `staples` |
 //! | [`server`] | `openssh`, `listener`, `command`, `command-user`, `command-path`, `unit-override` |
@@ -14,7 +14,7 @@
 //! | [`log_limit`] | `log-limit` |
 //! | [`live_run`] | `answer` |
 //!
-//! What no link looks at: PAM's modules and `/etc/hosts.deny`, which may refuse whom sshd lets in.
+//! Not checked: PAM modules and `/etc/hosts.deny`. They may refuse a login that sshd accepts.
 
 mod access;
 mod account;
@@ -40,7 +40,6 @@ use eic_login::Clock;
 use crate::cli::DoctorArgs;
 use crate::outcome::Outcome;
 
-/// Runs the command.
 pub(super) fn run(
     arguments: &DoctorArgs,
     clock: Clock,
@@ -48,7 +47,7 @@ pub(super) fn run(
     notes: &mut impl Write,
 ) -> Outcome {
     let user = arguments.user.as_deref();
-    // What takes root is looked at first; the network is not read as root.
+    // The checks that need root come first. Answers from the network are not read as root.
     let settled = service::before(user);
     let audit_required = settled.audit_required();
     let sshd = sshd::Sshd::inspect(user);

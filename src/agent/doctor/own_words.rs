@@ -1,4 +1,4 @@
-//! Our own command line in sshd's configuration, read as a run reads it.
+//! Parses our own command line in sshd's configuration, as a run parses it.
 
 use std::ffi::OsString;
 
@@ -7,12 +7,12 @@ use eic_host::sshd::command::split;
 
 use crate::cli::{AuthorizedKeysArgs, Cli, Command, resolve_name};
 
-/// Our own command line, read as we shall read it.
+/// Parses our command line. Tokens such as `%u` are not expanded.
 pub(super) fn words_of(command: Option<&str>) -> Result<AuthorizedKeysArgs, String> {
     understood(split(command.unwrap_or_default()))
 }
 
-/// The same, where sshd has expanded the words.
+/// Parses the words of our command line, after tokens were expanded.
 pub(super) fn understood(words: Vec<String>) -> Result<AuthorizedKeysArgs, String> {
     match Cli::try_parse_from(resolve_name(words.into_iter().map(OsString::from))) {
         Ok(Cli { command: Command::AuthorizedKeys(words) }) => Ok(words),

@@ -1,4 +1,4 @@
-//! Our command in sshd's configuration, word by word, and `providers`: the other commands that it asks.
+//! `providers`: the other commands that our command in sshd's configuration runs.
 
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::accounts::Account;
@@ -13,7 +13,7 @@ use crate::sshd_setup::{is_ours, shown, shown_reload};
 const PROVIDERS: &str =
     "sshd runs one command only; others are asked through ours, and their keys go missing";
 
-/// `providers`: the other commands that ours asks.
+/// `providers`: whether each chained provider can run.
 pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
     const ID: &str = "providers";
     let sshd = match sshd {

@@ -1,4 +1,4 @@
-//! sshd itself: its release, whether it runs, and whether it asks this program and can run it.
+//! Checks of sshd itself: its release, whether it runs, and whether it is configured to run this program and can.
 
 use std::fmt::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -34,21 +34,20 @@ const USER: &str = "sshd runs the command as AuthorizedKeysCommandUser, and not 
 const PATH: &str = "sshd runs only what is root's and writable by nobody else, up to /";
 const OVERRIDE: &str = "settings on sshd's command line win over every file of its configuration";
 
-/// Lies on Debian and what comes from it. Their sshd lets a group write that has its owner in it and nobody
-/// else (user-group-modes.patch).
+/// File that identifies Debian and its derivatives. Their sshd accepts a group-writable file if its owner is the only
+/// member of the group (user-group-modes.patch).
 const DEBIAN: &str = "/etc/debian_version";
 
-/// Before it, sshd asks the command first and reads the files then (OpenSSH 8.1, auth2-pubkey.c).
+/// First release that reads `authorized_keys` before it runs the command (OpenSSH 8.1, auth2-pubkey.c).
 const FILES_FIRST: Release = Release(8, 1);
 
-/// How long systemd may take to say whether a unit is active.
+/// Timeout of `systemctl is-active`.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Ports with somebody who listens (`proc_pid_net(5)`): the local address ends in the port, and state 0A is
-/// LISTEN.
+/// Tables of TCP sockets (`proc_pid_net(5)`). The local address ends in the port, and state 0A is LISTEN.
 const SOCKETS: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 
-/// Programs that install others, and how they are called.
+/// Package managers, and their command that installs sshd.
 const INSTALLERS: [(&str, &str); 4] = [
     ("/usr/bin/apt-get", "apt-get install openssh-server"),
     ("/usr/bin/dnf", "dnf install openssh-server"),
@@ -89,7 +88,7 @@ fn openssh(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
             format!("expected {} or later, got {release}", Release::OLDEST),
             "update OpenSSH",
         ),
-        // The release of supported distributions, and nothing that an operator could mend.
+        // Not a warning: supported distributions have such releases, and the operator cannot change that.
         Some(release) if release < FILES_FIRST => Check::ok(
             ID,
             OPENSSH,
@@ -101,10 +100,10 @@ fn openssh(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
     }
 }
 
-/// Whether somebody listens: an sshd, or what starts one for each connection.
+/// `listener`: whether an sshd listens, or systemd starts one for each connection.
 fn listener(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
     const ID: &str = "listener";
-    // The configuration may be broken, and a server runs on with the one before.
+    // Do not use `sshd`: even if the configuration is broken, a server may still run with the previous one.
     let machine = match SshdState::detect() {
         Ok(machine) => machine,
         Err(unseen) => return SshdUnavailable::from(unseen).skipped(ID, LISTENER),
@@ -183,7 +182,7 @@ fn command(sshd: &Sshd, wired: &SetupState<'_>) -> Check {
             format!("mend it as {IDENT} authorized-keys --help says, then: {}", shown_reload(wired.machine));
         return Check::fail(ID, COMMAND, format!("this program does not understand {seen}: {words}"), fix);
     }
-    // What wins over every file, and cannot be seen.
+    // The server's command line is unknown, and may override every file.
     if let Some(why) = wired.machine.unclear() {
         return Check::skipped(ID, COMMAND, format!("by the files, it is {seen}; {why}"));
     }
@@ -210,7 +209,7 @@ fn command(sshd: &Sshd, wired: &SetupState<'_>) -> Check {
     Check::ok(ID, COMMAND, seen)
 }
 
-/// Where sshd tells nothing.
+/// `command`, if sshd's effective configuration is unknown.
 fn unread_command(blind: &SshdUnavailable) -> Check {
     const ID: &str = "command";
     match blind {
@@ -269,15 +268,15 @@ fn command_path(wired: &SetupState<'_>) -> Check {
     Check::ok(ID, PATH, format!("{}: root's alone, up to /", program.display()))
 }
 
-/// The folder, or the program itself, that a user may not pass or run, and its mode. Where a group of his may
-/// decide, he is believed to be in it.
+/// The first directory that the user may not enter, or the program that the user may not run, with its mode. If the
+/// group's permission decides, this assumes that the user is in the group.
 fn closed_to(account: &Account, program: &Path) -> Option<(PathBuf, u32)> {
     let real = program.canonicalize().ok()?;
     let closed = real.ancestors().find(|place| {
         let Ok(status) = place.metadata() else { return false };
         let mode = status.mode();
         let allowed = match account.uid {
-            // Root passes every folder, and runs what anybody may run.
+            // Root may enter every directory, and run every file that has an execute bit.
             0 => status.is_dir() || mode & 0o111 != 0,
             uid if uid == status.uid() => mode & 0o100 != 0,
             _ if account.gid == status.gid() => mode & 0o010 != 0,
@@ -319,14 +318,14 @@ fn program_of(command: Option<&str>) -> PathBuf {
     command.and_then(|command| split(command).into_iter().next()).unwrap_or_default().into()
 }
 
-/// Whether a command is this program's all the same, by its name.
+/// Whether a command is another copy of this program, judged by its name and subcommand.
 fn is_copy(program: &Path, command: Option<&str>) -> bool {
     let words = command.map(split).unwrap_or_default();
     program.file_name().is_some_and(|name| name == IDENT)
         && words.get(1).is_some_and(|word| word == "authorized-keys")
 }
 
-/// A file of the configuration that was changed after the running server had read it.
+/// A configuration file that was changed after the running server read it.
 fn unread(sshd: &Sshd) -> Option<PathBuf> {
     let pid = sshd.machine.listener.as_ref()?.pid;
     let pid_file = sshd.running.value(Keyword::PidFile)?;
@@ -334,7 +333,7 @@ fn unread(sshd: &Sshd) -> Option<PathBuf> {
         .map(Path::to_owned)
 }
 
-/// Whether a file names this program.
+/// Whether a file contains our own command.
 fn mentions(file: &Path, own: &Path) -> bool {
     let content = head_of_regular(file, eic_host::sshd::place::MAX_BYTES).unwrap_or_default();
     String::from_utf8_lossy(&content).contains(&format!("{} authorized-keys", own.display()))
@@ -345,7 +344,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn listening_process_is_read() {
+    fn listening_port_is_found() {
         let here =
             "   0: 0100007F:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1";
         let six = "   1: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A 0:0";

@@ -1,4 +1,4 @@
-//! The links from the machine itself to the signer: everything before sshd.
+//! Checks from the machine itself to the signer: everything before sshd.
 
 use std::path::Path;
 
@@ -21,28 +21,28 @@ use crate::capture::{CaptureRequest, Fetched, fetch};
 use crate::config::unsupported;
 use crate::environment;
 
-/// What the checks after these need to know of what came.
+/// The results of these checks, and the algorithms of the pushed keys for later checks.
 #[derive(Default)]
 pub(super) struct Service {
     pub(super) checks: Vec<Check>,
-    /// The algorithms of the keys that are pushed for the user right now.
+    /// The algorithms of the keys that are pushed for the user now.
     pub(super) pushed: Vec<String>,
 }
 
-/// What is looked at while we are root: the settings, and what sshd says to them.
+/// Results of the checks as root: the settings, and the variables that sshd permits.
 pub(super) struct RootFindings {
     settings: Result<Settings, ConfigError>,
     environment: environment::EnvironmentBefore,
 }
 
 impl RootFindings {
-    /// Whether no key is handed out that no log takes.
+    /// Whether the settings require that each key is logged before it is handed out.
     pub(super) fn audit_required(&self) -> bool {
         self.settings.as_ref().is_ok_and(|settings| settings.audit_required.value)
     }
 }
 
-/// The settings, and sshd asked about them.
+/// Reads the settings, and queries sshd about them. Call this while we are root.
 pub(super) fn before(user: Option<&str>) -> RootFindings {
     let settings = Settings::resolve(&CommandLine::default());
     let environment =
@@ -50,7 +50,7 @@ pub(super) fn before(user: Option<&str>) -> RootFindings {
     RootFindings { settings, environment }
 }
 
-/// Everything up to the signer. What comes from the network is not read as root.
+/// Runs the checks up to the signer. Gives up root's rights first, because they read answers from the network.
 pub(super) fn checks(before: RootFindings, user: Option<&str>, clock: Clock) -> Service {
     let machine = Machine::detect(Path::new("/sys"));
     let kept = give_up_root().err();
@@ -65,7 +65,7 @@ pub(super) fn checks(before: RootFindings, user: Option<&str>, clock: Clock) -> 
     service
 }
 
-/// The settings' check.
+/// `settings`: whether the settings are valid, and sshd supports them.
 fn settings(before: &RootFindings, kept: Option<&PrivilegesError>) -> Check {
     const ID: &str = "settings";
     const WHY: &str =
@@ -94,7 +94,7 @@ fn settings(before: &RootFindings, kept: Option<&PrivilegesError>) -> Check {
     }
 }
 
-/// The ids of what [`Service::fetch_and_check`] looks at, in order.
+/// The ids of the checks in [`Service::fetch_and_check`], in order.
 const ALL: [&str; 9] =
     ["metadata", "metadata-v6", "proxy", "instance", "clock", "region", "trust-store", "signer", "staples"];
 

@@ -1,4 +1,4 @@
-//! The links from trusted roots to the signer.
+//! Checks from the trusted roots to the signer.
 
 use eic_core::evidence::chain::{Certificate, SignerChain};
 use eic_core::evidence::ocsp::OcspStaple;
@@ -22,8 +22,8 @@ use crate::capture::replay;
 pub(super) const SIGNER: &str =
     "a key counts only with the signature of this region's signer, whom a trusted root vouches for";
 
-/// The region by the name of its signer, and whether metadata agrees with what is pinned of it. Where it does not,
-/// logins work all the same as long as the pinned signer is served.
+/// `region`: the name of the region's signer, and whether metadata agrees with the pins. If it does not agree, logins
+/// still work as long as the pinned signer is served.
 pub(super) fn region(
     name: &Result<SignerName, RunError>,
     pins: &Pins,
@@ -58,7 +58,7 @@ pub(super) fn region(
     }
 }
 
-/// What metadata says otherwise than is pinned.
+/// The values from metadata that differ from the pins.
 fn disagreement(pins: &Pins, capture: &Capture) -> Option<String> {
     let region = pins.region.as_ref().and_then(|pinned| match replay::region(capture) {
         Ok(told) if told == *pinned => None,
@@ -76,7 +76,6 @@ fn disagreement(pins: &Pins, capture: &Capture) -> Option<String> {
     }
 }
 
-/// The roots that everything ends in.
 pub(super) fn trust_store(
     anchors: &Result<TrustAnchors, TrustStoreError>,
     left_out: &[String],
@@ -121,7 +120,7 @@ fn place(settings: &Settings) -> String {
     }
 }
 
-/// The path with what is left of every certificate, then the staples with what is left of each.
+/// `signer` and `staples`: the path and its staples, with the remaining validity of each.
 pub(super) fn signer(
     chain: &SignerChain,
     anchors: &TrustAnchors,

@@ -1,4 +1,4 @@
-//! sshd as it is for one login: asked once, judged by many checks.
+//! sshd's effective configuration for one login. sshd is queried once, for all checks.
 
 use std::path::PathBuf;
 
@@ -11,32 +11,32 @@ use super::check::Check;
 use crate::sshd_setup::shown_reload;
 use crate::sshd_setup::{Fix, SetupFault, SetupState, SshdState, SshdUnknown, placed};
 
-/// What is in force for the login.
+/// sshd and its effective configuration for the login.
 pub(super) struct Sshd {
     pub(super) machine: SshdState,
     pub(super) sources: Sources,
-    /// With the settings on the running server's own command line, which win over every file.
+    /// For the running server, with the options on its command line. These override every file.
     pub(super) running: EffectiveConfig,
-    /// By the files alone.
+    /// According to the files alone.
     filed: EffectiveConfig,
-    /// For a login that no `Match` is about.
+    /// For a login that no `Match` applies to.
     general: EffectiveConfig,
 }
 
-/// Why nothing can be said of it.
+/// Why sshd's effective configuration is unknown.
 pub(super) enum SshdUnavailable {
-    /// There is none.
+    /// No sshd is installed.
     Absent,
-    /// It is not asked, because another user could change it or what it reads; holds what to do.
+    /// sshd is not queried: see [`SshdUnknown::Refused`].
     Refused(SetupFault),
-    /// It refuses this configuration, in these words.
+    /// sshd refuses its configuration: its message, and the configuration file.
     Broken(String, PathBuf),
-    /// It tells root only; holds its words.
+    /// sshd reports its configuration only to root. Has its message.
     NeedsRoot(String),
 }
 
 impl Sshd {
-    /// Asks about logins of `user`, or of nobody in particular.
+    /// Queries sshd about logins of `user`, or about logins that no `Match` applies to.
     pub(super) fn inspect(user: Option<&str>) -> Result<Self, SshdUnavailable> {
         let machine = SshdState::detect()?;
         let is_root = nix::unistd::Uid::effective().is_root();
@@ -50,7 +50,7 @@ impl Sshd {
         };
         let ask = |options: &[String], user| machine.server.printed(&machine.config, options, user);
         let filed = ask(&[], user).map_err(|error| blind(&error))?;
-        // What its title shows of its options may not be all of them, or not as they were given.
+        // The server's title may show its options incompletely or changed, so sshd may refuse them.
         let options = machine.options();
         let running = if options.is_empty() { None } else { ask(options, user).ok() };
         let running = running.unwrap_or_else(|| filed.clone());
@@ -62,7 +62,7 @@ impl Sshd {
         Ok(Self { machine, sources, running, filed, general })
     }
 
-    /// The pair in force, given to `judge` with what it has to be compared with.
+    /// Calls `judge` with the effective command and the values to compare it with.
     pub(super) fn wired<T>(&self, judge: impl FnOnce(&SetupState<'_>) -> T) -> T {
         let [running, filed, general] = [&self.running, &self.filed, &self.general].map(EffectiveCommand::of);
         judge(&SetupState {
@@ -74,13 +74,13 @@ impl Sshd {
         })
     }
 
-    /// A setting for advice; none where this sshd does not accept it.
+    /// A setting to recommend. `None` if this sshd does not accept it.
     pub(super) fn offer(&self, keyword: Keyword, value: &str) -> Option<Offer> {
         self.machine.server.accepts(keyword, value)
     }
 
-    /// ` (FILE:LINE)` for the line that gives `keyword` this value, as far as it can be told: sshd may print
-    /// another value than the line has.
+    /// ` (FILE:LINE)` of the line that sets `keyword` to this value. Empty if it is not found: sshd may print another
+    /// value than the line has.
     pub(super) fn place(&self, keyword: Keyword, value: &str) -> String {
         if self.machine.listener.as_ref().is_some_and(|listener| listener.sets(keyword)) {
             return " (on the running sshd's own command line)".to_owned();
@@ -101,7 +101,7 @@ impl From<SshdUnknown> for SshdUnavailable {
 }
 
 impl SshdUnavailable {
-    /// The check that cannot be made.
+    /// A check that is skipped for this reason.
     pub(super) fn skipped(&self, id: &'static str, why: &'static str) -> Check {
         let seen = match self {
             Self::Absent => "there is no sshd to ask".to_owned(),
@@ -113,7 +113,6 @@ impl SshdUnavailable {
     }
 }
 
-/// What is to be done, as a fix.
 pub(super) fn shown_fix(fix: Fix) -> String {
     match fix {
         Fix::Run(command) => format!("sudo {command}"),
@@ -121,7 +120,6 @@ pub(super) fn shown_fix(fix: Fix) -> String {
     }
 }
 
-/// A fault as a check that failed.
 pub(super) fn failed(id: &'static str, why: &'static str, fault: SetupFault) -> Check {
     Check::fail(id, why, fault.seen, shown_fix(fault.fix))
 }
@@ -130,7 +128,7 @@ pub(super) fn not_asked(id: &'static str, why: &'static str) -> Check {
     Check::skipped(id, why, "sshd does not ask this program")
 }
 
-/// `, then: …` for whatever was changed in sshd's configuration.
+/// `, then: …` with the command that makes sshd reload its configuration.
 pub(super) fn then_reload(sshd: &Sshd) -> String {
     format!(", then: {}", shown_reload(&sshd.machine))
 }

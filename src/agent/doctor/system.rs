@@ -1,4 +1,4 @@
-//! What stands around sshd and the run: `selinux`, `log`, `unit` and `confinement`.
+//! Checks of the system that sshd and the agent run on: `selinux`, `log`, `unit` and `confinement`.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -20,16 +20,17 @@ const LOG: &str = "the log says which keys were handed over, and why one was not
 const CONFINEMENT: &str = "what a run could do if metadata ever took it over; no login needs it";
 const UNIT: &str = "the unit says in systemctl whether sshd uses this program; no login needs it";
 
-/// Where the kernel says whether it enforces.
+/// File in which the kernel reports whether `SELinux` is enforcing.
 const ENFORCE: &str = "/sys/fs/selinux/enforce";
 
-/// Our module, as packages bring it.
+/// Path of our `SELinux` module in packages.
 const MODULE: &str = "/usr/share/selinux/packages/eic-agent.cil";
 
-/// How long semodule(8) may take; it reads the whole store.
+/// Timeout of semodule(8), which reads the whole store, and of our own `confinement`.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// All of them, with the process of sshd's listener, and whether the settings demand a log.
+/// All checks of this file, and `log-limit`. `listener` is the process id of sshd's listener. `audit_required` is true
+/// if the settings require a log.
 pub(super) fn checks(listener: Option<u32>, audit_required: bool) -> Vec<Check> {
     vec![selinux(), log(audit_required), log_limit::check(listener, audit_required), unit(), confinement()]
 }
@@ -56,7 +57,7 @@ fn selinux() -> Check {
         Ok(said) => return Check::skipped(ID, SELINUX, format!("enforcing; semodule -l: {}", said.status)),
         Err(error) => return Check::skipped(ID, SELINUX, format!("enforcing; semodule -l: {error}")),
     };
-    // Older ones print a version behind the name.
+    // Older releases of semodule print a version after the name.
     if modules.lines().any(|line| line.split_whitespace().next() == Some(IDENT)) {
         return Check::ok(ID, SELINUX, "enforcing, and our module is installed");
     }
@@ -88,7 +89,8 @@ fn log(audit_required: bool) -> Check {
     Check::warn(ID, LOG, seen, fix)
 }
 
-/// Which tiers hold is the kernel's affair, so none of them is a fault. A run that does not survive them is.
+/// `confinement`: a missing layer is not a fault, because the kernel may not support it. It is a fault if the confined
+/// process crashes.
 fn confinement() -> Check {
     const ID: &str = "confinement";
     let mut program = Command::new("/proc/self/exe");

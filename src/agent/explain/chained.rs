@@ -1,4 +1,4 @@
-//! The command that sshd runs, and the other providers that it names, asked as in a login.
+//! Finds the command that sshd runs, and runs the other providers that it names, as in a login.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -18,47 +18,46 @@ use crate::capture::milliseconds;
 use crate::cli::{Cli, Command, resolve_name};
 use crate::sshd_setup;
 
-/// How long a provider may take.
+/// Timeout of a provider.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Most lines of a provider that are shown.
+/// Most lines of a provider's answer that are shown.
 const MAX_PRINTED: usize = 16;
 
-/// Most characters of such a line.
+/// Most characters of such a line that are shown.
 const MAX_LINE: usize = 120;
 
-/// What sshd runs, and what came of the providers.
+/// The command that sshd runs, and the answers of the providers.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Chain {
-    /// `AuthorizedKeysCommand`; none where none is set, or it cannot be found out.
+    /// `AuthorizedKeysCommand`. `None` if it is not set, or is unknown.
     pub(super) command: Option<String>,
     /// `AuthorizedKeysCommandUser`.
     pub(super) user: Option<String>,
-    /// Whether sshd asks this program for the user, and would run it.
+    /// Whether sshd is configured to run this program for the user, and would not refuse to.
     pub(super) asks: bool,
-    /// Why not, or why it or the providers could not be looked at.
+    /// Why sshd does not run it, or why it or the providers could not be checked.
     pub(super) note: Option<String>,
     pub(super) providers: Vec<Answered>,
-    /// What our own line says of the settings.
+    /// The settings options among the arguments in sshd's configuration.
     #[serde(skip)]
     pub(super) settings: CommandLine,
 }
 
-/// What a provider printed.
 #[derive(Debug, Serialize)]
 pub(super) struct Answered {
     pub(super) program: String,
     pub(super) lines: usize,
-    /// The first of those lines, printable and cut.
+    /// The first lines, printable and shortened.
     pub(super) printed: Vec<String>,
-    /// Why its answer does not count, or only in part.
+    /// Why its answer is not used, or only a part of it.
     pub(super) reason: Option<&'static str>,
     pub(super) detail: Option<String>,
     pub(super) took_ms: f64,
 }
 
 impl Chain {
-    /// Asks sshd, and then the providers under the user that a login would run them as.
+    /// Queries sshd, and then runs the providers as the same user as in a login.
     pub(super) fn run(user: &LoginName, offered: Option<&Fingerprint>) -> Self {
         let mut chain = Self::default();
         if let Err(why) = chain.inspect(user, offered) {
@@ -109,7 +108,7 @@ impl Chain {
         if !nix::unistd::Uid::effective().is_root() {
             return Err("run with sudo to ask the other providers, too".to_owned());
         }
-        // As in a login: the user that is named for them, else the one that sshd runs everything as.
+        // As in a login: the user of `--provider-user`, else the `AuthorizedKeysCommandUser`.
         let runs_as = arguments.provider_user.as_deref().or(effective.user.as_deref());
         let started = Instant::now();
         let deadline = started.checked_add(TIMEOUT).unwrap_or(started);

@@ -1,4 +1,4 @@
-//! What was found, for a tired person or as JSON.
+//! The report of `explain`, as text or as JSON.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::capture::{Fetched, milliseconds};
 use crate::cli::ExplainArgs;
 use crate::verify::{Key, VerifyReport};
 
-/// The document. Fields are added, never changed in meaning, under the same `schema_version`.
+/// The JSON document. Under the same `schema_version`, fields may be added, but no field changes its meaning.
 #[derive(Debug, Serialize)]
 pub(super) struct Document {
     schema_version: u32,
@@ -21,36 +21,36 @@ pub(super) struct Document {
     at: String,
     user: String,
     sshd: Chain,
-    /// Signer and keys; none where there was nothing to judge.
+    /// The verification of signer and keys. `None` if nothing could be verified.
     judgement: Option<VerifyReport>,
-    /// What the settings pin of the signer's name.
+    /// The parts of the signer's name that the settings pin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pins: Option<String>,
-    /// Whether no key is handed out, since the settings demand a log and there is none.
+    /// Whether no key is handed out because the settings require a log, and there is none.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     withheld: bool,
-    /// Why there was nothing to judge.
+    /// Why nothing could be verified.
     error: Option<String>,
-    /// How many of the pushed keys sshd would be given.
+    /// Number of pushed keys that sshd would get.
     keys_given: usize,
-    /// How many lines of other providers it would be given.
+    /// Number of lines from other providers that sshd would get.
     provider_lines: usize,
     times_ms: StepTimings,
 }
 
-/// What was judged, and what of the settings decides with it.
+/// The verification, and the settings that also decide whether keys are handed out.
 pub(super) struct Evaluation {
     pub(super) report: VerifyReport,
     pub(super) pins: Option<String>,
     pub(super) withheld: bool,
 }
 
-/// How long each step took, in milliseconds.
+/// Duration of each step, in milliseconds.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct StepTimings {
     settings: f64,
     token: Option<f64>,
-    /// Every item of the metadata service; they are asked for side by side.
+    /// Path and duration of every item of the metadata service. They are fetched concurrently.
     items: Vec<(String, f64)>,
     judgement: Option<f64>,
 }
@@ -138,7 +138,7 @@ impl Document {
     }
 }
 
-/// A key, its verdict, and what it says of itself.
+/// Prints a key, its verdict, and the fields of its entry.
 fn show(key: &Key, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let fingerprint = key.fingerprint.as_deref().unwrap_or("(unreadable)");
     row(f, "key", &format!("{fingerprint} {}", key.algorithm.as_deref().unwrap_or_default()))?;
@@ -149,7 +149,7 @@ fn show(key: &Key, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (verdict, ..) => verdict.to_owned(),
     };
     row(f, "  verdict", &verdict)?;
-    // Nobody signed what a refused entry says, unless a rule refuses it.
+    // The fields of a refused entry are not proven, unless a rule refused it: rules judge only proven keys.
     let claimed = key.verdict == "refused" && key.reason != Some("denied-by-rule");
     for (name, value) in [("principal", &key.principal), ("request-id", &key.request_id)] {
         if let Some(value) = value {

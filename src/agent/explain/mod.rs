@@ -1,4 +1,4 @@
-//! `explain`: what sshd would be given for a user right now, and why.
+//! `explain`: which keys sshd would get for a user right now, and why.
 
 mod chained;
 mod document;
@@ -29,7 +29,6 @@ use crate::environment::{self, EnvironmentBefore};
 use crate::outcome::Outcome;
 use crate::verify::{Unproven, VerifyReport, verify_case};
 
-/// Runs the command.
 pub(super) fn run(
     arguments: &ExplainArgs,
     clock: Clock,
@@ -37,7 +36,7 @@ pub(super) fn run(
     notes: &mut impl Write,
 ) -> Outcome {
     let mut times = StepTimings::default();
-    // What takes root comes first, as in a login: the settings, sshd's word, the providers under their user.
+    // First the steps that need root, as in a login: settings, sshd's configuration, and the providers as their user.
     let chain = Chain::run(&arguments.user, arguments.fingerprint.as_ref());
     let settings = times.of_settings(|| resolve(&chain.settings));
     let before =
@@ -47,7 +46,7 @@ pub(super) fn run(
         let _ = writeln!(notes, "{IDENT}: {}", one_line(&error.to_string()));
         return Outcome::Undecided;
     }
-    // As the user that a login runs it as, who may not be able to read what root can.
+    // Read the settings again without root's rights: in a login, the agent's user may not be able to read them.
     let settings = settings.and_then(|settings| match chain.user.as_deref() {
         Some("root") => Ok(settings),
         _ => resolve(&chain.settings),
@@ -63,7 +62,7 @@ pub(super) fn run(
     }
 }
 
-/// The settings, if sshd does what they ask for.
+/// Returns the settings if this instance's sshd supports them, else the first fault.
 fn supported(settings: Settings, before: &EnvironmentBefore) -> Result<Settings, String> {
     match unsupported(&settings, before, None).into_iter().next() {
         None => Ok(settings),
@@ -104,7 +103,7 @@ fn evaluate(
     })
 }
 
-/// The judgement of everything that came.
+/// Verifies everything that was fetched.
 fn report(arguments: &ExplainArgs, clock: Clock, settings: &Settings, fetched: &Fetched) -> VerifyReport {
     let capture = &fetched.capture;
     let mut signer = String::new();

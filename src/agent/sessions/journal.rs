@@ -1,4 +1,4 @@
-//! systemd's journal, through journalctl.
+//! Reads systemd's journal with journalctl.
 
 use std::io::{self, BufReader};
 use std::process::Command;
@@ -14,11 +14,11 @@ use eic_host::process::{StreamingChild, listen, output_with_timeout};
 
 use super::lines::{Length, Read, TIMEOUT, each_line, ended, next_line};
 
-/// systemd from which on journalctl prints only the fields that it is asked for.
+/// First release of systemd whose journalctl has `--output-fields`.
 const CHOOSES_FIELDS: u32 = 236;
 
-/// The first entry of the system's journal, and whether others are hidden from us; none where it has none, or an error
-/// that says why it cannot be asked. A file of a user's own may go further back than the system's.
+/// The first entry of the journal, and whether the journal hides entries from this user. `None` if the journal is
+/// empty. The system's journal has precedence, because a user's own journal may go further back.
 pub(super) fn begins() -> Result<Option<(Vec<u8>, bool)>, String> {
     let Some((any, hidden)) = first(&[])? else { return Ok(None) };
     let systems = first(&["--system"]).ok().flatten();
@@ -28,7 +28,7 @@ pub(super) fn begins() -> Result<Option<(Vec<u8>, bool)>, String> {
 fn first(of: &[&str]) -> Result<Option<(Vec<u8>, bool)>, String> {
     let failed = |error: io::Error| format!("journalctl: {error}");
     let mut program = Command::new("journalctl");
-    // Not --quiet: it says when it shows its user less than all.
+    // Without --quiet, journalctl reports if it hides entries from this user.
     program.args(["--no-pager", "--output=json"]).args(of);
     let mut reader = BufReader::new(listen(&mut program, None, TIMEOUT).map_err(failed)?);
     let mut line = Vec::new();
@@ -37,7 +37,7 @@ fn first(of: &[&str]) -> Result<Option<(Vec<u8>, bool)>, String> {
     match next_line(&mut reader, &mut line).map_err(failed)? {
         Some(length) => {
             let hidden = is_hint(&reader.into_inner().stop());
-            // One that is too long to be looked at is an entry all the same.
+            // An entry that is too long cannot be parsed, but the journal is not empty.
             if matches!(length, Length::Cut) {
                 line.clear();
             }
@@ -47,27 +47,27 @@ fn first(of: &[&str]) -> Result<Option<(Vec<u8>, bool)>, String> {
             (_, said) if is_hint(&said) => {
                 Err("the journal hides the system's lines from this user".to_owned())
             }
-            // It ends well, too, where it has left out every file.
+            // journalctl also succeeds if it could read no file. It then prints an error.
             (status, said) if status.success() && said.trim_ascii().is_empty() => Ok(None),
             (_, said) => Err(format!("journalctl: {}", printable_bytes(said.trim_ascii(), MAX_SHOWN))),
         },
     }
 }
 
-/// All entries that may be about us, oldest first.
+/// Starts journalctl for all entries that may be about logins and keys, oldest first.
 pub(super) fn entries() -> io::Result<StreamingChild> {
     let mut program = Command::new("journalctl");
     program.args(["--quiet", "--no-pager", "--output=json"]);
     if chooses_fields() {
         program.arg(format!("--output-fields={FIELDS}"));
     }
-    // journalctl takes any of several values of one field.
+    // Several values of one field match if any of them does (journalctl(1)).
     program.args(IDENTIFIERS.map(|name| format!("SYSLOG_IDENTIFIER={name}")));
     program.arg("+").args(MATCHES);
     listen(&mut program, None, TIMEOUT)
 }
 
-/// `systemd 252 (252.38-1~deb12u1)`
+/// Whether journalctl has `--output-fields`. Its version line is like `systemd 252 (252.38-1~deb12u1)`.
 fn chooses_fields() -> bool {
     let said = output_with_timeout(Command::new("journalctl").arg("--version"), TIMEOUT);
     let said = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default();
@@ -76,7 +76,6 @@ fn chooses_fields() -> bool {
     release.parse::<u32>().is_ok_and(|release| release >= CHOOSES_FIELDS)
 }
 
-/// Reads it to its end.
 pub(super) fn read_journal<W: Wanted>(
     entries: StreamingChild,
     begins: &[u8],
@@ -105,7 +104,7 @@ pub(super) fn read_journal<W: Wanted>(
         }
     };
     match ended {
-        // A file that it cannot read is left out, and it ends well.
+        // journalctl skips a file that it cannot read, prints an error, and succeeds.
         Ok(said) => {
             let said = said.trim_ascii();
             read.complaint = (!said.is_empty()).then(|| printable_bytes(said, MAX_SHOWN));

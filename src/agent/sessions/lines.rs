@@ -1,4 +1,4 @@
-//! A log line by line, and what came of it.
+//! Reads a log line by line, and counts the lines.
 
 use std::io::{self, BufRead, Read as _};
 use std::time::Duration;
@@ -7,10 +7,10 @@ use eic_core::sessions::MAX_LINE;
 use eic_core::text::{MAX_SHOWN, printable_bytes};
 use eic_host::process::StreamingChild;
 
-/// How long a program that reads a log may say nothing: a disk may be slow, and matches rare.
+/// Longest time without output of a program that reads a log. A disk may be slow, and matching lines rare.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Why a program that has said all was not content; what it said of errors though it was.
+/// Waits for a program after its output ended. Returns its standard error if it succeeded.
 pub(super) fn ended(child: StreamingChild, name: &str) -> Result<Vec<u8>, String> {
     match child.end() {
         Ok((status, said)) if status.success() => Ok(said),
@@ -21,42 +21,43 @@ pub(super) fn ended(child: StreamingChild, name: &str) -> Result<Vec<u8>, String
     }
 }
 
-/// What came of reading.
+/// Counts and problems of reading a log.
 #[derive(Debug, Default)]
 pub(super) struct Read {
     pub(super) lines: u64,
     pub(super) unreadable: u64,
-    /// Lines of a text log that tell of a login or a key in a form that is not known, and files of such lines alone.
+    /// Number of lines in a text log about a login or a key whose form is unknown, plus the number of files that are no
+    /// such log.
     pub(super) unknown: u64,
-    /// What journalctl said of the journal's files, though it ended well.
+    /// Errors that journalctl printed about the journal's files, although it succeeded.
     pub(super) complaint: Option<String>,
-    /// Why it could not be read to its end.
+    /// Why the log could not be read to its end.
     pub(super) broken: Option<String>,
     pub(super) files: Vec<String>,
-    /// Microseconds.
+    /// How far the clock was set back in the log, in microseconds.
     pub(super) stepped_back: u64,
-    /// What it leaves open.
+    /// What is uncertain or missing.
     pub(super) gaps: Vec<Gap>,
 }
 
-/// What a log leaves open, or how it is read.
+/// What is uncertain or missing in a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gap {
-    /// There are lines that we may not see.
+    /// The journal has lines that this user may not read.
     Hidden,
-    /// Stamps without a year are of more than one.
+    /// Timestamps without a year span more than one year.
     YearsUnsure,
-    /// Stamps without a zone are of one that cannot be told.
+    /// There are timestamps without a zone, and the machine's zone is unknown.
     ZoneUnknown,
 }
 
-/// Whether a line is there as a whole.
+/// Whether a line was read completely, or was cut off.
 pub(super) enum Length {
     Whole,
     Cut,
 }
 
-/// Gives each line, without its end, to `take`, which says whether it could read it.
+/// Passes each line, without its line end, to `take`, which returns whether it could parse the line.
 pub(super) fn each_line(
     reader: &mut impl BufRead,
     read: &mut Read,
@@ -71,7 +72,7 @@ pub(super) fn each_line(
     Ok(())
 }
 
-/// The next line, without its end; of one that is too long, the beginning.
+/// Reads the next line, without its line end. A line that is too long is cut off.
 pub(super) fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<Length>> {
     let limit = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
     line.clear();
@@ -83,7 +84,7 @@ pub(super) fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Re
         return Ok(Some(Length::Whole));
     }
     if line.len() < MAX_LINE {
-        // The last line of a file that somebody is writing.
+        // The last line of a file that is still being written has no line end.
         return Ok(Some(Length::Whole));
     }
     let mut rest = Vec::new();

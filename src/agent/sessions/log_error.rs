@@ -1,4 +1,4 @@
-//! Why there is no report.
+//! Errors that prevent a report.
 
 use std::fmt;
 use std::io;
@@ -9,24 +9,24 @@ use eic_login::privileges::PrivilegesError;
 
 use crate::outcome::Outcome;
 
-/// Where text logs are, and how their names begin: Debian's and Red Hat's.
+/// Directory of the text logs.
 pub(super) const FOLDER: &str = "/var/log";
 
-/// Most files.
+/// Most files that are read.
 pub(super) const MAX_FILES: usize = 1000;
 
-/// Why there is no report.
+/// An error that prevents a report.
 #[derive(Debug)]
 pub(super) enum LogError {
-    /// A file that was named cannot be read.
+    /// A file on the command line cannot be read.
     File(PathBuf, io::Error),
     /// A log of this machine cannot be read.
     OwnFile(PathBuf, io::Error),
-    /// More files than are read.
+    /// More than [`MAX_FILES`] files are named.
     TooManyFiles(usize),
-    /// There is no log.
+    /// There is no log. Holds why the journal was not used.
     NoLog(String),
-    /// journalctl did not begin.
+    /// journalctl could not be started.
     Journal(io::Error),
     /// Root's rights could not be given up.
     Privileges(PrivilegesError),

@@ -1,4 +1,4 @@
-//! What this machine runs now, and its time zone.
+//! The sshd processes that this machine runs now, and its time zone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -15,17 +15,17 @@ use eic_host::ownership;
 use eic_host::process::output_with_timeout;
 use eic_host::sshd::process::is_roots;
 
-/// Parts of a second that /proc counts in: `USER_HZ`, 100 on every machine that Amazon has (`proc_pid_stat(5)`).
+/// Microseconds per clock tick in /proc: `USER_HZ` is 100 on every EC2 instance (`proc_pid_stat(5)`).
 const MICROS_PER_TICK: u64 = 10_000;
 const MICROS: u64 = 1_000_000;
 
-/// zdump(8) reads one file.
+/// Timeout of zdump(8) and date(1).
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Most processes that are looked at: the largest `pid_max`.
+/// Most processes that are read: the largest `pid_max`.
 const MAX_PROCESSES: usize = 4_194_304;
 
-/// This run of this machine, and its sshd processes.
+/// The current boot of this machine, and its sshd processes.
 pub(super) fn running(now: Timestamp) -> Running {
     let boot = text("/proc/sys/kernel/random/boot_id").trim().replace('-', "");
     let host = text("/proc/sys/kernel/hostname").trim().to_owned();
@@ -44,12 +44,13 @@ pub(super) fn running(now: Timestamp) -> Running {
     Running { boot, host, since, sshd, logins: logins.into_keys().collect(), let_in }
 }
 
-/// How long the log may take to have a line, in microseconds.
+/// Longest time from an event to its line in the log, in microseconds.
 const SETTLED: u64 = 5_000_000;
 
-/// Those of these processes, by number and title, that have let their client in. Each has a process that began by then
-/// and serves the client: sshd's own, after the login (OpenSSH, sshd-session.c, `privsep_postauth`); of root, what sshd
-/// started for him. Before the login sshd has others, and those say so in their title.
+/// The processes among `logins` (process ids and titles) whose client has logged in. Each has a child process that
+/// began before `by` and serves the client. For a user other than root, this is sshd's own process after the login
+/// (OpenSSH sshd-session.c, `privsep_postauth`). For root, it is any process that sshd started. sshd also has child
+/// processes before the login, and their titles show that.
 fn let_in(logins: &BTreeMap<u32, String>, by: u64) -> Vec<u32> {
     let client_of = |pid: u32| {
         let stat = text(&format!("/proc/{pid}/stat"));
@@ -69,14 +70,14 @@ fn let_in(logins: &BTreeMap<u32, String>, by: u64) -> Vec<u32> {
     served.into_iter().collect()
 }
 
-/// Whether a process numbers processes as we do: that of a container is in the container's log. Who may not look,
-/// takes it for ours.
+/// Whether a process is in our PID namespace. A login in a container is in the container's log. If we may not read the
+/// namespace, the answer is yes.
 fn is_of_our_machine(pid: u32) -> bool {
     let numbers = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     numbers(&pid.to_string()).is_none_or(|theirs| Some(theirs) == numbers("self"))
 }
 
-/// The title of a process that is sshd's for the time before the login.
+/// Whether this is the title of a process that sshd uses before the login.
 fn is_before_login(title: &str) -> bool {
     ["[net]", "[pam]", "[accepted]"].iter().any(|part| title.contains(part))
 }
@@ -86,8 +87,8 @@ fn pids() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// The programs that this machine runs as sshd, each of which only root can have put where it is. Only root can look;
-/// for other users there is none.
+/// The programs that this machine runs as sshd, if only root can have installed them. Other users than root cannot read
+/// this, and get an empty list.
 pub(super) fn sshd_programs() -> Vec<String> {
     let programs = processes().filter_map(|process| {
         let path = process.program?;
@@ -97,17 +98,16 @@ pub(super) fn sshd_programs() -> Vec<String> {
     programs.into_iter().collect()
 }
 
-/// A process of sshd.
 struct SshdProcess {
     pid: u32,
     /// Microseconds since the machine started.
     began: u64,
-    /// Its program's path; none if we may not look.
+    /// Path of its program. `None` if we may not read it.
     program: Option<String>,
 }
 
-/// Processes that are called sshd, are root's in every way, and run a program of that name. A user can give his own
-/// process that name, also that of a setuid program that he starts.
+/// Processes that have the name of sshd, run entirely as root, and run a program with that name. The name alone is not
+/// enough: a user can give that name to any process, also to a setuid program.
 fn processes() -> impl Iterator<Item = SshdProcess> {
     pids().filter_map(|pid| {
         let began = began(&text(&format!("/proc/{pid}/stat")))?;
@@ -129,9 +129,9 @@ fn text(path: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Whether sshd's own title is that of a process that serves a login: `sshd: USER [priv]`, or `sshd: root@pts/0` for
-/// root, who needs no second process. Before the login it is `sshd: unknown [priv]`, `sshd: [accepted]`, and that of
-/// the server `sshd: /usr/sbin/sshd -D [listener] …`.
+/// Whether a process title of sshd is that of a process that serves a login: `sshd: USER [priv]`, or `sshd: root@pts/0`
+/// for root, which has no second process. Before the login, the title is `sshd: unknown [priv]` or `sshd: [accepted]`.
+/// The title of the server is `sshd: /usr/sbin/sshd -D [listener] …`.
 fn is_login(title: &str) -> bool {
     let rest = title.strip_prefix("sshd: ").or_else(|| title.strip_prefix("sshd-session: "));
     rest.is_some_and(|rest| {
@@ -140,43 +140,43 @@ fn is_login(title: &str) -> bool {
     })
 }
 
-/// When an sshd of `/proc/PID/stat` began, in microseconds since the machine started; none for another program.
+/// Start time of an sshd from its `/proc/PID/stat`, in microseconds since boot. `None` for another program.
 fn began(stat: &str) -> Option<u64> {
-    // A program's name may hold anything, parentheses as well.
+    // A program's name may contain any character, also parentheses.
     let (head, _) = stat.rsplit_once(") ")?;
     let (_, name) = head.split_once(" (")?;
     if matches!(name, "sshd" | "sshd-session") { started(stat) } else { None }
 }
 
-/// The same of any program.
+/// Start time of any process from its `/proc/PID/stat`, in microseconds since boot. `None` if it has ended.
 fn started(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(") ")?;
-    // One that has ended, and that nobody has asked for what it ended with, is no session.
+    // A zombie is not a session.
     if rest.starts_with(['Z', 'X']) {
         return None;
     }
     rest.split(' ').nth(19)?.parse::<u64>().ok()?.checked_mul(MICROS_PER_TICK)
 }
 
-/// The parent of a process.
+/// The parent's process id from `/proc/PID/stat`.
 fn parent(stat: &str) -> Option<u32> {
     let (_, rest) = stat.rsplit_once(") ")?;
     rest.split(' ').nth(1)?.parse().ok()
 }
 
-/// This machine's time zone; none where it cannot be told.
+/// This machine's time zone. `None` if it cannot be determined.
 pub(super) fn zone(now: Timestamp) -> Option<Zone> {
     const FILE: &str = "/etc/localtime";
     if !Path::new(FILE).exists() {
-        // Without the file it is UTC (localtime(5)).
+        // Without this file the zone is UTC (localtime(5)).
         return Some(Zone::default());
     }
     let now = OffsetDateTime::from_unix_timestamp(i64::try_from(now.as_unix()).ok()?).ok()?;
-    // A log of more than ten years has other troubles.
+    // Ten years back is enough for any log.
     let years = format!("{},{}", now.year().saturating_sub(10), now.year().saturating_add(2));
     let changes = said(Command::new("zdump").args(["-v", "-c", &years, FILE]))?;
     let zone = Zone::of_zdump(&changes);
-    // It tells changes alone.
+    // zdump prints only the changes of a zone. A zone without changes needs date(1).
     if zone.changes() { Some(zone) } else { Zone::of_date(said(Command::new("date").arg("+%z"))?.trim()) }
 }
 
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn processes_of_sshd_are_told_from_others() {
+    fn processes_of_sshd_are_recognized() {
         let rest = "S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 17 18";
         assert_eq!(began(&format!("42 (sshd) {rest}")), Some(123_450_000));
         assert_eq!(began(&format!("42 (sshd-session) {rest}")), Some(123_450_000));
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn processes_of_logins_are_told_from_others() {
+    fn processes_of_logins_are_recognized() {
         for title in [
             "sshd: ec2-user [priv]",
             "sshd-session: ec2-user [priv]",
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn this_run_is_known() {
+    fn boot_of_this_machine_is_known() {
         let now = eic_host::clock::now();
         let running = running(now);
         assert_eq!(running.boot.len(), 32, "{}", running.boot);

@@ -1,11 +1,11 @@
-//! `sessions`: who came in, by the log.
+//! `sessions`: lists logins with pushed keys, from the log.
 //!
 //! | file | does |
 //! | --- | --- |
-//! | [`source`] | finds the log, opens it as root, and reads it as nobody in particular |
-//! | [`journal`], [`text`] | each of the two kinds: where it is, when it begins, its lines |
-//! | [`lines`] | what both are read with |
-//! | [`machine`] | what this machine runs now, and its time zone |
+//! | [`source`] | finds the log, opens it as root, and reads it without root's rights |
+//! | [`journal`], [`text`] | the two kinds of log: path, first entry, lines |
+//! | [`lines`] | the line reader for both |
+//! | [`machine`] | the processes that this machine runs now, and its time zone |
 
 mod journal;
 mod lines;
@@ -35,7 +35,6 @@ use source::LogSource;
 use crate::cli::SessionsArgs;
 use crate::outcome::Outcome;
 
-/// Runs the command.
 pub(super) fn run(
     arguments: &SessionsArgs,
     now: Timestamp,
@@ -67,7 +66,8 @@ pub(super) fn run(
     if report.complete { Outcome::Done } else { Outcome::Undecided }
 }
 
-/// As it is made: a long report is not kept as text as well. Whoever has read enough may close his end.
+/// Writes the JSON directly to `out`, so that a long report is not also kept as text. It is not an error if the reader
+/// closes the pipe early.
 fn write_json(report: &SessionsReport, out: &mut impl Write) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     let written = serde_json::to_writer_pretty(&mut out, report).map_err(io::Error::from);
@@ -77,7 +77,7 @@ fn write_json(report: &SessionsReport, out: &mut impl Write) -> io::Result<()> {
     }
 }
 
-/// Opens the log as root, where we are, and reads it without root's rights: it is full of foreign text.
+/// Opens the log with root's rights, if we have them. Reads it without, because other programs wrote the text.
 fn build_report(arguments: &SessionsArgs, now: Timestamp) -> Result<SessionsReport, LogError> {
     let question = question(arguments, now);
     let agent = Account::look_up(&arguments.agent_user).ok().flatten();
@@ -112,7 +112,7 @@ fn question(arguments: &SessionsArgs, now: Timestamp) -> Question {
     }
 }
 
-/// What the source, and how it was asked, leaves open.
+/// Adds warnings about gaps in the log, and about what the chosen source and arguments cannot verify.
 fn warn(report: &mut SessionsReport, arguments: &SessionsArgs, kind: Kind, believed: bool, read: Read) {
     let is_late = |warning: &Warning| matches!(warning.id, "log-begins-later" | "beginning-rotated-away");
     let begins_late = report.warnings.iter().any(is_late);

@@ -1,4 +1,4 @@
-//! The log: systemd's journal, or files of text.
+//! The log: systemd's journal, or text files.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,14 +15,14 @@ use super::log_error::{LogError, MAX_FILES};
 use super::text::{Opened, files_of_the_machine, read_files};
 use super::{journal, machine};
 
-/// A log, open.
 pub(super) enum LogSource {
     Journal { entries: StreamingChild, begins: Vec<u8>, hidden: bool },
     Text { files: Vec<Opened>, zone: Option<Zone> },
 }
 
 impl LogSource {
-    /// These files; else the journal where it holds anything, else what `/var/log` has.
+    /// Opens these files. If none are given, opens the journal, or if that is empty or cannot be read, the text logs in
+    /// `/var/log`.
     pub(super) fn find(files: &[PathBuf]) -> Result<Self, LogError> {
         if files.len() > MAX_FILES {
             return Err(LogError::TooManyFiles(files.len()));
@@ -59,7 +59,7 @@ impl LogSource {
         }
     }
 
-    /// Reads it to its end. What was read stands where the rest cannot be.
+    /// Reads the log to its end. If a part cannot be read, the result still has what was read before.
     pub(super) fn read_into<W: Wanted>(
         self,
         agent: Option<AgentUser>,

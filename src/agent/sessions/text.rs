@@ -1,4 +1,4 @@
-//! Files of text, through gzip, xz and zstd.
+//! Reads text logs, also those compressed by gzip, xz or zstd.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read as _, Seek as _};
@@ -16,21 +16,22 @@ use eic_host::process::listen;
 use super::lines::{Gap, Read, TIMEOUT, each_line, ended, next_line};
 use super::log_error::{FOLDER, LogError, MAX_FILES, shown};
 
-/// Most of a file that is read, unpacked, in bytes.
+/// Most bytes that are read of a file, after decompression.
 const MAX_FILE: u64 = 16 * 1024 * 1024 * 1024;
 
+/// How the names of the text logs begin: on Debian, and on Red Hat.
 const NAMES: [&str; 2] = ["auth.log", "secure"];
 
-/// A file, open, with its name and when it was last written.
+/// An open file, with its path and the time of its last change.
 pub(super) struct Opened {
     path: PathBuf,
     file: File,
     written: i64,
-    /// What unpacks it; none where it is text.
+    /// The program that decompresses it. `None` if it is not compressed.
     unpacker: Option<&'static str>,
 }
 
-/// Logs of this machine's name, those that were rotated among them: `auth.log.2.gz`, `secure-20250130`.
+/// The text logs in `/var/log`, including rotated files: `auth.log.2.gz`, `secure-20250130`.
 pub(super) fn files_of_the_machine() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(FOLDER).into_iter().flatten().flatten();
     let is_ours = |path: &PathBuf| {
@@ -41,7 +42,6 @@ pub(super) fn files_of_the_machine() -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).filter(is_ours).take(MAX_FILES).collect()
 }
 
-/// Whether this machine has text logs.
 pub(super) fn has_text_logs() -> bool {
     !files_of_the_machine().is_empty()
 }
@@ -61,11 +61,11 @@ impl Opened {
         Ok(Self { path: path.to_owned(), file, written, unpacker })
     }
 
-    /// When its first line was written, in microseconds since 1970; where that cannot be told, its last.
+    /// Time of its first line, in microseconds since 1970. If that is unknown, the time of its last change.
     fn begins(&mut self, zone: &Zone) -> io::Result<u64> {
         let mut line = Vec::new();
         if let Some(program) = self.unpacker {
-            // One that is not there, or does not like the file, says so when the file is read.
+            // If the program is missing or fails, the error is reported when the whole file is read.
             if let Ok(child) = listen(Command::new(program).arg("-dc"), Some(self.file.try_clone()?), TIMEOUT)
             {
                 let mut reader = BufReader::new(child);
@@ -82,7 +82,7 @@ impl Opened {
     }
 }
 
-/// Reads them, that which begins first before the others.
+/// Reads the files, in the order of their first lines.
 pub(super) fn read_files<W: Wanted>(
     files: Vec<Opened>,
     zone: Option<Zone>,
@@ -96,7 +96,7 @@ pub(super) fn read_files<W: Wanted>(
         let begins = opened.begins(&zone).map_err(|error| LogError::File(opened.path.clone(), error))?;
         in_order.push((begins, opened));
     }
-    // Of files that begin with the same second, the one with the higher number is the older.
+    // If two files begin in the same second, the file with the higher number is older.
     let in_order =
         order::by(in_order, |(one, a), (other, b)| one.cmp(other).then_with(|| b.path.cmp(&a.path)));
     for (_, opened) in in_order {
@@ -162,7 +162,7 @@ fn read_text<W: Wanted>(
         last.extend_from_slice(line);
         true
     })?;
-    // A file of which no line is one of such a log is none.
+    // A file without a single line in a known form is no such log.
     let is_none = !is_first && !log.is_known() && unknown == 0;
     read.unknown = read.unknown.saturating_add(unknown).saturating_add(u64::from(is_none));
     if let Some(at) = log.instant_of(&String::from_utf8_lossy(&last)) {

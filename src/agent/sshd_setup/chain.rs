@@ -1,4 +1,4 @@
-//! Another command put behind ours, and the commands of a `Match`: whom they run as must not change.
+//! Chains another command behind ours. Also ensures that no command of a `Match` runs as another user than before.
 
 use std::path::Path;
 
@@ -15,9 +15,9 @@ use super::{CommandsInForce, SshdState, shown};
 /// Most of `/etc/group` that is read, in bytes.
 const MAX_GROUP_BYTES: usize = 1024 * 1024;
 
-/// Puts our command in front of the command in force, which keeps its user. sshd runs us as root. We run the other
-/// command as its user, and give root's rights up ourselves. If the user depends on the login name (`%u`), sshd still
-/// chooses it.
+/// Puts our command in front of the command in force. sshd runs the agent as root. The agent runs the other command as
+/// its previous user, and gives up root's rights for its own part. If that user depends on the login name (`%u`), sshd
+/// runs both commands as that user.
 pub(super) fn chain_of(
     machine: &SshdState,
     command: &str,
@@ -29,9 +29,8 @@ pub(super) fn chain_of(
         takes_keys: true,
     };
     understand(machine, &filed)?;
-    let refuse = |why: String| {
-        EnableError::LeftAlone(format!("{} cannot be asked beside: {why}", shown(Some(command))))
-    };
+    let refuse =
+        |why: String| EnableError::LeftAlone(format!("{} cannot be chained: {why}", shown(Some(command))));
     let (runs_us, runs_it) = match user {
         "root" => ("root", None),
         user if user.contains('%') => (user, None),
@@ -39,11 +38,11 @@ pub(super) fn chain_of(
     };
     if let Some(user) = runs_it {
         if Account::find(user).is_none() {
-            return Err(refuse(format!("it runs as {user}, who does not stand in /etc/passwd")));
+            return Err(refuse(format!("it runs as {user}, which is not in /etc/passwd")));
         }
         if let Some(group) = supplementary_group(user) {
             return Err(refuse(format!(
-                "it runs as {user}, who is in the group {group} as well, and would run without that"
+                "it runs as {user}, which is also in the group {group}; it would run without that group"
             )));
         }
     }
@@ -51,32 +50,33 @@ pub(super) fn chain_of(
         own_pair(machine)?;
     }
     let line = chained(&machine.own, command, runs_it).map_err(|why| refuse(why.to_string()))?;
-    // We are stricter than sshd with what we run: a link's own folder counts, too.
+    // The agent is stricter than sshd about programs: it also checks the directory of a symbolic link.
     let program = split(command).into_iter().next().unwrap_or_default();
     ownership::check(Path::new(&program)).map_err(|insecure| refuse(insecure.to_string()))?;
     Ok(CommandAndUser { command: line, user: runs_us.to_owned() })
 }
 
-/// Before another command is put behind ours, the agent must understand every line about command and user. A line
-/// that sshd reads and the agent does not could have a foreign command run as root.
+/// Checks that the agent and sshd read the same command and user from the files. If the agent missed a line that sshd
+/// reads, a chained command could run as root.
 fn understand(machine: &SshdState, filed: &EffectiveCommand) -> Result<(), EnableError> {
     let sources = Sources::read(&machine.config);
     if let Some(unclear) = sources.unclear.first() {
         return Err(EnableError::LeftAlone(format!(
-            "{unclear}; releases of sshd read this in different ways, and --chain takes no risk: write it plainly, then run this again"
+            "{unclear}; releases of sshd read this in different ways, so --chain refuses it: write it plainly, then run this again"
         )));
     }
     let is_set = |value: &&str| !value.eq_ignore_ascii_case("none");
     let (command, user) = sources.general();
     let is_read =
         command.filter(is_set) == filed.command.as_deref() && user.filter(is_set) == filed.user.as_deref();
-    // A Match about every login has it, and will keep it. It is reported when ours does not win.
+    // The command is inside a Match that applies to every login, and stays there. `try_beside` reports it if it wins
+    // over ours.
     let is_conditional = sources.conditional().any(|setting| Some(&setting.value) == filed.command.as_ref());
     if is_read || is_conditional {
         return Ok(());
     }
     Err(EnableError::LeftAlone(format!(
-        "sshd says that AuthorizedKeysCommand is {} as {}, and its files read as {} as {}; find the line that says so",
+        "sshd reports AuthorizedKeysCommand {} as user {}, but its files set {} as user {}; find the line that sets it",
         shown(filed.command.as_deref()),
         shown(filed.user.as_deref()),
         shown(command),
@@ -84,7 +84,7 @@ fn understand(machine: &SshdState, filed: &EffectiveCommand) -> Result<(), Enabl
     )))
 }
 
-/// The same judgement once more, with ours in place.
+/// Repeats the checks of [`chain_of`] and [`keep_users_of_matches`] after our lines were written.
 pub(super) fn judge_written(
     machine: &SshdState,
     in_force: &CommandsInForce,
@@ -101,7 +101,7 @@ pub(super) fn judge_written(
     keep_users_of_matches(machine, &in_force.filed, pair)
 }
 
-/// A supplementary group of this user. A command that we run gets none of these groups.
+/// A supplementary group of this user, if there is one. The agent runs commands without supplementary groups.
 fn supplementary_group(user: &str) -> Option<String> {
     let groups = eic_host::files::read_regular(Path::new("/etc/group"), MAX_GROUP_BYTES).ok()?;
     let groups = String::from_utf8_lossy(&groups).into_owned();
@@ -111,8 +111,8 @@ fn supplementary_group(user: &str) -> Option<String> {
     })
 }
 
-/// If a `Match` sets a command and no user, sshd runs it as the user that is set outside of the `Match`. That user must
-/// not change, and above all not to root.
+/// If a `Match` sets a command and no user, sshd runs the command as the user that is set outside of the `Match`.
+/// Refuses to change that user, above all to root.
 pub(super) fn keep_users_of_matches(
     machine: &SshdState,
     filed: &EffectiveCommand,
@@ -124,14 +124,14 @@ pub(super) fn keep_users_of_matches(
     let sources = Sources::read(&machine.config);
     if let Some(hidden) = sources.hidden().next() {
         return Err(EnableError::LeftAlone(format!(
-            "an AuthorizedKeysCommand may be set at {hidden}, and {} would run it; releases of sshd read this in different ways: write it plainly, then run this again",
+            "an AuthorizedKeysCommand may be set at {hidden}, and would run as {}; releases of sshd read this in different ways: write it plainly, then run this again",
             pair.user
         )));
     }
     let becomes_other = pair.command.contains(" --provider-user ");
     if let Some(user) = sources.without_command().find(|_| becomes_other) {
         return Err(EnableError::LeftAlone(format!(
-            "logins of \"Match {}\" would run eic-agent as {}, by {user}, and that user cannot run another's command; write an AuthorizedKeysCommand below it, then run this again",
+            "logins of \"Match {}\" would run eic-agent as {} ({user}), which cannot run a command as another user; write an AuthorizedKeysCommand below that line, then run this again",
             user.within.as_deref().unwrap_or_default(),
             printable(&user.value, MAX_SHOWN)
         )));
@@ -141,6 +141,6 @@ pub(super) fn keep_users_of_matches(
         "the AuthorizedKeysCommand of {lacking}, inside \"Match {}\", would be run by {} instead of {}; write its own AuthorizedKeysCommandUser below it, then run this again",
         lacking.within.as_deref().unwrap_or_default(),
         pair.user,
-        filed.user.as_deref().unwrap_or("nobody at all")
+        filed.user.as_deref().unwrap_or("no user")
     )))
 }

@@ -1,4 +1,4 @@
-//! Whether sshd asks this program, and why not: what `status` and `doctor` both say.
+//! Whether sshd runs this program, and if not, why. `status` and `doctor` share this diagnosis.
 
 use std::path::{Path, PathBuf};
 
@@ -14,10 +14,10 @@ use eic_host::sshd::units;
 
 use super::{DROP_IN, SshdState, shown};
 
-/// What makes a user of packages, where the package brought it.
+/// The package's file for systemd-sysusers(8), which creates the user.
 const SYSUSERS: &str = "/usr/lib/sysusers.d/eic-agent.conf";
 
-/// What is wrong, and what to do.
+/// A fault of the setup, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SetupFault {
     pub(crate) seen: String,
@@ -38,24 +38,24 @@ impl std::fmt::Display for SetupFault {
 pub(crate) enum Fix {
     /// A command to run as root.
     Run(String),
-    /// Something that a person has to do.
+    /// Instructions for the operator.
     Do(String),
 }
 
-/// The pair in force for some login, and what it has to be compared with.
+/// The effective command for a login, and the values to compare it with.
 pub(crate) struct SetupState<'a> {
     pub(crate) machine: &'a SshdState,
     pub(crate) sources: &'a Sources,
-    /// With the running server's own command line.
+    /// For the running server, with the options on its command line.
     pub(crate) running: &'a EffectiveCommand,
-    /// By the files alone.
+    /// According to the files alone.
     pub(crate) filed: &'a EffectiveCommand,
-    /// For a login that no `Match` is about.
+    /// For a login that no `Match` applies to.
     pub(crate) general: &'a EffectiveCommand,
 }
 
 impl SetupState<'_> {
-    /// Why sshd does not ask this program; none where it does.
+    /// Why sshd does not run this program. `None` if it does.
     pub(crate) fn lost(&self) -> Option<SetupFault> {
         let command = self.running.command.as_deref();
         if is_ours(command, &self.machine.own) {
@@ -70,7 +70,7 @@ impl SetupState<'_> {
         Some(SetupFault { seen: format!("{seen}{place}{}", self.ours()), fix: self.fix() })
     }
 
-    /// Where the command in force stands; none where it stands on the running server's command line.
+    /// The line that sets the effective command. `None` if it is set on the running server's command line.
     pub(crate) fn winner(&self) -> Option<&Setting> {
         if self.is_on_command_line() {
             return None;
@@ -85,7 +85,7 @@ impl SetupState<'_> {
         self.running.command != self.filed.command
     }
 
-    /// Where our own line stands, and why it is not the one.
+    /// Where our own line is, and why it is not in force.
     fn ours(&self) -> String {
         let own = &self.machine.own;
         let is_ours = |setting: &&Setting| is_ours(Some(&setting.value), own);
@@ -110,7 +110,7 @@ impl SetupState<'_> {
 
     fn fix(&self) -> Fix {
         let command = self.running.command.as_deref();
-        // Nothing that `enable` writes wins over a Match.
+        // `enable` cannot override a Match.
         let Some(winner) = self.winner().filter(|winner| winner.within.is_some()) else {
             let chain = if command_owner(command, &self.machine.own) == CommandOwner::Other {
                 " --chain"
@@ -128,7 +128,7 @@ impl SetupState<'_> {
         })
     }
 
-    /// What has sshd run this program, and this program the command in force, under the user that it has now.
+    /// Settings that make sshd run this program, and this program run the command in force as its current user.
     fn both(&self) -> Option<String> {
         let (command, user) = (self.running.command.as_deref()?, self.running.user.as_deref()?);
         let own = &self.machine.own;
@@ -138,7 +138,8 @@ impl SetupState<'_> {
         Some(if stays { command.to_string() } else { format!("{command} and {runs}") })
     }
 
-    /// A fault of the pair in force: where the running server was started with that, no file mends it.
+    /// Adapts the fix of a fault: if the running server was started with the faulty value, a change of files does not
+    /// help.
     pub(crate) fn as_started(&self, fault: SetupFault) -> SetupFault {
         if !self.is_on_command_line() && self.running.user == self.filed.user {
             return fault;
@@ -147,7 +148,7 @@ impl SetupState<'_> {
         SetupFault { seen, fix: self.started_otherwise() }
     }
 
-    /// What to do about a server that was started with a command of its own.
+    /// What to do about a server that was started with `-o AuthorizedKeysCommand`.
     fn started_otherwise(&self) -> Fix {
         let files = units::overrides();
         if !files.is_empty() {
@@ -166,7 +167,7 @@ impl SetupState<'_> {
     }
 }
 
-/// Whether a command is ours, also by our own link in the place of Amazon's.
+/// Whether a command runs this program, directly or by our symbolic link at the path of Amazon's command.
 pub(crate) fn is_ours(command: Option<&str>, own: &Path) -> bool {
     match command_owner(command, own) {
         CommandOwner::Ours => true,
@@ -178,7 +179,7 @@ pub(crate) fn is_ours(command: Option<&str>, own: &Path) -> bool {
     }
 }
 
-/// Why sshd cannot run a command as this user. A name that sshd makes of the login name is not looked up.
+/// Why sshd cannot run a command as this user. A user name with a `%` token depends on the login, and is not checked.
 pub(crate) fn user_fault(user: Option<&str>) -> Result<Option<SetupFault>, String> {
     let Some(user) = user else {
         let seen = "sshd does not run this program: no AuthorizedKeysCommandUser is set".to_owned();
@@ -200,7 +201,7 @@ pub(crate) fn user_fault(user: Option<&str>) -> Result<Option<SetupFault>, Strin
     Ok(Some(SetupFault { seen, fix }))
 }
 
-/// Why sshd does not run this program of a command in force.
+/// Why sshd refuses to run this program of the effective command.
 pub(crate) fn program_fault(program: &Path) -> Option<SetupFault> {
     let insecure = ownership::check(program).err()?;
     let fix = match (insecure.remedy(), insecure.is_access()) {
@@ -211,7 +212,7 @@ pub(crate) fn program_fault(program: &Path) -> Option<SetupFault> {
     Some(SetupFault { seen: format!("sshd does not run {}: {}", program.display(), insecure.seen()), fix })
 }
 
-/// What has sshd read its configuration again.
+/// The command that makes sshd reload its configuration.
 pub(crate) fn shown_reload(machine: &SshdState) -> String {
     match &machine.listener {
         _ if units::systemd_runs() => format!("sudo systemctl reload {}", units::sshd_unit()),
@@ -220,7 +221,7 @@ pub(crate) fn shown_reload(machine: &SshdState) -> String {
     }
 }
 
-/// How to get rid of what these files say.
+/// How to remove the command that these unit files set.
 pub(crate) fn where_from(files: &[PathBuf]) -> String {
     let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
     format!(
@@ -230,13 +231,13 @@ pub(crate) fn where_from(files: &[PathBuf]) -> String {
     )
 }
 
-/// A place, with the `Match` that it is inside of.
+/// Formats the file and line of a setting, with its `Match`.
 pub(crate) fn placed(setting: &Setting) -> String {
     let within = setting.within.as_deref();
     within.map_or_else(|| setting.to_string(), |within| format!("{setting}, inside \"Match {within}\""))
 }
 
-/// Whether a file that is not read has our command.
+/// Whether a file sets our command. For a file that sshd does not read.
 fn names(file: &Path, own: &Path) -> bool {
     let content = read_config(file).ok().flatten().unwrap_or_default();
     String::from_utf8_lossy(&content).lines().any(|line| {

@@ -1,4 +1,4 @@
-//! `disable`: takes out of sshd's configuration exactly what `enable` put in.
+//! `disable`: removes from sshd's configuration exactly the lines that `enable` wrote.
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,6 @@ use super::install::undo;
 use super::{DROP_IN, shown};
 use crate::outcome::Outcome;
 
-/// Runs the command.
 pub(crate) fn run(out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     let mut say = |line: String| {
         let _ = writeln!(out, "{}", one_line(&line));
@@ -33,11 +32,11 @@ pub(crate) fn run(out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     }
 }
 
-/// Needs no sshd: what was put in comes out even where it is gone, or refuses its configuration.
+/// Works without sshd: our lines are removed even if sshd was uninstalled, or refuses its configuration.
 fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
     super::need_root()?;
-    let _held = lock().map_err(|error| format!("the lock of other runs: {error}"))?;
-    // One that others can change is not run, and is not needed.
+    let _held = lock().map_err(|error| format!("cannot get the lock: {error}"))?;
+    // An sshd that other users can change is not run. It is not needed here.
     let server = Server::find().ok().flatten();
     let servers = server.as_ref().map(|server| Listener::all(server.program())).unwrap_or_default();
     let mut changes = Vec::new();
@@ -47,7 +46,7 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
     let config = listener.and_then(|listener| listener.config).filter(|_| unknown.is_none());
     let config = config.as_deref().unwrap_or(Path::new(CONFIG));
     let test = || server.as_ref().and_then(|server| server.test(config).err());
-    // What others can change is not judged.
+    // A configuration that other users can change is not tested.
     let was_sound = server.is_some() && faults.is_empty() && test().is_none();
     for file in &places {
         match take_out(file) {
@@ -56,7 +55,8 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
             Err(why) => faults.push(why),
         }
     }
-    // Whatever others can change: a reload reads it, and ends an sshd that does not accept it.
+    // Test even a configuration that other users can change: a reload makes sshd read it, and sshd exits if it is
+    // invalid.
     let refused = if changes.is_empty() { None } else { test() };
     if let Some(error) = refused.as_ref().filter(|_| was_sound) {
         for change in changes.into_iter().rev() {
@@ -65,13 +65,14 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
         return Err(format!("nothing is changed: {error}"));
     }
     for change in &changes {
-        let what = if change.removed() { "removed" } else { "took eic-agent's lines out of" };
+        let what = if change.removed() { "removed" } else { "removed eic-agent's lines from" };
         say(format!("{what} {}", change.path().display()));
     }
     if changes.is_empty() && faults.is_empty() {
-        say("there is nothing of eic-agent's in sshd's configuration".to_owned());
+        say("sshd's configuration has no lines of eic-agent".to_owned());
     }
-    // A server that is not told goes on asking for a program that may be gone soon: harmless, and worth a word.
+    // A server that is not reloaded keeps running a program that may soon be uninstalled. That is harmless, but the
+    // operator should know.
     let in_the_way = unknown.or_else(|| refused.map(|error| error.to_string()));
     let reload = || in_the_way.map_or_else(units::reload_sshd, Err);
     match if changes.is_empty() { Ok(None) } else { reload() } {
@@ -96,7 +97,8 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
     }
 }
 
-/// Files of `/etc/ssh` that nobody reads now, and that have our lines: a backup, or a server's that is not running.
+/// Files of `/etc/ssh` that have our lines, and that no running server reads: a backup, or the configuration of a
+/// stopped server.
 fn unread(places: &[PathBuf]) -> Vec<String> {
     let are_read: Vec<_> = places.iter().filter_map(|place| place.canonicalize().ok()).collect();
     let is_read = |file: &Path| file.canonicalize().is_ok_and(|real| are_read.contains(&real));
@@ -106,16 +108,16 @@ fn unread(places: &[PathBuf]) -> Vec<String> {
         read_config(file).ok().flatten().is_some_and(|content| block::take_out(&content).is_some())
     });
     ours.map(|file| {
-        format!("note: {} has eic-agent's lines, and no running sshd reads it; left as it is", file.display())
+        format!("note: {} has eic-agent's lines, and no running sshd reads it; not changed", file.display())
     })
     .collect()
 }
 
-/// What is no regular file holds nothing of ours.
+/// Removes our lines from a file. `None` if it has none, or is not a regular file.
 fn take_out(file: &Path) -> Result<Option<Change>, String> {
     let fault = |error: std::io::Error| format!("{}: {error}", file.display());
     if !file.is_file() {
-        // A run that was killed may have left its temporary file, and no file yet.
+        // A killed run may have left its temporary file even if the file itself does not exist.
         let is_absent = file.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
         if let (true, Ok(place)) = (is_absent, Place::find(file)) {
             place.sweep().map_err(fault)?;
@@ -125,14 +127,14 @@ fn take_out(file: &Path) -> Result<Option<Change>, String> {
     let place = Place::find(file).map_err(|error| error.to_string())?;
     place.sweep().map_err(fault)?;
     let Some(rest) = place.content().and_then(block::take_out) else { return Ok(None) };
-    // The file of our own goes with our lines, unless somebody keeps other things there or leads elsewhere.
+    // Delete our drop-in, unless it has other lines too or is a symbolic link.
     let is_own = file == Path::new(DROP_IN) && file.symlink_metadata().is_ok_and(|file| file.is_file());
     let after = if is_own && rest.is_empty() { None } else { Some(rest) };
     let like = Place::find(file).map_err(|error| error.to_string())?;
     Change::make(place, after, &like).map(Some).map_err(fault)
 }
 
-/// Lines that name this program and were not written by `enable`: theirs who wrote them.
+/// Notes about lines that name this program and that `enable` did not write. Their author must remove them.
 fn left_over(config: &Path) -> Vec<String> {
     let Ok(own) = super::own_program() else { return Vec::new() };
     let sources = Sources::read(config);

@@ -1,4 +1,4 @@
-//! `enable`: has sshd ask this program, or leaves everything as it is and says why.
+//! `enable`: makes sshd run this program. If that fails, it changes nothing and reports the reason.
 
 use std::io::Write;
 
@@ -23,7 +23,6 @@ use crate::config::unsupported;
 use crate::environment;
 use crate::outcome::Outcome;
 
-/// Runs the command.
 pub(crate) fn run(arguments: &EnableArgs, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     let mut say = |line: String| {
         let _ = writeln!(out, "{}", one_line(&line));
@@ -40,10 +39,10 @@ pub(crate) fn run(arguments: &EnableArgs, out: &mut impl Write, notes: &mut impl
 
 fn enable(arguments: &EnableArgs, say: &mut impl FnMut(String)) -> Result<(), EnableError> {
     super::need_root()?;
-    // Held to the end: what is read below is what is changed.
-    let _held = lock().map_err(|error| format!("the lock of other runs: {error}"))?;
+    // Held to the end, so that no other run changes the files between our reads and writes.
+    let _held = lock().map_err(|error| format!("cannot get the lock: {error}"))?;
     let machine = SshdState::find()?;
-    // What a run that was cut short has left.
+    // Remove the temporary files of an interrupted run.
     let place = Place::find(&machine.config).map_err(|error| format!("sshd's configuration: {error}"))?;
     place.sweep().map_err(|error| format!("{}: {error}", machine.config.display()))?;
     let wrong = |error| format!("{}: {error}", machine.config.display());
@@ -62,7 +61,7 @@ fn enable(arguments: &EnableArgs, say: &mut impl FnMut(String)) -> Result<(), En
         if let Some(fault) = user_fault(in_force.filed.user.as_deref())? {
             return Err(EnableError::Failed(fault.seen));
         }
-        // A run that was cut short may not have come this far.
+        // Reload, because an earlier run may have been interrupted before its reload.
         reload_or_advise(&machine, &in_force, units::reload_sshd()?, say);
     } else {
         wire(&machine, &in_force, arguments.chain, say)?;
@@ -73,14 +72,14 @@ fn enable(arguments: &EnableArgs, say: &mut impl FnMut(String)) -> Result<(), En
     for line in warnings(&machine, &in_force) {
         say(line);
     }
-    // The unit asks the same as another process of root's, after this one or before.
+    // The unit runs `status`, which renews the same record in another process.
     let settings = Settings::resolve(&CommandLine::default());
     let before =
         settings.as_ref().map(|settings| environment::renew_record(settings, None)).unwrap_or_default();
     if let Err(why) = units::start_own() {
         say(format!("warning: {why}"));
     }
-    // Last, since it takes root's rights away.
+    // Last, because it gives up root's rights.
     match settings {
         Err(error) => say(format!("warning: no pushed key is handed out: {}: {error}", error.reason())),
         Ok(settings) => {
@@ -93,13 +92,14 @@ fn enable(arguments: &EnableArgs, say: &mut impl FnMut(String)) -> Result<(), En
     Ok(())
 }
 
-/// What `--pin` is to write. Our own line may name another settings file, which is the operator's to change.
+/// Plans the change of `--pin`. If our line in sshd's configuration names another settings file, this fails: only the
+/// operator changes that file.
 fn plan_pin(machine: &SshdState, in_force: &CommandsInForce) -> Result<Plan, String> {
     let command = in_force.running.as_ref().unwrap_or(&in_force.filed).command.as_deref();
     let is_ours = matches!(machine.command_owner(&in_force.filed), CommandOwner::Ours);
     if let Some(file) = other_settings(command.filter(|_| is_ours)) {
         return Err(format!(
-            "the settings that sshd has this program read are in {}; write region and domain below its [trust]",
+            "sshd runs this program with the settings file {}; write region and domain below its [trust]",
             file.display()
         ));
     }
@@ -115,7 +115,7 @@ fn wire(
     let pair = pair(machine, &in_force.filed, chain)?;
     keep_users_of_matches(machine, &in_force.filed, &pair)?;
     let change = put_in(machine, &pair)?;
-    // What was judged may have been changed until then, by another program of root's.
+    // Check again: another program of root's may have changed the files after the first check.
     if let Err(refusal) = judge_written(machine, in_force, &pair) {
         undo(change).map_err(EnableError::Stuck)?;
         return Err(refusal);
@@ -124,11 +124,11 @@ fn wire(
         Ok(reloaded) => reloaded,
         Err(why) => {
             undo(change).map_err(EnableError::Stuck)?;
-            // It may have read the new one before it failed, and then reads the old one again.
+            // sshd may have read the new configuration before the reload failed. Make it read the old one again.
             return Err(match units::reload_sshd() {
                 Ok(_) => EnableError::Failed(why),
                 Err(_) => EnableError::Stuck(format!(
-                    "the files are as they were, but the running sshd may have read others: {why}"
+                    "the files are restored, but the running sshd may have read the new ones: {why}"
                 )),
             });
         }
@@ -137,7 +137,7 @@ fn wire(
     say(format!("AuthorizedKeysCommand {}", pair.command));
     say(format!("AuthorizedKeysCommandUser {}", pair.user));
     if chain && pair.command.contains(" -- ") {
-        say("note: what is asked beside has as long as [imds] timeout in /etc/eic-agent.toml, 5 s where it says nothing".to_owned());
+        say("note: the other command has as much time as [imds] timeout in /etc/eic-agent.toml (default: 5 s)".to_owned());
     }
     reload_or_advise(machine, in_force, reloaded, say);
     Ok(())
@@ -151,23 +151,23 @@ fn reload_or_advise(
 ) {
     match (reloaded, &machine.listener) {
         (Some(done), _) => say(done),
-        // One that was started with a command of its own keeps that through a reload.
+        // A server that was started with its own command keeps that command after a reload.
         (None, Some(listener)) if in_force.running.is_none() => {
-            say(format!("sshd (pid {0}) is no unit of systemd's; tell it: kill -HUP {0}", listener.pid));
+            say(format!("sshd (pid {0}) has no systemd unit; reload it: kill -HUP {0}", listener.pid));
         }
         (None, _) => {}
     }
 }
 
-/// What wins over every file, and is neither ours nor Amazon's: the running server's own command line, or that
-/// of its next start.
+/// Fails if a command that is neither ours nor Amazon's overrides all files: on the command line of the running server,
+/// or in its unit for the next start.
 fn check_overrides(machine: &SshdState, in_force: &CommandsInForce) -> Result<(), EnableError> {
     let overrides = units::overrides();
     if let Some(running) =
         in_force.running.as_ref().filter(|running| machine.command_owner(running) == CommandOwner::Other)
     {
         let fix =
-            if overrides.is_empty() { "find who starts it so".to_owned() } else { where_from(&overrides) };
+            if overrides.is_empty() { "find what starts it".to_owned() } else { where_from(&overrides) };
         return Err(EnableError::LeftAlone(format!(
             "sshd was started with -o AuthorizedKeysCommand {}, which wins over every file; {fix}",
             shown(running.command.as_deref())
@@ -183,7 +183,7 @@ fn check_overrides(machine: &SshdState, in_force: &CommandsInForce) -> Result<()
     )))
 }
 
-/// The pair to put in: ours, with what is in force asked beside it where that is wanted.
+/// The settings to write: our command, with the command in force chained behind it if `chain` is set.
 fn pair(machine: &SshdState, filed: &EffectiveCommand, chain: bool) -> Result<CommandAndUser, EnableError> {
     let (CommandOwner::Other, Some(command)) = (machine.command_owner(filed), filed.command.as_deref())
     else {
@@ -195,7 +195,7 @@ fn pair(machine: &SshdState, filed: &EffectiveCommand, chain: bool) -> Result<Co
         let content = place.and_then(|place| read_config(&place.file).ok().flatten());
         content.is_some_and(|content| block::holds(&content, command))
     };
-    // Our own line, of when this program lay elsewhere.
+    // Our own line, from before this program was moved.
     if is_agents(command) && is_in_our_block() {
         let user = filed.user.clone().unwrap_or_else(|| IDENT.to_owned());
         return match moved(command, &machine.own) {
@@ -207,14 +207,14 @@ fn pair(machine: &SshdState, filed: &EffectiveCommand, chain: bool) -> Result<Co
         return chain_of(machine, command, filed.user.as_deref().unwrap_or_default());
     }
     Err(EnableError::LeftAlone(format!(
-        "another AuthorizedKeysCommand is in force{}: {} as {}; to have it asked as well, run: eic-agent enable --chain",
+        "another AuthorizedKeysCommand is in force{}: {} as {}; to run both, use: eic-agent enable --chain",
         place.map_or_else(String::new, |place| format!(" ({place})")),
         shown(Some(command)),
         filed.user.as_deref().unwrap_or("no user")
     )))
 }
 
-/// What an operator should know although it is wired.
+/// Notes and warnings for the operator after a successful run.
 fn warnings(machine: &SshdState, before: &CommandsInForce) -> Vec<String> {
     let mut lines = Vec::new();
     let sources = Sources::read(&machine.config);
@@ -232,7 +232,7 @@ fn warnings(machine: &SshdState, before: &CommandsInForce) -> Vec<String> {
             .config
             .as_deref()
             .map_or_else(|| "no file of its own".into(), |file| file.display().to_string());
-        lines.push(format!("note: another sshd (pid {}, {config}) is left as it is", other.pid));
+        lines.push(format!("note: another sshd (pid {}, {config}) is not changed", other.pid));
     }
     lines.extend(machine.unclear().map(|unclear| format!("warning: {unclear}")));
     let overrides = units::overrides();
@@ -243,7 +243,7 @@ fn warnings(machine: &SshdState, before: &CommandsInForce) -> Vec<String> {
         ));
     } else if before.running.is_some() {
         lines.push(
-            "warning: the running sshd was started with an AuthorizedKeysCommand of its own; it takes the new one when it is restarted (open sessions stay): systemctl restart sshd"
+            "warning: the running sshd was started with its own AuthorizedKeysCommand; it uses the new one after a restart (open sessions stay): systemctl restart sshd"
                 .to_owned(),
         );
     }

@@ -1,4 +1,4 @@
-//! Our lines put where they win, and proved to: each step leaves a configuration that sshd accepts.
+//! Writes our lines where they are in force, and has sshd confirm that. After each step, the configuration is valid.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use eic_host::sshd::sources::Sources;
 
 use super::{DROP_IN, SshdState, placed, shown};
 
-/// The two settings that belong together.
+/// `AuthorizedKeysCommand` and its `AuthorizedKeysCommandUser`.
 pub(super) struct CommandAndUser {
     pub(super) command: String,
     pub(super) user: String,
@@ -26,11 +26,11 @@ impl CommandAndUser {
     }
 }
 
-/// Why the pair is not in place.
+/// Why the settings were not written.
 pub(super) enum InstallError {
-    /// And everything is as it was.
+    /// Nothing is changed.
     Clean(String),
-    /// And what was there could not be put back.
+    /// The previous file could not be restored.
     Stuck(String),
 }
 
@@ -40,8 +40,8 @@ impl From<String> for InstallError {
     }
 }
 
-/// Puts the pair into a file of its own where one is read, else on top of the main file, and gives the
-/// change once sshd has confirmed that it is in force.
+/// Writes the settings into our drop-in if sshd reads it, else at the top of the main file. Returns the change after
+/// sshd has confirmed that the settings are in force.
 pub(super) fn put_in(machine: &SshdState, pair: &CommandAndUser) -> Result<Change, InstallError> {
     let lines = block::lines(&pair.command, &pair.user);
     try_beside(machine, pair, &lines)?;
@@ -57,28 +57,29 @@ pub(super) fn put_in(machine: &SshdState, pair: &CommandAndUser) -> Result<Chang
     Err(InstallError::Clean(why))
 }
 
-/// Has sshd judge the whole, while nothing is in place yet: the main file with our lines on top, beside it.
-/// What cannot win there cannot win anywhere, and lines that this release does not know are found here.
+/// Has sshd check the result before any file is changed: a temporary copy of the main file, in the same directory, with
+/// our lines at the top. Lines that are not in force there cannot be in force anywhere. This also finds lines that this
+/// release of sshd does not know.
 fn try_beside(machine: &SshdState, pair: &CommandAndUser, lines: &str) -> Result<(), String> {
     let config = &machine.config;
     let fault = |error: io::Error| format!("{}: {error}", config.display());
     let place = Place::find(config).map_err(|error| error.to_string())?;
     let content = place.content().unwrap_or_default();
-    let beside = TempFile::write(&place, &block::put_in(content, lines)).map_err(fault)?;
-    machine.server.test(beside.path()).map_err(|error| error.to_string())?;
-    let effective = machine.server.effective(beside.path(), &[]).map_err(|error| error.to_string())?;
+    let trial = TempFile::write(&place, &block::put_in(content, lines)).map_err(fault)?;
+    machine.server.test(trial.path()).map_err(|error| error.to_string())?;
+    let effective = machine.server.effective(trial.path(), &[]).map_err(|error| error.to_string())?;
     if pair.is(&effective) {
         return Ok(());
     }
-    // Only a Match that is about every login wins over the first line of the file.
+    // Only a Match that applies to every login wins over the first line of the file.
     let sources = Sources::read(config);
     let winner = sources.of_command(effective.command.as_deref().unwrap_or("none"));
     let place = winner.map_or_else(String::new, |winner| format!(" ({})", placed(winner)));
     Err(format!("{}{place} would stay in force; change that first", shown_pair(&effective)))
 }
 
-/// Puts the lines into one file. The inner error says why they would not be in force there; nothing of them
-/// is left then.
+/// Writes the lines into one file. The inner error is the reason why they would not be in force there. The file is then
+/// restored.
 fn put_into(
     machine: &SshdState,
     pair: &CommandAndUser,
@@ -102,12 +103,9 @@ fn put_into(
     Ok(Err(lost))
 }
 
-/// Takes a change back.
 pub(super) fn undo(change: Change) -> Result<(), String> {
     let path = change.path().display().to_string();
-    change
-        .undo()
-        .map_err(|error| format!("{path} could not be put back: {error}; see that `sshd -t` is content"))
+    change.undo().map_err(|error| format!("{path} could not be restored: {error}; check it with `sshd -t`"))
 }
 
 fn shown_pair(effective: &EffectiveCommand) -> String {
@@ -119,13 +117,13 @@ fn shown_pair(effective: &EffectiveCommand) -> String {
     }
 }
 
-/// Why it ends without our lines in force.
+/// Why `enable` failed.
 pub(super) enum EnableError {
-    /// It could not be done; everything is as it was.
+    /// `enable` failed and changed nothing.
     Failed(String),
-    /// Another command is in force, and was left alone.
+    /// Another command is in force, and was not changed.
     LeftAlone(String),
-    /// It could not be done, and something is not as it was.
+    /// `enable` failed after a change that it could not undo.
     Stuck(String),
 }
 

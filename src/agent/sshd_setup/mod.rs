@@ -1,4 +1,4 @@
-//! What `enable`, `disable` and `status` share: this machine's sshd, and the pair of settings in force.
+//! `enable`, `disable` and `status`. This file has what they share: this machine's sshd, and the effective command.
 
 mod chain;
 mod diagnose;
@@ -25,37 +25,39 @@ pub(super) use disable::run as disable;
 pub(super) use enable::run as enable;
 pub(super) use status::run as status;
 
-/// Our file where an `Include` reads its folder: before systemd's `20-systemd-userdb.conf`.
+/// Our drop-in. It sorts before systemd's `20-systemd-userdb.conf`, which also sets an `AuthorizedKeysCommand`.
 pub(super) const DROP_IN: &str = "/etc/ssh/sshd_config.d/10-eic-agent.conf";
 
-/// Where packages put this program; named where the kernel does not tell where it lies.
+/// Path of this program in packages. Used if the kernel does not report the path of the running program.
 const PACKAGED: &str = "/usr/bin/eic-agent";
 
-/// This machine's sshd, as far as it is about us.
+/// The state of this machine's sshd that matters for the agent.
 pub(super) struct SshdState {
     pub(super) server: Server,
-    /// The running server that logins go to.
+    /// The running server that serves logins.
     pub(super) listener: Option<Listener>,
-    /// Other running servers, with a configuration of their own.
+    /// Other running servers, with their own configuration.
     pub(super) others: Vec<Listener>,
-    /// The configuration that the running server reads, else the usual one.
+    /// The configuration file of the running server. The default file if no server runs.
     pub(super) config: PathBuf,
-    /// This program, as sshd will run it.
+    /// Path of this program, for sshd to run.
     pub(super) own: PathBuf,
 }
 
-/// What is in force, by the files alone and for the running server.
+/// The effective command.
 struct CommandsInForce {
+    /// According to the configuration files alone.
     filed: EffectiveCommand,
-    /// Where the running server's own command line says something else.
+    /// For the running server, if its command line sets a command.
     running: Option<EffectiveCommand>,
 }
 
-/// Why nothing can be said of this machine's sshd.
+/// Why the state of this machine's sshd is unknown.
 pub(super) enum SshdUnknown {
-    /// There is none.
+    /// No sshd is installed.
     Absent,
-    /// It, or what it reads, is not looked at: root takes nothing there that another user can change.
+    /// sshd is not queried, because another user can change sshd or its configuration, or because the configuration
+    /// file of the running server is unknown.
     Refused(SetupFault),
 }
 
@@ -86,12 +88,13 @@ impl From<SshdUnknown> for String {
 }
 
 impl SshdState {
-    /// With a program of our own that sshd would run.
+    /// Like [`Self::detect`], but fails if sshd would refuse to run this program.
     fn find() -> Result<Self, String> {
         Ok(Self { own: own_program()?, ..Self::detect().map_err(String::from)? })
     }
 
-    /// With this program wherever it lies, for those who only look.
+    /// Finds sshd, its running servers and its configuration. For commands that change nothing: it does not check
+    /// whether sshd would run this program.
     pub(super) fn detect() -> Result<Self, SshdUnknown> {
         let server =
             Server::find().map_err(|insecure| SshdUnknown::insecure("sshd is not run", &insecure))?;
@@ -110,7 +113,7 @@ impl SshdState {
         Ok(Self { server, listener, others, config, own })
     }
 
-    /// Why it cannot be told what the running server was started with; what is missed may win over all files.
+    /// Why the options of the running server are unknown. Such an option may override all files.
     pub(super) fn unclear(&self) -> Option<String> {
         let listener = self.listener.as_ref().filter(|listener| !listener.is_clear)?;
         Some(format!(
@@ -120,14 +123,14 @@ impl SshdState {
         ))
     }
 
-    /// Whether more than single letters stands on its command line, so that a setting or a file may be among it.
+    /// Whether the server's command line has more than single-letter flags, and so may name a file or a setting.
     fn says_more_than_flags(&self) -> bool {
         self.listener
             .as_ref()
             .is_some_and(|listener| listener.config.is_some() || !listener.options.is_empty())
     }
 
-    /// The settings on the running server's own command line.
+    /// The settings on the command line of the running server.
     pub(super) fn options(&self) -> &[String] {
         self.listener.as_ref().map_or(&[], |listener| &listener.options)
     }
@@ -148,8 +151,8 @@ impl SshdState {
     }
 }
 
-/// Checks sshd's configuration and every file that it includes by sshd's own rule for what it trusts: who can change
-/// one of them can have a command run as any user, by sshd, and by root's commands here.
+/// Checks the ownership of sshd's configuration and of every included file, by the rule that sshd uses for programs. A
+/// user who can change one of these files can make sshd, and root's commands here, run a command as any user.
 fn secure(config: &Path) -> Result<(), SshdUnknown> {
     let refused = |insecure: &Insecure| {
         SshdUnknown::insecure(&format!("sshd's configuration {} is not read", config.display()), insecure)
@@ -158,8 +161,8 @@ fn secure(config: &Path) -> Result<(), SshdUnknown> {
     Sources::read(config).insecure.first().map_or(Ok(()), |insecure| Err(refused(insecure)))
 }
 
-/// The server that logins go to, and the others: systemd's where it starts one, else one that reads the usual
-/// configuration, else the only one there is.
+/// Splits the servers into the one that serves logins, and the others. The first choice is the server of systemd's
+/// unit. The second is a server with the default configuration. Without systemd, the only server is the third.
 fn chosen(mut all: Vec<Listener>) -> (Option<Listener>, Vec<Listener>) {
     let of_unit = units::sshd_pid();
     let place = all
@@ -173,8 +176,9 @@ fn chosen(mut all: Vec<Listener>) -> (Option<Listener>, Vec<Listener>) {
     }
 }
 
-/// The files that our lines may stand in: what any running server reads, and where `enable` writes by itself. A file
-/// that somebody else can change is in the second list, with what is wrong.
+/// The files that may have our lines: every file that a running server reads, and the files that `enable` writes. The
+/// second list has a message for each file that another user can change, and for each server whose configuration file
+/// is unknown.
 fn places(servers: &[Listener]) -> (Vec<PathBuf>, Vec<String>) {
     let known = servers.iter().filter(|server| server.unknown_config().is_none());
     let configs = known.filter_map(|server| server.config.as_deref());
@@ -183,7 +187,7 @@ fn places(servers: &[Listener]) -> (Vec<PathBuf>, Vec<String>) {
     let unknown = servers.iter().filter_map(Listener::unknown_config);
     let insecure = insecure.chain(unknown.map(|(seen, fix)| format!("{seen}; {fix}"))).collect();
     let mut files: Vec<_> = sources.into_iter().flat_map(|sources| sources.files).collect();
-    // Our own by its own name first, however else it may be included.
+    // Keep our drop-in under its own path, even if an Include names it by another path.
     files.splice(0..0, [CONFIG, DROP_IN].map(PathBuf::from));
     let mut seen = Vec::new();
     files.retain(|file| {
@@ -199,11 +203,11 @@ fn need_root() -> Result<(), String> {
     if nix::unistd::Uid::effective().is_root() {
         Ok(())
     } else {
-        Err("this takes root; run it with sudo".to_owned())
+        Err("this needs root; run it with sudo".to_owned())
     }
 }
 
-/// Where this program lies. Without /proc, as in a bare chroot, the kernel does not tell.
+/// Path of this program. Without /proc, as in a bare chroot, the kernel does not report it.
 fn own_path() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| {
         let called = std::env::args_os().next().map(PathBuf::from);
@@ -211,7 +215,7 @@ fn own_path() -> PathBuf {
     })
 }
 
-/// This program's real path, which has to pass sshd's own check of what it runs.
+/// The real path of this program. Fails if sshd would refuse to run it, or if `sshd_config` cannot name it.
 fn own_program() -> Result<PathBuf, String> {
     let own = ownership::check(&own_path())
         .map_err(|insecure| format!("sshd would not run this program: {insecure}"))?;
@@ -221,17 +225,16 @@ fn own_program() -> Result<PathBuf, String> {
     if plain {
         Ok(own)
     } else {
-        Err(format!("sshd_config cannot name {}; put this program elsewhere", own.display()))
+        Err(format!("sshd_config cannot name {}; move this program to another path", own.display()))
     }
 }
 
-/// A command for a message.
 pub(super) fn shown(command: Option<&str>) -> String {
     command.map_or_else(|| "none".to_owned(), |command| printable(command, MAX_SHOWN))
 }
 
-/// What is in force for this user's logins, by the running server where it says something else than the
-/// files, and whose command that is.
+/// The effective command for logins of this user, its owner, and the path of this program. The options of the running
+/// server override the files.
 pub(super) fn in_force_for(user: Option<&str>) -> Result<(EffectiveCommand, CommandOwner, PathBuf), String> {
     let machine = SshdState::detect().map_err(String::from)?;
     let printed = machine.server.printed(&machine.config, machine.options(), user);

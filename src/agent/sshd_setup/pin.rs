@@ -1,8 +1,8 @@
-//! `enable --pin`: the region and domain that metadata tells are put into the settings, once.
+//! `enable --pin`: writes the region and domain that metadata reports into the settings, once.
 //!
-//! A process of its own asks metadata, without root's privileges: `eic-agent placement`. It tells only a region and a
-//! domain whose signer is served here and leads to a trusted root, since a pin without a signer would keep all
-//! pushed keys away.
+//! A separate process without root's privileges queries metadata: `eic-agent placement`. It reports a region and domain
+//! only if their signer is served here and leads to a trusted root. With a pin for another signer, the agent would
+//! refuse all pushed keys.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -20,29 +20,30 @@ use eic_login::config::DEFAULT_PATH;
 
 use crate::config::pin::{Pinned, pin};
 
-/// How long metadata may take: the longest time that can be set, and a moment.
+/// Timeout of the query: the longest timeout that can be set, plus 5 seconds.
 const TIMEOUT: Duration = Duration::from_secs(65);
 
-/// Whose owner and mode a new settings file gets: the agent's own user has to read it, and every user may.
+/// A new settings file gets the owner and mode of this file: the agent's user must be able to read it, and every user
+/// may.
 const READ_BY_ALL: &str = "/etc/passwd";
 
-/// What is to be written once sshd is wired; nothing is changed so far.
+/// A planned change of the settings. `enable` carries it out after sshd is set up.
 pub(super) struct Plan {
     region: Region,
     domain: Domain,
-    /// None where the file has both already.
+    /// `None` if the file already has both.
     change: Option<Pinned>,
 }
 
 impl Plan {
-    /// Asks metadata, and looks where the settings have a place for what it tells.
+    /// Queries metadata, and computes the new text of the settings file.
     pub(super) fn make() -> Result<Self, String> {
         let (region, domain) = placement()?;
         let change = pin(Path::new(DEFAULT_PATH), &region, &domain).map_err(|error| error.to_string())?;
         Ok(Self { region, domain, change })
     }
 
-    /// Writes it. Gives what was done.
+    /// Writes the file, and returns a message about what was done.
     pub(super) fn carry_out(self) -> Result<String, String> {
         let Self { region, domain, change } = self;
         let Some(Pinned { before, after }) = change else {
@@ -50,7 +51,7 @@ impl Plan {
         };
         replace(before.as_deref(), after)
             .map(|()| format!("pinned region {region} and domain {domain} in {DEFAULT_PATH}"))
-            .map_err(|why| format!("sshd is wired, and nothing is pinned: {why}"))
+            .map_err(|why| format!("sshd is wired, but nothing is pinned: {why}"))
     }
 }
 
@@ -58,14 +59,15 @@ fn replace(before: Option<&str>, after: String) -> Result<(), String> {
     let find = |path| Place::find(Path::new(path)).map_err(|error| error.to_string());
     let (found, like) = (find(DEFAULT_PATH)?, find(READ_BY_ALL)?);
     if found.content() != before.map(str::as_bytes) {
-        return Err(format!("somebody else changed {DEFAULT_PATH} just now; run this again"));
+        return Err(format!("{DEFAULT_PATH} was changed during this run; run this again"));
     }
     let fault = |error| format!("{DEFAULT_PATH}: {error}");
     found.sweep().map_err(fault)?;
     Change::make(found, Some(after.into_bytes()), &like).map(|_| ()).map_err(fault)
 }
 
-/// The settings file that a command in force names, which is another than the one that is pinned in.
+/// The settings file that the effective command names, if it is not the default file. `--pin` writes only the default
+/// file.
 pub(super) fn other_settings(command: Option<&str>) -> Option<PathBuf> {
     let words = split(command?);
     let own: Vec<_> = words.iter().take_while(|word| *word != "--").collect();
@@ -77,7 +79,7 @@ pub(super) fn other_settings(command: Option<&str>) -> Option<PathBuf> {
     named.filter(|file| file != Path::new(DEFAULT_PATH))
 }
 
-/// What `eic-agent placement` tells: the region, and in the next line the domain.
+/// Runs `eic-agent placement`, which prints the region on the first line and the domain on the second.
 fn placement() -> Result<(Region, Domain), String> {
     let fault = |what: String| format!("region and domain cannot be pinned: {what}");
     let mut program = Command::new("/proc/self/exe");

@@ -1,4 +1,4 @@
-//! `status`: does sshd really ask this program, and could it answer?
+//! `status`: reports whether sshd runs this program, and whether this program could return a key.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,34 +22,34 @@ use crate::config::{Unsupported, unsupported};
 use crate::environment;
 use crate::outcome::Outcome;
 
-/// Where the machine says what it is.
+/// The kernel's sysfs, which identifies the machine.
 const SYSFS: &str = "/sys";
 
-/// How long the metadata service may take to give a token: this must never hold anything up.
+/// Timeout of the token request. Short, because `status` must not delay its caller, for example the unit.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What was found. The form is an interface, told by `schema_version`; fields may be added to it.
+/// The report. Its JSON form is an interface with a `schema_version`; fields may be added to it.
 #[derive(Debug, Default, Serialize)]
 struct StatusReport {
     schema_version: u32,
     version: &'static str,
-    /// Whether sshd asks this program and could get an answer.
+    /// Whether sshd runs this program, and nothing prevents it from returning keys.
     in_use: bool,
     sshd: Wiring,
-    /// `i-…`, `xen` for an instance that does not know its own id, or none outside of EC2.
+    /// `i-…`, `xen` for an instance whose firmware has no id, or `None` outside of EC2.
     instance: Option<String>,
-    /// Whether the metadata service gave a token; none where it was not asked.
+    /// Whether the metadata service gave a token. `None` if it was not queried.
     metadata: Option<bool>,
-    /// Why it is not in use.
+    /// Why the program is not in use.
     problems: Vec<String>,
-    /// What is worth knowing although it is.
+    /// Facts that the operator should know, and that do not prevent logins.
     warnings: Vec<String>,
-    /// Whether it could be found out what sshd obeys. Where it could not, a person reads "not known".
+    /// Whether sshd's effective configuration is known. If not, the text report has "not known".
     #[serde(skip)]
     is_known: bool,
 }
 
-/// The pair in force.
+/// The effective command.
 #[derive(Debug, Default, Serialize)]
 struct Wiring {
     program: Option<PathBuf>,
@@ -58,12 +58,11 @@ struct Wiring {
     config: Option<PathBuf>,
     command: Option<String>,
     user: Option<String>,
-    /// Where the command stands: a file, or none for the running server's own command line.
+    /// The file that sets the command. `None` if the running server's command line sets it.
     file: Option<PathBuf>,
     line: Option<usize>,
 }
 
-/// Runs the command.
 pub(crate) fn run(arguments: &StatusArgs, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     let here = instance::Machine::detect(Path::new(SYSFS));
     if arguments.is_ec2 {
@@ -103,7 +102,7 @@ impl StatusReport {
         if let Err(error) = &settings {
             report.problems.push(format!("no pushed key is handed out: {}: {error}", error.reason()));
         }
-        // sshd is asked while we are root; what comes after that is not for root.
+        // Query sshd while we are root. Then give root's rights up.
         let before =
             settings.as_ref().map(|settings| environment::renew_record(settings, None)).unwrap_or_default();
         let kept = give_up_root().err();
@@ -124,7 +123,7 @@ impl StatusReport {
         report
     }
 
-    /// Fills in what sshd obeys; an error is why that cannot be found out.
+    /// Fills in sshd's effective configuration. The error is the reason why it is unknown.
     fn look_at_sshd(&mut self) -> Result<(), String> {
         let machine = SshdState::detect().map_err(String::from)?;
         self.sshd.program = Some(machine.server.program().to_owned());
@@ -171,7 +170,7 @@ impl StatusReport {
         Ok(())
     }
 
-    /// Whether the pair in force leads to this program, and sshd would run it.
+    /// Adds a problem if the effective command is not this program, or sshd would not run it.
     fn diagnose(&mut self, wired: &SetupState<'_>) -> Result<(), String> {
         if let Some(lost) = wired.lost() {
             self.problems.push(lost.to_string());
@@ -189,7 +188,7 @@ impl StatusReport {
     }
 
     fn ask_metadata(&mut self, settings: &Settings, kept: Option<PrivilegesError>) {
-        // What comes from the network is not read as root.
+        // Answers from the network are not read as root.
         if let Some(error) = kept {
             self.warnings.push(format!("the metadata service was not asked: {error}"));
             return;

@@ -1,4 +1,4 @@
-//! Reads what `verify` is given: files, or a capture.
+//! Reads the input of `verify`: files, or a capture.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -23,7 +23,8 @@ use crate::capture::document::{self, Capture};
 use crate::capture::replay;
 use crate::cli::VerifyArgs;
 
-/// What the command line names. An error is that a file cannot be read, so that it names the wrong one.
+/// Reads the files that the command line names. It is an error if one cannot be read. If a file can be read and its
+/// evidence is refused, the case contains that refusal.
 pub(super) fn read_case(arguments: &VerifyArgs, now: Timestamp) -> Result<Case, String> {
     match &arguments.capture {
         Some(file) => read_capture(arguments, file),
@@ -31,7 +32,7 @@ pub(super) fn read_case(arguments: &VerifyArgs, now: Timestamp) -> Result<Case, 
     }
 }
 
-/// A capture brings its own expectations and its own instant.
+/// Reads a capture. It contains the expected values and the instant.
 fn read_capture(arguments: &VerifyArgs, file: &Path) -> Result<Case, String> {
     let capture = Capture::parse(&read_file(file, document::MAX_BYTES)?)
         .map_err(|error| format!("{}: {error}", file.display()))?;
@@ -72,7 +73,7 @@ fn read_capture(arguments: &VerifyArgs, file: &Path) -> Result<Case, String> {
 }
 
 fn read_files(arguments: &VerifyArgs, now: Timestamp) -> Result<Case, String> {
-    // clap requires these where there is no capture.
+    // clap requires these if there is no capture.
     let (Some(keys), Some(signer_cert), Some(ocsp_dir), Some(instance), Some(name)) = (
         &arguments.keys,
         &arguments.signer_cert,
@@ -80,7 +81,7 @@ fn read_files(arguments: &VerifyArgs, now: Timestamp) -> Result<Case, String> {
         &arguments.instance_id,
         &arguments.signer_name,
     ) else {
-        return Err("expected --capture, or all of the files and names that it stands for".to_owned());
+        return Err("expected --capture, or all of the files and names that it replaces".to_owned());
     };
     if is_stdin(keys) && is_stdin(signer_cert) {
         return Err("standard input can be either --keys or --signer-cert, not both".to_owned());
@@ -127,7 +128,7 @@ fn trust(arguments: &VerifyArgs) -> TrustStore {
         ca_file: arguments.trust.ca_file.clone(),
         ca_dir: arguments.trust.ca_dir.clone(),
         roots: Roots::System,
-        // The caller chooses the roots, and nobody else acts on the judgement.
+        // Any owner is good enough: the caller chooses the roots, and only the caller uses the result.
         owner: Owner::Anyone,
     }
 }
@@ -146,7 +147,7 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// As from metadata: what is too long is judged up to there.
+/// Reads a key bundle. A bundle that is too long is verified up to the limit, as in a run.
 fn read_bundle(path: &Path) -> Result<KeyBundle, String> {
     let bytes = read_head(path, MAX_BUNDLE_BYTES.saturating_add(1))?;
     Ok(match bytes.get(..MAX_BUNDLE_BYTES) {
@@ -165,7 +166,7 @@ fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
 
 fn read_head(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
     let unreadable = |error: io::Error| format!("cannot read {}: {error}", path.display());
-    // Not only regular files: a shell's <(command) is a pipe.
+    // Other files than regular ones are allowed: a shell's <(command) is a pipe.
     let source: Box<dyn Read> =
         if is_stdin(path) { Box::new(io::stdin()) } else { Box::new(File::open(path).map_err(unreadable)?) };
     let mut bytes = Vec::new();
@@ -173,7 +174,7 @@ fn read_head(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// The regular files of the directory, in the order of their names; hidden ones are not staples.
+/// The contents of the regular files in the directory, in the order of their names. Hidden files are skipped.
 fn read_staples(directory: &Path) -> Result<Vec<Vec<u8>>, String> {
     let unreadable = |error: io::Error| format!("cannot read {}: {error}", directory.display());
     let mut paths = Vec::new();
@@ -193,6 +194,6 @@ fn read_staples(directory: &Path) -> Result<Vec<Vec<u8>>, String> {
         return Err(why);
     }
     let paths = order::by(paths, Ord::cmp);
-    // One byte over the limit is read, so that the parser sees that there is more, and says so.
+    // Read one byte more than the limit, so that the parser detects and reports a file that is too long.
     paths.iter().map(|path| read_head(path, MAX_STAPLE_BYTES.saturating_add(1))).collect()
 }

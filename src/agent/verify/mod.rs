@@ -1,4 +1,4 @@
-//! `verify`: the same judgement as `authorized-keys`, offline, on files.
+//! `verify`: the same verification as `authorized-keys`, but offline and on files.
 
 mod input;
 mod report;
@@ -21,8 +21,8 @@ use crate::outcome::Outcome;
 
 pub(super) use report::{Key, VerifyReport};
 
-/// Runs the command. Accepted keys go to `out` and what was found to `notes`; with `--json` all of it goes
-/// to `out` as one document.
+/// Runs the command. Accepted keys go to `out`, and the report goes to `notes`. With `--json`, both go to `out` as one
+/// document.
 pub(super) fn run(
     arguments: &VerifyArgs,
     now: Timestamp,
@@ -60,20 +60,20 @@ pub(super) fn run(
     }
 }
 
-/// What is to be judged.
+/// The input of one verification.
 struct Case {
-    /// Who must have signed, as far as that is known.
+    /// The name of the expected signer. Empty if it is not known.
     signer: String,
     evidence: Result<(Evidence, Expectations), Unproven>,
-    /// Of a capture: the staples that did not come.
+    /// The staples that a capture lacks, and why.
     lost: LostStaples<(Reason, String)>,
     redacted: bool,
-    /// Of a capture: what it says of itself.
+    /// The instant and the instance that a capture claims.
     claimed: Option<Claimed>,
     at: Timestamp,
 }
 
-/// Evidence that is not believed as a whole, and the path that was found all the same, if any.
+/// Why the evidence as a whole is refused, and the path of the signer, if there is one.
 pub(super) struct Unproven {
     reason: Reason,
     why: String,
@@ -86,7 +86,8 @@ impl Unproven {
     }
 }
 
-/// Judges, and looks for the path also of a signer that is refused. Where a staple is lacking, `lost` says why.
+/// Verifies the evidence. If the signer is refused, this still searches for its path. If a staple is missing, `lost`
+/// gives the reason.
 pub(super) fn verify_case(
     evidence: &Evidence,
     lost: &LostStaples<(Reason, String)>,

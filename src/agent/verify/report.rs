@@ -1,4 +1,4 @@
-//! What `verify` found, for a person or as JSON.
+//! The report of `verify`, as text or as JSON.
 
 use std::io::{self, Write};
 
@@ -13,22 +13,22 @@ use serde::Serialize;
 
 use super::Unproven;
 
-/// The document. Fields are added, never changed in meaning, under the same `schema_version`.
+/// The JSON document. Under the same `schema_version`, fields may be added, but no field changes its meaning.
 #[derive(Debug, Serialize)]
 pub(crate) struct VerifyReport {
     pub(crate) schema_version: u32,
     pub(crate) at: String,
     pub(crate) signer: Signer,
     pub(crate) keys: Vec<Key>,
-    /// Whether ids were replaced in what was judged, so that no signature can hold.
+    /// Whether the input was redacted. If so, no key's signature is valid.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) redacted: bool,
-    /// What a capture says of itself and was judged by.
+    /// The claims of the capture, if the input is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) capture: Option<Claimed>,
 }
 
-/// What a capture says of itself; nobody signed it.
+/// The instant and the instance that a capture claims. These claims are not signed.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Claimed {
     pub(crate) taken_at: String,
@@ -51,7 +51,7 @@ pub(crate) struct ShownCertificate {
     pub(crate) serial: String,
     pub(crate) not_before: String,
     pub(crate) not_after: String,
-    /// None where the signer was refused, so that no staple vouches for anything.
+    /// `None` if the signer was refused, or the settings allow a missing staple.
     pub(crate) staple: Option<Staple>,
 }
 
@@ -72,14 +72,14 @@ pub(crate) struct Key {
     pub(crate) fingerprint: Option<String>,
     pub(crate) algorithm: Option<String>,
     pub(crate) expires: Option<String>,
-    /// From the instant of the judgement to the expiry of a proven key.
+    /// Seconds from the instant of the verification to the expiry of a proven key.
     pub(crate) seconds_left: Option<u64>,
-    /// The rule of this instance that allows the key, where one is about it.
+    /// The rule in the settings that allows the key. `None` if no rule matched.
     pub(crate) rule: Option<String>,
     pub(crate) instance: Option<String>,
     pub(crate) request_id: Option<String>,
     pub(crate) principal: Option<String>,
-    /// The line for sshd; only of an accepted key.
+    /// The line for sshd. Set only for an accepted key.
     #[serde(rename = "authorized_key")]
     pub(crate) line: Option<String>,
 }
@@ -128,11 +128,11 @@ impl VerifyReport {
             let instance = instance.as_deref().unwrap_or("an unnamed machine");
             writeln!(
                 notes,
-                "as the capture says of itself: taken {taken_at} on {instance}; no rules and no settings of any machine apply"
+                "the capture claims: taken {taken_at} on {instance}; no rules and no settings of any machine apply"
             )?;
         }
         if self.redacted {
-            writeln!(notes, "this capture was redacted: its signatures cannot hold, it is for reading only")?;
+            writeln!(notes, "this capture was redacted: its signatures are invalid, it is for reading only")?;
         }
         let Signer { name, reason, detail, path, anchor, .. } = &self.signer;
         match (reason, detail) {

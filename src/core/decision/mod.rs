@@ -1,4 +1,4 @@
-//! The judgement, pure: evidence, expectations and an instant in, accepted and refused keys out.
+//! The decision, without I/O: from evidence, expectations and an instant to accepted and refused keys.
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
@@ -20,84 +20,84 @@ use crate::verification::{
     VerifiedSigner,
 };
 
-/// All that was sent, untrusted, and the anchors to judge it by.
+/// The untrusted evidence of one run, and the trust anchors.
 #[derive(Debug)]
 pub struct Evidence {
-    /// What proves the signer.
+    /// The evidence for the signer.
     pub signer: SignerEvidence,
-    /// The pushed keys.
+    /// The pushed keys, as the metadata service returned them.
     pub keys: KeyBundle,
 }
 
-/// What proves the signer, untrusted, and the anchors to judge it by.
+/// The untrusted evidence for the signer, and the trust anchors.
 #[derive(Debug)]
 pub struct SignerEvidence {
     /// The signer's certificates.
     pub chain: SignerChain,
-    /// The staples, in any order and under any names.
+    /// The staples, in any order. Their names are not used.
     pub staples: Vec<OcspStaple>,
-    /// What was served as a staple and cannot be read as one.
+    /// Errors of the staples that cannot be parsed.
     pub unreadable_staples: Vec<OcspError>,
     /// The roots that this instance trusts.
     pub anchors: TrustAnchors,
 }
 
-/// What the evidence must be about.
+/// The values that the evidence must match.
 #[derive(Debug)]
 pub struct Expectations {
-    /// Who must have signed.
+    /// The name of the expected signer.
     pub signer: SignerName,
-    /// Which instance the keys must have been pushed to.
+    /// The instance that the keys must be for.
     pub instance: InstanceId,
-    /// The one key that is asked for; all keys where none is named.
+    /// The fingerprint of the key that the client offers. `None`: all keys.
     pub offered: Option<Fingerprint>,
-    /// This instance's own rules.
+    /// This instance's rules.
     pub policy: Policy,
-    /// What a certificate of the path without a staple means.
+    /// How to treat a certificate of the path that has no staple.
     pub revocation: RevocationPolicy,
 }
 
-/// What became of each entry, in the order of the bundle, under a signer that was proven.
-#[must_use = "a decision that nobody acts on lets nobody in"]
+/// The verdict on each entry, in the order of the bundle, under a verified signer.
+#[must_use = "a decision has no effect until the caller acts on it"]
 #[derive(Debug)]
 pub struct Decision {
     signer: VerifiedSigner,
     verdicts: Vec<Verdict>,
 }
 
-/// What became of one entry.
+/// The verdict on one entry.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Proven, asked for, and permitted.
+    /// The key is verified and permitted, and it is the offered key.
     Accepted(PermittedKey),
-    /// Proven, but not the key that is asked for: no refusal, and nothing to report.
+    /// The key is verified, but it is not the offered key. This is no refusal and is not reported.
     NotOffered(VerifiedKey),
-    /// Not proven, or not permitted.
+    /// The key is not verified, or not permitted.
     Refused(Refusal),
 }
 
-/// An entry that was not proven, or whose key is not permitted.
+/// An entry that is not verified, or whose key is not permitted.
 #[derive(Debug)]
 pub struct Refusal {
-    /// Why.
+    /// The cause.
     pub error: RefusalError,
-    /// What the entry says of itself.
+    /// The claims of the entry. They are verified only if the cause is a rule.
     pub claims: Claims,
 }
 
 /// Why an entry was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefusalError {
-    /// It cannot be read.
+    /// The entry cannot be parsed.
     Entry(EntryError),
-    /// It can be read, and does not hold.
+    /// The entry can be parsed, but its verification fails.
     Key(KeyError),
-    /// It holds, and a rule of this instance denies the key.
+    /// The entry is verified, but a rule of this instance denies the key.
     Policy(Denied),
 }
 
 impl RefusalError {
-    /// The stable name of this refusal.
+    /// The stable name of the cause.
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
@@ -120,8 +120,8 @@ impl core::fmt::Display for RefusalError {
 
 /// Judges the evidence as of `now`, within `budget`.
 ///
-/// The signer is proven first; without a proven signer there is no decision about any key. Then each
-/// entry is judged by itself: a bad one is one refusal and changes nothing for the next.
+/// The signer is verified first. Without a verified signer there is no decision about any key. Then each entry is
+/// judged independently: an invalid entry is one refusal and does not affect the others.
 pub fn decide(
     evidence: &Evidence,
     expected: &Expectations,
@@ -132,8 +132,10 @@ pub fn decide(
         .map(|signer| decide_under(signer, &evidence.keys, expected, budget))
 }
 
-/// Proves the signer of the evidence as of `now`, within `budget`: along `path`, where that of the expected signer is
-/// known already, and by a search where it is not or does not hold.
+/// Verifies the signer as of `now`, within `budget`.
+///
+/// `path` is a path that an earlier call found. It is tried first if it is for the expected signer. If it fails, or
+/// there is no such path, this searches for one.
 pub fn prove_signer(
     path: Option<&SignerPath>,
     evidence: &SignerEvidence,
@@ -159,7 +161,7 @@ pub fn prove_signer(
         },
         Ok,
     )?;
-    // A staple that is there decides, also one that cannot be read.
+    // A broken staple must not be treated as a missing one, which `WhenStapled` permits.
     if let (Some(unstapled), Some(error)) = (signer.unstapled().next(), evidence.unreadable_staple()) {
         let error = RevocationError::Unreadable(error.to_string());
         return Err(SignerError::Revocation(unstapled.subject().to_owned(), error));
@@ -168,16 +170,16 @@ pub fn prove_signer(
 }
 
 impl SignerEvidence {
-    /// The first staple that cannot be read, or vouches for nothing.
+    /// The first staple that cannot be parsed, or that has a defect and so cannot prove "good".
     fn unreadable_staple(&self) -> Option<&OcspError> {
         self.unreadable_staples.first().or_else(|| self.staples.iter().find_map(OcspStaple::defect))
     }
 }
 
-/// Judges the entries under a proven signer, within `budget`.
+/// Judges the entries under a verified signer, within `budget`.
 ///
-/// Where the budget does not last for all signatures, the entries that may be accepted come first: those for the offered
-/// key and this instance that have not expired.
+/// The budget may be too small for all signatures. So the entries that can be accepted are checked first: they are for
+/// the offered key and for this instance, and have not expired.
 pub fn decide_under(
     signer: VerifiedSigner,
     keys: &KeyBundle,
@@ -218,7 +220,7 @@ fn decide_entry(
 }
 
 impl Expectations {
-    /// Whether this key is the offered one, or every key is asked for.
+    /// Whether this key is the offered one, or all keys are wanted.
     fn is_asked_for(&self, key: &PublicKey) -> bool {
         self.offered.as_ref().is_none_or(|offered| offered == key.fingerprint())
     }
@@ -241,19 +243,19 @@ impl Verdict {
 }
 
 impl Decision {
-    /// The signer that everything was judged under.
+    /// The verified signer of all entries.
     #[must_use]
     pub const fn signer(&self) -> &VerifiedSigner {
         &self.signer
     }
 
-    /// What became of each entry, in the order of the bundle.
+    /// The verdict on each entry, in the order of the bundle.
     #[must_use]
     pub fn verdicts(&self) -> &[Verdict] {
         &self.verdicts
     }
 
-    /// The keys to hand over, in the order of the bundle.
+    /// The keys for sshd, in the order of the bundle.
     pub fn accepted(&self) -> impl Iterator<Item = &PermittedKey> {
         self.verdicts.iter().filter_map(|verdict| match verdict {
             Verdict::Accepted(key) => Some(key),
@@ -261,7 +263,7 @@ impl Decision {
         })
     }
 
-    /// The entries that were refused, in the order of the bundle.
+    /// The refused entries, in the order of the bundle.
     pub fn refused(&self) -> impl Iterator<Item = &Refusal> {
         self.verdicts.iter().filter_map(|verdict| match verdict {
             Verdict::Refused(refusal) => Some(refusal),

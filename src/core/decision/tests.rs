@@ -1,4 +1,4 @@
-//! The judgement as a whole, on evidence that the emulator's authority made for one pinned instant.
+//! Tests of whole decisions. The emulator makes the evidence for one fixed instant.
 
 use eic_emulator::Entry;
 use eic_emulator::pki::{Hierarchy, KeyPool, RsaKey};
@@ -66,7 +66,7 @@ fn along_path(
 }
 
 #[test]
-fn a_path_that_is_known_changes_no_decision() {
+fn known_path_gives_the_same_decision() {
     let hierarchy = hierarchy();
     let keys = entry(FIRST).sign(&hierarchy.leaf_key);
     let judged = evidence(&hierarchy, &keys);
@@ -100,7 +100,7 @@ fn a_path_that_is_known_changes_no_decision() {
     assert!(both(&unstapled, &lenient, NOW).contains("cannot be read"));
     let other = "managed-ssh-signer.eu-west-1.amazonaws.com";
     let elsewhere = Expectations { signer: other.parse().unwrap(), ..expected() };
-    assert!(both(&judged, &elsewhere, NOW).contains("one common name"), "the path is of another signer");
+    assert!(both(&judged, &elsewhere, NOW).contains("one common name"), "the path is for another signer");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn each_entry_is_judged_by_itself_and_reported_in_order() {
         .collect();
     assert_eq!(kinds, "arrar");
     let claims: Vec<_> = decision.refused().map(|refusal| refusal.claims.request_id.as_deref()).collect();
-    assert_eq!(claims, [None, None, Some("r-6")], "what an entry says of itself goes with its refusal");
+    assert_eq!(claims, [None, None, Some("r-6")], "a refusal contains the claims of its entry");
     assert!(decision.signer().path()[0].certificate.subject().contains(SIGNER));
 }
 
@@ -145,7 +145,7 @@ fn only_the_offered_key_is_handed_over_and_the_others_are_no_refusals() {
     assert_eq!(refusals(&decision), []);
     assert!(matches!(&decision.verdicts()[0], Verdict::NotOffered(key) if key.key().to_string() == FIRST));
 
-    // A rule is not asked about a key that nobody offers.
+    // The rules apply to the offered key only.
     let policy = Policy { rules: vec![deny_all()], user: None };
     let decision =
         decide(&evidence, &Expectations { policy, ..expected }, at(NOW), &Budget::default()).unwrap();
@@ -172,7 +172,7 @@ fn refusal_has_the_message_of_its_cause() {
             "expected a key line after the # lines, got none",
             "expected #Instance once, got it twice",
             "signed for \"i-0fedcba9876543210\", this is i-0123456789abcdef0",
-            "nobody (a rule of this instance), pushed by arn:aws:iam::222222222222:user/bob",
+            "deny all (a rule of this instance), pushed by arn:aws:iam::222222222222:user/bob",
         ]
     );
     let claims: Vec<_> = decision.refused().map(|refusal| refusal.claims.instance.as_deref()).collect();
@@ -181,7 +181,7 @@ fn refusal_has_the_message_of_its_cause() {
 
 fn deny_all() -> Rule {
     Rule {
-        name: "nobody".into(),
+        name: "deny all".into(),
         action: Action::Deny,
         users: Vec::new(),
         principals: vec![Glob::new("*")],
@@ -191,7 +191,7 @@ fn deny_all() -> Rule {
 }
 
 #[test]
-fn a_staple_that_cannot_be_read_decides_where_one_is_missing() {
+fn unreadable_staple_is_an_error_if_a_staple_is_missing() {
     let hierarchy = hierarchy();
     let bundle = entry(FIRST).sign(&hierarchy.leaf_key);
     let reason = |staples: usize, unreadable: bool, revocation| {
@@ -212,15 +212,15 @@ fn a_staple_that_cannot_be_read_decides_where_one_is_missing() {
     };
     for revocation in [RevocationPolicy::Require, RevocationPolicy::WhenStapled] {
         assert_eq!(reason(1, true, revocation), Err(Reason::StapleMalformed));
-        assert_eq!(reason(2, true, revocation), Ok(1), "the path lacks no staple");
+        assert_eq!(reason(2, true, revocation), Ok(1), "each certificate has a staple");
     }
     assert_eq!(reason(1, false, RevocationPolicy::Require), Err(Reason::StapleMissing));
     assert_eq!(reason(1, false, RevocationPolicy::WhenStapled), Ok(1));
 }
 
-/// What a response says with a fault is read for what it says against a certificate, and is there all the same.
+/// A response with a defect cannot prove "good", but it counts as present.
 #[test]
-fn a_staple_that_vouches_for_nothing_decides_where_one_is_missing() {
+fn defective_staple_is_an_error_if_a_staple_is_missing() {
     let hierarchy = hierarchy();
     let bundle = entry(FIRST).sign(&hierarchy.leaf_key);
     let reason = |staples: usize, faulty: bool| {
@@ -234,12 +234,12 @@ fn a_staple_that_vouches_for_nothing_decides_where_one_is_missing() {
     };
     assert_eq!(reason(1, true), Err(Reason::StapleMalformed));
     assert_eq!(reason(1, false), Ok(1));
-    assert_eq!(reason(2, true), Ok(1), "the path lacks no staple");
+    assert_eq!(reason(2, true), Ok(1), "each certificate has a staple");
 }
 
-/// With a signer's key of 3,560 bits, 677 signatures of entries are checked.
+/// With a signer's key of 3,560 bits, the budget is enough for 677 signatures of entries.
 #[test]
-fn a_flood_of_entries_that_cannot_be_accepted_takes_no_check_from_one_that_can() {
+fn good_entry_is_checked_before_a_flood_of_unacceptable_entries() {
     let mut hierarchy = hierarchy();
     hierarchy.leaf_key = RsaKey::longer();
     let leaf = hierarchy.leaf(SIGNER, NOW);
@@ -247,14 +247,14 @@ fn a_flood_of_entries_that_cannot_be_accepted_takes_no_check_from_one_that_can()
     let good = entry(SECOND).sign(&hierarchy.leaf_key);
     let offered = KeyBundle::parse(&good).entries()[0].as_ref().unwrap().key.fingerprint().clone();
     let told = |flood: &Entry, offered: Option<&Fingerprint>| {
-        // In front of it, and never signed.
+        // The flood comes first in the bundle. The signer did not sign it.
         let bundle = [flood.with_signature(&[1; 445]).repeat(700), good.clone()].concat();
         let expected = Expectations { offered: offered.cloned(), ..expected() };
         let decision =
             decide(&evidence(&hierarchy, &bundle), &expected, at(NOW), &Budget::default()).unwrap();
         let refused = refusals(&decision);
         let unchecked = refused.iter().filter(|reason| **reason == Reason::TooManyEntries).count();
-        // Those that come last in the bundle, and nothing else.
+        // Only the last entries of the bundle are unchecked.
         assert!(refused[refused.len() - unchecked..].iter().all(|reason| *reason == Reason::TooManyEntries));
         (accepted(&decision).len(), unchecked, refused.len() - unchecked)
     };
@@ -263,7 +263,7 @@ fn a_flood_of_entries_that_cannot_be_accepted_takes_no_check_from_one_that_can()
     for (flood, offered) in [(elsewhere, None), (expired, None), (entry(FIRST), Some(&offered))] {
         assert_eq!(told(&flood, offered), (1, 24, 676), "{flood:?}");
     }
-    // Nothing tells these from the good one but their signatures.
+    // These differ from the good entry in their signatures only.
     assert_eq!(told(&entry(FIRST), None), (0, 24, 677));
     assert_eq!(told(&entry(SECOND), Some(&offered)), (0, 24, 677));
 }
@@ -273,7 +273,7 @@ fn permitted(principal: &str) -> PermittedKey {
 }
 
 #[test]
-fn each_key_is_one_line_behind_its_own_prefix() {
+fn each_key_is_one_line_with_its_own_prefix() {
     let keys = [permitted("arn:x"), permitted("arn:y")];
     assert_eq!(authorized_keys(&keys, &LinePrefix::default()), format!("{FIRST}\n{FIRST}\n"));
     let environment = LinePrefix { environment: true, ..LinePrefix::default() };

@@ -1,17 +1,18 @@
-//! Whether the numbers of a key make a key.
+//! Checks the numbers and curve points of a public key.
 //!
-//! OpenSSH checks some of this when it reads a key, and its library more when it verifies a signature. We refuse
-//! what they refuse. We also refuse keys for which anybody can make signatures: any client could log in with one.
+//! OpenSSH does some of these checks when it reads a key. Its crypto library does more when it verifies a signature.
+//! This module refuses what they refuse. It also refuses keys whose signatures can be made without a private key,
+//! because any client could log in with such a key.
 
 use num_bigint::BigUint;
 use ssh_key::public::{DsaPublicKey, EcdsaPublicKey, KeyData, RsaPublicKey};
 use ssh_key::{EcdsaCurve, Mpint};
 
-/// Bits of an RSA modulus: at least as many as OpenSSH takes (sshkey.h, `SSH_RSA_MINIMUM_MODULUS_SIZE`), at most as many
-/// as it reads (sshbuf.h, `SSHBUF_MAX_BIGNUM`).
+/// Allowed size of an RSA modulus, in bits. The minimum is OpenSSH's (sshkey.h, `SSH_RSA_MINIMUM_MODULUS_SIZE`).
+/// OpenSSH cannot read more than the maximum (sshbuf.h, `SSHBUF_MAX_BIGNUM`).
 const RSA_BITS: core::ops::RangeInclusive<usize> = 1024..=16_384;
 
-/// What is wrong with a key; `None` if it is sound. The text continues a message after the word "but".
+/// What is wrong with a key; `None` if the key is sound. The text continues a message after the word "but".
 pub(super) fn fault(key: &KeyData) -> Option<&'static str> {
     match key {
         KeyData::Rsa(key) => rsa_fault(key),
@@ -27,8 +28,8 @@ pub(super) fn fault(key: &KeyData) -> Option<&'static str> {
     }
 }
 
-/// A public exponent of 1 makes any text its own signature. With an even number, or an exponent as large as the modulus,
-/// no signature can be verified (OpenSSL, `rsa_ossl_public_decrypt`).
+/// With a public exponent of 1, every text is its own signature. With an even exponent, or an exponent not below the
+/// modulus, no signature can be verified (OpenSSL, `rsa_ossl_public_decrypt`).
 fn rsa_fault(key: &RsaPublicKey) -> Option<&'static str> {
     let (Some(n), Some(e)) = (number(&key.n), number(&key.e)) else {
         return Some("a number of the RSA key is negative");
@@ -43,8 +44,8 @@ fn rsa_fault(key: &RsaPublicKey) -> Option<&'static str> {
     (!is_exponent).then_some("its RSA exponent is even, 1, or not below the modulus")
 }
 
-/// With a base or a key of 1, anybody can make a signature. EC2 Instance Connect takes no DSA keys, and sshd none since
-/// OpenSSH 7.0 unless it is told to.
+/// With a base or a public key of 1, signatures can be made without the private key. EC2 Instance Connect does not
+/// accept DSA keys. Since OpenSSH 7.0, sshd refuses DSA keys by default.
 fn dsa_fault(key: &DsaPublicKey) -> Option<&'static str> {
     let numbers = [&key.p, &key.q, &key.g, &key.y].map(number);
     let [Some(p), Some(q), Some(g), Some(y)] = numbers else {
@@ -52,10 +53,10 @@ fn dsa_fault(key: &DsaPublicKey) -> Option<&'static str> {
     };
     let one = BigUint::from(1_u8);
     let is_inside = [&q, &g, &y].iter().all(|number| **number > one && **number < p);
-    (!(is_inside && p.bit(0) && q.bit(0))).then_some("the numbers of the DSA key make no key")
+    (!(is_inside && p.bit(0) && q.bit(0))).then_some("its DSA parameters are invalid")
 }
 
-/// OpenSSH reads no negative number (sshbuf-getput-basic.c, `sshbuf_get_bignum2_bytes_direct`).
+/// OpenSSH refuses negative numbers (sshbuf-getput-basic.c, `sshbuf_get_bignum2_bytes_direct`).
 fn number(number: &Mpint) -> Option<BigUint> {
     number.as_positive_bytes().map(BigUint::from_bytes_be)
 }
@@ -64,11 +65,12 @@ fn ecdsa_fault(key: &EcdsaPublicKey) -> Option<&'static str> {
     point_fault(key.curve(), key.as_sec1_bytes())
 }
 
-/// Points in the long form, on their curve (sshbuf-getput-crypto.c, `get_ec`; sshkey.c, `sshkey_ec_validate_public`).
-/// These curves have a cofactor of 1, so that every such point is of the right order (NIST SP 800-56A rev. 3, 5.6.2.3).
+/// Requires an uncompressed point on the curve (sshbuf-getput-crypto.c, `get_ec`; sshkey.c,
+/// `sshkey_ec_validate_public`). These curves have a cofactor of 1, so every point on the curve has the right order
+/// (NIST SP 800-56A rev. 3, 5.6.2.3).
 fn point_fault(curve: EcdsaCurve, point: &[u8]) -> Option<&'static str> {
     let Some((0x04, coordinates)) = point.split_first() else {
-        return Some("its point is not in the long form");
+        return Some("its point is not uncompressed");
     };
     let halves = coordinates.split_at_checked(coordinates.len() / 2);
     let is_on_curve = halves.is_some_and(|(x, y)| is_on(curve, x, y));
@@ -78,7 +80,7 @@ fn point_fault(curve: EcdsaCurve, point: &[u8]) -> Option<&'static str> {
 /// Whether y² = x³ - 3x + b modulo p, for coordinates below p (SEC 1, section 3.2.2.1; FIPS 186-4, D.1.2).
 #[expect(
     clippy::arithmetic_side_effects,
-    reason = "a BigUint grows as it must; nothing below zero is made, and p is not zero"
+    reason = "a BigUint does not overflow, no result is negative, and p is not zero"
 )]
 fn is_on(curve: EcdsaCurve, x: &[u8], y: &[u8]) -> bool {
     let power = |bits: u32| BigUint::from(1_u8) << bits;
@@ -96,8 +98,8 @@ fn is_on(curve: EcdsaCurve, x: &[u8], y: &[u8]) -> bool {
     left == right
 }
 
-/// Points of a small order: with one of them, a signature verifies for any message (RFC 8032 section 5.1.7 does not
-/// exclude them, nor does OpenSSH).
+/// Refuses points of a small order. With such a point, a signature can verify for any message. RFC 8032 section 5.1.7
+/// and OpenSSH do not exclude them.
 fn ed25519_fault(point: &[u8; 32]) -> Option<&'static str> {
     let mut y = *point;
     // The last bit is the sign of x.
@@ -107,8 +109,8 @@ fn ed25519_fault(point: &[u8; 32]) -> Option<&'static str> {
     SMALL_ORDER.contains(&y).then_some("its Ed25519 point is of a small order")
 }
 
-/// OpenSSH reads the name of the application as a C string, in which a NUL may stand at the end alone
-/// (sshbuf-getput-basic.c, `sshbuf_get_cstring`).
+/// OpenSSH reads the application name as a C string. It accepts a NUL only at the end (sshbuf-getput-basic.c,
+/// `sshbuf_get_cstring`).
 fn application_fault(application: &str) -> Option<&'static str> {
     let name = application.strip_suffix('\0').unwrap_or(application);
     name.contains('\0').then_some("the name of its application has a NUL inside")
@@ -139,8 +141,8 @@ const P521_B: [u8; 65] = [
     0x00,
 ];
 
-/// The y coordinates of the eight points whose order divides 8, also those that are not below p: 0, 1, the two of order
-/// 8, p - 1, p, p + 1.
+/// The y coordinates of the eight points whose order divides 8: 0, 1, p - 1, and the two of order 8. The list also
+/// has p and p + 1, which encode 0 and 1 without reduction.
 #[rustfmt::skip]
 const SMALL_ORDER: [[u8; 32]; 7] = [
     [

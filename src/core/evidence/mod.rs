@@ -1,7 +1,7 @@
-//! What the metadata service said, parsed and **untrusted**: bytes in, values out, no judgement.
+//! Parsers for the evidence that the metadata service returned. The results are **untrusted**.
 //!
-//! Nothing here reads a file, the network or a clock, and nothing here says that a thing is genuine;
-//! that is the business of [`verification`](crate::verification).
+//! This module reads no file, no network and no clock. It does not decide whether the evidence is genuine:
+//! [`verification`](crate::verification) does.
 
 pub mod chain;
 pub mod key_bundle;
@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 
 use data_encoding::BASE64;
 
-/// Decodes base64 that may be wrapped into lines; none where it is anything else.
+/// Decodes base64 that may be wrapped into lines. Returns `None` for any other text.
 pub(crate) fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
     let mut packed = text.to_vec();
     packed.retain(|b| !b.is_ascii_whitespace());

@@ -1,4 +1,4 @@
-//! The frame that X.509 and OCSP put around what they sign.
+//! The structure that X.509 and OCSP use for signed data.
 
 use alloc::vec::Vec;
 
@@ -9,7 +9,7 @@ use x509_cert::der::{self, AnyRef, Decode as _, Reader as _, SliceReader};
 /// BasicOCSPResponse (RFC 6960 section 4.2.1). Untrusted.
 #[derive(Debug, Clone)]
 pub(crate) struct Signed {
-    /// What was signed, the very bytes: taken from the frame and never encoded anew.
+    /// The bytes that were signed. They are copied from the input and never encoded again.
     pub(crate) data: Vec<u8>,
     /// The contents of the AlgorithmIdentifier, without tag and length.
     pub(crate) algorithm: Vec<u8>,

@@ -1,30 +1,30 @@
-//! The shape of DER, bounded before anything decodes it.
+//! Limits the structure of DER before it is decoded.
 //!
-//! A decoder sorts the parts of a SET while it reads them, in time that grows with the square of their number, and may
-//! call itself once for every level. Certificates and responses need few of both.
+//! A decoder sorts the elements of a SET. This takes time proportional to the square of their number. A decoder may
+//! also recurse once for every level. Certificates and OCSP responses need few elements and few levels.
 
 use alloc::vec;
 use core::fmt;
 
-/// Most elements of a SET. A name has one attribute in each, rarely two.
+/// Maximum number of elements in a SET. Each SET of a name has one attribute, rarely two.
 const MAX_SET: usize = 16;
 
-/// Most levels of elements inside each other. A response with a responder's certificate has 11.
+/// Maximum depth of nested elements. An OCSP response with a responder's certificate has 11 levels.
 const MAX_DEPTH: usize = 32;
 
-/// Most elements in all. A response with a responder's certificate has about 150.
+/// Maximum number of elements in total. An OCSP response with a responder's certificate has about 150.
 const MAX_ELEMENTS: usize = 1024;
 
 const SET: u8 = 0x31;
-/// The bit of a tag that says that the contents are elements (X.690 section 8.1.2.5).
+/// Bit of a tag: the contents are elements (X.690 section 8.1.2.5).
 const CONSTRUCTED: u8 = 0x20;
-/// The bits of a tag that say that its number follows (X.690 section 8.1.2.4).
+/// Bits of a tag: the tag number follows in further octets (X.690 section 8.1.2.4).
 const LONG_TAG: u8 = 0x1f;
 
-/// Why DER is not decoded.
+/// Why the agent refuses to decode DER.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StructureError {
-    /// An element does not fit into the one around it, or is written in a way that DER does not know.
+    /// An element exceeds its parent, or its encoding is not DER.
     Malformed,
     /// A SET of more than 16 elements.
     Set,
@@ -37,7 +37,7 @@ pub(crate) enum StructureError {
 impl fmt::Display for StructureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed => f.write_str("expected DER, got a tag or a length that is none"),
+            Self::Malformed => f.write_str("expected DER, got an invalid tag or length"),
             Self::Set => write!(f, "expected at most {MAX_SET} elements in a SET, got more"),
             Self::Depth => write!(f, "expected elements at most {MAX_DEPTH} levels deep, got more"),
             Self::Elements => write!(f, "expected at most {MAX_ELEMENTS} elements, got more"),
@@ -45,13 +45,13 @@ impl fmt::Display for StructureError {
     }
 }
 
-/// An element that is being read: the bytes of it that are left, and how many more elements it may have.
+/// An element that is being read: its unread bytes, and how many more elements it may have.
 struct Open<'d> {
     rest: &'d [u8],
     allowed: usize,
 }
 
-/// Checks the first element of `der`. What follows it is not looked at.
+/// Checks the first element of `der`. Bytes after it are not checked.
 pub(crate) fn check(der: &[u8]) -> Result<(), StructureError> {
     let (first, _) = split(der).ok_or(StructureError::Malformed)?;
     let mut open = vec![Open { rest: first, allowed: 1 }];
@@ -79,21 +79,21 @@ pub(crate) fn check(der: &[u8]) -> Result<(), StructureError> {
     Ok(())
 }
 
-/// The first element, whole, and what follows it.
+/// Splits off the first element, with its header.
 pub(crate) fn split(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (_, _, rest) = element(der)?;
     der.split_at_checked(der.len().checked_sub(rest.len())?)
 }
 
-/// The tag and the contents of the first element, and what follows it.
+/// The tag and the contents of the first element, and the bytes after it.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, length, rest) = header(der)?;
     let (contents, rest) = rest.split_at_checked(length)?;
     Some((tag, contents, rest))
 }
 
-/// The tag and the length of the first element (X.690 section 8.1.3), and what follows its header. The contents may be
-/// cut off. Four octets of length are more than is ever read.
+/// The tag and the length of the first element (X.690 section 8.1.3), and the bytes after its header. The contents
+/// may be incomplete. Lengths of more than four octets are refused: no input is that long.
 #[expect(clippy::inline_always, reason = "a trust store takes a thousand calls: 0.3 % of a run")]
 #[inline(always)]
 pub(crate) fn header(der: &[u8]) -> Option<(u8, usize, &[u8])> {
@@ -148,14 +148,14 @@ mod tests {
             (StructureError::Set, "expected at most 16 elements in a SET, got more"),
             (StructureError::Depth, "expected elements at most 32 levels deep, got more"),
             (StructureError::Elements, "expected at most 1024 elements, got more"),
-            (StructureError::Malformed, "expected DER, got a tag or a length that is none"),
+            (StructureError::Malformed, "expected DER, got an invalid tag or length"),
         ] {
             assert_eq!(error.to_string(), words);
         }
     }
 
     #[test]
-    fn what_is_no_element_is_malformed() {
+    fn invalid_der_is_malformed() {
         for bytes in [
             &b""[..],
             b"\x30",
@@ -171,18 +171,18 @@ mod tests {
         ] {
             assert_eq!(check(bytes), Err(StructureError::Malformed), "{bytes:x?}");
         }
-        // BER's indefinite length, before as many bytes as its octet would count.
+        // BER's indefinite length. The 128 bytes match a reader that takes 0x80 as the length.
         let indefinite = [&b"\x04\x80"[..], &[0; 128]].concat();
         assert_eq!(check(&indefinite), Err(StructureError::Malformed));
     }
 
     #[test]
-    fn an_element_ends_where_its_length_says() {
+    fn element_ends_at_its_length() {
         for length in [0, 1, 127, 128, 255, 256, 8000] {
             let octets = der::octets(&vec![0x31; length]);
             let bytes = [&octets[..], b"\xff"].concat();
             assert_eq!(split(&bytes), Some((&octets[..], &b"\xff"[..])), "{length}");
-            assert_eq!(check(&bytes), Ok(()), "{length}: what follows is not looked at");
+            assert_eq!(check(&bytes), Ok(()), "{length}: later bytes are not checked");
         }
         assert_eq!(
             split(b"\x04\x84\x00\x00\x00\x01\x07"),

@@ -1,4 +1,4 @@
-//! The options that stand before a key on an `authorized_keys` line (sshd(8)).
+//! The options before a key on an `authorized_keys` line (sshd(8)).
 
 mod values;
 
@@ -17,13 +17,13 @@ use crate::evidence::key_bundle::Claims;
 pub struct Release(pub u32, pub u32);
 
 impl Release {
-    /// The oldest that is supported: Amazon Linux 2's.
+    /// The oldest supported release, which is that of Amazon Linux 2.
     pub const OLDEST: Self = Self(7, 4);
 
-    /// The first whose `PermitUserEnvironment` takes a pattern of names.
+    /// The first release whose `PermitUserEnvironment` accepts a pattern of names.
     pub(crate) const ENVIRONMENT_PATTERNS: Self = Self(7, 8);
 
-    /// Finds `OpenSSH_MAJOR.MINOR` in what `sshd -V` says.
+    /// Finds `OpenSSH_MAJOR.MINOR` in the output of `sshd -V`.
     #[must_use]
     pub fn find(text: &str) -> Option<Self> {
         let (_, rest) = text.split_once("OpenSSH_")?;
@@ -39,36 +39,35 @@ impl fmt::Display for Release {
     }
 }
 
-/// Options that every key gets, checked: sshd drops a key with an option that it does not know, without a
-/// word to anybody.
+/// Checked options for every key. The check is needed because sshd silently drops a key that has an unknown option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyOptions {
     text: String,
     needs: Release,
-    /// Whether `command` is among them.
+    /// Whether the list contains `command`.
     forces_command: bool,
 }
 
-/// Why a text is no list of options.
+/// Why a text is not a list of options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyOptionsError {
-    /// sshd knows no option of this name.
+    /// sshd has no option of this name.
     Unknown(String),
-    /// The option takes a value in double quotes, and has none.
+    /// The option needs a value in double quotes and has none.
     NoValue(String),
-    /// The option takes no value, and has one.
+    /// The option takes no value but has one.
     OptionValue(String),
-    /// The option's value is not what it must be; holds the option and what would be right.
+    /// The value is invalid. Holds the name of the option and a description of a valid value.
     BadValue(String, &'static str),
-    /// The option may stand only once.
+    /// The option may occur only once.
     Twice(String),
-    /// Longer than 4,096 bytes.
+    /// The list is longer than 4,096 bytes. Holds its length in bytes.
     TooLong(usize),
-    /// The option would make of the pushed key something else than a key that logs in.
+    /// The option would make the key a certificate authority instead of a login key.
     NotForKeys(String),
-    /// Something else than a comma between two options, or a quote that is not closed.
+    /// The separator between two options is not a comma, or a quote is not closed.
     Form,
-    /// A character that cannot stand on the line.
+    /// The character is not printable ASCII.
     Character(char),
 }
 
@@ -83,22 +82,22 @@ impl fmt::Display for KeyOptionsError {
             Self::BadValue(name, right) => write!(f, "expected {name}=\"...\" with {right}"),
             Self::Twice(name) => write!(f, "expected {name} once, got it twice"),
             Self::TooLong(bytes) => write!(f, "expected at most {MAX_BYTES} bytes, got {bytes}"),
-            Self::NotForKeys(name) => write!(f, "{name} makes a certificate authority of a pushed key"),
+            Self::NotForKeys(name) => write!(f, "{name} would make the pushed key a certificate authority"),
             Self::Form => {
-                f.write_str("expected options with commas between, values in double quotes, no spaces")
+                f.write_str("expected options separated by commas, values in double quotes, no spaces")
             }
             Self::Character(c) => write!(f, "expected printable ASCII, got {c:?}"),
         }
     }
 }
 
-/// Longest list, in bytes: with the longest key it must fit the 16 KiB of a line that older sshd read.
+/// Longest list, in bytes. Older sshd reads lines of at most 16 KiB, which must hold the list and the longest key.
 const MAX_BYTES: usize = 4096;
 
-/// The option that runs one command in place of what the client asks for.
+/// The option that runs one command instead of the client's command.
 const COMMAND: &str = "command";
 
-/// The options that sshd knows, and the release that brought each (OpenSSH release notes).
+/// The options that sshd knows, and the first release that has each one (OpenSSH release notes).
 const KNOWN: &[(&str, Option<OptionValue>, Release)] = &[
     ("agent-forwarding", None, Release(7, 2)),
     (COMMAND, Some(OptionValue::Text), Release(1, 2)),
@@ -122,14 +121,15 @@ const KNOWN: &[(&str, Option<OptionValue>, Release)] = &[
     ("x11-forwarding", None, Release(7, 2)),
 ];
 
-/// Options that may stand more than once; sshd drops a key with two of another that takes a value.
+/// Options that may occur more than once. sshd drops a key in which any other option with a value occurs twice.
 const REPEATABLE: [&str; 3] = ["environment", "permitlisten", "permitopen"];
 
-/// With these a key vouches for other keys; whoever may push one would then let in whom he likes, for ever.
+/// With one of these options, a key signs certificates for other keys. A caller who can push one key could then give
+/// access to other keys.
 const NOT_FOR_KEYS: [&str; 2] = ["cert-authority", "principals"];
 
 impl KeyOptions {
-    /// Reads a list as sshd does: names in any case, commas between, `\"` for a quote inside a value.
+    /// Parses a list as sshd does: names in any case, separated by commas, `\"` for a quote in a value.
     pub fn parse(text: &str) -> Result<Self, KeyOptionsError> {
         if let Some(c) = text.chars().find(|c| !matches!(c, ' '..='~')) {
             return Err(KeyOptionsError::Character(c));
@@ -184,20 +184,20 @@ impl KeyOptions {
         &self.text
     }
 
-    /// The oldest release that knows all of them.
+    /// The oldest release that supports all options of the list.
     #[must_use]
     pub const fn needs(&self) -> Release {
         self.needs
     }
 
-    /// Whether a key with these options runs one command and nothing else.
+    /// Whether a key with these options can run one command only.
     #[must_use]
     pub const fn forces_command(&self) -> bool {
         self.forces_command
     }
 }
 
-/// A value in double quotes, in which `\"` stands for a quote, and what follows it.
+/// Splits `text` into a value in double quotes and the rest. In the value, `\"` means a quote.
 fn quoted_value(text: &str) -> Option<(String, &str)> {
     let mut rest = text.strip_prefix('"')?;
     let mut value = String::new();
@@ -213,20 +213,20 @@ fn quoted_value(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// The variables that a session gets under [`LinePrefix::environment`].
+/// The variables that [`LinePrefix::environment`] adds to a session.
 pub const VARIABLES: [&str; 2] = ["EIC_PRINCIPAL", "EIC_REQUEST_ID"];
 
-/// What stands before each key: the options of the settings, and who pushed it.
+/// The prefix of each key line: the options of the settings, and variables with the caller that pushed the key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinePrefix {
-    /// Options that every key gets.
+    /// Options for every key.
     pub options: Option<KeyOptions>,
-    /// Whether the session is told who pushed the key, in [`VARIABLES`].
+    /// Whether the session gets [`VARIABLES`], which contain the caller and the id of the push request.
     pub environment: bool,
 }
 
 impl LinePrefix {
-    /// The prefix for a key, with the space after it; empty where there is none.
+    /// The prefix for a key, with a space at its end. Empty if there are no options.
     #[must_use]
     pub fn of(&self, claims: &Claims) -> String {
         let mut options: Vec<String> = self.options.iter().map(|options| options.text.clone()).collect();
@@ -240,7 +240,7 @@ impl LinePrefix {
         if options.is_empty() { String::new() } else { format!("{} ", options.join(",")) }
     }
 
-    /// The oldest release of OpenSSH that reads such a line.
+    /// The oldest release of OpenSSH that supports such a line.
     #[must_use]
     pub fn needs(&self) -> Release {
         let options = self.options.as_ref().map_or(Release::OLDEST, KeyOptions::needs);
@@ -248,11 +248,11 @@ impl LinePrefix {
     }
 }
 
-/// Longest value that a session is given, in characters before it is encoded: IAM's longest ARN.
+/// Longest value of a variable, in bytes before encoding. This is the length of IAM's longest ARN.
 const MAX_VALUE: usize = 2048;
 
-/// Everything but the characters of ARNs and request ids as `%XX`, so that a value can end neither its
-/// quotes nor its line, whatever it holds.
+/// Encodes all bytes as `%XX` except those that occur in ARNs and request ids. So a value can close neither its quotes
+/// nor its line.
 fn percent_encoded(value: &str) -> String {
     let mut encoded = String::with_capacity(value.len());
     for byte in value.bytes().take(MAX_VALUE) {

@@ -18,7 +18,7 @@ fn lists_are_read_as_sshd_reads_them() {
 }
 
 #[test]
-fn what_sshd_would_drop_is_refused() {
+fn options_that_sshd_rejects_are_refused() {
     use KeyOptionsError as E;
     for (text, error) in [
         ("", E::Form),
@@ -50,7 +50,7 @@ fn what_sshd_would_drop_is_refused() {
 }
 
 #[test]
-fn a_forced_command_is_told_from_a_text_about_one() {
+fn forced_command_is_detected() {
     for (text, forces) in
         [("restrict,Command=\"x\"", true), ("restrict", false), ("environment=\"X=command=\"", false)]
     {
@@ -77,7 +77,7 @@ fn lists_are_bounded() {
 }
 
 #[test]
-fn releases_are_found_in_what_sshd_says() {
+fn releases_are_found_in_the_output_of_sshd() {
     for (text, release) in [
         ("OpenSSH_9.2p1 Debian-2+deb12u10, OpenSSL 3.0.22", Some(Release(9, 2))),
         ("unknown option -- V\nOpenSSH_7.4p1, OpenSSL 1.0.2k-fips\nusage: sshd", Some(Release(7, 4))),
@@ -91,7 +91,7 @@ fn releases_are_found_in_what_sshd_says() {
 }
 
 #[test]
-fn a_principal_cannot_leave_its_quotes() {
+fn hostile_principal_cannot_close_its_quotes() {
     let prefix = LinePrefix { options: Some(KeyOptions::parse("restrict,pty").unwrap()), environment: true };
     let claims = |principal: &str| Claims {
         principal: Some(principal.into()),

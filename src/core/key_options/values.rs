@@ -1,5 +1,5 @@
-//! The values of options, as sshd reads them (OpenSSH auth-options.c): one that it cannot read makes it drop
-//! the key without a word.
+//! The values of options, as sshd parses them (OpenSSH auth-options.c). sshd silently drops a key with an invalid
+//! value.
 
 use core::net::IpAddr;
 
@@ -7,16 +7,16 @@ use ::time::{Date, Month, Time};
 
 use super::Release;
 
-/// What an option's value must be.
+/// The kind of value that an option takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum OptionValue {
     /// Any text.
     Text,
     /// `NAME=VALUE`.
     Environment,
-    /// `YYYYMMDD[HHMM[SS]]`, from OpenSSH 9.1 also with a `Z` for UTC.
+    /// `YYYYMMDD[HHMM[SS]]`; since OpenSSH 9.1 also with a `Z` for UTC.
     Expiry,
-    /// Patterns and CIDR blocks with commas between.
+    /// Host patterns and CIDR blocks, separated by commas.
     From,
     /// `HOST:PORT`.
     Open,
@@ -27,7 +27,7 @@ pub(super) enum OptionValue {
 }
 
 impl OptionValue {
-    /// What would be right; in words for the error.
+    /// Describes a valid value in the error message.
     pub(super) const fn words(self) -> &'static str {
         match self {
             Self::Text => "some text",
@@ -35,14 +35,14 @@ impl OptionValue {
                 "NAME=VALUE, with a name of letters, digits and _ that does not begin with EIC_"
             }
             Self::Expiry => "a date, YYYYMMDD[HHMM[SS]][Z]",
-            Self::From => "host patterns and CIDR blocks with commas between, none with bits beyond its mask",
+            Self::From => "host patterns and CIDR blocks separated by commas, without bits beyond the mask",
             Self::Open => "HOST:PORT, the port from 1 to 65535 or *",
             Self::Listen => "[HOST:]PORT, the port from 1 to 65535 or *",
             Self::Tunnel => "any, or a device number",
         }
     }
 
-    /// The release that reads this value, or none where none does.
+    /// The oldest release that accepts this value. `None` if no release does.
     pub(super) fn check(self, value: &str) -> Option<Release> {
         let sound = match self {
             Self::Text => true,
@@ -61,7 +61,8 @@ impl OptionValue {
     }
 }
 
-/// Ours are given by the agent: sshd takes the first of two definitions, and this one would come first.
+/// Refuses names that begin with `EIC_`, because the agent sets these variables. sshd uses the first of two
+/// definitions, and the one of the settings comes first.
 fn is_environment(value: &str) -> bool {
     let Some((name, _)) = value.split_once('=') else { return false };
     let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
@@ -85,7 +86,8 @@ fn expiry(value: &str) -> Option<Release> {
     Some(release)
 }
 
-/// `[!]PATTERN` or `[!]ADDRESS/BITS` (match.c, addrmatch.c): bits beyond the mask make sshd refuse the key.
+/// `[!]PATTERN` or `[!]ADDRESS/BITS` (match.c, addrmatch.c). sshd refuses the key if the address has bits beyond the
+/// mask.
 fn is_host_pattern(pattern: &str) -> bool {
     let pattern = pattern.strip_prefix('!').unwrap_or(pattern);
     if pattern.is_empty() || pattern.contains([' ', '\t']) {
@@ -102,7 +104,7 @@ fn is_host_pattern(pattern: &str) -> bool {
     beyond == 0
 }
 
-/// A name or an address; one of version 6 in brackets.
+/// A host name or an address. An IPv6 address must be in brackets.
 fn is_host(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     !bare.is_empty()

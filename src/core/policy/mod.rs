@@ -1,4 +1,4 @@
-//! This instance's own rules over proven keys: who of those that IAM lets push may come in here, and as whom.
+//! This instance's rules for verified keys. They restrict whose keys may log in, and as which user.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -10,9 +10,9 @@ use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, printable};
 use crate::verification::VerifiedKey;
 
-/// A proven key that no rule denies. What sshd is given is made of these alone; [`Policy::permit`] is the
-/// only constructor. It can be named, but not made by hand:
+/// A verified key that no rule denies. sshd receives only permitted keys.
 ///
+/// [`Policy::permit`] is the only constructor. Other code can name the type but cannot construct it:
 /// ```
 /// fn named(_: &eic_core::policy::PermittedKey) {}
 /// ```
@@ -27,56 +27,56 @@ pub struct PermittedKey {
 }
 
 impl PermittedKey {
-    /// The proven key.
+    /// The verified key.
     #[must_use]
     pub const fn verified(&self) -> &VerifiedKey {
         &self.key
     }
 
-    /// The name of the rule that allows it, printable; none where no rule is about it.
+    /// The name of the rule that allows the key, printable. `None` if no rule matched.
     #[must_use]
     pub fn rule(&self) -> Option<&str> {
         self.rule.as_deref()
     }
 }
 
-/// The rules, and whom they are asked about.
+/// The rules, and the login name that they are applied to.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
-    /// In order; the first that matches decides. Where none does, the key is permitted.
+    /// The rules in order. The first rule that matches decides. If no rule matches, the key is permitted.
     pub rules: Vec<Rule>,
-    /// Who logs in; none where nobody does, as in an audit of files.
+    /// The login name. `None` if there is no login, as in an audit of files.
     pub user: Option<LoginName>,
 }
 
-/// One rule: an action, and what a key must be for it. An empty list says nothing; a list says that one of
-/// its patterns matches; all lists that say something must match.
+/// One rule: lists of patterns, and the action for a key that matches all lists. A list matches if it is empty, or if
+/// one of its patterns matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// The name that the log calls it by.
+    /// The rule's name in the log.
     pub name: String,
     /// What to do with a key that matches.
     pub action: Action,
     /// Login names.
     pub users: Vec<Glob>,
-    /// ARNs of the principal that pushed the key.
+    /// ARNs of the principals that pushed the key.
     pub principals: Vec<Glob>,
-    /// Accounts of that principal.
+    /// Account ids of those principals.
     pub accounts: Vec<Glob>,
-    /// Key algorithms, `ssh-ed25519`.
+    /// Key algorithms, such as `ssh-ed25519`.
     pub key_types: Vec<Glob>,
 }
 
-/// What a rule does.
+/// The action of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// The key is handed over.
+    /// The agent gives the key to sshd.
     Allow,
-    /// The key is refused.
+    /// The agent refuses the key.
     Deny,
 }
 
-/// A pattern: `*` stands for any characters, also none, `?` for any one. Upper and lower case differ.
+/// A pattern: `*` matches any number of characters, `?` matches exactly one. It is case-sensitive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob(String);
 
@@ -104,7 +104,7 @@ impl fmt::Display for Denied {
 }
 
 impl Policy {
-    /// Asks the rules about a proven key; everything that they look at was signed.
+    /// Applies the rules to a verified key. The rules use only claims that the signer signed, and the login name.
     #[expect(clippy::result_large_err, reason = "no error on its way up: the key goes back to the judge")]
     pub fn permit(&self, key: VerifiedKey) -> Result<PermittedKey, (Denied, VerifiedKey)> {
         match self.rules.iter().find(|rule| rule.matches(&key, self.user.as_ref())) {
@@ -130,7 +130,7 @@ impl Rule {
             && self.fits(&self.key_types, Some(key.key().algorithm()))
     }
 
-    /// What is not known cannot earn anybody an "allow", and cannot save anybody from a "deny".
+    /// An unknown value never matches an "allow" rule, and always matches a "deny" rule.
     fn fits(&self, patterns: &[Glob], value: Option<&str>) -> bool {
         match value {
             _ if patterns.is_empty() => true,
@@ -140,7 +140,7 @@ impl Rule {
     }
 }
 
-/// The account in `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE` (IAM User Guide, "IAM identifiers").
+/// The account id in `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE` (IAM User Guide, "IAM identifiers").
 pub(crate) fn account_of(arn: &str) -> Option<&str> {
     let mut parts = arn.split(':');
     (parts.next()? == "arn").then_some(())?;
@@ -148,25 +148,27 @@ pub(crate) fn account_of(arn: &str) -> Option<&str> {
 }
 
 impl Glob {
-    /// A pattern as it stands in the settings.
+    /// Makes a pattern from its text in the settings.
     #[must_use]
     pub fn new(pattern: &str) -> Self {
         Self(pattern.to_owned())
     }
 
-    /// The pattern.
+    /// The text of the pattern.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether the whole of `text` fits. The work is bounded by the product of the two lengths: only the
-    /// last star is ever tried again.
+    /// Whether the pattern matches the whole of `text`.
+    ///
+    /// Only the last star is retried. So the work is at most the product of the two lengths.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         let mut pattern = self.0.chars();
         let mut rest = text.chars();
-        // Where to go on when the text stops fitting: after the last star, with one more character eaten.
+        // The retry position after a mismatch: the pattern after the last star, and the text that the star has not
+        // consumed.
         let mut retry = None;
         loop {
             let (mut pattern_ahead, mut rest_ahead) = (pattern.clone(), rest.clone());

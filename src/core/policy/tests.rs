@@ -19,7 +19,7 @@ fn rule(name: &str, action: Action) -> Rule {
     }
 }
 
-/// The name of the rule that denies a key that this principal pushed for this user.
+/// The name of the rule that denies a key that `principal` pushed for `user`.
 fn denied(rules: &[Rule], user: &str, principal: Option<&str>) -> Option<String> {
     let policy = Policy { rules: rules.to_vec(), user: Some(user.parse().unwrap()) };
     policy.permit(verified(principal)).err().map(|(denied, _)| denied.rule)
@@ -50,7 +50,7 @@ fn globs_match_the_whole_text() {
     ] {
         assert_eq!(Glob::new(pattern).matches(text), fits, "{pattern:?} on {text:?}");
     }
-    // Nothing that is pushed can make a pattern take long.
+    // Pushed text cannot make a pattern slow.
     let slow = Glob::new(&"*a".repeat(50));
     assert!(!slow.matches(&"a".repeat(4000).replace("aa", "ab").replace('a', "b")));
     assert!(!Glob::new(&format!("{}b", "*a".repeat(50))).matches(&"a".repeat(4000)));
@@ -76,18 +76,18 @@ fn the_first_match_decides() {
 }
 
 #[test]
-fn a_permitted_key_tells_the_rule_that_allows_it() {
+fn permitted_key_has_the_name_of_its_rule() {
     let rule_of = |rules: &[Rule]| {
         let policy = Policy { rules: rules.to_vec(), user: None };
         policy.permit(verified(Some(ADMIN))).unwrap().rule().map(str::to_owned)
     };
     let named = Rule { principals: globs(&["*Admin*"]), ..rule("admins\n", Action::Allow) };
     assert_eq!(rule_of(std::slice::from_ref(&named)).as_deref(), Some("admins\\x0a"), "made printable");
-    assert_eq!(rule_of(&[Rule { principals: globs(&["*Dev*"]), ..named }]), None, "no rule is about it");
+    assert_eq!(rule_of(&[Rule { principals: globs(&["*Dev*"]), ..named }]), None, "no rule matches");
 }
 
 #[test]
-fn a_pattern_reads_as_it_was_written() {
+fn text_of_a_pattern_is_kept() {
     assert_eq!(Glob::new("arn:*:role/?").as_str(), "arn:*:role/?");
 }
 
@@ -121,11 +121,11 @@ fn unknown_principal_matches_no_allow_and_every_deny() {
         assert_eq!(denied(&[deny], "root", None).as_deref(), Some("x"));
     }
     let by_user = [Rule { users: globs(&["root"]), ..rule("u", Action::Allow) }, rule("rest", Action::Deny)];
-    assert_eq!(denied(&by_user, "root", None), None, "a rule that names no principal needs none");
+    assert_eq!(denied(&by_user, "root", None), None, "the first rule does not depend on the principal");
 }
 
 #[test]
-fn accounts_are_read_from_the_arn_alone() {
+fn accounts_are_read_from_arns_only() {
     for (arn, account) in [
         (ADMIN, Some("111111111111")),
         ("arn:aws-cn:iam::333333333333:root", Some("333333333333")),
@@ -140,7 +140,7 @@ fn accounts_are_read_from_the_arn_alone() {
 }
 
 #[test]
-fn a_denial_shows_no_foreign_characters() {
+fn denial_message_is_printable_ascii() {
     let policy = Policy { rules: vec![rule("r\n", Action::Deny)], user: None };
     let (denied, _) = policy.permit(verified(Some("arn\x1b"))).unwrap_err();
     assert_eq!(denied.to_string(), "r\\x0a (a rule of this instance), pushed by arn\\x1b");

@@ -1,12 +1,12 @@
-//! What a push says of itself.
+//! Claims of a push.
 
 use alloc::string::String;
 
-/// What the push said of itself, printable.
+/// The claims of a push, printable. They are not proof: see [`TrustedPush`](super::writer::TrustedPush).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PushClaim {
     /// ARN of the IAM principal.
     pub principal: Option<String>,
-    /// The id of the push in CloudTrail.
+    /// The id of the push request in CloudTrail.
     pub request_id: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! How sessions end: what the log says, and which processes the machine runs.
+//! Ends of sessions, from lines of the log and from the processes that run.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -12,10 +12,10 @@ use super::running::Running;
 use super::writer::Attribution;
 use crate::order;
 
-/// Most methods of other logins.
+/// Most authentication methods that are counted separately.
 const MAX_METHODS: usize = 100;
 
-/// If lines of PAM and logind are at most this far apart, they are about the same end. In microseconds.
+/// Lines of PAM and logind that are at most this far apart report the same end. In microseconds.
 const TOGETHER: u64 = 10_000_000;
 
 impl<W: Wanted> Join<W> {
@@ -40,12 +40,14 @@ impl<W: Wanted> Join<W> {
         }
     }
 
-    /// A line says that a session has ended. A line does not end it if the line is unattributed or the session's
-    /// process still runs. The last such line is kept until the process is known to be gone.
+    /// Handles a line that reports the end of a session.
+    ///
+    /// The line does not end the session if it is unattributed or the session's process still runs. The session then
+    /// keeps the time of that line, until its process is known to be gone.
     fn said_to_end(&mut self, process: ProcessId, at: Moment, source: Attribution) {
         let Some(mut session) = self.open.remove(&process) else { return };
         if source != Attribution::Unattributed && !session.is_alive {
-            // logind is done with a session when the last of its processes is gone, which may be hours later.
+            // logind reports the end when the last process of the session is gone, which may be hours after PAM's line.
             let said = session.said_end.filter(|said| said.until(at).is_none_or(|gap| gap > TOGETHER));
             if said.is_none() {
                 session.end_source = Some(source);
@@ -67,7 +69,8 @@ impl<W: Wanted> Join<W> {
         self.ended.insert(process);
     }
 
-    /// The process of a session is gone, not later than `by`. If a line has said that the session ended, it did so then.
+    /// Ends a session whose process was gone at `by` at the latest. If a line has reported the end, that is the time of
+    /// the end.
     pub(super) fn end_session(&mut self, session: Session, why: Why, by: Option<Moment>) {
         let end = session.said_end.map_or(End::Unknown(why, by), End::Closed);
         self.finish(session, end);
@@ -86,7 +89,7 @@ impl<W: Wanted> Join<W> {
         self.tally.unattributed = self.tally.unattributed.saturating_add(unattributed);
         if session.pushes.is_empty() {
             let others = &mut self.tally.others;
-            // sshd has a handful of methods; a text log may have any.
+            // sshd has few methods, but a text log can contain any text.
             if others.len() < MAX_METHODS || others.contains_key(&session.login.method) {
                 let count = others.entry(session.login.method.clone()).or_default();
                 *count = count.saturating_add(1);
@@ -99,7 +102,8 @@ impl<W: Wanted> Join<W> {
         }
     }
 
-    /// After the last line. `later` is what this machine runs by then, if the log is this machine's.
+    /// Finishes the join after the last line. `later` has the processes after the log was read, if the log is this
+    /// machine's.
     pub fn end(mut self, later: Option<&Running>) -> JoinedLog {
         let this_run = later.and_then(|later| self.runs.get(&later.boot).copied());
         let this_host: Vec<u32> = later.map(|later| self.runs_of(later)).unwrap_or_default();
@@ -120,7 +124,7 @@ impl<W: Wanted> Join<W> {
                 Kind::Journal => Some(session.run) != this_run,
                 Kind::Text => session.start.wall < began.wall,
             };
-            // Somebody may have come while the log was read, and somebody gone of whose end it says nothing yet.
+            // A session may have begun or ended while the log was read, without a line yet.
             let has_process = if session.said_end.is_some() {
                 session.is_alive && later.has(&session)
             } else {
@@ -145,7 +149,7 @@ impl<W: Wanted> Join<W> {
         }
     }
 
-    /// Logins that the machine runs, and that are older than the log.
+    /// The number of running logins that are older than the log.
     fn count_open_before(&self, later: &Running) -> u64 {
         let Some((first, _)) = self.span else { return 0 };
         let known = self.known_to_run();
@@ -153,8 +157,10 @@ impl<W: Wanted> Join<W> {
         u64::try_from(missing.count()).unwrap_or(u64::MAX)
     }
 
-    /// Logins that ran before and after the log was read, and that the log does not have although there was time to log
-    /// them. This finds losses earlier: journald reports dropped lines only with the next line that it takes.
+    /// The number of logins that ran both before and after the log was read, but have no line although there was time
+    /// for one.
+    ///
+    /// This detects losses early: journald reports dropped lines only with the next line that it accepts.
     fn count_open_unlogged(&self, later: &Running) -> u64 {
         let Some((before, (first, _))) = self.running.as_ref().zip(self.span) else { return 0 };
         let known = self.known_to_run();
@@ -164,12 +170,12 @@ impl<W: Wanted> Join<W> {
         u64::try_from(missing.count()).unwrap_or(u64::MAX)
     }
 
-    /// Processes of sessions of the log that are there.
+    /// Process ids of the log's sessions that ran before the log was read.
     fn known_to_run(&self) -> BTreeSet<u32> {
         self.open.values().filter(|session| session.is_alive).map(|session| session.login.pid).collect()
     }
 
-    /// Machines of that name, with or without its domain.
+    /// The numbers of the machines with this host name, with or without its domain.
     fn runs_of(&self, running: &Running) -> Vec<u32> {
         self.runs.iter().filter(|(name, _)| running.is_host(name)).map(|(_, run)| *run).collect()
     }

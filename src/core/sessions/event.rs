@@ -1,4 +1,4 @@
-//! What a line of a log tells.
+//! The events that lines of a log report.
 
 use alloc::format;
 use alloc::string::String;
@@ -9,17 +9,17 @@ use super::writer::{Attribution, TrustedPush};
 pub use super::claim::PushClaim;
 pub use super::moment::Moment;
 
-/// Who pushed a key, and whose word that is.
+/// The claims of a push, trusted or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Push {
-    /// The agent's, which had it from the service's signer.
+    /// The agent's user wrote the line, and the agent has verified the claims.
     Trusted(TrustedPush),
-    /// That of a line in a text log, where anybody can write one.
+    /// The line is from a text log, so any user may have written it.
     Unverified(PushClaim),
 }
 
 impl Push {
-    /// What is said, by whomever.
+    /// The claims without their trust.
     #[must_use]
     pub(crate) const fn claim(&self) -> &PushClaim {
         match self {
@@ -29,13 +29,13 @@ impl Push {
     }
 }
 
-/// The name of a key, `SHA256:…` or `MD5:…`, in one form of each.
+/// The fingerprint of a key, `SHA256:…` or `MD5:…`, in a normalized form.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyName(String);
 
 impl KeyName {
-    /// A fingerprint as sshd writes it in one of its releases: with or without padding, with or without the name of
-    /// the hash before MD5's pairs, which were alone up to OpenSSH 6.7.
+    /// Parses a fingerprint as any release of sshd writes it: with or without padding, and for MD5 with or without the
+    /// name of the hash. OpenSSH up to 6.7 wrote the MD5 pairs without it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(digest) = text.strip_prefix("SHA256:") {
@@ -55,29 +55,29 @@ impl KeyName {
         &self.0
     }
 
-    /// Whether the two can be the same key: names by different hashes cannot be compared.
+    /// Whether the two can be the same key. True for fingerprints by different hashes, which cannot be compared.
     #[must_use]
     pub(crate) fn may_be(&self, other: &Self) -> bool {
         self == other || self.is_md5() != other.is_md5()
     }
 
-    /// Whether it is by the older hash, which the agent does not use.
+    /// Whether the fingerprint is by MD5. The agent does not use MD5.
     #[must_use]
     pub(crate) fn is_md5(&self) -> bool {
         self.0.starts_with("MD5:")
     }
 }
 
-/// A key that sshd was given.
+/// A key that the agent gave to sshd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyProvided {
-    /// The process that asked, where the agent's own fields say it.
+    /// The sshd process that ran the agent. `None` for a line without the agent's own fields.
     pub sshd: Option<u32>,
-    /// Login name that it was asked for.
+    /// The login name that sshd asked about.
     pub user: Option<String>,
-    /// The key.
+    /// The key's fingerprint.
     pub key: KeyName,
-    /// Who pushed it.
+    /// The push of the key.
     pub push: Push,
 }
 
@@ -90,37 +90,37 @@ pub struct Accepted {
     pub user: String,
     /// `publickey`, `password`, `keyboard-interactive/pam` …
     pub method: String,
-    /// Where the client is.
+    /// The client's address.
     pub address: String,
-    /// Its port.
+    /// The client's port.
     pub port: u16,
-    /// The key, where it was one; none of a certificate.
+    /// The key's fingerprint. `None` if the login used no key, or a certificate.
     pub key: Option<KeyName>,
 }
 
-/// What a line tells.
+/// An event that a line reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The agent gave sshd a key.
     Provided(KeyProvided),
-    /// The agent refused keys, or (`failed`) came to no decision.
+    /// The agent refused keys, or made no decision (`failed`).
     Refused {
-        /// The stable name of the cause; none where one line counts the rest of a flood.
+        /// The stable name of the cause. `None` for a line that counts the rest of a flood.
         reason: Option<String>,
         /// Login name.
         user: Option<String>,
-        /// Who pushed the key, where that was signed.
+        /// The push, if its claims were signed.
         push: Option<Push>,
-        /// How many keys; 1, or the count of that line.
+        /// The number of keys: 1, or the count in the line about a flood.
         count: u64,
-        /// Whose word that is.
+        /// The writer of the line.
         source: Attribution,
     },
-    /// sshd let somebody in.
+    /// sshd accepted a login.
     Accepted(Accepted, Attribution),
-    /// sshd wants another proof after this one (`AuthenticationMethods`).
+    /// sshd accepted one proof and requires another (`AuthenticationMethods`).
     Partial(Accepted, Attribution),
-    /// sshd is done with a client that it has not let in.
+    /// sshd dropped a client that had not logged in.
     Left {
         /// sshd's process.
         pid: u32,
@@ -129,30 +129,30 @@ pub enum Event {
     Opened {
         /// sshd's process.
         pid: u32,
-        /// Whose word that is.
+        /// The writer of the line.
         source: Attribution,
     },
-    /// PAM closed it.
+    /// PAM closed the session.
     Closed {
         /// sshd's process.
         pid: u32,
-        /// Whose word that is.
+        /// The writer of the line.
         source: Attribution,
     },
-    /// logind removed a session, sshd's or another program's.
+    /// logind removed a session of sshd or of another program.
     Removed {
-        /// The process that had opened it.
+        /// The process that had opened the session.
         pid: u32,
-        /// Whose word that is.
+        /// The writer of the line.
         source: Attribution,
     },
     /// A line under the name of the agent, sshd or logind that another user or program wrote.
     Disbelieved {
-        /// The user.
+        /// The id of the user that wrote the line.
         uid: u32,
-        /// The program, if it wrote as root.
+        /// The path of the program, if it wrote as root.
         program: Option<String>,
     },
-    /// The log says that lines are missing in it.
+    /// The log reports that lines were lost.
     GapCount(LogGap),
 }

@@ -1,15 +1,15 @@
-//! What comes before the message in a line of a text log.
+//! The header of a line in a text log: all that precedes the message.
 //!
 //! | form | written by |
 //! | --- | --- |
-//! | `Nov 21 17:37:28 HOST IDENT[PID]: MESSAGE` | rsyslog and syslog-ng as they were (RFC 3164), `journalctl`; with a fraction, `-o short-precise` |
-//! | `2026-11-21T17:37:28.5+01:00 HOST IDENT[PID]: MESSAGE` | rsyslog as it is; with an offset without colon, `-o short-iso` |
+//! | `Nov 21 17:37:28 HOST IDENT[PID]: MESSAGE` | rsyslog and syslog-ng in the traditional format (RFC 3164), `journalctl`; with a fraction, `-o short-precise` |
+//! | `2026-11-21T17:37:28.5+01:00 HOST IDENT[PID]: MESSAGE` | rsyslog by default; with an offset without a colon, `-o short-iso` |
 //! | `1795282648.5 HOST IDENT[PID]: MESSAGE` | `-o short-unix` |
 //! | `Sat 2026-11-21 17:37:28 UTC HOST IDENT[PID]: MESSAGE` | `-o short-full`, on a machine whose zone is UTC |
 //! | `1 2026-11-21T17:37:28Z HOST IDENT PID ID DATA MESSAGE` | RFC 5424 |
 //!
-//! Each may have a priority, `<86>`, before it. Other forms are not known: a stamp without a zone, or since the start
-//! of the machine, and what a container's log adds.
+//! A priority (`<86>`) can precede each form. Other forms are not supported: a stamp of local time with a year, a stamp
+//! since the start of the machine, or the prefixes of container logs.
 
 use alloc::format;
 
@@ -18,16 +18,14 @@ use ::time::{Date, Month, OffsetDateTime};
 
 const MICROS: i64 = 1_000_000;
 
-/// When a line was written, as it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stamp<'l> {
     /// Microseconds since 1970.
     Instant(i64),
-    /// Month, day and time of day, without a year and in the machine's zone.
+    /// Month, day and time of day, in the machine's zone and without a year.
     Local(&'l str, &'l str, &'l str),
 }
 
-/// A line in its parts.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Header<'l> {
     pub(super) stamp: Stamp<'l>,
@@ -38,7 +36,7 @@ pub(super) struct Header<'l> {
 }
 
 impl<'l> Header<'l> {
-    /// The parts; none if the line has another form.
+    /// Splits a line. `None` if the line has another form.
     pub(super) fn of(line: &'l str) -> Option<Self> {
         let line = without_priority(line);
         if let Some(rest) = line.strip_prefix("1 ") {
@@ -52,12 +50,12 @@ impl<'l> Header<'l> {
             None => (tag, None),
         };
         let is_word = |text: &str| !text.is_empty() && !text.contains(' ');
-        // Without a host, the tag is where the host should be.
+        // A line without a host name has the tag at this position, which ends with a colon.
         let is_header = is_word(host) && !host.ends_with(':') && is_word(ident);
         is_header.then_some(Self { stamp, host, ident, pid, message })
     }
 
-    /// RFC 5424, section 6, from the time stamp on.
+    /// Parses RFC 5424, section 6, from the time stamp on.
     fn of_rfc5424(rest: &'l str) -> Option<Self> {
         let mut words = rest.splitn(6, ' ');
         let stamp = Stamp::Instant(rfc3339(words.next()?)?);
@@ -73,7 +71,7 @@ impl<'l> Header<'l> {
     }
 }
 
-/// What follows the structured data: `[ID NAME="VALUE"…]…`, in which a value may hold `\"`, `\\` and `\]`.
+/// The text after the structured data `[ID NAME="VALUE"…]…`. A value can contain `\"`, `\\` and `\]`.
 fn after_data(text: &str) -> Option<&str> {
     let (mut is_quoted, mut is_escaped, mut depth) = (false, false, 0_u32);
     for (at, byte) in text.bytes().enumerate() {
@@ -100,7 +98,6 @@ fn without_priority(line: &str) -> &str {
     }
 }
 
-/// The stamp, and what follows it.
 fn stamp(line: &str) -> Option<(Stamp<'_>, &str)> {
     let (first, rest) = line.split_once(' ')?;
     if first.starts_with(|c: char| c.is_ascii_digit()) {
@@ -118,7 +115,7 @@ fn stamp(line: &str) -> Option<(Stamp<'_>, &str)> {
         let instant = matches!(zone, "UTC" | "GMT").then(|| rfc3339(&format!("{second}T{clock}Z")))??;
         return Some((Stamp::Instant(instant), rest));
     }
-    // A fraction of a second is not worth more than the second.
+    // The fraction of a second is not needed.
     let whole = clock.split('.').next().unwrap_or_default();
     seconds(2024, first, second, whole)?;
     Some((Stamp::Local(first, second, whole), rest))
@@ -132,8 +129,8 @@ fn unix(stamp: &str) -> Option<i64> {
     whole.checked_mul(MICROS)?.checked_add(fraction.parse().ok()?)
 }
 
-/// An instant of RFC 3339, or with the offset of `journalctl -o short-iso`, which has no colon; in microseconds since
-/// 1970.
+/// Parses an instant of RFC 3339, also with an offset without a colon as `journalctl -o short-iso` writes it. The
+/// result is in microseconds since 1970.
 fn rfc3339(stamp: &str) -> Option<i64> {
     let minutes = stamp.len().checked_sub(2)?;
     let has_colon = stamp.get(minutes.checked_sub(1)?..minutes) == Some(":");
@@ -147,7 +144,7 @@ fn rfc3339(stamp: &str) -> Option<i64> {
     i64::try_from(instant.unix_timestamp_nanos().checked_div(1000)?).ok()
 }
 
-/// Seconds from 1970 to `Mon DD HH:MM:SS` of that year.
+/// Seconds since 1970 for `Mon DD HH:MM:SS` in this year, as UTC.
 pub(super) fn seconds(year: i32, month: &str, day: &str, clock: &str) -> Option<i64> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -156,7 +153,7 @@ pub(super) fn seconds(year: i32, month: &str, day: &str, clock: &str) -> Option<
     let date = Date::from_calendar_date(year, month, day.parse().ok()?).ok()?;
     let mut parts = clock.split(':').map(|part| part.parse::<u8>().ok());
     let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
-    // A leap second is the next minute's first.
+    // A leap second counts as the second before it.
     let time = date.with_hms(hour, minute, second.min(59)).ok()?;
     Some(time.assume_utc().unix_timestamp())
 }

@@ -1,4 +1,4 @@
-//! Events, in the order of the log, to sessions.
+//! Joins events to sessions, in the order of the log.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -18,37 +18,38 @@ use super::writer::Attribution;
 pub use super::log::Kind;
 pub use super::wanted::Wanted;
 
-/// How much later than sshd's line the agent's may come, though it was written before: journald reads them from two
-/// sockets.
+/// How much later than sshd's line the agent's line can arrive, in microseconds. The agent writes its line first, but
+/// journald reads the two lines from two sockets.
 const LATE: u64 = 10_000_000;
 
-/// How far the two clocks of an entry may drift apart before somebody has set one.
+/// Largest difference between the steps of the two clocks, in microseconds. A larger one means that the wall clock was
+/// set.
 const CLOCK_SET: u64 = 2_000_000;
 
-/// Most causes of refusals: the agent has some fifty, and a text log may have any.
+/// Most causes of refusals. The agent has about fifty, but a text log can contain any text.
 const MAX_REASONS: usize = 1000;
 
-/// Most programs that are named as writers in another's name.
+/// Most programs that are listed as writers of disbelieved lines.
 const MAX_PROGRAMS: usize = 10;
 
-/// Most machines and runs of a machine that one report tells from one another.
+/// Most machines, and runs of a machine, that one report distinguishes.
 const MAX_RUNS: usize = 10_000;
 
-/// The join, fed one event after another.
+/// The join. It receives one event after another.
 pub struct Join<W> {
     pub(super) kind: Kind,
     pub(super) wanted: W,
-    /// What this machine ran before the log was read.
+    /// The processes of this machine before the log was read.
     pub(super) running: Option<Running>,
     pub(super) runs: BTreeMap<String, u32>,
     pub(super) run: Option<u32>,
-    /// Whether sshd, logind or the agent has written in this run, whatever the line tells.
+    /// Whether sshd, logind or the agent has written any line in this run of the machine.
     has_lines: bool,
     pub(super) keys: Keys,
-    /// The first proofs of logins that take several.
+    /// The first proofs of logins that require several.
     partial: BTreeMap<ProcessId, (KeyName, Attribution)>,
     pub(super) open: BTreeMap<ProcessId, Session>,
-    /// Processes whose session has ended: PAM and logind both say so.
+    /// Processes whose sessions have ended. PAM and logind both report an end, so the second report is ignored.
     pub(super) ended: BTreeSet<ProcessId>,
     pub(super) done: Vec<Session>,
     pub(super) refusals: BTreeMap<Option<String>, RefusalCount>,
@@ -58,8 +59,8 @@ pub struct Join<W> {
 }
 
 impl<W: Wanted> Join<W> {
-    /// Before the first line. `running` is what the machine of the log runs, if the log is this machine's: a process that
-    /// is there now has not ended, whatever the log says.
+    /// Starts a join. `running` has this machine's processes from before the log was read. Pass it only if the log is
+    /// this machine's. A session whose process runs has not ended, even if a line reports its end.
     pub fn new(kind: Kind, wanted: W, running: Option<Running>) -> Self {
         Self {
             kind,
@@ -80,7 +81,8 @@ impl<W: Wanted> Join<W> {
         }
     }
 
-    /// The next entry of a journal. One of a user's own file does not say how far the system's lines go back.
+    /// Takes the next entry of a journal. Entries in a user's own journal file can be older than the system's, so they
+    /// do not count as the start of the log.
     pub fn take_entry(&mut self, entry: Entry) {
         let Some(run) = self.enter(&entry.boot, entry.at) else { return };
         if !entry.is_users {
@@ -89,7 +91,7 @@ impl<W: Wanted> Join<W> {
         self.apply(&entry.boot, run, entry.at, entry.event);
     }
 
-    /// How far the log reaches: a line of it, whatever it tells.
+    /// Extends the known time range of the log by a line of any kind.
     pub fn note_time(&mut self, at: Moment) {
         let (mut first, mut last) = self.span.unwrap_or((at, at));
         if self.kind == Kind::Journal || at.wall > last.wall {
@@ -101,7 +103,7 @@ impl<W: Wanted> Join<W> {
         self.span = Some((first, last));
     }
 
-    /// The next line. `scope` is the run of the machine that it is of, or the machine's name.
+    /// Takes the next line. `scope` is the boot id, or for a text log the host name.
     pub fn take(&mut self, scope: &str, at: Moment, event: Option<Event>) {
         let Some(run) = self.enter(scope, at) else { return };
         self.note_time(at);
@@ -110,7 +112,7 @@ impl<W: Wanted> Join<W> {
 
     fn apply(&mut self, scope: &str, run: u32, at: Moment, event: Option<Event>) {
         let Some(event) = event else {
-            // sshd may have said no more than that it listens.
+            // The line can be any line of sshd, such as "Server listening".
             self.has_lines = true;
             return;
         };
@@ -134,7 +136,7 @@ impl<W: Wanted> Join<W> {
                     self.partial.insert((run, login.pid), (key, source));
                 }
             }
-            // Its number may soon be another process', also that of a program that writes in sshd's name.
+            // Another process may soon get this process id, even a program that writes in sshd's name.
             Event::Left { pid } => {
                 self.keys.forget_process((run, pid));
                 self.partial.remove(&(run, pid));
@@ -153,7 +155,7 @@ impl<W: Wanted> Join<W> {
     }
 
     fn disbelieved(&mut self, uid: u32, program: Option<String>, at: Moment) {
-        // An attacker has few user ids; where he has many, their sum is enough.
+        // Limit the list, because an attacker may have many user ids. The rest is counted under one key.
         let many = self.tally.disbelieved.len() >= 100;
         let uid = if many && !self.tally.disbelieved.contains_key(&uid) { u32::MAX } else { uid };
         let lines = self.tally.disbelieved.entry(uid).or_default();
@@ -169,7 +171,7 @@ impl<W: Wanted> Join<W> {
         }
     }
 
-    /// Counts a line that cannot be attributed; says whether it is one.
+    /// Counts the line if it is unattributed, and returns whether it is.
     pub(super) fn look_at_source(&mut self, source: Attribution, at: Moment) -> bool {
         let is_unattributed = source == Attribution::Unattributed;
         if is_unattributed && self.wanted.covers(at) {
@@ -192,7 +194,8 @@ impl<W: Wanted> Join<W> {
         refusal.last = at;
     }
 
-    /// The number of this run of the machine. When the next one begins, every session of the one before is over.
+    /// Returns the number of this run of the machine. When a new run begins, all sessions of the previous run have
+    /// ended.
     fn enter(&mut self, scope: &str, at: Moment) -> Option<u32> {
         let run = match self.runs.get(scope) {
             Some(run) => *run,
@@ -224,7 +227,7 @@ impl<W: Wanted> Join<W> {
         Some(run)
     }
 
-    /// The clock that people set, beside the one that nobody sets.
+    /// Compares the wall clock with the monotonic clock, to detect that the wall clock was set back.
     fn look_at_clock(&mut self, last: Moment, at: Moment) {
         let Some(passed) = last.until(at) else { return };
         let expected = last.wall.saturating_add(passed);
@@ -254,7 +257,7 @@ impl<W: Wanted> Join<W> {
                 return;
             }
         }
-        // A process that let somebody in asks for no more keys: this is another one with its number.
+        // A process that accepted a login does not ask for keys again. So this is another process with the same id.
         if let Some(session) = self.open.remove(&process) {
             self.end_session(session, Why::PidReused, Some(at));
         }

@@ -1,4 +1,4 @@
-//! What a log told: sessions, keys that nobody used, refusals.
+//! The result of the join: sessions, unused keys and refusals.
 
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -12,130 +12,131 @@ use super::writer::Attribution;
 /// How a key was matched with its login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joined {
-    /// By sshd's process and the key.
+    /// By sshd's process id and the key.
     Exactly,
-    /// By sshd's process alone: sshd names keys by another hash.
+    /// By sshd's process id only, because sshd writes MD5 fingerprints.
     ByProcess,
-    /// By the key, and by when.
+    /// By the key and the time.
     ByKey,
 }
 
-/// Why nobody knows when a session ended.
+/// Why the end of a session is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Why {
-    /// The machine was started again.
+    /// The machine restarted.
     Restart,
-    /// Its process number belongs to another login now.
+    /// Another login has the session's process id now.
     PidReused,
-    /// Its process is gone, and no line says when.
+    /// The session's process is gone, and no line reports the end.
     ProcessGone,
-    /// No line says so, and what the machine runs now says nothing of it either.
+    /// No line reports the end, and it is not known whether the process still runs.
     NoEnd,
 }
 
-/// How a session ended.
+/// The end of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It has not.
+    /// The session is open.
     Open,
-    /// Then.
+    /// The session ended at this moment.
     Closed(Moment),
-    /// Not known; not later than that.
+    /// The end is unknown. Holds the latest possible moment, if known.
     Unknown(Why, Option<Moment>),
 }
 
-/// A login, and what became of it.
+/// A login and its session.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// When sshd let the client in.
+    /// When sshd accepted the login.
     pub start: Moment,
-    /// As sshd says it.
+    /// The login as sshd logged it.
     pub login: Accepted,
-    /// Whose word that is.
+    /// The writer of the login's line.
     pub source: Attribution,
-    /// Who pushed the key: one, or several where several pushed the same key. Nobody, for a login by other means.
+    /// The pushes of the key: several if several principals pushed the same key. Empty if the login did not use a
+    /// pushed key.
     pub pushes: Vec<Rc<Push>>,
-    /// How that is known; none for a login by other means.
+    /// How the pushes were matched. `None` if there are none.
     pub joined: Option<Joined>,
-    /// What became of it.
+    /// The end of the session.
     pub end: End,
-    /// Whose word that is; none if no line says it.
+    /// The writer of the line about the end. `None` if there is no such line.
     pub end_source: Option<Attribution>,
-    /// When a line said that it ended that did not end it.
+    /// When a line reported the end but was not enough to end the session. See `Join::said_to_end`.
     pub(super) said_end: Option<Moment>,
-    /// Whether its process was there before the log was read.
+    /// Whether the session's process existed before the log was read.
     pub(super) is_alive: bool,
     pub(super) run: u32,
     pub(super) sequence: u64,
 }
 
-/// A key that sshd was given.
+/// A key that the agent gave to sshd.
 #[derive(Clone, Debug)]
 pub struct HandedOverKey {
-    /// When, first.
+    /// When the agent first gave the key.
     pub at: Moment,
-    /// For which login name, where the log says it.
+    /// The login name, if the log contains it.
     pub user: Option<String>,
-    /// The key.
+    /// The key's fingerprint.
     pub key: KeyName,
-    /// Who pushed it.
+    /// The push of the key.
     pub push: Rc<Push>,
     pub(super) last: Moment,
     pub(super) used: bool,
 }
 
-/// A cause of refusals.
+/// The number of refusals with one cause.
 #[derive(Clone, Debug)]
 pub struct RefusalCount {
-    /// How many keys.
+    /// The number of keys.
     pub count: u64,
-    /// The first line.
+    /// The moment of the first line.
     pub first: Moment,
-    /// The last line.
+    /// The moment of the last line.
     pub last: Moment,
 }
 
-/// What was found besides.
+/// Counts of other findings.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Sessions that ended, and whose beginning is not in the log.
+    /// Ends of sessions whose beginnings are not in the log.
     pub ends_alone: u64,
-    /// Sessions that PAM opened, and that sshd logged no login of.
+    /// Sessions that PAM opened without a login in sshd's log.
     pub silent: u64,
     /// Logins that sshd logged.
     pub logins: u64,
-    /// Those with keys that nobody pushed, and by other means, by method: of what is asked for.
+    /// Sessions without a pushed key that pass the filter, by authentication method.
     pub others: BTreeMap<String, u64>,
     /// Ends of sessions.
     pub ends: u64,
-    /// Keys that were given.
+    /// Keys that the agent gave to sshd.
     pub given: u64,
-    /// Sessions with a key that several principals pushed: the push of any of them may have been the one.
+    /// Sessions whose key several principals pushed. It is unknown whose push the login used.
     pub ambiguous: u64,
-    /// Logins whose key sshd names by MD5, where that leaves open who pushed it.
+    /// Logins with an MD5 fingerprint in sshd's log, if it is therefore unknown who pushed the key.
     pub by_md5: u64,
-    /// By how many microseconds the clock was set back at most.
+    /// The largest step back of the wall clock, in microseconds.
     pub stepped_back: u64,
-    /// Lines in the name of others, by who wrote them.
+    /// Disbelieved lines by user id. The key `u32::MAX` counts the lines of all further users.
     pub disbelieved: BTreeMap<u32, u64>,
-    /// Those that root wrote, by program.
+    /// Disbelieved lines that root wrote, by program.
     pub programs: BTreeMap<String, u64>,
-    /// Those of a program that is called sshd, in a place that is none of sshd's.
+    /// Disbelieved lines of a program that is called sshd but has a path that is not known as sshd's.
     pub unknown_sshd: u64,
-    /// Lines of which journald could not tell which program wrote them.
+    /// Lines that root wrote, but whose program journald could not determine.
     pub unattributed: u64,
-    /// Logins that the machine runs now, and that are older than the log.
+    /// Logins that run now and are older than the log.
     pub open_before: u64,
-    /// Logins that the machine runs now, and of which the log, as far back as it goes, has no line.
+    /// Logins that run now and should have a line in the log, but have none.
     pub open_unlogged: u64,
-    /// What the log says is missing in it.
+    /// Losses that the log itself reports.
     pub losses: LogGaps,
-    /// What there was no room for.
+    /// Items that exceeded a limit and were dropped.
     pub left_out: u64,
 }
 
 impl Counts {
-    /// Whether nothing is known to be missing, of what the log should have.
+    /// Whether the log has no known gap.
     pub(super) fn is_complete(&self) -> bool {
         let Self { left_out, ends_alone, silent, unknown_sshd, unattributed, losses, .. } = self;
         let Self { open_before, open_unlogged, .. } = self;
@@ -145,17 +146,17 @@ impl Counts {
     }
 }
 
-/// All that a log told.
+/// The result of the join.
 #[derive(Debug)]
 pub struct JoinedLog {
-    /// In the order of their beginnings.
+    /// Sessions in the order of their logins.
     pub sessions: Vec<Session>,
-    /// Keys that were given and that nobody logged in with, in the order of the log.
+    /// Keys that no login used, in the order of the log.
     pub unused: Vec<HandedOverKey>,
-    /// Refusals by their cause.
+    /// Refusals by cause, the most frequent first.
     pub refusals: Vec<(Option<String>, RefusalCount)>,
-    /// The rest.
+    /// Counts of other findings.
     pub tally: Counts,
-    /// The first and the last moment.
+    /// The first and the last moment of the log.
     pub span: Option<(Moment, Moment)>,
 }

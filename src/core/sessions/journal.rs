@@ -1,8 +1,8 @@
-//! Entries of the journal, as `journalctl -o json` prints them: one object a line, all values text
-//! (systemd.io, "Journal Export Formats", "Journal JSON Format").
+//! Entries of the journal as `journalctl -o json` prints them: one object per line, with text values (systemd.io,
+//! "Journal Export Formats", "Journal JSON Format").
 //!
-//! A field whose name begins with `_` is journald's own word, the user id among it, which it has from the kernel
-//! (systemd.journal-fields(7), "Trusted Journal Fields"). Every other field is the word of whoever wrote the entry.
+//! journald itself sets the fields whose names begin with `_`. It gets the user id from the kernel
+//! (systemd.journal-fields(7), "Trusted Journal Fields"). The writer of the entry sets all other fields.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeSet;
@@ -17,56 +17,56 @@ use super::writer::{AgentUser, Attribution, Forged, TrustedPush, Writer};
 use crate::audit_line::IDENT;
 use crate::text::{MAX_SHOWN, printable};
 
-/// What journalctl is asked for, so that it prints no more (`--output-fields`).
+/// The fields that journalctl must print (`--output-fields`).
 pub const FIELDS: &str = "MESSAGE,MESSAGE_ID,LEADER,SYSLOG_IDENTIFIER,_UID,_PID,_EXE,_SYSTEMD_UNIT,_TRANSPORT,\
                           N_DROPPED,OBJECT_SYSTEMD_UNIT,EIC_EVENT,EIC_USER,EIC_FINGERPRINT,EIC_REQUEST_ID,\
                           EIC_PRINCIPAL,EIC_REASON,EIC_SSHD_PID";
 
-/// Under whose names the entries stand that a report is made of. sshd's part for one connection has a name of its
-/// own since OpenSSH 9.8.
+/// The syslog identifiers of the entries that the report uses. Since OpenSSH 9.8, the program for one connection has
+/// its own identifier.
 pub const IDENTIFIERS: [&str; 5] = [IDENT, "sshd", "sshd-session", "sshd-auth", "systemd-logind"];
 
-/// logind's word that a session is gone (systemd, sd-messages.h, `SD_MESSAGE_SESSION_STOP`).
+/// The message id of logind's entry about the end of a session (systemd, sd-messages.h, `SD_MESSAGE_SESSION_STOP`).
 const SESSION_STOP: &str = "3354939424b4456d9802ca8333ed424a";
 
-/// An entry that is about us.
+/// An entry of the journal.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// When.
+    /// The moment of the entry.
     pub at: Moment,
-    /// The run of the machine that it is of.
+    /// The boot id, which identifies the run of the machine.
     pub boot: String,
-    /// Whether journald keeps it in a file of its writer's (journald.conf(5), `SplitMode`), which may go further back
-    /// than the system's.
+    /// Whether journald keeps the entry in a user's own journal file (journald.conf(5), `SplitMode`). That file can
+    /// begin earlier than the system's.
     pub is_users: bool,
-    /// What it tells, where it is believed to tell anything.
+    /// The event, if the entry reports one.
     pub event: Option<Event>,
 }
 
-/// The first user id that is no system user's, in the distributions.
+/// The first user id that is not a system user's in Linux distributions.
 const FIRST_USER: u32 = 1000;
 
-/// Most units, beside sshd's own, in which sshd or the agent was seen.
+/// Most units, apart from sshd's own, that are remembered because sshd or the agent wrote there.
 const MAX_UNITS: usize = 100;
 
-/// Reads entries.
+/// The reader of journal entries.
 #[derive(Debug)]
 pub struct Journal {
     agent: Option<AgentUser>,
     programs: Programs,
-    /// Units of other names in which sshd or the agent wrote: what is lost of them matters as well.
+    /// Units with other names in which sshd or the agent wrote. Lost lines of these units matter too.
     units: BTreeSet<String>,
 }
 
 impl Journal {
-    /// A reader that believes this user to be the agent, and these programs to be sshd. `None` if there is no such
-    /// user.
+    /// Makes a reader that trusts lines of this user as the agent's, and of these programs as sshd's. `None` if there
+    /// is no such user.
     #[must_use]
     pub fn new(agent: Option<AgentUser>, programs: Programs) -> Self {
         Self { agent, programs, units: BTreeSet::new() }
     }
 
-    /// One line of `journalctl -o json`; none where it is no entry.
+    /// Parses one line of `journalctl -o json`. `None` if it is not an entry.
     pub fn parse_line(&mut self, line: &[u8]) -> Option<Entry> {
         let raw: Raw<'_> = serde_json::from_slice(line).ok()?;
         let at = Moment { wall: raw.realtime.number()?, monotonic: Some(raw.monotonic.number()?) };
@@ -80,7 +80,7 @@ impl Journal {
         if raw.transport.text() == Some(JOURNALD) {
             return of_journald(raw).filter(|loss| self.matters(loss)).map(Event::GapCount);
         }
-        // What the kernel says has no user id, and is none of ours.
+        // Kernel messages have no user id, and none of them matters here.
         let (program, unit) = (raw.program.text(), raw.unit.text());
         let writer = Writer::new(raw.uid.number()?, program, unit, &self.programs);
         let event = match raw.identifier.text()? {
@@ -104,7 +104,7 @@ impl Journal {
         Some(event)
     }
 
-    /// Whether lines of ours can be among what was lost. journald counts each unit on its own.
+    /// Whether the lost lines can be lines about logins or keys. journald counts each unit separately.
     fn matters(&self, loss: &LogGap) -> bool {
         match loss {
             LogGap::Suppressed { unit, .. } => match Unit::of(Some(unit)) {
@@ -122,10 +122,10 @@ impl Journal {
         }
     }
 
-    /// The agent's own fields, or its text where it reached journald through `/dev/log`.
+    /// Reads the agent's own fields, or its text if the entry came through `/dev/log`.
     fn of_agent(&self, raw: &Raw<'_>, writer: Writer) -> Option<Event> {
         let kind = raw.event.text();
-        // A run that cannot give root's rights up, or whose settings are wrong, says so as root.
+        // A run that fails to give up root's privileges, or has invalid settings, reports this as root.
         let may_be_root = matches!(kind, Some("failed" | "provider"));
         let by_user = self.agent.and_then(|agent| agent.attests(writer));
         let source = match by_user {
@@ -134,7 +134,7 @@ impl Journal {
             None => Err(Forged),
         };
         let Ok(source) = source else {
-            // What else stands under that name, as what the unit prints, is nobody's event.
+            // Other text with this identifier, such as the output of a unit of the agent, is not an event.
             let is_event = kind.is_some()
                 || raw.message.text().is_some_and(|message| of_agent(message, Push::Unverified).is_some());
             return is_event.then(|| forged(raw, writer));
@@ -148,28 +148,30 @@ impl Journal {
             Some("refused") if raw.reason.text().is_some() => refused(raw, source, trusted),
             Some("failed") => refused(raw, source, |_| None),
             Some("provider") => None,
-            // The count of a flood, and what came by syslog: unverified only until the writer is looked at.
+            // The count of a flood, or a line from syslog. The claims are unverified until `vouched` applies the
+            // writer.
             _ => vouched(of_agent(raw.message.text()?, Push::Unverified)?, source, trusted),
         }
     }
 }
 
-/// A line of sshd, or of PAM in its process: both write as root. What sshd writes under a user's own id could be that
-/// user's.
+/// Reads a line of sshd, or of PAM in sshd's process. Both write as root. A line under another user id could be that
+/// user's forgery.
 fn of_root(
     raw: &Raw<'_>,
     writer: Writer,
     read: impl FnOnce(Attribution, Attribution) -> Option<Event>,
 ) -> Option<Event> {
     let (Ok(login), Ok(session)) = (writer.login(), writer.session()) else {
-        // A line that tells nothing is nobody's lie, and a session's own process says that its client left.
+        // A line without an event is no forgery. A session's own process, with the user's id, may report that its
+        // client left.
         let event = read(Attribution::Unattributed, Attribution::Unattributed);
         return event.filter(|event| !matches!(event, Event::Left { .. })).map(|_| forged(raw, writer));
     };
     read(login, session)
 }
 
-/// A line in the name of another program.
+/// The event for a line in the name of another program.
 fn forged(raw: &Raw<'_>, writer: Writer) -> Event {
     let program = raw.program.text().filter(|_| writer.is_root());
     Event::Disbelieved { uid: writer.uid(), program: program.map(|path| printable(path, MAX_SHOWN)) }
@@ -198,7 +200,7 @@ fn refused(
     })
 }
 
-/// The same event, vouched for by the writer.
+/// Replaces the unverified source of `event` by the writer of the entry.
 fn vouched(
     event: Event,
     source: Attribution,

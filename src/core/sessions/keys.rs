@@ -1,4 +1,4 @@
-//! Keys that sshd was given, and the logins that they wait for.
+//! Keys that the agent gave to sshd, and the logins that use them.
 
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -11,43 +11,42 @@ use super::joined::{HandedOverKey, Joined, Session};
 use super::log::ProcessId;
 use super::wanted::Wanted;
 
-/// How long sshd may take from a key that it was given to the login: any `LoginGraceTime` that is in use, its
-/// default being two minutes. After that, the process number is somebody else's.
+/// Longest time between a key and its login, in microseconds. It exceeds any `LoginGraceTime` in use (the default is
+/// two minutes). After that time, another process may have the process id.
 const LOGIN: u64 = 600_000_000;
 
-/// The same where only time and key tell which login a key was for: a key lives for a minute, and sshd asks for it
-/// again when it is used.
+/// The same limit for a match by key and time only, in microseconds. A pushed key is valid for one minute, and sshd
+/// asks the agent again when a login uses it.
 const LOGIN_BY_KEY: u64 = 120_000_000;
 
-/// Most pushes of one key that a login in a text log is matched with: of those that wait, the last ones.
+/// Most pushes of one key that a login in a text log can match. The latest ones are kept.
 const MAX_PUSHES: usize = 64;
 
-/// How many keys may wait before it is worth to look which are of no use any more.
+/// The number of keys at which keys that are no longer needed are first removed.
 const TIDY: usize = 10_000;
 
-/// Which machine, which login name, which key, who pushed it.
+/// Machine or run, login name, key, and push.
 type Identity = (u32, Option<String>, KeyName, Rc<Push>);
 
-/// There was no room for a key.
+/// A limit was exceeded and a key was dropped.
 #[derive(Debug)]
 pub(super) struct NoRoom;
 
-/// The keys, by their places in the order of the log.
+/// The keys, indexed in the order of the log.
 #[derive(Debug)]
 pub(super) struct Keys {
     given: BTreeMap<u64, HandedOverKey>,
     known: BTreeMap<Identity, u64>,
     count: u64,
-    /// How many there are when those that have become of no use are forgotten.
+    /// The number of keys at which keys that are no longer needed are removed next.
     tidy_at: usize,
-    /// Keys given to a process that has not let anybody in so far.
+    /// Keys by the sshd process that received them, if that process has not accepted a login yet.
     waiting: BTreeMap<ProcessId, Vec<(u64, Moment)>>,
-    /// Keys of which the log does not say to which process they were given.
+    /// Keys for which the log does not contain the sshd process.
     waiting_by_key: BTreeMap<(u32, KeyName), Vec<u64>>,
 }
 
 impl Keys {
-    /// None so far.
     pub(super) fn new() -> Self {
         Self {
             given: BTreeMap::new(),
@@ -59,7 +58,7 @@ impl Keys {
         }
     }
 
-    /// A key that was given, and its place: the one that it has, where it was given for the same login before.
+    /// Adds a key and returns its index. A key that was given for the same login before keeps its index.
     pub(super) fn remember(
         &mut self,
         run: u32,
@@ -71,7 +70,7 @@ impl Keys {
         let KeyProvided { user, key, push, .. } = handover;
         let push = Rc::new(push);
         let identity = (run, user.clone(), key.clone(), Rc::clone(&push));
-        // sshd asks when a key is offered and again when it is used, and once more for every connection.
+        // sshd asks when the client offers a key, again when the client uses it, and again for each connection.
         let again = self.known.get(&identity).copied().filter(|index| {
             self.given.get(index).and_then(|given| given.last.until(at)).is_some_and(|gap| gap <= LOGIN)
         });
@@ -92,18 +91,18 @@ impl Keys {
         Ok(self.count)
     }
 
-    /// The key waits for a login by that process.
+    /// Records that a login of `process` may use the key.
     pub(super) fn wait_for(&mut self, process: ProcessId, index: u64, at: Moment) {
         let waiting = self.waiting.entry(process).or_default();
         waiting.retain(|(other, last)| *other != index && last.until(at).is_some_and(|gap| gap <= LOGIN));
         waiting.push((index, at));
     }
 
-    /// The key waits for a login with it, by whatever process.
+    /// Records that a login of any process may use the key.
     ///
     /// # Errors
     ///
-    /// [`NoRoom`] for the one that has waited for the longest: it is forgotten.
+    /// [`NoRoom`] if too many pushes of this key are recorded. The oldest one was dropped.
     pub(super) fn wait_for_any(&mut self, run: u32, key: KeyName, index: u64) -> Result<(), NoRoom> {
         let waiting = self.waiting_by_key.entry((run, key)).or_default();
         if waiting.contains(&index) {
@@ -117,17 +116,17 @@ impl Keys {
         if is_full { Err(NoRoom) } else { Ok(()) }
     }
 
-    /// The process has let nobody in, and is gone.
+    /// The process has ended without a login.
     pub(super) fn forget_process(&mut self, process: ProcessId) {
         self.waiting.remove(&process);
     }
 
-    /// The machine was started again: its processes are gone.
+    /// The machine restarted, so all its processes have ended.
     pub(super) fn forget_processes(&mut self) {
         self.waiting.clear();
     }
 
-    /// Forgets the keys that no login can be joined with any more, and that the report does not need.
+    /// Removes keys that no later login can use and that the report does not need.
     fn tidy(&mut self, now: Moment, wanted: &impl Wanted) {
         let is_waiting = |last: Moment| last.until(now).is_none_or(|gap| gap <= LOGIN);
         self.given.retain(|_, given| is_waiting(given.last) || (!given.used && given.is_asked_for(wanted)));
@@ -140,11 +139,11 @@ impl Keys {
             keys.retain(|index| given.get(index).is_some_and(|given| is_waiting(given.last)));
             !keys.is_empty()
         });
-        // What there is then is gone through again when it is twice as much.
+        // Next time at twice the number, so that the total work stays linear.
         self.tidy_at = self.given.len().saturating_mul(2).clamp(TIDY, MAX_ROWS);
     }
 
-    /// A key was given to the process of a session that began a moment ago.
+    /// The line about a key came shortly after the login that used the key.
     pub(super) fn came_late(&mut self, index: u64, session: &mut Session) {
         let Some(given) = self.given.get_mut(&index) else { return };
         if !session.login.key.as_ref().is_some_and(|key| given.fits(key, &session.login.user)) {
@@ -157,7 +156,7 @@ impl Keys {
         }
     }
 
-    /// Who pushed the key of this login.
+    /// The pushes of the key of this login.
     pub(super) fn used_by(
         &mut self,
         process: ProcessId,
@@ -194,14 +193,14 @@ impl Keys {
         (pushes, joined)
     }
 
-    /// Those that nobody logged in with, of what is asked for, in the order of the log.
+    /// The keys that no login used and that pass the filter, in the order of the log.
     pub(super) fn unused(self, wanted: &impl Wanted) -> Vec<HandedOverKey> {
         self.given.into_values().filter(|given| !given.used && given.is_asked_for(wanted)).collect()
     }
 }
 
 impl HandedOverKey {
-    /// Whether it can be the key of this login.
+    /// Whether this can be the key of a login by `user` with `key`.
     fn fits(&self, key: &KeyName, user: &str) -> bool {
         self.key.may_be(key) && self.user.as_deref().is_none_or(|name| name == user)
     }

@@ -1,13 +1,13 @@
-//! Which log it is, and which of its machines.
+//! The kind of a log, and process ids in it.
 
-/// Which log it is: what may be concluded from it.
+/// The kind of a log. It decides what the join may conclude.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// One machine's, run after run.
+    /// The journal of one machine. Its runs follow one another.
     Journal,
-    /// Of any number of machines.
+    /// Text files, with lines of any number of machines.
     Text,
 }
 
-/// Which run of which machine, and its number there.
+/// The number of a machine's run (or of a machine, in a text log), and the process id.
 pub(super) type ProcessId = (u32, u32);

@@ -1,4 +1,4 @@
-//! What the log itself says is missing in it.
+//! Lost lines that the log itself reports.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
@@ -9,58 +9,59 @@ use super::moment::Moment;
 use super::raw::Raw;
 use crate::text::{MAX_SHOWN, printable};
 
-/// `_TRANSPORT` of what journald itself writes (systemd.journal-fields(7)). No other process can set that field.
+/// `_TRANSPORT` of journald's own messages (systemd.journal-fields(7)). No other process can set this field.
 pub(super) const JOURNALD: &str = "driver";
 
-/// systemd, sd-messages.h: `SD_MESSAGE_JOURNAL_START`, `_STOP` and `_DROPPED`. Two other messages do not
-/// matter here: kernel messages that journald missed (`_MISSED`), and lines that it could not forward to syslog
-/// (`SD_MESSAGE_FORWARD_SYSLOG_MISSED`). Neither means that the journal lacks a line about a login.
+/// Message ids of journald (systemd, sd-messages.h): `SD_MESSAGE_JOURNAL_START`, `_STOP` and `_DROPPED`.
+///
+/// Two other messages do not matter: missed kernel messages (`_MISSED`), and lines that journald could not forward to
+/// syslog (`SD_MESSAGE_FORWARD_SYSLOG_MISSED`). The journal still contains all lines about logins.
 const STARTED: &str = "f77379a8490b408bbe5f6940505a777b";
 const STOPPED: &str = "d93fb3c9c24d451a97cea615ce59c00b";
 const DROPPED: &str = "a596d6fe7bfa4994828e72309e95d61e";
 
-/// What journald is asked for beside the lines of logins: matches of journalctl, any of which will do.
+/// Matches for journalctl that also select journald's own messages. One match is enough to select an entry.
 pub const MATCHES: [&str; 3] = [
     "MESSAGE_ID=f77379a8490b408bbe5f6940505a777b",
     "MESSAGE_ID=d93fb3c9c24d451a97cea615ce59c00b",
     "MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e",
 ];
 
-/// If journald is away for at most this long, as during an upgrade, its sockets keep what is written. In microseconds.
+/// Longest absence of journald without losses, in microseconds. During an upgrade, its sockets buffer the lines.
 const KEPT: u64 = 5_000_000;
 
-/// Most units that are named.
+/// Most units that are listed.
 const MAX_UNITS: usize = 20;
 
-/// A statement of the log about itself.
+/// A report in the log about lost lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogGap {
-    /// A rate limit: lines of this unit were dropped.
+    /// A rate limit dropped lines of this unit.
     Suppressed {
-        /// The unit, printable; empty if the line does not tell.
+        /// The unit, printable. Empty if the line does not contain it.
         unit: String,
-        /// How many lines.
+        /// The number of lines.
         count: u64,
     },
-    /// A daemon that writes a text log has lost lines.
+    /// A daemon that writes a text log lost lines.
     Dropped {
-        /// How many lines.
+        /// The number of lines.
         count: u64,
     },
-    /// journald ended.
+    /// journald stopped.
     Stopped,
-    /// journald began.
+    /// journald started.
     Started,
 }
 
-/// What an entry that journald itself wrote says of losses.
+/// Parses an entry that journald itself wrote.
 pub(super) fn of_journald(raw: &Raw<'_>) -> Option<LogGap> {
     match raw.message_id.text()? {
         STARTED => Some(LogGap::Started),
         STOPPED => Some(LogGap::Stopped),
         DROPPED => {
-            // `Suppressed 34 messages from ssh.service`; up to systemd 235 the number is there alone, and the unit as the
-            // path of its control group.
+            // `Suppressed 34 messages from ssh.service`. Up to systemd 235, the message only has the number, and the
+            // path of the unit's control group.
             let said = raw.message.text().and_then(|text| text.strip_prefix("Suppressed "));
             let said = said.and_then(|said| said.split_once(" messages from "));
             let number = said.and_then(|(number, _)| number.parse().ok());
@@ -74,7 +75,7 @@ pub(super) fn of_journald(raw: &Raw<'_>) -> Option<LogGap> {
     }
 }
 
-/// What a line of a text log says of losses: journald's line about what it could not forward, and rsyslog's.
+/// Parses a text line of journald about lines that it could not forward, or of rsyslog about lines that it lost.
 pub(super) fn of_text(ident: &str, message: &str) -> Option<LogGap> {
     let number = |text: &str| text.split(' ').find_map(|word| word.parse::<u64>().ok()).unwrap_or(1);
     let is_lost = match ident {
@@ -93,14 +94,14 @@ pub(super) fn of_text(ident: &str, message: &str) -> Option<LogGap> {
     is_lost.then(|| LogGap::Dropped { count: number(message) })
 }
 
-/// How often, how much, from when to when.
+/// A sum of losses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GapCount {
-    /// How many lines; for a time without journald, how many such times.
+    /// The number of lost lines. For absences of journald, the number of absences.
     pub count: u64,
-    /// The first word of it.
+    /// The moment of the first report.
     pub first: Moment,
-    /// The last word of it.
+    /// The moment of the last report.
     pub last: Moment,
 }
 
@@ -111,31 +112,31 @@ impl GapCount {
     }
 }
 
-/// All that a log says is missing in it.
+/// All losses that the log reports.
 #[derive(Debug, Default)]
 pub struct LogGaps {
-    /// Lines that a rate limit dropped, by unit; an empty name stands for units that the log does not name, and for
-    /// those that are too many.
+    /// Lines that a rate limit dropped, by unit. The empty name counts unnamed units, and units beyond the limit of the
+    /// list.
     pub suppressed: BTreeMap<String, GapCount>,
-    /// Lines that a daemon of a text log has lost.
+    /// Lines that a daemon of a text log lost.
     pub dropped: Option<GapCount>,
-    /// Times without journald that its sockets may not have bridged.
+    /// Absences of journald that may have been too long for the buffers of its sockets.
     pub away: Option<GapCount>,
-    /// The longest of them in microseconds; none where journald never came back, or ended without a word.
+    /// The longest absence in microseconds. 0 if journald did not come back or did not report that it stopped.
     pub longest: u64,
     stopped: Option<Moment>,
     is_started: bool,
 }
 
 impl LogGaps {
-    /// Whether the log says nothing of the kind.
+    /// Whether the log reports no losses.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.suppressed.is_empty() && self.dropped.is_none() && self.away.is_none()
     }
 
-    /// The next word. `counts` is whether it is in the requested time, `is_late` whether sshd or the agent have
-    /// written in this run of the machine: before that, no line of theirs can be missing.
+    /// Adds the next report. `counts`: whether it is in the queried time. `is_late`: whether sshd, logind or the agent
+    /// has already written in this run of the machine. Before that, there is no line to lose.
     pub(super) fn take(&mut self, loss: LogGap, at: Moment, counts: bool, is_late: bool) {
         match loss {
             LogGap::Suppressed { unit, count } if counts => {
@@ -153,7 +154,7 @@ impl LogGaps {
             LogGap::Started => {
                 let stopped = self.stopped.take();
                 let away = stopped.and_then(|stopped| stopped.until(at));
-                // One that starts again and has not said that it stopped was killed.
+                // A second start without a stop means that journald was killed.
                 let is_killed = stopped.is_none() && self.is_started && is_late;
                 if counts && (is_killed || away.is_some_and(|away| away > KEPT)) {
                     self.away = Some(GapCount::add(self.away, 1, at));
@@ -164,13 +165,13 @@ impl LogGaps {
         }
     }
 
-    /// The machine was started again.
+    /// The machine restarted.
     pub(super) fn restart(&mut self) {
         self.stopped = None;
         self.is_started = false;
     }
 
-    /// The log is at its end, and this run of the machine goes on.
+    /// The log ends in the current run of the machine.
     pub(super) fn end(&mut self, counts: impl FnOnce(Moment) -> bool) {
         if let Some(stopped) = self.stopped.take().filter(|stopped| counts(*stopped)) {
             self.away = Some(GapCount::add(self.away, 1, stopped));
@@ -178,7 +179,7 @@ impl LogGaps {
     }
 }
 
-/// Units of which there is one for each connection or login, as one.
+/// One name for all units of a template (one unit for each connection), and for all session scopes.
 fn group(unit: &str) -> String {
     if let Some((template, _)) = unit.strip_suffix(".service").and_then(|service| service.split_once('@')) {
         return format!("{template}@*.service");

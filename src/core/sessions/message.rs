@@ -1,4 +1,4 @@
-//! The words of sshd, PAM and the agent. All that is taken out of them is made printable, and bounded.
+//! Parsers for messages of sshd, PAM and the agent. They make all values printable and limit their length.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -9,13 +9,13 @@ use super::writer::Attribution;
 use crate::audit_line::CHOSEN_INPUTS;
 use crate::text::{MAX_SHOWN, one_line, printable};
 
-/// Longest principal that is repeated, in characters: IAM's longest ARN.
+/// Longest principal that is shown, in characters: the length of IAM's longest ARN.
 const MAX_PRINCIPAL: usize = 2048;
 
-/// Login names as long as Linux takes them (`LOGIN_NAME_MAX`).
+/// Longest login name on Linux (`LOGIN_NAME_MAX`).
 const MAX_USER: usize = 256;
 
-/// What a line of sshd's tells, PAM's in it. `login` and `session` are whose word such a line is: sshd's, and PAM's.
+/// Parses a message of sshd, or of PAM in sshd's process. `login` is the writer for lines of sshd, `session` for PAM's.
 #[must_use]
 pub(crate) fn of_sshd(pid: u32, message: &str, login: Attribution, session: Attribution) -> Option<Event> {
     if let Some(proof) = message.strip_prefix("Accepted ") {
@@ -34,7 +34,8 @@ pub(crate) fn of_sshd(pid: u32, message: &str, login: Attribution, session: Attr
     said.starts_with("opened for user ").then_some(Event::Opened { pid, source: session })
 }
 
-/// How sshd's last line about a client begins that it has not let in (OpenSSH, packet.c, `sshpkt_vfatal`; sshd-session.c).
+/// Beginnings of sshd's last line about a client that did not log in (OpenSSH, packet.c, `sshpkt_vfatal`;
+/// sshd-session.c).
 const LEFT: [&str; 9] = [
     "Connection closed by ",
     "Connection reset by ",
@@ -50,15 +51,15 @@ const LEFT: [&str; 9] = [
 const PAM: &str = "pam_unix(sshd:session): session ";
 const PROVIDING: &str = "Providing ssh key from EC2 Instance Connect with fingerprint: ";
 
-/// Whether a line of an unknown form holds words that tell of a login, of its end, or of a pushed key.
+/// Whether a line of an unknown form contains words of a login, of its end, or of a pushed key.
 #[must_use]
 pub(crate) fn tells_of_us(line: &str) -> bool {
     let is_login = |(_, rest): (&str, &str)| rest.contains(" for ") && rest.contains(" port ");
     line.split_once("Accepted ").is_some_and(is_login) || line.contains(PAM) || line.contains(PROVIDING)
 }
 
-/// Whether a message begins like one that tells of a login, of its end, or of a pushed key. What stands later in it may
-/// be the client's, such as the name of a user.
+/// Whether a message begins like one about a login, its end, or a pushed key. Later parts of a message can come from
+/// the client, such as a login name.
 #[must_use]
 pub(crate) fn begins_with_us(message: &str) -> bool {
     ["Accepted ", PAM, PROVIDING].iter().any(|words| message.starts_with(words))
@@ -71,7 +72,7 @@ fn accepted(pid: u32, login: &str) -> Option<Accepted> {
     if method.is_empty() || method.len() > 64 || !method.bytes().all(is_method) {
         return None;
     }
-    // A directory service may have names with spaces.
+    // Names from a directory service can contain spaces.
     rest.match_indices(" from ").find_map(|(at, from)| {
         let user = rest.get(..at).filter(|user| !user.is_empty())?;
         let (address, place) = rest.get(at.checked_add(from.len())?..)?.split_once(" port ")?;
@@ -91,7 +92,8 @@ fn accepted(pid: u32, login: &str) -> Option<Accepted> {
     })
 }
 
-/// The key of `ED25519 SHA256:…`; a certificate (`ED25519-CERT SHA256:… ID …`) is none that can be pushed.
+/// The key in `ED25519 SHA256:…`. `None` for a certificate (`ED25519-CERT SHA256:… ID …`), because only plain keys can
+/// be pushed.
 fn plain_key(proof: &str) -> Option<KeyName> {
     let mut words = proof.split(' ');
     let kind = words.next().filter(|kind| !kind.ends_with("-CERT"))?;
@@ -99,10 +101,10 @@ fn plain_key(proof: &str) -> Option<KeyName> {
     (!kind.is_empty() && words.next().is_none()).then_some(key)
 }
 
-/// What a line of the agent's tells by its text alone: all that there is in a text log.
+/// Parses a message of the agent from its text alone. A text log has no other fields.
 #[must_use]
 pub(crate) fn of_agent(message: &str, push: impl FnOnce(PushClaim) -> Push) -> Option<Event> {
-    // What the command line chose is no part of a claim.
+    // Inputs from the command line are not part of the claims.
     let message = message.split_once(CHOSEN_INPUTS).map_or(message, |(message, _)| message);
     if let Some(key) = message.strip_prefix(PROVIDING) {
         return provided(key, push).map(Event::Provided);
@@ -152,11 +154,10 @@ fn refused(text: &str) -> Option<Event> {
     })
 }
 
-/// What a push says of itself, fit to be shown. The agent made it printable already; whoever wrote in its name may
-/// not have.
+/// The claims of a push, in a form that is safe to show.
 #[must_use]
 pub(crate) fn claim(principal: Option<&str>, request_id: Option<&str>) -> PushClaim {
-    // The agent has escaped it; somebody else may not have.
+    // The agent's text is already escaped, but a forged line may not be.
     let shown = |text, limit| cut(one_line(text), limit);
     PushClaim {
         principal: principal.map(|arn| shown(arn, MAX_PRINCIPAL)),
@@ -164,7 +165,7 @@ pub(crate) fn claim(principal: Option<&str>, request_id: Option<&str>) -> PushCl
     }
 }
 
-/// Printable text, which is ASCII, cut after so many characters.
+/// Cuts printable ASCII text after `limit` characters.
 fn cut(text: String, limit: usize) -> String {
     match text.get(..limit) {
         Some(head) if head.len() < text.len() => format!("{head}..."),
@@ -172,13 +173,13 @@ fn cut(text: String, limit: usize) -> String {
     }
 }
 
-/// A login name, printable.
+/// Makes a login name printable.
 #[must_use]
 pub fn user_name(text: &str) -> String {
     printable(text, MAX_USER)
 }
 
-/// The stable name of a refusal's cause, of this release of the agent or another.
+/// Checks the form of a stable reason name. It may be from another release of the agent.
 #[must_use]
 pub(crate) fn reason_name(text: &str) -> Option<String> {
     let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';

@@ -1,26 +1,26 @@
-//! Who came in: the log's lines joined to sessions.
+//! Reads logins from the log and joins its lines to sessions.
 //!
 //! ```text
-//! line -> event, by a reader that knows who wrote it -> join -> report
+//! line -> event and its writer -> join -> report
 //! ```
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | [`event`] | what a line tells |
-//! | [`message`] | the words of sshd, PAM and the agent |
-//! | [`writer`], [`programs`] | who wrote an entry of the journal; the only place where a line or a principal comes to be trusted |
+//! | [`event`] | the events that lines report |
+//! | [`message`] | parsers for messages of sshd, PAM and the agent |
+//! | [`writer`], [`programs`] | the writer of a journal entry; only this code decides which lines are trusted |
 //! | [`journal`], `raw` | entries of `journalctl -o json` |
-//! | [`text_log`], `header` | lines of `auth.log` and `secure`, which anybody may have written |
-//! | [`losses`] | what the log says is missing in it |
-//! | [`join`], `keys`, `ends` | events to sessions, keys that nobody used, and refusals |
-//! | [`joined`], [`running`] | what came of that, and what of it goes on now |
-//! | [`question`] | what is asked of it |
-//! | [`report`], [`shown`], `warnings`, [`render`] | what is shown of it, as a document, as text and as CSV |
+//! | [`text_log`], `header` | lines of `auth.log` and `secure`, which any user can forge |
+//! | [`losses`] | reports in the log about lost lines |
+//! | [`join`], `keys`, `ends` | from events to sessions, unused keys and refusals |
+//! | [`joined`], [`running`] | the joined sessions, and the processes that still run |
+//! | [`question`] | the filters of a query |
+//! | [`report`], [`shown`], `warnings`, [`render`] | the report as a JSON document, as text and as CSV |
 //!
-//! None of it does I/O: lines, the clock and what the machine runs now are passed in.
+//! This module does no I/O. The caller passes in the lines, the clock and the processes that run now.
 //!
-//! A principal is the word of the process that wrote the line. [`writer::TrustedPush`] is the word of the agent, by the
-//! user id that journald had from the kernel. [`journal::Journal`] makes one, from a line:
+//! A principal is only as trustworthy as the process that wrote the line. [`writer::TrustedPush`] proves that the
+//! agent's user wrote the line: journald got the user id from the kernel. [`journal::Journal`] makes one from a line:
 //!
 //! ```
 //! use eic_core::sessions::{event::{Event, Push}, journal::Journal, programs::Programs,
@@ -50,7 +50,7 @@
 //! let forged: eic_core::sessions::writer::TrustedPush = conjure();
 //! ```
 //!
-//! An entry says who wrote it, and nothing else does:
+//! Only an entry of the journal makes a [`writer::Writer`]:
 //!
 //! ```
 //! use eic_core::sessions::{programs::Programs, writer::Writer};
@@ -62,7 +62,7 @@
 //! let forged = Writer::new(0, Some("/usr/sbin/sshd"), Some("ssh.service"), &Programs::default());
 //! ```
 //!
-//! A line of sshd or logind is attested by its entry alone:
+//! A line of sshd or logind can only be attested by the fields of its entry:
 //!
 //! ```
 //! use eic_core::sessions::writer::Attribution;
@@ -75,7 +75,7 @@
 //! let forged = Attribution::Attested(Attested { _private: () });
 //! ```
 //!
-//! What is shown as verified is made of those types alone, and a text cannot be turned into it:
+//! A push that is shown as verified is made from those types only. It cannot be made from a text:
 //!
 //! ```
 //! fn named(_: &eic_core::sessions::shown::ShownPush) {}
@@ -114,10 +114,9 @@ pub mod writer;
 #[cfg(test)]
 mod tests;
 
-/// Longest line that is looked at, in bytes. An entry of the journal of which one field is longer than 4,096 bytes
-/// comes without that field (journalctl(1), `--all`), and has some thirty fields.
+/// Longest line that is parsed, in bytes. journalctl omits a field of more than 4,096 bytes (journalctl(1), `--all`),
+/// and an entry has about thirty fields.
 pub const MAX_LINE: usize = 64 * 1024;
 
-/// Most sessions that a report holds, and most keys that nobody used. With usual names, a hundred thousand sessions take
-/// 130 MiB.
+/// Most sessions, and most unused keys, in a report. With names of usual length, 100,000 sessions take 130 MiB.
 pub(crate) const MAX_ROWS: usize = 100_000;

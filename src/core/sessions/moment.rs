@@ -1,17 +1,17 @@
-//! An instant of a log.
+//! An instant in a log.
 
-/// An instant of a log, in microseconds.
+/// An instant in a log, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// Since 1970, by the clock that people set.
+    /// Microseconds since 1970, by the wall clock. This clock can be set.
     pub wall: u64,
-    /// Since the machine started, by the one that nobody sets. Only the journal has it.
+    /// Microseconds since the machine started, by the monotonic clock. Only the journal has this.
     pub monotonic: Option<u64>,
 }
 
 impl Moment {
-    /// Microseconds from this moment to a later one of the same run of the machine. Without the clock that nobody
-    /// sets, none where the other is earlier.
+    /// Microseconds from this moment to a later one of the same run of the machine. Uses the monotonic clock if both
+    /// moments have it. `None` if the other moment is earlier.
     #[must_use]
     pub fn until(self, later: Self) -> Option<u64> {
         match (self.monotonic, later.monotonic) {

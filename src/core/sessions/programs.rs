@@ -1,12 +1,12 @@
-//! Programs and units by the names that journald has for them (`_EXE`, `_SYSTEMD_UNIT`).
+//! Programs and units, by the names that journald records (`_EXE`, `_SYSTEMD_UNIT`).
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::audit_line::IDENT;
 
-/// Paths of sshd's programs in the distributions. Only root can put a file there. From OpenSSH 9.8 on, a connection
-/// has a program of its own (`sshd-session`), from 10.0 on, the time before the login as well (`sshd-auth`).
+/// Paths of sshd's programs in Linux distributions. Only root can write to these paths. Since OpenSSH 9.8, another
+/// program serves a connection (`sshd-session`). Since 10.0, a third one runs before the login (`sshd-auth`).
 const SSHD: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
 const SSHD_PARTS: [&str; 2] = ["sshd-session", "sshd-auth"];
 const SSHD_FOLDERS: [&str; 8] = [
@@ -23,22 +23,22 @@ const SSHD_FOLDERS: [&str; 8] = [
 /// Paths of logind.
 const LOGIND: [&str; 2] = ["/usr/lib/systemd/systemd-logind", "/lib/systemd/systemd-logind"];
 
-/// What the kernel adds to the path of a program whose file is gone, as after an upgrade of the package. The path is the
-/// one that the file had, so only root can have made it.
+/// The kernel adds this suffix to the path of a program whose file was deleted, as by a package upgrade. The path is
+/// the former path of the file, so only root can have written to it.
 const DELETED: &str = " (deleted)";
 
-/// Most programs in addition to the distributions' ones.
+/// Most programs in addition to those of the distributions.
 const MAX_PROGRAMS: usize = 16;
 
-/// The programs that are believed to be sshd: those of the distributions, and what this machine runs.
+/// The programs that are trusted as sshd: those of the distributions, and those that run as sshd on this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Programs {
     also: Vec<String>,
 }
 
 impl Programs {
-    /// Those of the distributions, and `running`: absolute paths of programs that run as sshd now, each of which only
-    /// root can have put there. At most 16 of them are kept.
+    /// Trusts the programs of the distributions, and `running`: absolute paths of programs that run as sshd now. The
+    /// caller must check that only root can write to those paths. Keeps the first 16.
     #[must_use]
     pub fn with(running: impl IntoIterator<Item = String>) -> Self {
         Self { also: running.into_iter().take(MAX_PROGRAMS).collect() }
@@ -53,7 +53,7 @@ impl Programs {
     }
 }
 
-/// Whether a path is that of a program called like one of sshd's, wherever it is.
+/// Whether the file name of `path` is one of sshd's. The folder does not matter.
 #[must_use]
 pub fn is_called_sshd(path: &str) -> bool {
     let path = path.strip_suffix(DELETED).unwrap_or(path);
@@ -61,13 +61,13 @@ pub fn is_called_sshd(path: &str) -> bool {
     name == "sshd" || SSHD_PARTS.contains(&name)
 }
 
-/// Which program `_EXE` names.
+/// The program that `_EXE` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Program {
     Missing,
     Sshd,
     Logind,
-    /// Called like the agent, wherever it is: the operator chooses where.
+    /// A program with the agent's file name. The folder does not matter, because the operator chooses it.
     Agent,
     Other,
 }
@@ -88,13 +88,13 @@ impl Program {
     }
 }
 
-/// Which kind of unit `_SYSTEMD_UNIT` names.
+/// The kind of unit that `_SYSTEMD_UNIT` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     Missing,
-    /// sshd's: `ssh.service`, `sshd.service`, one connection's (`ssh@….service`, `sshd@….service`).
+    /// A unit of sshd: `ssh.service`, `sshd.service`, or a unit for one connection (`ssh@….service`, `sshd@….service`).
     Sshd,
-    /// A login's, to which PAM moves sshd's process: `session-3.scope`.
+    /// The scope of a login (`session-3.scope`). PAM moves sshd's process there.
     Session,
     Logind,
     Other,

@@ -1,4 +1,4 @@
-//! What is asked of a log.
+//! The filters of a query.
 
 use alloc::string::String;
 
@@ -9,20 +9,20 @@ use super::shown::SECOND;
 use crate::policy::Glob;
 use crate::time::Timestamp;
 
-/// What is asked.
+/// The filters of a query. `None` and `false` do not restrict it, except for `all`.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// Nothing that was over by then.
+    /// Omit sessions that ended before this instant, and keys and refusals from before it.
     pub since: Option<Timestamp>,
-    /// Nothing that began later.
+    /// Omit all that began after this instant.
     pub until: Option<Timestamp>,
-    /// This login name alone.
+    /// Only this login name.
     pub user: Option<String>,
-    /// Only keys of principals that fit.
+    /// Only keys whose principal matches.
     pub principal: Option<Glob>,
-    /// Only sessions that are open.
+    /// Only open sessions.
     pub open: bool,
-    /// Logins by other means as well.
+    /// List logins without a pushed key too.
     pub all: bool,
 }
 
@@ -48,7 +48,8 @@ impl Wanted for Question {
         let end = match session.end {
             End::Open => None,
             End::Closed(end) => Some(end),
-            // A moment that it surely was over by does not say that it was open until then; it may have been.
+            // The session may have ended before `not_after`, but it may also have been open until then. So it counts as
+            // open until then.
             End::Unknown(_, not_after) => not_after,
         };
         let is_pushed = session.pushes.iter().any(|push| self.fits(push));
@@ -63,7 +64,7 @@ impl Wanted for Question {
     }
 
     fn covers(&self, at: Moment) -> bool {
-        // What is missing by a later moment may have been there by the end of the time that is asked for.
+        // Do not check `until`: a later report of lost lines can be about lines from before `until`.
         self.since.is_none_or(|since| at.wall / SECOND >= since.as_unix())
     }
 

@@ -1,4 +1,4 @@
-//! One object of `journalctl -o json`, and the fields of it that are read.
+//! One object of `journalctl -o json`, with only the fields that are needed.
 
 use alloc::borrow::Cow;
 use alloc::borrow::ToOwned;
@@ -7,7 +7,7 @@ use core::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// The fields of an entry that are read; journalctl prints more.
+/// The fields that are needed. journalctl prints more.
 #[derive(Default)]
 pub(super) struct Raw<'a> {
     pub(super) realtime: Field<'a>,
@@ -33,8 +33,8 @@ pub(super) struct Raw<'a> {
     pub(super) sshd_pid: Field<'a>,
 }
 
-/// A field's value, where it is one text. A value that is not text, or that is there several times, is an array. A
-/// value that is too long is null. Neither is a value that we can use.
+/// The value of a field if it is one text. A value that is not text, or a repeated field, is an array. A value that is
+/// too long is null. Both become `None`.
 #[derive(Default)]
 pub(super) struct Field<'a>(Option<Cow<'a, str>>);
 

@@ -12,7 +12,7 @@ use super::shown::{ShownKey, ShownPush, ShownSession};
 use crate::text::one_line;
 
 impl SessionsReport {
-    /// For people: a login in a few lines, then what else there was.
+    /// The report for people: a few lines for each login, then the other findings.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -61,7 +61,7 @@ impl SessionsReport {
         text
     }
 
-    /// For spreadsheets: a header, a line for each session, then one for each key that nobody used (RFC 4180).
+    /// The report for spreadsheets (RFC 4180): a header, a line for each session, then a line for each unused key.
     #[must_use]
     pub fn csv(&self) -> String {
         let mut csv = String::from(
@@ -157,8 +157,8 @@ impl ShownPush {
     }
 }
 
-/// Principal, account, request id and whether all of that is verified: of several pushes, parted by spaces, which none
-/// of them has.
+/// Principal, account, request id, and whether all pushes are verified. Spaces separate the values of several pushes,
+/// because no value contains a space.
 fn columns(pushes: &[ShownPush]) -> [String; 4] {
     let all = |of: fn(&ShownPush) -> Option<&str>| pushes.iter().filter_map(of).collect::<Vec<_>>().join(" ");
     let verified = match pushes {
@@ -174,7 +174,8 @@ fn row(csv: &mut String, cells: &[&str]) {
     csv.push_str("\r\n");
 }
 
-/// A cell. A spreadsheet takes what begins with one of these for a formula (OWASP, "CSV Injection").
+/// Encodes a cell. A spreadsheet takes a cell with one of these first characters for a formula (OWASP, "CSV
+/// Injection").
 fn cell(text: &str) -> String {
     let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
     if guard.is_empty() && !text.contains([',', '"', '\r', '\n', ' ']) {

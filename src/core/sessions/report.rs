@@ -1,4 +1,4 @@
-//! What is shown of the answer. The shape of the JSON document is packaging/schema/sessions.schema.json.
+//! The report. packaging/schema/sessions.schema.json is the schema of its JSON document.
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
@@ -16,40 +16,40 @@ use crate::time::Timestamp;
 
 pub use super::warnings::Warning;
 
-/// The answer.
+/// The report of `eic-agent sessions`.
 #[derive(Debug, Serialize)]
 pub struct SessionsReport {
-    /// Fields are added, never changed in meaning, under the same number.
+    /// The version of the schema. New fields do not change it. The meaning of a field never changes under one version.
     pub schema_version: u32,
-    /// The agent's.
+    /// The agent's version.
     pub version: &'static str,
-    /// By this machine's clock.
+    /// The instant of the report, by this machine's clock.
     pub at: String,
-    /// What was asked.
+    /// The filters of the query.
     pub asked: ShownQuestion,
-    /// What it was read from.
+    /// The log that was read.
     pub log: Log,
-    /// Whether all of it is here.
+    /// Whether the log has no known gap.
     pub complete: bool,
-    /// Logins with pushed keys; with `--all`, every login.
+    /// Logins with pushed keys. With `--all`, all logins.
     pub sessions: Vec<ShownSession>,
-    /// Keys that were handed to sshd, and that nobody logged in with.
+    /// Keys that the agent gave to sshd, and that no login used.
     pub unused: Vec<ShownKey>,
-    /// Keys that were refused, and runs without a decision, by cause.
+    /// Refused keys, and runs without a decision, by cause.
     pub refusals: Vec<ShownRefusal>,
-    /// Logins by other means, by method.
+    /// Logins without a pushed key, by method.
     pub other_logins: Vec<Count>,
-    /// Lines in the agent's or sshd's name that somebody else wrote.
+    /// Users that wrote lines in the name of the agent, sshd or logind.
     pub disbelieved: Vec<UntrustedWriter>,
-    /// Programs, other than the one in whose name it was, that wrote such lines as root.
+    /// Programs that wrote such lines as root.
     pub disbelieved_programs: Vec<ShownProgram>,
-    /// Lines, of what is asked for, of which journald could not tell the program that wrote them.
+    /// The number of lines in the queried time whose program journald could not determine.
     pub unattributed: u64,
-    /// What the log cannot answer, and what to do.
+    /// Gaps of the log, and what to do about them.
     pub warnings: Vec<Warning>,
 }
 
-/// What was asked.
+/// The filters of the query.
 #[derive(Debug, Serialize)]
 pub struct ShownQuestion {
     /// `--since`
@@ -66,23 +66,23 @@ pub struct ShownQuestion {
     pub all: bool,
 }
 
-/// What was read.
+/// The log that was read.
 #[derive(Debug, Default, Serialize)]
 pub struct Log {
     /// `journal` or `text`.
     pub kind: &'static str,
-    /// The files of text.
+    /// The paths of the text files. Empty for the journal.
     pub files: Vec<String>,
-    /// Where it begins.
+    /// The instant of the first line.
     pub from: Option<String>,
-    /// Where it ends.
+    /// The instant of the last line.
     pub to: Option<String>,
-    /// How many lines were read.
+    /// The number of lines that were read.
     pub lines: u64,
 }
 
 impl SessionsReport {
-    /// The answer. `now` is the instant that the question was put at.
+    /// Makes the report from the result of the join. `now` is the instant of the query.
     #[must_use]
     pub fn new(question: &Question, now: Timestamp, kind: Kind, found: JoinedLog, lines: u64) -> Self {
         let warnings = warnings(question, kind, &found);

@@ -1,4 +1,4 @@
-//! What the machine runs now: which sessions are still there.
+//! The sshd processes that run now, to find the sessions that are still open.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -8,29 +8,29 @@ use super::event::Moment;
 use super::joined::Session;
 use super::log::Kind;
 
-/// What the machine runs now, as far as it is the machine of the log.
+/// This machine and its sshd processes. The log must be of the same machine.
 #[derive(Clone, Debug)]
 pub struct Running {
-    /// The id of this run, as the journal has it.
+    /// The id of this run of the machine (boot id), as in the journal.
     pub boot: String,
-    /// The machine's name.
+    /// The machine's host name.
     pub host: String,
-    /// When it began, in microseconds since 1970.
+    /// When this run began, in microseconds since 1970.
     pub since: u64,
-    /// Processes of sshd, with when each began: since 1970, and since the machine started.
+    /// sshd processes. The values are their start times in microseconds: since 1970, and since the machine started.
     pub sshd: BTreeMap<u32, (u64, u64)>,
-    /// Those of them that serve a login, as far as can be told.
+    /// The sshd processes that probably serve a login.
     pub logins: Vec<u32>,
-    /// Those of them that let their client in more than five seconds ago: the log has had time to say so.
+    /// The sshd processes that accepted a login more than five seconds ago. Their logins should be in the log by now.
     pub let_in: Vec<u32>,
 }
 
 impl Running {
-    /// Processes are counted in hundredths of a second, and the log is written a moment later.
+    /// Tolerance in microseconds. Start times of processes have a resolution of 10 ms, and log lines are written later.
     const SLACK: u64 = 5_000_000;
 
-    /// Whether the process of that login is still there. Either clock will do: one may have been set, the other does
-    /// not count while a machine sleeps.
+    /// Whether the session's process still runs. One matching clock is enough: the wall clock may have been set, and
+    /// the monotonic clock stops while the machine sleeps.
     pub(super) fn has(&self, session: &Session) -> bool {
         self.sshd.get(&session.login.pid).is_some_and(|(wall, since_start)| {
             let monotonic = session.start.monotonic;
@@ -39,13 +39,13 @@ impl Running {
         })
     }
 
-    /// Processes of logins that began before a moment.
+    /// Processes of logins that began before `moment`.
     pub(super) fn logins_before(&self, moment: Moment) -> impl Iterator<Item = u32> {
         let is_older = move |(wall, _): &(u64, u64)| wall.saturating_add(Self::SLACK) < moment.wall;
         self.logins.iter().copied().filter(move |pid| self.sshd.get(pid).is_some_and(is_older))
     }
 
-    /// The same, if that login is of the machine and of the run that this is of.
+    /// Whether the session is of this run of this machine, and its process still runs.
     pub(super) fn is_of(&self, kind: Kind, scope: &str, session: &Session) -> bool {
         let is_here = match kind {
             Kind::Journal => scope == self.boot,
@@ -54,7 +54,7 @@ impl Running {
         is_here && self.has(session)
     }
 
-    /// Whether the machine has that name, with or without its domain.
+    /// Whether this is the machine's host name, with or without its domain.
     pub(super) fn is_host(&self, name: &str) -> bool {
         let label = |name: &str| name.split('.').next().unwrap_or_default().to_ascii_lowercase();
         label(name) == label(&self.host)

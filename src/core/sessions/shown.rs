@@ -1,4 +1,4 @@
-//! Sessions, keys and refusals as they are shown.
+//! The parts of the report: sessions, keys and refusals in the form that is shown.
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
@@ -12,10 +12,9 @@ use super::writer::Attribution;
 use crate::policy::account_of;
 use crate::time::Timestamp;
 
-/// In the unit of a [`Moment`].
+/// One second in the unit of a [`Moment`].
 pub(super) const SECOND: u64 = 1_000_000;
 
-/// An instant as it is shown.
 pub(super) fn shown(at: Moment) -> String {
     Timestamp::from_unix(at.wall / SECOND).to_string()
 }
@@ -23,42 +22,44 @@ pub(super) fn shown(at: Moment) -> String {
 /// A login.
 #[derive(Debug, Serialize)]
 pub struct ShownSession {
-    /// When sshd let the client in.
+    /// When sshd accepted the login.
     pub start: String,
-    /// When it ended.
+    /// When the session ended, if known.
     pub end: Option<String>,
     /// `open`, `closed` or `unknown`.
     pub state: &'static str,
     /// Why the end is unknown: `restart`, `pid-reused`, `process-gone`, `no-end`.
     pub why: Option<&'static str>,
-    /// An unknown end was not later.
+    /// The latest possible end, if the end is unknown.
     pub ended_by: Option<String>,
-    /// How long it lasted, or has lasted by now, in seconds.
+    /// The duration of the session in seconds. An open session lasts until now.
     pub seconds: Option<u64>,
     /// Login name.
     pub user: String,
     /// The authentication method.
     pub method: String,
-    /// Where the client is.
+    /// The client's address.
     pub address: String,
-    /// Its port.
+    /// The client's port.
     pub port: u16,
-    /// The key.
+    /// The key's fingerprint.
     pub fingerprint: Option<String>,
-    /// sshd's process.
+    /// sshd's process id.
     pub sshd_pid: u32,
-    /// How the push is known: `pid-and-key`, `pid`, `key-and-time`.
+    /// How the key was matched with its push: `pid-and-key`, `pid`, `key-and-time`.
     pub joined_by: Option<&'static str>,
-    /// Whether the kernel's fields name sshd as the writer of the login's line; none for a text log.
+    /// Whether the kernel's fields name sshd as the writer of the login's line. `None` for a text log.
     pub attributed: Option<bool>,
-    /// The same of the line that says the end; none if no line says it.
+    /// The same for the line that reports the end. `None` if there is no such line.
     pub end_attributed: Option<bool>,
-    /// Who pushed the key. More than one where several pushed the same key.
+    /// The pushes of the key: several if several principals pushed the same key.
     pub pushes: Vec<ShownPush>,
 }
 
-/// Who pushed a key. Only a [`Push`] makes one, and only a line of the agent makes it verified; for a login, sshd's
-/// line about it must be attested as well.
+/// The push of a key.
+///
+/// It is made only from a [`Push`]. It is verified only if the agent wrote the line about the key. For a login, sshd's
+/// line about the login must be attested too.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct ShownPush {
     principal: Option<String>,
@@ -80,7 +81,7 @@ impl From<&Push> for ShownPush {
 }
 
 impl ShownPush {
-    /// The push of a login that `source` tells of.
+    /// The push of a login. `source` is the writer of the login's line.
     fn of_login(push: &Push, source: Attribution) -> Self {
         let shown = Self::from(push);
         Self { verified: shown.verified && matches!(source, Attribution::Attested(_)), ..shown }
@@ -92,70 +93,70 @@ impl ShownPush {
         (self.principal.as_deref(), self.verified)
     }
 
-    /// The account, as the principal's ARN has it.
+    /// The account id in the principal's ARN.
     #[must_use]
     pub fn account(&self) -> Option<&str> {
         self.account.as_deref()
     }
 
-    /// The push's id in CloudTrail.
+    /// The id of the push request in CloudTrail.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
     }
 }
 
-/// A key that was not used.
+/// A key that no login used.
 #[derive(Debug, Serialize)]
 pub struct ShownKey {
-    /// When sshd was given it first.
+    /// When the agent first gave the key to sshd.
     pub at: String,
-    /// Login name, where the log says it.
+    /// The login name, if the log contains it.
     pub user: Option<String>,
-    /// The key.
+    /// The key's fingerprint.
     pub fingerprint: String,
-    /// Who pushed it.
+    /// The push of the key.
     #[serde(flatten)]
     pub push: ShownPush,
 }
 
-/// A cause of refusals.
+/// The refusals with one cause.
 #[derive(Debug, Serialize)]
 pub struct ShownRefusal {
-    /// The stable name; null where one line counts the rest of a flood.
+    /// The stable name of the cause. Null for a line that counts the rest of a flood.
     pub reason: Option<String>,
-    /// How many the log tells of: sshd asks twice for a login, and each is refused twice.
+    /// The number of refusals in the log. sshd asks twice for a login, so each refused key counts twice.
     pub count: u64,
-    /// The first.
+    /// The instant of the first refusal.
     pub first: String,
-    /// The last.
+    /// The instant of the last refusal.
     pub last: String,
 }
 
-/// A program that wrote as root in another's name.
+/// A program that wrote as root in the name of another program.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct ShownProgram {
-    /// Its path, as the kernel has it.
+    /// The program's path, as the kernel reports it.
     pub program: String,
-    /// How many lines.
+    /// The number of lines.
     pub lines: u64,
 }
 
-/// How many logins by one method.
+/// The number of logins with one method.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Count {
     /// `publickey`, `password` …
     pub method: String,
-    /// How many.
+    /// The number of logins.
     pub count: u64,
 }
 
-/// Who wrote in another's name.
+/// A user that wrote in the name of sshd, logind or the agent.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct UntrustedWriter {
-    /// The user's id; null for all that are too many to be listed.
+    /// The user id. Null for all users beyond the limit of the list.
     pub uid: Option<u32>,
-    /// How many lines.
+    /// The number of lines.
     pub lines: u64,
 }
 

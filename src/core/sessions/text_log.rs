@@ -1,6 +1,6 @@
 //! Lines of `auth.log` and `secure`, as rsyslog, syslog-ng and `journalctl -o short…` write them.
 //!
-//! Anybody can write such a line through `/dev/log`, under any name and pid: nothing here can make a
+//! Any user can write such a line through `/dev/log`, with any name and process id. So this module never makes a
 //! [`TrustedPush`](super::writer::TrustedPush).
 
 use alloc::vec;
@@ -20,29 +20,30 @@ const DAY: i64 = 86_400;
 const WEEK: i64 = 7 * DAY;
 const MICROS: i64 = 1_000_000;
 
-/// Clocks of machines that write into one file, and of threads of one daemon, differ by so much.
+/// Tolerance for clocks, in microseconds. Several machines, or several threads of a daemon, can write to one file.
 const JITTER: u64 = 5_000_000;
 
-/// What the time zone of stamps that do not name one is, in seconds east of UTC, and since when.
+/// The time zone of stamps without a zone: offsets in seconds east of UTC, with the instants from which they apply.
 #[derive(Clone, Debug, Default)]
 pub struct Zone {
     changes: Vec<(i64, i64)>,
 }
 
 impl Zone {
-    /// UTC until the first of these changes, each an instant in seconds since 1970 and the offset from then on.
+    /// Makes a zone from its changes. A change is an instant in seconds since 1970, and the offset from then on.
+    /// Without any change, the zone is UTC.
     #[must_use]
     pub fn new(changes: Vec<(i64, i64)>) -> Self {
         Self { changes: order::by(changes, Ord::cmp) }
     }
 
-    /// The zone of `zdump -v`: lines that end in `gmtoff=SECONDS`, their instant after the file's name.
+    /// Parses the output of `zdump -v`. Each line has an instant after the file name, and ends with `gmtoff=SECONDS`.
     #[must_use]
     pub fn of_zdump(said: &str) -> Self {
         Self::new(said.lines().filter_map(zdump_line).collect())
     }
 
-    /// The zone that never changes of `date +%z`: `+0530`.
+    /// Parses the output of `date +%z` (`+0530`). Such a zone has no changes.
     #[must_use]
     pub fn of_date(said: &str) -> Option<Self> {
         let (sign, digits) = said.split_at_checked(1)?;
@@ -57,16 +58,17 @@ impl Zone {
         Some(Self::new(vec![(i64::MIN, offset)]))
     }
 
-    /// Whether it is known ever to change.
+    /// Whether any change is known.
     #[must_use]
     pub fn changes(&self) -> bool {
         !self.changes.is_empty()
     }
 
-    /// The instant of a local time: the later one, where clocks were put back and it came twice.
+    /// The instant of a local time. If clocks were set back and the local time occurred twice, this is the later
+    /// instant.
     fn instant(&self, local: i64) -> i64 {
         let fits = |(since, offset): &&(i64, i64)| local.saturating_sub(*offset) >= *since;
-        // Before the first change that is known, its own offset is the best guess.
+        // Before the first known change, that change's offset is the best guess.
         let change = self.changes.iter().rev().find(fits).or(self.changes.first());
         local.saturating_sub(change.map_or(0, |(_, offset)| *offset))
     }
@@ -82,50 +84,50 @@ fn zdump_line(line: &str) -> Option<(i64, i64)> {
     Some((seconds(year, month, day, clock)?, offset.trim().parse().ok()?))
 }
 
-/// A line that is about us.
+/// A line that reports an event.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// When.
+    /// The moment of the line.
     pub at: Moment,
-    /// The machine that wrote it.
+    /// The host name of the machine that wrote the line.
     pub host: &'a str,
-    /// What it tells.
+    /// The event.
     pub event: Event,
 }
 
-/// What a line is.
+/// The kind of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LineKind<'a> {
-    /// One about us.
+    /// The line reports an event.
     Line(Line<'a>),
-    /// One about something else.
+    /// The line does not matter here.
     Other,
-    /// It holds words of a login or of a pushed key, in a form that is not known.
+    /// The line contains words of a login or a pushed key, but its form is unknown.
     Unknown,
 }
 
-/// Reads the lines of one file, from its first.
+/// Reads the lines of one file in order.
 #[derive(Debug)]
 pub struct TextLog {
     zone: Zone,
-    /// Not later than when it was last written.
+    /// The modification time of the file, in seconds since 1970. No stamp is more than a day later (in local time).
     written: i64,
     last: Option<i64>,
     highest: u64,
-    /// By how many microseconds the stamps went back at most.
+    /// The largest step back of the stamps, in microseconds.
     stepped_back: u64,
     years_unsure: bool,
     is_known: bool,
 }
 
 impl TextLog {
-    /// A reader of a file that was last written at `written`, in seconds since 1970.
+    /// Makes a reader of a file with the modification time `written`, in seconds since 1970.
     #[must_use]
     pub const fn new(zone: Zone, written: i64) -> Self {
         Self { zone, written, last: None, highest: 0, stepped_back: 0, years_unsure: false, is_known: false }
     }
 
-    /// What a line tells of us.
+    /// Parses the next line.
     pub fn parse_line<'l>(&mut self, line: &'l str) -> LineKind<'l> {
         let Some(header) = Header::of(line) else {
             return if tells_of_us(line) { LineKind::Unknown } else { LineKind::Other };
@@ -150,24 +152,25 @@ impl TextLog {
         }
     }
 
-    /// When a line was written, whatever it is about.
+    /// The moment of a line with any content.
     pub fn instant_of(&mut self, line: &str) -> Option<Moment> {
         self.instant(Header::of(line)?.stamp)
     }
 
-    /// Whether any line so far was one of such a log.
+    /// Whether any line so far had a known form.
     #[must_use]
     pub const fn is_known(&self) -> bool {
         self.is_known
     }
 
-    /// By how many seconds the stamps went back at most.
+    /// The largest step back of the stamps, in seconds.
     #[must_use]
     pub const fn stepped_back(&self) -> u64 {
         self.stepped_back / 1_000_000
     }
 
-    /// Whether the stamps, which name no year, are of more than one, or the clock was set back by weeks.
+    /// Whether the years of stamps without a year are uncertain: the file spans several years, or the clock was set
+    /// back by weeks.
     #[must_use]
     pub const fn years_unsure(&self) -> bool {
         self.years_unsure
@@ -191,13 +194,13 @@ impl TextLog {
         Some(Moment { wall, monotonic: None })
     }
 
-    /// A stamp as local time: the first one after the line before, give or take a week in which the clock may have
-    /// been set back; but never later than the file.
+    /// Finds the year of a stamp. The result is the first such local time after the previous line, less a week in which
+    /// the clock may have been set back. It is never later than the file.
     fn without_a_year(&mut self, month: &str, day: &str, clock: &str) -> Option<i64> {
         let end = self.written.saturating_add(DAY);
         let near = self.last.unwrap_or(self.written);
         let year = OffsetDateTime::from_unix_timestamp(near).ok()?.year();
-        // The 29th of February is not in every year.
+        // Not every year has a 29th of February.
         let years = (-8..=8_i32).filter_map(|ahead| seconds(year.checked_add(ahead)?, month, day, clock));
         let years: Vec<_> = years.filter(|local| *local <= end).collect();
         let after = self.last.map(|last| last.saturating_sub(WEEK));

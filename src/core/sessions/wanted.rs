@@ -1,16 +1,16 @@
-//! What is asked of the log.
+//! The filter for sessions, keys and refusals.
 
 use super::event::{Moment, Push};
 use super::joined::Session;
 
-/// What is asked of the log: what does not fit is forgotten at once.
+/// The filter of a query. The join drops events that do not pass it, to save memory.
 pub trait Wanted {
-    /// Whether a session that has ended, or will be looked at as it is, is asked for.
+    /// Whether a session passes. The join calls this when the session's `end` is final.
     fn session(&self, session: &Session) -> bool;
-    /// Whether one that is asked for is listed, too, or only counted.
+    /// Whether a session that passes is listed. Other sessions are only counted.
     fn lists(&self, session: &Session) -> bool;
-    /// Whether a moment is not before the time that is asked for.
+    /// Whether `at` is not before the start of the queried time.
     fn covers(&self, at: Moment) -> bool;
-    /// Whether a refusal, or a key that nobody used, is asked for.
+    /// Whether a refusal or an unused key passes.
     fn moment(&self, at: Moment, user: Option<&str>, push: Option<&Push>) -> bool;
 }

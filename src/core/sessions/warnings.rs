@@ -1,4 +1,4 @@
-//! What a log cannot answer, and what to set.
+//! Warnings about gaps in the log, and how to prevent them.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -13,25 +13,24 @@ use super::losses::{GapCount, LogGaps};
 use super::question::Question;
 use super::shown::{SECOND, shown};
 
-/// What the log cannot answer.
+/// A warning about a question that the log cannot answer.
 #[derive(Debug, Serialize)]
 pub struct Warning {
-    /// Never changes its meaning.
+    /// The stable name of the warning. Its meaning never changes.
     pub id: &'static str,
-    /// What was seen.
+    /// The finding.
     pub seen: String,
-    /// What to do.
+    /// The remedy.
     pub fix: String,
 }
 
 impl Warning {
-    /// A warning.
+    /// Makes a warning.
     pub fn new(id: &'static str, seen: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { id, seen: seen.into(), fix: fix.into() }
     }
 }
 
-/// All of it.
 pub(super) fn warnings(question: &Question, kind: Kind, found: &JoinedLog) -> Vec<Warning> {
     let tally = &found.tally;
     let mut warnings = Vec::new();
@@ -129,7 +128,7 @@ pub(super) fn warnings(question: &Question, kind: Kind, found: &JoinedLog) -> Ve
     warnings
 }
 
-/// Whether the time that is asked for begins before the log.
+/// Whether the queried time begins before the log.
 pub(super) fn begins_late(question: &Question, found: &JoinedLog) -> bool {
     let first = found.span.map(|(first, _)| first.wall / SECOND);
     question.since.zip(first).is_some_and(|(since, first)| since.as_unix() < first)

@@ -1,37 +1,39 @@
-//! Who wrote an entry of the journal, by the fields that journald has from the kernel
-//! (systemd.journal-fields(7), "Trusted Journal Fields").
+//! The writer of a journal entry, from the fields that journald gets from the kernel (systemd.journal-fields(7),
+//! "Trusted Journal Fields").
 //!
-//! A user id of 0 proves little: a setuid program that repeats its caller's text writes as root on a socket that the
+//! A user id of 0 is weak proof. A setuid program that prints its caller's text writes as root, on a socket that the
 //! caller connected. So a line of sshd or logind counts only if `_EXE` names that program, in a unit (`_SYSTEMD_UNIT`)
-//! that no user can start a process in. journald reads both from `/proc` after the line has arrived. Where the process
-//! has ended by then, the fields are missing, and the line is *unattributed*: neither believed nor disbelieved.
+//! in which no user can start a process.
+//!
+//! journald reads both fields from `/proc` after the line has arrived. If the process has ended by then, the fields are
+//! missing. The line is then *unattributed*: it is neither believed nor disbelieved.
 
 use super::claim::PushClaim;
 use super::programs::{Program, Programs, Unit};
 
-/// Proof that the kernel's fields name, as the writer of an entry, the program in whose name it is, or the agent's
-/// user. Only the two that look at those fields make one: [`Writer`], and [`AgentUser`].
+/// Proof that the expected program, or the agent's user, wrote an entry. Only [`Writer`] and [`AgentUser`] make one,
+/// from the fields of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attested {
     _private: (),
 }
 
-/// Who said what a line says.
+/// The known writer of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attribution {
-    /// That of the program in whose name it is.
+    /// The expected program wrote the line, or the agent's user.
     Attested(Attested),
-    /// Root's, and journald could not tell by which program.
+    /// Root wrote the line, but it is unknown whether the expected program did so.
     Unattributed,
-    /// Unknown: it is of a text log, where anybody can write.
+    /// Unknown: the line is from a text log, in which any user can write.
     Text,
 }
 
-/// A line in the name of sshd or logind that another program or user wrote.
+/// Another program or user wrote a line in the name of sshd, logind or the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Forged;
 
-/// Who wrote an entry. Only an entry's fields make one.
+/// The writer of an entry. Only the fields of an entry make one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Writer {
     uid: u32,
@@ -44,7 +46,6 @@ impl Writer {
         Self { uid, program: Program::of(program, programs), unit: Unit::of(unit) }
     }
 
-    /// The user id.
     pub(super) const fn uid(self) -> u32 {
         self.uid
     }
@@ -53,22 +54,23 @@ impl Writer {
         self.uid == 0
     }
 
-    /// As the writer of sshd's line about a login.
+    /// Checks the writer of sshd's line about a login.
     pub(super) const fn login(self) -> Result<Attribution, Forged> {
         self.attribute(Program::Sshd, matches!(self.unit, Unit::Sshd))
     }
 
-    /// As the writer of PAM's line about a session, in sshd's process. PAM has moved it to the session by then.
+    /// Checks the writer of PAM's line about a session. PAM runs in sshd's process, and may have moved it to the
+    /// session's scope.
     pub(super) const fn session(self) -> Result<Attribution, Forged> {
         self.attribute(Program::Sshd, matches!(self.unit, Unit::Sshd | Unit::Session))
     }
 
-    /// As the writer of logind's line that a session is gone.
+    /// Checks the writer of logind's line about the end of a session.
     pub(super) const fn logind(self) -> Result<Attribution, Forged> {
         self.attribute(Program::Logind, matches!(self.unit, Unit::Logind))
     }
 
-    /// As an agent that still is root: sshd runs it, in its own unit.
+    /// Checks the writer of a line of an agent that still is root. sshd runs the agent in sshd's own unit.
     pub(super) const fn agent(self) -> Result<Attribution, Forged> {
         self.attribute(Program::Agent, matches!(self.unit, Unit::Sshd))
     }
@@ -94,19 +96,19 @@ impl Writer {
     }
 }
 
-/// The user that the agent runs as. Nothing is believed of an agent that would be root: it gives root's rights up
-/// before it can give a key.
+/// The user that the agent runs as. It is never root: the agent gives up root's privileges before it can give sshd a
+/// key.
 ///
-/// The agent's program (`_EXE`) is not checked. It ends within milliseconds, so journald often cannot read it. And a
-/// process with the agent's user id can run the agent's program right after it wrote. Without root, no user of
-/// the machine gets a process with that id; a provider that runs under it does.
+/// The agent's program (`_EXE`) is not checked. The agent ends within milliseconds, so journald often cannot read it.
+/// And a process with the agent's user id could run the agent's program right after it wrote a line. Only root can
+/// start a process with that user id. The exception is a provider that the agent runs under that id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgentUser {
     uid: u32,
 }
 
 impl AgentUser {
-    /// The user with this id; none for root.
+    /// Makes an agent user from its id. `None` for root.
     #[must_use]
     pub const fn new(uid: u32) -> Option<Self> {
         if uid == 0 { None } else { Some(Self { uid }) }
@@ -116,25 +118,25 @@ impl AgentUser {
         self.uid == writer.uid
     }
 
-    /// Whether the agent's user wrote the entry.
+    /// An attestation if the agent's user wrote the entry.
     pub(super) fn attests(self, writer: Writer) -> Option<Attribution> {
         self.wrote(writer).then_some(Attribution::Attested(Attested { _private: () }))
     }
 }
 
-/// Who pushed a key, by the word of the agent: journald had from the kernel that the agent's user wrote it.
+/// The claims of a push, with proof that the agent's user wrote them. journald got that user's id from the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TrustedPush {
     claim: PushClaim,
 }
 
 impl TrustedPush {
-    /// The only constructor. `None` where another user wrote it.
+    /// The only constructor. `None` if another user wrote the entry.
     pub(super) fn of(writer: Writer, agent: AgentUser, claim: PushClaim) -> Option<Self> {
         agent.wrote(writer).then_some(Self { claim })
     }
 
-    /// What the agent said.
+    /// The claims that the agent logged.
     #[must_use]
     pub(crate) const fn claim(&self) -> &PushClaim {
         &self.claim
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_that_users_can_be_in_attests_no_login() {
+    fn login_from_a_unit_of_users_is_not_attested() {
         for (unit, login, session) in [
             ("ssh.service", true, true),
             ("sshd.service", true, true),
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn logind_is_root_in_its_own_unit() {
+    fn logind_must_be_root_in_its_own_unit() {
         for path in ["/usr/lib/systemd/systemd-logind", "/lib/systemd/systemd-logind"] {
             assert!(
                 matches!(root(path, "systemd-logind.service").logind(), Ok(Attribution::Attested(_))),

@@ -1,4 +1,4 @@
-//! The roots that a signer's path may end in.
+//! The roots in which a signer's path may end.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -13,10 +13,10 @@ use super::primitives::sequence;
 use crate::evidence::chain::{Certificate, SignerChain, without_mark};
 use crate::reason::Reason;
 
-/// Most roots that are read; the largest distributions ship about 150.
+/// Maximum number of roots that are read. The largest distributions ship about 150.
 const MAX_ANCHORS: usize = 4096;
 
-/// The trust anchors of a run, from the trust store of the system or the one named by its operator.
+/// The trust anchors of a run, from the system's trust store or from the one that the operator configured.
 #[derive(Debug)]
 pub struct TrustAnchors {
     store: RootCertStore,
@@ -26,9 +26,9 @@ pub struct TrustAnchors {
 /// Why there are no trust anchors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AnchorsError {
-    /// No usable certificate in so many bytes of PEM.
+    /// The PEM contains no usable certificate; holds its size in bytes.
     Empty(usize),
-    /// None of so many roots is Amazon Trust Services'.
+    /// No root belongs to Amazon Trust Services; holds the number of roots.
     NotAmazon(usize),
 }
 
@@ -54,7 +54,7 @@ impl fmt::Display for AnchorsError {
     }
 }
 
-/// SHA-256 of the SubjectPublicKeyInfo of the roots of Amazon Trust Services, as its repository lists them
+/// SHA-256 of the SubjectPublicKeyInfo of each root of Amazon Trust Services, from its repository
 /// (amazontrust.com/repository, "Root CAs"): Amazon Root CA 1 to 4, Starfield Services Root CA - G2.
 const AMAZON_KEYS: [&str; 5] = [
     "fbe3018031f9586bcbf41727e417b7d1c45c2f47f93be372a17b96b50757d5a2",
@@ -70,8 +70,8 @@ fn is_amazon(root: &TrustAnchor<'_>) -> bool {
 }
 
 impl TrustAnchors {
-    /// Reads one or several PEM files' contents; a root that cannot be read is left aside, since a store
-    /// holds many and one bad one must not lock everybody out.
+    /// Reads the contents of one or several PEM files. An unreadable root is skipped, because one bad root in a large
+    /// store must not prevent all logins.
     pub fn from_pem<'a>(files: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, AnchorsError> {
         let mut store = RootCertStore::empty();
         let mut certificates = Vec::new();
@@ -91,9 +91,9 @@ impl TrustAnchors {
         }
     }
 
-    /// As [`from_pem`](Self::from_pem), but of all the roots only those that issued themselves and can have issued a
-    /// certificate of `chain`: what is found by these is found by all, and what is not has to be looked for, and told, with
-    /// all.
+    /// Like [`from_pem`](Self::from_pem), but reads only self-issued roots that may have issued a certificate of
+    /// `chain`. A path under these roots is also a path under all roots. If there is none, search again with all
+    /// roots: they may have a path, and only that search returns the correct error.
     pub fn issuers_from_pem<'a>(
         files: impl IntoIterator<Item = &'a [u8]>,
         chain: &SignerChain,
@@ -101,7 +101,7 @@ impl TrustAnchors {
         Self::from_pem(files.into_iter().flat_map(|pem| issuers::blocks(without_mark(pem), chain)))
     }
 
-    /// Those of Amazon Trust Services alone.
+    /// Keeps only the roots of Amazon Trust Services.
     pub fn of_amazon(self) -> Result<Self, AnchorsError> {
         let count = self.count();
         let pairs = self.store.roots.into_iter().zip(self.certificates);
@@ -110,7 +110,7 @@ impl TrustAnchors {
         if amazon.certificates.is_empty() { Err(AnchorsError::NotAmazon(count)) } else { Ok(amazon) }
     }
 
-    /// How many there are.
+    /// The number of roots.
     #[must_use]
     pub fn count(&self) -> usize {
         self.certificates.len()
@@ -120,7 +120,7 @@ impl TrustAnchors {
         &self.store.roots
     }
 
-    /// The root certificate that the anchor at this place of [`as_slice`](Self::as_slice) was made from.
+    /// The root certificate of the anchor with this index in [`as_slice`](Self::as_slice).
     pub(super) fn certificate(&self, place: usize) -> Option<Certificate> {
         Certificate::parse(self.certificates.get(place)?.clone()).ok()
     }

@@ -1,11 +1,11 @@
-//! What one judgement may spend on certificates and staples before a proof.
+//! Limits the work of one judgement.
 //!
-//! The evidence determines how many signatures there are to verify, and its sender may be an attacker. A P-384
-//! signature takes ring more than a millisecond, so the number of checks is bounded, not the size of the evidence alone.
-//! The signatures of entries have a bound of their own, so that a flood of entries cannot refuse the signer.
+//! An attacker may send the evidence, and the evidence determines how many signatures must be verified. ring needs
+//! more than a millisecond for a P-384 signature. So the number of checks is limited, in addition to the size of the
+//! evidence. The signatures of entries have their own limit, so many entries cannot cause the signer to be refused.
 
 use alloc::vec::Vec;
-// webpki shares an algorithm between threads, so its count needs a lock, and `core` has none.
+// webpki shares algorithms between threads, so the counter needs a lock. `core` has no lock.
 extern crate std;
 use self::std::sync::{Mutex, PoisonError};
 
@@ -13,37 +13,39 @@ use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerifica
 
 use crate::evidence::key_bundle::MAX_ENTRIES;
 
-/// Most signatures of certificates, responders' certificates and staples that one judgement verifies.
+/// Maximum number of signatures that one judgement verifies for certificates, responders' certificates and staples.
 ///
-/// Amazon's bundle takes six: four certificates under three roots, and a staple for each of the two that lie on the
-/// path. Other authorities above, and a responder's certificate for each staple, would make it twelve.
+/// AWS's bundle takes six: four certificates under three roots, and one staple for each of the two certificates on
+/// the path. Further cross-signed roots and a responder's certificate in each staple would make it twelve.
 pub(crate) const MAX_SIGNATURE_CHECKS: usize = 48;
 
-/// Most paths that one judgement tries. A path is tried again each time that a further staple has come, twenty times at
-/// most: of Amazon's bundle, three paths under three roots. With more cross-signed roots there may be a dozen.
+/// Maximum number of paths that one judgement tries. Each path is tried again after each further staple, at most
+/// twenty times. AWS's bundle has three paths under three roots. More cross-signed roots may make a dozen paths.
 pub(crate) const MAX_PATHS: usize = 256;
 
-/// Most comparisons of a name with a name constraint: as many as webpki makes in one search. Amazon's bundle takes none.
+/// Maximum number of comparisons of a name with a name constraint. webpki has the same limit for one search. AWS's
+/// bundle takes none.
 pub(crate) const MAX_NAME_COMPARISONS: usize = 250_000;
 
-/// Most signatures of entries that one judgement verifies with a key of 2,048 bits, as AWS's signers have: one for each
-/// entry that is read. A check with a longer key takes longer, so there are fewer of them.
+/// Maximum number of entry signatures that one judgement verifies with a 2,048-bit key, which is the size of AWS's
+/// keys. It allows one check for each entry that is read. A check with a longer key takes longer, so fewer checks are
+/// allowed.
 pub(crate) const MAX_ENTRY_CHECKS: usize = MAX_ENTRIES;
 
-/// Bits of the key that [`MAX_ENTRY_CHECKS`] counts with.
+/// The key size to which [`MAX_ENTRY_CHECKS`] applies, in bits.
 const USUAL_BITS: usize = 2048;
 
-/// Most work for the signatures of entries. The unit is that of [`entry_work`].
+/// Maximum work for the signatures of entries, in the unit of [`entry_work`].
 const MAX_ENTRY_WORK: u64 = entry_work(USUAL_BITS).saturating_mul(MAX_ENTRY_CHECKS as u64);
 
-/// The work of one check with an RSA key of so many bits: seventeen products of two numbers of that length (the exponent
-/// is 65537), each of which takes as many steps as the square of the length.
+/// The relative work of one check with an RSA key of this size. The exponent is 65537, so each check multiplies
+/// seventeen times. The work of a multiplication grows with the square of the key size.
 const fn entry_work(bits: usize) -> u64 {
     (bits as u64).saturating_mul(bits as u64)
 }
 
-/// What is left of the bounds, and the result of every signature check so far: a signature that is seen again, in
-/// another search or beside another staple, costs nothing.
+/// The work that was spent, and the result of every signature check so far. A repeated check uses the stored result
+/// and counts only once.
 #[derive(Debug, Default)]
 pub struct Budget(Mutex<Spent>);
 
@@ -57,7 +59,7 @@ struct Spent {
     entry_work: u64,
 }
 
-/// One signature check: all that its result depends on.
+/// One signature check: its result and all the input on which the result depends.
 #[derive(Debug)]
 struct SignatureCheck {
     algorithms: [AlgorithmIdentifier; 2],
@@ -75,13 +77,13 @@ impl Budget {
         self.with(|spent| spent.checks.len())
     }
 
-    /// Whether a bound was passed. What was left unread may have been a revocation, so nothing is believed any more.
+    /// Whether a limit was exceeded. The unread evidence may contain a revocation, so no result counts any more.
     #[must_use]
     pub(crate) fn is_exceeded(&self) -> bool {
         self.with(|spent| spent.exceeded)
     }
 
-    /// Whether one more path may be tried, on which so many names are compared with constraints.
+    /// Counts one more path with this many name comparisons. Returns whether it may be tried.
     pub(super) fn allows_path(&self, comparisons: usize) -> bool {
         self.with(|spent| {
             spent.paths = spent.paths.saturating_add(1);
@@ -91,15 +93,15 @@ impl Budget {
         })
     }
 
-    /// How many signatures of entries were allowed to be verified.
+    /// How many entry signatures were allowed.
     #[cfg(test)]
     #[must_use]
     pub(crate) fn entry_checks(&self) -> usize {
         self.with(|spent| spent.entry_checks)
     }
 
-    /// Whether the signature of one more entry may be verified, with an RSA key of so many bits. Where it may not, the
-    /// entry is refused, and nothing else.
+    /// Counts one more entry signature with an RSA key of this size. Returns whether it may be verified. If not, only
+    /// this entry is refused.
     pub(super) fn allows_entry(&self, bits: usize) -> bool {
         self.with(|spent| {
             let work = spent.entry_work.saturating_add(entry_work(bits));
@@ -146,7 +148,7 @@ impl Budget {
     }
 }
 
-/// A signature algorithm whose checks are paid from a budget.
+/// A signature algorithm whose checks count against a budget.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Counted<'b> {
     pub(super) algorithm: &'static dyn SignatureVerificationAlgorithm,

@@ -1,8 +1,8 @@
-//! Which paths through a bundle are worth proving: those on which every signature holds.
+//! Finds the paths through a bundle on which every signature is valid.
 //!
-//! webpki walks from the leaf up and believes names until it meets an anchor, so unsigned certificates of one name keep
-//! it busy for seconds. Here the signatures are followed from the anchors down, once for all certificates that may be
-//! the signer's, and webpki gets one path at a time.
+//! webpki builds paths upwards from the leaf and compares only names until it reaches an anchor. Many unsigned
+//! certificates with the same name would keep it busy for seconds. This module follows the signatures down from the
+//! anchors, once for all possible signer certificates. webpki then gets one path at a time.
 
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
@@ -15,42 +15,42 @@ use super::primitives::{contents, is_signed_by};
 use crate::evidence::chain::Certificate;
 use crate::evidence::signed::Signed;
 
-/// Most certificates between the signer's and the root: webpki takes no more.
+/// Maximum number of certificates between the signer's and the root. webpki has the same limit.
 const MAX_INTERMEDIATES: usize = 6;
 
-/// How often one subject may come on a path: once more than usual, for a change of the authority's key.
+/// How often the same subject may occur on a path. The second time allows for a new key of the same authority.
 const MAX_OF_ONE_SUBJECT: usize = 2;
 
-/// A certificate, taken apart for this one question.
+/// A certificate and its position in the graph of signatures.
 struct Node<'c> {
     certificate: &'c Certificate,
     issuer: Vec<u8>,
     subject: Vec<u8>,
     key_info: Vec<u8>,
     signed: Signed,
-    /// The places of the anchors that signed it.
+    /// The indexes of the anchors that signed it.
     anchors: Vec<usize>,
-    /// The places of the certificates that signed it, and that an anchor signed or one of these.
+    /// The indexes of the certificates that signed it and that have a path to an anchor.
     issuers: Vec<usize>,
-    /// How many certificates lie between it and an anchor, at the least; none where no anchor is reached.
+    /// The smallest number of certificates between it and an anchor; `None` if no anchor is reached.
     distance: Option<usize>,
 }
 
-/// Who signed the next certificate down.
+/// The issuer of the next certificate down.
 #[derive(Clone, Copy)]
 enum IssuerRef {
     Anchor(usize),
     Certificate(usize),
 }
 
-/// The certificates of a bundle with the signatures between them.
+/// The certificates of a bundle and the signatures between them.
 pub(super) struct Candidates<'c> {
     nodes: Vec<Node<'c>>,
 }
 
 impl<'c> Candidates<'c> {
-    /// Looks for the signatures above `leaves`. Every pair of issuer and certificate is tried once at most, and only
-    /// where a path from one of `leaves` may lead through it by its names.
+    /// Finds the signatures above `leaves`. Each pair of issuer and certificate is checked at most once, and only if
+    /// their names can be part of a path from one of `leaves`.
     pub(super) fn above(
         leaves: &[&Certificate],
         all: &'c [Certificate],
@@ -65,7 +65,8 @@ impl<'c> Candidates<'c> {
         candidates
     }
 
-    /// Takes those of `others` in that a chain of names leads to. The issuers of a certificate stay in their order.
+    /// Adds the certificates of `others` that a chain of names connects to a leaf. The issuers of a certificate keep
+    /// their order.
     fn keep_named_above(&mut self, mut others: Vec<Node<'c>>) {
         let mut place = 0;
         while let Some(below) = self.nodes.get(place) {
@@ -76,7 +77,7 @@ impl<'c> Candidates<'c> {
         }
     }
 
-    /// Follows the signatures from the anchors down, the nearest first.
+    /// Follows the signatures down from the anchors, the shortest paths first.
     fn follow(&mut self, anchors: &[TrustAnchor<'_>], budget: &Budget) {
         let is_named = |name: &[u8]| self.nodes.iter().any(|node| node.issuer == name);
         let ends = anchors.iter().enumerate().filter(|(_, anchor)| is_named(&anchor.subject));
@@ -108,15 +109,16 @@ impl<'c> Candidates<'c> {
         }
     }
 
-    /// Every path from `leaf` to an anchor, the certificates without the anchor and the anchor's place, until `consider`
-    /// has enough. Shorter ways to an anchor come first, then the order of the bundle, as webpki has it.
+    /// Calls `consider` for every path from `leaf` to an anchor, until `consider` returns `Break`. Its arguments are
+    /// the certificates without the anchor, and the anchor's index. Paths that end at a closer anchor come first,
+    /// then the order of the bundle, as in webpki.
     pub(super) fn each_path(
         &self,
         leaf: &Certificate,
         mut consider: impl FnMut(&[&'c Certificate], usize) -> ControlFlow<()>,
     ) {
         let start = self.nodes.iter().position(|node| node.certificate == leaf);
-        // A break says that `consider` has what it wants: there is nothing left to do.
+        // A break only means that `consider` needs no further path.
         let _ = self.walk(&mut start.into_iter().collect(), &mut consider);
     }
 
@@ -145,7 +147,7 @@ impl<'c> Candidates<'c> {
         path.iter().filter_map(|place| self.nodes.get(*place))
     }
 
-    /// Whether a path through this certificate can reach an anchor, and is no loop (RFC 4158 section 5.2).
+    /// Whether a path through this certificate can reach an anchor and has no loop (RFC 4158 section 5.2).
     fn may_follow(&self, path: &[usize], above: usize) -> bool {
         let Some(node) = self.nodes.get(above) else { return false };
         let ends = node.distance.is_some_and(|left| path.len().saturating_add(left) <= MAX_INTERMEDIATES);
@@ -155,7 +157,7 @@ impl<'c> Candidates<'c> {
     }
 }
 
-/// Who may have signed certificates, and how far it is from an anchor.
+/// A possible issuer, and its distance from an anchor.
 struct Issuer {
     above: IssuerRef,
     subject: Vec<u8>,

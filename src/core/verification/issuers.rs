@@ -1,9 +1,11 @@
-//! Which roots of a trust store a chain can end in at all, found without reading the others.
+//! Finds the roots of a trust store in which a chain can end, without parsing the others.
 //!
-//! A distribution trusts some 140 roots, and a chain ends in one or two of them: the root whose subject is the issuer of
-//! one of its certificates, byte for byte (RFC 5280 section 7.1 would allow more; webpki does not). Decoding all the
-//! others is most of what a run would cost. A root is issued by itself, so the first name in it is looked at, its
-//! issuer. Nothing is judged here: what is told apart wrongly costs the time of reading all of them, never a check.
+//! A distribution trusts some 140 roots, and a chain ends in one or two of them. The subject of such a root is the
+//! issuer of a certificate of the chain, byte for byte (RFC 5280 section 7.1 allows more, webpki does not). Parsing
+//! all other roots would be most of the work of a run. A root is its own issuer, so this module reads the issuer,
+//! which is the first name in the certificate.
+//!
+//! This module checks nothing. A wrong choice only costs time, because the caller then reads all roots.
 
 use alloc::vec::Vec;
 
@@ -13,14 +15,14 @@ use memchr::memmem;
 use crate::evidence::chain::SignerChain;
 use crate::evidence::structure;
 
-/// Where a certificate begins in PEM (RFC 7468 section 5.1).
+/// The first line of a certificate in PEM (RFC 7468 section 5.1).
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// How many characters a line of PEM has.
+/// The number of characters on a line of PEM.
 const LINE: usize = 64;
 
-/// How many lines of a block are decoded: the length of the issuer's name and its first 90 bytes lie in them, which is
-/// what tells roots apart.
+/// How many lines of a block are decoded. They contain the length of the issuer's name and its first 90 bytes, which
+/// is enough to distinguish roots.
 const LINES: usize = 3;
 const DECODED: usize = LINES * LINE / 4 * 3;
 
@@ -29,8 +31,8 @@ const SEQUENCE: u8 = 0x30;
 /// `[0] EXPLICIT Version`.
 const VERSION: u8 = 0xa0;
 
-/// The blocks of `pem` that may hold the issuer of a certificate of `chain`, each with what follows up to the next. A block
-/// whose name cannot be told may.
+/// The blocks of `pem` that may contain the issuer of a certificate of `chain`. Each includes the text up to the next
+/// block. A block whose name cannot be read is included.
 pub(super) fn blocks<'p>(pem: &'p [u8], chain: &SignerChain) -> Vec<&'p [u8]> {
     let issuers: Vec<_> = chain.certificates().iter().filter_map(|it| Name::of_issuer(it.der())).collect();
     let starts: Vec<_> = memmem::find_iter(pem, BEGIN).filter(|start| begins_line(pem, *start)).collect();
@@ -45,13 +47,15 @@ pub(super) fn blocks<'p>(pem: &'p [u8], chain: &SignerChain) -> Vec<&'p [u8]> {
     blocks.filter(|(start, block)| may_matter(block) && !is_open(*start)).map(|(_, block)| block).collect()
 }
 
-/// Anywhere else it is text to a parser of PEM, and what follows it no block: somebody may have switched it off.
+/// Whether `start` is at the beginning of a line. Elsewhere, a PEM parser takes the mark as text. An operator may
+/// have disabled the block in this way.
 fn begins_line(pem: &[u8], start: usize) -> bool {
     let before = start.checked_sub(1).and_then(|before| pem.get(before));
     before.is_none_or(|before| matches!(before, b'\r' | b'\n'))
 }
 
-/// Whether a block has not ended in these lines: a parser of PEM takes what follows for more of it.
+/// Whether the last block in `before` has no matching end line. A PEM parser then reads the next lines as part of
+/// that block.
 fn is_open(before: &[u8]) -> bool {
     let mut marks = before.rsplit(|b| matches!(b, b'\r' | b'\n')).filter(|line| line.starts_with(b"-----"));
     marks.next().is_some_and(|last| {
@@ -60,7 +64,7 @@ fn is_open(before: &[u8]) -> bool {
     })
 }
 
-/// The first bytes of the certificate in a block of PEM, where its first lines have the usual length.
+/// The first bytes of the certificate in a PEM block; `None` if its first lines do not have the usual length.
 fn head<'d>(block: &[u8], der: &'d mut [u8; DECODED]) -> Option<&'d [u8]> {
     let mut text = block.strip_prefix(BEGIN)?;
     for place in der.chunks_exact_mut(LINE / 4 * 3) {
@@ -69,20 +73,20 @@ fn head<'d>(block: &[u8], der: &'d mut [u8; DECODED]) -> Option<&'d [u8]> {
         BASE64.decode_mut(line, place).ok()?;
         text = rest;
     }
-    // It is no longer than that line: what a name is cut off from is more of the same.
+    // The last line must end here, too: the decoded bytes are then the start of a certificate in the usual form.
     matches!(text.first(), Some(b'\r' | b'\n')).then_some(der)
 }
 
-/// The issuer of a certificate (RFC 5280 section 4.1), without its tag: how long it is, and the first of its bytes.
+/// The issuer of a certificate (RFC 5280 section 4.1), without its tag: its length and its first bytes.
 struct Name<'d> {
     length: usize,
     begins: &'d [u8],
 }
 
 impl<'d> Name<'d> {
-    /// None where it does not begin, in DER, in these first bytes of a certificate.
+    /// `None` if these first bytes of a certificate do not contain the start of the issuer in DER.
     fn of_issuer(der: &'d [u8]) -> Option<Self> {
-        // The certificate itself, and what is signed of it, go on behind these bytes.
+        // The Certificate and the TBSCertificate are longer than these bytes, so only their headers are read.
         let (_, inside) = header(der, SEQUENCE)?;
         let (_, fields) = header(inside, SEQUENCE)?;
         let serial = element(fields, VERSION).unwrap_or(fields);
@@ -97,13 +101,13 @@ impl<'d> Name<'d> {
     }
 }
 
-/// What follows a whole element with this tag.
+/// The bytes after a complete element with this tag.
 fn element(der: &[u8], tag: u8) -> Option<&[u8]> {
     let (length, contents) = header(der, tag)?;
     contents.get(length..)
 }
 
-/// The length of an element with this tag, and what follows its header.
+/// The length of an element with this tag, and the bytes after its header.
 fn header(der: &[u8], tag: u8) -> Option<(usize, &[u8])> {
     let (first, length, rest) = structure::header(der)?;
     (first == tag).then_some((length, rest))

@@ -1,11 +1,11 @@
-//! Untrusted evidence in, proof types out.
+//! Verifies untrusted evidence and returns proof types.
 //!
 //! ```text
 //! SignerChain --name, path--> SignerPath --revocation--> VerifiedSigner --signature, instance, expiry--> VerifiedKey
 //! ```
 //!
-//! Each step is the only constructor of the next, so a check can be neither skipped nor reordered by a
-//! caller. These types can be named, but not made by hand:
+//! Each step is the only constructor of the next. So a caller can neither skip nor reorder a check. Callers can name
+//! these types, but cannot construct them:
 //!
 //! ```
 //! use eic_core::verification::{SignerPath, VerifiedKey, VerifiedSigner};
@@ -26,7 +26,7 @@
 //! let forged = eic_core::verification::SignerPath { name: todo!(), steps: todo!(), root: todo!() };
 //! ```
 //!
-//! They have no default value. What has one can be made in this way:
+//! They do not implement `Default`. A type that implements it can be made like this:
 //!
 //! ```
 //! fn conjure<T: Default>() -> T { T::default() }
@@ -61,7 +61,7 @@ pub use revocation_error::RevocationError;
 pub use signature::{KeyError, VerifiedKey};
 pub use signer_error::SignerError;
 
-/// How far the instance's clock may be off when a staple's dates are judged, in seconds.
+/// How much the instance's clock may differ when the dates of a staple are checked, in seconds.
 pub const CLOCK_SKEW: u64 = 300;
 
 #[cfg(test)]

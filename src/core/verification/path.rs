@@ -1,4 +1,4 @@
-//! Is the signer's certificate what it must be: the right name, on a path to a trust anchor, unrevoked?
+//! Verifies the signer's certificate: its name, its path to a trust anchor, and that it is not revoked.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -20,8 +20,9 @@ use crate::evidence::ocsp::OcspStaple;
 use crate::identity::SignerName;
 use crate::time::Timestamp;
 
-/// A signer whose certificate has the right name and a path to a trust anchor on which a fresh staple
-/// vouches for every certificate. Made by [`VerifiedSigner::establish`] and [`SignerPath::verify_staples`] alone.
+/// A signer whose certificate has the right name and a path to a trust anchor, with a fresh staple for every
+/// certificate of the path. Under [`RevocationPolicy::WhenStapled`], staples may be missing. Only
+/// [`VerifiedSigner::establish`] and [`SignerPath::verify_staples`] make one.
 #[derive(Debug)]
 pub struct VerifiedSigner {
     leaf: CertificateDer<'static>,
@@ -32,18 +33,18 @@ pub struct VerifiedSigner {
     now: Timestamp,
 }
 
-/// A certificate of the path, and the staple that vouched for it.
+/// A certificate of the path and its staple.
 #[derive(Debug, Clone)]
 pub struct PathCertificate {
     /// The certificate.
     pub certificate: Certificate,
-    /// Its staple; none where there was none, and the policy is [`RevocationPolicy::WhenStapled`].
+    /// Its staple; `None` if there was no staple and the policy is [`RevocationPolicy::WhenStapled`].
     pub staple: Option<StapleFacts>,
 }
 
 impl VerifiedSigner {
-    /// Proves the signer: `name` and path, and inside the path search every certificate's staple, so that
-    /// a second path is tried when the first has a certificate without a good one.
+    /// Verifies the signer's name, its path and the staples. The path search also checks the staples, so it tries
+    /// another path if a certificate of the first path has no good staple.
     pub fn establish(
         chain: &SignerChain,
         anchors: &TrustAnchors,
@@ -75,19 +76,19 @@ impl VerifiedSigner {
         &self.path
     }
 
-    /// The certificates of the path for which there was no staple; some only under
+    /// The certificates of the path without a staple. There are none unless the policy is
     /// [`RevocationPolicy::WhenStapled`].
     pub fn unstapled(&self) -> impl Iterator<Item = &Certificate> {
         self.path.iter().filter(|step| step.staple.is_none()).map(|step| &step.certificate)
     }
 
-    /// The subject of the trust anchor that the path ends in.
+    /// The subject of the trust anchor in which the path ends.
     #[must_use]
     pub fn anchor(&self) -> &str {
         &self.anchor
     }
 
-    /// The instant that everything is judged at.
+    /// The instant for which all checks were made.
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now
@@ -102,18 +103,18 @@ impl VerifiedSigner {
     }
 }
 
-/// The path that [`VerifiedSigner::establish`] would try first, on which everything holds but what only staples can
-/// tell: so it is known which of them are worth asking for. Made by [`SignerPath::find`] alone.
+/// The path that [`VerifiedSigner::establish`] would try first. Everything except the staples has been verified. So
+/// the caller knows which staples to request. Only [`SignerPath::find`] makes one.
 #[derive(Debug)]
 pub struct SignerPath {
     name: SignerName,
-    /// Each certificate, the signer's own first, and its issuer.
+    /// Each certificate with its issuer. The signer's certificate is first.
     steps: Vec<(Certificate, TrustAnchor<'static>)>,
     root: Root,
 }
 
 impl SignerPath {
-    /// Searches the path, as of `now`. An error here saves the requests for staples.
+    /// Searches for the path at `now`. After an error here, staples need not be requested.
     pub fn find(
         chain: &SignerChain,
         anchors: &TrustAnchors,
@@ -126,21 +127,22 @@ impl SignerPath {
         Ok(Self { name: name.clone(), steps, root })
     }
 
-    /// Whose path it is.
+    /// The signer's name.
     #[must_use]
     pub const fn name(&self) -> &SignerName {
         &self.name
     }
 
-    /// Its certificates, the signer's own first, without the trust anchor.
+    /// The certificates of the path without the trust anchor. The signer's certificate is first.
     pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
         self.steps.iter().map(|(certificate, _)| certificate)
     }
 
-    /// The signer, where a staple vouches for every certificate as of `now`, a later instant than that of the search.
+    /// Returns the signer if a staple vouches for every certificate at `now`, which may be later than the instant of
+    /// the search. Under [`RevocationPolicy::WhenStapled`], staples may be missing.
     ///
-    /// None says nothing: another path may be the good one, and what is wrong is [`VerifiedSigner::establish`]'s to
-    /// tell. What it would check again is only what time can change: the dates.
+    /// `None` is inconclusive. Call [`VerifiedSigner::establish`] to try other paths and to get the error. This
+    /// function checks only the staples and the dates again, because nothing else changes with time.
     #[must_use]
     pub fn verify_staples(
         &self,
@@ -160,13 +162,13 @@ impl SignerPath {
             Some(PathCertificate { certificate: certificate.clone(), staple })
         });
         let path = certificates.collect::<Option<_>>()?;
-        // What could not be looked at any more may have been a revocation.
+        // The evidence beyond the limit may contain a revocation.
         let signer = VerifiedSigner::on(path, self.root.subject.clone(), now);
         signer.filter(|_| !budget.is_exceeded())
     }
 }
 
-/// The staple that vouches for a certificate; none where the policy takes it without.
+/// The staple that vouches for a certificate; `None` if there is no staple and the policy allows that.
 fn check_revocation(
     subject: (&webpki::Cert<'_>, Subject),
     issuer: &TrustAnchor<'_>,

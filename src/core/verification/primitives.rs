@@ -1,4 +1,4 @@
-//! What path and staples share: the algorithms that count, one signature, and DER around both.
+//! Shared by the checks of paths and staples: the accepted algorithms, signature checks and DER.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -11,10 +11,12 @@ use super::budget::{Budget, Counted};
 use crate::evidence::signed::Signed;
 use crate::time::Timestamp;
 
-/// The signature algorithms of certificates and staples: RSA of 2,048 to 8,192 bits, and ECDSA on P-256 and
-/// P-384. No SHA-1 (RFC 9155), no smaller RSA (NIST SP 800-131A); nothing that Amazon's roots do not use.
+/// The accepted signature algorithms of certificates and staples: RSA of 2,048 to 8,192 bits, and ECDSA on P-256 and
+/// P-384. SHA-1 (RFC 9155) and smaller RSA keys (NIST SP 800-131A) are refused. Amazon's roots use no other
+/// algorithm.
 ///
-/// RSA comes twice: an AlgorithmIdentifier of these must be accepted with and without NULL (RFC 4055 section 5).
+/// Each RSA algorithm is listed twice, because an AlgorithmIdentifier must be accepted with and without NULL (RFC
+/// 4055 section 5).
 static SIGNATURE_ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 10] = [
     webpki::ring::RSA_PKCS1_2048_8192_SHA256,
     webpki::ring::RSA_PKCS1_2048_8192_SHA384,
@@ -28,18 +30,18 @@ static SIGNATURE_ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 10] = [
     webpki::ring::ECDSA_P384_SHA384,
 ];
 
-/// The algorithms that count, paid from this budget.
+/// The accepted algorithms. Their checks count against `budget`.
 pub(super) fn algorithms(budget: &Budget) -> [Counted<'_>; SIGNATURE_ALGORITHMS.len()] {
     SIGNATURE_ALGORITHMS.map(|algorithm| Counted { algorithm, budget })
 }
 
-/// The same as webpki takes them.
+/// The same algorithms in the form that webpki needs.
 pub(super) fn as_dyn<'a>(algorithms: &'a [Counted<'a>]) -> Vec<&'a dyn SignatureVerificationAlgorithm> {
     algorithms.iter().map(|algorithm| algorithm as _).collect()
 }
 
-/// Whether the key, the contents of a SubjectPublicKeyInfo, signed the frame's data. Only algorithms of
-/// [`SIGNATURE_ALGORITHMS`] count: none of them uses SHA-1.
+/// Whether this key (the contents of a SubjectPublicKeyInfo) signed the data. Only algorithms of
+/// [`SIGNATURE_ALGORITHMS`] are accepted. None of them uses SHA-1.
 pub(super) fn is_signed_by(signed: &Signed, key_info: &[u8], budget: &Budget) -> bool {
     let wrapped = SubjectPublicKeyInfoDer::from(sequence(key_info));
     let Ok(key) = RawPublicKeyEntity::try_from(&wrapped) else { return false };
@@ -54,7 +56,7 @@ pub(super) fn contents<'a>(key_info: &'a SubjectPublicKeyInfoDer<'_>) -> &'a [u8
     AnyRef::from_der(key_info.as_ref()).map_or(&[], |any| any.value())
 }
 
-/// `contents` as a DER SEQUENCE. webpki hands names and keys out without tag and length.
+/// Encodes `contents` as a DER SEQUENCE. webpki returns names and keys without tag and length.
 pub(super) fn sequence(contents: &[u8]) -> Vec<u8> {
     AnyRef::new(Tag::Sequence, contents).and_then(|any| any.to_der()).unwrap_or_default()
 }

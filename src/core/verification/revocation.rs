@@ -1,4 +1,4 @@
-//! Is a certificate of the path vouched for by a fresh staple?
+//! Checks that a fresh staple vouches for a certificate of the path.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -21,49 +21,50 @@ use crate::time::Timestamp;
 /// id-kp-OCSPSigning (RFC 6960 section 4.2.2.2), the contents of the OBJECT IDENTIFIER.
 const ID_KP_OCSP_SIGNING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x09];
 
-/// What a certificate without a staple means.
+/// What happens to a certificate without a staple.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RevocationPolicy {
-    /// It is not believed.
+    /// The certificate is refused.
     #[default]
     Require,
-    /// It is believed. For the day that the service ends its staples: one that is there still decides.
+    /// The certificate is accepted. This is for the case that the service stops serving staples. A staple that is
+    /// served must still be good.
     WhenStapled,
 }
 
-/// The staple that vouched for a certificate.
+/// Facts about the staple that vouched for a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StapleFacts {
-    /// When the responder made it.
+    /// When the responder signed it.
     pub produced_at: Timestamp,
-    /// From when it holds.
+    /// When its validity begins.
     pub this_update: Timestamp,
-    /// Until when it holds.
+    /// When its validity ends.
     pub next_update: Timestamp,
-    /// Who signed it, as it says.
+    /// The signer's identity, as the staple claims it.
     pub responder: Responder,
 }
 
 const DAY: u64 = 86_400;
 
-/// Which certificate of the path is judged: so long ago an answer about it may be.
+/// Which certificate of the path is judged. This determines the maximum age of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
-    /// The signer's own.
+    /// The signer's certificate.
     Signer,
-    /// An authority's.
+    /// An authority's certificate.
     Authority,
 }
 
 impl Subject {
-    /// That of a certificate at this place of a path.
+    /// The kind of the certificate with this index on a path. The signer's certificate has index 0.
     pub(super) const fn at(place: usize) -> Self {
         if place == 0 { Self::Signer } else { Self::Authority }
     }
 
-    /// In days. The CA/Browser Forum's Baseline Requirements (section 4.9.10) let an answer about a subscriber's
-    /// certificate hold for ten days, and have one about an authority's renewed every twelve months. Amazon Trust Services
-    /// is bound to them. Five weeks are more than three times the ten days.
+    /// The maximum age of an answer, in days. The CA/Browser Forum's Baseline Requirements (section 4.9.10) bind
+    /// Amazon Trust Services. An answer about a subscriber's certificate may be valid for at most ten days. An answer
+    /// about an authority must be renewed every twelve months. 35 days are more than three times the ten days.
     const fn max_age(self) -> u64 {
         match self {
             Self::Signer => 35,
@@ -72,11 +73,11 @@ impl Subject {
     }
 }
 
-/// Looks for a staple that says `good` of `certificate`, is fresh at `now` and signed as RFC 6960 section
-/// 4.2.2.2 demands. The staple is found by the CertID inside it, never by the name it was served under.
+/// Finds a staple with the status `good` for `certificate` that is fresh at `now` and is signed as RFC 6960 section
+/// 4.2.2.2 requires. A staple matches by the CertID inside it, never by the name under which it was served.
 ///
-/// Of all answers that are signed so, the worst status decides, `revoked` before `unknown` before `good`, whatever else
-/// is wrong with that answer: its dates, its extensions, what follows it.
+/// Of all answers with a valid signature, the worst status decides: `revoked`, then `unknown`, then `good`. A
+/// `revoked` or `unknown` answer counts even if its dates, its extensions or the bytes after it are wrong.
 pub(super) fn check(
     (certificate, subject): (&webpki::Cert<'_>, Subject),
     issuer: &TrustAnchor<'_>,
@@ -116,7 +117,7 @@ pub(super) fn check(
     }
 }
 
-/// Judges an answer whose signature is good. None where it neither vouches nor says anything against the certificate.
+/// Checks an answer whose signature is valid. Returns `None` if the status is `good` but the answer may not vouch.
 fn check_answer(
     answer: &OcspAnswer,
     staple: &OcspStaple,
@@ -144,8 +145,8 @@ fn check_answer(
     }))
 }
 
-/// RFC 6960 section 4.2.2.1: thisUpdate and nextUpdate are the interval in which the answer is known to hold, and
-/// producedAt is when it was signed (section 2.4): not before it was known, and not after it ended. Gives nextUpdate.
+/// Checks the dates and returns nextUpdate. The answer is valid from thisUpdate until nextUpdate (RFC 6960 section
+/// 4.2.2.1). producedAt is when it was signed (section 2.4). This must not be before thisUpdate or after nextUpdate.
 fn check_dates(
     answer: &OcspAnswer,
     produced_at: Timestamp,
@@ -179,8 +180,8 @@ fn check_dates(
     Ok(next_update)
 }
 
-/// RFC 6960 section 4.2.2.2: signed by the issuer's own key, or by a responder whose certificate the
-/// issuer signed directly and marked with id-kp-OCSPSigning. The responder is the one the staple names.
+/// Checks the signature (RFC 6960 section 4.2.2.2). The staple names its responder. This is either the issuer itself,
+/// or a responder whose certificate the issuer signed directly and marked with id-kp-OCSPSigning.
 fn check_signature(
     staple: &OcspStaple,
     issuer: &TrustAnchor<'_>,
@@ -188,7 +189,8 @@ fn check_signature(
     now: Timestamp,
     budget: &Budget,
 ) -> Result<(), RevocationError> {
-    let mut failure = RevocationError::Responder("it is neither the issuer nor sent along");
+    let mut failure =
+        RevocationError::Responder("it is not the issuer, and the staple does not contain its certificate");
     if is_named(staple, &issuer.subject, issuer_key) {
         if is_signed_by(&staple.signed, &issuer.subject_public_key_info, budget) {
             return Ok(());
@@ -218,8 +220,8 @@ fn check_delegation(
     now: Timestamp,
     budget: &Budget,
 ) -> Result<(), RevocationError> {
-    // With the issuer as the only anchor and no intermediates, the one path there can be is "signed by the
-    // issuer directly"; the usage is demanded, not merely respected where it is present.
+    // The issuer is the only anchor and there are no intermediates. So the only possible path is a certificate that
+    // the issuer signed directly. `required` refuses a certificate without the extended key usage.
     responder
         .verify_for_usage(
             &as_dyn(&algorithms(budget)),
@@ -246,7 +248,8 @@ const fn delegation_fault(error: &webpki::Error) -> &'static str {
     }
 }
 
-/// Whether the ResponderID of a staple names this subject (contents of a Name) and key (RFC 6960 section 4.2.1).
+/// Whether the ResponderID of a staple matches this subject (contents of a Name) or this key (RFC 6960 section
+/// 4.2.1).
 fn is_named(staple: &OcspStaple, subject: &[u8], key: Option<&[u8]>) -> bool {
     match &staple.responder {
         ResponderId::ByName(_) => {
@@ -274,7 +277,7 @@ fn cert_id(hash: IssuerHash, serial: &[u8], issuer: &TrustAnchor<'_>, key: Optio
     })
 }
 
-/// Equal, where a serial number may have been written with or without its sign octet.
+/// Compares two CertID values. The serial numbers may differ in a leading zero octet (the sign).
 fn same(one: &CertId, other: &CertId) -> bool {
     fn digits(serial: &[u8]) -> &[u8] {
         let zeros = serial.iter().take_while(|&&octet| octet == 0).count();
@@ -286,7 +289,7 @@ fn same(one: &CertId, other: &CertId) -> bool {
         && digits(&one.serial) == digits(&other.serial)
 }
 
-/// The key's bits out of the contents of a SubjectPublicKeyInfo: what OCSP hashes.
+/// The bits of the key in the contents of a SubjectPublicKeyInfo. OCSP hashes these bits.
 fn public_key_bits(key_info: &[u8]) -> Option<&[u8]> {
     let mut parts = SliceReader::new(key_info).ok()?;
     parts.tlv_bytes().ok()?;

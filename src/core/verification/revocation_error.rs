@@ -6,30 +6,32 @@ use core::fmt;
 use crate::reason::Reason;
 use crate::time::Timestamp;
 
-/// Why no staple vouches for a certificate. Ordered: if several staples fail, the greatest error is reported.
+/// Why no staple vouches for a certificate. The variants are ordered: if several staples fail, the greatest error is
+/// reported.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RevocationError {
-    /// None of the staples is about it; holds how many there were.
+    /// No staple is about this certificate; holds the number of staples.
     Missing(usize),
-    /// None is about it, and one that was served cannot be read; holds why.
+    /// No staple is about this certificate, and a staple that was served cannot be read; holds why.
     Unreadable(String),
-    /// The signer of the staple is neither the issuer nor a responder that the issuer named.
+    /// The signer of the staple is neither the issuer nor a responder that the issuer authorized; holds why.
     Responder(&'static str),
     /// The staple's signature does not verify.
     BadSignature,
-    /// No nextUpdate.
+    /// The staple has no nextUpdate.
     NoNextUpdate,
-    /// thisUpdate is later than now, beyond the allowance.
+    /// thisUpdate (first) is later than now (second) by more than [`CLOCK_SKEW`](super::CLOCK_SKEW).
     NotYetValid(Timestamp, Timestamp),
-    /// nextUpdate has passed, beyond the allowance.
+    /// nextUpdate (first) is earlier than now (second) by more than [`CLOCK_SKEW`](super::CLOCK_SKEW).
     Stale(Timestamp, Timestamp),
-    /// thisUpdate is longer ago than an answer about such a certificate may be, in days, beyond the allowance.
+    /// thisUpdate (first) is too long before now (third). The second value is the maximum age in days, without
+    /// [`CLOCK_SKEW`](super::CLOCK_SKEW).
     TooOld(Timestamp, u64, Timestamp),
-    /// Two of its instants contradict each other; holds how.
+    /// Two dates contradict each other; holds how, and both dates.
     Dates(&'static str, Timestamp, Timestamp),
     /// The responder does not know the certificate.
     Unknown,
-    /// Revoked, since the given instant.
+    /// The certificate is revoked since this instant.
     Revoked(Timestamp),
 }
 
@@ -60,7 +62,9 @@ impl fmt::Display for RevocationError {
             Self::Unreadable(why) => {
                 write!(f, "expected an OCSP staple for it, got one that cannot be read: {why}")
             }
-            Self::Responder(why) => write!(f, "its OCSP staple is signed by a responder that may not: {why}"),
+            Self::Responder(why) => {
+                write!(f, "its OCSP staple is signed by an unauthorized responder: {why}")
+            }
             Self::BadSignature => f.write_str("its OCSP staple's signature does not verify"),
             Self::NoNextUpdate => f.write_str("its OCSP staple has no nextUpdate"),
             Self::NotYetValid(this_update, now) => {

@@ -1,4 +1,4 @@
-//! The search for a path from the signer's certificate to a root that the instance trusts.
+//! Searches for a path from the signer's certificate to a root that the instance trusts.
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
@@ -21,21 +21,21 @@ use crate::identity::SignerName;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
 
-/// Asks about a certificate of a path, given its place there and its issuer.
+/// Checks the revocation of a certificate of a path, from its index and its issuer.
 pub(super) type RevocationCheck<'v, T> =
     dyn Fn((&webpki::Cert<'_>, Subject), &TrustAnchor<'_>) -> Result<T, RevocationError> + 'v;
 
-/// Each certificate of a path with what was found for it, and the root.
+/// Each certificate of a path with the result of its revocation check, and the root.
 pub(super) type FoundPath<T> = (Vec<(Certificate, T)>, Root);
 
-/// The certificate of a trust anchor, as far as it is told or judged again.
+/// The fields of a root certificate that are reported or checked again.
 #[derive(Debug)]
 pub(super) struct Root {
     pub(super) subject: String,
     pub(super) validity: (Timestamp, Timestamp),
 }
 
-/// Searches a path from each certificate with the signer's name, until there is one.
+/// Searches for a path from each certificate with the signer's name, and returns the first one.
 pub(super) fn search_each<T>(
     chain: &SignerChain,
     anchors: &TrustAnchors,
@@ -57,7 +57,7 @@ pub(super) fn search_each<T>(
             Err(error) => prefer_revocation_error(&mut refusal, error),
         }
     }
-    // Also where a path was found: what could not be looked at any more may have been a revocation.
+    // This applies even if a path was found: the evidence beyond the limit may contain a revocation.
     if budget.is_exceeded() {
         return Err(SignerError::TooCostly);
     }
@@ -69,10 +69,10 @@ pub(super) fn search_each<T>(
     })
 }
 
-/// The signer's certificate has exactly one common name, equal to its name, or it would not be here; where
-/// it has a subject alternative name extension, one of the dNSNames there is equal to it too.
+/// Checks the signer's certificate itself. The caller has already checked that its only common name is `name`. If it
+/// has a subject alternative name extension, one of the dNSNames must also be `name`.
 ///
-/// Both are compared whole. A wildcard is no name of the signer.
+/// Names are compared as a whole. Wildcards never match.
 fn check_leaf(leaf: &Certificate, name: &SignerName) -> Result<(), SignerError> {
     if let Some(names) = leaf.dns_names() {
         if !names.iter().any(|dns| dns.eq_ignore_ascii_case(name.as_str())) {
@@ -82,7 +82,7 @@ fn check_leaf(leaf: &Certificate, name: &SignerName) -> Result<(), SignerError> 
     if !leaf.may_sign_data() {
         return Err(SignerError::KeyUsage(leaf.subject().to_owned(), "digitalSignature"));
     }
-    // What webpki cannot read, the search refuses.
+    // If webpki cannot read the certificate, the path search refuses it.
     let key_info = EndEntityCert::try_from(leaf.der()).map(|leaf| leaf.subject_public_key_info());
     match key_info.ok().and_then(|key_info| signer_key::fault(contents(&key_info))) {
         Some(came) => Err(SignerError::Key(came)),
@@ -94,8 +94,8 @@ fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { printable(&names.join(", "), MAX_SHOWN) }
 }
 
-/// Searches a path from `leaf` to one of `anchors` (RFC 5280 section 6, by webpki), on which `check_revocation` has no
-/// objection to any certificate, given its issuer.
+/// Searches for a path from `leaf` to one of `anchors` (RFC 5280 section 6, by webpki) on which `check_revocation`
+/// accepts every certificate.
 fn search<T>(
     leaf: &Certificate,
     candidates: &Candidates<'_>,
@@ -122,7 +122,7 @@ fn search<T>(
             }
         }
     });
-    // If no trusted authority signed it, report its other faults first.
+    // If no trusted authority signed the leaf, report its other faults first.
     let alone = || {
         let verified = verify(&end_entity, &[], &[], now, budget).map(|_| ());
         untrusted(verified.err().unwrap_or(webpki::Error::UnknownIssuer))
@@ -130,7 +130,8 @@ fn search<T>(
     found.ok_or_else(|| refusal.unwrap_or_else(alone))
 }
 
-/// How many names webpki compares with constraints on this path: those of a certificate with those of each above it.
+/// How many comparisons of names with constraints webpki makes on this path. It compares the names of a certificate
+/// with the constraints of every certificate above it.
 fn comparisons(path: &[&Certificate]) -> usize {
     let mut names = 0_usize;
     let mut comparisons = 0_usize;
@@ -153,14 +154,15 @@ fn verify<'p>(
         anchors,
         others,
         unix_time(now),
-        // The service's certificates are made for TLS servers; one without the extension is fine.
+        // AWS's signer certificates are made for TLS servers. A certificate without an extended key usage extension
+        // is accepted.
         KeyUsage::server_auth(),
         None,
         None,
     )
 }
 
-/// Proves a path: these certificates, the signer's own first, and the anchor at this place.
+/// Verifies one path: these certificates (the signer's first) and the anchor with this index.
 fn prove<T>(
     leaf: &EndEntityCert<'_>,
     certificates: &[&Certificate],
@@ -175,21 +177,22 @@ fn prove<T>(
         certificates.iter().skip(1).map(|it| CertificateDer::from(it.der().as_ref())).collect();
     let path = verify(leaf, &others, core::slice::from_ref(anchor), now, budget)
         .map_err(|error| SignerError::of_path(&error, anchors.count(), now))?;
-    // webpki may have found a shorter way through the same certificates.
+    // webpki may have found a shorter path through the same certificates.
     let proven = core::iter::once(path.end_entity().der())
         .chain(path.intermediate_certificates().map(webpki::Cert::der))
         .map(|der| certificates.iter().copied().find(|it| *it.der() == der))
         .collect::<Option<Vec<_>>>()
-        .ok_or_else(|| untrusted("the path is another one"))?;
-    // To webpki an anchor is a name and a key; to the operator's trust store it is a certificate.
+        .ok_or_else(|| untrusted("webpki returned another path"))?;
+    // webpki treats an anchor as a name and a key. The operator's trust store contains a certificate, so it is also
+    // checked.
     let root = anchors.certificate(place).ok_or_else(|| untrusted("the root certificate cannot be read"))?;
     check_path(&proven, &path, &root, now)?;
     ask_each(&proven, &path, check_revocation)
         .map(|steps| (steps, Root { subject: root.subject().to_owned(), validity: root.validity() }))
 }
 
-/// Of the errors of several paths, the one to report. First comes a path that lacks only a staple: it is otherwise
-/// good, and more staples may help. Then comes the first error.
+/// Keeps the error to report if several paths fail. A revocation error comes first: its path is otherwise good, and
+/// more staples may help. Otherwise the first error is kept.
 fn prefer_revocation_error(kept: &mut Option<SignerError>, error: SignerError) {
     let is_revocation = |error: &SignerError| matches!(error, SignerError::Revocation(..));
     if kept.as_ref().is_none_or(|kept| is_revocation(&error) && !is_revocation(kept)) {
@@ -197,7 +200,8 @@ fn prefer_revocation_error(kept: &mut Option<SignerError>, error: SignerError) {
     }
 }
 
-/// What webpki does not check on a path: keyUsage, names where only the subject has one, and the root's certificate.
+/// Checks what webpki does not: keyUsage, name constraints for a leaf without alternative names, and the root's
+/// certificate.
 fn check_path(
     certificates: &[&Certificate],
     path: &VerifiedPath<'_>,
@@ -219,12 +223,12 @@ fn check_path(
             "its pathLenConstraint allows fewer authorities",
         ));
     }
-    // RFC 5280 section 4.2.1.3: where keyUsage is present, keyCertSign must be asserted.
+    // RFC 5280 section 4.2.1.3: if keyUsage is present, it must contain keyCertSign.
     if let Some(authority) = authorities.iter().find(|it| !it.may_sign_certificates()) {
         return Err(SignerError::KeyUsage(authority.subject().to_owned(), "keyCertSign"));
     }
-    // webpki compares constraints with the subject alternative name only (RFC 5280 section 4.2.1.10 knows
-    // no host name in a common name), so a leaf that has none would slip through any of them.
+    // webpki compares constraints only with the subject alternative name, because RFC 5280 section 4.2.1.10 defines
+    // no host name in a common name. A leaf without that extension would pass every constraint, so it is refused.
     if certificates.first().is_some_and(|leaf| leaf.dns_names().is_none()) {
         let constraining = certificates.iter().find(|certificate| certificate.constrains_names()).copied();
         let root = path.anchor().name_constraints.is_some().then_some(root);
@@ -235,7 +239,7 @@ fn check_path(
     Ok(())
 }
 
-/// Asks `check_revocation` about every certificate of a path.
+/// Calls `check_revocation` for every certificate of a path.
 fn ask_each<T>(
     certificates: &[&Certificate],
     path: &VerifiedPath<'_>,

@@ -1,4 +1,4 @@
-//! Did the signer sign this key, for this instance, and until when?
+//! Verifies that the signer signed a key for this instance, and that the key has not expired.
 
 use alloc::string::String;
 use core::fmt;
@@ -15,7 +15,8 @@ use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
 
-/// A key that the signer signed for this instance and that has not expired. Only [`VerifiedSigner::verify_key`] makes one.
+/// A key that the signer signed for this instance and that has not expired. Only [`VerifiedSigner::verify_key`] makes
+/// one.
 #[derive(Debug)]
 pub struct VerifiedKey {
     key: PublicKey,
@@ -30,13 +31,13 @@ impl VerifiedKey {
         &self.key
     }
 
-    /// What the signer says of the push: signed.
+    /// The claims about the push, which the signer signed.
     #[must_use]
     pub const fn claims(&self) -> &Claims {
         &self.claims
     }
 
-    /// The instant from which the key no longer counts.
+    /// The instant at which the key expires.
     #[must_use]
     pub const fn expires(&self) -> Timestamp {
         self.expires
@@ -46,18 +47,18 @@ impl VerifiedKey {
 /// Why a readable entry is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyError {
-    /// The signature is not the signer's over this entry.
+    /// The signature is not the signer's signature of this entry.
     BadSignature,
-    /// Signed for the instance that it names, which is not this one.
+    /// Signed for another instance.
     WrongInstance {
-        /// What the entry says.
+        /// The instance that the entry names.
         signed_for: String,
-        /// What this instance is.
+        /// This instance.
         instance: InstanceId,
     },
     /// Expired at the first instant, judged at the second.
     Expired(Timestamp, Timestamp),
-    /// Not looked at: the signatures of other entries took all the work that there is for them.
+    /// Not checked: the signatures of other entries used all the work that is allowed.
     Unchecked,
 }
 
@@ -79,7 +80,7 @@ impl fmt::Display for KeyError {
         match self {
             Self::Unchecked => write!(
                 f,
-                "expected entries whose signatures take no more work than {MAX_ENTRY_CHECKS} checks with an RSA key of 2,048 bits, got more, and this one was not checked"
+                "not checked: the signatures of other entries used up the allowed work ({MAX_ENTRY_CHECKS} checks with an RSA key of 2,048 bits)"
             ),
             Self::BadSignature => f.write_str(
                 "expected the signer's RSA-PSS signature (SHA-256, salt 32) over the entry, got another",
@@ -93,10 +94,10 @@ impl fmt::Display for KeyError {
 }
 
 impl VerifiedSigner {
-    /// Proves one entry: the signature first, so that everything else is judged on signed values.
+    /// Verifies one entry. The signature is checked first, so all other checks use signed values.
     ///
-    /// There is no clock here: the instant is the one that the signer itself was judged at. The check is paid from
-    /// `budget`; without it the entry is refused as [`KeyError::Unchecked`].
+    /// This function reads no clock. It uses the instant for which the signer was verified. The check counts against
+    /// `budget`. If the budget does not allow it, the entry is refused as [`KeyError::Unchecked`].
     pub fn verify_key(
         &self,
         entry: &KeyEntry,
@@ -106,7 +107,7 @@ impl VerifiedSigner {
         if !budget.allows_entry(self.key_bits()) {
             return Err(KeyError::Unchecked);
         }
-        // RSASSA-PSS with SHA-256, MGF1-SHA-256 and a salt of 32 bytes: ring takes no other salt length.
+        // RSASSA-PSS with SHA-256, MGF1-SHA-256 and a salt of 32 bytes. ring accepts no other salt length.
         EndEntityCert::try_from(self.leaf())
             .and_then(|leaf| {
                 leaf.verify_signature(RSA_PSS_2048_8192_SHA256_LEGACY_KEY, &entry.signed, &entry.signature)
@@ -116,8 +117,8 @@ impl VerifiedSigner {
         Ok(VerifiedKey { key: entry.key.clone(), claims: entry.claims.clone(), expires: entry.expires })
     }
 
-    /// Whether the entry says that it is for this instance and has not expired. It proves nothing where the entry's
-    /// signature was not verified before.
+    /// Checks that the entry is for this instance and has not expired. This proves nothing unless the entry's
+    /// signature was verified before.
     pub(crate) fn check_claims(&self, entry: &KeyEntry, instance: &InstanceId) -> Result<(), KeyError> {
         if entry.instance != instance.as_str() {
             return Err(KeyError::WrongInstance {
@@ -125,7 +126,7 @@ impl VerifiedSigner {
                 instance: instance.clone(),
             });
         }
-        // `#Timestamp` is the instant of expiry: the key counts as long as that is later than now.
+        // `#Timestamp` is the instant of expiry. The key is valid only before that instant.
         if entry.expires <= self.now() {
             return Err(KeyError::Expired(entry.expires, self.now()));
         }

@@ -1,4 +1,4 @@
-//! Why a signer is not believed.
+//! Why a signer is refused.
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
@@ -12,10 +12,10 @@ use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
 
-/// Why a signer is not believed.
+/// Why a signer is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignerError {
-    /// No certificate of the bundle has the signer's name as its one common name.
+    /// No certificate of the bundle has the signer's name as its only common name.
     Name {
         /// The name that was expected.
         expected: SignerName,
@@ -26,28 +26,29 @@ pub enum SignerError {
     AlternativeName {
         /// The name that was expected.
         expected: SignerName,
-        /// The dNSNames that stand there.
+        /// The dNSNames of the extension.
         came: String,
     },
-    /// The signer's key is no RSA key of the usual kind; holds what it is.
+    /// The signer's key is not an RSA key of the required size and exponent; holds what it is.
     Key(String),
-    /// A keyUsage extension forbids what the certificate (its subject) was used for.
+    /// A keyUsage extension forbids the use of the certificate; holds its subject and the missing usage.
     KeyUsage(String, &'static str),
-    /// A name constraint of the path (in the certificate with this subject) stands against the signer.
+    /// A name constraint does not allow the signer; holds the subject of the certificate that has the constraint.
     Constrained(String),
-    /// The root certificate (its subject) that the path ends in is valid from and until, judged at.
+    /// The root certificate of the path is outside its validity; holds its subject, the start, the end and the
+    /// current instant.
     AnchorValidity(String, Timestamp, Timestamp, Timestamp),
-    /// The root certificate (its subject) that the path ends in may not issue what is below it; holds why.
+    /// The root certificate of the path may not issue the certificates below it; holds its subject and why.
     Anchor(String, &'static str),
     /// The evidence takes more work than [`Budget`](super::Budget) allows.
     TooCostly,
-    /// No fresh staple vouches for a certificate (its subject).
+    /// No fresh staple vouches for a certificate; holds its subject and why.
     Revocation(String, RevocationError),
-    /// A certificate of the path expired at the first instant, judged at the second.
+    /// A certificate of the path expired at the first instant. The second is the current instant.
     Expired(Timestamp, Timestamp),
-    /// A certificate of the path is valid from the first instant on, judged at the second.
+    /// A certificate of the path is not valid before the first instant. The second is the current instant.
     NotYetValid(Timestamp, Timestamp),
-    /// No path to any of the trust anchors; holds the verifier's word and how many there are.
+    /// No path leads to a trust anchor; holds webpki's error and the number of anchors.
     Untrusted(String, usize),
 }
 
@@ -69,7 +70,7 @@ impl SignerError {
         }
     }
 
-    /// What webpki's error means for the signer.
+    /// Converts webpki's error.
     pub(super) fn of_path(error: &webpki::Error, anchors: usize, now: Timestamp) -> Self {
         match error {
             webpki::Error::CertExpired { not_after, .. } => {
@@ -91,7 +92,8 @@ impl SignerError {
         }
     }
 
-    /// Where a staple is missing and one that was served cannot be read, that one is the likely cause.
+    /// If a staple is missing and another staple cannot be read, the unreadable staple is the likely cause. Report
+    /// that instead.
     #[must_use]
     pub(crate) fn prefer_parse_error(self, unreadable: &[OcspError]) -> Self {
         match (self, unreadable.first()) {
@@ -110,7 +112,7 @@ impl fmt::Display for SignerError {
                 write!(f, "expected a certificate with the one common name {expected}, got {came}")
             }
             Self::AlternativeName { expected, came } => {
-                write!(f, "expected the alternative name {expected} beside the common name, got {came}")
+                write!(f, "expected {expected} among the alternative names, got {came}")
             }
             Self::KeyUsage(subject, lacks) => write!(f, "the keyUsage of \"{subject}\" lacks {lacks}"),
             Self::Key(came) => write!(
@@ -125,7 +127,7 @@ impl fmt::Display for SignerError {
                 "expected at most {MAX_SIGNATURE_CHECKS} signature checks, {MAX_PATHS} paths and {MAX_NAME_COMPARISONS} comparisons of names for the signer's certificates and staples, got evidence that takes more; is something else answering in place of the metadata service?"
             ),
             Self::Constrained(subject) => {
-                write!(f, "a name constraint of \"{subject}\" does not let it vouch for the signer's name")
+                write!(f, "a name constraint of \"{subject}\" does not allow the signer's name")
             }
             Self::AnchorValidity(subject, from, until, now) => write!(
                 f,

@@ -1,4 +1,4 @@
-//! Whether the signer's key is suitable to verify entries.
+//! Checks that the signer's key is suitable to verify entries.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -8,15 +8,16 @@ use rustls::pki_types::alg_id;
 use x509_cert::der::asn1::{BitStringRef, UintRef};
 use x509_cert::der::{AnyRef, Decode as _, Reader as _, SliceReader};
 
-/// Sizes of the modulus in bits: NIST SP 800-131A allows no smaller one. ACM, which issues the signer's certificates, has no
-/// larger one, and thousands of entries would take too long with it.
+/// Allowed sizes of the modulus, in bits. NIST SP 800-131A allows no smaller key. ACM issues the signer's
+/// certificates and has no larger keys. With a larger key, thousands of entries would take too long.
 const BITS: core::ops::RangeInclusive<usize> = 2048..=4096;
 
-/// F4, the exponent of every key that ACM makes. With a small one a signature says less, and a large one takes longer.
+/// The exponent 65537, which every key of ACM has. Signatures with a small exponent are weaker. Checks with a large
+/// exponent take longer.
 const EXPONENT: &[u8] = &[1, 0, 1];
 
-/// What the key, the contents of a SubjectPublicKeyInfo, is instead of RSA of 2,048 to 4,096 bits with the exponent 65537;
-/// none where it is that.
+/// Describes the key if it is not RSA of 2,048 to 4,096 bits with the exponent 65537; otherwise `None`. `key_info` is
+/// the contents of a SubjectPublicKeyInfo.
 pub(super) fn fault(key_info: &[u8]) -> Option<String> {
     let Some((modulus, exponent)) = rsa_numbers(key_info) else {
         return Some("a key of another kind".to_owned());
@@ -31,7 +32,7 @@ pub(super) fn fault(key_info: &[u8]) -> Option<String> {
     (exponent != EXPONENT).then(|| "an RSA key with another exponent".to_owned())
 }
 
-/// Bits of the modulus of an RSA key, the contents of a SubjectPublicKeyInfo; none where it is no RSA key.
+/// Bits of the modulus of an RSA key; `None` for other keys. `key_info` is the contents of a SubjectPublicKeyInfo.
 pub(super) fn size(key_info: &[u8]) -> Option<usize> {
     rsa_numbers(key_info).map(|(modulus, _)| bits(modulus))
 }

@@ -1,4 +1,4 @@
-//! A proven key for the tests of what comes after the proof. It is made by the proof itself.
+//! Provides a verified key for tests of later steps. The real verification makes it.
 
 use eic_emulator::Entry;
 use eic_emulator::pki::{Hierarchy, KeyPool};
@@ -14,11 +14,11 @@ const NOW: i64 = 1_738_238_400;
 const SIGNER: &str = "managed-ssh-signer.us-east-1.amazonaws.com";
 const INSTANCE: &str = "i-0123456789abcdef0";
 
-/// The key line of the proven key.
+/// The key line of the verified key.
 pub(crate) const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
-/// Proves the signer of these tests at their instant, with a staple for each certificate.
+/// Verifies the test signer at `NOW`, with these staples.
 pub(crate) fn prove(
     chain: &SignerChain,
     anchors: &TrustAnchors,
@@ -30,7 +30,7 @@ pub(crate) fn prove(
     VerifiedSigner::establish(chain, anchors, staples, &name, policy, now, &Budget::default())
 }
 
-/// A key that this principal pushed, request id `r-1`.
+/// A verified key that `principal` pushed, with the request id `r-1`.
 pub(crate) fn verified(principal: Option<&str>) -> VerifiedKey {
     let hierarchy = Hierarchy::new(&KeyPool::shared(), SIGNER, NOW);
     let staples: Vec<_> =

@@ -1,4 +1,5 @@
-//! sshd's own rule for what it runs and reads as trusted: root's, and writable by nobody else, up to `/`.
+//! sshd's rule for files that it runs or trusts: the file and every folder up to `/` belong to root, and no other
+//! user can write them.
 
 mod walk;
 
@@ -13,18 +14,18 @@ use walk::ResolvedPath;
 pub use walk::{Folder, open_trusted};
 pub(crate) use walk::{locate, open_of_distribution};
 
-/// Why a file is not to be trusted.
+/// Why a file is not trusted.
 #[derive(Debug)]
 pub enum Insecure {
-    /// The path does not begin at `/`.
+    /// The path is not absolute.
     NotAbsolute(PathBuf),
-    /// It, or a folder above it, cannot be looked at.
+    /// The path, or a folder above it, cannot be accessed.
     Unreadable(PathBuf, io::Error),
-    /// It is no regular file.
+    /// Not a regular file.
     NotAFile(PathBuf),
-    /// It, or a folder above it, belongs to this uid.
+    /// The path, or a folder above it, belongs to this uid.
     Owner(PathBuf, u32),
-    /// Group or others may write it, or a folder above it; holds the mode.
+    /// The group or others can write the path or a folder above it. Holds the mode.
     Writable(PathBuf, u32),
 }
 
@@ -36,7 +37,7 @@ impl fmt::Display for Insecure {
 }
 
 impl Insecure {
-    /// What was expected, and what is there.
+    /// The expected and the actual state.
     #[must_use]
     pub fn seen(&self) -> String {
         match self {
@@ -53,14 +54,15 @@ impl Insecure {
         }
     }
 
-    /// Whether another user has access that he should not have.
+    /// Whether another user has access that only root should have.
     #[must_use]
     pub const fn is_access(&self) -> bool {
         matches!(self, Self::Owner(..) | Self::Writable(..))
     }
 
-    /// The command that mends it, where there is one. A folder with a sticky bit is everybody's, as `/tmp` is, and
-    /// another user's folder is his home or his program's: a change there would break what works.
+    /// A command that fixes the cause, if there is one. A folder with the sticky bit is shared, like `/tmp`. A
+    /// folder of another user is a home or belongs to a program. A change there could break something, so there is
+    /// no command.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         match self {
@@ -73,18 +75,18 @@ impl Insecure {
     }
 }
 
-/// Bits that let group or others write.
+/// Mode bits that let the group or others write.
 const WRITABLE: u32 = 0o022;
 
-/// The one of them for the group.
+/// The mode bit that lets the group write.
 const GROUP_WRITABLE: u32 = 0o020;
 
-/// Bit of a folder in which each user changes only files of his own (`inode(7)`).
+/// The sticky bit: in such a folder, users can remove or rename only their own files (`inode(7)`).
 const STICKY: u32 = 0o1000;
 
-/// Checks that the file, links followed, and every folder on the way to it are root's and not writable by group or
-/// others (OpenSSH misc.c, `safe_path`; `sshd_config(5)`, AuthorizedKeysCommand). Gives the path without links, which
-/// is the one to run. To read a file, use [`open_trusted`].
+/// Checks that the file and every folder on its path belong to root, and that neither the group nor others can
+/// write them (OpenSSH misc.c, `safe_path`; `sshd_config(5)`, AuthorizedKeysCommand). Follows links. Returns the
+/// path without links. Run that path. To read a file, use [`open_trusted`].
 pub fn check(path: &Path) -> Result<PathBuf, Insecure> {
     let found = ResolvedPath::at(path)?;
     match found {
@@ -93,7 +95,8 @@ pub fn check(path: &Path) -> Result<PathBuf, Insecure> {
     }
 }
 
-/// Checks an open file that was found at `path`: regular, root's, and not writable by group or others.
+/// Checks an open file that was found at `path`: it is regular, belongs to root, and neither the group nor others
+/// can write it.
 pub(crate) fn check_open(file: &File, path: &Path) -> Result<(), Insecure> {
     let status = file.metadata().map_err(|error| Insecure::Unreadable(path.to_owned(), error))?;
     if !status.is_file() {
@@ -107,7 +110,7 @@ pub(crate) fn check_open(file: &File, path: &Path) -> Result<(), Insecure> {
     }
 }
 
-/// The same for a folder: only root can put a file there, or another folder in its place.
+/// Checks a folder by the same rule. Then only root can create a file in it or replace the folder.
 pub(crate) fn check_folder(path: &Path) -> Result<(), Insecure> {
     Folder::open(path).map(|_| ())
 }
@@ -123,12 +126,12 @@ mod tests {
 
     #[test]
     fn files_of_other_users_are_refused() {
-        // Below a folder that everybody may write, whoever owns the file itself.
+        // The folder is writable for all users, so the owner of the file does not matter.
         let file = std::env::temp_dir().join(format!("eic-agent-ownership-{}", std::process::id()));
         std::fs::write(&file, "").unwrap();
         let refused = check(&file).unwrap_err();
         assert!(matches!(refused, Insecure::Owner(..) | Insecure::Writable(..)), "{refused}");
-        // Nor a link in such a folder to a file that is fine.
+        // A link in such a folder is refused too, even if it leads to a trusted file.
         std::fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink("/bin/sh", &file).unwrap();
         assert!(matches!(check(&file), Err(Insecure::Owner(..) | Insecure::Writable(..))));
@@ -145,19 +148,19 @@ mod tests {
             assert_eq!(remedy(path), None, "{path}");
         }
         let owner = |path: PathBuf| Insecure::Owner(path, 1000).remedy();
-        assert_eq!(owner(std::env::temp_dir()), None, "a home is its user's");
+        assert_eq!(owner(std::env::temp_dir()), None, "a home belongs to its user");
         assert_eq!(owner("/etc/passwd".into()).as_deref(), Some("chown root /etc/passwd"));
         let writable = |mode| Insecure::Writable("/srv".into(), mode).remedy();
-        assert_eq!(writable(0o1775), None, "everybody uses such a folder");
+        assert_eq!(writable(0o1775), None, "the folder is shared");
         assert_eq!(writable(0o775).as_deref(), Some("chmod go-w /srv"));
     }
 
     #[test]
-    fn a_path_is_followed_as_the_kernel_does() {
+    fn path_is_followed_as_by_the_kernel() {
         let real = |path: &str| check(Path::new(path)).map(|path| path.display().to_string());
         let shell = Path::new("/bin/sh").canonicalize().unwrap().display().to_string();
         for path in ["/bin/sh", "/bin/../bin/./sh", "/../bin/sh", "/proc/self/root/bin/sh", "//bin//sh"] {
-            // Who may not see another user's /proc/self/root is told so.
+            // Only root can follow another user's /proc/self/root.
             if path.starts_with("/proc") && !nix::unistd::Uid::effective().is_root() {
                 continue;
             }

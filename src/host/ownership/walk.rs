@@ -1,8 +1,9 @@
-//! A path followed one name at a time, each folder checked before the next name is looked up in it.
+//! Follows a path one name at a time. Each folder is checked before the next name is looked up in it.
 //!
-//! sshd resolves the path first and then checks the folders of the result (OpenSSH misc.c, `safe_path`). This walk also
-//! checks the folders that links on the way are in, since their owners decide where the path leads. Every check is
-//! made on a descriptor that is then used for the next step, so that nothing can be exchanged between check and use.
+//! sshd resolves the path first and then checks the folders of the result (OpenSSH misc.c, `safe_path`). This walk
+//! also checks the folders that contain the links, because their owners decide where the path leads. Every check
+//! uses a descriptor, and the next step uses the same descriptor. So no file can be exchanged between check and
+//! use.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -19,21 +20,21 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use super::{GROUP_WRITABLE, Insecure, STICKY, WRITABLE};
 
-/// Most links on the way of one path: the kernel's own bound (`path_resolution(7)`).
+/// Maximum number of links in one path. This is the kernel's limit (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
 
-/// Which folders a path may lead through.
+/// The folders that a path may lead through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FolderRule {
-    /// Those that only root can change.
+    /// Folders that only root can change.
     Roots,
-    /// A sticky folder of root's that a group may write as well. Only root can remove or replace root's files there
-    /// (`inode(7)`). Files of other users there are refused.
+    /// Also folders of root with the sticky bit that a group can write. Only root can remove or replace root's
+    /// files there (`inode(7)`). Files of other users there are refused.
     OrSticky,
 }
 
-/// A folder that only root can change, and so is every folder above it; by `FolderRule::OrSticky`, one in which only root
-/// can change what is root's.
+/// A folder that only root can change, like every folder above it. With `FolderRule::OrSticky`, others may add
+/// files, but only root can change root's files.
 #[derive(Debug)]
 pub struct Folder {
     fd: OwnedFd,
@@ -41,11 +42,11 @@ pub struct Folder {
     rule: FolderRule,
 }
 
-/// What a path leads to, in a folder that only root can change. A folder and a regular file are root's as well.
+/// The target of a path, in a folder that only root can change. A folder and a regular file also belong to root.
 #[derive(Debug)]
 pub(super) enum ResolvedPath {
     Folder(Folder),
-    /// Any other kind of file: the folder that it is in, its name there, and whether it is a regular one.
+    /// A file of any other kind: its folder, its name, and whether it is a regular file.
     File(Folder, OsString, bool),
 }
 
@@ -70,7 +71,7 @@ impl ResolvedPath {
         }
     }
 
-    /// Opens a regular file to be read. Opening never waits, whatever is there by now.
+    /// Opens a regular file for reading. The open never blocks, even if the file was replaced with a pipe.
     fn open_regular(self) -> Result<File, Insecure> {
         let path = self.path();
         let Self::File(folder, name, true) = self else { return Err(Insecure::NotAFile(path)) };
@@ -83,7 +84,7 @@ impl ResolvedPath {
 }
 
 impl Folder {
-    /// Opens the folder, links followed.
+    /// Opens a folder. Follows links.
     pub fn open(path: &Path) -> Result<Self, Insecure> {
         match ResolvedPath::at(path)? {
             ResolvedPath::Folder(folder) => Ok(folder),
@@ -91,7 +92,7 @@ impl Folder {
         }
     }
 
-    /// Opens a regular file to be read: one of this folder, or one that a link in it leads to.
+    /// Opens a regular file of this folder for reading. Follows a link.
     pub(crate) fn open_file(&self, name: &OsStr) -> Result<File, Insecure> {
         self.again()?.follow(Path::new(name))?.open_regular()
     }
@@ -107,13 +108,13 @@ impl Folder {
         Ok(names)
     }
 
-    /// Its path, without links.
+    /// The path of the folder, without links.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The folder itself, open to be read and synced.
+    /// A descriptor of the folder, open for reading and syncing.
     pub fn descriptor(&self) -> Result<File, Insecure> {
         self.at_name(OsStr::new("."), OFlag::O_RDONLY | OFlag::O_DIRECTORY).map(File::from)
     }
@@ -163,14 +164,14 @@ impl Folder {
             let fd = here.at_name(&name, OFlag::O_PATH | OFlag::O_NOFOLLOW)?;
             let status = fstat(fd.as_fd()).map_err(|error| unreadable(&path, error))?;
             if rule == FolderRule::OrSticky {
-                // A link as well: in a sticky folder, it may be another user's.
+                // Check a link too: in a sticky folder, it may belong to another user.
                 check_owner(&path, &status)?;
             }
             match kind(&status) {
                 SFlag::S_IFLNK => {
                     links = links.checked_sub(1).ok_or_else(|| unreadable(&path, Errno::ELOOP))?;
-                    // Only root could have replaced the link since: it is in a folder of root's, and if others can
-                    // write there, root owns the link.
+                    // Only root could have replaced the link in the meantime: it is in a folder of root, and if
+                    // others can write there, root owns the link.
                     let target = readlinkat(here.fd.as_fd(), name.as_os_str())
                         .map_err(|error| unreadable(&path, error))?;
                     let target: Vec<_> = steps(Path::new(&target)).collect();
@@ -185,7 +186,7 @@ impl Folder {
                     check(&path, &status)?;
                     return Ok(ResolvedPath::File(here, name, true));
                 }
-                // No use is made of it, so it does not matter who may write to it.
+                // The agent does not use such a file, so its permissions do not matter.
                 _ => return Ok(ResolvedPath::File(here, name, false)),
             }
         }
@@ -193,18 +194,18 @@ impl Folder {
     }
 }
 
-/// Opens a regular file to be read, if it, links followed, and every folder on the way are root's alone.
+/// Opens a regular file for reading, if only root can change the file and every folder on its path. Follows links.
 pub fn open_trusted(path: &Path) -> Result<File, Insecure> {
     ResolvedPath::at(path)?.open_regular()
 }
 
-/// The same of a distribution's own file, on the way to which there may be a sticky folder of root's that a group can
-/// write: NixOS keeps all of its files in one (`/nix/store`).
+/// The same for a distribution's own file. Its path may contain a sticky folder of root that a group can write:
+/// NixOS keeps all of its files in one (`/nix/store`).
 pub(crate) fn open_of_distribution(path: &Path) -> Result<File, Insecure> {
     ResolvedPath::by(FolderRule::OrSticky, path)?.open_regular()
 }
 
-/// The folder that a regular file is in, and its name there, links followed; both by the rule of [`open_trusted`].
+/// The folder and the name of a regular file after links are followed. Both satisfy the rule of [`open_trusted`].
 pub(crate) fn locate(path: &Path) -> Result<(Folder, OsString), Insecure> {
     match ResolvedPath::at(path)? {
         ResolvedPath::File(folder, name, true) => Ok((folder, name)),
@@ -212,7 +213,7 @@ pub(crate) fn locate(path: &Path) -> Result<(Folder, OsString), Insecure> {
     }
 }
 
-/// A folder is opened as a place and not to be read: to pass through it takes no right to list it.
+/// Open folders with `O_PATH`: passing through a folder needs no right to list it.
 const FOLDER: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
 /// One step of a path.

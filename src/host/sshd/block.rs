@@ -1,27 +1,28 @@
-//! Our lines inside a file of sshd's configuration: put at its top, and taken out again.
+//! Inserts the agent's lines at the top of an sshd configuration file, and removes them again.
 //!
-//! At the top they come before everything that could win over them, and before any `Match`. Taken out are
-//! exactly the marks and our settings between them: what somebody else wrote there stays.
+//! At the top, the lines come before every setting that could override them, and before any `Match`. Removal
+//! deletes only the marks and the agent's settings between them. Lines that an administrator wrote between the
+//! marks stay.
 
 use super::command::is_agents;
 use super::keyword::Keyword;
 
-/// Begins our lines.
+/// First line of the agent's block.
 const BEGIN: &str = "# >>> eic-agent: written by `eic-agent enable`, taken out by `eic-agent disable`";
 
-/// Ends our lines.
+/// Last line of the agent's block.
 const END: &str = "# <<< eic-agent";
 
-/// The two settings that are ours.
+/// The two settings in the agent's block.
 const SETTINGS: [Keyword; 2] = [Keyword::AuthorizedKeysCommand, Keyword::AuthorizedKeysCommandUser];
 
-/// The lines for this pair.
+/// The agent's block for this pair of values.
 #[must_use]
 pub fn lines(command: &str, user: &str) -> String {
     format!("{BEGIN}\nAuthorizedKeysCommand {command}\nAuthorizedKeysCommandUser {user}\n{END}\n")
 }
 
-/// `content` with our lines on top, in the place of any that it had.
+/// Returns `content` with the agent's block on top. An existing block is replaced.
 #[must_use]
 pub fn put_in(content: &[u8], lines: &str) -> Vec<u8> {
     let rest = take_out(content);
@@ -30,13 +31,13 @@ pub fn put_in(content: &[u8], lines: &str) -> Vec<u8> {
     whole
 }
 
-/// `content` without our lines; none where it has none. Every other byte stays as it is, also between the
-/// marks, and so does a pair there whose command somebody has made another one.
+/// Returns `content` without the agent's block, or `None` if it has no block. Every other byte stays, also between
+/// the marks. The settings stay too if an administrator changed the command between the marks to another program.
 #[must_use]
 pub fn take_out(content: &[u8]) -> Option<Vec<u8>> {
     let mut rest = Vec::with_capacity(content.len());
     let mut found = false;
-    // Whether we are between the marks, and whether the end mark is ahead: somebody may have deleted it.
+    // `inside`: between the marks. `closes`: an end mark follows. An administrator may have deleted the end mark.
     let (mut inside, mut closes, mut is_ours) = (false, false, false);
     let mut remaining = content;
     while let Some(line) = remaining.split_inclusive(|byte| *byte == b'\n').next() {
@@ -48,9 +49,9 @@ pub fn take_out(content: &[u8]) -> Option<Vec<u8>> {
         } else if inside && text == END.as_bytes() {
             inside = false;
         } else if inside && is_ours && setting(text).is_some_and(|(keyword, _)| SETTINGS.contains(&keyword)) {
-            // Left out.
+            // Omitted from `rest`.
         } else {
-            // Without an end mark, ours end at the first line that is not.
+            // Without an end mark, the block ends at the first line that is not one of the agent's settings.
             inside = inside && closes;
             rest.extend_from_slice(line);
         }
@@ -58,7 +59,7 @@ pub fn take_out(content: &[u8]) -> Option<Vec<u8>> {
     found.then_some(rest)
 }
 
-/// Whether this command stands between our marks.
+/// Whether `command` is set between the agent's marks.
 #[must_use]
 pub fn holds(content: &[u8], command: &str) -> bool {
     let mut remaining = content;
@@ -72,7 +73,7 @@ pub fn holds(content: &[u8], command: &str) -> bool {
     false
 }
 
-/// The first command up to the end mark.
+/// The first command before the end mark.
 fn command_between(content: &[u8]) -> Option<String> {
     let lines = content.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let mut before_end = lines.take_while(|line| *line != END.as_bytes());
@@ -124,7 +125,7 @@ mod tests {
     fn foreign_lines_are_kept() {
         let block = "AuthorizedKeysCommand /usr/bin/eic-agent authorized-keys %u %f\nAuthorizedKeysCommandUser eic-agent\n";
         for (before, after) in [
-            // An option of the administrator's in our own line goes with it.
+            // An option that the administrator added to the agent's own line is removed with the line.
             (
                 format!(
                     "{BEGIN}\nauthorizedkeyscommand=/usr/bin/eic-agent authorized-keys --timeout 3 %u\n{END}\n"
@@ -136,7 +137,7 @@ mod tests {
                 "PermitRootLogin no\nPort 22\n",
             ),
             (format!("Port 1\n{BEGIN}\n{block}{END}\nPort 2\n"), "Port 1\nPort 2\n"),
-            // A command that somebody has put in the place of ours.
+            // An administrator replaced the agent's command.
             (
                 format!(
                     "{BEGIN}\nAuthorizedKeysCommand /opt/site/keys %u\nAuthorizedKeysCommandUser site\n{END}\nPort 22\n"
@@ -148,11 +149,11 @@ mod tests {
                 format!("{BEGIN}\n{block}Port 2\nAuthorizedKeysCommand /bin/mine\n"),
                 "Port 2\nAuthorizedKeysCommand /bin/mine\n",
             ),
-            // The begin mark is gone: none of it can be told from what an administrator wrote.
+            // Without a begin mark, the agent's lines cannot be distinguished from an administrator's.
             (format!("{block}{END}\n"), "-"),
-            // Twice.
+            // Two blocks.
             (format!("{BEGIN}\n{block}{END}\n{BEGIN}\n{block}{END}\nPort 3"), "Port 3"),
-            // An editor that ends lines otherwise.
+            // An editor that writes CRLF.
             (format!("{BEGIN}\r\n{block}{END}\r\nPort 4\r\n"), "Port 4\r\n"),
         ] {
             let expected = (after != "-").then(|| after.as_bytes().to_vec());

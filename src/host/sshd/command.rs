@@ -1,28 +1,28 @@
-//! The words of an `AuthorizedKeysCommand`, and whose command it is.
+//! The words of an `AuthorizedKeysCommand`, and the owner of its program.
 
 use std::path::{Path, PathBuf};
 
-/// Names of the older shell implementation's commands. Called by one of these, the agent is `authorized-keys`, so that
-/// an `sshd_config` that names them goes on working.
+/// Command names of the older shell implementation. Under these names, the agent runs as `authorized-keys`. So an
+/// `sshd_config` that contains them continues to work.
 pub const AUTHORIZED_KEYS_NAMES: [&str; 2] = ["eic_run_authorized_keys", "eic_curl_authorized_keys"];
 
-/// Amazon's shell implementation, by the paths of its packages: Debian and Ubuntu, Amazon Linux and RHEL.
+/// Folders of Amazon's shell implementation in its packages: Debian and Ubuntu; Amazon Linux and RHEL.
 const AMAZONS: [&str; 2] = ["/usr/share/ec2-instance-connect/", "/opt/aws/bin/"];
 
-/// Whose command sshd runs.
+/// The owner of the command that sshd runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandOwner {
-    /// None is set.
+    /// No command is set.
     Nobody,
     /// This program.
     Ours,
-    /// Amazon's shell implementation, or one of our links in its place.
+    /// Amazon's shell implementation, or the agent's link at its path.
     Amazons,
-    /// Another one.
+    /// Another program.
     Other,
 }
 
-/// Whose `command` is, for the program that lies at `own`.
+/// The owner of `command`. `own` is the path of this program.
 #[must_use]
 pub fn command_owner(command: Option<&str>, own: &Path) -> CommandOwner {
     let Some(command) = command else { return CommandOwner::Nobody };
@@ -41,15 +41,15 @@ fn is_subcommand(words: &[String]) -> bool {
     words.get(1).is_some_and(|word| word == "authorized-keys")
 }
 
-/// Whether a command that stands between our marks is this program's, wherever it lies or lay and whatever it
-/// is called.
+/// Whether a command between the agent's marks runs this program. The path and the name of the program do not
+/// matter.
 #[must_use]
 pub fn is_agents(command: &str) -> bool {
     is_subcommand(&split(command))
 }
 
-/// The same command of this program's, with the program at `own`; none where its words are quoted, so that
-/// they cannot be taken as they stand.
+/// The same command of this program, with the program at `own`. Returns `None` if the program's name or the
+/// subcommand is quoted.
 #[must_use]
 pub fn moved(command: &str, own: &Path) -> Option<String> {
     let (_, rest) = command.trim_matches([' ', '\t']).split_once([' ', '\t'])?;
@@ -58,13 +58,13 @@ pub fn moved(command: &str, own: &Path) -> Option<String> {
         .then(|| format!("{} {}", own.display(), rest.trim_start()))
 }
 
-/// Whether `program` is `own`, links followed; by its name where it is no more there.
+/// Whether `program` is `own` after links are followed. If the file does not exist, only the paths are compared.
 #[must_use]
 pub fn leads_to(program: &Path, own: &Path) -> bool {
     program == own || program.canonicalize().is_ok_and(|real| real == own)
 }
 
-/// Whether this program is Amazon's, by its path.
+/// Whether this program is Amazon's, judged by its path.
 #[must_use]
 pub(crate) fn is_amazons(program: &Path) -> bool {
     let name = program.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -74,20 +74,22 @@ pub(crate) fn is_amazons(program: &Path) -> bool {
         && AMAZONS.iter().any(|folder| program.starts_with(folder))
 }
 
-/// Our own command line; what sshd expands is `%u`, the login name, and `%f`, the offered key's fingerprint.
+/// The agent's own command line. sshd expands `%u` to the login name and `%f` to the fingerprint of the offered
+/// key.
 #[must_use]
 pub fn plain(own: &Path) -> String {
     format!("{} authorized-keys %u %f", own.display())
 }
 
-/// Why a command cannot be asked beside ours.
+/// Why a command cannot run as a provider of the agent.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NotChainable {
-    /// `--` is what separates providers from each other, so none can have it as an argument.
+    /// An argument is `--`. It separates providers, so a provider cannot have it as an argument.
     Separator,
-    /// A quotation mark is open, or nothing is there.
+    /// A quotation mark is not closed, the command is empty, or it is not UTF-8.
     Unreadable,
-    /// sshd expands tokens in arguments and not in a program's name, and an argument is what it becomes.
+    /// The program's name contains `%`. sshd expands tokens in arguments but not in the program's name. As a
+    /// provider, the name would be an argument.
     Percent,
 }
 
@@ -96,15 +98,15 @@ impl std::fmt::Display for NotChainable {
         f.write_str(match self {
             Self::Separator => "it has an argument \"--\", which separates providers; put it into a script",
             Self::Percent => "the program's name has a \"%\"; call it by another",
-            Self::Unreadable => "its words cannot be told apart; put it into a script",
+            Self::Unreadable => "it cannot be split into words; put it into a script",
         })
     }
 }
 
-/// Our command line with `other` asked as well, run as `user` where that is another than sshd's.
+/// The agent's command line with `other` as a provider. `user` is the provider's user, if it differs from sshd's.
 pub fn chained(own: &Path, other: &str, user: Option<&str>) -> Result<String, NotChainable> {
     let words = split(other);
-    // What sshd said and is not UTF-8 has lost its bytes on the way.
+    // sshd's output was not UTF-8, so bytes of the command are lost.
     if words.is_empty() || !is_balanced(other) || other.contains(char::REPLACEMENT_CHARACTER) {
         return Err(NotChainable::Unreadable);
     }
@@ -115,7 +117,7 @@ pub fn chained(own: &Path, other: &str, user: Option<&str>) -> Result<String, No
         return Err(NotChainable::Separator);
     }
     let user = user.map_or_else(String::new, |user| format!(" --provider-user {user}"));
-    // A command without arguments is given the login name (sshd_config(5), AuthorizedKeysCommand).
+    // sshd passes the login name to a command without arguments (sshd_config(5), AuthorizedKeysCommand).
     let argument = if words.len() == 1 { " %u" } else { "" };
     Ok(format!(
         "{} authorized-keys{user} %u %f -- {}{argument}",
@@ -124,8 +126,8 @@ pub fn chained(own: &Path, other: &str, user: Option<&str>) -> Result<String, No
     ))
 }
 
-/// The words of a command as sshd takes them apart (OpenSSH misc.c, `argv_split`): white space separates,
-/// single and double quotes and backslashes keep together.
+/// Splits a command into words as sshd does (OpenSSH misc.c, `argv_split`): white space separates words, except
+/// after a backslash or inside single or double quotes.
 #[must_use]
 pub fn split(command: &str) -> Vec<String> {
     let mut words = Vec::new();
@@ -150,14 +152,14 @@ pub fn split(command: &str) -> Vec<String> {
     words
 }
 
-/// What a backslash can stand before: a quotation mark, another backslash, and outside of quotes a space.
+/// Characters that a backslash escapes: quotation marks, a backslash, and outside of quotes a space.
 const fn escapes(next: char, quote: Option<char>) -> bool {
     matches!(next, '"' | '\'' | '\\') || (next == ' ' && quote.is_none())
 }
 
 /// Whether every quotation mark is closed.
 fn is_balanced(command: &str) -> bool {
-    // A word that an open quotation mark began would swallow this one.
+    // After an open quotation mark, the added word would not be a word of its own.
     split(&format!("{command} end")).last().is_some_and(|word| word == "end")
 }
 
@@ -166,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_told_apart_as_sshd_does() {
+    fn words_are_split_as_sshd_does() {
         for (command, words) in [
             ("/bin/a %u  %f", vec!["/bin/a", "%u", "%f"]),
             ("\"/opt/my keys/a\" 'b c'd", vec!["/opt/my keys/a", "b cd"]),

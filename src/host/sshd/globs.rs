@@ -1,4 +1,4 @@
-//! The patterns of an `Include`, as glob(3) expands them.
+//! Expands the patterns of an `Include` as glob(3) does.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use eic_core::order;
 use eic_core::policy::Glob;
 
-/// Most names that are looked at in one folder.
+/// Maximum number of names that are read from one folder.
 pub(super) const MAX_NAMES: usize = 10_000;
 
-/// Whether a pattern fits a path, part by part: `*` and `?` do not cross a `/`.
+/// Whether a pattern matches a path, component by component: `*` and `?` do not match a `/`.
 pub(super) fn fits(pattern: &Path, path: &Path) -> bool {
     let parts = |path: &Path| -> Vec<String> {
         path.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
@@ -19,17 +19,17 @@ pub(super) fn fits(pattern: &Path, path: &Path) -> bool {
         && patterns.iter().zip(&parts).all(|(pattern, part)| fits_name(pattern, part))
 }
 
-/// A name that begins with a dot fits only a pattern that does (glob(7)).
+/// A name that begins with a dot matches only a pattern that begins with a dot (glob(7)).
 fn fits_name(pattern: &str, name: &str) -> bool {
     (!name.starts_with('.') || pattern.starts_with('.')) && Glob::new(&without_sets(pattern)).matches(name)
 }
 
-/// `[…]` matches one character of a set. Here it matches any one, which can only find more files than sshd does.
+/// Replaces each set `[…]` with `?`. The result can only match more files than sshd's pattern.
 fn without_sets(pattern: &str) -> String {
     let mut simple = String::new();
     let mut rest = pattern;
     while let Some((before, set)) = rest.split_once('[') {
-        // A `]` that comes first is one of the characters.
+        // A `]` at the start of a set is a member of the set.
         let skipped = set.strip_prefix(['!', '^']).unwrap_or(set);
         let skipped = skipped.strip_prefix(']').unwrap_or(skipped);
         let Some((_, after)) = skipped.split_once(']') else { break };
@@ -41,14 +41,15 @@ fn without_sets(pattern: &str) -> String {
     simple
 }
 
-/// Whether [`expand`] finds at least what glob(3) does: it knows sets, and no backslashes and no classes inside a set.
+/// Whether [`expand`] finds every file that glob(3) finds. `expand` supports sets, but neither backslashes nor
+/// classes inside a set.
 pub(super) fn is_covered(pattern: &Path) -> bool {
     let text = pattern.to_string_lossy();
     !["\\", "[:", "[.", "[="].iter().any(|piece| text.contains(piece))
         && text.split('[').skip(1).all(|set| set.get(1..).is_some_and(|rest| rest.contains(']')))
 }
 
-/// A simpler pattern that fits at least as much, whatever sets, classes and backslashes mean.
+/// A simpler pattern that matches every file of `pattern`, including those of sets, classes and backslashes.
 pub(super) fn wider(pattern: &Path) -> PathBuf {
     let part = |part: std::path::Component<'_>| {
         let part = part.as_os_str().to_string_lossy().into_owned();
@@ -60,7 +61,7 @@ pub(super) fn wider(pattern: &Path) -> PathBuf {
     pattern.components().map(part).collect()
 }
 
-/// The folder that a pattern looks in, as far as it names one.
+/// The longest literal folder at the start of a pattern.
 pub(super) fn folder(pattern: &Path) -> PathBuf {
     let is_literal = |part: &std::path::Component<'_>| {
         !part.as_os_str().as_bytes().iter().any(|byte| b"*?[\\".contains(byte))
@@ -69,8 +70,8 @@ pub(super) fn folder(pattern: &Path) -> PathBuf {
     if literal == pattern { literal.parent().map(Path::to_owned).unwrap_or(literal) } else { literal }
 }
 
-/// The files that a pattern matches, in the order of their names, as glob(3) gives them; links that lead nowhere
-/// are among them. False where a folder has more names than are looked at.
+/// The files that a pattern matches, sorted by name like the result of glob(3). Dangling links are included. The
+/// flag is false if a folder has more than [`MAX_NAMES`] names.
 pub(super) fn expand(pattern: &Path) -> (Vec<PathBuf>, bool) {
     let mut found = vec![PathBuf::new()];
     let mut is_whole = true;

@@ -1,8 +1,8 @@
-//! The lines of sshd's configuration that the agent and every release of sshd read in the same way.
+//! The lines of sshd's configuration that the agent and every release of sshd parse in the same way.
 //!
-//! Releases differ in quotation marks, comments, carriage returns and long lines (OpenSSH servconf.c and misc.c, 7.4
-//! to 10.5: `strdelim`, `argv_split`, `load_server_config`). A line outside of this grammar is ambiguous. This
-//! module only finds such lines; [`Keyword::of_line`] reads the lines.
+//! Releases differ in quotation marks, comments, carriage returns and long lines (OpenSSH servconf.c and misc.c,
+//! 7.4 to 10.5: `strdelim`, `argv_split`, `load_server_config`). A line outside of this grammar is ambiguous. This
+//! module only finds such lines; [`Keyword::of_line`] parses them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,33 +11,34 @@ use eic_core::text::{MAX_SHOWN, printable_bytes};
 
 use super::keyword::Keyword;
 
-/// Longest line in bytes, without its end; OpenSSH 7.4 has room for no more (servconf.c, `load_server_config`).
+/// Longest line in bytes, without the newline. The buffer of OpenSSH 7.4 is no larger (servconf.c,
+/// `load_server_config`).
 const MAX_LINE: usize = 4094;
 
-/// The keywords that decide which command is run for whom.
+/// The keywords that decide which command runs for which user.
 const DECIDING: [Keyword; 4] =
     [Keyword::AuthorizedKeysCommand, Keyword::AuthorizedKeysCommandUser, Keyword::Match, Keyword::Include];
 
-/// Why sshd may read something else than the agent does.
+/// Why sshd may parse a line differently than the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doubt {
-    /// A NUL byte: sshd goes on with the next line as if it were this one.
+    /// A NUL byte. sshd joins the next line to this one.
     Nul,
     /// A line of this many bytes.
     Long(usize),
     /// A control character other than a tab.
     Control(u8),
-    /// The keyword is not of plain letters and digits, or no blank or `=` follows it.
+    /// The keyword does not consist of letters and digits, or no blank or `=` follows it.
     NotPlain,
-    /// The value of a keyword that decides, and what was expected.
+    /// The value of a deciding keyword does not have the expected form, which is given.
     Value(Keyword, &'static str),
-    /// A keyword that decides, in a place where it should mean nothing.
+    /// A deciding keyword in a position where it should have no meaning.
     Mentioned(Keyword),
-    /// An `Include` of this many levels, files or bytes; the limit.
+    /// More levels, files or bytes than the limit.
     TooMany(&'static str, usize),
-    /// A name that a pattern may or may not fit.
+    /// A file name that may or may not match a pattern.
     Name(String),
-    /// A file that cannot be read to its end, and why.
+    /// A file that cannot be read completely, and why.
     Unreadable(String),
 }
 
@@ -57,16 +58,16 @@ impl fmt::Display for Doubt {
     }
 }
 
-/// A place that sshd may read otherwise than the agent.
+/// A line or file that sshd may parse differently than the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unclear {
     /// The file.
     pub file: PathBuf,
-    /// The line, from 1; none where it is about the whole file.
+    /// The line number, from 1. `None` if the whole file is meant.
     pub line: Option<usize>,
-    /// Why.
+    /// The reason.
     pub why: Doubt,
-    /// Whether an `AuthorizedKeysCommand` may be set there that the agent does not see.
+    /// Whether it may set an `AuthorizedKeysCommand` that the agent does not see.
     pub may_set_command: bool,
 }
 
@@ -79,7 +80,7 @@ impl fmt::Display for Unclear {
     }
 }
 
-/// Checks one line, without the newline that ends it.
+/// Checks one line, without its newline.
 pub(super) fn check(line: &[u8]) -> Result<(), Doubt> {
     if line.contains(&0) {
         return Err(Doubt::Nul);
@@ -104,7 +105,7 @@ pub(super) fn check(line: &[u8]) -> Result<(), Doubt> {
     let keyword = std::str::from_utf8(word).ok().and_then(Keyword::parse);
     match keyword.filter(|keyword| DECIDING.contains(keyword)) {
         Some(keyword) => check_value(keyword, value),
-        // No value of another keyword means anything here, so none of the names should stand there.
+        // A deciding keyword has no meaning inside the value of another keyword, so it should not appear there.
         None => DECIDING
             .into_iter()
             .find(|keyword| keyword.is_in(before_comment(line)))
@@ -132,7 +133,7 @@ fn check_value(keyword: Keyword, value: &[u8]) -> Result<(), Doubt> {
                 .all(is_plain_pattern),
             "absolute paths of plain characters, with * and ? in the last part only,",
         ),
-        // Only that it begins a block matters here.
+        // `Match`: only its start of a block matters here.
         _ => (is_free_of(b"\"'\\#"), "criteria without quotation marks, backslashes and #"),
     };
     if is_good && !value.is_empty() && !value.starts_with(b"=") {
@@ -142,7 +143,7 @@ fn check_value(keyword: Keyword, value: &[u8]) -> Result<(), Doubt> {
     }
 }
 
-/// Whether every release takes a pattern as it is, and glob(3) gives what `*` and `?` alone mean.
+/// Whether every release takes a pattern literally, and glob(3) interprets only `*` and `?` in it.
 fn is_plain_pattern(word: &[u8]) -> bool {
     let unquoted = word.strip_prefix(b"\"").and_then(|word| word.strip_suffix(b"\"")).unwrap_or(word);
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/_.,:@+-*?".contains(byte);
@@ -154,13 +155,13 @@ fn is_plain_pattern(word: &[u8]) -> bool {
         && last.saturating_add(1) < unquoted.len()
 }
 
-/// The line up to a comment: every release ends it at a `#` that begins a word.
+/// The line up to a comment. Every release starts a comment at a `#` that begins a word.
 fn before_comment(line: &[u8]) -> &[u8] {
     let begins = line.windows(2).position(|pair| matches!(pair, [b' ' | b'\t', b'#']));
     begins.and_then(|end| line.get(..end)).unwrap_or(line)
 }
 
-/// Without the blanks on both sides.
+/// Removes blanks on both sides.
 fn trim(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
         text = rest;
@@ -168,7 +169,7 @@ fn trim(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// A name as it is shown, where a pattern may or may not fit it.
+/// Returns the printable form of a name that a pattern may or may not match.
 pub(super) fn odd_name(name: &[u8]) -> Option<Doubt> {
     let is_plain = name.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
     (!is_plain).then(|| Doubt::Name(printable_bytes(name, MAX_SHOWN)))
@@ -179,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_that_every_release_reads_alike_are_clear() {
+    fn lines_that_every_release_parses_alike_are_accepted() {
         for line in [
             "",
             " \t",
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_line_is_in_doubt() {
+    fn every_other_line_is_ambiguous() {
         for (line, words) in [
             (&b"Port\x0022"[..], "NUL"),
             (b"# a\0", "NUL"),

@@ -1,4 +1,4 @@
-//! The keywords of sshd's configuration that the agent knows, and the lines that they begin.
+//! The keywords of sshd's configuration that the agent knows, and the parser of configuration lines.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,9 +10,9 @@ macro_rules! keywords {
     ($($keyword:ident),+ $(,)?) => {
         /// A keyword of `sshd_config(5)`.
         ///
-        /// sshd reads keywords in any case (OpenSSH servconf.c, `parse_token`). It prints them in small letters up to
-        /// 10.3 and in mixed case from 10.4 on. [`Keyword::parse`] is the only way from text to a keyword, so that no
-        /// comparison can depend on the case.
+        /// sshd accepts keywords in any case (OpenSSH servconf.c, `parse_token`). It prints them in lower case up
+        /// to 10.3, and in mixed case since 10.4. Only [`Keyword::parse`] converts text to a keyword, so no
+        /// comparison depends on the case.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[expect(missing_docs, reason = "each is documented in sshd_config(5) under its own name")]
         pub enum Keyword {
@@ -64,17 +64,17 @@ impl fmt::Display for Keyword {
 }
 
 impl Keyword {
-    /// The keyword that `word` is, in any case; none where it is none that the agent knows.
+    /// Parses a keyword in any case. Returns `None` if the agent does not know the keyword.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, name)| name.eq_ignore_ascii_case(word)).map(|(keyword, _)| *keyword)
     }
 
-    /// Keyword and value of a line of sshd's configuration or of an `-o` option; none for a comment and for a keyword
-    /// that the agent does not know.
+    /// Parses a line of sshd's configuration, or an `-o` option, into keyword and value. Returns `None` for a
+    /// comment and for a keyword that the agent does not know.
     ///
-    /// The line is taken apart as sshd does it (OpenSSH servconf.c, `process_server_config_line_depth`): white space
-    /// or one `=` ends the keyword, and the keyword may be in double quotes.
+    /// The rules are sshd's (OpenSSH servconf.c, `process_server_config_line_depth`): white space or one `=` ends
+    /// the keyword, and the keyword may be in double quotes.
     #[must_use]
     pub fn of_line(line: &str) -> Option<(Self, &str)> {
         let line = line.trim_end_matches([' ', '\t', '\r', '\n', '\u{c}']);
@@ -85,7 +85,7 @@ impl Keyword {
         Some((Self::parse(&word)?, value))
     }
 
-    /// Whether these bytes have the keyword anywhere, in any case, also as a part of a longer word.
+    /// Whether these bytes contain the keyword in any case, also as part of a longer word.
     #[must_use]
     pub fn is_in(self, bytes: &[u8]) -> bool {
         let name = self.name().as_bytes();
@@ -93,8 +93,8 @@ impl Keyword {
     }
 }
 
-/// The first word of a text, and what follows the separator (OpenSSH misc.c, `strdelim`); none where a quotation mark
-/// is not closed. The word is empty where the text begins with a separator.
+/// Splits a text into its first word and the rest after the separator (OpenSSH misc.c, `strdelim`). Returns `None`
+/// if a quotation mark is not closed. The word is empty if the text begins with a separator.
 fn token(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let is_end = |c: char| WHITE.contains(&c) || matches!(c, '"' | '=');
     let Some(end) = text.find(is_end) else { return Some((text.into(), "")) };
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_taken_apart_as_sshd_does() {
+    fn lines_are_parsed_as_by_sshd() {
         let command = Keyword::AuthorizedKeysCommand;
         for (line, expected) in [
             ("AuthorizedKeysCommand /x %u", Some((command, "/x %u"))),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keyword_is_found_anywhere_in_bytes() {
+    fn keyword_is_found_anywhere_in_bytes() {
         let command = Keyword::AuthorizedKeysCommand;
         for text in
             ["AuthorizedKeysCommand", "-o\"authorizedKEYScommand=/x\"", "\u{e9}AuthorizedKeysCommandUser"]

@@ -1,4 +1,4 @@
-//! The running server: what its own command line says wins over every file, and stays through a reload.
+//! The running server. The options on its command line override every file and survive a reload.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,35 +14,35 @@ use super::process::ProcFolder;
 use super::server::CONFIG;
 use crate::files::head_of_regular;
 
-/// Most processes above this one that are looked at: sshd's process for the connection, the server, and a script
-/// between. From further below, as from a shell, it is not this process that sshd asks.
+/// Maximum number of ancestor processes that are checked: sshd's process for the connection, the server, and a
+/// script in between. If sshd is further up, as above a shell, it did not start this process as its command.
 const MAX_ANCESTORS: usize = 3;
 
 /// sshd's options that take a value (OpenSSH sshd.c).
 const WITH_VALUE: &str = "bcCEfghkopu";
 
-/// sshd's options that take none.
+/// sshd's options without a value.
 const WITHOUT_VALUE: &str = "46DdeGiqrRTtV";
 
-/// A running server and the options that it was started with.
+/// A running server, and the options that it was started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// Its process.
+    /// The process id.
     pub pid: u32,
-    /// The configuration that it was told to read (`-f`).
+    /// The configuration file on its command line (`-f`).
     pub config: Option<PathBuf>,
-    /// The settings that it was told (`-o`), in order.
+    /// The settings on its command line (`-o`), in order.
     pub options: Vec<String>,
-    /// Whether its command line can be told apart; where not, more may stand there.
+    /// Whether the command line can be split into arguments with certainty. If not, it may contain further options.
     pub is_clear: bool,
 }
 
 impl Listener {
-    /// The servers that accept connections, by their numbers.
+    /// The servers that accept connections, sorted by process id.
     ///
-    /// Any user can call a process `sshd`, so it counts only when it is root's in every way and runs
-    /// `program`; and only where it sees the same files as this process: a server in a chroot or in a mount
-    /// namespace of its own may read another configuration. Only root can look, so for others there is none.
+    /// Any user can name a process `sshd`. So a process counts only if all its user ids are root, if it runs
+    /// `program`, and if it sees the same files as this process. A server in a chroot or in its own mount namespace
+    /// may read another configuration. Only root can check this. For other users the list is empty.
     #[must_use]
     pub fn all(program: &Path) -> Vec<Self> {
         let Ok(program) = program.canonicalize() else { return Vec::new() };
@@ -51,7 +51,7 @@ impl Listener {
             .filter_map(|process| {
                 let pid = process.file_name().to_str()?.parse().ok()?;
                 let process = ProcFolder::open(&process.path()).ok()?;
-                // Checked on both sides: a session of sshd's becomes its user's program at any moment.
+                // Check before and after: an sshd process can become its user's program at any moment.
                 process.genuine(&program)?;
                 let listener = Self::parse(pid, &process.file("cmdline")?)?;
                 let parent = process.genuine(&program)?;
@@ -61,19 +61,19 @@ impl Listener {
             })
             .collect();
         let mut found = order::by_key(found, |(listener, _)| listener.pid);
-        // Who serves a connection is for a moment a copy of its parent.
+        // The process that serves a connection is a copy of its parent for a moment.
         let pids: Vec<_> = found.iter().map(|(listener, _)| listener.pid).collect();
         found.retain(|(_, parent)| !pids.contains(parent));
         found.into_iter().map(|(listener, _)| listener).collect()
     }
 
-    /// Why the file that it was told to read cannot be known, and what to do; none where it can.
+    /// Why it is unknown which file `-f` names, and what to do. `None` if the file is known.
     #[must_use]
     pub fn unknown_config(&self) -> Option<(String, &'static str)> {
         let config = self.config.as_deref()?;
         let started = format!("the running sshd (pid {}) was started with -f {}", self.pid, shown(config));
         if !config.is_absolute() {
-            // It has changed to / since (OpenSSH sshd.c), where the same name is another file.
+            // sshd has changed to / since then (OpenSSH sshd.c). There, a relative name is another file.
             let seen = format!(
                 "{started}, expected an absolute path: which file that is cannot be known, and a reload would end it"
             );
@@ -86,10 +86,11 @@ impl Listener {
         })
     }
 
-    /// The server that runs this process as its command. None where no server does, or where this user may not see the
-    /// processes above it (`proc(5)`, `hidepid`).
+    /// The server that runs this process as its command. `None` if there is no such server, or if this user cannot
+    /// see its ancestor processes (`proc(5)`, `hidepid`).
     ///
-    /// What a process says of itself is believed here: nobody but its ancestors decides what a process is told anyway.
+    /// The agent trusts what its ancestors show in /proc, because they already control the arguments of this
+    /// process.
     #[must_use]
     pub fn above() -> Option<Self> {
         let mut pid = std::process::id();
@@ -103,7 +104,7 @@ impl Listener {
         None
     }
 
-    /// Whether its own command line sets `AuthorizedKeysCommand`, or its user.
+    /// Whether the command line sets `AuthorizedKeysCommand` or its user.
     #[must_use]
     pub fn sets_command(&self) -> bool {
         let pair = [Keyword::AuthorizedKeysCommand, Keyword::AuthorizedKeysCommandUser];
@@ -117,11 +118,11 @@ impl Listener {
         keywords.any(|(known, _)| known == keyword)
     }
 
-    /// Reads a process' command line; none where it is no listening sshd.
+    /// Parses the command line of a process. Returns `None` if the process is not a listening sshd.
     ///
-    /// From 8.2, sshd writes its state over it: `sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups`,
-    /// with plain spaces between the arguments, and cut where there is no room. Before, they are as they were
-    /// given.
+    /// Since 8.2, sshd overwrites its command line with its state: `sshd: /usr/sbin/sshd -D [listener] 0 of 10-100
+    /// startups`. There, spaces separate the arguments, and the text is cut off if there is no room. Older releases
+    /// keep the original command line.
     fn parse(pid: u32, cmdline: &[u8]) -> Option<Self> {
         let text = |bytes: &[u8]| OsStr::from_bytes(bytes).to_string_lossy().into_owned();
         let end = cmdline.iter().rposition(|byte| *byte != 0).map_or(0, |last| last.saturating_add(1));
@@ -132,10 +133,10 @@ impl Listener {
             let is_sshd = Path::new(&program).file_name() == Some(OsStr::new("sshd"));
             return if is_sshd { Self::of_arguments(pid, words, true) } else { None };
         };
-        // Where it was cut short, what was there before shows behind it.
+        // If the text was cut off, the rest of the old command line follows it.
         let is_whole = !title.contains(&0);
         let title = text(title).replace('\0', " ");
-        // A session's says the user's name there, in which there is no slash.
+        // A session process shows the user's name here. It contains no slash.
         let program = title.split(' ').next().unwrap_or_default();
         if !program.starts_with('/') && program != "sshd" {
             return None;
@@ -146,8 +147,8 @@ impl Listener {
         Self::of_arguments(pid, words.into_iter().skip(1), is_clear && is_whole && arguments.is_some())
     }
 
-    /// The arguments as getopt(3) reads them. None for an sshd that is asked something (`-t`, `-T`, `-G`) or
-    /// serves one connection (`-i` of inetd's, `-R` of another sshd's).
+    /// Parses the arguments like getopt(3). Returns `None` for an sshd that only prints or checks (`-t`, `-T`,
+    /// `-G`, `-V`) or that serves one connection (`-i` under inetd, `-R` under another sshd).
     fn of_arguments(pid: u32, mut words: impl Iterator<Item = String>, is_clear: bool) -> Option<Self> {
         let mut listener = Self { pid, config: None, options: Vec::new(), is_clear };
         while let Some(word) = words.next() {
@@ -173,7 +174,7 @@ impl Listener {
                 break;
             }
         }
-        // sshd takes no other arguments (OpenSSH sshd.c, "Extra argument"): a value had spaces in it.
+        // sshd accepts no further arguments (OpenSSH sshd.c, "Extra argument"). So a value contained spaces.
         listener.is_clear &= words.next().is_none();
         Some(listener)
     }
@@ -183,8 +184,9 @@ fn shown(path: &Path) -> String {
     printable_bytes(path.as_os_str().as_bytes(), MAX_SHOWN)
 }
 
-/// The first of `paths` that was changed after the server `pid` had read it. The server writes its number into `pid_file`
-/// whenever it starts or is reloaded; none where it does not, since it cannot be told then.
+/// The first of `paths` that was changed after the server `pid` read it. The server writes its process id into
+/// `pid_file` at every start and reload. Returns `None` if the file does not contain `pid`, because the time of the
+/// reload is then unknown.
 #[must_use]
 pub fn unread<'p>(pid: u32, pid_file: &Path, mut paths: impl Iterator<Item = &'p Path>) -> Option<&'p Path> {
     let said = head_of_regular(pid_file, 32).ok()?;
@@ -197,8 +199,8 @@ pub fn unread<'p>(pid: u32, pid_file: &Path, mut paths: impl Iterator<Item = &'p
     })
 }
 
-/// Joins to an `-o` the words that follow it, up to the next `-o`. False where another option may have
-/// followed instead, since a value may hold a word that looks like one.
+/// Joins the words after an `-o` to its value, up to the next `-o`. The flag is false if one of the words may be an
+/// option instead, because a value may contain a word that looks like an option.
 fn join_values(words: Vec<String>) -> (Vec<String>, bool) {
     let mut joined: Vec<String> = Vec::new();
     let mut in_value = false;
@@ -207,7 +209,7 @@ fn join_values(words: Vec<String>) -> (Vec<String>, bool) {
         match joined.last_mut() {
             Some(value) if in_value && value == "-o" => joined.push(word),
             Some(value) if in_value && !word.starts_with("-o") => {
-                // Without a space in it so far, what looks like an option is one.
+                // The value has no space yet, so a word that looks like an option is an option.
                 if is_option(&word) && !value.contains(' ') {
                     in_value = false;
                     joined.push(word);
@@ -273,12 +275,12 @@ mod tests {
                 "sshd: /usr/sbin/sshd -o Port 22 -o UsePAM=no [listener] 1 of 2",
                 Some((None, options(&["Port 22", "UsePAM=no"]), true)),
             ),
-            // What follows may be the value's or sshd's.
+            // `-q` and `-f` may belong to the value or be options.
             (
                 "sshd: /usr/sbin/sshd -o ForceCommand /bin/x -q foo -f /mnt/other [listener] 1 of 2",
                 Some((None, options(&["ForceCommand /bin/x -q foo -f /mnt/other"]), false)),
             ),
-            // Cut where there was no room.
+            // Cut off because there was no room.
             ("sshd: /usr/sbin/sshd -D -o Authorize", Some((None, options(&["Authorize"]), false))),
             ("sshd: /usr/sbin/sshd -o\0Authorize", Some((None, options(&["Authorize"]), false))),
             ("sshd: ec2-user [priv]", None),
@@ -305,11 +307,12 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_not_sshd_is_none() {
-        // This test's own process, by whatever name, does not run sshd.
+    fn process_that_is_not_sshd_is_ignored() {
+        // This test process does not run sshd, under any name.
         let own = std::process::id();
         assert!(Listener::all(Path::new("/usr/sbin/sshd")).iter().all(|listener| listener.pid != own));
-        // Another process, because an emulator answers for this one itself: it shows the program that it emulates.
+        // Use another process: under a CPU emulator, the links of the test process itself point to the emulated
+        // program.
         let mut other = std::process::Command::new("sleep").arg("600").spawn().unwrap();
         let place = format!("/proc/{}", other.id());
         let process = ProcFolder::open(Path::new(&place)).unwrap();
@@ -324,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn configuration_that_cannot_be_known_is_told() {
+    fn unknown_configuration_is_reported() {
         let told = |cmdline: &str| {
             Listener::parse(7, cmdline.as_bytes()).unwrap().unknown_config().map(|(seen, _)| seen)
         };

@@ -1,23 +1,23 @@
-//! The sshd of this machine: what it obeys, where that stands, and our own lines in its configuration.
+//! The sshd of this machine: its effective configuration, its files, and the agent's lines in them.
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`server`] | sshd itself, asked with `-t` and `-T` |
-//! | [`keyword`] | the keywords, compared without case |
+//! | [`server`] | sshd itself, run with `-t` and `-T` |
+//! | [`keyword`] | the keywords, which ignore case |
 //! | [`offer`] | settings that this sshd accepts, for advice |
-//! | [`command`] | the words of an `AuthorizedKeysCommand`, and whose it is |
-//! | [`listener`] | the running server's own command line |
-//! | [`environment`] | what it permits of a session's variables, and the record of that |
-//! | [`pattern_list`] | its lists of patterns |
-//! | [`trace`] | which files and folders sshd itself read |
-//! | [`sources`], with `reading` and `globs` | which file and line says what |
-//! | [`grammar`] | which lines every release reads in one way |
-//! | [`block`] | our lines inside a file: put in, taken out |
-//! | [`place`] | a file held by descriptors: what was checked is what is read and replaced |
-//! | [`replace`] | files replaced at once or not at all |
-//! | [`release`] | which OpenSSH is installed |
-//! | [`tokens`] | the tokens of its commands |
-//! | [`units`] | systemd's units: reloaded, restarted only for a socket |
+//! | [`command`] | the words of an `AuthorizedKeysCommand`, and the program's owner |
+//! | [`listener`] | the running server, and the options on its command line |
+//! | [`environment`] | which variables sshd permits in sessions, and the record of that |
+//! | [`pattern_list`] | sshd's pattern lists |
+//! | [`trace`] | the files and folders that sshd reads |
+//! | [`sources`], with `reading` and `globs` | the file and line of each setting |
+//! | [`grammar`] | the lines that every release parses alike |
+//! | [`block`] | the agent's lines in a file: insert, remove |
+//! | [`place`] | a file held by descriptors, so that the checked file is the one read and replaced |
+//! | [`replace`] | atomic replacement of files |
+//! | [`release`] | the installed OpenSSH release |
+//! | [`tokens`] | the tokens of sshd's commands |
+//! | [`units`] | systemd units: reload; restart only for a socket |
 
 pub mod block;
 pub mod command;

@@ -1,4 +1,4 @@
-//! Settings that a person is told to make: only those that this sshd accepts.
+//! Settings that the agent suggests to the operator. Each is one that the installed sshd accepts.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -6,16 +6,16 @@ use std::fmt;
 use super::keyword::Keyword;
 use super::server::Server;
 
-/// A configuration with nothing in it: whether sshd knows a value does not depend on the operator's files, and a run
-/// without root's rights may not read them.
+/// An empty configuration. Whether sshd knows a value does not depend on the operator's files, and a run without
+/// root's rights may be unable to read them.
 const NOTHING: &str = "/dev/null";
 
-/// How sshd names its `-o` options in a complaint (OpenSSH sshd.c). It ends with status 0 if it ignores
-/// one, such as `UsePAM` in a build without PAM.
+/// sshd names its `-o` options like this in an error message (OpenSSH sshd.c). If sshd ignores an option, such as
+/// `UsePAM` in a build without PAM, it prints the message and exits with status 0.
 const COMPLAINT: &str = "command-line";
 
-/// A setting that the installed sshd has accepted. Releases differ in the values that they know, and sshd does not
-/// start with one that it does not know: [`Server::accepts`] is the only way to an offer.
+/// A setting that the installed sshd accepted. Releases support different values, and sshd does not start with an
+/// unknown value. Only [`Server::accepts`] and its variants create an offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     keyword: Keyword,
@@ -23,7 +23,7 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// The value, printable.
+    /// The value, printable ASCII.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
@@ -38,15 +38,15 @@ impl fmt::Display for Offer {
 }
 
 impl Server {
-    /// Asks sshd whether it accepts a setting (`sshd -t -o`). `None` if it refuses the setting, or cannot be asked.
-    /// Then do not suggest the setting.
+    /// Runs `sshd -t -o` to check whether sshd accepts a setting. Returns `None` if sshd refuses it or cannot be
+    /// run. Do not suggest the setting then.
     #[must_use]
     pub fn accepts(&self, keyword: Keyword, value: &str) -> Option<Offer> {
         let offer = Offer { keyword, value: value.to_owned() };
         self.takes(&[&offer]).then_some(offer)
     }
 
-    /// The same for an `AuthorizedKeysCommand` and its user, of which sshd takes neither without the other.
+    /// The same for an `AuthorizedKeysCommand` and its user. sshd refuses each of them without the other.
     #[must_use]
     pub fn accepts_pair(&self, command: &str, user: &str) -> Option<(Offer, Offer)> {
         let pair = [(Keyword::AuthorizedKeysCommand, command), (Keyword::AuthorizedKeysCommandUser, user)];
@@ -55,7 +55,7 @@ impl Server {
     }
 
     fn takes(&self, settings: &[&Offer]) -> bool {
-        // What cannot be shown as it is would be another value where a person writes it.
+        // A value that cannot be printed unchanged would become another value when the operator types it.
         let is_plain = |value: &str| !value.is_empty() && value.bytes().all(|b| matches!(b, b' '..=b'~'));
         if !settings.iter().all(|setting| is_plain(&setting.value)) {
             return false;
@@ -69,7 +69,7 @@ impl Server {
         !said.complaint.lines().any(|line| line.contains(COMPLAINT))
     }
 
-    /// Those of the values that sshd accepts one by one, as one list with commas.
+    /// Checks each value alone. Returns the accepted values as one comma-separated list.
     #[must_use]
     pub fn accepts_of<'v>(
         &self,

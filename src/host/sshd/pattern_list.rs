@@ -1,13 +1,13 @@
-//! sshd's lists of patterns with commas between.
+//! sshd's pattern lists, with commas as separators.
 
 use eic_core::policy::Glob;
 
-/// Longest pattern that sshd reads, in bytes; a list with a longer one matches nothing from there on (OpenSSH match.c,
-/// `match_pattern_list`).
+/// Longest pattern that sshd reads, in bytes. At a longer pattern, sshd treats the whole list as no match (OpenSSH
+/// match.c, `match_pattern_list`).
 const MAX_PATTERN: usize = 1022;
 
-/// Whether a list matches `name` (OpenSSH match.c, `match_pattern_list`): one pattern must fit, and no pattern with a
-/// `!` in front may fit.
+/// Whether a list matches `name` (OpenSSH match.c, `match_pattern_list`): at least one pattern must match, and no
+/// pattern with a leading `!` may match.
 #[must_use]
 pub fn matches(list: &str, name: &str) -> bool {
     let mut found = false;

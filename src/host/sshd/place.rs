@@ -1,5 +1,5 @@
-//! A file of sshd's configuration, held by descriptors. So the file that was checked is the one that is read, copied
-//! and replaced, even if the path leads to another file by then.
+//! A file of sshd's configuration, held by descriptors. The checked file is the one that is read, copied and
+//! replaced, even if its path leads to another file in the meantime.
 
 use std::ffi::{CStr, OsString};
 use std::fmt;
@@ -17,16 +17,17 @@ use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
 use crate::files::{open_regular, read_open};
 use crate::ownership::{self, Folder, Insecure};
 
-/// Longest file of sshd's configuration that is read, in bytes; real ones have a few thousand.
+/// Longest configuration file that is read, in bytes. Real files have a few thousand bytes.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
-/// Most bytes of the names or of one value of extended attributes; the kernel's own limits (`xattr(7)`).
+/// Maximum number of bytes of the attribute names, or of one extended attribute's value. This is the kernel's limit
+/// (`xattr(7)`).
 const MAX_ATTRIBUTE: usize = 64 * 1024;
 
-/// Attributes that belong to the content, so that the kernel makes new ones (`xattr(7)`, security attributes).
+/// Attributes that describe the content. The kernel creates new ones (`xattr(7)`, security attributes).
 const OF_THE_CONTENT: [&[u8]; 2] = [b"security.ima", b"security.evm"];
 
-/// A file that only root can change, or the place of one that is not there yet.
+/// A file that only root can change, or the path of a file that does not exist yet.
 #[derive(Debug)]
 pub struct Place {
     path: PathBuf,
@@ -35,17 +36,17 @@ pub struct Place {
     held: Option<Held>,
 }
 
-/// The file as it was found.
+/// The file as it was when it was opened.
 #[derive(Debug)]
 struct Held {
     file: File,
     content: Vec<u8>,
 }
 
-/// Why a file is not read or changed.
+/// Why a file is not read or not changed.
 #[derive(Debug)]
 pub enum PlaceError {
-    /// A user other than root could change it, or lead to another file.
+    /// A user other than root could change the file or its path.
     Insecure(Insecure),
     /// It cannot be read.
     Unreadable(PathBuf, io::Error),
@@ -80,7 +81,8 @@ impl FileAttributes {
     }
 }
 
-/// Reads a file of sshd's configuration; `None` if there is none. Root reads only files that only root can change.
+/// Reads a file of sshd's configuration. Returns `None` if there is no file. Root reads only files that only root
+/// can change.
 pub fn read_config(path: &Path) -> Result<Option<Vec<u8>>, PlaceError> {
     let unreadable = |error| PlaceError::Unreadable(path.to_owned(), error);
     if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
@@ -95,8 +97,8 @@ pub fn read_config(path: &Path) -> Result<Option<Vec<u8>>, PlaceError> {
 }
 
 impl Place {
-    /// Finds a file by sshd's rule for what it trusts, links followed, and reads it. A file that is not there
-    /// has its place in a folder by the same rule.
+    /// Follows links, checks the file by sshd's rule for trusted files, and reads it. If the file does not exist,
+    /// checks its folder by the same rule.
     pub fn find(path: &Path) -> Result<Self, PlaceError> {
         let is_absent = path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
         let (folder, name) = if is_absent {
@@ -114,7 +116,7 @@ impl Place {
         Ok(place)
     }
 
-    /// The same for a test's own files, which are in a folder that everybody may write.
+    /// Like `find`, without the checks: the files of tests are in a folder that all users can write.
     #[cfg(test)]
     pub(super) fn unchecked(path: &Path) -> Self {
         let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -128,9 +130,9 @@ impl Place {
         Ok(place)
     }
 
-    /// The file as it is now; none where there is none.
+    /// Opens and reads the file. Returns `None` if there is no file.
     fn open_held(&self) -> io::Result<Option<Held>> {
-        // Without waiting: a pipe may lie there.
+        // Do not block: the path may lead to a pipe.
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let file = match openat(&self.folder, self.name.as_os_str(), flags, Mode::empty()) {
             Err(Errno::ENOENT) => return Ok(None),
@@ -143,24 +145,24 @@ impl Place {
         Ok(Some(Held { file, content }))
     }
 
-    /// The file, links followed.
+    /// The path of the file, with links resolved.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What it held when it was found; none where there was no file.
+    /// The content when the file was opened. `None` if there was no file.
     #[must_use]
     pub fn content(&self) -> Option<&[u8]> {
         self.held.as_ref().map(|held| held.content.as_slice())
     }
 
-    /// How many names the file has.
+    /// The number of the file's hard links.
     pub(super) fn names(&self) -> io::Result<u64> {
         self.held.as_ref().map_or(Ok(0), |held| held.file.metadata().map(|status| status.nlink()))
     }
 
-    /// Owner and mode of the file; none where there was none.
+    /// Owner and mode of the file. `None` if there was no file.
     pub(super) fn attributes(&self) -> io::Result<Option<FileAttributes>> {
         self.held
             .as_ref()
@@ -168,7 +170,7 @@ impl Place {
             .transpose()
     }
 
-    /// Where [`write_temp`](Self::write_temp) writes: a hidden name, and none that an `Include *.conf` reads.
+    /// The path of the temporary file. The name is hidden, and an `Include *.conf` does not match it.
     pub(super) fn beside(&self) -> PathBuf {
         self.path.with_file_name(self.temp_name())
     }
@@ -180,7 +182,7 @@ impl Place {
         name
     }
 
-    /// Removes what was written beside the file, by this run or by one that was cut short.
+    /// Removes the temporary file of this run or of an interrupted run.
     pub fn sweep(&self) -> io::Result<()> {
         let name = self.temp_name();
         match unlinkat(&self.folder, name.as_os_str(), UnlinkatFlags::NoRemoveDir) {
@@ -193,8 +195,8 @@ impl Place {
         }
     }
 
-    /// Writes a new file beside it, with owner and mode of `like`, and the ACL, the label and every other
-    /// attribute of the file that was found.
+    /// Writes the temporary file with the owner and mode of `like`. Copies the ACL, the label and every other
+    /// extended attribute of the original file.
     pub(super) fn write_temp(&self, content: &[u8], like: FileAttributes) -> io::Result<()> {
         self.sweep()?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -212,7 +214,7 @@ impl Place {
         written
     }
 
-    /// Replaces the file atomically by what was written beside it. The file must still be `expected`.
+    /// Atomically replaces the file with the temporary file. Fails if the content is no longer `expected`.
     pub(super) fn put_in_place(&self, expected: Option<&[u8]>) -> io::Result<()> {
         let beside = self.temp_name();
         let put = self.expect(expected).and_then(|()| {
@@ -224,7 +226,7 @@ impl Place {
         put.and_then(|()| self.folder.sync_all())
     }
 
-    /// Removes the file, which must still be `expected`.
+    /// Removes the file. Fails if the content is no longer `expected`.
     pub(super) fn remove(&self, expected: Option<&[u8]>) -> io::Result<()> {
         self.expect(expected)?;
         unlinkat(&self.folder, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
@@ -235,12 +237,12 @@ impl Place {
         if self.open_held()?.map(|held| held.content).as_deref() == content {
             return Ok(());
         }
-        Err(io::Error::other("somebody else changed it just now; run this again"))
+        Err(io::Error::other("another program changed it just now; run this again"))
     }
 }
 
-/// Copies extended attributes, which hold the ACL and the label (`acl(5)`, `xattr(7)`), from one open file to
-/// another. One that the new file has already is not set again, which may be forbidden.
+/// Copies extended attributes from one open file to another. They contain the ACL and the label (`acl(5)`,
+/// `xattr(7)`). An attribute that already has the right value is skipped, because setting it may be forbidden.
 fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
     for name in attribute_names(from)? {
         if OF_THE_CONTENT.contains(&name.to_bytes()) {
@@ -260,7 +262,7 @@ fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
 fn attribute_names(file: &File) -> io::Result<Vec<std::ffi::CString>> {
     let mut names = vec![0_u8; MAX_ATTRIBUTE];
     let length = match flistxattr(file, names.as_mut_slice()) {
-        // The file system has none.
+        // The file system does not support extended attributes.
         Err(error) if error == rustix::io::Errno::OPNOTSUPP => 0,
         listed => listed?,
     };
@@ -291,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn extended_attributes_go_along_by_descriptor() {
+    fn extended_attributes_are_copied_by_descriptor() {
         let folder = std::env::temp_dir().join(format!("eic-agent-place-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let (file, other) = (folder.join("file"), folder.join("other"));
@@ -307,7 +309,7 @@ mod tests {
         let acl: Vec<u8> = 2_u32.to_le_bytes().into_iter().chain(entries).collect();
         fsetxattr(&held, "system.posix_acl_access", &acl, XattrFlags::empty()).unwrap();
         let place = Place::unchecked(&file);
-        // Somebody puts a link where the new file is made, and another file in the place of the old one.
+        // An attacker creates a link at the path of the temporary file, and replaces the original file.
         symlink(&other, place.beside()).unwrap();
         fs::rename(&other, &file).unwrap();
         place.write_temp(b"new", place.attributes().unwrap().unwrap()).unwrap();
@@ -316,7 +318,7 @@ mod tests {
         assert_eq!(fs::read(place.beside()).unwrap(), b"new");
         assert_eq!(fs::read(&file).unwrap(), b"other", "the link is replaced, not followed");
         let changed = place.put_in_place(place.content()).unwrap_err();
-        assert!(changed.to_string().contains("somebody else changed it"), "{changed}");
+        assert!(changed.to_string().contains("another program changed it"), "{changed}");
         assert!(!place.beside().exists());
         fs::remove_dir_all(folder).unwrap();
     }

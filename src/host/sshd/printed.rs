@@ -1,14 +1,14 @@
-//! What sshd prints of its settings.
+//! The settings that sshd prints.
 
 use super::keyword::Keyword;
 
-/// Everything that is in force for one connection, as sshd prints it (`sshd -T`, `sshd -G`): the settings that the agent
-/// knows, with their values in sshd's own words.
+/// The effective settings for one connection, as sshd prints them (`sshd -T`, `sshd -G`). Contains only the
+/// keywords that the agent knows, with sshd's own spelling of the values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EffectiveConfig(Vec<(Keyword, String)>);
 
 impl EffectiveConfig {
-    /// Reads `KEYWORD VALUE` lines.
+    /// Parses lines of the form `KEYWORD VALUE`.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let settings = text.lines().filter_map(|line| {
@@ -18,14 +18,14 @@ impl EffectiveConfig {
         Self(settings.collect())
     }
 
-    /// The value of a keyword. sshd prints `none` for what is not set, or the word in the case in which a `Match` has
-    /// it (OpenSSH servconf.c, `option_clear_or_none`).
+    /// The value of a keyword. Returns `None` for `none`. sshd prints `none` for a keyword that is not set. For a
+    /// value from a `Match`, sshd keeps the case of the word (OpenSSH servconf.c, `option_clear_or_none`).
     #[must_use]
     pub fn value(&self, keyword: Keyword) -> Option<&str> {
         self.values(keyword).next().filter(|value| !value.eq_ignore_ascii_case("none"))
     }
 
-    /// Every value of a keyword that takes many.
+    /// Every value of a keyword that can have several values.
     pub fn values(&self, keyword: Keyword) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(known, _)| *known == keyword).map(|(_, value)| value.as_str())
     }

@@ -1,4 +1,4 @@
-//! A process of this machine that may be an sshd, by what the kernel says of it.
+//! A process that may be an sshd, checked with what the kernel reports.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -9,10 +9,11 @@ use std::path::Path;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{Mode, fstatat};
 
-/// Most of a file of the kernel's that is read, in bytes.
+/// Maximum number of bytes of a kernel file that are read.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// A process, held by its folder in /proc. All that is read there is about one process, even if its number is reused.
+/// A process, held by a descriptor of its folder in /proc. So all reads are about the same process, even if its id
+/// is reused.
 pub(super) struct ProcFolder(File);
 
 impl ProcFolder {
@@ -21,7 +22,7 @@ impl ProcFolder {
         OpenOptions::new().read(true).custom_flags(flags).open(folder).map(Self)
     }
 
-    /// The first [`MAX_BYTES`] bytes of a file of the kernel's about it.
+    /// The first [`MAX_BYTES`] bytes of a file in the process' folder.
     pub(super) fn file(&self, name: &str) -> Option<Vec<u8>> {
         let file = openat(&self.0, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
         let mut bytes = Vec::new();
@@ -30,7 +31,8 @@ impl ProcFolder {
         Some(bytes)
     }
 
-    /// Its parent, if that is root's, and runs this program with the same root directory as ours.
+    /// The parent's id, if this process has only root's ids, runs `program` and has the same root directory as this
+    /// run.
     pub(super) fn genuine(&self, program: &Path) -> Option<u32> {
         let status = self.file("status")?;
         let status = String::from_utf8_lossy(&status);
@@ -39,23 +41,23 @@ impl ProcFolder {
         field(&status, "PPid:")?.trim().parse().ok()
     }
 
-    /// The number of its parent.
+    /// The parent's process id.
     pub(super) fn parent(&self) -> Option<u32> {
         let status = self.file("status")?;
         field(&String::from_utf8_lossy(&status), "PPid:")?.trim().parse().ok()
     }
 
-    /// Whether it runs this program, or the one that an upgrade has replaced there.
+    /// Whether the process runs this program, or the old file of this program after an upgrade.
     pub(super) fn runs(&self, program: &Path) -> bool {
         let Ok(runs) = readlinkat(&self.0, "exe") else { return false };
         match runs.as_bytes().strip_suffix(b" (deleted)") {
             Some(replaced) => replaced == program.as_os_str().as_bytes(),
-            // The same name may be another file in another mount namespace.
+            // The same path may lead to another file in another mount namespace.
             None => runs.as_os_str() == program.as_os_str() && self.is_same("exe", program),
         }
     }
 
-    /// Whether a path leads it to the same file as us. A relative one is refused elsewhere.
+    /// Whether `path` leads the process to the same file as this run. A relative path is refused elsewhere.
     pub(super) fn sees(&self, path: &Path) -> bool {
         let theirs = Path::new("root").join(path.strip_prefix("/").unwrap_or(path));
         !path.is_absolute() || self.is_same(&theirs, path) || (!self.has(&theirs) && !path.exists())
@@ -72,12 +74,12 @@ impl ProcFolder {
     }
 }
 
-/// A line of a process' status (`proc_pid_status(5)`).
+/// The value of a field in `/proc/PID/status` (`proc_pid_status(5)`).
 fn field<'s>(status: &'s str, name: &str) -> Option<&'s str> {
     status.lines().find_map(|line| line.strip_prefix(name))
 }
 
-/// Whether every id of a process is root's, by its `/proc/PID/status`.
+/// Whether all four user ids in this `/proc/PID/status` are root's.
 #[must_use]
 pub fn is_roots(status: &str) -> bool {
     let ids = field(status, "Uid:").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! sshd's configuration read with everything that it includes, within bounds, with each ambiguous place.
+//! Reads sshd's configuration with all included files, within limits, and collects ambiguous lines.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -16,37 +16,37 @@ use super::sources::{Setting, Sources};
 use crate::files::{open_regular, read_open};
 use crate::ownership::{Insecure, check_folder, open_trusted};
 
-/// Deepest `Include` in an included file; sshd's own limit (OpenSSH servconf.c, `SERVCONF_MAX_DEPTH`).
+/// Maximum depth of an `Include`. This is sshd's own limit (OpenSSH servconf.c, `SERVCONF_MAX_DEPTH`).
 const MAX_DEPTH: usize = 16;
 
-/// Most files that are read.
+/// Maximum number of files that are read.
 const MAX_FILES: usize = 1000;
 
-/// Most bytes of all files together.
+/// Maximum number of bytes of all files together.
 const MAX_TOTAL: usize = 16 * 1024 * 1024;
 
 /// The empty device.
 const NULL: &str = "/dev/null";
 
-/// Where an `Include` without a folder looks.
+/// Base folder of an `Include` with a relative path.
 const FOLDER: &str = "/etc/ssh";
 
-/// What was read so far.
+/// The state of the reading.
 pub(super) struct Reading {
     sources: Sources,
     bytes: usize,
-    /// Whether only root may be able to change a file that is read.
+    /// If set, only files that no user except root can change are read.
     is_strict: bool,
 }
 
-/// The `Match` that a line is subject to, and its number; 0 where none is.
+/// The `Match` block that a line belongs to, and its number. The number is 0 outside of any block.
 #[derive(Clone, Debug, Default)]
 struct Block {
     within: Option<String>,
     number: usize,
 }
 
-/// An `Include`: its file, its line and how deep it is.
+/// An `Include`: its file, its line and its depth.
 struct IncludeSite<'f> {
     file: &'f Path,
     line: usize,
@@ -54,13 +54,13 @@ struct IncludeSite<'f> {
 }
 
 impl Sources {
-    /// Reads `config` and what it includes. Root reads only files that no other user can change.
+    /// Reads `config` and the files that it includes. Root reads only files that no other user can change.
     #[must_use]
     pub fn read(config: &Path) -> Self {
         Self::read_by(config, Uid::effective().is_root())
     }
 
-    /// The same; `is_strict` where files that other users can change are left out.
+    /// The same. If `is_strict` is set, files that other users can change are skipped.
     pub(super) fn read_by(config: &Path, is_strict: bool) -> Self {
         let mut reading = Reading { sources: Self::default(), bytes: 0, is_strict };
         reading.file(config, Block::default(), 0);
@@ -69,7 +69,8 @@ impl Sources {
 }
 
 impl Reading {
-    /// Reads a file; a `Match` that it is included in reaches into it, and its own end with it.
+    /// Reads a file. A `Match` around the `Include` also applies inside the file. A `Match` in the file ends with
+    /// it.
     fn file(&mut self, file: &Path, mut block: Block, depth: usize) {
         let content = match self.content(file) {
             Ok(Some(content)) => content,
@@ -94,7 +95,7 @@ impl Reading {
             let text = String::from_utf8_lossy(bytes);
             let pair = Keyword::of_line(&text);
             if let Some(why) = doubt.clone() {
-                // What follows a NUL byte is another line than it seems.
+                // sshd may parse the rest of the line after a NUL byte differently.
                 let may_set_command = why == Doubt::Nul || Keyword::AuthorizedKeysCommand.is_in(bytes);
                 self.doubt(file, Some(line), why, may_set_command);
             }
@@ -153,9 +154,9 @@ impl Reading {
         }
     }
 
-    /// Whether a file that sshd may read for this pattern, and that is not among `found`, may set a command.
+    /// Whether sshd may read a file for this pattern that is not in `found` and that may set a command.
     fn hides_command(&self, pattern: &Path, found: &[PathBuf]) -> bool {
-        // sshd looks for such a name in its own folder.
+        // sshd looks for a name that begins with `~` in its current folder.
         let in_another_folder =
             pattern.components().any(|part| part.as_os_str().as_bytes().starts_with(b"~"));
         if is_covered(pattern) {
@@ -172,7 +173,7 @@ impl Reading {
         !is_whole || in_another_folder || others.any(may_set)
     }
 
-    /// None where there is no such file any more.
+    /// Returns `None` if the file no longer exists.
     fn content(&self, file: &Path) -> Result<Option<Vec<u8>>, Insecure> {
         let unreadable = |error| Insecure::Unreadable(file.to_owned(), error);
         if file.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
@@ -180,7 +181,7 @@ impl Reading {
         }
         let opened =
             match if self.is_strict { open_trusted(file) } else { open_regular(file).map_err(unreadable) } {
-                // A link to the empty device, by which administrators switch a file off.
+                // A link to /dev/null, with which administrators disable a file.
                 Err(Insecure::NotAFile(path)) if path == Path::new(NULL) => return Ok(Some(Vec::new())),
                 Err(_)
                     if !self.is_strict && file.canonicalize().is_ok_and(|path| path == Path::new(NULL)) =>
@@ -201,13 +202,14 @@ impl Reading {
     }
 }
 
-/// Why a user other than root can put a file where a pattern looks, also if the folder does not exist yet.
+/// Why a user other than root could create a file that matches the pattern. Checks the parents if the folder does
+/// not exist yet.
 fn insecure_folder(pattern: &Path) -> Option<Insecure> {
     let place = folder(pattern);
     for place in place.ancestors() {
         match check_folder(place) {
             Err(Insecure::Unreadable(_, error)) if error.kind() == io::ErrorKind::NotFound => {}
-            // A file in the place of a folder holds none.
+            // A regular file at this path contains no files.
             Ok(()) | Err(Insecure::Unreadable(..) | Insecure::NotAFile(_)) => return None,
             Err(insecure) => return Some(insecure),
         }

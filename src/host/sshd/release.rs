@@ -1,4 +1,4 @@
-//! Which OpenSSH this instance has, and whether it is new enough.
+//! The installed OpenSSH release, and whether it is new enough.
 
 use std::process::Command;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use eic_core::key_options::{LinePrefix, Release};
 
 use crate::process::output_with_timeout;
 
-/// Programs that tell their release; all of them come from one source.
+/// Programs that print their release. Both belong to OpenSSH.
 const PROGRAMS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/ssh"];
 
-/// How long a program may take to tell it.
+/// Time limit for one program.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The release of the installed OpenSSH. `-V` makes it known on standard error: newer ones by intent, and
-/// sshd before 9.2 in its complaint about the option.
+/// The release of the installed OpenSSH, from `-V`. Newer releases print it on standard error. sshd before 9.2 does
+/// not know the option and prints it in the error message.
 #[must_use]
 pub fn installed_release() -> Option<Release> {
     PROGRAMS.iter().find_map(|program| {
@@ -24,8 +24,8 @@ pub fn installed_release() -> Option<Release> {
     })
 }
 
-/// Where the installed OpenSSH is too old for what stands before each key: the release that it takes, and the
-/// one that is there, if that can be found out. Nothing is run where every supported release will do.
+/// Checks whether the installed OpenSSH is too old for the options before each key. If so, returns the needed
+/// release, and the installed release if it is known. Runs no program if every supported release is new enough.
 #[must_use]
 pub fn too_old(prefix: &LinePrefix) -> Option<(Release, Option<Release>)> {
     let needed = prefix.needs();

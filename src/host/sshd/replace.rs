@@ -1,5 +1,5 @@
-//! Files replaced at once or not at all: whatever happens, a power cut included, a reader finds the old
-//! content or the new.
+//! Atomic replacement of files. A reader finds either the old content or the new content, also after a power
+//! failure.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -12,7 +12,7 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use super::place::{FileAttributes, MAX_BYTES, Place};
 
-/// A change that was made to one file, and can be taken back.
+/// A change that was made to one file and can be undone.
 #[derive(Debug)]
 #[must_use]
 pub struct Change {
@@ -21,14 +21,15 @@ pub struct Change {
     like: FileAttributes,
 }
 
-/// Where those who change sshd's configuration with this program wait for each other: a file that only root
-/// can open, so that nobody else can hold it.
+/// Lock file for runs of this program that change sshd's configuration. Only root can open it, so no other user can
+/// hold the lock.
 const LOCK: &str = "/run/eic-agent.lock";
 
-/// How long another one is waited for.
+/// Longest wait for another run.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Keeps others like us out while it is held. None where there is no `/run`, as in a bare chroot.
+/// Excludes other runs of this program while the lock is held. Returns `None` without a `/run`, as in a bare
+/// chroot.
 pub fn lock() -> io::Result<Option<Flock<File>>> {
     lock_at(Path::new(LOCK), TIMEOUT)
 }
@@ -38,7 +39,7 @@ fn lock_at(place: &Path, timeout: Duration) -> io::Result<Option<Flock<File>>> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
     let mut file = match options.open(place) {
-        // What is read-only there will be elsewhere, and says so then.
+        // If `/run` is read-only, the configuration usually is too. Then the change itself reports the error.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ReadOnlyFilesystem) => {
             return Ok(None);
         }
@@ -50,7 +51,7 @@ fn lock_at(place: &Path, timeout: Duration) -> io::Result<Option<Flock<File>>> {
             Ok(held) => return Ok(Some(held)),
             Err((given_back, Errno::EWOULDBLOCK)) if started.elapsed() < timeout => file = given_back,
             Err((_, Errno::EWOULDBLOCK)) => {
-                let why = format!("another eic-agent has been at it for {} s", timeout.as_secs());
+                let why = format!("another eic-agent holds the lock, waited {} s", timeout.as_secs());
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, why));
             }
             Err((_, error)) => return Err(error.into()),
@@ -60,12 +61,12 @@ fn lock_at(place: &Path, timeout: Duration) -> io::Result<Option<Flock<File>>> {
 }
 
 impl Change {
-    /// Puts `after` in the place of what was found there, or removes the file where `after` is none. A file that
-    /// is not there yet gets owner and mode of `like`; one that is keeps its own, with its ACL and its label.
+    /// Replaces the content that was read with `after`, or removes the file if `after` is `None`. A new file gets
+    /// the owner and mode of `like`. An existing file keeps its owner, mode, ACL and label.
     pub fn make(place: Place, after: Option<Vec<u8>>, like: &Place) -> io::Result<Self> {
         let names = place.names()?;
         if names > 1 {
-            return Err(io::Error::other(format!("it has {names} names, which a change would part")));
+            return Err(io::Error::other(format!("it has {names} names; a change would separate them")));
         }
         if after.as_ref().is_some_and(|after| after.len() > MAX_BYTES) {
             return Err(io::Error::new(
@@ -81,25 +82,26 @@ impl Change {
         Ok(Self { place, after, like })
     }
 
-    /// Puts back what was there, byte for byte, unless somebody else has changed it since.
+    /// Restores the old content, byte for byte. Fails if the file was changed again in the meantime.
     pub fn undo(self) -> io::Result<()> {
         swap(&self.place, self.after.as_deref(), self.place.content(), self.like)
     }
 
-    /// The file, links followed.
+    /// The path of the file, with links resolved.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.place.path()
     }
 
-    /// Whether the file is gone.
+    /// Whether the change removed the file.
     #[must_use]
     pub const fn removed(&self) -> bool {
         self.after.is_none()
     }
 }
 
-/// A file beside a place that holds `content` until it is dropped: to have sshd judge what is not in place.
+/// A temporary file with `content` in the folder of a [`Place`]. sshd can check the content before it is installed.
+/// The file is removed on drop.
 #[derive(Debug)]
 pub struct TempFile<'p> {
     place: &'p Place,
@@ -107,14 +109,14 @@ pub struct TempFile<'p> {
 }
 
 impl<'p> TempFile<'p> {
-    /// Writes it.
+    /// Creates the file.
     pub fn write(place: &'p Place, content: &[u8]) -> io::Result<Self> {
         let like = place.attributes()?.ok_or(io::ErrorKind::NotFound)?;
         place.write_temp(content, like).map_err(|error| at(&place.beside(), &error))?;
         Ok(Self { place, path: place.beside() })
     }
 
-    /// Where it is.
+    /// The path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -127,10 +129,10 @@ impl Drop for TempFile<'_> {
     }
 }
 
-/// Changes a file from `old` to `new`; one that is no more what it was is left alone.
+/// Changes a file from `old` to `new`. Leaves the file unchanged if its content is no longer `old`.
 fn swap(place: &Place, old: Option<&[u8]>, new: Option<&[u8]>, like: FileAttributes) -> io::Result<()> {
     let Some(new) = new else { return place.remove(old) };
-    // The new content is on the disk before its name is.
+    // Write the new content to the disk before its name.
     place.write_temp(new, like).map_err(|error| at(&place.beside(), &error))?;
     place.put_in_place(old)
 }
@@ -146,13 +148,13 @@ mod tests {
 
     use super::*;
 
-    /// A change of a file in a folder that everybody may write.
+    /// Changes a file in a folder that is writable for all users.
     fn make(path: &Path, after: Option<&[u8]>, like: &Path) -> io::Result<Change> {
         Change::make(Place::unchecked(path), after.map(<[u8]>::to_vec), &Place::unchecked(like))
     }
 
     #[test]
-    fn a_change_keeps_mode_and_links_and_can_be_taken_back() {
+    fn change_keeps_mode_and_links_and_can_be_undone() {
         let folder = std::env::temp_dir().join(format!("eic-agent-replace-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let (file, link, new) = (folder.join("file"), folder.join("link"), folder.join("new.conf"));
@@ -172,7 +174,7 @@ mod tests {
         let made = make(&new, Some(b"x"), &file).unwrap();
         assert_eq!(new.metadata().unwrap().mode() & 0o7777, 0o640);
         fs::write(&new, "edited").unwrap();
-        assert!(made.undo().is_err(), "somebody else's edit is not lost");
+        assert!(made.undo().is_err(), "another program's edit is not lost");
         assert_eq!(fs::read(&new).unwrap(), b"edited");
         let stale = Place::unchecked(&new);
         fs::write(&new, "edited again").unwrap();
@@ -193,7 +195,7 @@ mod tests {
         let mut names: Vec<_> =
             fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
-        assert_eq!(names, ["file", "link", "new.conf"], "nothing stays beside them");
+        assert_eq!(names, ["file", "link", "new.conf"], "no temporary file remains");
 
         fs::hard_link(&file, folder.join("second name")).unwrap();
         let parted = make(&file, Some(b"x"), &file).unwrap_err();

@@ -1,4 +1,4 @@
-//! sshd itself, asked what it thinks of a configuration and what is in force under it.
+//! Runs sshd to check a configuration and to print the effective configuration.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -20,56 +20,56 @@ use crate::process::{MAX_BYTES, output_with_timeout};
 
 pub use super::printed::EffectiveConfig;
 
-/// Where distributions put sshd.
+/// Paths of sshd on supported distributions.
 const PROGRAMS: [&str; 4] = ["/usr/sbin/sshd", "/sbin/sshd", "/usr/bin/sshd", "/usr/local/sbin/sshd"];
 
-/// Its configuration, as every supported distribution compiles it in.
+/// sshd's default configuration file, the same on every supported distribution.
 pub const CONFIG: &str = "/etc/ssh/sshd_config";
 
-/// How long it may take to answer; it reads a few files.
+/// Time limit. sshd only reads a few files.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection that no `Match` is about but one that is about everything or about its user: the addresses
-/// are for documentation (RFC 5737). `-T` needs all of them, and the local port, too.
+/// A connection that matches no `Match` except one for all connections or for its user. The addresses are for
+/// documentation (RFC 5737). `-T` needs all of them and the local port.
 const CONNECTION: &str = "host=host.invalid,addr=192.0.2.1,laddr=192.0.2.2";
 
-/// The port that is asked about first; another where the server does not listen there.
+/// The first port in a query. If the server does not listen there, another port is used.
 const PORT: &str = "22";
 
-/// A user that nobody logs in as, and no `Match` names.
+/// A user name that no user and no `Match` has.
 const NOBODY: &str = "eic-probe.invalid";
 
-/// What sshd says on its two outputs.
+/// sshd's standard output and standard error.
 pub(super) struct ServerOutput {
     pub(super) printed: String,
     pub(super) complaint: String,
 }
 
-/// The program.
+/// The installed sshd program.
 #[derive(Clone, Debug)]
 pub struct Server {
     program: PathBuf,
 }
 
-/// The part of it that is about us.
+/// The effective settings that concern the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EffectiveCommand {
-    /// `AuthorizedKeysCommand`, where one is set.
+    /// `AuthorizedKeysCommand`, if set.
     pub command: Option<String>,
-    /// `AuthorizedKeysCommandUser`, where one is set. It may come from another file than the command.
+    /// `AuthorizedKeysCommandUser`, if set. It may come from another file than the command.
     pub user: Option<String>,
-    /// `PubkeyAuthentication`.
+    /// Whether `PubkeyAuthentication` is on.
     pub takes_keys: bool,
 }
 
-/// Why sshd gives no answer.
+/// Why sshd returned no result.
 #[derive(Debug)]
 pub enum ServerError {
-    /// It could not be run.
+    /// sshd could not be run.
     NotRun(io::Error),
-    /// It wants a host key, of which there is none, and none can be made.
+    /// sshd needs a host key. The machine has none, and none could be created.
     NoHostKey(io::Error),
-    /// It refuses, in these words.
+    /// sshd reported this error.
     Refused(String),
 }
 
@@ -78,7 +78,7 @@ impl fmt::Display for ServerError {
         match self {
             Self::NotRun(error) => write!(f, "sshd cannot be run: {error}"),
             Self::NoHostKey(error) => {
-                write!(f, "sshd wants a host key to be asked, and none can be made: {error}")
+                write!(f, "sshd needs a host key, and none can be created: {error}")
             }
             Self::Refused(words) => write!(f, "sshd says: {words}"),
         }
@@ -86,7 +86,8 @@ impl fmt::Display for ServerError {
 }
 
 impl Server {
-    /// The installed one; none where there is none. Root runs only a program that nobody else can change.
+    /// Finds the installed sshd. Returns `None` if there is none. Root runs only a program that no other user can
+    /// change.
     pub fn find() -> Result<Option<Self>, Insecure> {
         let Some(program) = PROGRAMS.iter().map(PathBuf::from).find(|program| program.is_file()) else {
             return Ok(None);
@@ -97,25 +98,25 @@ impl Server {
         Ok(Some(Self { program }))
     }
 
-    /// Its path.
+    /// The path of sshd.
     #[must_use]
     pub fn program(&self) -> &Path {
         &self.program
     }
 
-    /// Whether it would start with `config` (`sshd -t`).
+    /// Checks whether sshd would start with `config` (`sshd -t`).
     pub fn test(&self, config: &Path) -> Result<(), ServerError> {
         self.run(&["-t".as_ref(), "-f".as_ref(), config.as_os_str()]).map(|_| ())
     }
 
-    /// What is in force under `config` (`sshd -T`), with the values of `-o` options that win over it, for a
-    /// connection that no `Match` singles out.
+    /// The effective settings under `config` (`sshd -T`) for a connection that matches no specific `Match`. The `-o`
+    /// options in `options` override the file.
     pub fn effective(&self, config: &Path, options: &[String]) -> Result<EffectiveCommand, ServerError> {
         self.printed(config, options, None).map(|printed| EffectiveCommand::of(&printed))
     }
 
-    /// Everything that is in force for logins of `user`, or else for a connection that no `Match` singles
-    /// out. A name with a comma cannot be asked about, and is nobody's.
+    /// All effective settings for logins of `user`, or without a user for a connection that matches no specific
+    /// `Match`. sshd cannot be queried about a name with a comma, so such a name counts as unknown.
     pub fn printed(
         &self,
         config: &Path,
@@ -132,8 +133,8 @@ impl Server {
         }
     }
 
-    /// What is in force for logins of `user`, or of no user in particular, with the names of everything that sshd read.
-    /// A name of a file that is not printable ASCII comes as sshd prints it, and is then no name of a file.
+    /// The effective settings for logins of `user`, or without a specific user, and the names of all files that
+    /// sshd read. sshd escapes file names that are not printable ASCII. Such a name does not exist as a file.
     pub fn trace(
         &self,
         question: QueryMode,
@@ -147,14 +148,14 @@ impl Server {
             QueryMode::Test => "-T",
             QueryMode::Print => "-G",
         };
-        // Debug level 2 names the files (OpenSSH servconf.c, `load_server_config` and `sInclude`).
+        // Debug level 2 prints the file names (OpenSSH servconf.c, `load_server_config` and `sInclude`).
         let mut arguments: Vec<&OsStr> = vec![option.as_ref(), "-ddd".as_ref(), "-C".as_ref()];
         arguments.extend([connection.as_ref(), OsStr::new("-f"), config.as_os_str()]);
         for option in options {
             arguments.extend([OsStr::new("-o"), option.as_ref()]);
         }
         let ServerOutput { printed, complaint: debug } = self.run(&arguments)?;
-        // What was cut may have named another file.
+        // The part that was cut off may have named another file.
         if u64::try_from(debug.len()).is_ok_and(|bytes| bytes >= MAX_BYTES) {
             return Err(ServerError::Refused(format!("more than {MAX_BYTES} bytes of what it reads")));
         }
@@ -177,8 +178,8 @@ impl Server {
         self.run(&arguments).map(|said| EffectiveConfig::parse(&said.printed))
     }
 
-    /// Runs it; where it wants a host key or its folder below `/run`, which a machine has only once sshd was
-    /// started there, it gets them.
+    /// Runs sshd. If sshd needs a host key, creates a temporary one. If sshd misses its folder below `/run`,
+    /// creates it: a machine has that folder only after sshd was started.
     pub(super) fn run(&self, arguments: &[&OsStr]) -> Result<ServerOutput, ServerError> {
         let mut key = None;
         let mut made = false;
@@ -208,7 +209,7 @@ impl Server {
 }
 
 impl EffectiveCommand {
-    /// The part of what is in force that is about us.
+    /// Selects the settings that concern the agent.
     #[must_use]
     pub fn of(printed: &EffectiveConfig) -> Self {
         Self {
@@ -219,17 +220,18 @@ impl EffectiveCommand {
     }
 }
 
-/// A host key to be thrown away, in a folder of its own.
+/// A temporary host key in its own folder.
 struct HostKey {
     folder: PathBuf,
     file: PathBuf,
 }
 
 impl HostKey {
-    /// ECDSA, which every release and every crypto policy has.
+    /// Creates an ECDSA key. Every release and every crypto policy supports ECDSA.
     fn make() -> io::Result<Self> {
-        // Below /run it does not outlive a boot. Root takes no folder that others can write, and none that the
-        // environment names: a folder in there can be swapped before ssh-keygen writes into it.
+        // A folder below /run does not survive a boot. Root does not use a folder that other users can write, nor
+        // one from the environment. There, another user could replace the key's folder before ssh-keygen writes
+        // into it.
         let places: &[&str] = if Uid::effective().is_root() { &["/run", "/"] } else { &["/tmp"] };
         let is_safe = |place: &Path| !Uid::effective().is_root() || check_folder(place).is_ok();
         let made = places.iter().map(Path::new).filter(|place| is_safe(place));
@@ -244,7 +246,7 @@ impl HostKey {
             return Ok(key);
         }
         Err(io::Error::other(format!(
-            "no host key can be made: {}",
+            "no host key can be created: {}",
             shown(&String::from_utf8_lossy(&said.stderr))
         )))
     }
@@ -256,8 +258,8 @@ impl Drop for HostKey {
     }
 }
 
-/// Makes the folder that sshd misses, if that is its complaint; below `/run`, which is empty at each boot. Another
-/// run, or sshd's own start, may have made it meanwhile.
+/// Creates the folder below `/run` that sshd misses, if `complaint` reports that. `/run` is empty at each boot.
+/// Another run, or the start of sshd, may have created the folder in the meantime.
 fn make_missing_folder(complaint: &str) -> bool {
     let said = complaint.lines().find_map(|line| line.split_once("Missing privilege separation directory: "));
     let Some((_, folder)) = said else { return false };
@@ -269,7 +271,7 @@ fn make_missing_folder(complaint: &str) -> bool {
         }
 }
 
-/// The first lines of what sshd complains of, without those about host keys, which are no fault here.
+/// The first lines of sshd's error messages. Lines about host keys are skipped, because they are no fault here.
 fn shown(complaint: &str) -> String {
     let lines =
         complaint.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains("load host key"));
@@ -294,9 +296,9 @@ mod tests {
         assert_eq!(lists.values(Keyword::AllowUsers).collect::<Vec<_>>(), ["a", "b@x"]);
     }
 
-    /// The form of OpenSSH 10.4 and later.
+    /// The output format of OpenSSH 10.4 and later.
     #[test]
-    fn keywords_in_mixed_case_are_read_like_small_letters() {
+    fn keywords_in_mixed_case_are_read_like_lower_case() {
         let said = "Port 2222\nPubkeyAuthentication no\nAuthorizedKeysCommand /bin/a %u\nAuthorizedKeysCommandUser b\nAllowUsers c\nAllowUsers d\nPermitUserEnvironment no\nRequiredRSASize 3072\n";
         let mixed = EffectiveConfig::parse(said);
         let small: Vec<_> = said

@@ -1,7 +1,8 @@
-//! Which file and line of sshd's configuration says what.
+//! The file and line of each setting in sshd's configuration.
 //!
-//! sshd alone knows what is in force, and is asked; this only tells where that stands, so that a message can
-//! name it. A file is read as `sshd_config(5)` says, as far as these settings need it.
+//! Only sshd knows the effective configuration, and the agent queries sshd for it. This module finds the line of a
+//! setting, so that a message can name it. It parses files by the rules of `sshd_config(5)`, as far as these
+//! settings need.
 
 use std::path::{Path, PathBuf};
 
@@ -11,18 +12,18 @@ use super::grammar::Unclear;
 use super::keyword::Keyword;
 use crate::ownership::Insecure;
 
-/// A line of the configuration.
+/// A setting in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
     /// The file.
     pub file: PathBuf,
-    /// The line, from 1.
+    /// The line number, from 1.
     pub line: usize,
-    /// The value, as it stands there.
+    /// The value, as written in the file.
     pub value: String,
-    /// The `Match` that it is subject to.
+    /// The `Match` that the line belongs to.
     pub within: Option<String>,
-    /// Which `Match` that is, by its number; 0 where none is.
+    /// The number of that `Match`, or 0 outside of any `Match`.
     pub(super) block: usize,
 }
 
@@ -32,14 +33,14 @@ impl std::fmt::Display for Setting {
     }
 }
 
-/// What was found, in the order in which sshd reads it.
+/// The settings that were found, in the order in which sshd reads them.
 #[derive(Debug, Default)]
 pub struct Sources {
     /// Every file that was read.
     pub files: Vec<PathBuf>,
-    /// Why files that are included were not read: somebody else than root could change them.
+    /// Reasons why included files were skipped: users other than root could change them.
     pub insecure: Vec<Insecure>,
-    /// What sshd may read otherwise than it was read here.
+    /// Lines that sshd may parse differently.
     pub unclear: Vec<Unclear>,
     /// Every `AuthorizedKeysCommand`.
     pub commands: Vec<Setting>,
@@ -49,7 +50,7 @@ pub struct Sources {
     pub includes: Vec<Setting>,
     /// Every other setting that the agent knows.
     pub(super) others: Vec<(Keyword, Setting)>,
-    /// How many `Match` there were.
+    /// The number of `Match` lines.
     pub(super) blocks: usize,
 }
 
@@ -66,12 +67,12 @@ impl Sources {
         )
     }
 
-    /// What may set an `AuthorizedKeysCommand` that was not read here.
+    /// Unclear lines and files that may set an `AuthorizedKeysCommand`.
     pub fn hidden(&self) -> impl Iterator<Item = &Unclear> {
         self.unclear.iter().filter(|unclear| unclear.may_set_command)
     }
 
-    /// Where `value` stands as a command outside of every `Match`, or inside one where it is only there.
+    /// The line that sets `value` as a command. Prefers a line outside of every `Match`.
     #[must_use]
     pub fn of_command(&self, value: &str) -> Option<&Setting> {
         let is_none = |text: &str| text.eq_ignore_ascii_case("none");
@@ -82,8 +83,8 @@ impl Sources {
         same.clone().find(|command| command.within.is_none()).or_else(|| same.next())
     }
 
-    /// Where `keyword` gets `value` outside of every `Match`, or inside one where it is only there. Of a list, where a
-    /// part of it stands that has `value` among its words.
+    /// The line that sets `keyword` to `value`. Prefers a line outside of every `Match`. For a list, returns a line
+    /// that has `value` among its words.
     #[must_use]
     pub fn of(&self, keyword: Keyword, value: &str) -> Option<&Setting> {
         let is_same = |setting: &Setting| {
@@ -94,19 +95,20 @@ impl Sources {
         same.clone().find(|setting| setting.within.is_none()).or_else(|| same.next())
     }
 
-    /// The first line with `keyword` outside of every `Match`, or inside one.
+    /// The first line with `keyword`: outside of every `Match`, or inside one if `is_conditional` is set.
     #[must_use]
     pub fn first(&self, keyword: Keyword, is_conditional: bool) -> Option<&Setting> {
         let mut own = self.others.iter().filter(|(known, _)| *known == keyword).map(|(_, setting)| setting);
         own.find(|setting| setting.within.is_some() == is_conditional)
     }
 
-    /// The commands that hold only for logins that a `Match` is about.
+    /// The commands inside a `Match`.
     pub fn conditional(&self) -> impl Iterator<Item = &Setting> {
         self.commands.iter().filter(|command| command.within.is_some())
     }
 
-    /// Whether `file` is, or would be, read for every login: an `Include` outside of every `Match` fits it.
+    /// Whether sshd reads `file` for every login, or would if the file existed: an `Include` outside of every
+    /// `Match` matches it.
     #[must_use]
     pub fn would_read(&self, file: &Path) -> bool {
         let folder_is_there = file.parent().is_some_and(Path::is_dir);
@@ -114,14 +116,14 @@ impl Sources {
         folder_is_there && unconditional.any(|include| fits(Path::new(&include.value), file))
     }
 
-    /// The commands of a `Match` that names no user for them: what is in force outside runs them.
+    /// The commands in a `Match` that sets no user. sshd runs them as the user that is set outside.
     pub fn without_user(&self) -> impl Iterator<Item = &Setting> {
         let is_none = |setting: &Setting| setting.value.eq_ignore_ascii_case("none");
         let has_user = |command: &Setting| self.users.iter().any(|user| user.block == command.block);
         self.conditional().filter(move |command| !is_none(command) && !has_user(command))
     }
 
-    /// The users of a `Match` that sets no command: one from outside of it runs as them.
+    /// The users in a `Match` that sets no command. sshd runs the command that is set outside as these users.
     pub fn without_command(&self) -> impl Iterator<Item = &Setting> {
         let has_command = |user: &Setting| self.commands.iter().any(|command| command.block == user.block);
         self.users.iter().filter(move |user| user.within.is_some() && !has_command(user))
@@ -174,7 +176,7 @@ mod tests {
             "main:5 /g \"User git\"",
             "20-b.conf:1 /b \"User git\"",
         ];
-        assert_eq!(shown(&sources.commands), expected, "and a file that includes itself has an end");
+        assert_eq!(shown(&sources.commands), expected, "an Include of the file itself ends");
         assert_eq!(shown(&sources.users)[0], "10-a.conf:1 nobody \"-\"");
         assert_eq!(sources.of_command("/m %u").unwrap().line, 3);
         assert_eq!(sources.of_command("/g").unwrap().within.as_deref(), Some("User git"));

@@ -1,11 +1,11 @@
-//! The tokens of sshd's commands.
+//! Expands the tokens in the arguments of sshd's commands.
 
 use eic_core::fingerprint::Fingerprint;
 use eic_core::identity::LoginName;
 
 use crate::accounts::Account;
 
-/// A word as sshd expands it (`sshd_config(5)`, TOKENS).
+/// Expands a word as sshd does (`sshd_config(5)`, TOKENS).
 pub fn expand(word: &str, user: &LoginName, offered: Option<&Fingerprint>) -> Result<String, String> {
     let account =
         || Account::find(user.as_str()).ok_or_else(|| format!("{user} does not stand in /etc/passwd"));

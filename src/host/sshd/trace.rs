@@ -1,31 +1,31 @@
-//! What sshd read to find out what is in force.
+//! The effective configuration, and the files that sshd read for it.
 
 use std::path::PathBuf;
 
 use super::printed::EffectiveConfig;
 
-/// Everything that is in force, and what sshd read to find it, in its own words.
+/// The effective configuration and the files that sshd read, from the output of `sshd -T` or `sshd -G`.
 #[derive(Clone, Debug)]
 pub struct ConfigTrace {
-    /// What is in force.
+    /// The effective settings.
     pub printed: EffectiveConfig,
-    /// Every file that it read.
+    /// Every file that sshd read.
     pub files: Vec<PathBuf>,
-    /// Every pattern of an `Include`, with its folder.
+    /// Every `Include` pattern, with its folder.
     pub includes: Vec<String>,
 }
 
-/// How sshd is asked.
+/// The option with which sshd prints its configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueryMode {
-    /// `-T`: with host keys, so only root is told.
+    /// `-T`. It loads the host keys, so only root can use it.
     Test,
-    /// `-G`, from OpenSSH 9.3 on: every user who can read its configuration gets an answer.
+    /// `-G`, since OpenSSH 9.3. Every user who can read the configuration can use it.
     Print,
 }
 
 impl ConfigTrace {
-    /// Reads what it printed, and its debug messages.
+    /// Parses sshd's output and its debug messages.
     pub(super) fn of(printed: &str, debug: &str) -> Self {
         let lines = || debug.lines().filter_map(|line| line.trim_end().strip_prefix("debug2: "));
         let files = lines().filter_map(|line| line.strip_prefix("load_server_config: filename "));
@@ -46,7 +46,7 @@ mod tests {
     use crate::sshd::keyword::Keyword;
 
     #[test]
-    fn files_and_patterns_are_found_in_what_old_and_new_releases_say() {
+    fn files_and_patterns_are_found_in_debug_messages() {
         let debug = "debug2: load_server_config: filename /etc/ssh/sshd_config\r\n\
                      debug2: load_server_config: done config len = 29\r\n\
                      debug2: /etc/ssh/sshd_config line 1: new include /etc/ssh/sshd_config.d/*.conf\r\n\

@@ -1,5 +1,5 @@
-//! systemd's units. sshd is reloaded, and only where it runs as a unit: a reload keeps every session, and a
-//! server that nobody started is not ours to start. It is restarted only where systemd holds its port.
+//! systemd units. The agent reloads sshd only if it runs as a unit, because a reload keeps every session. It does
+//! not start a server that is not running. It restarts sshd only if a systemd socket holds the port.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -17,16 +17,16 @@ use crate::sshd::command::is_amazons;
 use crate::sshd::keyword::Keyword;
 use crate::sshd::place::MAX_BYTES;
 
-/// sshd's unit: Debian's and Ubuntu's name, and everybody else's. Where both are there, one is the other.
+/// sshd's unit: the name on Debian and Ubuntu, and the name elsewhere. If both exist, one is an alias of the other.
 const SSHD_UNITS: [&str; 2] = ["ssh.service", "sshd.service"];
 
-/// What holds the port for it where it is started by the first connection.
+/// The socket unit that starts sshd at the first connection.
 const SSHD_SOCKETS: [&str; 2] = ["ssh.socket", "sshd.socket"];
 
-/// Our own unit, which says in `systemctl status` whether sshd uses us.
+/// The agent's own unit. `systemctl status` shows there whether sshd uses the agent.
 pub const OWN_UNIT: &str = "eic-agent.service";
 
-/// Where units lie; the first that has one wins.
+/// Folders of units. The first folder with a file of that name has priority.
 const UNIT_FOLDERS: [&str; 5] = [
     "/etc/systemd/system",
     "/run/systemd/system",
@@ -35,13 +35,13 @@ const UNIT_FOLDERS: [&str; 5] = [
     "/lib/systemd/system",
 ];
 
-/// Where distributions keep words for sshd's command line.
+/// Files in which distributions keep arguments for sshd.
 const ENVIRONMENT_FILES: [&str; 3] = ["/etc/default/ssh", "/etc/sysconfig/sshd", "/etc/default/sshd"];
 
-/// How long systemd may take.
+/// Time limit for a change by systemctl.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long it may take to say what it knows.
+/// Time limit for a query by systemctl.
 const SHOW_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether systemd is this system's init and runs (`sd_booted(3)`).
@@ -50,10 +50,12 @@ pub fn systemd_runs() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
-/// Has sshd read its configuration again if it runs as a unit; gives what was done. Under a socket a server that
-/// was started for a connection is such a unit, and one that is not there yet reads the new configuration by
-/// itself. Debian 12's does not find the socket again after a reload, and ends: there it is restarted, through
-/// which sessions stay as well (`KillMode=process`), and the socket loses no connection.
+/// Reloads sshd if it runs as a unit. Returns a description of what was done.
+///
+/// With socket activation, the server that was started for a connection is such a unit. A server that does not run
+/// yet reads the new configuration when it starts. On Debian 12, sshd loses the socket after a reload and ends. So
+/// a server with a socket is restarted. Sessions survive the restart (`KillMode=process`), and the socket loses no
+/// connection.
 pub fn reload_sshd() -> Result<Option<String>, String> {
     if !systemd_runs() {
         return Ok(None);
@@ -66,7 +68,7 @@ pub fn reload_sshd() -> Result<Option<String>, String> {
     systemctl(&[verb, unit]).map(|()| Some(done))
 }
 
-/// The process that systemd has started as sshd, and holds for it.
+/// The main process of sshd's unit.
 #[must_use]
 pub fn sshd_pid() -> Option<u32> {
     if !systemd_runs() {
@@ -81,7 +83,7 @@ pub fn sshd_pid() -> Option<u32> {
     })
 }
 
-/// The first of these units that runs.
+/// The first of these units that is active.
 fn first_active(units: [&'static str; 2]) -> Result<Option<&'static str>, String> {
     for unit in units {
         if is_active(unit)? {
@@ -91,7 +93,7 @@ fn first_active(units: [&'static str; 2]) -> Result<Option<&'static str>, String
     Ok(None)
 }
 
-/// Whether a unit runs: systemctl(1) says 3 where it does not, 4 where there is none such.
+/// Whether a unit is active. systemctl(1) exits with 3 if the unit is inactive and with 4 if it does not exist.
 fn is_active(unit: &str) -> Result<bool, String> {
     let arguments = ["is-active", "--quiet", unit];
     match output_with_timeout(Command::new("systemctl").args(arguments), TIMEOUT) {
@@ -102,20 +104,20 @@ fn is_active(unit: &str) -> Result<bool, String> {
     }
 }
 
-/// Has our own unit started now, where systemd runs, and at every boot. True where there was a unit.
+/// Enables the agent's own unit, and restarts it if systemd runs. Returns whether the unit exists.
 pub fn start_own() -> Result<bool, String> {
     if !own_unit_is_there() {
         return Ok(false);
     }
     systemctl(&["enable", "--quiet", OWN_UNIT])?;
     if systemd_runs() {
-        // Started anew, since it stays active with what it found the last time.
+        // Restart, because the unit stays active with the result of its last run.
         systemctl(&["restart", "--no-block", OWN_UNIT])?;
     }
     Ok(true)
 }
 
-/// Takes that back.
+/// Disables and stops the agent's own unit.
 pub fn stop_own() -> Result<(), String> {
     if !own_unit_is_there() {
         return Ok(());
@@ -127,8 +129,8 @@ pub fn stop_own() -> Result<(), String> {
     Ok(())
 }
 
-/// Files that decide how sshd's unit is started and set `AuthorizedKeysCommand` there: such a setting wins
-/// over every file of sshd's own from the next start on.
+/// Files that set `AuthorizedKeysCommand` on the command line of sshd's unit. From the next start on, such a
+/// setting overrides every configuration file.
 #[must_use]
 pub fn overrides() -> Vec<PathBuf> {
     let files = unit_files().into_iter().chain(ENVIRONMENT_FILES.iter().map(PathBuf::from));
@@ -139,7 +141,7 @@ pub fn overrides() -> Vec<PathBuf> {
         })
         .collect();
     let sets = |line: &str| Keyword::AuthorizedKeysCommand.is_in(line.as_bytes());
-    // The last ExecStart counts, and an empty one takes back those before.
+    // The last ExecStart is effective. An empty ExecStart clears the ones before it.
     let mut starts: Option<(&Path, bool)> = None;
     let mut found: Vec<&Path> = Vec::new();
     for (file, content) in &contents {
@@ -162,7 +164,7 @@ pub fn overrides() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Whether what such a file sets is Amazon's own command.
+/// Whether such a file sets Amazon's own command.
 #[must_use]
 pub fn starts_amazons(file: &Path) -> bool {
     let content = read_unit_file(file).ok().flatten().unwrap_or_default();
@@ -171,7 +173,7 @@ pub fn starts_amazons(file: &Path) -> bool {
     words.any(|word| is_amazons(Path::new(word)))
 }
 
-/// Such files that we may not read, so that they may say what they like.
+/// Such files that this user may not read. Their content is unknown.
 #[must_use]
 pub fn unreadable() -> Vec<PathBuf> {
     let files = unit_files().into_iter().chain(ENVIRONMENT_FILES.iter().map(PathBuf::from));
@@ -180,8 +182,9 @@ pub fn unreadable() -> Vec<PathBuf> {
         .collect()
 }
 
-/// sshd's unit and its drop-ins, in systemd's order (systemd.unit(5)): the unit first, the drop-ins by their
-/// names, and of two files of one name that of the first folder. A link to /dev/null takes one out.
+/// sshd's unit and its drop-ins in systemd's order (systemd.unit(5)): first the unit, then the drop-ins sorted by
+/// name. If two drop-ins have the same name, the one in the first folder is used. A link to /dev/null disables a
+/// file.
 fn unit_files() -> Vec<PathBuf> {
     let mut units =
         UNIT_FOLDERS.iter().flat_map(|folder| SSHD_UNITS.map(|unit| Path::new(folder).join(unit)));
@@ -200,7 +203,7 @@ fn unit_files() -> Vec<PathBuf> {
     units.find(|unit| unit.exists()).into_iter().chain(drop_ins.into_values()).collect()
 }
 
-/// The name of sshd's unit here, as an operator is told to use it.
+/// The name of sshd's unit on this system, for commands that the agent shows to the operator.
 #[must_use]
 pub fn sshd_unit() -> &'static str {
     let lies = |unit: &&&str| UNIT_FOLDERS.iter().any(|folder| Path::new(folder).join(unit).exists());
@@ -208,7 +211,7 @@ pub fn sshd_unit() -> &'static str {
     unit.strip_suffix(".service").unwrap_or(unit)
 }
 
-/// What systemd says of our own unit: `LoadState`, `UnitFileState`, `ActiveState` and `Result`.
+/// The state of the agent's own unit: `LoadState`, `UnitFileState`, `ActiveState` and `Result`.
 pub fn own_state() -> Result<BTreeMap<String, String>, String> {
     let properties = "--property=LoadState,UnitFileState,ActiveState,Result";
     let mut program = Command::new("systemctl");
@@ -223,8 +226,8 @@ pub fn own_state() -> Result<BTreeMap<String, String>, String> {
     Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
-/// The content of a file that systemd obeys, whoever can change it: it is searched, and nothing of it is run. None
-/// where there is no such file.
+/// The content of a file that systemd uses. The owner does not matter, because the agent only searches the text.
+/// Returns `None` if there is no file.
 fn read_unit_file(file: &Path) -> io::Result<Option<Vec<u8>>> {
     match read_regular(file, MAX_BYTES) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

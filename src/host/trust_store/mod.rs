@@ -1,13 +1,15 @@
-//! Where the roots are read from: the operator's files, or the distribution's.
+//! The sources of the root certificates: the operator's files or the distribution's.
 //!
-//! They are opened before a run looks at anything foreign, and read once there is a key to judge: a run that finds
-//! none is spared the time, and one that does can no longer open a file. Of the 140 roots of a distribution only those
-//! that the signer's certificates name are parsed, as long as a path leads to them.
+//! A run opens the files before it reads foreign data. It reads and parses them only if there is a key to verify.
+//! So a run without a key saves the time, and a run with a key no longer needs the right to open files.
 //!
-//! A root decides who may sign for AWS, so the rule for the settings file holds for its file, too: the file and every
-//! folder on the way to it are root's, and nobody else can write them ([`crate::ownership`]). A bundle that breaks the
-//! rule is not used; a distribution's own may be in a sticky store of root's and a group, as on NixOS. In a hashed
-//! directory, only the files that break it are left out, since an operator may have added one of many from a folder
+//! A distribution ships about 140 roots. The agent first parses only the roots that the signer's certificates name.
+//! It parses all roots if those complete no path.
+//!
+//! A root decides who may sign for AWS. So the rule of the settings file also applies here: root owns the file and
+//! every folder on its path, and no other user can write them ([`crate::ownership`]). A bundle that breaks the rule
+//! is not used. A distribution's own bundle may be in a sticky folder of root and a group, as on NixOS. In a hashed
+//! directory, only the files that break the rule are skipped. An operator may have added one file from a folder
 //! such as Debian's `/usr/local/share`, which the group `staff` could write until release 11.
 
 mod places;
@@ -28,14 +30,14 @@ use places::{has_certificates, open_bundle, open_own_bundle, read_hashed, unread
 use crate::files::read_open;
 use crate::ownership::Insecure;
 
-/// Most that is read of a trust store, in bytes; distributions ship 200 KB to 1 MB.
+/// Maximum number of bytes of a trust store that are read. Distributions ship 200 KB to 1 MB.
 const MAX_STORE_BYTES: usize = 4 * 1024 * 1024;
 
-/// The distributions' bundles, the first one there is used.
+/// The distributions' bundles. The first usable bundle counts.
 const BUNDLES: &[&str] = &[
-    // Amazon Linux 2 and 2023, RHEL and Rocky 8 to 10, Fedora: made by update-ca-trust(8).
+    // Amazon Linux 2 and 2023, RHEL and Rocky 8 to 10, Fedora: created by update-ca-trust(8).
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    // The older name of the same, which some images keep alone.
+    // The older path of the same bundle. Some images have only this one.
     "/etc/pki/tls/certs/ca-bundle.crt",
     // Debian, Ubuntu, Alpine: update-ca-certificates(8).
     "/etc/ssl/certs/ca-certificates.crt",
@@ -46,39 +48,39 @@ const BUNDLES: &[&str] = &[
     "/etc/ssl/cert.pem",
 ];
 
-/// The hashed directories (`openssl rehash`), used where there is no bundle.
+/// The hashed directories (`openssl rehash`). They are used if there is no bundle.
 const DIRECTORIES: &[&str] = &["/etc/ssl/certs", "/etc/pki/tls/certs"];
 
-/// Which of the roots count.
+/// Which roots of the trust store are trusted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Roots {
-    /// All of the trust store's.
+    /// All roots.
     #[default]
     System,
-    /// Those of the trust store that are Amazon Trust Services'.
+    /// Only the roots of Amazon Trust Services.
     Amazon,
 }
 
-/// Where the roots are to come from.
+/// The configured source of the roots.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustStore {
-    /// A PEM bundle named by the operator.
+    /// A PEM bundle that the operator named.
     pub ca_file: Option<PathBuf>,
-    /// A hashed directory named by the operator.
+    /// A hashed directory that the operator named.
     pub ca_dir: Option<PathBuf>,
-    /// Which of the roots count.
+    /// Which roots are trusted.
     pub roots: Roots,
-    /// Whose the named file and directory may be. The distributions' places must always be root's.
+    /// The required owner of the named file and directory. The distributions' files must always belong to root.
     pub owner: Owner,
 }
 
-/// Whose the files may be that the operator names.
+/// The required owner of files that the operator names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Owner {
-    /// Root's alone: sshd acts on what is judged by them.
+    /// Root: sshd acts on the result.
     #[default]
     Root,
-    /// Anyone's: the caller alone reads the judgement, and chooses the roots (`verify`).
+    /// Any user: only the caller uses the result, and the caller chooses the roots (`verify`).
     Anyone,
 }
 
@@ -87,18 +89,18 @@ pub enum Owner {
 pub enum TrustStoreError {
     /// A file or directory cannot be read.
     Unreadable(PathBuf, Arc<io::Error>),
-    /// A file or directory is not root's alone.
+    /// Users other than root can change a file or directory.
     Insecure(PathBuf, Arc<Insecure>),
     /// A directory holds no hashed certificate.
     NotHashed(PathBuf),
-    /// None of the places of the distributions has roots; holds what was wrong with those that are there.
+    /// No source of the distribution has roots. Holds the errors of the sources that exist.
     NoneFound(Vec<Self>),
-    /// What was read holds no root.
+    /// The files contain no root.
     Anchors(PathBuf, AnchorsError),
 }
 
 impl TrustStoreError {
-    /// The stable name of this refusal.
+    /// The stable reason of this error.
     #[must_use]
     pub fn reason(&self) -> Reason {
         if self.is_insecure() { Reason::TrustStoreInsecure } else { Reason::TrustStoreUnusable }
@@ -112,7 +114,7 @@ impl TrustStoreError {
         }
     }
 
-    /// The command that mends it, where there is one.
+    /// A command that fixes the cause, if there is one.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         match self {
@@ -143,7 +145,7 @@ impl fmt::Display for TrustStoreError {
 }
 
 impl TrustStore {
-    /// Whether it is the operator's own choice rather than the system's.
+    /// Whether the operator chose the source. If not, the distribution's source is used.
     #[must_use]
     pub const fn is_chosen(&self) -> bool {
         self.ca_file.is_some() || self.ca_dir.is_some()
@@ -154,7 +156,7 @@ impl TrustStore {
         self.open().load()
     }
 
-    /// Opens the files that the roots are in. What is wrong with them is told where they are read.
+    /// Opens the files that contain the roots. [`OpenStore::load`] reports errors.
     #[must_use]
     pub fn open(&self) -> OpenStore {
         if self.is_chosen() {
@@ -180,8 +182,8 @@ impl TrustStore {
         Ok(place)
     }
 
-    /// All of the distributions' bundles that are there, and only where none of them looks like one, the
-    /// hashed directories, which take longer.
+    /// Opens all bundles of the distributions. If none of them looks like a real bundle, also reads the hashed
+    /// directories, which takes longer.
     fn open_system(&self, bundles: &[&str], directories: &[&str], owner: Owner) -> OpenStore {
         let mut has_bundle = false;
         let mut places = Vec::new();
@@ -203,13 +205,13 @@ impl TrustStore {
     }
 }
 
-/// A trust store whose files are open.
+/// A trust store with open files.
 #[derive(Debug)]
 pub struct OpenStore {
     roots: Roots,
     is_chosen: bool,
     places: Vec<Result<RootsPlace, TrustStoreError>>,
-    /// Files of hashed directories that are not root's alone.
+    /// Files of hashed directories that users other than root can change.
     left_out: Vec<Insecure>,
 }
 
@@ -219,8 +221,8 @@ struct RootsPlace {
     files: Vec<Pem>,
 }
 
-/// A bundle, which is one open file, or one of a hashed directory's files: those may be more than a process
-/// can have open, and are read at once.
+/// A bundle is one open file. The files of a hashed directory are read at once, because they may be more than a
+/// process can have open.
 #[derive(Debug)]
 enum Pem {
     Open(File),
@@ -228,8 +230,8 @@ enum Pem {
 }
 
 impl OpenStore {
-    /// Reads and parses the roots: those of the first place that has any. A distribution's place
-    /// without any is passed over like one that is not there, and told when none is left.
+    /// Reads and parses the roots of the first source that has any. A distribution's source without roots is
+    /// skipped. Its error is reported only if no source has roots.
     pub fn load(&self) -> Result<TrustAnchors, TrustStoreError> {
         let mut tried = Vec::new();
         for place in &self.places {
@@ -243,8 +245,8 @@ impl OpenStore {
         Err(TrustStoreError::NoneFound(tried))
     }
 
-    /// What was left out because others than root can change it: a distribution's place, or a file of a hashed
-    /// directory. Each in words, with the command that mends it.
+    /// Messages about sources of the distribution, and files of hashed directories, that were skipped because users
+    /// other than root can change them. Each message contains the command that fixes the cause.
     pub fn left_out(&self) -> impl Iterator<Item = String> {
         let places = self.places.iter().filter_map(|place| match place {
             Err(TrustStoreError::Insecure(_, insecure)) => Some(insecure.to_string()),
@@ -256,7 +258,7 @@ impl OpenStore {
             .filter(move |words| told.insert(words.clone()))
     }
 
-    /// Reads the place that counts if it has roots, without parsing any.
+    /// Reads the first source without parsing it.
     #[must_use]
     pub fn read_first(&self) -> Option<FirstPlace<'_>> {
         let place = self.places.iter().flatten().next()?;
@@ -264,7 +266,7 @@ impl OpenStore {
     }
 }
 
-/// The first place of a trust store, read.
+/// The first source of a trust store, after it was read.
 #[derive(Debug)]
 pub struct FirstPlace<'s> {
     roots: Roots,
@@ -273,11 +275,11 @@ pub struct FirstPlace<'s> {
 }
 
 impl FirstPlace<'_> {
-    /// Of the roots that [`OpenStore::load`] gives, those that issued themselves and can have issued a certificate of
-    /// `chain`, without parsing the others. None where there are none, which says nothing: `load` has to be asked.
+    /// Parses only the self-issued roots that may have issued a certificate of `chain`. They are a subset of the
+    /// result of [`OpenStore::load`]. `None` is inconclusive. Call `load` then.
     #[must_use]
     pub fn issuers(&self, chain: &SignerChain) -> Option<TrustAnchors> {
-        // The place that counts is the first that has roots; that it has these is enough to know.
+        // The first source with roots counts. This one has roots if the parse succeeds.
         let parse = |files: Vec<&[u8]>| TrustAnchors::issuers_from_pem(files, chain);
         self.place.parse(&self.files, self.roots, parse).ok()
     }

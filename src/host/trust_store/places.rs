@@ -1,4 +1,4 @@
-//! One place of a trust store: a bundle, or a directory of certificates named by their hashes.
+//! One source of roots: a bundle, or a hashed directory of certificates.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -11,26 +11,27 @@ use super::{MAX_STORE_BYTES, Owner, Pem, TrustStoreError};
 use crate::files::{open_regular, read_open};
 use crate::ownership::{Folder, Insecure, open_of_distribution, open_trusted};
 
-/// What a distribution's bundle has at the very least, in bytes: some twenty roots.
+/// Smallest size of a distribution's bundle, in bytes: about twenty roots.
 const MIN_BUNDLE_BYTES: u64 = 32 * 1024;
 
-/// Most files of a hashed directory that are read.
+/// Maximum number of files of a hashed directory that are read.
 const MAX_STORE_FILES: usize = 4096;
 
-/// A bundle's first certificate begins here at the latest, after the distribution's comments.
+/// A bundle's first certificate begins within this many bytes, after the distribution's comments.
 const MAX_PREAMBLE_BYTES: usize = 4096;
 
-/// How a certificate begins in PEM (RFC 7468 section 5.1), and other things do as well.
+/// The begin of a certificate in PEM (RFC 7468 section 5.1). Other PEM objects begin in the same way.
 const BEGIN: &[u8] = b"-----BEGIN ";
 
-/// Most names of a directory that are looked at; most of a hashed one are links to certificates and their hashes.
+/// Maximum number of names in a directory that are checked. In a hashed directory, most names are certificates and
+/// links to them.
 const MAX_NAMES: usize = 16 * MAX_STORE_FILES;
 
-/// What a hashed directory holds.
+/// The content of a hashed directory.
 #[derive(Debug, Default)]
 pub(super) struct Hashed {
     pub(super) files: Vec<Pem>,
-    /// Files that are not root's alone.
+    /// Files that users other than root can change.
     pub(super) left_out: Vec<Insecure>,
 }
 
@@ -48,7 +49,7 @@ fn refused(path: &Path, insecure: Insecure) -> TrustStoreError {
     }
 }
 
-/// A bundle that the distribution has put there.
+/// Opens a bundle of the distribution.
 pub(super) fn open_own_bundle(path: &Path, owner: Owner) -> Result<File, TrustStoreError> {
     match owner {
         Owner::Root => open_of_distribution(path).map_err(|insecure| refused(path, insecure)),
@@ -56,7 +57,7 @@ pub(super) fn open_own_bundle(path: &Path, owner: Owner) -> Result<File, TrustSt
     }
 }
 
-/// A bundle that the operator names.
+/// Opens a bundle that the operator named.
 pub(super) fn open_bundle(path: &Path, owner: Owner) -> Result<File, TrustStoreError> {
     match owner {
         Owner::Root => open_trusted(path).map_err(|insecure| refused(path, insecure)),
@@ -64,8 +65,8 @@ pub(super) fn open_bundle(path: &Path, owner: Owner) -> Result<File, TrustStoreE
     }
 }
 
-/// Whether it looks like a distribution's bundle: certificates, and many. A bundle with only a few, or a
-/// broken one, does not end the search.
+/// Whether the file looks like a distribution's bundle with many certificates. The search continues after a bundle
+/// that is small or broken.
 pub(super) fn has_certificates(bundle: &File) -> bool {
     if bundle.metadata().map_or(0, |metadata| metadata.len()) < MIN_BUNDLE_BYTES {
         return false;
@@ -75,8 +76,8 @@ pub(super) fn has_certificates(bundle: &File) -> bool {
     head.get(..read).is_some_and(|head| head.windows(BEGIN.len()).any(|window| window == BEGIN))
 }
 
-/// Reads the files of a hashed directory: `HHHHHHHH.N` as openssl-rehash(1) names them. Only these count, as for
-/// OpenSSL; a directory of certificates often holds others that are not meant as roots.
+/// Reads the files of a hashed directory. As in OpenSSL, only files named `HHHHHHHH.N` by openssl-rehash(1) are
+/// used. A directory of certificates often holds others that are not meant as roots.
 pub(super) fn read_hashed(path: &Path, owner: Owner) -> Result<Hashed, TrustStoreError> {
     let directory = Directory::open(path, owner)?;
     let mut hashed = Hashed::default();
@@ -95,7 +96,7 @@ pub(super) fn read_hashed(path: &Path, owner: Owner) -> Result<Hashed, TrustStor
                     hashed.files.push(Pem::Read(bytes));
                 }
             }
-            // A link that leads nowhere is common after a root was removed, and takes nothing away.
+            // A dangling link is common after a root was removed, and does no harm.
             Err(Insecure::Unreadable(..) | Insecure::NotAFile(_)) => {}
             Err(insecure) => hashed.left_out.push(insecure),
         }
@@ -110,7 +111,7 @@ pub(super) fn read_hashed(path: &Path, owner: Owner) -> Result<Hashed, TrustStor
     }
 }
 
-/// A directory, by the rule for whose it may be.
+/// A directory, opened by the rule for its owner.
 enum Directory<'p> {
     Trusted(Folder),
     Any(&'p Path),

@@ -27,7 +27,7 @@ fn missing_trust_store_is_reported() {
 }
 
 #[test]
-fn the_first_place_that_has_roots_is_taken() {
+fn first_store_with_roots_is_used() {
     let folder = std::env::temp_dir().join(format!("eic-agent-store-{}", std::process::id()));
     fs::create_dir_all(folder.join("hashed")).unwrap();
     fs::create_dir_all(folder.join("unhashed")).unwrap();

@@ -1,12 +1,11 @@
-//! What auditors and operators read: one event a line, to the journal or else to syslog.
+//! Audit lines: one event per line, sent to the journal or else to syslog.
 //!
-//! Everything in a line that came from outside is made printable first. Nothing here blocks: a daemon whose
-//! queue is full is waited for a quarter of a second in a whole run, and hardly at all past the run's deadline;
-//! then the line is lost.
+//! All foreign text in a line is made printable first. Nothing here blocks for long. If the log daemon's queue is
+//! full, the agent waits at most 250 ms per run, and at most 50 ms past the deadline. Then the line is lost.
 //!
-//! Every run logs, whoever started it and with whatever inputs, so that no key leaves without a line. Where the
-//! command line chose the inputs, each line names them: what such a run found may be true of those inputs and not of
-//! this instance. Who wrote a line, the journal has from the kernel (`_UID`).
+//! Every run logs, for any caller and any inputs, so there is a line for every printed key unless the log is
+//! unavailable. If the command line chose inputs, each line contains them: the result may be true only for those
+//! inputs, and not for this instance. The kernel reports the writer of a line to the journal (`_UID`).
 
 mod log;
 
@@ -27,43 +26,43 @@ use eic_core::verification::KeyError;
 
 use self::log::{JournalSocket, LogEvent, SendStatus, SyslogSocket};
 
-/// Longest principal in a line, in characters: IAM's longest ARN.
+/// Longest principal in a line, in characters. IAM's longest ARN has this length.
 const MAX_PRINCIPAL: usize = 2048;
 
-/// Most refusals of one run that get a line each; one more line counts the rest.
+/// Maximum number of refusals per run with their own line. One more line counts the rest.
 const MAX_REFUSALS: usize = 8;
 
-/// Where events go.
+/// The destination of events.
 #[derive(Debug)]
 pub struct Audit {
     journal: JournalSocket,
     syslog: SyslogSocket,
     wait_budget: WaitBudget,
-    /// The inputs that the command line chose; empty where it chose none.
+    /// The inputs that the command line chose. Empty if it chose none.
     inputs: String,
 }
 
 impl Audit {
-    /// To the journal's own socket where it is there, else to `/dev/log`.
+    /// Logs to the journal's socket if a daemon listens there, or else to `/dev/log`.
     #[must_use]
     pub fn to_system() -> Self {
         Self::at(Path::new("/run/systemd/journal/socket"), Path::new("/dev/log"))
     }
 
-    /// Waits for no daemon longer than until a moment after this instant, whatever is left of the run's wait budget.
+    /// Limits all waits to 50 ms after `deadline`, even if the run's wait budget is not used up.
     #[must_use]
     pub(crate) fn until(mut self, deadline: Instant) -> Self {
         self.wait_budget.end = deadline.checked_add(WaitBudget::LAST);
         self
     }
 
-    /// The socket that events would go to now; none where nobody listens. Nothing is sent to find out.
+    /// The socket that would receive events now. `None` if no daemon listens. Sends nothing.
     #[must_use]
     pub fn destination(&self) -> Option<&Path> {
         self.journal.is_there().or_else(|| self.syslog.is_there())
     }
 
-    /// Names these options and their values in every event.
+    /// Adds these options and their values to every event.
     #[must_use]
     pub(crate) fn with_inputs(mut self, chosen: &[(&'static str, String)]) -> Self {
         let shown = chosen.iter().map(|(option, value)| format!("{option} {}", printable(value, MAX_SHOWN)));
@@ -80,9 +79,10 @@ impl Audit {
         }
     }
 
-    /// Keys are handed over. The text is the one that auditors have matched with CloudTrail ever since EC2
-    /// Instance Connect began; parts that the push did not have are left out. Pushes that differ in nothing
-    /// are one event. Gives the keys whose line is in a log daemon's queue.
+    /// Logs keys that the run will print. Returns the keys whose line is in a log daemon's queue.
+    ///
+    /// Auditors have matched this text with CloudTrail since EC2 Instance Connect began. Parts that the push did not
+    /// contain are omitted. Identical pushes are one event.
     pub(crate) fn provided<'k>(
         &self,
         keys: impl Iterator<Item = &'k PermittedKey>,
@@ -100,14 +100,14 @@ impl Audit {
         logged
     }
 
-    /// Entries were refused; a flood of them is counted, not repeated.
+    /// Logs refused entries. A flood of refusals is counted and not repeated.
     pub(crate) fn refused<'r>(&self, refusals: impl Iterator<Item = &'r Refusal>, user: &LoginName) {
         for event in refusal_events(refusals, user) {
             self.send(event);
         }
     }
 
-    /// The run came to no decision; no key is handed over.
+    /// Logs a run without a decision. It prints no key.
     pub(crate) fn failed(&self, reason: Reason, detail: &str, user: &LoginName) {
         let message =
             format!("No ssh keys from EC2 Instance Connect for user {user}: {reason}: {}", one_line(detail));
@@ -115,7 +115,7 @@ impl Audit {
         self.send(event("failed", user.as_str(), message, fields));
     }
 
-    /// A provider that is asked beside us failed.
+    /// Logs the failure of a provider.
     pub(crate) fn provider(&self, program: &str, reason: Reason, detail: &str, user: &str) {
         let message =
             format!("Provider \"{program}\" asked for user \"{user}\": {reason}: {}", one_line(detail));
@@ -123,9 +123,11 @@ impl Audit {
         self.send(event("provider", user, message, fields));
     }
 
-    /// Sends an event to the journal, or else to syslog; never to both. A daemon whose queue is full is
-    /// given a moment, which all the events of a run share: an audit line is worth some milliseconds, and
-    /// no login waits longer for a daemon that has stopped reading. True where the event is in a daemon's queue.
+    /// Sends an event to the journal, or else to syslog, but never to both. Returns whether the event is in a
+    /// daemon's queue.
+    ///
+    /// If the queue is full, the agent retries until the run's wait budget is used up. An audit line is worth some
+    /// milliseconds, but a daemon that stopped reading must not delay a login longer.
     fn send(&self, mut event: LogEvent) -> bool {
         if !self.inputs.is_empty() {
             let _ = write!(event.message, "{CHOSEN_INPUTS}{}", self.inputs);
@@ -143,7 +145,7 @@ impl Audit {
     }
 }
 
-/// The time that a run may spend on waiting for daemons.
+/// The time that a run may wait for log daemons.
 #[derive(Debug)]
 struct WaitBudget {
     steps: Cell<u32>,
@@ -153,14 +155,14 @@ struct WaitBudget {
 impl WaitBudget {
     const STEP: Duration = Duration::from_millis(2);
     const STEPS: u32 = 125;
-    /// Past the deadline: enough for a daemon that is merely behind by a few lines, too little to be felt.
+    /// Past the deadline: enough for a daemon that is a few lines behind, too short for a user to notice.
     const LAST: Duration = Duration::from_millis(50);
 
     const fn new() -> Self {
         Self { steps: Cell::new(Self::STEPS), end: None }
     }
 
-    /// Waits for a moment; false when the time is used up.
+    /// Waits one step. Returns false if the budget is used up.
     fn wait(&self) -> bool {
         let Some(left) = self.steps.get().checked_sub(1) else { return false };
         if self.end.is_some_and(|end| Instant::now() >= end) {
@@ -199,14 +201,14 @@ fn event(
 ) -> LogEvent {
     fields.push(("EIC_EVENT", kind.to_owned()));
     fields.push(("EIC_USER", user.to_owned()));
-    // The process that runs an AuthorizedKeysCommand is the one that logs `Accepted publickey`.
+    // The parent is the sshd process that logs `Accepted publickey`.
     fields.push(("EIC_SSHD_PID", std::os::unix::process::parent_id().to_string()));
     LogEvent { message, fields }
 }
 
 fn refusal_event(refusal: &Refusal, user: &LoginName) -> LogEvent {
     let reason = refusal.error.reason();
-    // Where only the instance, the instant or a rule stands against it, all of it was signed.
+    // For these reasons, all claims were signed: only the instance, the time or a rule caused the refusal.
     let signed = matches!(
         refusal.error,
         RefusalError::Key(KeyError::WrongInstance { .. } | KeyError::Expired(..)) | RefusalError::Policy(_)
@@ -241,7 +243,7 @@ fn refusal_events<'r>(refusals: impl Iterator<Item = &'r Refusal>, user: &LoginN
     events
 }
 
-/// The claims as fields; what nobody signed goes by another name, so that no query takes it for the truth.
+/// The claims as fields. Unsigned claims have other field names, so that no query takes them as proven.
 fn claim_fields(claims: &Claims, signed: bool) -> Vec<(&'static str, String)> {
     let Claims { fingerprint, request_id, principal, .. } = claims;
     let (id_field, principal_field) = if signed {

@@ -6,7 +6,7 @@ use eic_core::time::Timestamp;
 
 use super::*;
 
-/// A folder with both of the system's sockets in it.
+/// A folder with the sockets of journald and syslog.
 struct Sockets {
     folder: PathBuf,
     journal: Option<UnixDatagram>,
@@ -87,7 +87,7 @@ fn the_journal_gets_fields_and_syslog_nothing() {
 }
 
 #[test]
-fn syslog_gets_the_line_where_there_is_no_journal() {
+fn syslog_gets_the_line_without_a_journal() {
     let sockets = Sockets::new("syslog", false, true);
     sockets.audit().failed(Reason::MetadataUnreachable, "no connection", &user());
     let line = format!(
@@ -105,7 +105,7 @@ fn missing_log_daemons_do_not_fail_the_run() {
 
 #[test]
 fn stuck_daemon_delays_a_run_by_250_ms_at_most() {
-    // Nobody reads: the queue fills up, the run's wait budget is used up once, and sending goes on returning.
+    // There is no reader. The queue fills, the run uses up its wait budget once, and every send still returns.
     let sockets = Sockets::new("stuck", true, true);
     let audit = sockets.audit();
     let started = std::time::Instant::now();
@@ -119,7 +119,7 @@ fn stuck_daemon_delays_a_run_by_250_ms_at_most() {
 }
 
 #[test]
-fn a_slow_daemon_loses_nothing() {
+fn slow_daemon_loses_no_line() {
     let sockets = Sockets::new("slow", false, true);
     let reader = sockets.syslog.as_ref().unwrap().try_clone().unwrap();
     reader.set_nonblocking(false).unwrap();
@@ -137,7 +137,7 @@ fn a_slow_daemon_loses_nothing() {
 }
 
 #[test]
-fn an_older_daemons_stream_is_served_too() {
+fn stream_socket_of_older_daemon_gets_the_line() {
     let sockets = Sockets::new("stream", false, false);
     let listener = std::os::unix::net::UnixListener::bind(sockets.folder.join("log")).unwrap();
     sockets.audit().failed(Reason::MetadataTimeout, "over a stream", &user());
@@ -175,7 +175,7 @@ fn unsigned_claims_are_called_claimed() {
 }
 
 #[test]
-fn unsigned_claims_have_fields_of_their_own_in_the_journal() {
+fn unsigned_claims_have_separate_fields_in_the_journal() {
     let sockets = Sockets::new("fields", true, false);
     let refusal =
         Refusal { error: RefusalError::Key(KeyError::BadSignature), claims: expired("arn:x").claims };
@@ -215,7 +215,7 @@ fn chosen_inputs_are_named_in_the_line_and_in_a_field() {
         assert!(event.lines().filter(|line| line.starts_with("EIC_USER=")).count() == 1, "{event}");
     }
     sockets.audit().failed(Reason::MetadataTimeout, "late", &user());
-    assert!(!received(sockets.journal.as_ref())[0].contains("inputs"), "what is not chosen is not named");
+    assert!(!received(sockets.journal.as_ref())[0].contains("inputs"), "no inputs were chosen");
 }
 
 /// Whether a log accepted an event.
@@ -229,16 +229,16 @@ fn event_counts_as_logged_only_in_a_daemons_queue() {
     assert!(accepted(&Sockets::new("accepted-syslog", false, true).audit()));
     assert!(!accepted(&Sockets::new("accepted-neither", false, false).audit()));
 
-    // A socket that nobody reads from any more, and a link that leads nowhere.
+    // A socket without a reader, and a dangling link.
     let sockets = Sockets::new("accepted-stale", false, false);
     drop(UnixDatagram::bind(sockets.folder.join("journal")).unwrap());
     std::os::unix::fs::symlink("/nonexistent/dev-log", sockets.folder.join("log")).unwrap();
     assert!(!accepted(&sockets.audit()));
     std::fs::remove_file(sockets.folder.join("log")).unwrap();
     let _syslog = UnixDatagram::bind(sockets.folder.join("log")).unwrap();
-    assert!(accepted(&sockets.audit()), "syslog in the place of a journal that has gone");
+    assert!(accepted(&sockets.audit()), "syslog is used if the journal's socket has no reader");
 
-    // A full queue: what was accepted before is all that the reader finds.
+    // A full queue: the reader finds exactly the accepted events.
     let sockets = Sockets::new("accepted-full", true, true);
     let audit = sockets.audit();
     let sent = (0..2_000).filter(|_| accepted(&audit)).count();
@@ -247,16 +247,16 @@ fn event_counts_as_logged_only_in_a_daemons_queue() {
 }
 
 #[test]
-fn a_stream_accepts_whole_lines_only() {
+fn stream_accepts_only_whole_lines() {
     let sockets = Sockets::new("accepted-stream", false, false);
     let listener = std::os::unix::net::UnixListener::bind(sockets.folder.join("log")).unwrap();
     listener.set_nonblocking(true).unwrap();
     let audit = sockets.audit();
     assert!(accepted(&audit));
-    // More than the kernel keeps for one connection.
+    // Longer than the kernel's buffer for one connection.
     let long = event("failed", "u", "x".repeat(64 << 20), Vec::new());
     assert!(!audit.send(long));
-    // A daemon that accepts no connection has a queue of them, too.
+    // A daemon that accepts no connection has a queue of connections.
     let sent = (0..10_000).take_while(|_| accepted(&audit)).count();
     let mut whole = 0;
     while let Ok((mut connection, _)) = listener.accept() {

@@ -1,4 +1,4 @@
-//! The settings file as a file: whose it is, and its text.
+//! Reads the settings file after a check of its ownership.
 
 use std::fmt;
 use std::io;
@@ -9,15 +9,15 @@ use eic_host::ownership::{Insecure, open_trusted};
 
 use super::ConfigError;
 
-/// Largest settings file, in bytes: room for a thousand rules.
+/// Largest settings file, in bytes. It has room for a thousand rules.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// Why a file gives no text.
+/// Why a file has no readable text.
 #[derive(Debug)]
 pub enum FileError {
-    /// It cannot be opened or read, or is larger than 256 KiB.
+    /// The file cannot be opened or read, or is larger than 256 KiB.
     Unreadable(io::Error),
-    /// Not UTF-8.
+    /// The file is not UTF-8.
     Encoding,
 }
 
@@ -30,19 +30,19 @@ impl fmt::Display for FileError {
     }
 }
 
-/// Why there is no text of a settings file.
+/// Why a settings file could not be read.
 #[derive(Debug)]
 pub enum SettingsFileError {
-    /// Nothing is there, and nothing that leads there hides anything.
+    /// The file does not exist.
     Absent,
-    /// It is not root's alone.
+    /// Users other than root can change the file.
     Insecure(Insecure),
-    /// It cannot be read.
+    /// The file cannot be read.
     File(FileError),
 }
 
 impl SettingsFileError {
-    /// The same, as what is wrong with the settings at this path.
+    /// Converts to the error for the settings at this path.
     #[must_use]
     pub fn for_path(self, path: &Path) -> ConfigError {
         match self {
@@ -56,9 +56,9 @@ impl SettingsFileError {
     }
 }
 
-/// Reads the text of a settings file of at most 256 KiB. The file has to pass the rule for trusted files.
+/// Reads a settings file of at most 256 KiB. The file must satisfy the rule for trusted files.
 pub fn read_settings(path: &Path) -> Result<String, SettingsFileError> {
-    // A link that leads nowhere is a file that somebody meant to be there.
+    // A dangling link is an error: the operator meant the file to exist.
     if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Err(SettingsFileError::Absent);
     }

@@ -1,4 +1,5 @@
-//! The settings of a run: the command line over the file over the defaults, and where each came from.
+//! The settings of a run and the origin of each. The command line has priority over the file, and the file over the
+//! defaults.
 
 pub mod file;
 mod reader;
@@ -21,33 +22,33 @@ use crate::imds::Endpoint;
 pub use file::FileError;
 pub use reader::SettingFault;
 
-/// Where the settings are, unless `--config` says otherwise.
+/// Path of the settings file without `--config`.
 pub const DEFAULT_PATH: &str = "/etc/eic-agent.toml";
 
-/// The time of a run unless something else is said.
+/// Default time limit of a run.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where a setting comes from.
+/// The origin of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody said anything.
+    /// The setting was not given.
     Default,
-    /// This line of the settings file.
+    /// A line of the settings file.
     File(usize),
     /// An option of the command line.
     CommandLine,
 }
 
-/// A setting, and where it comes from.
+/// A setting and its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sourced<T> {
     /// The setting.
     pub value: T,
-    /// Where it comes from.
+    /// The origin.
     pub origin: Origin,
 }
 
-/// What the command line says of settings that the file may say, too.
+/// Settings on the command line that can also be in the file.
 #[derive(Clone, Debug, Default)]
 pub struct CommandLine {
     /// `--config`
@@ -62,7 +63,7 @@ pub struct CommandLine {
     pub ca_dir: Option<PathBuf>,
 }
 
-/// What the file says: of each setting the value and its line.
+/// The settings in the file. Each has its value and its line.
 #[derive(Clone, Debug, Default)]
 pub struct FileSettings {
     endpoint: Option<(Endpoint, usize)>,
@@ -73,21 +74,21 @@ pub struct FileSettings {
     revocation: Option<(RevocationPolicy, usize)>,
     options: Option<(KeyOptions, usize)>,
     environment: Option<(bool, usize)>,
-    /// The region whose signer is believed.
+    /// The region of the trusted signer.
     pub region: Option<(Region, usize)>,
-    /// The domain of that signer.
+    /// The domain of the trusted signer.
     pub domain: Option<(Domain, usize)>,
     audit_required: Option<(bool, usize)>,
     rules: Vec<(Rule, usize)>,
 }
 
 impl FileSettings {
-    /// Reads the text of a settings file. An error holds every fault of it.
+    /// Parses the text of a settings file. The error holds every fault.
     pub fn parse(text: &str) -> Result<Self, Vec<SettingFault>> {
         reader::parse(text)
     }
 
-    /// The settings alone, whatever lines they are in.
+    /// The settings without line numbers, for comparisons.
     #[must_use]
     pub fn without_lines(mut self) -> Self {
         fn forget<T>(setting: &mut Option<(T, usize)>) {
@@ -113,7 +114,7 @@ impl FileSettings {
     }
 }
 
-/// Seconds, whole or broken, from 0.1 to 60.
+/// Parses a number of seconds from 0.1 to 60. Fractions are allowed.
 pub fn parse_seconds(text: &str) -> Result<Duration, String> {
     let refuse = || format!("expected 0.1 to 60 seconds, got {}", printable(text, MAX_SHOWN));
     let seconds: f64 = text.parse().map_err(|_| refuse())?;
@@ -126,47 +127,47 @@ pub fn parse_seconds(text: &str) -> Result<Duration, String> {
 /// The resolved settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The settings file, where there is one.
+    /// The settings file, if there is one.
     pub file: Option<PathBuf>,
-    /// None: the service's own addresses.
+    /// The endpoint. `None` means the service's own addresses.
     pub endpoint: Sourced<Option<Endpoint>>,
-    /// Time for the whole run.
+    /// Time limit of the whole run.
     pub timeout: Sourced<Duration>,
-    /// Trusted roots in a file.
+    /// A file with the trusted roots.
     pub ca_file: Sourced<Option<PathBuf>>,
-    /// Trusted roots in a hashed directory.
+    /// A hashed directory with the trusted roots.
     pub ca_dir: Sourced<Option<PathBuf>>,
-    /// Which of the roots count.
+    /// Which roots are trusted.
     pub roots: Sourced<Roots>,
-    /// The region whose signer is believed; none: the one that metadata tells.
+    /// The region of the trusted signer. `None` means the region in the metadata.
     pub region: Sourced<Option<Region>>,
-    /// The domain of that signer; none: the one that metadata tells.
+    /// The domain of the trusted signer. `None` means the domain in the metadata.
     pub domain: Sourced<Option<Domain>>,
-    /// What a certificate without a staple means.
+    /// How to treat a certificate without a staple.
     pub revocation: Sourced<RevocationPolicy>,
     /// Options before every key.
     pub options: Sourced<Option<KeyOptions>>,
-    /// Whether sessions are told who pushed the key.
+    /// Whether sessions get variables that name the caller who pushed the key.
     pub environment: Sourced<bool>,
-    /// Whether a key is handed out only after a log accepted its line.
+    /// Whether a key is printed only after a log accepted its line.
     pub audit_required: Sourced<bool>,
     /// The instance's own rules, in order.
     pub rules: Vec<Sourced<Rule>>,
 }
 
-/// Why there are no settings. Nothing is ever handed out on a guess at what was meant.
+/// Why there are no settings. The run prints no key then.
 #[derive(Debug)]
 pub enum ConfigError {
-    /// The file is not root's alone.
+    /// Users other than root can change the file.
     Insecure(PathBuf, Insecure),
     /// The file cannot be read.
     File(PathBuf, FileError),
-    /// The file is wrong; holds every fault that was found.
+    /// The file has faults. Holds every fault that was found.
     Faults(PathBuf, Vec<SettingFault>),
 }
 
 impl ConfigError {
-    /// The stable name of this refusal.
+    /// The stable reason of this error.
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
@@ -176,7 +177,7 @@ impl ConfigError {
         }
     }
 
-    /// Each fault in words, `FILE:LINE: …` where it has a line.
+    /// A message for each fault, `FILE:LINE: …` if the fault has a line.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         match self {
@@ -201,8 +202,8 @@ impl fmt::Display for ConfigError {
 }
 
 impl Settings {
-    /// Reads the file and puts the command line over it. A file that is not there, at the default place, is
-    /// no fault; one that `--config` names must be there.
+    /// Reads the file and merges it with the command line. A missing file at the default path is no error. A
+    /// missing file that `--config` names is an error.
     pub fn resolve(given: &CommandLine) -> Result<Self, ConfigError> {
         let path = given.config.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
         let text = match file::read_settings(path) {
@@ -215,7 +216,7 @@ impl Settings {
         Self::of_text(given, path, &text)
     }
 
-    /// What the file's text says, with the command line over it.
+    /// Merges the text of the settings file with the command line.
     pub fn of_text(given: &CommandLine, path: &Path, text: &str) -> Result<Self, ConfigError> {
         let said = reader::parse(text).map_err(|faults| ConfigError::Faults(path.to_owned(), faults))?;
         Ok(Self::merge(given, Some((path, said))))
@@ -241,8 +242,8 @@ impl Settings {
         .with_one_trust_store(given)
     }
 
-    /// A store named on the command line takes the place of both of the file's: whoever names one means
-    /// that one alone.
+    /// A trust store on the command line replaces both stores in the file, because the operator means only that
+    /// one.
     fn with_one_trust_store(mut self, given: &CommandLine) -> Self {
         if given.ca_file.is_some() || given.ca_dir.is_some() {
             for place in [&mut self.ca_file, &mut self.ca_dir] {
@@ -254,13 +255,13 @@ impl Settings {
         self
     }
 
-    /// The endpoints to try, in order.
+    /// The endpoints, in the order in which they are tried.
     #[must_use]
     pub fn endpoints(&self) -> Vec<Endpoint> {
         self.endpoint.value.clone().map_or_else(Endpoint::of_service, |chosen| vec![chosen])
     }
 
-    /// Where the roots are read from.
+    /// The trust store to use.
     #[must_use]
     pub fn trust_store(&self) -> TrustStore {
         TrustStore {
@@ -271,13 +272,13 @@ impl Settings {
         }
     }
 
-    /// What is pinned of the signer's name.
+    /// The pinned parts of the signer's name.
     #[must_use]
     pub fn pins(&self) -> Pins {
         Pins { region: self.region.value.clone(), domain: self.domain.value.clone() }
     }
 
-    /// What stands before each key.
+    /// The options before each key.
     #[must_use]
     pub fn line_prefix(&self) -> LinePrefix {
         LinePrefix { options: self.options.value.clone(), environment: self.environment.value }

@@ -1,4 +1,4 @@
-//! The settings file as TOML: every setting read, every fault found.
+//! Parses the settings file as TOML. Reads every setting and reports every fault.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,17 +18,17 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 use super::FileSettings;
 use super::parse_seconds;
 
-/// Most rules; they are walked for every key.
+/// Maximum number of rules. Each key is compared with all of them.
 const MAX_RULES: usize = 1000;
 
-/// Something wrong in the file, and what would be right.
+/// A fault in the file, and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingFault {
     /// The line, from 1.
     pub line: usize,
-    /// The setting, `trust.roots`; empty where the text is no TOML.
+    /// The setting, such as `trust.roots`. Empty if the text is not TOML.
     pub key: String,
-    /// What is wrong, and what would be right.
+    /// The fault, and what was expected.
     pub what: String,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for SettingFault {
     }
 }
 
-/// Reads the text; on any fault, all of them and no settings.
+/// Parses the text. If there is any fault, returns all faults and no settings.
 pub(super) fn parse(text: &str) -> Result<FileSettings, Vec<SettingFault>> {
     let (root, errors) = DeTable::parse_recoverable(text);
     let mut faults = Faults::in_text(text);
@@ -140,10 +140,10 @@ fn rules(root: &mut Section<'_>, faults: &mut Faults) -> Vec<(Rule, usize)> {
     rules
 }
 
-/// Most faults that are told; what follows them is hardly ever news.
+/// Maximum number of faults that are reported. Later faults are rarely useful.
 const MAX_FAULTS: usize = 50;
 
-/// The faults so far, and where each line of the text begins.
+/// The faults so far, and the offset of each line of the text.
 struct Faults {
     line_starts: Vec<usize>,
     list: Vec<SettingFault>,
@@ -167,7 +167,7 @@ impl Faults {
     }
 }
 
-/// A table whose settings are taken out one by one, so that what is left is unknown.
+/// A table. Each known setting is removed when it is read. The rest is unknown.
 struct Section<'i> {
     name: String,
     table: DeTable<'i>,
@@ -194,7 +194,7 @@ impl<'i> Section<'i> {
         }
     }
 
-    /// A setting of the type that serde reads, which `check` then makes the real thing of.
+    /// Reads a setting as serde's type `T` and converts it with `check`.
     fn checked<T: DeserializeOwned, U>(
         &mut self,
         name: &str,
@@ -222,7 +222,7 @@ impl<'i> Section<'i> {
         self.checked(name, faults, |text: String| check(&text))
     }
 
-    /// Patterns of a kind; one that can never match would make a rule that looks as if it did something.
+    /// Reads patterns. A pattern that can never match is a fault, because the rule would have no effect.
     fn globs(&mut self, name: &str, faults: &mut Faults, kind: PatternKind) -> Vec<Glob> {
         let globs = self.checked(name, faults, |patterns: Vec<String>| {
             if let Some(dead) = patterns.iter().find(|pattern| !kind.can_match(pattern)) {
@@ -251,7 +251,7 @@ impl<'i> Section<'i> {
     }
 }
 
-/// What a pattern is for.
+/// The attribute that a pattern is compared with.
 #[derive(Clone, Copy)]
 enum PatternKind {
     User,
@@ -290,7 +290,7 @@ impl PatternKind {
     }
 }
 
-/// Seconds as a whole or a broken number.
+/// Seconds, as an integer or a float.
 struct Seconds(Duration);
 
 impl<'de> Deserialize<'de> for Seconds {

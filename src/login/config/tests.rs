@@ -67,7 +67,7 @@ fn every_setting_is_read_with_its_line() {
 }
 
 #[test]
-fn without_a_file_all_is_default() {
+fn settings_without_a_file_are_the_defaults() {
     for text in ["", "# nothing\n", "[imds]\n[trust]\n[keys]\n[audit]\n"] {
         let settings = settings(&CommandLine::default(), text);
         assert_eq!(settings.endpoints(), Endpoint::of_service());
@@ -96,7 +96,7 @@ fn the_command_line_wins() {
         (settings.timeout.value, settings.timeout.origin),
         (Duration::from_secs(1), Origin::CommandLine)
     );
-    // The file's directory would be trusted beside the file that was named.
+    // The directory in the settings file must not be trusted in addition to the named file.
     assert_eq!(
         settings.trust_store(),
         TrustStore {
@@ -109,7 +109,7 @@ fn the_command_line_wins() {
 }
 
 #[test]
-fn every_fault_names_line_key_and_what_would_be_right() {
+fn every_fault_has_line_key_and_expected_value() {
     for (text, faults) in [
         (
             "[imds]\nendpoint = \"http://metadata.example\"\n",
@@ -226,7 +226,7 @@ fn a_key_cannot_forge_a_line_of_the_report() {
 }
 
 #[test]
-fn files_that_others_may_write_are_refused() {
+fn files_that_other_users_can_write_are_refused() {
     let file = std::env::temp_dir().join(format!("eic-agent-config-{}.toml", std::process::id()));
     std::fs::write(&file, "").unwrap();
     let given = |path: &Path| CommandLine { config: Some(path.to_owned()), ..CommandLine::default() };
@@ -250,12 +250,12 @@ fn error_shows_the_first_fault_and_counts_the_rest() {
 }
 
 #[test]
-fn a_file_full_of_faults_is_read_at_once() {
+fn file_full_of_faults_is_read_in_linear_time() {
     let started = std::time::Instant::now();
     let faults = reader::parse(&"a\n".repeat(100_000)).unwrap_err();
     assert_eq!(faults.len(), 50);
     let rules = "[[rule]]\naction = \"deny\"\nusers = [\"root\"]\n".repeat(1000);
     assert_eq!(read(&rules).unwrap().rules.len(), 1000);
-    // Quadratic, it took minutes here.
+    // A quadratic algorithm took minutes here.
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 }

@@ -1,50 +1,50 @@
-//! What a run cannot do any more once it looks at foreign bytes, should one of them ever take it over.
+//! Limits what a run can do. The limits apply before the run reads foreign data, in case an attacker takes the
+//! process over with such data.
 //!
-//! | tier | holds | without it |
+//! | tier | effect | absent if |
 //! | --- | --- | --- |
-//! | privileges | no new privileges by any `exec`, no core file, no memory for other processes to read | the kernel is older than 3.5 |
-//! | bounds | memory and open files; with [`no_more_threads`], processes and threads | never |
-//! | Landlock | no file of any folder, no TCP port but metadata's, no signal to another process | Linux before 5.13 (files), 6.7 (ports), 6.12 (signals), or one that has it switched off |
-//! | [`filter`] | no system call but those that a run is made of | a kernel or a container without `seccomp` |
+//! | privileges | no new privileges by any `exec`, no core file, no access to its memory by other processes | the kernel is older than 3.5 |
+//! | bounds | limits for memory and open files; with [`no_more_threads`], for processes and threads | never |
+//! | Landlock | no file of any folder, no TCP port except metadata's, no signal to another process | Linux is older than 5.13 (files), 6.7 (ports), 6.12 (signals), or Landlock is disabled |
+//! | [`filter`] | only the system calls that a run needs | the kernel or the container has no `seccomp` |
 //!
-//! Each tier is tried on its own, and one that is not to be had is left out: confinement never costs a login.
-//! `eic-agent doctor` says which hold. The order is the kernel's: Landlock and the filter are for everybody only where
-//! there can be no new privileges, and the filter refuses the calls of the others.
+//! Each tier is tried separately. A tier that is not available is skipped, so confinement never fails a login.
+//! `eic-agent doctor` lists the active tiers. The kernel requires this order: without root, Landlock and the filter
+//! need "no new privileges", and the filter refuses the system calls of the other tiers.
 //!
-//! # What it rests on
+//! # Preconditions
 //!
-//! When [`confine`] is called everything is open that the run will read, so that no file is needed after it: the
-//! settings are read, sshd was asked for its release, and the trust store's files are
-//! [open](eic_host::trust_store::TrustStore::open), though they are parsed only once there is a key. What is left is
-//! sockets, memory, time, threads, and the end.
+//! When [`confine`] is called, everything that the run will read is open. The settings were read, the release of
+//! sshd is known, and the trust store's files are [open](eic_host::trust_store::TrustStore::open). They are
+//! parsed later, and only if there is a key. After that, the run needs only sockets, memory, time and threads.
 //!
-//! All threads of the process are confined, not only the one that looks at foreign bytes: they share their memory.
-//! Landlock holds for the calling thread and those that it starts, so `confine` is called before there is another;
-//! the filter also reaches any that is still there. The providers are other processes, started before, and are not
-//! confined; their supervisors end by themselves, and need no signal of ours.
+//! All threads of the process are confined, not only the one that handles foreign data, because they share their
+//! memory. Landlock applies to the calling thread and to the threads that it starts, so `confine` is called before
+//! there are other threads. The filter also applies to existing threads. The providers are separate processes that
+//! were started before. They are not confined. Their supervisors end without a signal from the run.
 //!
-//! # What it costs
+//! # Cost
 //!
-//! Microseconds of a static release build on a machine of two cores, by the process's own clock: privileges 2, bounds 4,
-//! Landlock 13, the filter 85 (15 to make it, 70 for the kernel to take it, most of that its look at each call in
-//! advance), [`no_more_threads`] 2; about 100 in all. The whole process, from its start to its end, takes 180 longer, since
-//! the kernel also has a filter to take away again. Without a key to judge, the trust store's files are opened for nothing:
-//! some microseconds each.
+//! In microseconds of a static release build on a machine with two cores, measured by the process itself:
+//! privileges 2, bounds 4, Landlock 13, [`no_more_threads`] 2. The [`filter`] costs more than these together, mostly
+//! because the kernel evaluates it for each system call in advance; its module has the figures. The whole process
+//! takes 180 longer from start to end, because the kernel also has to remove the filter. In a run without a key, the
+//! trust store's files are opened without need, which takes some microseconds for each.
 //!
-//! # What was left out
+//! # Not used
 //!
-//! - `RLIMIT_AS`: it counts address space that allocators only reserve, 128 MB for each thread of the GNU C library.
-//!   `RLIMIT_DATA` counts what can be written to.
-//! - `RLIMIT_FSIZE`: standard output is a file when a person says so, and the signal would end the run. That no file can
-//!   be opened does the same.
-//! - A rule for addresses: neither Landlock nor the filter can read them. The port is what can be had.
-//! - Landlock's newer rights: the one over sockets with a path (ABI 9) would keep the log away.
+//! - `RLIMIT_AS`: it counts address space that allocators only reserve, 128 MB for each thread of the GNU C
+//!   library. `RLIMIT_DATA` counts writable memory.
+//! - `RLIMIT_FSIZE`: standard output may be a file, and then the signal would end the run. The ban on opening files
+//!   has the same effect.
+//! - A rule for addresses: neither Landlock nor the filter can read them. Only the port can be limited.
+//! - Landlock's newer rights: the right for sockets with a path (ABI 9) would block the log.
 //!
-//! # What it does not keep from
+//! # Remaining risk
 //!
-//! Who takes a run over can still speak to any service that listens on a socket with a path and answers the user
-//! `eic-agent`, and to metadata's port on any address. A thread that waits for a file of a server that is gone is not
-//! reached by Landlock, only by the filter; it has read nothing yet.
+//! An attacker who takes over a run can still connect to any service that listens on a socket with a path and
+//! serves the user `eic-agent`, and to metadata's port on any address. A thread that waits for a file on an
+//! unreachable file server is limited only by the filter, not by Landlock. It has read no data yet.
 
 pub mod filter;
 
@@ -57,44 +57,44 @@ use landlock::{
 use nix::sys::prctl::{set_dumpable, set_no_new_privs};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Most bytes that a run may have to write to. Its own part stays below 32 MiB, and two stacks are reserved.
+/// Maximum number of bytes of writable memory. The run's own part stays below 32 MiB, and two stacks are reserved.
 const MAX_DATA_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The same for each provider: a stack is reserved, and its answer may be kept twice while it grows.
+/// The same for each provider. It has a reserved stack, and its output may exist twice while its buffer grows.
 const DATA_BYTES_OF_PROVIDER: u64 = 8 * 1024 * 1024;
 
-/// Most open files: connections for every staple that is asked for, and a pipe for each provider, make half of it.
+/// Maximum number of open files. Connections for every requested staple, and a pipe for each provider, need half of it.
 const MAX_OPEN_FILES: u64 = 128;
 
-/// Which tiers hold.
+/// The active tiers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Confinement {
-    /// No new privileges, no core file, no other process that reads our memory.
+    /// No new privileges, no core file, no access to the run's memory by other processes.
     pub privileges: bool,
-    /// Memory and open files.
+    /// Limits for memory and open files.
     pub bounds: bool,
-    /// Landlock, by the newest part that holds.
+    /// The parts of Landlock that are active.
     pub landlock: Landlock,
     /// The system call filter.
     pub filter: bool,
 }
 
-/// How much of Landlock the kernel has.
+/// The parts of Landlock that the kernel supports.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Landlock {
-    /// Nothing.
+    /// No part.
     #[default]
     None,
     /// Files (ABI 1).
     Files,
-    /// TCP ports as well (ABI 4).
+    /// Also TCP ports (ABI 4).
     Ports,
-    /// Signals and abstract sockets as well (ABI 6).
+    /// Also signals and abstract sockets (ABI 6).
     Signals,
 }
 
-/// Confines this process for good, as far as the kernel can; of TCP it keeps connections to `ports`. To be called by
-/// the only thread that there is.
+/// Confines this process permanently, as far as the kernel supports it. TCP connections are allowed only to
+/// `ports`. Call it while the process has a single thread.
 #[must_use]
 pub fn confine(ports: &[u16], providers: usize) -> Confinement {
     let no_new = set_no_new_privs().is_ok();
@@ -112,21 +112,22 @@ pub fn confine(ports: &[u16], providers: usize) -> Confinement {
     }
 }
 
-/// From here on the process starts neither a thread nor another process. The kernel counts all processes of a user
-/// together, so it is no bound to set while one thread is still to come: with as many logins at once it would be
-/// refused.
+/// Forbids new threads and processes from now on.
+///
+/// The kernel counts all processes of a user together. So this limit must not be set while another thread is still
+/// to be started: with as many logins at once, the start would fail.
 pub fn no_more_threads() {
     lower(Resource::RLIMIT_NPROC, 0);
 }
 
-/// Lowers both the limit and what it could be raised to; false where the kernel does not.
+/// Lowers the soft and the hard limit. Returns false if the kernel refuses.
 fn lower(resource: Resource, to: u64) -> bool {
     getrlimit(resource).and_then(|(soft, hard)| setrlimit(resource, soft.min(to), hard.min(to))).is_ok()
 }
 
-/// No right is granted but to connect to the ports.
+/// Denies everything that Landlock controls, except connections to `ports`.
 fn landlock(ports: &[u16]) -> Result<Landlock, RulesetError> {
-    // Newer rights than these were never tried.
+    // Newer ABI versions were not tested.
     let abi = ABI::V6;
     let ruleset = Ruleset::default()
         .handle_access(AccessFs::from_all(abi))?
@@ -144,7 +145,7 @@ fn landlock(ports: &[u16]) -> Result<Landlock, RulesetError> {
 }
 
 impl Confinement {
-    /// Each tier in words, and whether it holds.
+    /// The name of each tier, and whether it is active.
     fn tiers(self) -> [(&'static str, bool); 6] {
         [
             ("no new privileges", self.privileges),
@@ -157,7 +158,8 @@ impl Confinement {
     }
 }
 
-/// What holds, and what does not: `no new privileges, bounds, a system call filter; not here: Landlock for files, …`.
+/// Lists active and missing tiers: `no new privileges, bounds, a system call filter; not here: Landlock for files,
+/// …`.
 impl fmt::Display for Confinement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = |held: bool| {

@@ -1,10 +1,10 @@
-//! Staples that did not arrive. A request that failed or was late does not prove that there is no staple.
+//! Staples that did not arrive. A failed or late request does not prove that there is no staple.
 
 use eic_core::evidence::chain::{Certificate, SignerChain};
 use eic_core::verification::{RevocationError, SignerError, VerifiedSigner};
 
-/// The staples that did not come, each with its name and why; the list of all has an empty name. A staple that the
-/// service answered with 404 is not lost: it does not exist.
+/// The staples that did not arrive, each with its name and the error. The list of staples has an empty name. A
+/// staple for which the service answered 404 is not lost: it does not exist.
 #[derive(Debug)]
 pub struct LostStaples<E>(Vec<(String, E)>);
 
@@ -15,15 +15,16 @@ impl<E> Default for LostStaples<E> {
 }
 
 impl<E> LostStaples<E> {
-    /// Adds a staple by its name, and why it did not come.
+    /// Adds a staple by its name, with the error.
     pub fn push(&mut self, name: String, why: E) {
         self.0.push((name, why));
     }
 
-    /// Why a staple that the judgement may have needed did not arrive. It is reported instead of the judgement's.
+    /// The error of a lost staple that the decision may have needed. It is reported instead of the decision's own
+    /// error.
     ///
-    /// A certificate without a staple (refused, or believed because the settings allow it) may have had any of those that
-    /// did not come. A staple that cannot be read is a fault of its own, unless the certificate's own staple is lost.
+    /// A certificate without a staple is refused, or accepted if the settings allow it. Any of the lost staples may
+    /// have been its staple. An unreadable staple is a separate fault, unless the certificate's own staple is lost.
     #[must_use]
     pub fn cause(&self, judged: Result<&VerifiedSigner, &SignerError>, chain: &SignerChain) -> Option<&E> {
         match judged {
@@ -52,8 +53,8 @@ impl<E> LostStaples<E> {
         self.0.iter().find(|(name, _)| is_own(name)).map(|(_, why)| why)
     }
 
-    /// The first by name, so that what is told does not depend on which request ended first. The list comes first: with
-    /// it, there may be others.
+    /// The first lost staple by name, so that the message does not depend on the order of the answers. The list
+    /// comes first, because it could have led to other staples.
     fn first(&self) -> Option<&E> {
         self.0.iter().min_by_key(|(name, _)| name).map(|(_, why)| why)
     }

@@ -1,12 +1,12 @@
-//! Fetches what the metadata service has to say, in as few requests and round trips as it takes.
+//! Fetches the evidence from the metadata service in as few requests and round trips as possible.
 //!
 //! | round | requests |
 //! | --- | --- |
 //! | 1 | token |
 //! | 2 | this user's keys; 404 ends the run here |
-//! | 3 | region and domain unless the settings pin them, signer certificates (and the instance id where the machine does not know it) |
-//! | 4 | the path's staples, by the names that they normally have |
-//! | 5, 6 | only when one of those is missing or does not hold: the list of staples, and the rest of them |
+//! | 3 | region and domain unless the settings pin them, signer certificates (and the instance id if the machine does not provide it) |
+//! | 4 | the path's staples, by their usual names |
+//! | 5, 6 | only if one of those is missing or not valid: the list of staples, and the other staples |
 
 pub mod lost_staples;
 pub mod staple_fetch;
@@ -30,32 +30,32 @@ use self::staple_fetch::StapleFetch;
 use crate::Clock;
 use crate::imds::{ImdsError, ImdsSession};
 
-/// Longest of the short items, in bytes.
+/// Longest short item, in bytes.
 pub const MAX_ITEM_BYTES: usize = 1024;
 
-/// The id of the instance.
+/// Path of the instance id.
 pub const INSTANCE_ID: &str = "/latest/meta-data/instance-id/";
-/// The region.
+/// Path of the region.
 pub const REGION: &str = "/latest/meta-data/placement/region/";
-/// The availability zone; older regions do not tell the region itself.
+/// Path of the availability zone. Older regions do not provide the region item.
 pub const ZONE: &str = "/latest/meta-data/placement/availability-zone/";
-/// The domain of the partition's services.
+/// Path of the domain of the partition's services.
 pub const DOMAIN: &str = "/latest/meta-data/services/domain/";
 /// The folder with a key bundle for each user.
 pub const USERS: &str = "/latest/meta-data/managed-ssh-keys/active-keys/";
-/// The signer's certificates.
+/// Path of the signer's certificates.
 pub const SIGNER_CERT: &str = "/latest/meta-data/managed-ssh-keys/signer-cert/";
 
-/// Why a run came to no decision.
+/// Why a run made no decision.
 #[derive(Debug)]
 pub enum RunError {
     /// A request failed.
     Imds(ImdsError),
-    /// The instance id has another form.
+    /// The instance id is malformed.
     InstanceId(MalformedName),
-    /// The region has another form.
+    /// The region is malformed.
     Region(MalformedName),
-    /// The domain is none of a partition.
+    /// The domain belongs to no partition.
     Domain(MalformedName),
     /// The signer's certificates cannot be read.
     Chain(ChainError),
@@ -65,14 +65,14 @@ pub enum RunError {
     TrustStoreLate,
     /// The signer is not proven.
     Signer(SignerError),
-    /// The kernel gives no socket or timer.
+    /// The kernel provided no socket or timer.
     Runtime(std::io::Error),
-    /// What a capture says that a request came to.
+    /// The error that a capture recorded for a request.
     Captured(Reason, String),
 }
 
 impl RunError {
-    /// The stable name of this failure.
+    /// The stable reason of this failure.
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
@@ -113,41 +113,40 @@ impl From<ImdsError> for RunError {
     }
 }
 
-/// What to ask for.
+/// The inputs of a decision.
 #[derive(Debug)]
 pub struct Request<'r> {
-    /// Login name.
+    /// The login name.
     pub user: &'r LoginName,
-    /// What the machine says of itself.
+    /// What the machine's firmware reports.
     pub machine: &'r Machine,
-    /// None where its place did not answer in time.
+    /// The trust store. `None` if it could not be opened in time.
     pub trust: Option<&'r OpenStore>,
-    /// The key that the client offers, if sshd tells it by SHA-256.
+    /// The key that the client offers, if sshd passed its SHA-256 fingerprint.
     pub offered: Option<Fingerprint>,
-    /// This instance's own rules.
+    /// This instance's rules.
     pub policy: Policy,
-    /// What a certificate without a staple means.
+    /// How to treat a certificate without a staple.
     pub revocation: RevocationPolicy,
-    /// What metadata has no say in.
+    /// The pinned parts of the signer's name. Metadata cannot change them.
     pub pins: Pins,
     /// The clock of the run.
     pub clock: &'r Clock,
 }
 
-/// Fetches the evidence about this user's keys and judges it. None where nothing is pushed that sshd could be
-/// given.
+/// Fetches the evidence about the user's keys and decides. Returns `None` if no pushed key can match.
 pub(crate) async fn decide_from_metadata(
     session: ImdsSession,
     request: Request<'_>,
 ) -> Result<Option<Decision>, RunError> {
     let session = Arc::new(session);
     let Some(keys) = pushed_keys(&session, request.user).await? else { return Ok(None) };
-    // Every offer of another key costs these two requests and no more.
+    // A login attempt with another key costs only these two requests.
     let is_asked_for = request.offered.as_ref().is_none_or(|offered| keys.may_hold(offered));
     if keys.entries().is_empty() || !is_asked_for {
         return Ok(None);
     }
-    // The trust store is read while the answers are on their way.
+    // Read the trust store while the requests are pending.
     let (instance, signer, chain, first) = tokio::try_join!(
         instance_id(&session, request.machine),
         signer_name(&session, &request.pins),
@@ -168,11 +167,12 @@ pub(crate) async fn decide_from_metadata(
     };
     let fetch = StapleFetch::new(session, request.clock, evidence, &expected, (path, &budget), more_roots);
     let signer = fetch.prove().await?;
-    // The entries are judged once: there may be thousands.
+    // Decide about the entries only once: there may be thousands.
     Ok(Some(decide_under(signer, &keys, &expected, &budget)))
 }
 
-/// The path whose staples are worth asking for, the roots that it was searched with, and where there are others.
+/// Finds the path whose staples are needed. Also returns the roots of the search, and the trust store if it has
+/// further roots.
 fn path_to_staple<'t>(
     trust: &'t OpenStore,
     first: Option<FirstPlace<'_>>,
@@ -187,12 +187,12 @@ fn path_to_staple<'t>(
     if let Some(Ok((anchors, path))) = first.and_then(|first| first.issuers(chain)).map(search) {
         return Ok((anchors, path, Some(trust)));
     }
-    // What is wrong is told of all the roots.
+    // Search with all roots. The error message must consider all of them.
     let (anchors, path) = search(trust.load().map_err(RunError::TrustStore)?).map_err(RunError::Signer)?;
     Ok((anchors, path, None))
 }
 
-/// Where this user's keys are.
+/// The path of the user's keys.
 #[must_use]
 pub fn keys_path(user: &LoginName) -> String {
     format!("{USERS}{user}/")
@@ -212,14 +212,14 @@ async fn instance_id(session: &ImdsSession, machine: &Machine) -> Result<Instanc
     InstanceId::try_from(id.as_str()).map_err(RunError::InstanceId)
 }
 
-/// What is pinned is not asked for: nobody but the operator has a say in it, and it saves the requests.
+/// Pinned parts are not requested. Only the operator decides them, and it saves requests.
 async fn signer_name(session: &ImdsSession, pins: &Pins) -> Result<SignerName, RunError> {
     let region = async {
         match &pins.region {
             Some(region) => Ok(region.clone()),
             None => match session.get_text(REGION, MAX_ITEM_BYTES).await? {
                 Some(region) => region_from(Some(&region), None),
-                // Older regions' metadata has no such item.
+                // The metadata of older regions has no such item.
                 None => region_from(None, Some(&required(session, ZONE).await?)),
             },
         }
@@ -234,7 +234,7 @@ async fn signer_name(session: &ImdsSession, pins: &Pins) -> Result<SignerName, R
     Ok(SignerName::of_service(&region, &domain))
 }
 
-/// The region, which is the zone's where it is not told.
+/// Parses the region, or derives it from the zone if there is no region item.
 pub fn region_from(region: Option<&str>, zone: Option<&str>) -> Result<Region, RunError> {
     let region = match region {
         Some(region) => Region::try_from(region),
@@ -243,7 +243,7 @@ pub fn region_from(region: Option<&str>, zone: Option<&str>) -> Result<Region, R
     region.map_err(RunError::Region)
 }
 
-/// The domain of the partition's services.
+/// Parses the domain of the partition's services.
 pub fn domain_from(domain: &str) -> Result<Domain, RunError> {
     Domain::try_from(domain).map_err(RunError::Domain)
 }

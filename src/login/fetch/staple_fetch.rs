@@ -1,4 +1,4 @@
-//! The staples: fetched until the signer is proven, and no longer.
+//! Fetches staples until the signer is proven.
 
 use std::sync::Arc;
 
@@ -19,30 +19,30 @@ use crate::imds::{ImdsError, ImdsSession};
 /// Longest list of staple names, in bytes.
 pub const MAX_LIST_BYTES: usize = 16 * 1024;
 
-/// The folder with the staples.
+/// The folder of the staples.
 pub const STAPLES: &str = "/latest/meta-data/managed-ssh-keys/signer-ocsp/";
 
-/// Everything but the staples, which are fetched until the signer is proven.
+/// The evidence so far. Staples are fetched and added until the signer is proven.
 pub(super) struct StapleFetch<'c> {
     session: Arc<ImdsSession>,
     clock: &'c Clock,
     evidence: SignerEvidence,
     expected: &'c Expectations,
-    /// What the staples have to vouch for, as far as is known.
+    /// The certificates that need staples, as far as is known.
     path: SignerPath,
-    /// What is left for this judgement after the search of the path.
+    /// The work budget that remains after the path search.
     budget: &'c Budget,
-    /// Where the roots are that were not looked at so far, if there are any.
+    /// The trust store, if some of its roots were not used yet.
     more_roots: Option<&'c OpenStore>,
     requests: JoinSet<StapleResponse>,
-    /// The names of the staples that were asked for.
+    /// The names of the staples that were requested.
     asked: Vec<String>,
     lost: LostStaples<ImdsError>,
-    /// Whether the evidence has changed since the last judgement.
+    /// Whether the evidence changed since the last decision.
     is_news: bool,
 }
 
-/// What a request came to. The service's 404 is no staple, and an empty list.
+/// The answer to a request. A 404 is `None` for a staple and an empty list for the list.
 enum StapleResponse {
     Staple(String, Result<Option<Vec<u8>>, ImdsError>),
     List(Result<Option<String>, ImdsError>),
@@ -72,27 +72,29 @@ impl<'c> StapleFetch<'c> {
         }
     }
 
-    /// First the path's staples, by the names that they normally have. The names are only where to look
-    /// first: once they were named otherwise, and the staples were there. So where a staple is missing or
-    /// does not hold, the others of the list are fetched, too.
+    /// Proves the signer. First requests the path's staples by their usual names.
+    ///
+    /// Other names are possible: in the past, the service used other names for the same staples. So if a staple is
+    /// missing or not valid, the other staples of the list are fetched too.
     pub(super) async fn prove(mut self) -> Result<VerifiedSigner, RunError> {
         let names: Vec<_> = self.path.certificates().map(Certificate::staple_name).collect();
         let least = names.len();
         self.request(names);
-        // Half of the time for these leaves half for the others; a name that never answers costs no login.
+        // These requests get half of the time, so the others have the other half. A name without an answer does not
+        // fail the login.
         let half = self.session.remaining().checked_div(2).unwrap_or_default();
         if let Some(signer) = timeout(half, self.until_proven(least)).await.unwrap_or(Ok(None))? {
             return Ok(signer);
         }
-        // Not every root was looked at so far: one that another authority issued may end a path whose staples are all there.
-        // And what is wrong is told of all of them.
+        // Not every root was used so far. With another root, there may be a path whose staples are all present. The
+        // error message must also consider all roots.
         if let Some(anchors) = self.more_roots.and_then(|store| store.load().ok()) {
             self.evidence.anchors = anchors;
             self.is_news = true;
         }
         self.request_list();
-        // No deadline of its own: every request ends at the run's, and says what it met. A request that is given up
-        // here would count as a staple that does not exist.
+        // No separate deadline: every request ends at the run's deadline with its own error. If this wait ended
+        // earlier, a pending request would count as a staple that does not exist.
         if let Some(signer) = self.until_proven(1).await? {
             return Ok(signer);
         }
@@ -120,12 +122,13 @@ impl<'c> StapleFetch<'c> {
             .spawn(async move { StapleResponse::List(session.get_text(STAPLES, MAX_LIST_BYTES).await) });
     }
 
-    /// Takes answers in as they come, and judges the signer from the `least`th on; a proof that lacks nothing ends
-    /// the wait. None where every request has ended without one.
+    /// Records answers as they arrive. From answer number `least` on, tries to prove the signer after each. Returns
+    /// the signer as soon as every certificate has a staple. Returns `None` if all requests ended without such a
+    /// proof.
     async fn until_proven(&mut self, least: usize) -> Result<Option<VerifiedSigner>, RunError> {
         let mut came = 0_usize;
         while let Some(answer) = self.requests.join_next().await {
-            // No task is cancelled, and a panic ends the process.
+            // Tasks are never cancelled, and a panic ends the process.
             if let Ok(answer) = answer {
                 self.record_response(answer);
             }
@@ -143,8 +146,8 @@ impl<'c> StapleFetch<'c> {
         Ok(None)
     }
 
-    /// A staple that does not come, or cannot be read, is not yet an error: the decision says what it was
-    /// needed for.
+    /// Records an answer. A staple that is missing or unreadable is not an error yet. The decision reports it if
+    /// the staple was needed.
     fn record_response(&mut self, answer: StapleResponse) {
         match answer {
             StapleResponse::Staple(_, Ok(None)) => {}
@@ -169,8 +172,8 @@ impl<'c> StapleFetch<'c> {
     }
 }
 
-/// The names of the staples that were not asked for yet: the path's own by SHA-256 first, then whatever
-/// looks like a fingerprint, then the rest.
+/// The names of the staples that were not requested yet: first the path's own by SHA-256, then names that look like
+/// a fingerprint, then the rest.
 fn others(list: &str, path: &SignerPath, asked: &[String]) -> Vec<String> {
     let names =
         list.lines().map(str::trim).filter(|name| is_staple_name(name) && !asked.iter().any(|a| a == name));
@@ -184,7 +187,7 @@ fn others(list: &str, path: &SignerPath, asked: &[String]) -> Vec<String> {
     names
 }
 
-/// A name that stays below the folder that it is listed in.
+/// Whether a name is safe to append to the folder's path.
 #[must_use]
 pub fn is_staple_name(name: &str) -> bool {
     (1..=128).contains(&name.len())

@@ -1,4 +1,4 @@
-//! Where the metadata service listens.
+//! The addresses of the metadata service.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,12 +9,12 @@ use reqwest::Url;
 
 /// `http://ADDRESS[:PORT]` of a metadata service.
 ///
-/// The host is an IP address: resolving a name would wait for a resolver, outside any deadline, in the way
-/// of every login.
+/// The host is an IP address. With a host name, every login would wait for a resolver, and no deadline of the agent
+/// limits that wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint(Url);
 
-/// Why a text is no endpoint.
+/// The text is not a valid endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotAnEndpoint(String);
 
@@ -27,8 +27,8 @@ impl fmt::Display for NotAnEndpoint {
 impl std::error::Error for NotAnEndpoint {}
 
 impl Endpoint {
-    /// The service's own addresses, in the order in which they are tried ("Use IMDS", EC2 User Guide). The
-    /// second is there on Nitro, when it is switched on.
+    /// The service's own addresses, in the order in which they are tried ("Use IMDS", EC2 User Guide). The second
+    /// exists only on Nitro instances, if it is enabled.
     #[must_use]
     pub fn of_service() -> Vec<Self> {
         let v4 = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
@@ -50,7 +50,7 @@ impl Endpoint {
         self.0.port_or_known_default()
     }
 
-    /// The URL of `path`, which begins with a slash.
+    /// The URL of `path`. The path begins with a slash.
     pub(super) fn url(&self, path: &str) -> Url {
         let mut url = self.0.clone();
         url.set_path(path);
@@ -63,8 +63,9 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, NotAnEndpoint> {
         let refuse = || NotAnEndpoint(printable(text, MAX_SHOWN));
-        // An address is ASCII, and nothing in it is encoded: names are not even read. (`idna_adapter` 1.0, which does without
-        // tables, takes for granted that a capital is ASCII's business, and a debug build of it ends where one is not.)
+        // An address is ASCII without percent-encoding, so refuse other texts before the URL parser sees them.
+        // (`idna_adapter` 1.0 in its version without tables assumes that every upper-case letter is ASCII. Its
+        // debug build panics on others.)
         if !text.is_ascii() || text.contains('%') {
             return Err(refuse());
         }
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_service_is_tried_over_v4_first() {
+    fn ipv4_address_is_tried_first() {
         let shown: Vec<_> = Endpoint::of_service().iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["http://169.254.169.254", "http://[fd00:ec2::254]"]);
         let ports: Vec<_> = Endpoint::of_service().iter().map(Endpoint::port).collect();
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_http_to_an_address() {
+    fn only_plain_http_to_an_address_is_accepted() {
         for good in
             ["http://127.0.0.1:1338", "http://127.0.0.1:1338/", "http://[::1]:80", "http://169.254.169.254"]
         {

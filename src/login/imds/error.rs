@@ -1,40 +1,40 @@
-//! What can go wrong between us and the metadata service, in words for the operator.
+//! Errors of the communication with the metadata service, with messages for the operator.
 
 use std::fmt;
 use std::time::Duration;
 
 use eic_core::reason::Reason;
 
-/// Why the metadata service gave no answer that counts.
+/// Why the metadata service gave no usable answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImdsError {
-    /// No connection to any of the endpoints; holds the endpoints and the last failure.
+    /// No connection to any endpoint. Holds the endpoints and the last failure.
     Unreachable(String, String),
-    /// The deadline passed while waiting for the item; holds the last failure.
+    /// The deadline passed before the answer was complete.
     Timeout {
-        /// The path that was asked for.
+        /// The path of the request.
         path: String,
-        /// The whole run's time.
+        /// The time limit of the whole run.
         allowed: Duration,
-        /// What the last attempt met.
+        /// The result of the last attempt.
         last: String,
     },
-    /// 429 or 5xx until the deadline; holds the path and the last status.
+    /// 429 or 5xx until the deadline. Holds the path and the last status.
     Throttled(String, u16),
-    /// 403: the service is switched off for this instance, or refuses a forwarded request.
+    /// 403: the service is disabled for this instance, or it refuses a forwarded request.
     Forbidden(String),
-    /// 401 with a fresh token; holds the path.
+    /// 401 with a new token. Holds the path.
     TokenRefused(String),
-    /// A status that the service does not give; holds the path and the status.
+    /// A status that the service does not use. Holds the path and the status.
     Status(String, u16),
-    /// 404 for an item that every instance has; holds the path.
+    /// 404 for an item that every instance has. Holds the path.
     Missing(String),
-    /// An answer that breaks HTTP, a bound or the item's form; holds the path and what is wrong.
+    /// The answer violates HTTP, a limit or the item's format. Holds the path and the fault.
     Malformed(String, String),
 }
 
 impl ImdsError {
-    /// The stable name of this failure.
+    /// The stable reason of this failure.
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
@@ -54,7 +54,7 @@ impl fmt::Display for ImdsError {
         match self {
             Self::Unreachable(endpoints, last) => write!(
                 f,
-                "no connection to {endpoints} ({last}); check that the metadata service is on and that no firewall or route stands before it"
+                "no connection to {endpoints} ({last}); check that the metadata service is on and that no firewall or route blocks it"
             ),
             Self::Timeout { path, allowed, last } => write!(
                 f,
@@ -63,7 +63,7 @@ impl fmt::Display for ImdsError {
             ),
             Self::Throttled(path, status) => write!(
                 f,
-                "{path} answered {status} until the deadline; the instance sends too many packets to link-local services, or the service is ill"
+                "{path} answered {status} until the deadline; the instance sends too many packets to link-local services, or the service has a fault"
             ),
             Self::Forbidden(path) => write!(
                 f,

@@ -1,6 +1,6 @@
-//! The instance metadata service, version 2: a token, then bounded GETs, all inside one deadline.
+//! The instance metadata service, version 2: a token, then bounded GETs, all within one deadline.
 //!
-//! No environment variable, proxy, redirect or name service has a say in where a request goes.
+//! No environment variable, proxy, redirect or name service can change where a request goes.
 
 mod endpoint;
 mod error;

@@ -1,4 +1,4 @@
-//! When to try again, and when to leave it.
+//! When to retry, and when to give up.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
@@ -9,32 +9,34 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause, before jitter.
 const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 
-/// Shortest time for one attempt, connection and answer together, where the deadline allows it. The
-/// service answers within milliseconds.
+/// Shortest time for one attempt, including the connect, if the deadline allows it. The service answers within
+/// milliseconds.
 const ATTEMPT_TIME: Duration = Duration::from_secs(2);
 
-/// How long a connect may take at most.
+/// Longest time for a connect.
 const CONNECT_TIME: Duration = Duration::from_secs(1);
 
-/// Attempts that may meet a refused connection or a broken answer. Who does not listen will hardly begin
-/// to within seconds, and a login is waiting; overload and lost packets are waited out until the deadline.
+/// Maximum number of attempts that may end with a refused connection or a broken answer. A server that does not
+/// listen will hardly start within seconds, and a login is waiting. Overload and lost packets are retried until the
+/// deadline.
 pub(super) const BROKEN_ATTEMPTS: u32 = 3;
 
-/// How long a connect may take in a run of this time. [`BROKEN_ATTEMPTS`] at both endpoints fit into it: a packet
-/// that was lost is sent again before the kernel would, and the other endpoint is tried whatever the time.
+/// Time limit of a connect in a run with the time limit `allowed`. [`BROKEN_ATTEMPTS`] connects to both endpoints
+/// fit into `allowed`. So the agent repeats a lost packet earlier than the kernel, and always has time to try the
+/// other endpoint.
 pub(super) fn connect_time(allowed: Duration) -> Duration {
     allowed.checked_div(8).unwrap_or(allowed).min(CONNECT_TIME)
 }
 
-/// How long to wait for one attempt: half of what remains, so that a second one fits and a service that is
-/// merely slow is heard in the end. Where another endpoint is left, it keeps its half in any case.
+/// Time limit of one attempt: half of the remaining time. So a second attempt fits, and a slow service still has
+/// time to answer. If another endpoint is left, it always keeps its half.
 pub(super) fn attempt_time(remaining: Duration, is_last: bool) -> Duration {
     let half = remaining.checked_div(2).unwrap_or(remaining);
     if is_last { half.max(ATTEMPT_TIME).min(remaining) } else { half }
 }
 
-/// The pause after the attempt of this number (from 0): doubled each time, then anything between half and
-/// all of it, so that many logins that failed together do not come back together.
+/// The pause after attempt number `attempt` (from 0). The base doubles each time. The pause is a random value
+/// between half of the base and the base, so that many logins that failed together do not retry together.
 pub(super) fn pause(attempt: u32) -> Duration {
     jittered(attempt, RandomState::new().hash_one(attempt))
 }

@@ -1,4 +1,4 @@
-//! One session: a token from the first endpoint that answers, and GETs with it.
+//! One session: a token from the first endpoint that answers, and GETs with that token.
 
 use std::time::Duration;
 
@@ -12,19 +12,19 @@ use super::endpoint::Endpoint;
 use super::error::ImdsError;
 use super::retry::{BROKEN_ATTEMPTS, attempt_time, connect_time, pause};
 
-/// How long a token is asked for, in seconds (1 to 21,600 are allowed): longer than any run, and short
-/// enough that a token that leaks is soon worth nothing.
+/// Lifetime of a token in seconds (1 to 21,600 are allowed). It is longer than any run, and short enough that a
+/// leaked token soon expires.
 pub const TOKEN_TTL_SECONDS: &str = "90";
 
 const TOKEN_PATH: &str = "/latest/api/token";
 
-/// Longest token, in bytes; real ones have 56.
+/// Longest token, in bytes. Real tokens have 56.
 const MAX_TOKEN_BYTES: usize = 1024;
 
-/// Most bytes of header names and values in an answer; real ones have about 300.
+/// Maximum number of bytes of header names and values in an answer. Real answers have about 300.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 
-/// Most headers in an answer.
+/// Maximum number of headers in an answer.
 const MAX_HEADERS: usize = 64;
 
 /// An open session with the metadata service.
@@ -37,18 +37,19 @@ pub struct ImdsSession {
     greeting: ServerHeaders,
 }
 
-/// What the answer that brought the token says of whoever gave it; printable.
+/// Headers of the answer that contained the token, printable.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerHeaders {
-    /// `Date` (RFC 9110, section 6.6.1): the other side's clock.
+    /// `Date` (RFC 9110, section 6.6.1): the clock of the service.
     pub date: Option<String>,
-    /// `Server`; the service says `EC2ws`.
+    /// `Server`. The service sends `EC2ws`.
     pub server: Option<String>,
-    /// `Via` (RFC 9110, section 7.6.3): what stands in between and says so.
+    /// `Via` (RFC 9110, section 7.6.3): a proxy between the agent and the service.
     pub via: Option<String>,
 }
 
-/// The token in use, and whether it already replaced one: a service that refuses two is not asked again.
+/// The token in use, and whether it is the second one. If the service refuses two tokens, the agent requests no
+/// third.
 #[derive(Debug)]
 struct Token {
     value: HeaderValue,
@@ -62,12 +63,12 @@ struct RequestDeadline {
     allowed: Duration,
 }
 
-/// A body, and whether there would have been more of it than was asked for.
+/// A body, and whether it was cut at the limit.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Body {
-    /// The bytes, at most as many as the limit.
+    /// The bytes, at most the limit.
     pub bytes: Vec<u8>,
-    /// Whether more would have followed.
+    /// Whether the body was longer than the limit.
     pub cut: bool,
 }
 
@@ -78,30 +79,30 @@ struct ImdsResponse {
     cut: bool,
 }
 
-/// Why one attempt gave no answer that counts.
+/// Why one attempt gave no usable answer.
 enum AttemptError {
-    /// No connection: it was refused, or there is no way there.
+    /// No connection: refused, or no route.
     Connect(String),
-    /// No answer to the attempt to connect: a packet was lost, or something drops all of them.
+    /// No answer to the connect. A packet was lost, or a filter drops all packets.
     Unanswered,
-    /// A connection, and no whole HTTP answer on it.
+    /// A connection without a complete HTTP answer.
     Broken(String),
-    /// Nothing in time.
+    /// No answer in time.
     Silent,
     /// 429 or 5xx.
     Overload(u16),
-    /// An answer that passes a bound: the next would, too.
+    /// The answer exceeds a limit. A retry would exceed it too.
     Bound(String),
 }
 
 impl ImdsSession {
-    /// Opens a session: asks for a token at each endpoint in turn, and stays with the first one that can be
-    /// connected to. Everything that the session ever does ends `allowed` from now.
+    /// Opens a session. Requests a token at each endpoint in turn, and keeps the first endpoint that accepts a
+    /// connection. All requests of the session end `allowed` from now.
     pub async fn open(endpoints: &[Endpoint], allowed: Duration) -> Result<Self, ImdsError> {
         Self::open_since(std::time::Instant::now(), endpoints, allowed).await
     }
 
-    /// The same for a run that began a while ago: everything ends `allowed` from then.
+    /// The same, but the time limit `allowed` counts from `begun`.
     pub async fn open_since(
         begun: std::time::Instant,
         endpoints: &[Endpoint],
@@ -113,7 +114,7 @@ impl ImdsSession {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .http1_only()
-            // No connection is open long enough to be kept alive by probes, which take four system calls each.
+            // The connections are too short for keep-alive probes. To set them up takes four system calls each.
             .tcp_keepalive(None)
             .tcp_keepalive_interval(None)
             .tcp_keepalive_retries(None)
@@ -128,25 +129,25 @@ impl ImdsSession {
         Ok(Self { client, endpoint, clock, token, greeting })
     }
 
-    /// Who answers.
+    /// The endpoint that answered.
     #[must_use]
     pub const fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// What it says of itself.
+    /// The headers of the answer that contained the token.
     #[must_use]
     pub const fn greeting(&self) -> &ServerHeaders {
         &self.greeting
     }
 
-    /// What remains of the run's time.
+    /// The remaining time of the run.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.clock.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// The body of `path`, at most `limit` bytes; none where the service says 404. A longer one is an error.
+    /// Gets the body of `path`, at most `limit` bytes. Returns `None` for a 404. A longer body is an error.
     pub async fn get(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, ImdsError> {
         match self.get_head(path, limit).await? {
             Some(Body { cut: true, .. }) => Err(too_long(path, limit)),
@@ -154,9 +155,9 @@ impl ImdsSession {
         }
     }
 
-    /// The first `limit` bytes of the body of `path`; none where the service says 404.
+    /// Gets the first `limit` bytes of the body of `path`. Returns `None` for a 404.
     ///
-    /// A token that the service no longer takes is replaced once in the session.
+    /// If the service no longer accepts the token, the agent requests a new one, once per session.
     pub async fn get_head(&self, path: &str, limit: usize) -> Result<Option<Body>, ImdsError> {
         let mut token = self.token.lock().await.value.clone();
         loop {
@@ -174,7 +175,7 @@ impl ImdsSession {
         }
     }
 
-    /// The body of `path` as text, without the white space around it; none where the service says 404.
+    /// Gets the body of `path` as trimmed text. Returns `None` for a 404.
     pub async fn get_text(&self, path: &str, limit: usize) -> Result<Option<String>, ImdsError> {
         let Some(body) = self.get(path, limit).await? else { return Ok(None) };
         match std::str::from_utf8(&body) {
@@ -185,7 +186,7 @@ impl ImdsSession {
 
     async fn replace(&self, stale: &HeaderValue, path: &str) -> Result<HeaderValue, ImdsError> {
         let mut token = self.token.lock().await;
-        // Several requests run side by side; the first to be refused has fetched the new one for all.
+        // Requests run concurrently. The first request whose token was refused gets the new token for all.
         if token.value == stale {
             if token.is_second {
                 return Err(ImdsError::TokenRefused(path.to_owned()));
@@ -230,8 +231,8 @@ fn too_long(path: &str, limit: usize) -> ImdsError {
     ImdsError::Malformed(path.to_owned(), format!("expected at most {limit} bytes, got more"))
 }
 
-/// Sends a request until there is an answer that counts or the deadline passes. Without a connection the
-/// next endpoint is tried at once; a pause follows when all of them have failed.
+/// Sends a request until there is a usable answer or the deadline passes. If a connect fails, the next endpoint is
+/// tried at once. A pause follows when all endpoints have failed.
 async fn exchange<'e>(
     client: &Client,
     endpoints: &'e [Endpoint],
@@ -257,9 +258,9 @@ async fn exchange<'e>(
             last = match outcome {
                 Ok(Ok(answer)) => return Ok((answer, endpoint)),
                 Ok(Err(failure)) => failure,
-                // The deadline may cut the last attempt short; that it was overloaded before says more.
+                // The deadline may cut off the last attempt. An earlier overload is the better explanation.
                 Err(_) if matches!(last, AttemptError::Overload(_)) => last,
-                // Likewise where nobody could be connected to, and there was not even time for that.
+                // The same if no endpoint was connected, and the time was too short even for a connect.
                 Err(_) if last.is_unconnected() && attempt_timeout <= connect_time(clock.allowed) => last,
                 Err(_) => AttemptError::Silent,
             };
@@ -268,7 +269,7 @@ async fn exchange<'e>(
                 break;
             }
         }
-        // Where one refuses and the other's answer was lost, that one is the one to wait for.
+        // One endpoint refuses the connect and the other did not answer. Then wait for the one that did not answer.
         if unheard && last.is_unconnected() {
             last = AttemptError::Unanswered;
         }
@@ -301,11 +302,12 @@ async fn attempt_once(request: reqwest::RequestBuilder, limit: usize) -> Result<
         )));
     }
     let greeting = ServerHeaders::of(response.headers());
-    // What any other status says besides itself is of no interest, and may never end.
+    // The body of another status is not used, and may be endless.
     if status != StatusCode::OK {
         return Ok(ImdsResponse { status, greeting, body: Vec::new(), cut: false });
     }
-    // All the room that it may take, of which the kernel gives what is written to: nothing is copied as it grows.
+    // Reserve the whole limit, so that nothing is copied as the body grows. The kernel provides only the pages that
+    // are used.
     let mut body = Vec::with_capacity(limit);
     while let Some(chunk) = response.chunk().await.map_err(|error| AttemptError::of(&error))? {
         if body.len().saturating_add(chunk.len()) > limit {
@@ -341,7 +343,7 @@ impl AttemptError {
         match self {
             Self::Connect(why) | Self::Broken(why) | Self::Bound(why) => why.clone(),
             Self::Unanswered => "no answer to the attempt to connect".to_owned(),
-            Self::Silent => "nothing came".to_owned(),
+            Self::Silent => "nothing received".to_owned(),
             Self::Overload(status) => format!("status {status}"),
         }
     }
@@ -365,7 +367,7 @@ impl AttemptError {
     }
 }
 
-/// The cause at the bottom of an error, which is the one that says something.
+/// The innermost cause of an error. It is the most specific one.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {

@@ -1,7 +1,7 @@
-//! Other commands of sshd's AuthorizedKeysCommand kind that are asked as well, since sshd runs only one.
+//! Providers: other commands of the AuthorizedKeysCommand kind. sshd runs only one command, so the agent runs them.
 //!
-//! Each runs under a supervisor, which is this program again under the provider's user: it can end the
-//! provider in time also when we have long given root's privileges up.
+//! Each provider runs under a supervisor. The supervisor is this program with the provider's user. It can still
+//! kill the provider after the run has dropped root's privileges.
 
 mod supervise;
 
@@ -21,46 +21,46 @@ use eic_host::ownership::{self, Insecure};
 
 pub use supervise::supervise;
 
-/// `_PATH_STDPATH` of the C library: what sshd gives to a command.
+/// `_PATH_STDPATH` of the C library, which sshd sets for a command.
 const STANDARD_PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
 
-/// Most providers.
+/// Maximum number of providers.
 const MAX_PROVIDERS: usize = 8;
 
-/// Most bytes that are taken of one provider's answer: some thousand keys.
+/// Maximum number of bytes of one provider's output: room for some thousand keys.
 pub(crate) const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
-/// One command line of a provider.
+/// The command line of one provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provider {
     program: PathBuf,
     arguments: Vec<OsString>,
 }
 
-/// A provider that was asked.
+/// A provider that was started.
 #[derive(Debug)]
 pub struct StartedProvider {
     provider: Provider,
     answer: Result<Child, ProviderError>,
 }
 
-/// A provider whose answer is being read.
+/// A provider whose output is being read.
 #[derive(Debug)]
 pub struct PendingProvider {
     provider: Provider,
     answer: Result<OutputReader, ProviderError>,
 }
 
-/// Where the answer is read.
+/// How the output is read.
 #[derive(Debug)]
 enum OutputReader {
-    /// On a thread of its own.
+    /// By a separate thread.
     Aside(Receiver<Finished>),
-    /// By whoever collects it.
+    /// By the thread that collects it.
     Here(Child),
 }
 
-/// How a provider ended: what it printed, whether that was all of it, and its status.
+/// The end of a provider: its output, whether the output was cut at the limit, and its exit status.
 #[derive(Debug)]
 struct Finished {
     printed: Vec<u8>,
@@ -68,27 +68,27 @@ struct Finished {
     status: io::Result<ExitStatus>,
 }
 
-/// What is worth the log about a provider.
+/// An error of a provider. The run logs it.
 #[derive(Debug)]
 pub enum ProviderError {
-    /// It does not meet sshd's own rule for what it runs.
+    /// The program violates sshd's rule for programs that it runs.
     Insecure(Insecure),
-    /// The user that it should run as is not there.
+    /// The provider's user does not exist.
     NoUser(String),
-    /// More providers than are asked.
+    /// There are more than eight providers.
     TooMany,
     /// It could not be started.
     NotStarted(io::Error),
-    /// It ended with a status other than 0; what it printed does not count, as for sshd.
+    /// It ended with a status other than 0. As in sshd, its output is ignored.
     Status(String),
-    /// It had not ended by the deadline; what it printed does not count.
+    /// It had not ended by the deadline. Its output is ignored.
     Timeout(Duration),
-    /// It printed more than is taken; the whole lines up to there count.
+    /// It printed more than the limit. The complete lines before the limit are used.
     TooLarge,
 }
 
 impl ProviderError {
-    /// The stable name of this failure.
+    /// The stable reason of this failure.
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
@@ -105,7 +105,7 @@ impl fmt::Display for ProviderError {
         match self {
             Self::Insecure(error) => error.fmt(f),
             Self::NoUser(name) => write!(f, "expected the user {name} in /etc/passwd, got none"),
-            Self::TooMany => write!(f, "at most {MAX_PROVIDERS} providers are asked"),
+            Self::TooMany => write!(f, "at most {MAX_PROVIDERS} providers are run"),
             Self::NotStarted(error) => write!(f, "cannot be started: {error}"),
             Self::Status(status) => write!(f, "ended with {status}; its keys are left out"),
             Self::Timeout(allowed) => {
@@ -116,7 +116,7 @@ impl fmt::Display for ProviderError {
     }
 }
 
-/// The providers of a command line: `--` stands between them.
+/// The providers on a command line. `--` separates them.
 #[must_use]
 pub fn split(words: &[OsString]) -> Vec<Provider> {
     let commands = words.split(|word| word == OsStr::new("--"));
@@ -129,15 +129,16 @@ pub fn split(words: &[OsString]) -> Vec<Provider> {
 }
 
 impl Provider {
-    /// The program.
+    /// The path of the program.
     #[must_use]
     pub fn program(&self) -> &Path {
         &self.program
     }
 }
 
-/// Starts all providers, side by side; what they say waits in the kernel until they are listened to. As `user`
-/// when this process is root's; any other can only start them as what it is itself, which is the user that sshd
+/// Starts all providers concurrently. Their output waits in pipes until `listen` is called.
+///
+/// If this process is root, the providers run as `user`. Otherwise they run as the user of this process, which sshd
 /// chose.
 #[must_use]
 pub fn start_all(providers: Vec<Provider>, user: Option<&str>, allowed: Duration) -> Vec<StartedProvider> {
@@ -159,19 +160,19 @@ pub fn start_all(providers: Vec<Provider>, user: Option<&str>, allowed: Duration
 
 impl Provider {
     fn start(&self, account: Option<&Account>, allowed: Duration) -> Result<Child, ProviderError> {
-        // What was checked is what is run: by the time of the exec, a link may lead elsewhere.
+        // Run the checked path: a link could lead to another file by the time of the exec.
         let checked = ownership::check(&self.program).map_err(ProviderError::Insecure)?;
-        // Not the path of this program: a package may be replacing it at this moment.
+        // Do not use the path of this program: a package upgrade may be replacing it.
         let mut command = Command::new("/proc/self/exe");
         command.arg0("eic-agent").arg("supervise").arg(allowed.as_secs_f64().to_string()).arg(checked);
         command.arg("--").arg(&self.program).args(&self.arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        // As sshd does it, also where a person runs this in another user's folder.
+        // As sshd does. A person may run this in another user's folder.
         command.current_dir("/");
         if let Some(Account { uid, gid, name, home, .. }) = account {
-            // std drops our supplementary groups when it changes the user.
+            // std drops the supplementary groups when it changes the user.
             command.gid(*gid).uid(*uid);
-            // As sshd does it (OpenSSH misc.c, `subprocess`), also where a person runs this by hand.
+            // As sshd does (OpenSSH misc.c, `subprocess`). A person may run this by hand.
             command.env_clear().env("PATH", STANDARD_PATH);
             command.env("USER", name).env("LOGNAME", name).env("HOME", home);
         }
@@ -180,8 +181,8 @@ impl Provider {
 }
 
 impl StartedProvider {
-    /// Begins to read the answer, on a thread of its own, which is confined as this one is by now. Where there
-    /// can be none, it is read when it is collected, and the alarm is the watch.
+    /// Starts to read the output on a separate thread, which is confined like this one. If no thread can be
+    /// created, `collect` reads the output, and only the alarm limits the time.
     #[must_use]
     pub fn listen(self) -> PendingProvider {
         PendingProvider { provider: self.provider, answer: self.answer.and_then(OutputReader::begin) }
@@ -195,7 +196,7 @@ impl OutputReader {
         let theirs = Arc::clone(&child);
         let reader = std::thread::Builder::new().name("provider".to_owned()).spawn(move || {
             if let Some(child) = taken(&theirs) {
-                // Nobody may be waiting any more.
+                // The receiver may no longer exist.
                 let _ = sender.send(finish(child));
             }
         });
@@ -215,22 +216,22 @@ fn finish(mut child: Child) -> Finished {
     let mut cut = false;
     if let Some(mut output) = child.stdout.take() {
         let limit = u64::try_from(MAX_ANSWER_BYTES).unwrap_or(u64::MAX);
-        // An answer that breaks off counts by the status that comes with it.
+        // After a read error, the exit status decides whether the output counts.
         let _ = output.by_ref().take(limit).read_to_end(&mut printed);
-        // The rest is read and thrown away, so that the provider can end by itself.
+        // Discard the rest, so that the provider can end normally.
         cut = io::copy(&mut output, &mut io::sink()).is_ok_and(|rest| rest > 0);
     }
     Finished { printed, cut, status: child.wait() }
 }
 
 impl PendingProvider {
-    /// The program that was asked.
+    /// The path of the provider's program.
     #[must_use]
     pub fn program(&self) -> &Path {
         &self.provider.program
     }
 
-    /// Waits for the answer, until `deadline` at the latest: whole lines, and what is worth the log.
+    /// Waits for the output until `deadline`. Returns complete lines, and an error for the log.
     #[must_use]
     pub fn collect(self, deadline: Instant, allowed: Duration) -> (Vec<u8>, Option<ProviderError>) {
         let receiver = match self.answer {
@@ -266,7 +267,7 @@ impl Finished {
     }
 }
 
-/// Ends with a line's end: a half line would run into the next provider's first.
+/// Ends the output with a newline. A partial line would join with the first line of the next provider.
 fn whole_lines(mut printed: Vec<u8>, cut: bool) -> Vec<u8> {
     if cut {
         let end = printed.iter().rposition(|&b| b == b'\n').map_or(0, |last| last.saturating_add(1));
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn separators_stand_between_providers() {
+    fn separators_split_providers() {
         let split =
             |text| split(&words(text)).into_iter().map(|p| (p.program, p.arguments)).collect::<Vec<_>>();
         assert!(split("").is_empty());

@@ -1,4 +1,4 @@
-//! One provider's supervisor: a process of its own, under the provider's user.
+//! The supervisor of one provider: its own process, with the provider's user.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,19 +11,20 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-/// How often the supervisor looks whether anybody still waits for the answer.
+/// Interval at which the supervisor checks that its parent still exists.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How long after the deadline a provider is ended by us: by then, whoever waits for it has said that it was late
-/// and is gone. Were both to end at once, the log might have our kill for the reason.
+/// Time after the deadline at which the supervisor kills the provider. By then, the run has logged the timeout and
+/// ended. If both happened at once, the log might give the supervisor's kill as the reason.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// How long a group that was killed may take to be gone.
+/// Time limit for the end of a killed process group.
 const LAST: Duration = Duration::from_secs(1);
 
-/// Runs `program`, called as the first of `command`, in a process group of its own, and ends the group when
-/// `allowed` is well past or whoever started us is gone, so that a provider that hangs leaves nothing behind.
-/// Gives the status to exit with: the provider's, or as a shell tells of a signal.
+/// Runs `program` in its own process group, with the first word of `command` as its name. Kills the group two
+/// seconds after `allowed`, or when the parent process is gone. So a provider that hangs leaves no process behind.
+///
+/// Returns the exit status: the provider's, or 128 plus the signal's number as in a shell.
 pub fn supervise(program: &Path, command: &[OsString], allowed: Duration) -> io::Result<u8> {
     let Some((name, arguments)) = command.split_first() else {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -31,7 +32,7 @@ pub fn supervise(program: &Path, command: &[OsString], allowed: Duration) -> io:
     let parent = parent_id();
     let mut command = Command::new(program);
     command.arg0(name).args(arguments).stdin(Stdio::null()).process_group(0);
-    // The waiting thread comes first: a provider that nobody waits for must not be started.
+    // Create the waiting thread first. Without it, the provider must not start.
     let (sender, receiver) = sync_channel(2);
     std::thread::Builder::new().spawn(move || match command.spawn() {
         Ok(mut child) => {
@@ -47,7 +48,7 @@ pub fn supervise(program: &Path, command: &[OsString], allowed: Duration) -> io:
         ChildEvent::Ended(ended) => return ended.map(status_of),
     };
     let ended = wait(&receiver, parent, allowed.saturating_add(SLACK));
-    // Also what the provider itself has left running.
+    // This also ends processes that the provider has left running.
     let _ = killpg(group, Signal::SIGKILL);
     let ended = ended.or_else(|| wait(&receiver, parent_id(), LAST));
     ended.unwrap_or(Err(io::ErrorKind::TimedOut.into())).map(status_of)
@@ -58,7 +59,7 @@ enum ChildEvent {
     Ended(io::Result<ExitStatus>),
 }
 
-/// Waits for the end; none when the time is over or the parent is another one than it was.
+/// Waits for the end. Returns `None` if the time is over or the parent has changed.
 fn wait(receiver: &Receiver<ChildEvent>, parent: u32, allowed: Duration) -> Option<io::Result<ExitStatus>> {
     let end = Instant::now().checked_add(allowed)?;
     loop {

@@ -1,4 +1,4 @@
-//! `authorized-keys`: what sshd runs.
+//! `authorized-keys`: the command that sshd runs.
 
 mod prepared;
 mod settings_reader;
@@ -24,48 +24,48 @@ use crate::confinement::confine;
 use crate::privileges::give_up_root;
 use crate::providers::{self, PendingProvider, StartedProvider};
 
-/// The time of a run whose settings cannot be read.
+/// Time limit of a run whose settings cannot be read.
 const FALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest time that anybody can set.
+/// The longest time limit that can be set.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long the settings file may take to be read.
+/// Time limit for reading the settings file.
 const SETTINGS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the command line of a run says.
+/// The command line of a run.
 #[derive(Debug, Clone)]
 pub struct Arguments {
-    /// Settings that win over the file's.
+    /// Settings that override the file's.
     pub settings: CommandLine,
-    /// Where the kernel tells of the machine (`/sys`).
+    /// The folder in which the kernel describes the machine (`/sys`).
     pub sysfs: PathBuf,
-    /// Login name (sshd's `%u`).
+    /// The login name (sshd's `%u`).
     pub user: OsString,
-    /// Fingerprint of the offered key (sshd's `%f`).
+    /// The fingerprint of the offered key (sshd's `%f`).
     pub fingerprint: Option<OsString>,
-    /// User to run the providers as, if the run is root's; none for the user that sshd chose.
+    /// The user to run the providers as, if this process is root. `None` means the user that sshd chose.
     pub provider_user: Option<String>,
-    /// Other providers, each with its arguments and `--` before it.
+    /// Other providers with their arguments, separated by `--`.
     pub providers: Vec<OsString>,
-    /// Each option that chose what the run's findings depend on, and its value.
+    /// Each option that changes an input of the decision, and its value.
     pub chosen_inputs: Vec<(&'static str, String)>,
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunOutcome {
-    /// Finished, with or without a key, or a provider was asked.
+    /// Finished, with or without a key, or a provider was run.
     Done,
-    /// No decision could be made, and nothing was printed.
+    /// The run made no decision and printed nothing.
     Undecided,
 }
 
-/// Runs the command. Keys go to `out`; `notes` is for a person who runs it by hand (sshd discards it).
+/// Runs the command. Keys go to `out`, notes for a person to `notes`. sshd discards the notes.
 pub fn run(arguments: &Arguments, clock: Clock, out: &mut impl Write, notes: &mut impl Write) -> RunOutcome {
     arm_alarm(arguments.settings.timeout.unwrap_or(FALLBACK_TIMEOUT));
-    // First of all: nothing that may be wrong with our settings can keep a provider from being asked. Its
-    // supervisor ends it when we are gone, so the longest time there is does for all.
+    // Start the providers first, so that a fault in the settings cannot prevent that. The time limit in the settings is
+    // not known yet, so use the longest one. A supervisor also ends its provider when this process ends.
     let providers = providers::split(&arguments.providers);
     let longest = arguments.settings.timeout.unwrap_or(LONGEST_TIMEOUT);
     let asked = providers::start_all(providers, arguments.provider_user.as_deref(), longest);
@@ -74,7 +74,7 @@ pub fn run(arguments: &Arguments, clock: Clock, out: &mut impl Write, notes: &mu
     let given = arguments.settings.clone();
     let path = given.config.clone().unwrap_or_else(|| DEFAULT_PATH.into());
     let reader = SettingsReader::start(given);
-    // Nobody waits for them longer than a moment.
+    // Reading may block, so wait only for a moment.
     let late = || Err(ConfigError::File(path, FileError::Unreadable(ErrorKind::TimedOut.into())));
     let settings = reader.settings(SETTINGS_TIMEOUT).unwrap_or_else(late);
     let said = settings.as_ref().map(|settings| settings.timeout.value).ok();
@@ -94,15 +94,15 @@ pub fn run(arguments: &Arguments, clock: Clock, out: &mut impl Write, notes: &mu
     for provider in asked {
         told.extend(relay(provider, deadline, allowed, arguments, &audit, out));
     }
-    // Last, since nobody may be reading them.
+    // Write the notes last, because there may be no reader.
     for note in &told {
         let _ = writeln!(notes, "{IDENT}: {}", one_line(note));
     }
-    // A provider was asked: whatever became of our own part, sshd must take what it said.
+    // If a provider was run, sshd must use its output, even if the agent's own part failed.
     if any_asked { RunOutcome::Done } else { outcome }
 }
 
-/// Has everything open that the run needs of this machine, and confines the process.
+/// Opens everything that the run needs from this machine, and confines the process.
 fn ready(
     run: PreparedRun,
     reader: SettingsReader,
@@ -110,22 +110,23 @@ fn ready(
     deadline: Instant,
     audit: &Audit,
 ) -> Result<OpenedRun, RunOutput> {
-    // All that would follow is to say so. A change of user would wait for every thread of the process, with all
-    // signals blocked, and one that still reads a file from a server that is gone never answers.
+    // With a fault, the run only has to report it, so do not change the user. The change would wait for every
+    // thread of the process with all signals blocked. A thread that reads from an unreachable file server never
+    // responds.
     if let Some(error) = run.fault() {
         return Err(run.failed(error.reason(), &error.to_string(), audit));
     }
-    // Root's privileges are given up, for the whole process, before anything foreign is looked at.
+    // Drop root's privileges for the whole process before it reads foreign data.
     if let Err(error) = give_up_root() {
         return Err(run.failed(Reason::PrivilegesKept, &error.to_string(), audit));
     }
     let ready = run.open(reader, deadline);
-    // What holds and what does not, doctor says; a kernel that knows less still gets its keys.
+    // `eic-agent doctor` reports the active tiers. On a kernel without some of them, the run still prints keys.
     let _ = confine(&ready.ports(), providers);
     Ok(ready)
 }
 
-/// Prints what a provider said; gives what a person should read of it.
+/// Prints the output of a provider. Returns a note for a person if the provider failed.
 fn relay(
     provider: PendingProvider,
     deadline: Instant,
@@ -144,14 +145,14 @@ fn relay(
     })
 }
 
-/// The last resort against a wait that nobody thought of: the kernel ends the process a second after the
-/// deadline (alarm(2); its default action is to terminate).
+/// The last resort against an unforeseen wait: the kernel terminates the process about a second after the deadline
+/// (alarm(2)).
 fn arm_alarm(deadline: Duration) {
     let whole = u32::try_from(deadline.as_secs()).unwrap_or(u32::MAX);
     let begun = u32::from(deadline.subsec_nanos() > 0);
     nix::unistd::alarm::set(whole.saturating_add(begun).saturating_add(1));
     let mut alarm = SigSet::empty();
     alarm.add(Signal::SIGALRM);
-    // Whoever started us may have blocked it.
+    // The parent process may have blocked the signal.
     let _ = alarm.thread_unblock();
 }

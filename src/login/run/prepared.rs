@@ -1,4 +1,4 @@
-//! Our own part of the answer: what EC2 Instance Connect has for this user.
+//! The agent's own part of a run: the keys that EC2 Instance Connect has for the user.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -29,23 +29,23 @@ use crate::environment::{self, EnvironmentError};
 use crate::fetch::{Request, RunError, decide_from_metadata};
 use crate::imds::{Endpoint, ImdsSession};
 
-/// How long after the deadline our own part may still tell what it met: nothing but its last words.
+/// Extra time after the deadline, in which the decision thread can return its error.
 const GRACE: Duration = Duration::from_millis(20);
 
-/// Most refusals that a person is shown; the log has more.
+/// Maximum number of refusals in the notes for a person. The log has more.
 const MAX_NOTES: usize = 8;
 
-/// What came of it.
+/// The result of the agent's own part.
 pub(super) struct RunOutput {
-    /// The lines for sshd.
+    /// The lines of keys for sshd.
     lines: String,
-    /// What a person who runs it by hand should read.
+    /// Notes for a person who runs the command by hand.
     notes: Vec<String>,
     outcome: RunOutcome,
 }
 
 impl RunOutput {
-    /// Writes the lines, at once. Gives how the run ended, and what a person should read.
+    /// Prints the lines. Returns how the run ended, and the notes.
     pub(super) fn print(self, out: &mut impl Write) -> (RunOutcome, Vec<String>) {
         let Self { lines, mut notes, outcome } = self;
         match write_once(lines.as_bytes(), out) {
@@ -66,46 +66,47 @@ impl RunOutput {
     }
 }
 
-/// What a run found, before anybody is told.
+/// The result of a run before it is logged and printed.
 enum RunResult {
-    /// Nothing is pushed that sshd could be given.
+    /// No pushed key can match.
     Nothing,
-    /// A decision, and what the settings say of handing keys over.
+    /// A decision, and the settings for printing keys.
     Decision(Box<Decision>, OutputOptions),
     /// No decision.
     Failed(Reason, String),
 }
 
-/// What the settings say of handing keys over.
+/// Settings for printing keys.
 struct OutputOptions {
-    /// What stands before each key.
+    /// The options before each key.
     prefix: LinePrefix,
-    /// Whether a key is handed out only after a log accepted its line.
+    /// Whether a key is printed only after a log accepted its line.
     audit_required: bool,
 }
 
-/// What only root may look up.
+/// The state of a run while it may still be root.
 pub(super) struct PreparedRun {
     user: LoginName,
     machine: Machine,
     offered: Option<Fingerprint>,
     settings: Result<Settings, ConfigError>,
-    /// What sshd permits of the environment, where the settings need it and root could ask.
+    /// What sshd permits of the environment, if the settings need it and root could query sshd.
     permitted: Option<PermittedVariables>,
     clock: Clock,
 }
 
-/// A run that has everything open or looked up that it needs of this machine: all that is left is metadata.
+/// A run that has opened or read everything that it needs from this machine. It still has to query the metadata
+/// service.
 pub(super) struct OpenedRun {
     run: PreparedRun,
     trust: Option<OpenStore>,
-    /// Why no key is handed out, whatever metadata says.
+    /// Why no key may be printed, independent of the metadata.
     obstacle: Option<(Reason, String)>,
 }
 
 impl PreparedRun {
-    /// None where there cannot be a key: nothing can be pushed for a name outside the API's pattern, and
-    /// nothing to a machine outside EC2.
+    /// Returns `None` if there cannot be a key. The API accepts no push for a name outside its pattern, or for a
+    /// machine outside EC2.
     pub(super) fn prepare(
         arguments: &Arguments,
         settings: Result<Settings, ConfigError>,
@@ -118,7 +119,7 @@ impl PreparedRun {
             return None;
         }
         let needs_environment = settings.as_ref().is_ok_and(|settings| settings.environment.value);
-        // sshd answers root, so it is asked now; where it does not, the run finds out as any other does.
+        // sshd answers root, so query it now. If it does not answer, the run decides like a run without root.
         let ask = || call_with_timeout(SETTINGS_TIMEOUT, environment::ask_as_root).flatten();
         let permitted = if needs_environment { ask() } else { None };
         Some(Self { user, machine, offered, settings, permitted, clock })
@@ -129,13 +130,13 @@ impl PreparedRun {
         RunOutput::undecided(format!("{reason}: {why}"))
     }
 
-    /// Why there can be no decision, whatever metadata says.
+    /// The fault of the settings. With it, there can be no decision.
     pub(super) fn fault(&self) -> Option<&ConfigError> {
         self.settings.as_ref().err()
     }
 
-    /// Opens and looks up the rest, without root's privileges. Files and programs may keep us waiting, so nobody
-    /// waits for them longer than a moment, and never so long that nothing is left for metadata and providers.
+    /// Opens the trust store and checks sshd, without root's privileges. Files and programs may block. So the wait
+    /// is limited to a second, and to half of the remaining time, so that time is left for metadata and providers.
     pub(super) fn open(self, reader: SettingsReader, deadline: Instant) -> OpenedRun {
         let Ok(settings) = &self.settings else {
             return OpenedRun { run: self, trust: None, obstacle: None };
@@ -167,9 +168,9 @@ impl OpenedRun {
         endpoints.iter().filter_map(Endpoint::port).collect()
     }
 
-    /// The run's own part, waited for no longer than the deadline: neither a peer that keeps the network code busy, nor a
-    /// wait in the kernel, nor a flood of entries can hold sshd or a provider's answer up. The result is logged here, so
-    /// that no key is logged that is not handed over.
+    /// Runs the agent's own part, and waits for it no longer than the deadline. So neither a peer that keeps the
+    /// network code busy, nor a wait in the kernel, nor a flood of entries can delay sshd or a provider's output.
+    /// The result is logged here, so that a key is logged only if it is also printed.
     pub(super) fn run_until(self, deadline: Instant, audit: &Audit) -> RunOutput {
         let opened = Arc::new(self);
         let worker = Arc::clone(&opened);
@@ -177,7 +178,7 @@ impl OpenedRun {
         let late = || {
             RunResult::Failed(
                 Reason::MetadataTimeout,
-                "the deadline passed before a decision stood".to_owned(),
+                "the deadline passed before a decision was made".to_owned(),
             )
         };
         let decide = move || {
@@ -187,7 +188,7 @@ impl OpenedRun {
         opened.log_and_format(&call_with_timeout(timeout, decide).unwrap_or_else(late), audit)
     }
 
-    /// Asks metadata and judges. None of it is logged or printed yet.
+    /// Queries the metadata service and decides. Does not log or print.
     fn decide(&self) -> RunResult {
         let settings = match &self.run.settings {
             Ok(settings) => settings,
@@ -207,7 +208,7 @@ impl OpenedRun {
         }
     }
 
-    /// The error, and what of this instance's own may be the cause: a root that was left out, or a pin.
+    /// The error, and a possible cause on this instance: a skipped root or a pin.
     fn explained(&self, error: &RunError, pins: &Pins) -> String {
         let cause = match error.reason() {
             Reason::SignerUntrusted => {
@@ -220,7 +221,7 @@ impl OpenedRun {
         cause.map_or_else(|| error.to_string(), |cause| format!("{error}; {cause}"))
     }
 
-    /// Logs the result, and makes its lines. Each key is offered to the log before sshd can read it.
+    /// Logs the result and formats its lines. Each key is sent to the log before sshd can read it.
     fn log_and_format(&self, found: &RunResult, audit: &Audit) -> RunOutput {
         match found {
             RunResult::Nothing => RunOutput::nothing(),
@@ -245,7 +246,7 @@ impl OpenedRun {
             clock,
         };
         runtime.block_on(async {
-            // What it took to get here has been waited for, too.
+            // The time since the start of the run counts too.
             let (begun, allowed) = (clock.since(), settings.timeout.value);
             let session = ImdsSession::open_since(begun, &settings.endpoints(), allowed).await?;
             decide_from_metadata(session, request).await
@@ -254,7 +255,7 @@ impl OpenedRun {
 
     fn hand_over(&self, decision: &Decision, how: &OutputOptions, audit: &Audit) -> RunOutput {
         let unstapled: Vec<_> = decision.signer().unstapled().map(Certificate::subject).collect();
-        // What is handed over comes first: where the log's daemon is slow, its line is the one to save.
+        // Log accepted keys first: if the log daemon is slow, these lines are the important ones.
         let logged = audit.provided(decision.accepted(), &unstapled, &self.run.user);
         let unlogged = decision.accepted().count().saturating_sub(logged.len());
         audit.refused(decision.refused(), &self.run.user);
@@ -280,7 +281,7 @@ impl OpenedRun {
     }
 }
 
-/// sshd drops a key with an option that it does not know without a word; we say one.
+/// sshd silently ignores a key with an option that it does not know. So the agent reports it.
 fn check_release(prefix: &LinePrefix) -> Option<(Reason, String)> {
     let (needed, installed) = too_old(prefix)?;
     let has = installed.map_or_else(
@@ -290,7 +291,7 @@ fn check_release(prefix: &LinePrefix) -> Option<(Reason, String)> {
     Some((Reason::SettingsInvalid, format!("[keys] needs {needed}, {has}")))
 }
 
-/// sshd leaves a variable out that it does not permit, without a word, too.
+/// sshd also silently omits a variable that it does not permit.
 fn check_environment(prefix: &LinePrefix, asked: Option<&PermittedVariables>) -> Option<(Reason, String)> {
     let decided = if prefix.environment { environment::decide_run(asked) } else { Ok(()) };
     decided.err().map(|error: EnvironmentError| (error.reason(), error.to_string()))

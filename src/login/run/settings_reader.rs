@@ -1,4 +1,5 @@
-//! Reads files that may lie where the kernel waits for an answer that never comes, as on a server for files that is gone.
+//! Reads files on a separate thread. A read may block in the kernel forever, for example on an unreachable file
+//! server.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -8,9 +9,9 @@ use eic_host::trust_store::{OpenStore, TrustStore};
 
 use crate::config::{CommandLine, ConfigError, Settings};
 
-/// A thread that reads the settings and then opens the trust store: nobody waits for either longer than he says. It is
-/// one for both, since to start a thread and to end it is most of what either costs. Where there can be no thread, the
-/// caller reads himself, and the alarm is the watch.
+/// A thread that reads the settings and then opens the trust store. The caller waits for each only up to a time
+/// limit. One thread does both, because most of the cost is starting and ending a thread. If no thread can be
+/// created, the caller reads the files, and only the alarm limits the time.
 pub(super) struct SettingsReader {
     given: CommandLine,
     thread: Option<Channels>,
@@ -18,13 +19,14 @@ pub(super) struct SettingsReader {
 
 struct Channels {
     settings: Receiver<Result<Settings, ConfigError>>,
-    /// Where the store has to wait until root's rights are given up.
+    /// If set, the trust store is requested through this channel after root's privileges were dropped.
     wanted: Option<SyncSender<TrustStore>>,
     opened: Receiver<OpenStore>,
 }
 
 impl SettingsReader {
-    /// Begins with the settings, and goes on to their trust store: at once, or where we are root still, when it is wanted.
+    /// Starts to read the settings. Then opens their trust store: at once, or on request if this process is still
+    /// root.
     pub(super) fn start(given: CommandLine) -> Self {
         let (settings_sender, settings) = sync_channel(1);
         let (wanted, wishes) = sync_channel::<TrustStore>(1);
@@ -35,7 +37,7 @@ impl SettingsReader {
             let read = Settings::resolve(&aside);
             let theirs = read.as_ref().map(Settings::trust_store).ok();
             let _ = settings_sender.send(read);
-            // None is wanted where nothing can be pushed.
+            // No store is requested if no key can be pushed.
             if let Some(store) = if waits { wishes.recv().ok() } else { theirs } {
                 let _ = hand_over.send(store.open());
             }
@@ -45,7 +47,7 @@ impl SettingsReader {
         Self { given, thread: started.then_some(Channels { settings, wanted, opened }) }
     }
 
-    /// The settings; none where that took longer than `timeout`.
+    /// The settings. `None` if reading took longer than `timeout`.
     pub(super) fn settings(&self, timeout: Duration) -> Option<Result<Settings, ConfigError>> {
         match &self.thread {
             Some(thread) => thread.settings.recv_timeout(timeout).ok(),
@@ -53,8 +55,8 @@ impl SettingsReader {
         }
     }
 
-    /// The settings' trust store, opened without root's rights; none where that took longer than `timeout`. The thread ends
-    /// with it.
+    /// The trust store, opened without root's privileges. `None` if opening took longer than `timeout`. The thread
+    /// ends then.
     pub(super) fn open(self, store: TrustStore, timeout: Duration) -> Option<OpenStore> {
         match self.thread {
             Some(thread) => {

@@ -1,12 +1,12 @@
-//! Work that may never end, waited for within a bound.
+//! Work with a time limit.
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
-/// Does `work` on a thread of its own and waits for it no longer than `timeout`; none where that was not
-/// enough. Where there can be no thread, it is done here, and the alarm is the watch.
+/// Does `work` on a separate thread and waits at most `timeout` for the result. Returns `None` if that was too
+/// short. If no thread can be created, this thread does the work, and only the alarm limits the time.
 pub(super) fn call_with_timeout<T: Send + 'static>(
     timeout: Duration,
     work: impl Fn() -> T + Send + Sync + 'static,

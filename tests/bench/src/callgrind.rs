@@ -1,4 +1,4 @@
-//! Instructions, counted by valgrind: the same on a busy machine and on a quiet one.
+//! Counts instructions with valgrind. The count does not depend on the load of the machine.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 
 use crate::world::{AGENTS_USER, World, uid};
 
-/// The instructions that this command executes in user mode, as the agent's user; its output holds `expected`, or
-/// there is none.
+/// The instructions that this command executes in user mode, as the agent's user. Its output must contain `expected`,
+/// or be empty without `expected`.
 pub(crate) fn instructions(world: &World, command: &[String], expected: Option<&str>) -> u64 {
-    // Opened by valgrind before the program runs: the agent gives up opening files.
+    // valgrind opens this file before the program runs, because the agent later forbids itself to open files.
     let log = world.shared_folder().join("callgrind");
     let _ = fs::remove_file(&log);
     let user = uid(AGENTS_USER);
@@ -22,16 +22,16 @@ pub(crate) fn instructions(world: &World, command: &[String], expected: Option<&
         .current_dir("/")
         .stdin(Stdio::null())
         .output()
-        .expect("valgrind is installed; tests/setup bench does it");
+        .expect("valgrind is missing: run tests/setup bench");
     let said = String::from_utf8_lossy(&output.stdout);
     let as_expected = expected.map_or(said.is_empty(), |expected| said.contains(expected));
     let log = fs::read_to_string(&log).unwrap_or_default();
     assert!(
         output.status.success() && as_expected,
-        "under valgrind {command:?} ended with {}, and said {said}{}{log}",
+        "under valgrind {command:?} ended with {}, and printed {said}{}{log}",
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
     let counted = log.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
-    counted.unwrap_or_else(|| panic!("no count of instructions in what callgrind said: {log}"))
+    counted.unwrap_or_else(|| panic!("callgrind's log has no count of instructions: {log}"))
 }

@@ -1,5 +1,5 @@
-//! `make bench-guard`: what a run costs, as far as it does not depend on the machine's speed, against the budget that
-//! is committed. Raising the budget is thus a change that somebody reads.
+//! `make bench-guard`: checks the cost of a run against the committed budget, in figures that do not depend on the
+//! machine's speed. The budget is committed, so a review sees each raise.
 
 use std::fs;
 use std::path::Path;
@@ -12,17 +12,17 @@ use crate::program::{Programs, Run};
 use crate::service::{Metadata, Traffic, count_packets};
 use crate::world::{INSTANCE, World, size};
 
-/// Where the budget is, from the top of the repository.
+/// The path of the budget, relative to the repository.
 const BUDGET: &str = "tests/bench/budget.toml";
 
-/// How often instructions are counted while there are too many; the least counts. A wait that takes another turn makes
-/// more, never less, so that one good count is enough.
+/// How often instructions are counted while the count exceeds the budget. The smallest count is valid: repeated waits
+/// only add instructions.
 const COUNTS: usize = 10;
 
-/// From how far below its budget, in hundredths, a figure is told to be less: the budget may follow.
+/// Below this percentage of its budget, a figure is reported as lower, so that the budget can be lowered.
 const WORTH_LOWERING: u64 = 95;
 
-/// The fixtures that `verify` judges, with what it is asked.
+/// The fixtures for `verify`.
 const CERTIFICATES: [&str; 4] = [
     include_str!("../../fixtures/certs/leaf.pem"),
     include_str!("../../fixtures/certs/intermediate.pem"),
@@ -45,14 +45,14 @@ struct Item {
     measured: u64,
 }
 
-/// Measures, compares and tells. True when everything is within its budget.
+/// Measures, compares and prints. True if every figure is within its budget.
 pub(crate) fn hold(world: &World, programs: &Programs, _out: &Path) -> bool {
     count_packets();
     let text = fs::read_to_string(BUDGET).unwrap_or_else(|error| panic!("{BUDGET}: {error}"));
     let budget: Table = text.parse().unwrap_or_else(|error| panic!("{BUDGET}: {error}"));
     let architecture = std::env::consts::ARCH;
     let Some(budget) = budget.get(architecture).and_then(toml::Value::as_table) else {
-        println!("{BUDGET} has no budget for {architecture}: what does a run cost there?");
+        println!("{BUDGET} has no budget for {architecture}: measure a run there and add it");
         return false;
     };
     let items = measure(world, programs, budget);
@@ -63,13 +63,13 @@ pub(crate) fn hold(world: &World, programs: &Programs, _out: &Path) -> bool {
     let figures = budget.values().filter_map(toml::Value::as_table).flat_map(Table::keys);
     let known = figures.filter(|name| !name.ends_with("-permille")).count();
     if known != items.len() {
-        println!("{BUDGET} has {known} figures for {architecture}, and {} are measured", items.len());
+        println!("{BUDGET} has {known} figures for {architecture}, but {} were measured", items.len());
         return false;
     }
     if !good {
         println!(
-            "\nA run costs more than its budget. If that is worth it, raise the figure in {BUDGET} to what was \
-             measured, and say why in the change. Another release of Rust gives another program: see the top of that file."
+            "\nA run costs more than its budget. If the cost is justified, raise the figure in {BUDGET} to the \
+             measured one, and give the reason in the change. Another Rust release also changes figures: see that file."
         );
     }
     good
@@ -115,7 +115,7 @@ fn measure(world: &World, programs: &Programs, budget: &Table) -> Vec<Item> {
     items
 }
 
-/// `eic-agent verify` on the fixtures, which are the same for ever.
+/// The command `eic-agent verify` with fixtures that never change.
 fn verify(world: &World) -> Vec<String> {
     let folder = world.shared_folder();
     let place = |name: &str| folder.join(name).display().to_string();
@@ -139,7 +139,7 @@ fn verify(world: &World) -> Vec<String> {
         .collect()
 }
 
-/// What the budget of a figure is, and what is the most that passes.
+/// The budget of a figure, and the largest value that passes.
 fn most(item: &Item, budget: &Table) -> Option<(u64, u64)> {
     let section = budget.get(item.section)?;
     let number = |name: &str| section.get(name)?.as_integer()?.try_into().ok();
@@ -149,7 +149,7 @@ fn most(item: &Item, budget: &Table) -> Option<(u64, u64)> {
     Some((allowed, allowed + allowed * permille / 1000))
 }
 
-/// Tells one figure. True when it is within its budget.
+/// Prints one figure. True if it is within its budget.
 fn judge(item: &Item, budget: &Table) -> bool {
     let Item { section, name, measured } = item;
     let Some((allowed, most)) = most(item, budget) else {
@@ -160,7 +160,7 @@ fn judge(item: &Item, budget: &Table) -> bool {
         () if *measured > most => {
             format!("TOO MUCH, by {:.1} %", (*measured as f64 / allowed as f64 - 1.0) * 100.0)
         }
-        () if *measured * 100 < allowed * WORTH_LOWERING => "ok, and less".to_owned(),
+        () if *measured * 100 < allowed * WORTH_LOWERING => "ok, lower the budget".to_owned(),
         () => "ok".to_owned(),
     };
     println!("{section:18} {name:14} {allowed:>12} {measured:>12}  {verdict}");
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_is_within_its_budget_or_not() {
+    fn figure_above_its_budget_is_refused() {
         assert!(
             judged(10_000, "instructions") && judged(10_020, "instructions") && judged(1, "instructions")
         );
@@ -188,12 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_without_a_budget_is_a_failure() {
+    fn figure_without_a_budget_is_refused() {
         assert!(!judged(1, "connections"));
     }
 
     #[test]
-    fn the_budget_can_be_read() {
+    fn committed_budget_has_every_section() {
         let budget: Table = include_str!("../budget.toml").parse().unwrap();
         for section in ["binary", "verify", "key", "no-key", "key-kept-alive", "no-key-kept-alive"] {
             assert!(budget["x86_64"].get(section).is_some_and(toml::Value::is_table), "{section}");

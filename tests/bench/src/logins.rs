@@ -1,4 +1,5 @@
-//! Whole logins, by the real ssh to the real sshd: with a pushed key, with a plain `authorized_keys`, and with neither.
+//! Measures complete logins from the real ssh to the real sshd: with a pushed key, with a plain `authorized_keys`, and
+//! without a key.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -13,29 +14,29 @@ use crate::measure::{Pushed, at};
 use crate::service::Metadata;
 use crate::world::{Key, Sshd, World};
 
-/// How many of each kind, in turn.
+/// The number of logins of each kind.
 const PAIRS: usize = 30;
 
-/// Logins in all, of which so many at once.
+/// The total number of logins, and how many run at once.
 const LOGINS: usize = 200;
 const AT_ONCE: [usize; 2] = [50, 200];
 
-/// The default of `MaxStartups` is 10:30:100, and sshd drops some of the clients that come at once.
+/// With the default `MaxStartups` of 10:30:100, sshd would drop some of the simultaneous connections.
 const ROOM: &str = "MaxStartups 300\nLoginGraceTime 600\n";
 
-/// Whose key is pushed, who has a file, and who has nothing.
+/// The users with a pushed key, with an `authorized_keys` file, and without a key.
 pub(crate) const PUSHED: &str = "ec2-user";
 const PLAIN: &str = "ubuntu";
 const NEITHER: &str = "admin";
 
-/// Milliseconds of each kind's logins, in the order in which they were made.
+/// The durations of the logins in milliseconds, in order, by kind.
 pub(crate) struct Logins {
     pub(crate) pushed: Vec<f64>,
     pub(crate) plain: Vec<f64>,
     pub(crate) refused: Vec<f64>,
 }
 
-/// Logins at once.
+/// The result of simultaneous logins.
 pub(crate) struct Crowded {
     pub(crate) at_once: usize,
     pub(crate) good: usize,
@@ -44,7 +45,7 @@ pub(crate) struct Crowded {
     pub(crate) longest: f64,
 }
 
-/// What sshd is told, in the words of the documentation.
+/// The sshd settings, as in the documentation.
 pub(crate) fn settings(world: &World) -> String {
     let agent = world.agent();
     format!(
@@ -59,14 +60,14 @@ pub(crate) fn pairs(world: &World, pushed: &Pushed) -> Logins {
     authorize(world, PLAIN, &pushed.key);
     let mut logins = Logins { pushed: Vec::new(), plain: Vec::new(), refused: Vec::new() };
     for (user, welcome) in [(PUSHED, true), (PLAIN, true), (NEITHER, false)] {
-        assert_eq!(log_in(user, &pushed.key, 0).1, welcome, "a login of {user}");
+        assert_eq!(log_in(user, &pushed.key, 0).1, welcome, "the login of {user}");
     }
     for pair in 1..=PAIRS {
-        // Neither kind is always the first after the other.
+        // Alternate the order of the two kinds.
         let (first, second) = if pair % 2 == 0 { (PUSHED, PLAIN) } else { (PLAIN, PUSHED) };
         for user in [first, second, NEITHER] {
             let (took, good) = log_in(user, &pushed.key, pair);
-            assert_eq!(good, user != NEITHER, "a login of {user}");
+            assert_eq!(good, user != NEITHER, "the login of {user}");
             let kind = match user {
                 PUSHED => &mut logins.pushed,
                 PLAIN => &mut logins.plain,
@@ -114,13 +115,13 @@ fn start(world: &World) -> Sshd {
     Sshd::with(world, &settings(world))
 }
 
-/// Puts the key into the user's own `authorized_keys`.
+/// Writes the key into the user's `authorized_keys`.
 fn authorize(world: &World, user: &str, key: &Key) {
     world.authorize(user, key);
 }
 
-/// One login that runs nothing but `true`. A refused one comes from an address of its own: from 9.8 on, sshd makes an
-/// address wait that fails too often.
+/// One login that only runs `true`. Each refused login uses a different client address, because sshd delays an address
+/// after too many failures (OpenSSH 9.8 and later).
 pub(crate) fn log_in(user: &str, key: &Key, number: usize) -> (Duration, bool) {
     let from = if user == NEITHER { format!("127.0.1.{}", number + 1) } else { "127.0.0.1".to_owned() };
     let mut ssh = Command::new("ssh");
@@ -139,12 +140,12 @@ pub(crate) fn log_in(user: &str, key: &Key, number: usize) -> (Duration, bool) {
         .arg("true")
         .stdin(Stdio::null());
     let started = Instant::now();
-    let output = ssh.output().expect("ssh is installed");
+    let output = ssh.output().expect("ssh is missing");
     (started.elapsed(), output.status.success())
 }
 
 impl Logins {
-    /// The median of what a pushed key's login takes longer than its neighbour's with a plain file.
+    /// The median difference between a login with a pushed key and the adjacent login with a plain file.
     pub(crate) fn difference(&self) -> f64 {
         let mut differences: Vec<_> =
             self.pushed.iter().zip(&self.plain).map(|(ours, plain)| ours - plain).collect();

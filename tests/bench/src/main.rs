@@ -1,5 +1,5 @@
-//! What a run of the agent and a login cost: `make bench` shows it beside a floor of the same run, `make bench-guard`
-//! holds what does not depend on the machine's speed against a budget.
+//! Measures runs of the agent and logins. `make bench` shows the figures next to a lower bound, the floor program.
+//! `make bench-guard` checks the figures that do not depend on the machine's speed against a budget.
 
 mod callgrind;
 mod guard;
@@ -22,9 +22,9 @@ use program::Programs;
 const USAGE: &str = "\
 usage: eic-bench show|guard --agent FILE --floor FILE --out FOLDER [--also FILE]
 
-show   measures, and writes bench.json and login.svg into FOLDER
-guard  holds a run's instructions, requests, connections, packets and the file's size against tests/bench/budget.toml
---also is another program that is called as the floor is, measured beside it";
+show   measures everything, and writes bench.json and login.svg into FOLDER
+guard  checks instructions, requests, connections, packets and the size of the file against tests/bench/budget.toml
+--also measures one more program, which takes the arguments of the floor program";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);

@@ -1,4 +1,4 @@
-//! Runs of the agent and of the floor, in turn, over every metadata service that there is.
+//! Measures runs of the programs in turn, with every kind of metadata service.
 
 use std::process::{Command, Stdio};
 
@@ -10,16 +10,16 @@ use crate::runner::{Sample, at_once, in_turn};
 use crate::service::{Metadata, Traffic};
 use crate::world::{Key, World};
 
-/// Milliseconds that an answer of metadata takes, and how many rounds are measured then.
+/// The delay of each metadata response in milliseconds, and the number of rounds with this delay.
 const LATENCIES: [(u64, usize); 3] = [(0, 300), (1, 150), (5, 100)];
 
 /// How many runs start at once.
 const CROWDS: [usize; 2] = [50, 200];
 
-/// How often what hardly differs between runs is looked at.
+/// How often a figure is measured that hardly differs between runs.
 const LOOKS: usize = 5;
 
-/// The key that is pushed, and what is asked and expected.
+/// The pushed key, with the fingerprint that the run asks for and the expected output.
 pub(crate) struct Pushed {
     pub(crate) key: Key,
     fingerprint: String,
@@ -46,7 +46,7 @@ impl Pushed {
     }
 }
 
-/// One program's figures over one service.
+/// The figures of one program with one service.
 #[derive(Debug)]
 pub(crate) struct Figures {
     pub(crate) program: String,
@@ -62,7 +62,7 @@ pub(crate) struct Figures {
     pub(crate) traffic: Traffic,
 }
 
-/// What does not depend on the service.
+/// The figures of a run that do not depend on the service's delay.
 #[derive(Debug)]
 pub(crate) struct Weight {
     pub(crate) program: String,
@@ -72,7 +72,7 @@ pub(crate) struct Weight {
     pub(crate) memory: u64,
 }
 
-/// Many at once.
+/// Many runs at once.
 #[derive(Debug)]
 pub(crate) struct Crowd {
     pub(crate) program: String,
@@ -119,7 +119,7 @@ fn one_service(
     let commands: Vec<_> =
         programs.all.iter().map(|program| program.command(run, pushed.fingerprint())).collect();
     let expected = pushed.expected(run);
-    // Everything is in memory then, and the staples of the hour are made.
+    // Warm up: files are then in memory, and the emulator has made its staples.
     in_turn(world, &commands, 3, expected);
     let samples = in_turn(world, &commands, rounds, expected);
     let figures: Vec<_> = programs
@@ -143,7 +143,8 @@ fn one_service(
     figures.into_iter()
 }
 
-/// The least of a few runs: on a busy machine the kernel acknowledges more often, and a run may ask again.
+/// The smallest traffic of a few runs. On a busy machine the kernel sends more acknowledgements, and a run may repeat a
+/// request.
 pub(crate) fn least_traffic(
     world: &World,
     metadata: &Metadata,
@@ -153,7 +154,7 @@ pub(crate) fn least_traffic(
     let once = |_| {
         metadata.traffic_of(|| {
             let samples = in_turn(world, &[command.to_vec()], 1, expected);
-            assert!(samples[0][0].good, "{command:?} fails, or does not say what it has to");
+            assert!(samples[0][0].good, "{command:?} failed, or printed unexpected output");
         })
     };
     let all: Vec<_> = (0..LOOKS).map(once).collect();
@@ -184,8 +185,7 @@ pub(crate) fn weights(world: &World, programs: &Programs, pushed: &Pushed) -> Ve
     weights
 }
 
-/// The most memory that a run ever had in use, in KiB: the median of a few. GNU time is small, so that it is the
-/// program's own.
+/// The peak memory of a run in KiB: the median of a few runs. GNU time itself is small, so the peak is the program's.
 fn most_memory(command: &[String]) -> u64 {
     let mut seen: Vec<u64> = (0..LOOKS)
         .map(|_| {
@@ -194,10 +194,10 @@ fn most_memory(command: &[String]) -> u64 {
                 .args(command)
                 .stdin(Stdio::null())
                 .output()
-                .expect("GNU time is installed; tests/setup bench does it");
+                .expect("GNU time is missing: run tests/setup bench");
             let said = String::from_utf8_lossy(&output.stderr);
             let peak = said.rsplit_once("peak ").and_then(|(_, peak)| peak.trim().parse().ok());
-            peak.unwrap_or_else(|| panic!("no memory in what GNU time said: {said}"))
+            peak.unwrap_or_else(|| panic!("the output of GNU time has no peak memory: {said}"))
         })
         .collect();
     seen.sort_unstable();
@@ -208,7 +208,7 @@ pub(crate) fn crowds(world: &World, programs: &Programs, pushed: &Pushed) -> Vec
     let _metadata = Metadata::start(world, false, pushed.line());
     let one = |program: &Program, times| {
         eprintln!("bench: {times} at once of the {}", program.name);
-        // With the time that an instance gives: whether all come through is what is asked here.
+        // Use the default timeout: the measurement counts the runs that succeed within it.
         let command = program.command(Run::Key, pushed.fingerprint());
         let samples = at_once(world, &command, times, pushed.expected(Run::Key));
         Crowd {
@@ -222,13 +222,13 @@ pub(crate) fn crowds(world: &World, programs: &Programs, pushed: &Pushed) -> Vec
     CROWDS.iter().flat_map(|times| programs.all.iter().map(move |program| one(program, *times))).collect()
 }
 
-/// The value that so many hundredths of the samples do not pass.
+/// The percentile `hundredths` of the samples.
 pub(crate) fn share(samples: &[Sample], hundredths: usize, what: impl Fn(&Sample) -> f64) -> f64 {
     let mut values: Vec<_> = samples.iter().map(what).collect();
     at(&mut values, hundredths)
 }
 
-/// The same of plain values.
+/// The percentile `hundredths` of plain values.
 pub(crate) fn at(values: &mut [f64], hundredths: usize) -> f64 {
     values.sort_by(f64::total_cmp);
     let last = values.len().saturating_sub(1);

@@ -1,5 +1,4 @@
-//! The parts of a judgement alone, on the fixtures that openssl made: what parsing, the path, the staples and the
-//! signature cost each.
+//! Measures the parts of a verification with the fixtures of openssl: parsing, the path, the staples and the signature.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 use crate::measure::at;
 use crate::world::INSTANCE;
 
-/// How long each part is measured, in batches of so long.
+/// How long each part is measured, and the length of one batch.
 const MEASURED: Duration = Duration::from_millis(300);
 const BATCH: Duration = Duration::from_millis(2);
 
@@ -31,19 +30,20 @@ const STAPLES: [&[u8]; 2] =
 const KEYS: &[u8] = include_bytes!("../../fixtures/bundles/good-ed25519");
 const INSTANTS: &str = include_str!("../../fixtures/instants");
 
-/// One part's cost.
+/// The cost of one part.
 pub(crate) struct Part {
     pub(crate) name: &'static str,
-    /// Microseconds: the median of the batches, and the least.
+    /// The median of the batches, in microseconds.
     pub(crate) median: f64,
     pub(crate) least: f64,
 }
 
 pub(crate) fn all() -> Vec<Part> {
     let now = INSTANTS.lines().find_map(|line| line.strip_prefix("at=")?.parse().ok());
-    let now = Timestamp::from_unix(now.expect("the fixtures' instant"));
-    let name = SignerName::try_from("managed-ssh-signer.us-east-1.amazonaws.com").expect("a signer's name");
-    let instance = InstanceId::try_from(INSTANCE).expect("an instance's id");
+    let now = Timestamp::from_unix(now.expect("the fixtures contain an instant"));
+    let name =
+        SignerName::try_from("managed-ssh-signer.us-east-1.amazonaws.com").expect("a valid signer name");
+    let instance = InstanceId::try_from(INSTANCE).expect("a valid instance ID");
     let chain = || SignerChain::parse(CHAIN.as_bytes()).expect("a chain");
     let anchors = || TrustAnchors::from_pem([ROOT.as_bytes()]).expect("a root");
     let staples = || STAPLES.map(|staple| OcspStaple::parse(staple).expect("a staple"));
@@ -51,7 +51,7 @@ pub(crate) fn all() -> Vec<Part> {
     let establish = || {
         let policy = RevocationPolicy::Require;
         VerifiedSigner::establish(&parsed, &roots, &vouchers, &name, policy, now, &Budget::default())
-            .expect("a proven signer")
+            .expect("the fixtures' signer is valid")
     };
     let signer = establish();
     let bundle = KeyBundle::parse(KEYS);
@@ -63,9 +63,9 @@ pub(crate) fn all() -> Vec<Part> {
         part("path: leaf to root, names and signatures", || {
             SignerPath::find(&parsed, &roots, &name, now, &Budget::default())
         }),
-        part("path with staples: the same, each certificate vouched for", establish),
+        part("path with staples: the same, and a staple for each certificate", establish),
         part("signature: one entry, RSA-PSS", || signer.verify_key(entry, &instance, &Budget::default())),
-        part("all of these, from bytes to a proven key", || {
+        part("all parts, from bytes to a verified key", || {
             let (chain, anchors, staples) = (chain(), anchors(), staples());
             let policy = RevocationPolicy::Require;
             let signer = VerifiedSigner::establish(
@@ -98,7 +98,7 @@ fn part<T>(name: &'static str, work: impl Fn() -> T) -> Part {
         }
         started.elapsed()
     };
-    // The first is cold.
+    // Warm up the caches.
     clock(1);
     let one = clock(4) / 4;
     let rounds =

@@ -1,4 +1,4 @@
-//! The picture of one login: where its milliseconds go.
+//! A picture of one login that shows how long each part takes.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use crate::trace::{AgentRun, LATENCY, Traced};
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 24.0;
-/// Where the bars of one run begin: left of it stands what each is.
+/// The x position at which the bars of a run begin. The labels are to the left.
 const RUN_LEFT: f64 = 330.0;
 const ROW: f64 = 26.0;
 
@@ -21,17 +21,17 @@ struct Bar<'b> {
     colour: &'b str,
 }
 
-/// `untraced` is the median of the same login without strace and without the service's delay.
+/// Draws the picture. `untraced` is the median of the same login in milliseconds, without strace and without delay.
 pub(crate) fn draw(login: &Traced, untraced: f64, cores: usize) -> String {
     let [first, second] = &login.runs;
     let bars = [
         bar("ssh starts and connects", 0.0, login.accepted, REST[0]),
         bar("sshd starts for the connection; key exchange", login.accepted, first.started, REST[1]),
-        bar("eic-agent, first run: may this key log in?", first.started, first.ended, AGENT),
-        bar("ssh signs, sshd checks", first.ended, second.started, REST[2]),
-        bar("eic-agent, second run: the same, for the signature", second.started, second.ended, AGENT),
+        bar("eic-agent, first run: for the offered key", first.started, first.ended, AGENT),
+        bar("ssh signs, sshd verifies", first.ended, second.started, REST[2]),
+        bar("eic-agent, second run: for the signature", second.started, second.ended, AGENT),
         bar("sshd starts the session", second.ended, login.shell, REST[3]),
-        bar("the command, and closing", login.shell, login.ended, REST[4]),
+        bar("the command and the end of the session", login.shell, login.ended, REST[4]),
     ];
     let mut drawn = String::new();
     text(&mut drawn, LEFT, 36.0, 20, "start", "bold", "One SSH login with a pushed key: where the time goes");
@@ -66,18 +66,23 @@ pub(crate) fn draw(login: &Traced, untraced: f64, cores: usize) -> String {
     )
 }
 
-/// The second run alone, a row for each thing that it does. Gives where the drawing ends.
+/// Draws the second run, with a row for each step. Returns the y position below the drawing.
 fn draw_run(drawn: &mut String, run: &AgentRun, top: f64) -> f64 {
     let length = run.ended - run.started;
-    let title = format!("The second run of eic-agent alone: {length:.1} ms, {} requests", run.requests.len());
+    let title = format!("The second run of eic-agent: {length:.1} ms, {} requests", run.requests.len());
     text(drawn, LEFT, top, 17, "start", "bold", &title);
     let since = |at: f64| at - run.started;
-    let mut bars = vec![bar("starts: until the first connection", 0.0, since(run.first_request()), AGENT)];
+    let mut bars = vec![bar("start, until the first connection", 0.0, since(run.first_request()), AGENT)];
     for request in &run.requests {
         bars.push(bar(&request.what, since(request.from), since(request.to), SERVICE));
     }
-    bars.push(bar("judges: signer, staples, key; logs", since(run.last_answer()), since(run.written), AGENT));
-    bars.push(bar("prints and ends", since(run.written), length, AGENT));
+    bars.push(bar(
+        "verifies signer, staples, key; logs",
+        since(run.last_answer()),
+        since(run.written),
+        AGENT,
+    ));
+    bars.push(bar("prints the keys and ends", since(run.written), length, AGENT));
 
     let room = WIDTH - RUN_LEFT - LEFT - 60.0;
     let scale = room / length;
@@ -109,8 +114,8 @@ fn draw_run(drawn: &mut String, run: &AgentRun, top: f64) -> f64 {
         text(drawn, end + 6.0, y + 17.0, 12, "start", "normal", &format!("{:.1} ms", bar.to - bar.from));
     }
     let below = first_row + rows * ROW + 40.0;
-    let key = "Milliseconds since it was started. Blue: a request, from its connection to the last byte of its answer. \
-               Between rounds of requests the agent works.";
+    let key = "Milliseconds since the start of the run. Blue: a request, from its connection to the last byte of its answer. \
+               Between the rounds of requests, the agent computes.";
     text(drawn, LEFT, below, 12, "start", "normal", key);
     below + 20.0
 }
@@ -119,7 +124,7 @@ const fn bar<'b>(what: &'b str, from: f64, to: f64, colour: &'b str) -> Bar<'b> 
     Bar { what, from, to, colour }
 }
 
-/// What stands left of a row has this much room; a staple's name has not.
+/// The most characters of a label. The names of staples are longer and are cut.
 const LETTERS: usize = 36;
 
 fn short(what: &str) -> String {

@@ -1,10 +1,10 @@
-//! What is measured: the agent, the floor, and whatever else is called as the floor is.
+//! The measured programs: the agent, the floor, and an optional third program with the floor's arguments.
 
 use std::path::{Path, PathBuf};
 
 use crate::world::World;
 
-/// The two runs that sshd makes: for a user with a pushed key, and for one without.
+/// The two kinds of runs: for a user with a pushed key, and for a user without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Run {
     Key,
@@ -29,7 +29,7 @@ impl Run {
     }
 }
 
-/// One of them.
+/// A measured program.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
     pub(crate) name: String,
@@ -37,10 +37,10 @@ pub(crate) struct Program {
     is_agent: bool,
 }
 
-/// All of them, the agent first.
+/// All measured programs, the agent first.
 pub(crate) struct Programs {
     pub(crate) all: Vec<Program>,
-    /// Where the agent came from.
+    /// The agent's file before its installation.
     pub(crate) agent: PathBuf,
 }
 
@@ -62,12 +62,12 @@ impl Programs {
 }
 
 impl Program {
-    /// The command, as sshd would give it.
+    /// The command line as sshd runs it.
     pub(crate) fn command(&self, run: Run, fingerprint: &str) -> Vec<String> {
         self.command_within(run, fingerprint, &[])
     }
 
-    /// The same with more time than usual, for many at once and for what runs under an instrument.
+    /// The command line with a longer timeout, for many runs at once and for runs under valgrind.
     pub(crate) fn patient_command(&self, run: Run, fingerprint: &str) -> Vec<String> {
         self.command_within(run, fingerprint, &["--timeout", "60"])
     }

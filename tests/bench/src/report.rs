@@ -1,4 +1,4 @@
-//! `make bench`: everything is measured, and shown as a table, as JSON and as a picture.
+//! `make bench`: measures everything, and shows it as tables, as JSON and as a picture.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::service::count_packets;
 use crate::trace;
 use crate::world::{World, size};
 
-/// Measures and shows. True when nothing that had to succeed failed.
+/// Measures and shows. True if no measured run failed.
 pub(crate) fn show(world: &World, programs: &Programs, out: &Path) -> bool {
     count_packets();
     let cores = available_parallelism().map_or(1, std::num::NonZero::get);
@@ -26,7 +26,7 @@ pub(crate) fn show(world: &World, programs: &Programs, out: &Path) -> bool {
     eprintln!("bench: ssh logins");
     let logins = logins::pairs(world, &pushed);
     let crowded = logins::crowds(world, &pushed);
-    eprintln!("bench: the parts of a judgement");
+    eprintln!("bench: the parts of a verification");
     let parts = parts::all();
     eprintln!("bench: one login under strace");
     let traced = trace::one_login(world, &pushed);
@@ -56,7 +56,7 @@ pub(crate) fn show(world: &World, programs: &Programs, out: &Path) -> bool {
 
     let failed: usize = figures.iter().map(|figures| figures.failed).sum();
     if failed > 0 {
-        println!("\n{failed} of the runs one after another failed");
+        println!("\n{failed} of the sequential runs failed");
     }
     failed == 0
 }
@@ -66,44 +66,53 @@ fn list<T>(all: &[T], json: fn(&T) -> Value) -> Value {
 }
 
 fn tell_runs(figures: &[Figures]) {
-    println!("Runs, as sshd makes them, the programs in turn; x is the floor's wall time of the same run");
-    println!(
-        "{:7} {:6} {:>4}  {:8} {:>10} {:>6} {:>10} {:>9} {:>7} {:>5} {:>6} {:>8}",
-        "path",
-        "answer",
-        "ms",
-        "program",
-        "median ms",
-        "x",
-        "p99 ms",
-        "cpu ms",
-        "faults",
-        "req.",
-        "conn.",
-        "packets"
-    );
+    println!("Runs as sshd starts them, the programs in turn; x is the median relative to the floor's");
+    println!("{}", run_row(RUN_COLUMNS));
     for one in figures {
         let floor = figures.iter().find(|other| {
             other.program == "floor"
                 && (other.run, other.latency, other.keep_alive) == (one.run, one.latency, one.keep_alive)
         });
-        println!(
-            "{:7} {:6} {:>4}  {:8} {:>10.2} {:>6.2} {:>10.2} {:>9.2} {:>7.0} {:>5} {:>6} {:>8}{}",
+        let row = run_row([
             one.run.name(),
             connection(one.keep_alive).split(' ').next().unwrap_or_default(),
-            one.latency,
-            one.program,
-            one.median / 1e3,
-            floor.map_or(f64::NAN, |floor| one.median / floor.median),
-            one.p99 / 1e3,
-            one.cpu / 1e3,
-            one.faults,
-            one.traffic.requests,
-            one.traffic.connections,
-            one.traffic.packets,
-            if one.failed > 0 { format!("  {} FAILED", one.failed) } else { String::new() }
-        );
+            &one.latency.to_string(),
+            &one.program,
+            &format!("{:.2}", one.median / 1e3),
+            &format!("{:.2}", floor.map_or(f64::NAN, |floor| one.median / floor.median)),
+            &format!("{:.2}", one.p99 / 1e3),
+            &format!("{:.2}", one.cpu / 1e3),
+            &format!("{:.0}", one.faults),
+            &one.traffic.requests.to_string(),
+            &one.traffic.connections.to_string(),
+            &one.traffic.packets.to_string(),
+        ]);
+        println!("{row}{}", if one.failed > 0 { format!("  {} FAILED", one.failed) } else { String::new() });
     }
+}
+
+const RUN_COLUMNS: [&str; 12] = [
+    "path",
+    "answer",
+    "ms",
+    "program",
+    "median ms",
+    "x",
+    "p99 ms",
+    "cpu ms",
+    "faults",
+    "req.",
+    "conn.",
+    "packets",
+];
+
+/// One line of the table of runs.
+fn run_row(cells: [&str; 12]) -> String {
+    let [path, answer, ms, program, median, x, p99, cpu, faults, requests, connections, packets] = cells;
+    format!(
+        "{path:7} {answer:6} {ms:>4}  {program:8} {median:>10} {x:>6} {p99:>10} {cpu:>9} {faults:>7} {requests:>5} \
+         {connections:>6} {packets:>8}"
+    )
 }
 
 fn tell_weights(weights: &[Weight]) {
@@ -125,9 +134,9 @@ fn tell_crowds(crowds: &[Crowd], logins: &Logins, crowded: &[Crowded]) {
     }
     println!("\nssh login, {} of each in turn, median ms", logins.pushed.len());
     for (name, times) in [
-        ("pushed key, by the agent", &logins.pushed),
+        ("pushed key, from the agent", &logins.pushed),
         ("plain authorized_keys", &logins.plain),
-        ("neither: refused", &logins.refused),
+        ("no key: refused", &logins.refused),
     ] {
         println!("{name:26} {:>9.1}", Logins::median(times));
     }
@@ -135,8 +144,28 @@ fn tell_crowds(crowds: &[Crowd], logins: &Logins, crowded: &[Crowded]) {
 }
 
 fn tell_parts(parts: &[Part]) {
-    println!("\n{:60} {:>10} {:>10}", "parts of a judgement alone", "median us", "least us");
+    println!("\n{:60} {:>10} {:>10}", "parts of a verification", "median us", "least us");
     for part in parts {
         println!("{:60} {:>10.1} {:>10.1}", part.name, part.median, part.least);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RUN_COLUMNS, run_row};
+
+    #[test]
+    fn table_in_performance_md_has_the_form_of_the_report() {
+        let document = include_str!("../../../docs/performance.md");
+        let start = document.find("path    answer").expect("docs/performance.md has the table of runs");
+        let mut lines = document[start..].lines().take_while(|line| !line.starts_with("```"));
+        assert_eq!(lines.next(), Some(run_row(RUN_COLUMNS).as_str()));
+        let mut rows = 0;
+        for line in lines {
+            let cells: Vec<_> = line.split_whitespace().collect();
+            assert_eq!(run_row(cells.try_into().expect(line)), line);
+            rows += 1;
+        }
+        assert_eq!(rows, 4);
     }
 }

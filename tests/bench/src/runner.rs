@@ -1,5 +1,5 @@
-//! Starts programs and measures them, in a process of its own: it is of the user that sshd takes, and small, so that
-//! starting a program from it costs little and copies nothing.
+//! Starts programs and measures them, in a separate process. The process runs as the agent's user. It is small, so
+//! starting a program from it is cheap.
 
 use std::env;
 use std::io::{self, Read as _};
@@ -15,24 +15,24 @@ use serde_json::{Value, json};
 
 use crate::world::{AGENTS_USER, World, uid};
 
-/// The subcommand, for this program's own use.
+/// The internal subcommand that starts the runner.
 pub(crate) const NAME: &str = "runner";
 
-/// What the runner measures of one run.
+/// The measurement of one run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
-    /// From before the start until the end and the last byte of the output: microseconds.
+    /// Microseconds from before the start until the end of the program and of its output.
     pub(crate) wall: f64,
-    /// Of a processor, in user and kernel mode: microseconds.
+    /// Microseconds of processor time in user and kernel mode.
     pub(crate) cpu: f64,
     pub(crate) faults: f64,
-    /// Whether it succeeded and said what it had to say.
+    /// Whether the program succeeded with the expected output.
     pub(crate) good: bool,
 }
 
-/// Runs these commands in turn, so many rounds, and gives each one's samples. Every other round goes backwards, so that
-/// none always finds the processor's caches as the same other one left them. `expected` is what stands in the output
-/// of a good run; none: nothing is there.
+/// Runs the commands in turn for `rounds` rounds, and returns the samples of each. Every second round runs in reverse
+/// order, so no command always follows the same other one in the processor's caches. The output of a good run contains
+/// `expected`. Without `expected`, the output must be empty.
 pub(crate) fn in_turn(
     world: &World,
     commands: &[Vec<String>],
@@ -45,7 +45,7 @@ pub(crate) fn in_turn(
     (0..commands.len()).map(|command| each.iter().map(|round| round[command]).collect()).collect()
 }
 
-/// Runs one command so many times at once.
+/// Runs one command `times` times at once.
 pub(crate) fn at_once(
     world: &World,
     command: &[String],
@@ -58,7 +58,7 @@ pub(crate) fn at_once(
 fn ask(world: &World, what: &Value) -> Vec<Sample> {
     let runner = world.path("bin/eic-bench");
     if !runner.exists() {
-        world.install(&env::current_exe().expect("this program's own file"), "eic-bench");
+        world.install(&env::current_exe().expect("the path of this program"), "eic-bench");
     }
     let user = uid(AGENTS_USER);
     let mut child = Command::new(runner)
@@ -70,9 +70,10 @@ fn ask(world: &World, what: &Value) -> Vec<Sample> {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the runner starts");
-    serde_json::to_writer(child.stdin.take().expect("its input"), what).expect("the runner listens");
+    serde_json::to_writer(child.stdin.take().expect("standard input is piped"), what)
+        .expect("the runner reads its task");
     let output = child.wait_with_output().expect("the runner ends");
-    let samples: Value = serde_json::from_slice(&output.stdout).expect("what the runner measured");
+    let samples: Value = serde_json::from_slice(&output.stdout).expect("the runner prints JSON");
     let sample = |value: &Value| Sample {
         wall: value[0].as_f64().unwrap_or_default(),
         cpu: value[1].as_f64().unwrap_or_default(),
@@ -82,7 +83,7 @@ fn ask(world: &World, what: &Value) -> Vec<Sample> {
     samples.as_array().expect("a list").iter().map(sample).collect()
 }
 
-/// The runner's side: the task on standard input, the samples on standard output.
+/// The runner: reads the task from standard input and writes the samples to standard output.
 pub(crate) fn main() {
     let mut task = String::new();
     io::stdin().read_to_string(&mut task).expect("a task");
@@ -114,7 +115,7 @@ pub(crate) fn main() {
     println!("{}", Value::from(samples));
 }
 
-/// A sample of each, in the order in which they are given.
+/// Returns one sample per command, in the order of `commands`.
 fn one_round(commands: &[Vec<String>], expected: Option<&str>, backwards: bool) -> Vec<Sample> {
     if !backwards {
         return commands.iter().map(|command| alone(command, expected)).collect();
@@ -126,7 +127,7 @@ fn one_round(commands: &[Vec<String>], expected: Option<&str>, backwards: bool) 
 
 fn alone(command: &[String], expected: Option<&str>) -> Sample {
     let used = || {
-        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("what children used");
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("getrusage succeeds");
         let cpu = (usage.user_time() + usage.system_time()).num_microseconds();
         (cpu as f64, (usage.minor_page_faults() + usage.major_page_faults()) as f64)
     };

@@ -1,4 +1,4 @@
-//! The metadata service of the private instance, and what a run asks of it.
+//! The metadata service of the private instance, and the traffic of a run.
 
 use std::collections::BTreeSet;
 use std::thread::sleep;
@@ -9,17 +9,17 @@ use eic_emulator::{Config, Emulator, Fault, Service};
 use crate::program::Run;
 use crate::world::{World, run};
 
-/// How long after a run its last packets may come.
+/// How long after a run its last packets may arrive.
 const SETTLED: Duration = Duration::from_millis(30);
 
-/// How long the pushed key stays: longer than anything here takes.
+/// The lifetime of the pushed key in seconds, longer than the whole benchmark.
 const KEY_STAYS: i64 = 3600;
 
 pub(crate) struct Metadata {
     pub(crate) emulator: Emulator,
 }
 
-/// What one run cost the service.
+/// The traffic of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Traffic {
     pub(crate) requests: u64,
@@ -28,7 +28,7 @@ pub(crate) struct Traffic {
 }
 
 impl Metadata {
-    /// Starts it on the real address, with this key pushed for the user who has one.
+    /// Starts the service on the real metadata address, with this key pushed for one user.
     pub(crate) fn start(world: &World, keep_alive: bool, key_line: &str) -> Self {
         let emulator = Emulator::start(Config {
             imds: ([169, 254, 169, 254], 80).into(),
@@ -37,12 +37,12 @@ impl Metadata {
             hierarchy: Some(world.hierarchy.clone()),
             ..Config::default()
         })
-        .expect("the real address of metadata");
+        .expect("the metadata address is available");
         emulator.push(Run::Key.user(), key_line, "arn:aws:iam::123456789012:user/bob");
         Self { emulator }
     }
 
-    /// From now on every answer takes so long.
+    /// Delays each later response by this many milliseconds.
     pub(crate) fn answer_after(&self, milliseconds: u64) {
         self.emulator.clear_faults();
         if milliseconds > 0 {
@@ -50,7 +50,7 @@ impl Metadata {
         }
     }
 
-    /// What the service saw of this work.
+    /// The traffic that `work` causes.
     pub(crate) fn traffic_of(&self, work: impl FnOnce()) -> Traffic {
         self.emulator.take_requests();
         let before = packets();
@@ -67,7 +67,8 @@ impl Metadata {
     }
 }
 
-/// Begins to count the packets to and from metadata. On loopback every packet goes out once, whichever way it is bound.
+/// Starts to count the packets to and from metadata. On loopback the output hook sees every packet of both directions
+/// once.
 pub(crate) fn count_packets() {
     for line in [
         "add table ip bench",

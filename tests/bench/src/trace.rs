@@ -1,5 +1,5 @@
-//! One login, taken apart: sshd and everything that it starts run under strace, which writes down when each of a few
-//! system calls began and how long it took. Of several logins it is the one that took the median time.
+//! The parts of one login. sshd and its children run under strace, which records the start and the duration of a few
+//! system calls. The result is the login with the median duration of several.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,38 +13,39 @@ use crate::measure::Pushed;
 use crate::service::Metadata;
 use crate::world::{Key, World, run};
 
-/// Milliseconds that an answer of metadata takes in the login that is shown.
+/// The delay of each metadata response in the traced login, in milliseconds.
 pub(crate) const LATENCY: u64 = 1;
 
-/// How many logins there are, and the time between them.
+/// The number of logins, and the pause between them.
 const LOGINS: usize = 7;
 const SETTLED: Duration = Duration::from_millis(200);
 
-/// What is written down. The kernel stops a process for these alone (`--seccomp-bpf`).
+/// The recorded system calls. The kernel stops a process only for these (`--seccomp-bpf`).
 const CALLS: &str = "execve,exit_group,accept,accept4,connect,sendto,sendmsg,recvfrom,write,writev,read";
 
-/// A login, all in milliseconds since the client started.
+/// A login. All times are milliseconds since the client started.
 #[derive(Debug)]
 pub(crate) struct Traced {
     pub(crate) accepted: f64,
     pub(crate) runs: [AgentRun; 2],
     pub(crate) shell: f64,
     pub(crate) ended: f64,
-    /// Of how many logins this is the median one.
+    /// The number of logins of which this is the median.
     pub(crate) among: usize,
 }
 
-/// One run of the agent in it.
+/// One run of the agent during the login.
 #[derive(Debug)]
 pub(crate) struct AgentRun {
     pub(crate) started: f64,
     pub(crate) requests: Vec<Request>,
-    /// When keys were written for sshd.
+    /// When the agent wrote the keys for sshd.
     pub(crate) written: f64,
     pub(crate) ended: f64,
 }
 
-/// One request, from the connection or, on one that was open, from the first byte, to the last byte of the answer.
+/// One request, up to the last byte of the answer. It starts with the connection, or with its first byte if the
+/// connection was already open.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) what: String,
@@ -52,7 +53,7 @@ pub(crate) struct Request {
     pub(crate) to: f64,
 }
 
-/// One system call, in seconds of the machine's clock.
+/// One system call. Times are seconds of the machine's clock.
 struct Call {
     pid: u32,
     from: f64,
@@ -77,10 +78,10 @@ pub(crate) fn one_login(world: &World, pushed: &Pushed) -> Traced {
     let mut strace = Command::new("strace");
     strace.args(["-f", "--seccomp-bpf", "-ttt", "-T", "-s", "96", "-e", &format!("trace={CALLS}"), "-o"]);
     strace.arg(&file).args(["/usr/sbin/sshd", "-D", "-f"]).arg(&config).stdin(Stdio::null());
-    let mut strace = Strace(strace.spawn().expect("strace is installed; tests/setup bench does it"));
+    let mut strace = Strace(strace.spawn().expect("strace is missing: run tests/setup bench"));
     let started = Instant::now();
     while TcpStream::connect("127.0.0.1:22").is_err() {
-        assert!(started.elapsed() < Duration::from_secs(20), "sshd does not listen under strace");
+        assert!(started.elapsed() < Duration::from_secs(20), "sshd did not start to listen under strace");
         sleep(Duration::from_millis(5));
     }
     for _ in 0..2 {
@@ -88,7 +89,7 @@ pub(crate) fn one_login(world: &World, pushed: &Pushed) -> Traced {
     }
     let mut logins: Vec<_> = (0..LOGINS)
         .map(|_| {
-            // What the login before it left to do is over then.
+            // The work of the previous login has then ended.
             sleep(SETTLED);
             let began = now();
             assert!(log_in(PUSHED, &pushed.key, 0).1, "a login under strace");
@@ -99,7 +100,7 @@ pub(crate) fn one_login(world: &World, pushed: &Pushed) -> Traced {
     strace.stop();
     logins.sort_by(|one, other| (one.1 - one.0).total_cmp(&(other.1 - other.0)));
     let (began, ended) = logins[LOGINS / 2];
-    let trace = fs::read_to_string(&file).expect("what strace wrote");
+    let trace = fs::read_to_string(&file).expect("the trace of strace");
     let calls: Vec<_> =
         calls(&trace).into_iter().filter(|call| (began..ended).contains(&call.from)).collect();
     let agent = world.agent();
@@ -107,12 +108,12 @@ pub(crate) fn one_login(world: &World, pushed: &Pushed) -> Traced {
         .unwrap_or_else(|missing| panic!("the trace of a login has no {missing}: {}", file.display()))
 }
 
-/// sshd under strace; both end with it.
+/// sshd under strace. Dropping the value ends both.
 struct Strace(Child);
 
 impl Strace {
     fn stop(&mut self) {
-        // strace ends when the last process that it watches does: sshd is its only child.
+        // strace ends when its last traced process ends. sshd is its only child.
         let children = format!("/proc/{0}/task/{0}/children", self.0.id());
         for child in fs::read_to_string(children).unwrap_or_default().split_whitespace() {
             run("kill", &[child]);
@@ -132,7 +133,7 @@ fn now() -> f64 {
     UNIX_EPOCH.elapsed().map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// Reads strace's lines: `PID SECONDS name(arguments) = result <SECONDS>`, where a call that waits is on two lines,
+/// Parses the output of strace: `PID SECONDS name(arguments) = result <SECONDS>`. A call that waits takes two lines,
 /// `… <unfinished ...>` and `<... name resumed>…`.
 fn calls(trace: &str) -> Vec<Call> {
     let mut calls = Vec::new();
@@ -182,7 +183,7 @@ fn assemble(calls: &[Call], agent: &str, began: f64, ended: f64) -> Result<Trace
     })
 }
 
-/// The requests of a run. While it lasts, nobody but the agent talks to metadata.
+/// The requests of a run. During the run, only the agent uses the metadata service.
 fn agent_run(
     calls: &[Call],
     from: f64,
@@ -274,7 +275,7 @@ mod tests {
 ";
 
     #[test]
-    fn a_login_is_taken_apart() {
+    fn login_is_split_into_its_parts() {
         let traced = assemble(&calls(TRACE), "/mnt/bin/eic-agent", 99.99, 100.04).unwrap();
         let near =
             |value: f64, expected: f64| assert!((value - expected).abs() < 0.002, "{value} {expected}");
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_that_lacks_something_says_what() {
+    fn incomplete_trace_names_the_missing_part() {
         let without = TRACE.replace("/bin/sh", "/bin/other");
         assert_eq!(assemble(&calls(&without), "/mnt/bin/eic-agent", 99.99, 100.04).unwrap_err(), "shell");
     }

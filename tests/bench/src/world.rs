@@ -1,6 +1,6 @@
-//! A private EC2 instance to measure on: the one that the test suite makes, with a trust store like a distribution's.
+//! A private EC2 instance for measurements. It is the instance of the test suite, with a trust store of realistic size.
 
-// The suite's own; not all of it is needed here.
+// These modules belong to the suite. The benchmark does not use all of their code.
 #[allow(dead_code, clippy::unused_self)]
 #[path = "../../suite/world/ssh.rs"]
 mod ssh;
@@ -17,29 +17,29 @@ use eic_emulator::pki::{Hierarchy, Issuer, KeyPool};
 
 pub(crate) use ssh::{Key, Sshd};
 
-/// Set for the run inside; holds the root of the private files.
+/// The variable that marks the run inside the namespaces. It contains the root of the private files.
 const INSIDE: &str = "EIC_BENCH_WORLD";
 
 const SET_UP: &str = include_str!("../../suite/world/set-up.sh");
 
-/// A place that every system has and that can be covered with a file system of our own.
+/// Candidate directories over which the benchmark mounts its own file system.
 const COVERABLE: [&str; 4] = ["/mnt", "/srv", "/media", "/opt"];
 
 pub(crate) const INSTANCE: &str = "i-0123456789abcdef0";
 
-/// How many roots a distribution's trust store holds (Debian 12: 142).
+/// The number of roots in a distribution's trust store (Debian 12: 142).
 const ROOTS: usize = 142;
 
-/// Whom sshd runs the agent as.
+/// The user as whom sshd runs the agent.
 pub(crate) const AGENTS_USER: &str = "eic-agent";
 
 pub(crate) struct World {
     root: PathBuf,
-    /// The signer, the same for all services of a run.
+    /// The signer. All services of a run share it.
     pub(crate) hierarchy: Hierarchy,
 }
 
-/// Does the work on a private instance: in namespaces that this program makes and runs itself again in.
+/// Runs `work` on a private instance. This program makes namespaces and starts itself again inside.
 pub(crate) fn inside(work: impl FnOnce(&World) -> bool) -> ExitCode {
     if let Some(root) = env::var_os(INSIDE) {
         let good = work(&World::enter(PathBuf::from(root)));
@@ -47,23 +47,23 @@ pub(crate) fn inside(work: impl FnOnce(&World) -> bool) -> ExitCode {
     }
     let used: Vec<_> = env::args_os().map(PathBuf::from).chain(env::current_dir()).collect();
     let free = |place: &&&str| Path::new(place).is_dir() && !used.iter().any(|path| path.starts_with(place));
-    let root = COVERABLE.iter().find(free).expect("a directory to cover: /mnt, /srv, /media or /opt");
+    let root = COVERABLE.iter().find(free).expect("an unused directory: /mnt, /srv, /media or /opt");
     let status = Command::new("unshare")
         .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", SET_UP, "world", root])
-        .arg(env::current_exe().expect("this program's own file"))
+        .arg(env::current_exe().expect("the path of this program"))
         .args(env::args_os().skip(1))
         .env(INSIDE, root)
         .status()
-        .expect("unshare (util-linux) is installed");
+        .expect("unshare (util-linux) is missing");
     if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 impl World {
     fn enter(root: PathBuf) -> Self {
         run("mount", &["-t", "tmpfs", "tmpfs", "/sys"]);
-        fs::create_dir_all("/sys/devices/virtual/dmi/id").expect("a /sys of our own");
+        fs::create_dir_all("/sys/devices/virtual/dmi/id").expect("a private /sys");
         fs::write("/sys/devices/virtual/dmi/id/board_asset_tag", format!("{INSTANCE}\n"))
-            .expect("an asset tag");
+            .expect("the asset tag can be written");
         let pool = KeyPool::shared();
         let now = std::time::UNIX_EPOCH
             .elapsed()
@@ -79,7 +79,7 @@ impl World {
         world
     }
 
-    /// A store like a distribution's: the one root that counts is among as many others.
+    /// Installs a trust store of a distribution's size that contains the signer's root.
     fn trust(&self, pool: &KeyPool) {
         let key = pool.get("other-roots");
         let mut store: Vec<_> = (0..ROOTS)
@@ -96,17 +96,17 @@ impl World {
             "/etc/ssl/certs/ca-certificates.crt",
         ];
         let there: Vec<_> = bundles.iter().filter(|bundle| Path::new(bundle).exists()).collect();
-        assert!(!there.is_empty(), "a distribution's trust store: one of {bundles:?}");
+        assert!(!there.is_empty(), "found no trust store among {bundles:?}");
         for bundle in there {
-            fs::write(bundle, &store).expect("a trust store of our own");
+            fs::write(bundle, &store).expect("the private trust store can be written");
         }
     }
 
-    /// A log daemon that reads everything and keeps nothing.
-    #[expect(clippy::unused_self, reason = "only inside may it be done")]
+    /// Starts a log daemon that reads messages and drops them.
+    #[expect(clippy::unused_self, reason = "needs the private instance")]
     fn keep_log(&self, path: &str) {
         fs::create_dir_all(Path::new(path).parent().expect("a folder")).expect("a folder for the log");
-        let socket = UnixDatagram::bind(path).expect("a log of our own");
+        let socket = UnixDatagram::bind(path).expect("the private log socket can be bound");
         fs::set_permissions(path, fs::Permissions::from_mode(0o666)).expect("rights");
         thread::spawn(move || {
             let mut buffer = vec![0; 1 << 18];
@@ -118,7 +118,7 @@ impl World {
         self.root.join(name)
     }
 
-    /// The agent, in a place that sshd accepts.
+    /// The path of the installed agent, which sshd accepts.
     pub(crate) fn agent(&self) -> PathBuf {
         self.path("bin/eic-agent")
     }
@@ -128,7 +128,7 @@ impl World {
         self.path("shared")
     }
 
-    /// Copies a program to where every user may run it.
+    /// Copies a program to a directory from which every user may run it.
     pub(crate) fn install(&self, from: &Path, name: &str) -> PathBuf {
         let to = self.path("bin").join(name);
         fs::copy(from, &to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
@@ -137,17 +137,18 @@ impl World {
     }
 }
 
-/// A user's number on the private instance.
+/// The user ID of `user` on the private instance.
 pub(crate) fn uid(user: &str) -> u32 {
     let passwd = fs::read_to_string("/etc/passwd").expect("/etc/passwd");
     let line = passwd.lines().find_map(|line| line.strip_prefix(user)?.strip_prefix(":x:"));
     line.and_then(|line| line.split(':').next()?.parse().ok()).unwrap_or_else(|| panic!("no user {user}"))
 }
 
-/// Runs a program of the system that has to succeed.
+/// Runs a system program. Panics if it fails.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("{program}: {error}; tests/setup bench installs it"));
+    let output =
+        output.unwrap_or_else(|error| panic!("{program}: {error}; to install it, run tests/setup bench"));
     assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

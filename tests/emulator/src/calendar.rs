@@ -1,4 +1,4 @@
-//! Unix seconds as a civil date in UTC, for DER, HTTP and XML.
+//! Converts Unix seconds to a civil date in UTC, for DER, HTTP and XML.
 
 /// A civil date and time in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Civil {
     pub fn from_unix(instant: i64) -> Self {
         let days = instant.div_euclid(86_400);
         let second = instant.rem_euclid(86_400);
-        // Years are counted from March, so that the leap day is a year's last day; an era is 400 years.
+        // Years start in March here, which makes the leap day the last day of a year. An era is 400 years.
         let from_march = days + 719_468;
         let era = from_march.div_euclid(146_097);
         let day_of_era = from_march.rem_euclid(146_097);
@@ -54,7 +54,7 @@ pub fn http_date(instant: i64) -> String {
     format!("{}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT", DAYS[weekday])
 }
 
-/// An RFC 3339 instant in UTC, as AWS's XML answers carry it.
+/// An RFC 3339 instant in UTC, as in AWS's XML responses.
 pub fn rfc3339(instant: i64) -> String {
     let Civil { year, month, day, hour, minute, second, .. } = Civil::from_unix(instant);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z")

@@ -1,4 +1,4 @@
-//! What an emulator is started with.
+//! The configuration of an emulator.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,44 +9,44 @@ use std::time::Duration;
 use crate::pki::Hierarchy;
 use crate::record::RequestRecord;
 
-/// Sees every request when it has been decided upon.
+/// A callback for each request. It runs after the emulator has chosen the response.
 pub type Observer = Arc<dyn Fn(&RequestRecord) + Send + Sync>;
 
-/// What an emulator is started with. The default is an ordinary instance on loopback.
+/// The configuration of an emulator. The default is an ordinary instance on loopback.
 #[derive(Clone)]
 pub struct Config {
-    /// Where instance metadata listens; port 0 picks one.
+    /// The address on which instance metadata listens. Port 0 selects a free port.
     pub imds: SocketAddr,
-    /// Where the AWS API listens; port 0 picks one.
+    /// The address on which the AWS API listens. Port 0 selects a free port.
     pub api: SocketAddr,
-    /// The instance's id.
+    /// The instance ID.
     pub instance_id: String,
-    /// Its availability zone, from which its region follows.
+    /// The instance's availability zone. The region follows from it.
     pub zone: String,
-    /// Its services' domain.
+    /// The domain of the AWS services.
     pub domain: String,
-    /// The address that `DescribeInstances` gives as its private and its public one.
+    /// The address that `DescribeInstances` reports as private and as public.
     pub instance_ip: IpAddr,
-    /// How many seconds a pushed key stays.
+    /// How many seconds a pushed key stays on the instance.
     pub key_ttl: i64,
-    /// How long every metadata answer takes.
+    /// The delay before each metadata response.
     pub delay: Duration,
     /// How many seconds the emulator's clock is ahead of the machine's.
     pub clock_offset: i64,
-    /// Whether metadata connections serve more than one request. The real service closes them.
+    /// Whether a metadata connection serves more than one request. The real service closes it after one.
     pub keep_alive: bool,
-    /// The caller behind each access key. The others are `AKIAEXAMPLE<NAME>`, user `<name>`, or
-    /// [`DEFAULT_CALLER`].
+    /// The caller's ARN for each access key. Without an ARN here, the caller of `AKIAEXAMPLE<NAME>` is the user
+    /// `<name>`, and the caller of any other key is [`DEFAULT_CALLER`].
     pub callers: BTreeMap<String, String>,
-    /// The signer, where it is not to be the usual one.
+    /// The signer, if not the usual one.
     pub hierarchy: Option<Hierarchy>,
-    /// A directory that keeps the authority's keys between runs.
+    /// The directory in which the authority's keys are kept between runs.
     pub key_directory: Option<PathBuf>,
-    /// Sees every request.
+    /// The callback for each request.
     pub observer: Option<Observer>,
 }
 
-/// Who pushes a key when the access key says nothing of it.
+/// The caller for an access key that the emulator does not know.
 pub const DEFAULT_CALLER: &str = "arn:aws:sts::123456789012:assumed-role/Demo/someone";
 
 impl Default for Config {

@@ -1,4 +1,4 @@
-//! Temporary directories that go away with their owner.
+//! Temporary directories that are removed when dropped.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// A fresh directory, removed with all that is in it when this value is dropped.
+/// A new directory. Dropping the value removes the directory with its contents.
 #[derive(Debug)]
 pub struct TempDir(PathBuf);
 
@@ -21,12 +21,12 @@ impl TempDir {
     pub fn new_in(parent: &Path, prefix: &str) -> io::Result<Self> {
         let path = parent.join(format!("{prefix}-{}", random_hex(6)));
         std::fs::create_dir(&path)?;
-        // The process's umask may have taken bits away that other users need to read.
+        // The umask may have removed bits that other users need for reading.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
         Ok(Self(path))
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -34,13 +34,12 @@ impl TempDir {
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        // Whatever is left behind by a failure here is in the temporary directory, where it belongs.
+        // If the removal fails, the files stay in the system's temporary directory.
         drop(std::fs::remove_dir_all(&self.0));
     }
 }
 
-/// Writes a file that everybody may read, and makes the directories above it that are missing, whatever the
-/// umask.
+/// Writes a file that all users may read, and makes its missing parent directories. The umask has no effect.
 pub fn write_public(path: &Path, content: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         make_public_directory(parent)?;
@@ -49,7 +48,7 @@ pub fn write_public(path: &Path, content: &[u8]) -> io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
 }
 
-/// Makes a directory that everybody may enter, and those above it that are missing.
+/// Makes a directory that all users may enter, and its missing parents.
 pub fn make_public_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());

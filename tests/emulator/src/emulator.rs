@@ -1,4 +1,4 @@
-//! The emulator as a whole.
+//! The emulator: both listeners, and the methods with which a test controls them.
 
 use std::io;
 use std::sync::{Arc, PoisonError};
@@ -13,7 +13,7 @@ use crate::pki::{Hierarchy, KeyPool, Staple};
 use crate::record::RequestRecord;
 use crate::world::{World, machine_time};
 
-/// Instance metadata and the AWS API, running. Dropping it stops both.
+/// A running emulator of instance metadata and the AWS API. Dropping it stops both.
 pub struct Emulator {
     world: Arc<World>,
     imds: Server,
@@ -37,70 +37,70 @@ impl Emulator {
         })
     }
 
-    /// Where instance metadata is: `http://ADDRESS:PORT`.
+    /// The URL of instance metadata: `http://ADDRESS:PORT`.
     pub fn imds_url(&self) -> String {
         format!("http://{}", self.imds.address())
     }
 
-    /// Where the API is: `http://ADDRESS:PORT`.
+    /// The URL of the API: `http://ADDRESS:PORT`.
     pub fn api_url(&self) -> String {
         format!("http://{}", self.api.address())
     }
 
-    /// The trust anchor, as a CA file holds it.
+    /// The trust anchor as PEM, for a CA file.
     pub fn ca_pem(&self) -> String {
         self.world.hierarchy().anchor_pem()
     }
 
-    /// What it was started with.
+    /// The configuration at the start.
     pub fn config(&self) -> &Config {
         &self.world.config
     }
 
-    /// The name that the signer's certificate has to have.
+    /// The common name that the signer's certificate must have.
     pub fn signer_name(&self) -> String {
         let config = self.config();
         signer_name(&region_of(&config.zone), &config.domain)
     }
 
-    /// The emulator's instant, Unix seconds.
+    /// The time of the emulator's clock, in Unix seconds.
     pub fn now(&self) -> i64 {
         self.world.now()
     }
 
-    /// Shifts the emulator's clock: `Date`, expiry, and the staples that it makes itself.
+    /// Shifts the emulator's clock. This affects the `Date` field, the expiry of keys and generated staples.
     pub fn set_clock_offset(&self, seconds: i64) {
         self.world.set_clock_offset(seconds);
     }
 
-    /// Puts a signed key on the instance as SendSSHPublicKey does, unvalidated. Returns the request's id.
+    /// Puts a signed key on the instance as SendSSHPublicKey does, but without validation. Returns the request ID.
     pub fn push(&self, user: &str, key_line: &str, caller: &str) -> String {
         let id = request_id();
         self.world.push(user, key_line, caller, &id);
         id
     }
 
-    /// Replaces a user's key bundle by these bytes, which stay.
+    /// Replaces a user's key bundle with these bytes, which do not expire.
     pub fn set_entries(&self, user: &str, bytes: impl Into<Vec<u8>>) {
         self.world.pushed.set_raw(user, bytes.into());
     }
 
-    /// Takes every key off the instance.
+    /// Removes every key from the instance.
     pub fn clear_keys(&self) {
         self.world.pushed.clear();
     }
 
-    /// The signer.
+    /// The current signer.
     pub fn hierarchy(&self) -> Arc<Hierarchy> {
         self.world.hierarchy()
     }
 
-    /// Changes the signer: its chain, its staples and the key that signs what is pushed from now on.
+    /// Changes the signer: its chain, its staples, and the key that signs later pushes.
     pub fn set_hierarchy(&self, hierarchy: Hierarchy) {
         self.world.set_hierarchy(hierarchy);
     }
 
-    /// Serves these staples in place of good ones.
+    /// Serves these staples instead of good ones.
     pub fn set_staples(&self, staples: Vec<Staple>) {
         self.world.set_staples(staples);
     }
@@ -110,53 +110,53 @@ impl Emulator {
         self.world.replace_item(path, Some(content.into()));
     }
 
-    /// Takes a metadata item away.
+    /// Removes a metadata item.
     pub fn remove_item(&self, path: &str) {
         self.world.replace_item(path, None);
     }
 
-    /// Answers a metadata path with this response, with no regard to method or token.
+    /// Answers each request for a metadata path with this response. Method and token have no effect.
     pub fn set_raw_item(&self, path: &str, response: Response) {
         self.inject(Fault::at(path).respond(response));
     }
 
-    /// Adds a fault. Of several in force at one place the oldest goes first.
+    /// Adds a fault. If several active faults match a request, the oldest one applies.
     pub fn inject(&self, fault: Fault) {
         self.world.faults.add(fault);
     }
 
-    /// Makes the next pushes over the API fail.
+    /// Makes the next `times` pushes over the API fail.
     pub fn fail_push(&self, kind: ErrorKind, message: &str, times: u32) {
         self.inject(Fault::api().respond(kind.response(message)).times(times));
     }
 
-    /// Ends every fault.
+    /// Removes every fault.
     pub fn clear_faults(&self) {
         self.world.faults.clear();
     }
 
-    /// Lets a behaviour have each new metadata connection before a request is read. When it returns false or
-    /// fails, the connection is closed.
+    /// Runs `greeting` on each new metadata connection, before a request is read. The emulator closes the connection if
+    /// `greeting` returns false or fails.
     pub fn on_connect(&self, greeting: impl Fn(&mut Wire) -> io::Result<bool> + Send + Sync + 'static) {
         self.world.set_greeting(Some(Arc::new(greeting)));
     }
 
-    /// Ends what [`on_connect`](Self::on_connect) began.
+    /// Removes the callback of [`on_connect`](Self::on_connect).
     pub fn clear_on_connect(&self) {
         self.world.set_greeting(None);
     }
 
-    /// Forgets every token, so that each is answered with 401.
+    /// Invalidates every token. Requests with one of them get status 401.
     pub fn invalidate_tokens(&self) {
         self.world.tokens.clear();
     }
 
-    /// The instance's state as EC2 names it: `running`, `stopped`, …
+    /// Sets the instance's state, named as in the EC2 API: `running`, `stopped`, …
     pub fn set_instance_state(&self, state: &str) {
         state.clone_into(&mut self.world.instance_state.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Every request since the last call, in the order of the answers.
+    /// Returns the requests since the last call, in the order of the responses.
     pub fn take_requests(&self) -> Vec<RequestRecord> {
         self.world.records.take()
     }

@@ -1,20 +1,20 @@
-//! The key bundle: entries as EC2 Instance Connect renders and signs them.
+//! The entries of a key bundle, in the format and with the signature of EC2 Instance Connect.
 
 use data_encoding::BASE64;
 
 use crate::pki::{RsaKey, SignatureScheme, wrapped_base64};
 
-/// How the signature's base64 is laid out.
+/// The line layout of the base64 of the signature.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SignatureLayout {
     /// One long line.
     #[default]
     SingleLine,
-    /// Lines of this many characters.
+    /// Lines with this many characters.
     Wrapped(usize),
 }
 
-/// One entry: its lines in the order in which they were added, the key line last.
+/// One entry: its lines in the order of their addition, then the key line.
 #[derive(Clone, Debug)]
 pub struct Entry {
     lines: Vec<Vec<u8>>,
@@ -24,7 +24,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// An entry of nothing but its key line.
+    /// An entry that contains only its key line.
     pub fn new(key_line: impl AsRef<[u8]>) -> Self {
         Self {
             lines: Vec::new(),
@@ -34,52 +34,52 @@ impl Entry {
         }
     }
 
-    /// When it expires, Unix seconds.
+    /// Adds the instant of expiry, in Unix seconds.
     #[must_use]
     pub fn timestamp(self, instant: i64) -> Self {
         self.line(format!("#Timestamp={instant}"))
     }
 
-    /// For which instance it is.
+    /// Adds the ID of the instance.
     #[must_use]
     pub fn instance(self, id: &str) -> Self {
         self.line(format!("#Instance={id}"))
     }
 
-    /// Who pushed it.
+    /// Adds the caller's ARN.
     #[must_use]
     pub fn caller(self, arn: &str) -> Self {
         self.line(format!("#Caller={arn}"))
     }
 
-    /// The request that pushed it.
+    /// Adds the request ID.
     #[must_use]
     pub fn request(self, id: &str) -> Self {
         self.line(format!("#Request={id}"))
     }
 
-    /// Any line before the key line, without its line end.
+    /// Adds any line before the key line. `line` has no line end.
     #[must_use]
     pub fn line(mut self, line: impl AsRef<[u8]>) -> Self {
         self.lines.push(line.as_ref().to_vec());
         self
     }
 
-    /// How the signature is laid out.
+    /// Sets the layout of the signature.
     #[must_use]
     pub fn layout(mut self, layout: SignatureLayout) -> Self {
         self.layout = layout;
         self
     }
 
-    /// How the signature is made.
+    /// Sets the scheme of the signature.
     #[must_use]
     pub fn scheme(mut self, scheme: SignatureScheme) -> Self {
         self.scheme = scheme;
         self
     }
 
-    /// What the signature covers: every line with its line end.
+    /// The text that the signature covers: every line with its line end.
     pub fn signed_text(&self) -> Vec<u8> {
         let mut text = Vec::new();
         for line in self.lines.iter().chain(std::iter::once(&self.key_line)) {
@@ -89,12 +89,12 @@ impl Entry {
         text
     }
 
-    /// The entry signed by `key`, with the blank line that ends it.
+    /// The entry with a signature by `key` and the final blank line.
     pub fn sign(&self, key: &RsaKey) -> Vec<u8> {
         self.with_signature(&key.sign(self.scheme, &self.signed_text()))
     }
 
-    /// The entry with the given bytes in the signature's place.
+    /// The entry with the given bytes as its signature.
     pub fn with_signature(&self, signature: &[u8]) -> Vec<u8> {
         let base64 = match self.layout {
             SignatureLayout::SingleLine => BASE64.encode(signature) + "\n",
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_reads_as_the_protocol_says() {
+    fn entry_has_the_protocols_format() {
         let entry = Entry::new("ssh-ed25519 AAAA")
             .timestamp(1_738_233_608)
             .instance("i-0123456789abcdef0")

@@ -1,4 +1,4 @@
-//! Faults on request: what happens instead of the usual answer, where, and how often.
+//! Faults that a test injects: the behaviour instead of the usual response, the requests it affects, and how often.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::http::{Action, Request, Response, Wire};
 use crate::record::Service;
 
-/// A departure from the usual answer.
+/// A behaviour instead of the usual response.
 #[derive(Clone)]
 pub struct Fault {
     service: Service,
@@ -30,28 +30,28 @@ enum Place {
 }
 
 impl Fault {
-    /// On the metadata path given, with or without a trailing slash. A path that does not begin with a
-    /// slash is below `/latest/meta-data/`.
+    /// A fault for one metadata path, with or without a trailing slash. A path that does not begin with a slash is
+    /// relative to `/latest/meta-data/`.
     pub fn at(path: &str) -> Self {
         Self::new(Service::Imds, Place::At(normal(&absolute(path))))
     }
 
-    /// On every metadata path that begins so.
+    /// A fault for every metadata path that begins with `path`.
     pub fn below(path: &str) -> Self {
         Self::new(Service::Imds, Place::Below(absolute(path)))
     }
 
-    /// On the request for a token.
+    /// A fault for token requests.
     pub fn token() -> Self {
         Self::at("/latest/api/token")
     }
 
-    /// On every metadata request.
+    /// A fault for every metadata request.
     pub fn everywhere() -> Self {
         Self::new(Service::Imds, Place::Everywhere)
     }
 
-    /// On every API request.
+    /// A fault for every API request.
     pub fn api() -> Self {
         Self::new(Service::Api, Place::Everywhere)
     }
@@ -71,27 +71,27 @@ impl Fault {
         }
     }
 
-    /// Only for this method.
+    /// Limits the fault to this method.
     #[must_use]
     pub fn method(mut self, method: &str) -> Self {
         self.method = Some(method.to_owned());
         self
     }
 
-    /// Answers with this status.
+    /// Sends this status.
     #[must_use]
     pub fn status(self, status: u16) -> Self {
         self.respond(Response::status(status))
     }
 
-    /// Answers with this response.
+    /// Sends this response.
     #[must_use]
     pub fn respond(mut self, response: Response) -> Self {
         self.action = Some(Action::Respond(response));
         self
     }
 
-    /// Hands the connection over.
+    /// Passes the connection to `behaviour`.
     #[must_use]
     pub fn raw(
         mut self,
@@ -101,35 +101,35 @@ impl Fault {
         self
     }
 
-    /// Waits before answering. Without anything else, the usual answer follows.
+    /// Waits before the response. Without another action, the usual response follows.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// Lets this many requests pass before it begins.
+    /// Skips this many matching requests before the fault starts.
     #[must_use]
     pub fn after(mut self, requests: u32) -> Self {
         self.skipped = requests;
         self
     }
 
-    /// Strikes only every so many requests, the first of them included: 1 % of them with 100.
+    /// Applies to the first of every `requests` matching requests. With 100, it applies to 1 %.
     #[must_use]
     pub fn every(mut self, requests: u32) -> Self {
         self.every = requests.max(1);
         self
     }
 
-    /// The name that the records give to what it did.
+    /// Sets the name of the fault in the request records.
     #[must_use]
     pub fn named(mut self, name: &'static str) -> Self {
         self.name = name;
         self
     }
 
-    /// Ends after this many requests. Without it, it stays.
+    /// Ends the fault after this many requests. By default a fault has no end.
     #[must_use]
     pub fn times(mut self, requests: u32) -> Self {
         self.remaining = Some(requests);
@@ -147,7 +147,7 @@ impl Fault {
     }
 }
 
-/// What a fault asks for at one request.
+/// The effect of a fault on one request.
 pub(crate) struct Injected {
     pub(crate) name: &'static str,
     pub(crate) delay: Duration,
@@ -166,7 +166,7 @@ impl Faults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// The first fault that is in force here, counted down.
+    /// The oldest active fault that matches the request. Updates the counters of faults.
     pub(crate) fn next(&self, service: Service, request: &Request) -> Option<Injected> {
         let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for fault in faults.iter_mut().filter(|fault| fault.matches(service, request)) {

@@ -1,4 +1,4 @@
-//! Instance metadata: tokens, items, listings, and the status codes of the real service.
+//! Instance metadata: tokens, items and listings, with the status codes of the real service.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +10,12 @@ use crate::location::{partition_of, region_of};
 use crate::record::Service;
 use crate::world::World;
 
-/// The root of the items.
+/// The path that contains the items.
 const ROOT: &str = "/latest/meta-data/";
 const TTL_HEADER: &str = "X-aws-ec2-metadata-token-ttl-seconds";
 const TOKEN_HEADER: &str = "X-aws-ec2-metadata-token";
 
-/// The tokens that are in force.
+/// The valid tokens, each with its expiry.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens(Mutex<HashMap<String, Instant>>);
 
@@ -39,7 +39,7 @@ impl Tokens {
     }
 }
 
-/// The metadata service's handler.
+/// Handles the requests of the metadata listener.
 pub(crate) struct Imds(pub(crate) Arc<World>);
 
 impl Handler for Imds {
@@ -93,7 +93,7 @@ fn issue_token(world: &World, request: &Request) -> Response {
     }
 }
 
-/// An item's content, or the listing of what lies below the path.
+/// The content of an item, or the listing of a path.
 fn look_up(world: &World, path: &str) -> Option<Vec<u8>> {
     let directory = format!("{}/", path.trim_end_matches('/'));
     if ROOT.starts_with(&directory) && directory != ROOT {
@@ -113,7 +113,7 @@ fn look_up(world: &World, path: &str) -> Option<Vec<u8>> {
     if names.is_empty() { None } else { Some(names.into_iter().collect::<Vec<_>>().join("\n").into()) }
 }
 
-/// Every item by its path below the root.
+/// Every item by its path below [`ROOT`].
 fn items(world: &World) -> BTreeMap<String, Vec<u8>> {
     let config = &world.config;
     let region = region_of(&config.zone);

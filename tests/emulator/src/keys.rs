@@ -1,13 +1,13 @@
-//! The keys that are pushed to the instance now.
+//! The keys that are on the instance.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 #[derive(Debug, Default)]
 struct UserKeys {
-    /// Bytes that a test put there, which never expire.
+    /// Bytes that a test set. They do not expire.
     raw: Option<Vec<u8>>,
-    /// Signed entries, each with the instant at which it goes.
+    /// Signed entries, each with its instant of expiry in Unix seconds.
     pushed: Vec<(i64, Vec<u8>)>,
 }
 
@@ -27,7 +27,7 @@ impl PushedKeys {
         self.with(BTreeMap::clear);
     }
 
-    /// The key bundle of every user who has one now.
+    /// The current key bundle of each user that has one.
     pub(crate) fn bundles(&self, now: i64) -> BTreeMap<String, Vec<u8>> {
         self.with(|users| {
             users.retain(|_, keys| {

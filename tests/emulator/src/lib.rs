@@ -11,7 +11,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! It shares no code with the agent, so that a mistake in one is not a mistake in both.
+//! The emulator shares no code with the agent. Shared code could hide an error that is in both.
 
 mod api;
 mod config;

@@ -1,6 +1,6 @@
-//! Where the instance is: what follows from its availability zone and its services' domain.
+//! The region, the partition and the signer's name, from the availability zone and the services' domain.
 
-/// The region of a zone, local and wavelength zones included: up to and with the first number.
+/// The region of a zone: the name up to and including the first number. This also covers local and wavelength zones.
 pub fn region_of(zone: &str) -> String {
     let mut region = Vec::new();
     for part in zone.split('-') {
@@ -14,7 +14,7 @@ pub fn region_of(zone: &str) -> String {
     region.join("-")
 }
 
-/// The partition's name, as `services/partition` gives it.
+/// The partition's name, as in the metadata item `services/partition`.
 pub fn partition_of(region: &str, domain: &str) -> &'static str {
     match domain {
         "amazonaws.com.cn" => "aws-cn",
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_zone_has_its_region() {
+    fn region_follows_from_every_kind_of_zone() {
         for (zone, region) in [
             ("us-east-1a", "us-east-1"),
             ("us-gov-west-1b", "us-gov-west-1"),

@@ -1,14 +1,14 @@
-//! What was asked, in the order in which it was answered.
+//! Records of the requests, in the order of the responses.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// How many requests are remembered: a long `serve` must not grow for ever.
+/// The most requests that are kept. The limit bounds the memory of a long `serve`.
 const REMEMBERED: usize = 100_000;
 
-/// Which of the two listeners.
+/// The listener of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// Instance metadata.
@@ -17,29 +17,29 @@ pub enum Service {
     Api,
 }
 
-/// One request and what became of it.
+/// One request and its result.
 #[derive(Clone, Debug)]
 pub struct RequestRecord {
-    /// Which listener.
+    /// The listener.
     pub service: Service,
     /// The connection's number on that listener, from 1.
     pub connection: u64,
-    /// Method, empty when the request could not be read.
+    /// The method. Empty if the request could not be read.
     pub method: String,
-    /// Path and query as sent.
+    /// The path and the query, as sent.
     pub path: String,
-    /// Header fields as sent.
+    /// The header fields, as sent.
     pub headers: Vec<(String, String)>,
-    /// The answer's status; none when something other than an answer was sent.
+    /// The status of the response. `None` if a fault took over the connection.
     pub status: Option<u16>,
-    /// The fault that struck, by its name.
+    /// The name of the fault that applied.
     pub fault: Option<&'static str>,
-    /// When it was decided upon.
+    /// The instant at which the emulator chose the response.
     pub at: Instant,
 }
 
 impl fmt::Display for RequestRecord {
-    /// One line; whatever the client sent is escaped.
+    /// Prints one line. Text from the client is escaped.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let service = match self.service {
             Service::Imds => "imds",

@@ -1,4 +1,4 @@
-//! What both listeners share: the clock, the signer, the pushed keys, the faults and the records.
+//! The state that both listeners share: the clock, the signer, the pushed keys, the faults and the records.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +16,7 @@ use crate::keys::PushedKeys;
 use crate::pki::{Hierarchy, Staple};
 use crate::record::{Records, RequestRecord, Service};
 
-/// Sees a new metadata connection; returning false closes it.
+/// A callback for each new metadata connection. If it returns false, the emulator closes the connection.
 pub(crate) type ServerHeaders = Arc<dyn Fn(&mut Wire) -> io::Result<bool> + Send + Sync>;
 
 pub(crate) struct World {
@@ -39,9 +39,9 @@ struct Signer {
 }
 
 enum Staples {
-    /// Good ones, made again each hour as the clock goes.
+    /// Good staples, made again each hour of the emulator's clock.
     Fresh(Option<(i64, Vec<Staple>)>),
-    /// Those that a test put there.
+    /// Staples that a test set.
     Fixed(Vec<Staple>),
 }
 
@@ -62,7 +62,7 @@ impl World {
         }
     }
 
-    /// The emulator's instant, Unix seconds.
+    /// The time of the emulator's clock, in Unix seconds.
     pub(crate) fn now(&self) -> i64 {
         machine_time() + self.clock_offset.load(Ordering::Relaxed)
     }
@@ -124,13 +124,13 @@ impl World {
         *self.greeting.lock().unwrap_or_else(PoisonError::into_inner) = greeting;
     }
 
-    /// Lets a test have a new connection first.
+    /// Runs the test's callback on a new connection.
     pub(crate) fn greet(&self, wire: &mut Wire) -> bool {
         let greeting = self.greeting.lock().unwrap_or_else(PoisonError::into_inner).clone();
         greeting.is_none_or(|greeting| greeting(wire).unwrap_or(false))
     }
 
-    /// A fault where there is one, the usual answer where there is none; either way it is recorded.
+    /// Chooses the action of the matching fault, or else the usual one, and records the request.
     pub(crate) fn decide(
         &self,
         service: Service,
@@ -146,7 +146,7 @@ impl World {
         (action, delay)
     }
 
-    /// The answer to something that could not be read.
+    /// The action for bytes that are not a valid request.
     pub(crate) fn refuse(&self, service: Service, status: u16, connection: u64) -> Action {
         let action = Action::Respond(Response::status(status));
         self.record(service, &Request::default(), connection, &action, None);
@@ -181,7 +181,7 @@ impl World {
     }
 }
 
-/// The machine's own instant, Unix seconds.
+/// The time of the machine's clock, in Unix seconds.
 pub(crate) fn machine_time() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).expect("a clock before the year 292 billion")

@@ -1,13 +1,14 @@
 //! The agent's session with a metadata service that answers with the fuzzer's bytes.
 //!
-//! The session talks to a real socket on loopback, through reqwest and hyper as in the agent: there is no way around
-//! either that would still be the same code. Both ends live on one thread and one runtime that outlasts the inputs.
-//! Its clock stands still while bytes move and is moved on when nothing does, so that no timeout and no pause between
-//! attempts takes any time. The kernel of a busy machine may be late with bytes that are on their way; so an input that
-//! seems to go wrong by time alone is tried again with a clock that waits for them.
+//! The session uses a real socket on loopback, through reqwest and hyper as in the agent. A fake transport would not
+//! test the same code. Both ends run on one thread and one runtime, which all inputs share. The runtime's clock is
+//! paused while bytes move, and advances when both ends wait. Timeouts and pauses between attempts therefore take no
+//! real time. On a busy machine, the kernel may deliver bytes late. If a usual answer was refused, the input runs again
+//! with a clock that waits longer for bytes.
 //!
-//! The input: one byte, whose lowest bit says whether a good token goes in front; then answers, each a byte that says
-//! how it is sent and, up to the next 0x1e (ASCII's record separator), what.
+//! Format of the input: the lowest bit of the first byte says whether a good token precedes the answers. Answers
+//! follow, separated by 0x1e (the record separator of ASCII). The first byte of an answer selects how the peer sends
+//! it, and the other bytes are its content.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -21,15 +22,15 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::{LocalSet, spawn_local, yield_now};
 use tokio::time::{Instant, advance, sleep};
 
-/// The time that the session gets, by its own clock.
+/// The time limit of the session, by the paused clock.
 const ALLOWED: Duration = Duration::from_millis(1500);
-/// How far the clock moves when nothing else does.
+/// How far the clock advances when both ends wait.
 const TICK: Duration = Duration::from_millis(25);
-/// How often both ends are asked before it counts as nothing, and for how long at least: at first, and when bytes
-/// may have been late.
+/// How often both ends are polled without progress before the clock advances, and for how long at least. The second
+/// limit is for inputs whose bytes may have arrived late.
 const IDLE_LIMIT: (u32, Duration) = (12, Duration::ZERO);
 const LONGER_IDLE_LIMIT: (u32, Duration) = (12, Duration::from_millis(50));
-/// Most that an endless answer sends.
+/// The most bytes that an endless answer sends.
 const ENDLESS: usize = 256 * 1024;
 
 const TOKEN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nAQAEAtok";
@@ -40,16 +41,16 @@ thread_local! {
         Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime can be made");
 }
 
-/// What the peer will send, has sent and was asked, and how often either end moved.
+/// The metadata service: the answers to send, the bytes sent so far, and a count of the progress of both ends.
 struct Peer {
     answers: RefCell<VecDeque<Answer>>,
     sent: RefCell<Vec<u8>>,
     moves: Cell<u64>,
-    /// When the last request was answered, if it was as a real service does, on a connection that had seen nothing else.
+    /// The instant of the last answer, if the peer sent only good answers on that connection.
     well_answered: Cell<Option<Instant>>,
 }
 
-/// A good answer that came in time did not count.
+/// The agent refused a good answer that arrived in time.
 struct Refused(String);
 
 struct Answer {
@@ -59,24 +60,24 @@ struct Answer {
 
 #[derive(Clone, Copy)]
 enum Manner {
-    /// Close after it.
+    /// Close the connection after the answer.
     Close,
     /// Serve the next request on the same connection.
     KeepAlive,
-    /// Say nothing more, and keep the connection.
+    /// Send nothing more, and keep the connection open.
     Hold,
     /// Reset the connection.
     Reset,
-    /// A few bytes at a time.
+    /// Send a few bytes at a time.
     Trickle,
-    /// The same again and again.
+    /// Send the same bytes repeatedly.
     Endless,
-    /// Without waiting for the request.
+    /// Send the answer before the request.
     Early,
 }
 
-/// Asks as a run of the agent does; every answer is within its bounds and its time, or an error that can be logged, and
-/// what a real service says is no error whatever came before.
+/// Sends the requests of an agent run. Each result must be within its size and time limits, or an error that can be
+/// logged. A good answer must never be an error, regardless of the answers before it.
 pub fn run(input: &[u8]) {
     if attempt(input, IDLE_LIMIT).is_err() {
         if let Err(Refused(why)) = attempt(input, LONGER_IDLE_LIMIT) {
@@ -90,14 +91,14 @@ fn attempt(input: &[u8], idle_limit: (u32, Duration)) -> Result<(), Refused> {
     let local = LocalSet::new();
     RUNTIME.with(|runtime| {
         local.block_on(runtime, async {
-            // A port of its own: nobody who comes late from the input before is heard.
+            // Each input uses a new port, so late connections of the previous input do not reach this peer.
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port");
             let address = listener.local_addr().expect("a listener has an address");
             let endpoint = format!("http://{address}").parse().expect("an address is an endpoint");
             tokio::select! {
                 outcome = walk(&endpoint, &peer) => outcome,
-                () = serve(&listener, &peer) => unreachable!("it serves for ever"),
-                () = peer.keep_time(idle_limit) => unreachable!("it goes on for ever"),
+                () = serve(&listener, &peer) => unreachable!("it does not end"),
+                () = peer.keep_time(idle_limit) => unreachable!("it does not end"),
             }
         })
     })
@@ -105,12 +106,12 @@ fn attempt(input: &[u8], idle_limit: (u32, Duration)) -> Result<(), Refused> {
 
 async fn walk(endpoint: &Endpoint, peer: &Peer) -> Result<(), Refused> {
     let started = Instant::now();
-    // From the clock that is moved: `ImdsSession::open` would begin at the real time, which is another.
-    let session = match ImdsSession::open_since(started.into_std(), std::slice::from_ref(endpoint), ALLOWED).await
-    {
-        Ok(session) => session,
-        Err(error) => return check_error(&error, started, peer),
-    };
+    // Start from the paused clock. `ImdsSession::open` would start from the real time.
+    let session =
+        match ImdsSession::open_since(started.into_std(), std::slice::from_ref(endpoint), ALLOWED).await {
+            Ok(session) => session,
+            Err(error) => return check_error(&error, started, peer),
+        };
     let greeting = session.greeting();
     for text in [&greeting.date, &greeting.server, &greeting.via].into_iter().flatten() {
         assert_printable(text);
@@ -120,7 +121,11 @@ async fn walk(endpoint: &Endpoint, peer: &Peer) -> Result<(), Refused> {
             Ok(Some(body)) => {
                 assert!(body.bytes.len() <= limit);
                 assert!(!body.cut || body.bytes.len() == limit, "cut at {}", body.bytes.len());
-                assert!(is_within(&body.bytes, &peer.sent.borrow()), "nobody sent {:?}", body.bytes);
+                assert!(
+                    is_within(&body.bytes, &peer.sent.borrow()),
+                    "the peer did not send {:?}",
+                    body.bytes
+                );
             }
             Ok(None) => {}
             Err(error) => check_error(&error, started, peer)?,
@@ -141,7 +146,7 @@ fn check_error(error: &ImdsError, started: Instant, peer: &Peer) -> Result<(), R
     if matches!(error, ImdsError::Timeout { .. }) {
         assert!(started.elapsed() >= ALLOWED, "after {:?}: {error}", started.elapsed());
     }
-    // One that came when the time was nearly up may not have been heard.
+    // The session may have ended before it read an answer that was sent close to the time limit.
     let is_heard = |at: Instant| at <= started + ALLOWED - 4 * TICK;
     if peer.well_answered.get().is_some_and(is_heard) { Err(Refused(error.to_string())) } else { Ok(()) }
 }
@@ -151,7 +156,7 @@ fn check_time(started: Instant) {
     assert!(took <= ALLOWED + 2 * TICK, "{took:?} of {ALLOWED:?}");
 }
 
-/// Whether all of `part` was sent, in that order: chunked coding takes bytes out from between.
+/// Whether `sent` contains all bytes of `part` in this order. Chunked coding removes bytes between them.
 fn is_within(part: &[u8], sent: &[u8]) -> bool {
     let mut sent = sent.iter();
     part.iter().all(|byte| sent.any(|other| other == byte))
@@ -185,13 +190,13 @@ impl Peer {
         }
     }
 
-    /// Moves the clock whenever both ends wait.
+    /// Advances the clock when both ends wait.
     async fn keep_time(&self, (polls, time): (u32, Duration)) {
         let mut seen = self.moves.get();
         let mut idle = 0;
         let mut since = std::time::Instant::now();
         loop {
-            // The runtime moves the clock by itself when it has nothing to do; so it always has this.
+            // The runtime advances the clock by itself when it is idle. This task keeps it busy.
             yield_now().await;
             let has_moved = self.moves.get() != seen;
             if has_moved || (idle >= polls && since.elapsed() >= time) {
@@ -211,9 +216,9 @@ impl Peer {
         self.moves.set(self.moves.get().wrapping_add(1));
     }
 
-    /// Answers what comes on a connection, and notes what comes after that.
+    /// Answers the requests of a connection, then reads the rest.
     async fn attend(&self, mut connection: TcpStream) {
-        // What is closed at the end leaves nothing: there are thousands in a second.
+        // The close sends a reset, so no connection stays in TIME_WAIT. There are thousands per second.
         let _ = connection.set_zero_linger();
         if self.answer(&mut connection).await.is_none() {
             return;
@@ -225,7 +230,7 @@ impl Peer {
         }
     }
 
-    /// Some if the connection is to stay open.
+    /// Returns `Some` if the connection must stay open.
     async fn answer(&self, connection: &mut TcpStream) -> Option<()> {
         let mut is_good = true;
         loop {
@@ -287,7 +292,7 @@ impl Peer {
         Some(())
     }
 
-    /// It says what the agent says, and nothing that an answer put there: the token is one that was sent.
+    /// Checks that the request contains only what the agent sends. The token must be one that the peer sent.
     fn check_request(&self, request: &[u8]) {
         let text = std::str::from_utf8(request).expect("a request is ASCII");
         let (head, body) = text.split_once("\r\n\r\n").expect("it was read up to there");
@@ -310,7 +315,10 @@ impl Peer {
                 "x-aws-ec2-metadata-token-ttl-seconds" => assert_eq!(value, TOKEN_TTL_SECONDS),
                 "x-aws-ec2-metadata-token" => {
                     assert!(value.bytes().all(|byte| byte.is_ascii_graphic()), "{value:?}");
-                    assert!(is_within(value.as_bytes(), &self.sent.borrow()), "nobody gave {value:?}");
+                    assert!(
+                        is_within(value.as_bytes(), &self.sent.borrow()),
+                        "the peer did not send the token {value:?}"
+                    );
                 }
                 other => panic!("an unknown header: {other:?}"),
             }

@@ -1,4 +1,4 @@
-//! What each fuzz target does with its input, and what must hold whatever that is.
+//! The fuzz targets: the work of each with its input, and the properties that must hold for every input.
 
 pub mod http;
 pub mod slowest;

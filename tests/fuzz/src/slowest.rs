@@ -1,5 +1,5 @@
-//! The input that takes the most processor time. libFuzzer knows whole seconds alone, and another process's time counts
-//! for it, too.
+//! Finds the input that takes the most processor time. libFuzzer measures only whole seconds of real time, which
+//! include the time of other processes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,11 +7,12 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Where to write: `time` has the microseconds, `input` the input. No input is timed where it is not set.
+/// The variable with the output folder. `time` gets the microseconds, `input` the input. Without the variable, inputs
+/// are not timed.
 const FOLDER: &str = "EIC_FUZZ_SLOWEST";
 
-/// How often an input that seems to be the slowest is tried. The least of its times counts: on a busy machine the
-/// processor's caches are another process's at first.
+/// How often an input that seems to be the slowest runs. The shortest time counts, because on a busy machine the
+/// processor's caches are cold in the first run.
 const TRIES: usize = 3;
 
 static SLOWEST: LazyLock<Option<Slowest>> = LazyLock::new(|| {
@@ -24,7 +25,7 @@ struct Slowest {
     microseconds: Mutex<i64>,
 }
 
-/// Runs a target with an input, and keeps the time and the input if none took longer so far.
+/// Runs a target with an input. Keeps the input and its time if it is the slowest so far.
 pub fn timed(input: &[u8], target: impl Fn(&[u8])) {
     let Some(slowest) = SLOWEST.as_ref() else { return target(input) };
     let mut longest = slowest.microseconds.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,7 +43,7 @@ pub fn timed(input: &[u8], target: impl Fn(&[u8])) {
     fs::write(slowest.folder.join("input"), input).expect("the input can be written");
 }
 
-/// Microseconds of processor time that this thread has taken.
+/// The processor time of this thread, in microseconds.
 fn processor_time() -> i64 {
     let spent = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux has this clock");
     spent.tv_sec() * 1_000_000 + spent.tv_nsec() / 1000

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The provisioning script of packaging/ami on Debian, as Packer, EC2 Image Builder and user data run it: from a folder,
-# a file and a repository, again and again; and what makes its last gate stop a build.
+# The provisioning script of packaging/ami on Debian, as Packer, EC2 Image Builder and user data run it: with a
+# folder, a file and a repository, and repeatedly. Also the faults that make its final check stop a build.
 
 # provision ARGUMENT…
 provision() { run sh /run/provision "$@"; }
@@ -21,7 +21,7 @@ mkdir "$ROOT/run/empty"
 provision /run/empty
 check "its exit status, for a folder without a package" 1 "$status"
 
-# --- a server that is not to be trusted: whatever it does, nothing is changed here ---
+# --- an untrusted server: the script must change nothing ---
 
 # An operator's own list, which must survive every refusal.
 printf 'Types: deb\nURIs: https://elsewhere.example/apt\nSuites: stable\nComponents: main\nEnabled: no\n' \
@@ -38,7 +38,7 @@ refuses() {
     check "the version that is installed" "" "$(version)"
     keep etc etc-now
     check_same "/etc" "$MACHINE/etc-before" "$MACHINE/etc-now"
-    check "what it left in /tmp" "" "$(ls "$ROOT/tmp")"
+    check "files left in /tmp" "" "$(ls "$ROOT/tmp")"
 }
 refuses 'expected an https:// URL' http://packages.example.com/sound "$FINGERPRINT"
 check "requests without TLS" "" "$(grep '^80 ' "$MACHINE/web.log")"
@@ -59,7 +59,7 @@ refuses 'got more than one key' "$WEB/two-keys" "$FINGERPRINT"
 refuses 'got a line' "$WEB/two-blocks" "$FINGERPRINT"
 refuses 'got one with a subkey' "$WEB/key-and-subkey" "$FINGERPRINT"
 refuses 'got a part of one' "$WEB/cut-key" "$FINGERPRINT"
-# A server whose certificate this machine does not believe.
+# A server whose certificate this machine does not trust.
 cp "$ROOT/etc/ssl/certs/ca-certificates.crt" "$MACHINE/believed"
 cp "$MACHINE/emulator/ca.pem" "$ROOT/etc/ssl/certs/ca-certificates.crt"
 provision "$WEB/sound" "$FINGERPRINT"
@@ -67,7 +67,7 @@ check_says "it" 'curl ended with 60' "$output"
 cp "$MACHINE/believed" "$ROOT/etc/ssl/certs/ca-certificates.crt"
 
 provision "$WEB/other-key" "$FINGERPRINT"
-check "does it stop for a repository that a stranger signed" yes "$([ "$status" -ne 0 ] && echo yes)"
+check "provision stops for a repository that a stranger signed" yes "$([ "$status" -ne 0 ] && echo yes)"
 check "the version that is installed" "" "$(version)"
 rm -f "$ROOT/etc/apt/sources.list.d/eic-agent.sources" "$ROOT/etc/apt/keyrings/eic-agent.asc"
 
@@ -81,22 +81,22 @@ push ec2-user pushed
 check_login ec2-user pushed
 provision /run/offer/current
 check "its exit status, once more" 0 "$status"
-# The fingerprint as gpg shows it, and a redirect that stays with TLS.
+# The fingerprint in gpg's format, and a redirect to an https URL.
 provision "$WEB/to-https/sound-later" "$(echo "$FINGERPRINT" | tr A-F a-f | sed 's/..../& /g')"
 check "its exit status, for a repository with a later version" 0 "$status"
 check "the version that is installed" "$LATER_VERSION" "$(version)"
 run apt-get purge --yes eic-agent
 provision "$WEB/other-lists" "$FINGERPRINT"
-check "its exit status, where the server has a source list of its own" 0 "$status"
-check "the list that apt has" "$(printf 'Types: deb\nURIs: %s/other-lists/apt\nSuites: stable\nComponents: main\nSigned-By: /etc/apt/keyrings/eic-agent.asc' "$WEB")" \
+check "its exit status, with a source list on the server" 0 "$status"
+check "apt's source list" "$(printf 'Types: deb\nURIs: %s/other-lists/apt\nSuites: stable\nComponents: main\nSigned-By: /etc/apt/keyrings/eic-agent.asc' "$WEB")" \
     "$(cat "$ROOT/etc/apt/sources.list.d/eic-agent.sources")"
 check "requests without TLS" "" "$(grep '^80 ' "$MACHINE/web.log")"
 provision file:///run/offer/sound "$FINGERPRINT"
-check "its exit status, for a repository in a folder of this machine" 0 "$status"
+check "its exit status, for a repository in a local folder" 0 "$status"
 
 SCRIPT=$(sed -n 's/^provision   //p' /run/offer/sound.said)
 
-# The component of Image Builder, its phases one after the other; the last takes an instance with systemd.
+# The component of Image Builder, phase by phase. The last phase needs an instance with systemd and is not tested here.
 commands() {
     awk -v step="- name: $1" '$0 ~ step { in_step = 1 } in_step && /^            - \|$/ { text = 1; next }
         text && !/^              / { exit } text { sub(/^              /, ""); print }' "$PROJECT/packaging/ami/component.yml" |
@@ -111,22 +111,22 @@ for step in Install LookAgain; do
 done
 check "the version that is installed" "$VERSION" "$(version)"
 run apt-get purge --yes eic-agent
-# A script that the server changed is not run.
+# The component must not run a script that the server changed.
 SCRIPT=$(echo "$SCRIPT" | tr 0-9a-f 1-9a-f0)
 commands Install >"$ROOT/run/component"
 run bash /run/component
 check "the exit status of the component's step, for another script" 1 "$status"
 check "the version that is installed" "" "$(version)"
 
-# --- the gate ---
+# --- the final check ---
 
-# Amazon's package, whose options the running server has: an instance with systemd has it restarted.
+# The running server has the options of Amazon's package. An instance with systemd would restart it.
 run dpkg -i "$REFERENCE_DEB"
 stop_sshd
 start_sshd -o "AuthorizedKeysCommand /usr/share/ec2-instance-connect/eic_run_authorized_keys %u %f" \
     -o "AuthorizedKeysCommandUser ec2-instance-connect"
 provision "$DEB"
-check "its exit status, where the server has options of Amazon's package" 1 "$status"
+check "its exit status, if the server has options of Amazon's package" 1 "$status"
 check_says "it" 'sshd does not use eic-agent: no image should be made' "$output"
 stop_sshd
 start_sshd
@@ -135,7 +135,7 @@ check "its exit status, after a restart" 0 "$status"
 
 echo 'PubkeyAuthentication no' >"$ROOT/etc/ssh/sshd_config.d/00-site.conf"
 provision "$DEB"
-check "its exit status, where sshd takes no keys" 1 "$status"
+check "its exit status, if sshd accepts no keys" 1 "$status"
 check_says "it" 'no image should be made' "$output"
 rm "$ROOT/etc/ssh/sshd_config.d/00-site.conf"
 

@@ -1,13 +1,14 @@
 #!/bin/sh
-# What cannot be wired is left as it was, with a word that says why; the package installs all the same.
+# If the agent cannot be enabled, the configuration stays unchanged, and a message gives the reason. The installation of
+# the package succeeds anyway.
 
 laid() {
     rm -rf "${ROOT:?}/etc/ssh"
     cp -a "$MACHINE/laid" "$ROOT/etc/ssh"
 }
 
-# unchanged WHAT PATTERN [STATUS]: enable fails, says so, and leaves /etc/ssh alone; so does disable, which has nothing
-# to take out, or ends with STATUS where it cannot tell.
+# unchanged WHAT PATTERN [STATUS]: checks that enable fails with a message and does not change /etc/ssh. disable has
+# nothing to remove and must not change it either. It succeeds, or ends with STATUS if it cannot read the file.
 unchanged() {
     keep etc/ssh before
     agent enable
@@ -26,7 +27,7 @@ unchanged() {
 
 cp -a "$ROOT/etc/ssh" "$MACHINE/laid"
 
-# --- an sshd_config that does not parse, from the installation on ---
+# --- an sshd_config that does not parse, before the installation ---
 
 echo 'PermitRootLogn no' >>"$CONFIG"
 keep etc/ssh before
@@ -38,16 +39,16 @@ keep etc/ssh now
 check_same "/etc/ssh after the installation" "$MACHINE/before" "$MACHINE/now"
 unchanged "with an sshd_config that does not parse" 'PermitRootLogn'
 
-# One that breaks while we are in it: what was put in comes out all the same.
+# The file breaks while the agent is enabled. disable must still remove the agent's lines.
 laid
 agent enable
 echo 'PermitRootLogn no' >>"$CONFIG"
 agent disable
-check "disable's exit status, when somebody else broke sshd_config since" 0 "$status"
+check "disable's exit status, with an sshd_config that was broken later" 0 "$status"
 check "our drop-in" gone "$([ -e "$DROP_IN" ] || echo gone)"
 laid
 
-# --- another command inside a Match that everybody matches: it wins over every line outside of it ---
+# --- another command inside `Match all`: it overrides all lines outside ---
 
 printf '\nMatch all\n    AuthorizedKeysCommand /bin/true\n    AuthorizedKeysCommandUser nobody\n' >>"$CONFIG"
 keep etc/ssh before
@@ -66,19 +67,19 @@ rm "$CONFIG"
 unchanged "without an sshd_config" 'sshd_config'
 laid
 
-# --- one that is longer than anything real ---
+# --- an sshd_config that is too long ---
 
 awk 'BEGIN { for (i = 0; i < 40000; i++) print "# a line of nothing in particular, and of no use to anybody" }' >>"$CONFIG"
 unchanged "with two megabytes" 'bytes|large|longer' 1
 laid
 
-# --- one that is a folder, and one that leads nowhere ---
+# --- a folder instead of sshd_config, and a dangling link ---
 
 rm "$CONFIG" && mkdir "$CONFIG"
-unchanged "with a folder in its place" 'sshd_config'
+unchanged "with a folder instead of the file" 'sshd_config'
 laid
 ln -sf nowhere "$CONFIG"
-unchanged "with a link to nowhere" 'sshd_config'
+unchanged "with a dangling link" 'sshd_config'
 laid
 
 # --- a read-only /etc ---
@@ -88,7 +89,7 @@ mount -o remount,ro,bind "$ROOT/etc"
 unchanged "with a read-only /etc" 'read-only'
 umount "$ROOT/etc"
 
-# Wired before it became read-only: disable cannot, says so, and breaks nothing.
+# /etc becomes read-only while the agent is enabled. disable must fail with a message and change nothing.
 agent enable
 mount --bind "$ROOT/etc" "$ROOT/etc"
 mount -o remount,ro,bind "$ROOT/etc"
@@ -119,7 +120,7 @@ check "our drop-in" gone "$([ -e "$DROP_IN" ] || echo gone)"
 umount "$ROOT/etc/ssh"
 laid
 
-# --- no sshd, no /etc/ssh, no user, nobody else's rights ---
+# --- no sshd, no /etc/ssh, no user, no root ---
 
 mv "$ROOT/usr/sbin/sshd" "$ROOT/usr/sbin/sshd.away"
 unchanged "without sshd" 'no sshd'

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Wired by hand, as from source, before the package came: the package changes nothing and takes nothing out that it
-# did not put in.
+# The administrator configured sshd by hand before the installation. The package changes nothing, and removes nothing
+# that it did not add.
 
 printf 'AuthorizedKeysCommand %s\nAuthorizedKeysCommandUser eic-agent\n' "$OURS" >"$DROP_IN"
 keep etc/ssh before
@@ -24,7 +24,7 @@ run dpkg --purge eic-agent
 check "dpkg's exit status" 0 "$status"
 keep etc/ssh now
 check_same "/etc/ssh after the purge" "$MACHINE/before" "$MACHINE/now"
-# sshd asks a program that is gone: other logins go on.
+# sshd's command is now missing. Other logins must still work.
 check_sshd_t
 start_sshd
 check_login ec2-user own

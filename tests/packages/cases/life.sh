@@ -1,9 +1,9 @@
 #!/bin/sh
-# The life of the package on Debian: installed with apt-get from the signed repository, logs in, is upgraded under an
-# open session, removed, purged, and nothing of it stays.
+# The life of the package on Debian: installation with apt-get from the signed repository, logins, an upgrade during an
+# open session, removal, and a purge that leaves nothing.
 
-# whole_tree NAME: everything but what a purge may leave: the state of dpkg and apt, logs, and the account, whose uid
-# must not pass to somebody else.
+# whole_tree NAME: saves a listing of everything except what a purge may leave: the state of dpkg and apt, logs, and the
+# account. The account stays because no other account may get its uid.
 whole_tree() {
     listing "$ROOT" | grep -vE '[ /](var/lib/dpkg|var/lib/apt|var/cache|var/log|etc/ld\.so\.cache|etc/(passwd|shadow|group|gshadow)-?)([/ ]|$)' >"$MACHINE/$1"
 }
@@ -14,7 +14,7 @@ use_repository sound
 whole_tree before
 keep etc/ssh ssh-before
 
-# --- installed ---
+# --- installation ---
 
 start_sshd
 open_session ec2-user own
@@ -27,12 +27,12 @@ check_pair ec2-user "$OURS as eic-agent"
 check "the unit is enabled" enabled "$(in_root systemctl is-enabled eic-agent.service 2>&1)"
 check "its other name" eic-agent.service \
     "$(readlink "$ROOT/usr/lib/systemd/system/ec2-instance-connect.service")"
-check "the reference's entry point leads to" /usr/bin/eic-agent \
+check "the target of the reference's entry point" /usr/bin/eic-agent \
     "$(in_root readlink -f /usr/share/ec2-instance-connect/eic_run_authorized_keys)"
 check "the user" "/ /usr/sbin/nologin" "$(in_root getent passwd eic-agent | cut -d: -f6,7 | tr : ' ')"
 check_session "after the installation"
 
-# No systemd runs here that could reload sshd: the administrator is told, and does it.
+# No systemd runs here that could reload sshd. The installation prints the command for the administrator.
 check_says "the installation" "kill -HUP $sshd_pid" "$output"
 push ec2-user pushed
 check_refused ec2-user pushed
@@ -45,7 +45,7 @@ check_session "after the reload"
 agent status
 check "status' exit status" 0 "$status"
 
-# --- upgraded under the open session ---
+# --- an upgrade during the open session ---
 
 echo '# mine' >>"$ROOT/etc/eic-agent.toml"
 touches >"$MACHINE/touched"
@@ -57,15 +57,15 @@ check "the version that is installed" "$LATER_VERSION" "$(version)"
 keep etc/ssh now
 check_same "/etc/ssh after the upgrade" "$MACHINE/wired" "$MACHINE/now"
 touches >"$MACHINE/touched-now"
-check_same "when each file of /etc/ssh was written" "$MACHINE/touched" "$MACHINE/touched-now"
-check "what the upgrade says of sshd" nothing "$(printf '%s\n' "$output" | grep -iE 'sshd|wired|AuthorizedKeys' | grep . || echo nothing)"
+check_same "inodes and modification times in /etc/ssh" "$MACHINE/touched" "$MACHINE/touched-now"
+check "messages of the upgrade about sshd" nothing "$(printf '%s\n' "$output" | grep -iE 'sshd|wired|AuthorizedKeys' | grep . || echo nothing)"
 check "the settings keep the edit" "# mine" "$(tail -n 1 "$ROOT/etc/eic-agent.toml")"
 check_session "after the upgrade"
 push ec2-user pushed
 check_login ec2-user pushed
-check "sshd is the one that was started" running "$(kill -0 "$sshd_pid" && echo running)"
+check "the original sshd process" running "$(kill -0 "$sshd_pid" && echo running)"
 
-# --- removed, and purged ---
+# --- removal and purge ---
 
 run apt-get remove --yes eic-agent
 check "apt-get's exit status" 0 "$status"
@@ -74,7 +74,7 @@ check_same "/etc/ssh after the removal" "$MACHINE/ssh-before" "$MACHINE/now"
 check_sshd_t
 check "the settings stay until the purge" "# mine" "$(tail -n 1 "$ROOT/etc/eic-agent.toml")"
 check_session "after the removal"
-# sshd still has the old settings: it asks a program that is gone, and the user's own key goes on working.
+# sshd still has the old settings, and its command is missing. The user's own key must still work.
 check_login ec2-user own
 kill -HUP "$sshd_pid"
 wait_for_sshd
@@ -89,14 +89,14 @@ close_session
 stop_sshd
 keep etc/ssh now
 check_same "/etc/ssh after the purge" "$MACHINE/ssh-before" "$MACHINE/now"
-note "apart from the state of dpkg and apt, logs, and the account eic-agent, whose uid must not pass to another:"
+note "except the state of dpkg and apt, logs, and the account eic-agent, because no other account may get its uid:"
 use_repository sound
 whole_tree now
 check_same "the whole tree after the purge" "$MACHINE/before" "$MACHINE/now"
-check "what is in the lists of accounts beside it" "$(in_root getent passwd | cut -d: -f1 | grep -v '^eic-agent$' | sha256sum)" \
+check "the other accounts" "$(in_root getent passwd | cut -d: -f1 | grep -v '^eic-agent$' | sha256sum)" \
     "$(chroot "$STUFF/root" getent passwd | cut -d: -f1 | sha256sum)"
 
-# --- and once more, as on the first day ---
+# --- a new installation ---
 
 run apt-get install --yes eic-agent
 check "apt-get's exit status" 0 "$status"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# The packages of the other architecture: the same files, and a program that works. The processor is qemu's.
+# The packages of the other architecture contain the same files, and a program that works under qemu.
 
-# files_of PACKAGE: names, modes and targets of links.
+# files_of_deb PACKAGE, files_of_rpm PACKAGE: print names, modes and link targets.
 files_of_deb() { dpkg-deb -c "$1" | awk '{ $3 = $4 = $5 = ""; print }' | sort -k 3; }
 files_of_rpm() { rpm -qp --qf '[%{FILEMODES:perms} %{FILEUSERNAME}:%{FILEGROUPNAME} %{FILENAMES} %{FILELINKTOS}\n]' "$1" | sort -k 3; }
 
@@ -16,7 +16,7 @@ run dpkg -i "$DEB_FOREIGN"
 check "dpkg's exit status, of another architecture" 1 "$status"
 check_says "dpkg" 'architecture' "$output"
 
-# The user and everything else comes with the native package, the program from the other one.
+# The native package provides the user and all files. Only the program is from the other package.
 start_metadata
 in_root dpkg -i "$DEB" >/dev/null 2>&1
 mkdir "$MACHINE/deb" "$MACHINE/rpm-files"
@@ -26,7 +26,7 @@ check "the program of both formats" "$(sha256sum <"$MACHINE/deb/usr/bin/eic-agen
 cp "$MACHINE/deb/usr/bin/eic-agent" "$ROOT/run/eic-agent"
 cp "$(command -v "$QEMU")" "$ROOT/run/qemu"
 run /run/qemu /run/eic-agent --version
-check "what it says" "$(in_root /usr/bin/eic-agent --version)" "$output"
+check "its version" "$(in_root /usr/bin/eic-agent --version)" "$output"
 push ec2-user pushed
 run /run/qemu /run/eic-agent authorized-keys --timeout 60 ec2-user
 check "the key that was pushed" "$(cut -d ' ' -f 1,2 "$STUFF/keys/pushed.pub")" "$(printf '%s\n' "$output" | cut -d ' ' -f 1,2)"

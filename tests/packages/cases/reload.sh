@@ -1,6 +1,7 @@
 #!/bin/sh
-# sshd is reloaded, or restarted where a socket holds its port, and only where it runs as a unit; an upgrade does neither. No systemd runs here:
-# what systemctl is asked for is written down, and a reload is done as the unit does it.
+# The agent reloads sshd if it runs as a unit, or restarts it if a socket unit holds its port. An upgrade does
+# neither. No systemd runs here: a fake systemctl records its arguments, and sends the signal that the unit's reload
+# would send.
 
 cat >"$ROOT/usr/bin/systemctl" <<'END'
 #!/bin/sh
@@ -22,7 +23,7 @@ esac
 END
 mkdir -p "$ROOT/run/systemd/system"
 
-# calls PATTERN: those of the last command that match, on one line. Asking for a state does nothing.
+# calls PATTERN: prints the matching calls of the last command on one line, without calls that only query a state.
 calls() {
     grep -vE '^(show|is-active) ' "$ROOT/run/calls" | grep -E "$1" | tr '\n' ',' | sed 's/,$//' | grep . || echo none
 }
@@ -34,7 +35,7 @@ step() {
 }
 
 # check_calls WHAT EXPECTED
-check_calls() { check "what systemctl is told to do with sshd by $1" "$2" "$(calls '(^| )sshd?\.(service|socket)')"; }
+check_calls() { check "systemctl's calls for sshd by $1" "$2" "$(calls '(^| )sshd?\.(service|socket)')"; }
 
 start_metadata
 own_key ec2-user
@@ -68,7 +69,7 @@ wait_for_sshd
 push ec2-user pushed
 check_refused ec2-user pushed
 
-# --- systemd holds its port: Debian 12's would not find it again after a reload (tests/vm has the real one) ---
+# --- systemd holds the port: Debian 12's sshd would lose it on a reload (tests/vm tests the real one) ---
 
 touch "$ROOT/run/socket-is-active"
 step /usr/bin/eic-agent enable
@@ -82,7 +83,7 @@ check_calls "disable, with a socket" "restart ssh.service"
 wait_for_sshd
 rm "$ROOT/run/socket-is-active"
 
-# --- a reload that fails: everything is put back ---
+# --- a failed reload: the agent restores everything ---
 
 touch "$ROOT/run/reload-fails"
 step /usr/bin/eic-agent enable
@@ -102,14 +103,14 @@ check_session "after the removal"
 close_session
 stop_sshd
 
-# --- sshd does not run, or not as a unit: nobody starts it ---
+# --- sshd does not run, or not as a unit: the agent does not start it ---
 
 rm "$ROOT/run/ssh-is-active"
 step dpkg -i "$DEB"
 check "dpkg's exit status" 0 "$status"
-check_calls "the installation, where sshd does not run" none
-check "servers that run" "" "$(listeners)"
+check_calls "the installation, without a running sshd" none
+check "running servers" "" "$(listeners)"
 step dpkg --purge eic-agent
-check_calls "the removal, where sshd does not run" none
+check_calls "the removal, without a running sshd" none
 keep etc/ssh now
 check_same "/etc/ssh after it" "$MACHINE/before" "$MACHINE/now"

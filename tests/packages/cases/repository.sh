@@ -1,8 +1,8 @@
 #!/bin/sh
-# apt takes the package from the signed repository alone: not with a broken signature, not with another key's, not
-# with a package that was exchanged below it.
+# apt accepts the package only from the correctly signed repository. It refuses a missing or broken signature, a
+# signature by another key, and a changed package.
 
-# refused WHAT PATTERN: neither the lists nor the package are taken.
+# refused WHAT PATTERN: checks that apt accepts neither the lists nor the package.
 refused() {
     run apt-get update
     said=$output
@@ -23,7 +23,7 @@ try other-key 'NO_PUBKEY'
 try changed-index 'BADSIG'
 try changed-package 'hash sum mismatch'
 
-# What `make repo` makes is for provision, which brings the source list: one in the folder would be a way around it.
+# provision writes the source list itself. A list in the repository would be a way around its checks.
 check "source lists in the repository" "" "$(find /run/offer/sound -name '*.sources' -o -name '*.repo' -o -name '*.list')"
 check_says "make repo" '^fingerprint [0-9A-F]{40}$' "$(cat /run/offer/sound.said)"
 check "the script's SHA-256 that it prints" "provision   $(sha256sum </run/offer/sound/provision | cut -d ' ' -f 1)" \
@@ -33,5 +33,5 @@ check "the packets of the key that it offers" "public user signature" \
 
 use_repository sound
 run apt-get install --yes eic-agent
-check "apt-get install's exit status, from the sound one" 0 "$status"
+check "apt-get install's exit status, from the sound repository" 0 "$status"
 check "the version that is installed" "$VERSION" "$(version)"

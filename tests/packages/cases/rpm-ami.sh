@@ -1,6 +1,6 @@
 #!/bin/sh
-# The provisioning script of packaging/ami on Amazon Linux: over Amazon's package, and anew. It runs in the tree; dnf and
-# rpm are this machine's, which it asks through two pipes.
+# The provisioning script of packaging/ami on Amazon Linux: over Amazon's package, and as a new installation. The script
+# runs in the tree. It calls dnf and rpm of this machine through two pipes.
 
 start_metadata
 own_key ec2-user
@@ -22,7 +22,7 @@ exit "\$status"
 END
     chmod 755 "$ROOT/usr/bin/$program"
 done
-# Opened for both, so that neither end sees the other go.
+# Both pipes are open for reading and writing, so no process gets an end of file.
 exec 5<>"$ROOT/run/asked" 6<>"$ROOT/run/answered"
 while read -r program arguments <&5; do
     # shellcheck disable=SC2086 # words on purpose
@@ -51,10 +51,10 @@ check_login ec2-user pushed
 
 in_rpm -e eic-agent
 start_https
-# The tree's curl is Debian's, which looks for roots elsewhere.
+# Debian's curl reads trusted roots from another path.
 echo "cacert = /etc/pki/tls/certs/ca-bundle.crt" >"$ROOT/root/.curlrc"
 run bash /run/provision "$WEB/other-key" "$FINGERPRINT"
-check "does it stop for a repository that a stranger signed" yes "$([ "$status" -ne 0 ] && echo yes)"
+check "provision stops for a repository that a stranger signed" yes "$([ "$status" -ne 0 ] && echo yes)"
 check_says "dnf" 'Bad GPG signature' "$output"
 check "the version that is installed" "" "$(rpm_version)"
 rm -rf "$ROOT/etc/yum.repos.d" "$ROOT/etc/pki/rpm-gpg"
@@ -71,13 +71,13 @@ refuses stranger-key "expected the key $FINGERPRINT .*nothing was changed"
 refuses two-keys 'got more than one key'
 refuses key-and-subkey 'got one with a subkey'
 refuses to-http/sound 'curl ended with 1$'
-# What an older script took from the server.
+# A repository file that an older script took from the server.
 mkdir -p "$ROOT/etc/yum.repos.d"
 cp /run/offer/other-lists/yum/eic-agent.repo "$ROOT/etc/yum.repos.d/"
 run bash /run/provision "$WEB/other-lists" "$FINGERPRINT"
 check "provision's exit status, from a repository" 0 "$status"
 check "the version that is installed" "$VERSION" "$(rpm_version)"
-check "the repository that dnf knows" \
+check "dnf's repository" \
     "[eic-agent] name=eic-agent baseurl=$WEB/other-lists/yum/\$basearch enabled=1 gpgcheck=1 repo_gpgcheck=1 gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-eic-agent" \
     "$(tr '\n' ' ' <"$ROOT/etc/yum.repos.d/eic-agent.repo" | sed 's/ $//')"
 check "requests without TLS" "" "$(grep '^80 ' "$MACHINE/web.log")"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The life of the package on RHEL and its kin: installed with dnf from the signed repository, logs in, is upgraded under
-# an open session, and removed.
+# The life of the package on RHEL-like systems: installation with dnf from the signed repository, logins, an upgrade
+# during an open session, and removal.
 
 start_metadata
 own_key ec2-user
@@ -21,7 +21,7 @@ check_sshd_t
 check_pair ec2-user "$OURS as eic-agent"
 extra
 effective ec2-user >"$MACHINE/effective-now"
-check_same "everything else that sshd does" "$MACHINE/effective" "$MACHINE/effective-now"
+check_same "sshd's other settings" "$MACHINE/effective" "$MACHINE/effective-now"
 check_says "the installation" "kill -HUP $sshd_pid" "$output"
 kill -HUP "$sshd_pid"
 wait_for_sshd
@@ -30,13 +30,13 @@ check_login ec2-user pushed
 check_refused ec2-user other
 check_login ec2-user own
 check_session "after the installation"
-check "the reference's entry point leads to" /usr/bin/eic-agent "$(in_root readlink -f /opt/aws/bin/eic_run_authorized_keys)"
+check "the target of the reference's entry point" /usr/bin/eic-agent "$(in_root readlink -f /opt/aws/bin/eic_run_authorized_keys)"
 check "the user" "/ /sbin/nologin" "$(in_root getent passwd eic-agent | cut -d: -f6,7 | sed 's,/usr/sbin,/sbin,' | tr : ' ')"
-check "what it says it obsoletes" nothing "$(rpm --root "$ROOT" -q --obsoletes eic-agent | grep . || echo nothing)"
-check "what it conflicts with" ec2-instance-connect "$(rpm --root "$ROOT" -q --conflicts eic-agent)"
-check "what it provides of the reference" 1 "$(rpm --root "$ROOT" -q --provides eic-agent | grep -c '^ec2-instance-connect')"
-check "files that rpm finds changed" none "$(rpm --root "$ROOT" -V eic-agent | grep . || echo none)"
-check "files that are not root's, or that others may write" none \
+check "packages that it obsoletes" nothing "$(rpm --root "$ROOT" -q --obsoletes eic-agent | grep . || echo nothing)"
+check "packages that it conflicts with" ec2-instance-connect "$(rpm --root "$ROOT" -q --conflicts eic-agent)"
+check "names of the reference that it provides" 1 "$(rpm --root "$ROOT" -q --provides eic-agent | grep -c '^ec2-instance-connect')"
+check "changed files according to rpm" none "$(rpm --root "$ROOT" -V eic-agent | grep . || echo none)"
+check "files that root does not own, or that others may write" none \
     "$(rpm --root "$ROOT" -q --qf '[%{FILEMODES:perms} %{FILEUSERNAME}:%{FILEGROUPNAME} %{FILENAMES}\n]' eic-agent | grep -vE '^(l.{9}|[-d].{4}-..-.) root:root ' | grep . || echo none)"
 check "its settings" "noreplace" "$(rpm --root "$ROOT" -q --qf '[%{FILEFLAGS:fflags} %{FILENAMES}\n]' eic-agent | sed -n 's/^cn \/etc\/eic-agent.toml$/noreplace/p')"
 
@@ -46,9 +46,9 @@ dnf_from sound-later upgrade
 check "dnf's exit status" 0 "$status"
 check "the version that is installed" "$LATER_VERSION" "$(rpm_version)"
 touches >"$MACHINE/touched-now"
-check_same "when each file of /etc/ssh was written" "$MACHINE/touched" "$MACHINE/touched-now"
+check_same "inodes and modification times in /etc/ssh" "$MACHINE/touched" "$MACHINE/touched-now"
 check "the settings keep the edit" "# mine" "$(tail -n 1 "$ROOT/etc/eic-agent.toml")"
-check "what the upgrade says of sshd" nothing "$(printf '%s\n' "$output" | grep -iE 'wired|AuthorizedKeys' | grep . || echo nothing)"
+check "messages of the upgrade about sshd" nothing "$(printf '%s\n' "$output" | grep -iE 'wired|AuthorizedKeys' | grep . || echo nothing)"
 check_session "after the upgrade"
 push ec2-user pushed
 check_login ec2-user pushed
@@ -60,5 +60,5 @@ check_same "/etc/ssh after the removal" "$MACHINE/before" "$MACHINE/now"
 check_session "after the removal"
 check_login ec2-user own
 close_session
-check "what is left of it" "./etc/eic-agent.toml.rpmsave" \
+check "files left by it" "./etc/eic-agent.toml.rpmsave" \
     "$(cd "$ROOT" && find . -xdev -iname '*eic[-_]*' ! -path './var/log/*' ! -path './var/cache/*' | sort)"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Over Amazon's package on Amazon Linux 2: no upgrade takes its place, an installation refuses to stand beside it,
-# `dnf swap` does it, in the order that rpm keeps: our %post, its %preun, its %postun, our %posttrans.
+# Over Amazon's package on Amazon Linux 2. An upgrade does not replace it, an installation conflicts with it, and `dnf
+# swap` replaces it. rpm runs our %post, its %preun, its %postun and our %posttrans, in this order.
 
 start_metadata
 own_key ec2-user
@@ -19,8 +19,8 @@ for command in upgrade "install ec2-instance-connect"; do
     check "packages after dnf $command" "ec2-instance-connect" "$(rpm --root "$ROOT" -qa --qf '%{NAME}\n' | grep -E 'eic|ec2')"
 done
 dnf_from sound install eic-agent
-check "dnf install's exit status, beside the reference" 1 "$status"
-check_says "dnf install, beside the reference" 'conflict' "$output"
+check "dnf install's exit status, with the reference installed" 1 "$status"
+check_says "dnf install, with the reference installed" 'conflict' "$output"
 check "packages" "ec2-instance-connect" "$(rpm --root "$ROOT" -qa --qf '%{NAME}\n' | grep -E 'eic|ec2')"
 keep etc/ssh now
 check_same "/etc/ssh so far" "$MACHINE/before" "$MACHINE/now"
@@ -30,7 +30,7 @@ open_session ec2-user own
 dnf_from sound swap ec2-instance-connect eic-agent
 check "dnf swap's exit status" 0 "$status"
 check "packages" "eic-agent" "$(rpm --root "$ROOT" -qa --qf '%{NAME}\n' | grep -E 'eic|ec2')"
-check "what ran in which order" "reference preun 0, reference postun 0, wrote /etc/ssh/sshd_config" \
+check "the order of the scripts" "reference preun 0, reference postun 0, wrote /etc/ssh/sshd_config" \
     "$(printf '%s\n' "$output" | grep -oE 'reference [a-z]+ [0-9]|wrote [^ ]+' | uniq | sed '$!s/$/,/' | tr '\n' ' ' | sed 's/ $//')"
 check "our lines are in" block "$(where)"
 check_sshd_t
@@ -49,7 +49,7 @@ check_refused ec2-user other
 check_session "after the reload"
 close_session
 
-# And back.
+# The way back.
 dnf_from sound swap eic-agent ec2-instance-connect-1.1
 check "dnf swap's exit status, back" 0 "$status"
 check "packages" "ec2-instance-connect" "$(rpm --root "$ROOT" -qa --qf '%{NAME}\n' | grep -E 'eic|ec2')"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# dnf takes the package from the signed repository alone: not unsigned, not with a stranger's signature, not by an
-# index that somebody changed.
+# dnf accepts the package only from the correctly signed repository. It refuses unsigned packages, a stranger's
+# signature and a changed index.
 
 start_rpm
 
@@ -19,5 +19,5 @@ refused no-signature 'GPG signature is not available'
 refused other-key 'Bad GPG signature'
 
 dnf_from sound install eic-agent
-check "dnf install's exit status, from the sound one" 0 "$status"
+check "dnf install's exit status, from the sound repository" 0 "$status"
 check "the version that is installed" "$VERSION" "$(rpm_version)"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# `status` in each state, for people and as JSON, and the unit, where no systemd runs.
+# `status` in each state, as text and as JSON, and the unit, without a running systemd.
 
-# says WHAT EXIT-STATUS PATTERN: of both forms.
+# says WHAT EXIT-STATUS PATTERN: checks both forms.
 says() {
     agent status
     check "status' exit status, $1" "$2" "$status"
@@ -31,7 +31,7 @@ echo 'Garbage' >>"$CONFIG"
 says "with an sshd_config that does not parse" 1 Garbage
 sed -i '$d' "$CONFIG"
 
-# The server that runs counts, and not what it would do after the next start.
+# The settings of the running server count, not those after its next start.
 start_sshd -o 'AuthorizedKeysCommand /usr/bin/foreign %u' -o 'AuthorizedKeysCommandUser nobody'
 says "while sshd runs with another command" 1 'started with'
 stop_sshd
@@ -39,19 +39,19 @@ start_sshd
 says "while sshd runs" 0 'yes'
 stop_sshd
 
-# Metadata being away is a warning.
+# Unreachable metadata is only a warning.
 ip address del 169.254.169.254/32 dev lo
 says "without metadata" 0 'metadata'
 ip address add 169.254.169.254/32 dev lo
 
-# Off EC2 the unit is skipped.
+# Outside EC2, the unit is skipped.
 run /usr/bin/eic-agent status --is-ec2
 check "status --is-ec2's exit status on EC2" 0 "$status"
 rm "$ROOT/sys/devices/virtual/dmi/id/board_asset_tag"
 run /usr/bin/eic-agent status --is-ec2
 check "status --is-ec2's exit status elsewhere" 1 "$status"
-check "what the unit asks first" "/usr/bin/eic-agent status --is-ec2" \
+check "the unit's condition" "/usr/bin/eic-agent status --is-ec2" \
     "$(sed -n 's/^ExecCondition=//p' "$ROOT/usr/lib/systemd/system/eic-agent.service")"
-# The page's own package, man-db, is not there.
+# man-db, which --man needs, is not installed.
 run systemd-analyze verify --man=no /usr/lib/systemd/system/eic-agent.service
 check "systemd-analyze verify's exit status" 0 "$status"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the administrator decided stays: an upgrade wires nothing that he had unwired, and takes nothing out that he
-# changed. `dpkg-reconfigure` does not either.
+# The administrator's choice stays. An upgrade and `dpkg-reconfigure` do not enable an agent that was disabled, and do
+# not remove an edit.
 
 use_repository sound
 keep etc/ssh before
@@ -20,14 +20,14 @@ check "dpkg-reconfigure's exit status" 0 "$status"
 keep etc/ssh now
 check_same "/etc/ssh after dpkg-reconfigure" "$MACHINE/before" "$MACHINE/now"
 
-# An option of his own in our line.
+# The administrator adds an option to the agent's line.
 agent enable
 sed -i 's/authorized-keys %u/authorized-keys --timeout 3 %u/' "$DROP_IN"
 keep etc/ssh edited
 run dpkg -i "$DEB"
 check "dpkg's exit status, to the older version" 0 "$status"
 keep etc/ssh now
-check_same "/etc/ssh with an option of his own, after a change of versions" "$MACHINE/edited" "$MACHINE/now"
+check_same "/etc/ssh with an added option, after a change of versions" "$MACHINE/edited" "$MACHINE/now"
 check_pair ec2-user '/usr/bin/eic-agent authorized-keys --timeout 3 %u %f as eic-agent'
 run dpkg --purge eic-agent
 check "dpkg's exit status" 0 "$status"

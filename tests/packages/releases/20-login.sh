@@ -1,5 +1,5 @@
 #!/bin/sh
-# logins: a pushed key, a refused one, a key of one's own
+# logins: a pushed key, a refused key, the user's own key
 
 start_unit
 check_refused ec2-user pushed

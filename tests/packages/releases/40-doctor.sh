@@ -1,7 +1,8 @@
 #!/bin/sh
-# `doctor` says of each fault what sshd does
+# `doctor` reports each fault that makes sshd refuse a login
 
-# compare WHAT USER WORD PATTERN: doctor's word about a user (good or bad), and the login of a key that was pushed for him.
+# compare WHAT USER WORD PATTERN: checks that doctor's verdict on a user (good or bad) agrees with a login by a pushed
+# key.
 compare() {
     push "$2" pushed
     agent doctor --no-color --user "$2"
@@ -9,7 +10,7 @@ compare() {
     came=$(try_login "$2" pushed)
     if [ "$3" = good ]; then
         check "doctor's exit status, $1" 0 "$status"
-        check "what doctor finds broken, $1" '' "$amiss"
+        check "doctor's failures, $1" '' "$amiss"
         check "the login, $1" "logged in as $2" "$came"
     else
         check "doctor's exit status, $1" 1 "$status"
@@ -30,7 +31,7 @@ compare "without PubkeyAuthentication" ec2-user bad '^FAIL +.*PubkeyAuthenticati
 site 'AuthorizedKeysCommand /usr/bin/true
 AuthorizedKeysCommandUser nobody'
 compare "with another command" ec2-user bad '^FAIL +command .*/usr/bin/true'
-# The name that the releases before 8.5 have for the setting is known to all of them.
+# OpenSSH before 8.5 knows only this name of the setting. Later releases accept it too.
 site 'PubkeyAcceptedKeyTypes rsa-sha2-512,rsa-sha2-256'
 compare "with other algorithms" ec2-user bad '^FAIL +.*[Pp]ubkey[Aa]ccepted'
 site ''

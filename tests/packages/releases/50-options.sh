@@ -1,7 +1,7 @@
 #!/bin/sh
 # `[keys] options`
 
-# forwards: can a login with the pushed key forward a port?
+# forwards: tests whether a login with the pushed key can forward a port.
 forwards() {
     push ec2-user pushed
     remote ec2-user pushed 'echo forwarded' -o ExitOnForwardFailure=yes -R 127.0.0.1:0:127.0.0.1:22 | grep -x forwarded || echo refused
@@ -21,8 +21,8 @@ check_refused ec2-user pushed
 settings '[keys]
 options = "command=\"echo forced\""'
 push ec2-user pushed
-check "what a forced command prints" forced "$(remote ec2-user pushed 'echo free')"
-# An option that no sshd knows: it would drop the key without a word.
+check "the output with a forced command" forced "$(remote ec2-user pushed 'echo free')"
+# An option that no sshd knows. sshd would ignore the key without a message.
 settings '[keys]
 options = "no-such-option"'
 agent config

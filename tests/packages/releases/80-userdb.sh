@@ -1,5 +1,5 @@
 #!/bin/sh
-# systemd's drop-in for sshd (userdbctl): `enable --chain`, and a login through each
+# systemd's drop-in for sshd (userdbctl): `enable --chain`, and logins from both sources
 
 case $suite in
 bullseye | bookworm) cell='not shipped' ;;
@@ -9,7 +9,7 @@ bullseye | bookworm) cell='not shipped' ;;
     check "dpkg's exit status" 0 "$status"
     check_pair ec2-user "$userdb_as"
 
-    # A key that only systemd's directory of users has.
+    # A key that only systemd's user database has.
     mkdir -p "$ROOT/etc/userdb"
     printf '{"userName":"ec2-user","uid":%s,"gid":%s,"disposition":"regular"}\n' \
         "$(in_root id -u ec2-user)" "$(in_root id -g ec2-user)" >"$ROOT/etc/userdb/ec2-user.user"

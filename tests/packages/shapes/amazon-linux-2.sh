@@ -1,5 +1,6 @@
 #!/bin/sh
-# Amazon Linux 2: OpenSSH 7.4's file, no Include and no folder, the reference's two lines at its end.
+# Amazon Linux 2: the file of OpenSSH 7.4, without an Include and a drop-in folder, with the reference's two lines at
+# the end.
 place=block
 lay() {
     rm -r "$ROOT/etc/ssh/sshd_config.d"

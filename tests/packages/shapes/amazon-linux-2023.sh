@@ -1,6 +1,6 @@
 #!/bin/sh
-# Amazon Linux 2023: OpenSSH 8.7's file without an Include (the folder is there, nothing reads it), the
-# reference's two lines at its end.
+# Amazon Linux 2023: the file of OpenSSH 8.7 without an Include, so sshd does not read the drop-in folder. The
+# reference's two lines are at the end.
 place=block
 lay() {
     cat >"$CONFIG" <<'CONFIG'

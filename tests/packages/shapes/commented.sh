@@ -1,4 +1,4 @@
 #!/bin/sh
-# Nothing but comments, among them the settings in question.
+# Only comments, including commented-out AuthorizedKeysCommand settings.
 place=block
 lay() { printf '#Include /etc/ssh/sshd_config.d/*.conf\n#AuthorizedKeysCommand /usr/bin/foreign\n#AuthorizedKeysCommandUser nobody\n' >"$CONFIG"; }

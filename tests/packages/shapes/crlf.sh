@@ -1,4 +1,4 @@
 #!/bin/sh
-# Lines that end as on Windows: sshd takes them.
+# CRLF line ends, which sshd accepts.
 place=block
 lay() { printf 'UsePAM yes\r\nX11Forwarding no\r\n# end\r\n' >"$CONFIG"; }

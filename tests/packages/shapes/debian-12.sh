@@ -1,4 +1,4 @@
 #!/bin/sh
-# Debian 12 as it is installed: an Include at the top, an empty folder, everything else commented out.
+# The default of Debian 12: an Include at the top, an empty drop-in folder, everything else commented out.
 place=drop-in
 lay() { :; }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Debian 13: an Include at the top, and systemd's drop-in, a link to the package's own file. Its command is
-# another one than ours, and nobody's but the administrator's to keep or to give up.
+# Debian 13: an Include at the top, and systemd's drop-in, a link to a file of its package. It sets another command, and
+# only the administrator may replace it.
 place=none
 want=3
 says='20-systemd-userdb\.conf.*userdbctl'

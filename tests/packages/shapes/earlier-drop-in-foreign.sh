@@ -1,5 +1,5 @@
 #!/bin/sh
-# A drop-in of the administrator's that sorts before ours, with a command of his own.
+# The administrator's drop-in sorts before the agent's and sets another command.
 place=none
 want=3
 says='05-admin\.conf.*keys-of'

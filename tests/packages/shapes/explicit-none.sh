@@ -1,5 +1,5 @@
 #!/bin/sh
-# A hardening guide's drop-in that sorts first says that there is no command.
+# A drop-in from a hardening guide sorts first and sets AuthorizedKeysCommand to none.
 place=block
 lay() {
     printf 'AuthorizedKeysCommand none\nAuthorizedKeysCommandUser nobody\n' >"$ROOT/etc/ssh/sshd_config.d/00-hardening.conf"

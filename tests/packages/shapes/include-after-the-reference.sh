@@ -1,5 +1,5 @@
 #!/bin/sh
-# The reference's lines stand before the Include, so that a drop-in comes too late.
+# The reference's lines precede the Include, so a drop-in has no effect.
 place=block
 lay() {
     cat >"$CONFIG" <<'CONFIG'

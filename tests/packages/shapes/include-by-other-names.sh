@@ -1,4 +1,4 @@
 #!/bin/sh
-# An Include in another spelling, relative to /etc/ssh, and two patterns on one line.
+# An Include in lower case with two patterns, one of them quoted and relative to /etc/ssh.
 place=drop-in
 lay() { printf 'include "sshd_config.d/*.conf" /etc/ssh/none/*.conf\nUsePAM yes\n' >"$CONFIG"; }

@@ -1,4 +1,4 @@
 #!/bin/sh
-# An Include of the folder that does not match our file's name.
+# The Include of the folder does not match the name of the agent's drop-in.
 place=block
 lay() { printf 'Include /etc/ssh/sshd_config.d/[5-9]*.conf\nUsePAM yes\n' >"$CONFIG"; }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Configuration management keeps the file elsewhere: what is in its place is a link, and stays one.
+# sshd_config is a link to a file of configuration management, and stays a link.
 place=block
 lay() {
     mkdir "$ROOT/etc/managed"
@@ -7,4 +7,4 @@ lay() {
     chmod 640 "$ROOT/etc/managed/sshd_config"
     ln -sf ../managed/sshd_config "$CONFIG"
 }
-extra() { check "what is in its place" ../managed/sshd_config "$(readlink "$CONFIG")"; }
+extra() { check "the target of the link" ../managed/sshd_config "$(readlink "$CONFIG")"; }

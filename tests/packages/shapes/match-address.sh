@@ -1,5 +1,5 @@
 #!/bin/sh
-# Another command for connections from one network: it stays there, and everybody else gets ours.
+# Another command for connections from one network. It stays; all other connections use the agent.
 place=drop-in
 says='Match Address 10'
 lay() {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The same in a drop-in that sorts before ours. An Include ends a Match that it began.
+# Like match-user-git, in a drop-in that sorts before the agent's. A Match block ends with its included file.
 place=drop-in
 says='Match User git'
 git='/usr/local/bin/keys-of %u as git'

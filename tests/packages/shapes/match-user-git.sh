@@ -1,5 +1,5 @@
 #!/bin/sh
-# A command for one user alone: git keeps it, everybody else gets ours.
+# A command for one user only. The user git keeps it; all other users use the agent.
 place=drop-in
 says='Match User git'
 git='/usr/local/bin/keys-of %u as git'

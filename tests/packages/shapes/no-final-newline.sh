@@ -1,4 +1,4 @@
 #!/bin/sh
-# The last line does not end.
+# The last line has no line end.
 place=block
 lay() { printf 'UsePAM yes\nX11Forwarding no' >"$CONFIG"; }

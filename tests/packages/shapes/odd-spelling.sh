@@ -1,5 +1,5 @@
 #!/bin/sh
-# The reference's lines as sshd takes them, too: other letters, equals signs, indentation.
+# The reference's lines in another spelling that sshd accepts: mixed case, equals signs, indentation.
 place=block
 lay() {
     cat >"$CONFIG" <<'CONFIG'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The command in force comes from one file, its user from another.
+# The effective command comes from one file, its user from another.
 place=none
 want=3
 says='30-command\.conf.*keys-of'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# RHEL 9: an Include at the top, a drop-in that brings the crypto policy along, nothing readable by others.
+# RHEL 9: an Include at the top, and a drop-in that includes the crypto policy. Only root may read the files.
 place=drop-in
 lay() {
     mkdir -p "$ROOT/etc/crypto-policies/back-ends"

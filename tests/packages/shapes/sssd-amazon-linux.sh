@@ -1,5 +1,5 @@
 #!/bin/sh
-# The same where no Include is in force, with arguments and a user of the administrator's own.
+# Another command without an Include, with arguments and a user of the administrator's choice.
 place=none
 want=3
 says='sshd_config.*keys-of'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A directory service: SSSD's command as its documentation sets it up, run by nobody.
+# A directory service: SSSD's command as in its documentation, run as the user `nobody`.
 place=none
 want=3
 says='sshd_config.*sss_ssh_authorizedkeys'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Far longer than any real one: 6,000 lines, one of them of 60,000 characters.
+# A very long file: 6,000 lines, and one line of 60,000 characters.
 place=block
 lay() {
     awk 'BEGIN {

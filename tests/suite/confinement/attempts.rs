@@ -1,4 +1,4 @@
-//! The process that is confined and then tries what it must not do.
+//! The process that is confined and then tries what a run must not do.
 
 use std::fs::{self, File};
 use std::io::{IoSliceMut, Write as _};
@@ -22,7 +22,7 @@ use nix::unistd::{Pid, Uid};
 
 use super::without;
 
-/// Set in that process.
+/// Set in the confined process.
 pub(super) const INSIDE: &str = "EIC_TEST_CONFINED";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) enum Tier {
 }
 use Tier::{Bounds, Filter, Landlock};
 
-/// What stands around it.
+/// Files, ports and a process outside, which the attempts use.
 pub(super) struct Scene {
     pub(super) folder: PathBuf,
     pub(super) metadata: u16,
@@ -64,7 +64,7 @@ fn told<T>(result: Result<T, impl ToString>) -> Result<(), String> {
     result.map(drop).map_err(|error| error.to_string())
 }
 
-/// What is tried, and which tiers forbid it. What none forbids is what a run needs.
+/// The attempts, and the tiers that forbid each of them. A run needs those that no tier forbids.
 pub(super) const ATTEMPTS: &[(&str, &[Tier], Attempt)] = &[
     ("connect to metadata", &[], |scene| told(TcpStream::connect(("127.0.0.1", scene.metadata)))),
     ("send to the log", &[], |scene| {
@@ -107,7 +107,7 @@ pub(super) const ATTEMPTS: &[(&str, &[Tier], Attempt)] = &[
     ("leave the folder", &[Filter], |_| told(nix::unistd::chdir("/"))),
     ("unshare", &[Filter], |_| told(nix::sched::unshare(CloneFlags::CLONE_FS))),
     ("be dumpable", &[Filter], |_| told(nix::sys::prctl::set_dumpable(true))),
-    // Its own, which every kernel lets it read this way.
+    // The memory is the process's own. Every kernel lets a process read it this way.
     ("read a process's memory", &[Filter], |_| {
         let (there, mut here) = ([1_u8; 8], [0_u8; 8]);
         let remote = RemoteIoVec { base: there.as_ptr() as usize, len: there.len() };
@@ -121,7 +121,7 @@ pub(super) fn uid() -> u32 {
     if Uid::effective().is_root() { account.uid } else { Uid::effective().as_raw() }
 }
 
-/// Confines this process on a kernel that lacks these calls, or not at all, and says what becomes of each attempt.
+/// Confines this process on a kernel that lacks these calls, or not at all. Prints the result of each attempt.
 pub(super) fn try_all(lacks: Option<&[libc::c_long]>, scene: &Scene) {
     give_up_root().unwrap();
     let mut report = Vec::new();
@@ -129,7 +129,7 @@ pub(super) fn try_all(lacks: Option<&[libc::c_long]>, scene: &Scene) {
         if !lacks.is_empty() {
             without(lacks);
         }
-        // One that is there before takes the filter on as well.
+        // The filter must also apply to a thread that started before.
         let (go, wait) = channel::<()>();
         let older = thread::spawn(move || wait.recv().is_ok_and(|()| File::open("/etc/passwd").is_ok()));
         let confinement = confine(&[scene.metadata], 0);
@@ -142,7 +142,7 @@ pub(super) fn try_all(lacks: Option<&[libc::c_long]>, scene: &Scene) {
         let what = attempt(scene).err().unwrap_or_else(|| "done".to_owned());
         report.push(format!("TRIED {name}: {what}\n"));
     }
-    // One line of its own, behind what the test harness may have begun.
+    // Begins a new line, because the test harness may have begun one.
     std::io::stdout().write_all(format!("\n{}", report.concat()).as_bytes()).unwrap();
 }
 

@@ -1,5 +1,5 @@
-//! What a run cannot do any more: each forbidden thing is tried, under each tier alone and under none, and runs that wait
-//! are looked at from outside. Kernels that have less are imitated by a filter over the test's own thread.
+//! Operations that a confined run cannot do. Each one is tried under each tier alone and without confinement. Runs
+//! that wait are checked from outside. A filter over the test's own thread imitates kernels with fewer features.
 
 mod attempts;
 
@@ -23,7 +23,7 @@ use crate::metadata::{USER, pushed};
 use crate::wiring::agent;
 use crate::world::{Syslog, World, assert_ran, on_an_instance, only, test_path, until};
 
-/// From here on the kernel says to this thread, and what it starts, that it has no such calls.
+/// From here on, these calls fail with ENOSYS, in this thread and in the processes that it starts.
 fn without(calls: &[libc::c_long]) {
     let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
     let refuse = SeccompAction::Errno(u32::try_from(libc::ENOSYS).unwrap());
@@ -33,7 +33,7 @@ fn without(calls: &[libc::c_long]) {
     apply_filter(&program).unwrap();
 }
 
-/// A kernel that is imitated: its name, the calls that it lacks, and what `doctor` says of it.
+/// An imitated kernel: its name, the system calls that it lacks, and a part of `doctor`'s report about it.
 type Kernel = (&'static str, &'static [libc::c_long], &'static str);
 
 const KERNELS: [Kernel; 4] = [
@@ -51,14 +51,14 @@ const KERNELS: [Kernel; 4] = [
     ),
 ];
 
-/// As a container may.
+/// A container may refuse all of these.
 const REFUSES_EVERYTHING: Kernel = (
     "that refuses everything",
     &[libc::SYS_landlock_create_ruleset, libc::SYS_seccomp, libc::SYS_prctl, libc::SYS_prlimit64],
     "Landlock for files, for TCP ports, for signals, a system call filter",
 );
 
-/// Does `work` on a thread that meets such a kernel.
+/// Runs `work` on a thread that has such a kernel.
 fn on_kernel<T: Send>(lacks: &[libc::c_long], work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         scope
@@ -73,8 +73,8 @@ fn on_kernel<T: Send>(lacks: &[libc::c_long], work: impl FnOnce() -> T + Send) -
     })
 }
 
-/// Runs the test again, as a process that is confined under such a kernel, or not at all; gives what became of each
-/// attempt there.
+/// Runs the test again, as a process that is confined under such a kernel or not at all. Returns the result of each
+/// attempt.
 fn attempted(test: &str, kernel: &str, scene: &Scene) -> BTreeMap<String, String> {
     let ran = Command::new(std::env::current_exe().unwrap())
         .args(only(test))
@@ -105,7 +105,7 @@ fn forbidden_operation_fails_under_each_tier() {
     fs::set_permissions(folder.join("log"), fs::Permissions::from_mode(0o777)).unwrap();
     let name = folder.display().to_string();
     let _abstract = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
-    // A process of the user that the attempts are made as.
+    // A process of the user that makes the attempts.
     let uid = attempts::uid();
     let mut sleeper = Command::new("sleep").arg("600").uid(uid).spawn().unwrap();
     let scene = Scene {
@@ -143,7 +143,7 @@ fn forbidden_operation_fails_under_each_tier() {
 }
 
 #[test]
-fn kernel_without_a_tier_costs_no_login_and_doctor_reports_it() {
+fn login_works_on_a_kernel_without_a_tier_and_doctor_reports_it() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let _log = Syslog::bind();
         let key = pushed(world, "key");
@@ -160,7 +160,7 @@ fn kernel_without_a_tier_costs_no_login_and_doctor_reports_it() {
             let report: serde_json::Value = serde_json::from_str(&on_kernel(lacks, tell)).unwrap();
             let checks = report["checks"].as_array().unwrap();
             let check = checks.iter().find(|check| check["id"] == "confinement").unwrap();
-            assert_eq!(check["verdict"], "ok", "no kernel is a fault: {check:#}");
+            assert_eq!(check["verdict"], "ok", "a kernel without a tier is no fault: {check:#}");
             let seen = check["seen"].as_str().unwrap();
             assert!(seen.contains(words), "{kernel}: {seen}");
             assert_eq!(seen.contains("not here"), !lacks.is_empty(), "{kernel}: {seen}");
@@ -168,7 +168,7 @@ fn kernel_without_a_tier_costs_no_login_and_doctor_reports_it() {
     });
 }
 
-/// A run in the middle of its work: it waits for a service that says nothing.
+/// A run that waits for a service that does not answer.
 struct Waiting(Child);
 
 impl Waiting {
@@ -192,7 +192,7 @@ impl Waiting {
         fs::read_to_string(format!("/proc/{}/{name}", self.0.id())).unwrap()
     }
 
-    /// What the kernel says of each of its threads.
+    /// The kernel's status of each of the run's threads.
     fn threads(&self) -> Vec<String> {
         let threads = fs::read_dir(format!("/proc/{}/task", self.0.id())).unwrap().flatten();
         threads.filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok()).collect()
@@ -220,9 +220,11 @@ fn waiting_run_is_confined_and_its_providers_are_not() {
             let provider =
                 world.script(&format!("p-{user}"), &format!("echo $$ >{}; exec sleep 600", marker.display()));
             let run = Waiting::start(world, user, provider.to_str().unwrap());
-            until("the provider", || fs::read_to_string(&marker).is_ok_and(|pid| pid.ends_with('\n')));
-            // The one that waits for the deadline, the one that asks metadata, the provider's reader.
-            until("a confined run of three threads", || {
+            until("the provider has started", || {
+                fs::read_to_string(&marker).is_ok_and(|pid| pid.ends_with('\n'))
+            });
+            // One thread waits for the deadline, one requests metadata, and one reads the provider's output.
+            until("the run has three confined threads", || {
                 let threads = run.threads();
                 threads.len() == 3 && threads.iter().all(|thread| says(thread, "Seccomp", "2"))
             });
@@ -230,20 +232,20 @@ fn waiting_run_is_confined_and_its_providers_are_not() {
                 says(thread, "NoNewPrivs", "1") && says(thread, "CapPrm", "0000000000000000")
             };
             assert!(run.threads().iter().all(confined), "{user}: {:#?}", run.threads());
-            until("the bound on processes", || {
+            until("the bound on processes is set", || {
                 run.file("limits").contains("Max processes             0                    0 ")
             });
             let limits = run.file("limits");
             for line in [
                 "Max core file size        0                    0 ",
-                // 64 MiB, and 8 for the provider.
+                // 64 MiB, and 8 MiB for the provider.
                 "Max data size             75497472             75497472 ",
                 "Max open files            128                  128 ",
             ] {
                 assert!(limits.contains(line), "{user}: {limits}");
             }
 
-            // Another process of the same user can read the environment of what is dumpable.
+            // A process of the same user can read the environment of a process that is dumpable.
             let agent = world.uid("eic-agent");
             let read = |pid: u32| {
                 let file = format!("/proc/{pid}/environ");
@@ -251,7 +253,7 @@ fn waiting_run_is_confined_and_its_providers_are_not() {
             };
             let mut control =
                 Command::new("sleep").arg("600").env("SECRET", "read").uid(agent).gid(agent).spawn().unwrap();
-            until("a process that can be read", || {
+            until("the control process can be read", || {
                 String::from_utf8_lossy(&read(control.id()).stdout).contains("SECRET=read")
             });
             control.kill().unwrap();
@@ -264,7 +266,7 @@ fn waiting_run_is_confined_and_its_providers_are_not() {
             let status = fs::read_to_string(&theirs).unwrap();
             assert!(says(&status, "NoNewPrivs", "0") && says(&status, "Seccomp", "0"), "{user}: {status}");
             drop(run);
-            until("the provider's end", || !Path::new(&theirs).exists());
+            until("the provider has ended", || !Path::new(&theirs).exists());
         }
     });
 }

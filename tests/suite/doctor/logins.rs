@@ -1,4 +1,4 @@
-//! What sshd says to a key and to a login name.
+//! Keys and accounts that sshd or the system refuses.
 
 use std::fs;
 

@@ -1,5 +1,4 @@
-//! `doctor` on a private instance whose links are broken one at a time: it names that one and its fix, and
-//! says nothing of the others.
+//! `doctor` on a private instance. Each row breaks one link. `doctor` must name that link and its fix, and no other.
 
 mod logins;
 mod output;
@@ -21,7 +20,7 @@ use sound::{Sound, doctor, verdicts};
 use crate::wiring::{CONFIG, INCLUDE, agent, lay_out};
 use crate::world::{Key, Sshd, Syslog, World, on_an_instance_for, test_path};
 
-/// What is undone when the row is over.
+/// Runs the closure at the end of a row, to restore the machine.
 struct Undo<F: FnMut()>(F);
 
 impl<F: FnMut()> Drop for Undo<F> {
@@ -32,37 +31,36 @@ impl<F: FnMut()> Drop for Undo<F> {
 
 type Broken = Box<dyn Any>;
 
-/// What `doctor` says of one check.
+/// What `doctor` must report for one check.
 #[derive(Clone, Copy)]
 struct Finding {
-    /// The check's id.
     check: &'static str,
     verdict: &'static str,
-    /// Words of what was seen; `#` is any digit.
+    /// A part of the reported state. `#` matches any digit.
     seen: &'static str,
-    /// Words of the fix.
+    /// A part of the fix.
     fix: &'static str,
 }
 
-/// One broken link, and all that `doctor` says differently then.
+/// One broken link, and every check whose result differs then.
 struct Row {
     name: &'static str,
     user: &'static str,
     breaks: Box<dyn Fn(&World) -> Broken>,
-    /// The first is the cause.
+    /// The first one is the reported cause.
     says: Vec<Finding>,
-    /// Ids that cannot be looked at then.
+    /// Ids of the checks that are then skipped.
     follows: &'static [&'static str],
-    /// Whether a pushed ed25519 key logs in all the same.
+    /// Whether a pushed ed25519 key still logs in.
     login: Login,
 }
 
 #[derive(Clone, Copy)]
 enum Login {
-    /// Not where something failed.
+    /// The login fails exactly if a check fails.
     AsSaid,
     Refused,
-    /// Nothing is really broken, or a part of the machine decides that is not ours.
+    /// Both results are accepted: the link is not really broken, or a part of the machine outside the agent decides.
     Either,
 }
 
@@ -74,7 +72,7 @@ fn row(name: &'static str, breaks: impl Fn(&World) + 'static, says: Finding) -> 
     Row { name, user: "ec2-user", breaks, says: vec![says], follows: &[], login: Login::AsSaid }
 }
 
-/// More lines of `sshd_config`, before the `Include`.
+/// Adds lines to `sshd_config`, before the `Include`.
 fn with(lines: &'static str) -> impl Fn(&World) {
     move |_| {
         let config = fs::read_to_string(CONFIG).unwrap();
@@ -82,7 +80,7 @@ fn with(lines: &'static str) -> impl Fn(&World) {
     }
 }
 
-/// The same at the end, where a `Match` harms nobody else.
+/// Adds lines at the end of `sshd_config`. A `Match` there contains no other line.
 fn ending(lines: &'static str) -> impl Fn(&World) {
     move |_| {
         let config = fs::read_to_string(CONFIG).unwrap();
@@ -90,7 +88,7 @@ fn ending(lines: &'static str) -> impl Fn(&World) {
     }
 }
 
-/// Another text in one of the files.
+/// Replaces a text in a file.
 fn edited(file: &'static str, from: &'static str, to: &'static str) -> impl Fn(&World) {
     move |_| {
         let text = fs::read_to_string(file).unwrap();
@@ -107,13 +105,13 @@ fn run(words: &[&str]) {
     assert!(Command::new(words[0]).args(&words[1..]).status().unwrap().success(), "{words:?}");
 }
 
-/// Covers one path with another for a row.
+/// Mounts `by` over `path` until the end of the row.
 fn covered(by: &str, path: &'static str) -> Broken {
     run(&["mount", "--bind", by, path]);
     Box::new(Undo(move || run(&["umount", "--lazy", path])))
 }
 
-/// Whether a text has these words, with any digit in the place of a `#`.
+/// Whether `text` contains `words`. A `#` in `words` matches any digit.
 fn shows(text: &str, words: &str) -> bool {
     let same = |(&seen, word): (&u8, u8)| seen == word || (word == b'#' && seen.is_ascii_digit());
     words.is_empty()
@@ -147,20 +145,25 @@ fn follow(follows: &'static [&'static str], row: Row) -> Row {
     Row { follows, ..row }
 }
 
-/// sshd wired and running, and somebody who reads the log.
+/// Wires sshd and starts it, with a reader of the log.
 fn wired(world: &World) -> (Sshd, Syslog) {
+    (enabled(world), Syslog::bind())
+}
+
+/// An sshd after `enable`, without a log.
+pub(crate) fn enabled(world: &World) -> Sshd {
     let host = Key::ed25519(world, "host");
     let host = host.file().display();
     lay_out(&format!("{INCLUDE}HostKey {host}\nListenAddress 127.0.0.1\nUsePAM no\nPidFile none\n"), &[]);
-    // The command that `enable` writes, and those that ask metadata themselves.
+    // This time limit applies to the command that `enable` writes, and to each command that queries metadata.
     world.configure_unhurried("");
     let ran = agent(world, &["enable"]);
     assert_eq!(ran.status, Some(0), "{}", ran.err);
-    (Sshd::listen(&[]), Syslog::bind())
+    Sshd::listen(&[])
 }
 
 fn every_row(name: &str, rows: fn() -> Vec<Row>) {
-    // Each row asks sshd a dozen times and logs in: a busy machine takes minutes.
+    // Each row runs sshd a dozen times and logs in. On a busy machine, all rows take minutes.
     on_an_instance_for("1800", name, Config::default(), |world| {
         let _running = wired(world);
         let sound = Sound::new(world);
@@ -186,7 +189,7 @@ fn broken_link_of_the_service_is_named() {
         };
         let faults: Vec<_> = service::rows().iter().flat_map(check).collect();
         assert!(faults.is_empty(), "{}", faults.join("\n"));
-        assert_eq!(verdicts(&doctor(world)), sound.checks, "all is well again");
+        assert_eq!(verdicts(&doctor(world)), sound.checks, "the machine is sound again");
     });
 }
 

@@ -1,4 +1,4 @@
-//! What `doctor` prints: JSON of the documented shape, and text for people.
+//! The output of `doctor`: JSON of the documented shape, and text for people.
 
 use std::fs;
 use std::path::Path;
@@ -9,10 +9,11 @@ use serde_json::Value;
 
 use super::sound::verdicts;
 use super::{NO_SSHD, edited, mode, wired, with};
+use crate::documents::assert_screen;
 use crate::wiring::{CONFIG, OURS, agent};
 use crate::world::{World, installed, on_an_instance, test_path};
 
-/// The documented shape, by a validator that knows nothing of us.
+/// The Python package `jsonschema` validates the report.
 #[test]
 fn json_report_matches_its_schema() {
     on_an_instance(test_path!(), Config::default(), |world| {
@@ -41,7 +42,7 @@ fn json_report_matches_its_schema() {
             ("\"schema_version\": 1", "\"schema_version\": 2"),
             ("\"why\"", "\"because\""),
         ] {
-            assert!(!validate(&broken.replace(from, to)).0, "{to} is not of that shape");
+            assert!(!validate(&broken.replace(from, to)).0, "{to} must not match the schema");
         }
     });
 }
@@ -70,9 +71,10 @@ fn text_report_names_cause_and_fix_and_works_without_root() {
             "{}",
             ran.out
         );
-        assert!(!ran.out.contains('\u{1b}'), "no colour where it is no terminal");
+        assert!(!ran.out.contains('\u{1b}'), "no colour without a terminal");
 
-        // sshd tells root only, since its configuration is root's: no false verdict in either direction.
+        // Only root can read this configuration, so `sshd -T` works for root alone. Without root, `doctor` skips
+        // these checks and gives no false verdict.
         let report = as_nobody(world);
         for check in report["checks"].as_array().unwrap() {
             if NO_SSHD.contains(&check["id"].as_str().unwrap()) {
@@ -85,7 +87,7 @@ fn text_report_names_cause_and_fix_and_works_without_root() {
             assert_eq!(told[id], "ok", "{report:#}");
         }
 
-        // Where everybody may read it, only what takes root is left open.
+        // If all users may read the configuration, `doctor` skips only the checks that need root.
         for file in [CONFIG, OURS] {
             mode(Path::new(file), 0o644);
         }
@@ -113,4 +115,17 @@ fn as_nobody(world: &World) -> Value {
         .output()
         .unwrap();
     serde_json::from_slice(&ran.stdout).unwrap()
+}
+
+#[test]
+fn screen_of_troubleshooting_md_is_what_doctor_prints() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let _running = wired(world);
+        fs::write("/etc/ssh/sshd_config.d/05-site.conf", "AuthorizedKeysCommand /usr/bin/id %u\n").unwrap();
+        let printed = agent(world, &["doctor", "--user", "ec2-user"]);
+        assert_eq!(printed.status, Some(1), "{}", printed.out);
+        // The release is this machine's.
+        let printed = printed.out.replace(&world.agent().display().to_string(), "/usr/bin/eic-agent");
+        assert_screen("docs/troubleshooting.md", "ok       openssh        OpenSSH", &printed);
+    });
 }

@@ -1,4 +1,4 @@
-//! A server that runs with another configuration than the files have.
+//! A running sshd whose configuration differs from the files.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -58,7 +58,7 @@ fn running_server_that_differs_from_the_files_is_reported() {
         fs::write("/etc/default/ssh", "# AuthorizedKeysCommand in a comment\n").unwrap();
         drop(sshd);
 
-        // What is changed behind a running server's back.
+        // The files change after sshd has read them.
         let sshd = Sshd::listen(&["-o", "PidFile=/run/sshd.pid"]);
         assert_eq!(verdicts(&doctor(world)), sound.checks);
         let stale = row(
@@ -77,7 +77,7 @@ fn running_server_that_differs_from_the_files_is_reported() {
         assert_eq!(verdicts(&doctor(world)), sound.checks);
         drop(sshd);
 
-        // sshd of a pipe, as here, needs no server; ssh elsewhere does.
+        // The login of this test uses `sshd -i` on a pipe and needs no listener. A login over the network does.
         let away = row(
             "no sshd runs",
             |_| {},
@@ -86,7 +86,7 @@ fn running_server_that_differs_from_the_files_is_reported() {
         let faults = sound.check(world, &either(away));
         assert!(faults.is_empty(), "{}", faults.join("\n"));
 
-        // A vendor's drop-in that the operator took out by a link of its name.
+        // The operator disabled a vendor's drop-in with a link of the same name to /dev/null.
         fs::create_dir_all("/run/systemd/system/ssh.service.d").unwrap();
         fs::write(
             "/run/systemd/system/ssh.service.d/ec2-instance-connect.conf",

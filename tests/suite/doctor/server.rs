@@ -1,4 +1,4 @@
-//! What sshd asks: its release, the command in force, and what that asks in turn.
+//! sshd: its release, the command in force, and the providers behind it.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -12,7 +12,7 @@ use crate::world::World;
 
 const FOREIGN: &str = "AuthorizedKeysCommand /usr/bin/env\nAuthorizedKeysCommandUser nobody\n";
 
-/// Our line with providers behind it.
+/// The agent's command line with a provider behind it.
 fn chained(options: &str, provider: &str) -> impl Fn(&World) {
     let (options, provider) = (options.to_owned(), provider.to_owned());
     move |world| {
@@ -27,7 +27,7 @@ pub(super) fn rows() -> Vec<Row> {
     [command_rows(), runnable_rows(), provider_rows(), answer_rows()].into_iter().flatten().collect()
 }
 
-/// Whether sshd asks this program.
+/// Whether sshd runs the agent.
 #[expect(clippy::too_many_lines, reason = "one table")]
 fn command_rows() -> Vec<Row> {
     vec![
@@ -153,7 +153,7 @@ fn command_rows() -> Vec<Row> {
         follow(
             &["providers", "answer"],
             row(
-                "an option that there is not",
+                "an unknown option",
                 edited(OURS, "authorized-keys", "authorized-keys --timout 3"),
                 Finding {
                     check: "command",
@@ -190,7 +190,7 @@ fn command_rows() -> Vec<Row> {
     ]
 }
 
-/// Whether sshd can run it.
+/// Whether sshd can run the command.
 fn runnable_rows() -> Vec<Row> {
     let broken = |row: Row| if row.says[0].verdict == "fail" { follow(&["answer"], row) } else { row };
     let rows = vec![
@@ -231,7 +231,7 @@ fn runnable_rows() -> Vec<Row> {
         row(
             "a folder that the group may write",
             |world| mode(&world.path("bin"), 0o775),
-            // Debian's own sshd takes it, where only root is in root's group.
+            // Debian's sshd accepts a folder that root's group may write, if only root is in that group.
             if Path::new("/etc/debian_version").exists() {
                 Finding {
                     check: "command-path",
@@ -287,7 +287,7 @@ fn runnable_rows() -> Vec<Row> {
     rows.into_iter().map(broken).collect()
 }
 
-/// Whether what it asks in turn can be run.
+/// Whether the agent can run the providers.
 fn provider_rows() -> Vec<Row> {
     vec![
         row(
@@ -325,7 +325,7 @@ fn provider_rows() -> Vec<Row> {
             },
         ),
         row(
-            "a provider's user, and sshd does not run us as root",
+            "a provider's user, and sshd does not run the agent as root",
             |world| {
                 chained("--provider-user nobody ", "/usr/bin/env")(world);
                 edited(OURS, "User root", "User eic-agent")(world);
@@ -340,7 +340,7 @@ fn provider_rows() -> Vec<Row> {
     ]
 }
 
-/// What only the run itself shows.
+/// Faults that only a run of the agent shows.
 fn answer_rows() -> Vec<Row> {
     vec![
         row(

@@ -1,4 +1,4 @@
-//! The links before sshd: the machine, its metadata, its clock, the signer.
+//! The links before sshd: the machine, its metadata, its clock, and the signer.
 
 use std::fs;
 use std::path::Path;
@@ -30,7 +30,7 @@ const NO_METADATA: &[&str] = &[
 ];
 const NO_ANSWER: &[&str] = &["instance", "clock", "region", "trust-store", "signer", "staples", "answer"];
 
-/// What no file holds, as it is when all is well.
+/// Restores what `Sound` does not: the emulator, the trust store, the settings and the asset tag.
 pub(super) fn restore(world: &World) {
     world.emulator.clear_faults();
     world.emulator.set_clock_offset(0);
@@ -41,12 +41,13 @@ pub(super) fn restore(world: &World) {
     fs::write("/sys/devices/virtual/dmi/id/board_asset_tag", format!("{INSTANCE}\n")).unwrap();
 }
 
-/// Answers on one path, in the place of the service's.
+/// Replaces the service's answer on one path.
 fn answers(path: &'static str, text: &'static str) -> impl Fn(&World) {
     move |world| world.emulator.inject(Fault::at(path).respond(Response::text(text)))
 }
 
-/// What is waited out until the time is over gets little of it. All that counts comes before, or is the wait itself.
+/// Shortens the time limit for a row that waits until its end. The wait is the tested result, or everything that
+/// counts happens before it.
 fn hasten(world: &World) {
     world.configure("[imds]\ntimeout = 2\n");
 }
@@ -55,7 +56,7 @@ fn injected(fault: impl Fn() -> Fault) -> impl Fn(&World) {
     move |world| world.emulator.inject(fault())
 }
 
-/// Another signer than the usual one, on the same authority.
+/// Replaces the usual signer.
 fn signer(change: impl Fn(Hierarchy, i64) -> Hierarchy) -> impl Fn(&World) {
     move |world| {
         let now = world.emulator.now();
@@ -63,7 +64,7 @@ fn signer(change: impl Fn(Hierarchy, i64) -> Hierarchy) -> impl Fn(&World) {
     }
 }
 
-/// Another staple of the signer's own certificate.
+/// Replaces the staple of the signer's own certificate.
 fn stapled(
     change: impl Fn(eic_emulator::pki::StapleBuilder, i64) -> eic_emulator::pki::StapleBuilder,
 ) -> impl Fn(&World) {
@@ -87,7 +88,7 @@ pub(super) fn rows() -> Vec<Row> {
     [metadata_rows(), place_rows(), signer_rows(), run_rows()].into_iter().flatten().collect()
 }
 
-/// The kernel drops what goes there, as a firewall does.
+/// The kernel drops packets to metadata, as a firewall does.
 fn dropped(world: &World) -> Broken {
     hasten(world);
     run(&["nft", "add table ip away"]);
@@ -96,7 +97,7 @@ fn dropped(world: &World) -> Broken {
     Box::new(Undo(|| run(&["nft", "delete table ip away"])))
 }
 
-/// The kernel refuses what this user sends there, and he is whom sshd runs us as.
+/// The kernel rejects packets from `nobody` to metadata, and sshd runs the agent as `nobody`.
 fn refused_to_nobody(world: &World) -> Broken {
     edited(OURS, "User eic-agent", "User nobody")(world);
     edited(OURS, "authorized-keys ", "authorized-keys --timeout 2 ")(world);
@@ -106,7 +107,7 @@ fn refused_to_nobody(world: &World) -> Broken {
     Box::new(Undo(|| run(&["nft", "delete table ip away"])))
 }
 
-/// What the links before sshd look like, and sshd's own run of us meets.
+/// Results that only a run under sshd's user shows.
 fn run_rows() -> Vec<Row> {
     vec![
         row(
@@ -136,7 +137,7 @@ fn run_rows() -> Vec<Row> {
             "a rule against the pushed key",
             |world| {
                 world.configure_unhurried(
-                    "[[rule]]\nname = \"nobody\"\naction = \"deny\"\nusers = [\"ec2-user\"]\n",
+                    "[[rule]]\nname = \"deny\"\naction = \"deny\"\nusers = [\"ec2-user\"]\n",
                 );
                 world.emulator.push("ec2-user", &Key::ed25519(world, "denied").line(), BOB);
             },
@@ -216,13 +217,13 @@ fn metadata_rows() -> Vec<Row> {
         ),
         Row {
             breaks: Box::new(dropped),
-            // Whether the attempts or the deadline end first is a matter of milliseconds.
+            // The attempts and the deadline end within milliseconds of each other, so the reason varies.
             ..metadata("nft", || Fault::at("nothing").status(404), "metadata-", "nft list ruleset")
         },
     ]
 }
 
-/// Which instance this is, what time, and where.
+/// The instance, the clock, the region and the trust store.
 fn place_rows() -> Vec<Row> {
     let region = |path, text, seen| {
         follow(
@@ -246,7 +247,7 @@ fn place_rows() -> Vec<Row> {
             },
         )),
         either(row(
-            // The service tells whole seconds, so the last digit is anybody's.
+            // The service reports whole seconds, so the last digit varies.
             "ten minutes behind",
             shifted(605),
             Finding { check: "clock", verdict: "fail", seen: "60# s behind", fix: "chronyc makestep" },

@@ -1,4 +1,4 @@
-//! A machine on which all is well, and what `doctor`, sshd and a login say when a row has broken one link.
+//! A sound machine. Each row breaks one link. `doctor`, sshd and a real login are then compared with the row.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use super::{Login, Row, mode, shows};
 use crate::wiring::{CONFIG, OURS, agent};
 use crate::world::{BOB, Key, World};
 
-/// Everything that rows change, as it is when all is well.
+/// The sound state: the files that rows change, the verdict of each check, and a key to log in with.
 pub(super) struct Sound {
     files: BTreeMap<PathBuf, Vec<u8>>,
     pub(super) checks: BTreeMap<String, String>,
@@ -26,7 +26,10 @@ impl Sound {
         let files = KEPT.iter().map(|file| (PathBuf::from(file), fs::read(file).unwrap())).collect();
         let report = doctor(world);
         for check in report["checks"].as_array().unwrap() {
-            assert!(check["verdict"] != "warn" && check["verdict"] != "fail", "all is well: {check:#}");
+            assert!(
+                check["verdict"] != "warn" && check["verdict"] != "fail",
+                "on a sound machine: {check:#}"
+            );
             assert_eq!(check["fix"], Value::Null, "{check:#}");
         }
         assert_eq!(report["cause"], Value::Null);
@@ -49,7 +52,7 @@ impl Sound {
         chown(world.agent(), Some(0), None).unwrap();
     }
 
-    /// Breaks one link, and looks whether that one is named and no other; gives what is otherwise.
+    /// Breaks one link. Returns every difference from the row: `doctor` must name this link and no other.
     pub(super) fn check(&self, world: &World, row: &Row) -> Vec<String> {
         let broken = (row.breaks)(world);
         let (status, report) = ask(world, row.user);
@@ -96,11 +99,11 @@ impl Sound {
     pub(super) fn check_all(&self, world: &World, rows: &[Row]) {
         let faults: Vec<_> = rows.iter().flat_map(|row| self.check(world, row)).collect();
         assert!(faults.is_empty(), "{}", faults.join("\n"));
-        assert_eq!(verdicts(&doctor(world)), self.checks, "all is well again");
+        assert_eq!(verdicts(&doctor(world)), self.checks, "the machine is sound again");
     }
 }
 
-/// Pushes the key, and logs in through an sshd of its own, which reads the configuration as it is now.
+/// Pushes the key and logs in through a new `sshd -i`, which reads the current configuration.
 fn log_in(world: &World, user: &str, key: &Key) -> (bool, String) {
     world.emulator.push(user, &key.line(), BOB);
     let options = ["BatchMode=yes", "IdentitiesOnly=yes", "LogLevel=ERROR", "StrictHostKeyChecking=no"];
@@ -134,7 +137,8 @@ fn advised(fix: &str) -> Vec<String> {
     set.chain(asked).chain(added).filter(|setting| setting.starts_with(char::is_uppercase)).collect()
 }
 
-/// sshd's own word on a setting. It takes neither half of the pair without the other, and of two the first.
+/// Whether sshd accepts a setting. sshd refuses `AuthorizedKeysCommand` without its user and the user without the
+/// command, so both are added. The first value of a keyword wins, so the setting comes first.
 fn accepts(world: &World, setting: &str) -> bool {
     let said = Command::new("/usr/sbin/sshd")
         .args(["-t", "-f", "/dev/null", "-o", setting])
@@ -145,10 +149,10 @@ fn accepts(world: &World, setting: &str) -> bool {
     said.status.success()
 }
 
-/// Programs that a fix may name, and that mend what they can mend here and now.
+/// Programs in a fix that this test runs, because their effect is immediate.
 const MENDING: [&str; 6] = ["eic-agent", "chmod", "chown", "chage", "usermod", "useradd"];
 
-/// Does as the first fix says, if it is a command; gives what is seen after it.
+/// Runs the fix of the row's first finding, if it is a command of [`MENDING`]. Returns the report after it.
 fn tried(world: &World, row: &Row, report: &Value) -> Option<Value> {
     let checks = report["checks"].as_array().unwrap();
     let check = checks.iter().find(|check| check["id"] == row.says[0].check).unwrap();
@@ -169,7 +173,7 @@ pub(super) fn ask(world: &World, user: &str) -> (Option<i32>, Value) {
     (ran.status, report)
 }
 
-/// What it says where nothing is broken.
+/// The report on a sound machine.
 pub(super) fn doctor(world: &World) -> Value {
     let (status, report) = ask(world, "ec2-user");
     assert_eq!(status, Some(0), "{report:#}");

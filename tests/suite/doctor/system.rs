@@ -1,11 +1,11 @@
-//! What stands around sshd: `SELinux`, the log, our unit.
+//! `SELinux`, the log, and the agent's unit.
 
 use std::fs;
 
 use super::{Broken, Finding, Login, Row, Undo, row, run};
 use crate::world::World;
 
-/// Programs that stand before those of the system, whether it has them or not.
+/// Mounts these scripts over the programs in `/usr/sbin`.
 fn programs(world: &World, scripts: &[(&str, &str)]) -> Broken {
     for (name, text) in scripts {
         world.script(name, text);
@@ -15,13 +15,13 @@ fn programs(world: &World, scripts: &[(&str, &str)]) -> Broken {
     Box::new(Undo(|| run(&["umount", "--lazy", "/usr/sbin"])))
 }
 
-/// A system on which systemd runs, and says this of our unit.
+/// Imitates a running systemd that reports this state of the agent's unit.
 fn systemd(world: &World, says: &str) -> Broken {
     fs::create_dir_all("/run/systemd/system").unwrap();
     programs(world, &[("systemctl", &format!("printf '{says}'"))])
 }
 
-/// A system on which `SELinux` enforces, with these modules.
+/// Imitates `SELinux` in enforcing mode, with these modules installed.
 fn selinux(world: &World, modules: &str) -> Broken {
     fs::create_dir_all("/sys/fs/selinux").unwrap();
     fs::write("/sys/fs/selinux/enforce", "1").unwrap();

@@ -1,4 +1,4 @@
-//! The service's two addresses: one dead in every way, the other alive.
+//! The service's two addresses, when one or both of them fail.
 
 use std::process::Command;
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn every_fault_has_its_outcome() {
     });
 }
 
-/// The service answers at its second address, too.
+/// Starts the service at its second address too.
 fn on_v6(bench: &Bench) {
     let v4 = &bench.world.emulator;
     let hierarchy = Some((*v4.hierarchy()).clone());
@@ -32,7 +32,7 @@ fn on_v6(bench: &Bench) {
     bench.v6.replace(Some(v6));
 }
 
-/// Both alive, and then the kernel does this to what goes out.
+/// Both addresses work, and then the kernel applies this rule to outgoing packets.
 fn filtered(name: &str, expected: Expected, rule: &'static str) -> Row {
     row(name, expected, move |bench: &Bench| {
         on_v6(bench);
@@ -81,10 +81,10 @@ fn both_dead() -> Vec<Row> {
     let unreachable = Undecided("metadata-unreachable", BOTH);
     let v6_refused = "ip6 daddr fd00:ec2::254 tcp dport 80 reject with tcp reset";
     vec![
-        row("v4 refused, nobody at v6", unreachable, |_| {
+        row("v4 refused, no service at v6", unreachable, |_| {
             outgoing("ip daddr 169.254.169.254 tcp dport 80 reject with tcp reset");
         }),
-        row("v4 dropped, nobody at v6", unreachable, |_| {
+        row("v4 dropped, no service at v6", unreachable, |_| {
             outgoing("ip daddr 169.254.169.254 tcp dport 80 drop");
         }),
         filtered(
@@ -100,7 +100,7 @@ fn both_dead() -> Vec<Row> {
     ]
 }
 
-/// Where the first address answers, it is the service, whatever it says.
+/// If the first address accepts a connection, the agent stays with it, even if it answers with errors or not at all.
 fn not_dead() -> Vec<Row> {
     let first = |name: &str, expected, fault: Fault| {
         row(name, expected, move |bench: &Bench| {
@@ -144,7 +144,7 @@ fn not_dead() -> Vec<Row> {
     ]
 }
 
-/// From the keys on, nobody gets a connection any more.
+/// After the keys are served, every new connection fails.
 fn gone_after_the_keys(bench: &Bench, how: &'static str) {
     on_v6(bench);
     let emulator = &bench.world.emulator;

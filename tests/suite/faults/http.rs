@@ -1,4 +1,4 @@
-//! Answers that break HTTP, or keep to it and are not what was asked for.
+//! Answers that break HTTP, and valid answers with unexpected content.
 
 use eic_emulator::Fault;
 use eic_emulator::http::Response;
@@ -30,7 +30,7 @@ fn staples() -> Fault {
     Fault::below(&format!("/latest/meta-data/{STAPLES}"))
 }
 
-/// At the region, this answer.
+/// Sends these bytes as the answer for the region.
 fn answer(name: &str, expected: Expected, bytes: impl AsRef<[u8]>) -> Row {
     faulty(name, expected, [sends(REGION, bytes.as_ref())])
 }
@@ -267,7 +267,7 @@ fn coding_rows() -> Vec<Row> {
         faulty("gzip at the signer", Undecided("signer-malformed", ""), [zipped(SIGNER)]),
         faulty("gzip at the keys", Refused("key-malformed", "", 1), [zipped(KEYS)]),
         broken(
-            "a transfer coding that nobody asked for",
+            "a transfer coding that was not requested",
             "placement/region",
             [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n".as_slice(), &GZIP].concat(),
         ),

@@ -1,4 +1,4 @@
-//! Who this instance is, where it is, and who may sign for it: told wrong.
+//! Wrong values for the instance id, the region, the zone and the domain.
 
 use std::fs;
 
@@ -53,7 +53,7 @@ fn machine_rows() -> Vec<Row> {
     ]
 }
 
-/// Under Xen, metadata alone knows the id.
+/// Under Xen, only metadata contains the id.
 fn xen_rows() -> Vec<Row> {
     let xen = |name: &str, expected: Expected, fault: Fault| {
         row(format!("under Xen, an instance id {name}"), expected, move |bench: &Bench| {
@@ -183,10 +183,14 @@ fn domain_rows() -> Vec<Row> {
     };
     vec![
         domain("that is empty", "", "expected the services domain of an AWS partition"),
-        domain("that begins like it", "amazonaws.com.evil.example", "got \"amazonaws.com.evil.example\"")
-            .with_login(),
-        domain("that ends like it", "evil-amazonaws.com", "got \"evil-amazonaws.com\""),
-        domain("below it", "evil.amazonaws.com", "got \"evil.amazonaws.com\""),
+        domain(
+            "that begins like the right one",
+            "amazonaws.com.evil.example",
+            "got \"amazonaws.com.evil.example\"",
+        )
+        .with_login(),
+        domain("that ends like the right one", "evil-amazonaws.com", "got \"evil-amazonaws.com\""),
+        domain("below the right one", "evil.amazonaws.com", "got \"evil.amazonaws.com\""),
         domain("with a digit for a letter", "amaz0naws.com", "got \"amaz0naws.com\""),
         domain("in other letters", "\u{430}mazonaws.com", "got \""),
         domain("with a dot behind it", "amazonaws.com.", "got \"amazonaws.com.\""),

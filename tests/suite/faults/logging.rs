@@ -1,4 +1,4 @@
-//! The log: stuck, gone, or something else in its place. A key is handed over all the same, and nobody waits.
+//! The log is stuck, missing, or not a socket. The key is still given, and no run waits for long.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -18,7 +18,7 @@ use crate::world::test_path;
 
 const LOG: &str = "/dev/log";
 const JOURNAL: &str = "/run/systemd/journal/socket";
-/// Where the log that the bench reads is put aside.
+/// The path of the bench's log while a row has something else at [`LOG`].
 const ASIDE: &str = "/dev/log-aside";
 
 #[test]
@@ -27,7 +27,7 @@ fn every_fault_has_its_outcome() {
         drop(bench.held.take());
         remove(JOURNAL);
         if Path::new(ASIDE).exists() {
-            // A line that was written there is in no log.
+            // A line in a regular file reaches no log, so the file must be empty.
             assert!(fs::metadata(LOG).map_or(true, |file| !file.is_file() || file.len() == 0));
             remove(LOG);
             fs::rename(ASIDE, LOG).unwrap();
@@ -44,12 +44,12 @@ fn remove(path: &str) {
     let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
 }
 
-/// A row whose line, or lines, nobody reads.
+/// A row whose lines do not reach the bench's log.
 fn unread(row: Row) -> Row {
     Row { is_logged: false, ..row }
 }
 
-/// The log is put aside, and something else may take its place.
+/// Moves the log to [`ASIDE`]. `place` may create something else at its path.
 fn aside(place: impl Fn(&Bench) + 'static) -> impl Fn(&Bench) + 'static {
     move |bench| {
         fs::rename(LOG, ASIDE).unwrap();
@@ -61,21 +61,21 @@ fn for_all(path: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
 }
 
-/// A socket there that somebody holds and nobody reads, with its queue full.
+/// Creates a socket with a full queue, which stays open and is not read.
 fn stuck(bench: &Bench, path: &str) {
     fs::create_dir_all(Path::new(path).parent().unwrap()).unwrap();
     let reader = UnixDatagram::bind(path).unwrap();
     for_all(path);
     let writer = UnixDatagram::unbound().unwrap();
     writer.set_nonblocking(true).unwrap();
-    while writer.send_to(b"nobody reads this", path).is_ok() {}
-    let full = writer.send_to(b"nor this", path).unwrap_err();
+    while writer.send_to(b"not read", path).is_ok() {}
+    let full = writer.send_to(b"not read", path).unwrap_err();
     assert_eq!(full.kind(), ErrorKind::WouldBlock);
     bench.held.borrow_mut().push(reader.into());
     bench.held.borrow_mut().push(writer.into());
 }
 
-/// A file that was a socket: nobody has it open any more.
+/// Creates a socket file that no process has open.
 fn stale(path: &str) {
     fs::create_dir_all(Path::new(path).parent().unwrap()).unwrap();
     drop(UnixDatagram::bind(path).unwrap());
@@ -83,7 +83,7 @@ fn stale(path: &str) {
     assert!(fs::metadata(path).unwrap().file_type().is_socket());
 }
 
-/// A daemon of the older kind, on a stream, that accepts nobody, and as many as it lets wait are waiting.
+/// A daemon of the older kind, on a stream. It accepts no connection, and its backlog is full.
 fn crowded(bench: &Bench, path: &str) {
     let stream = || {
         socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)
@@ -127,7 +127,7 @@ fn absent_rows() -> Vec<Row> {
         absent("is a link to nowhere", |_| symlink("/nonexistent", LOG).unwrap()),
         absent("is a link to itself", |_| symlink(LOG, LOG).unwrap()),
         absent("is a link to a device", |_| symlink("/dev/zero", LOG).unwrap()),
-        absent("is a pipe that nobody reads", |_| {
+        absent("is a pipe without a reader", |_| {
             nix::unistd::mkfifo(LOG, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
         }),
         absent("was left behind by its daemon", |_| stale(LOG)),
@@ -168,10 +168,14 @@ fn stuck_rows() -> Vec<Row> {
                 bench.inject([says(KEYS, entry.repeat(40))]);
             }),
         )),
-        unread(row("/dev/log is a stream that accepts nobody", Key, aside(|bench| crowded(bench, LOG)))),
+        unread(row(
+            "/dev/log is a stream that accepts no connection",
+            Key,
+            aside(|bench| crowded(bench, LOG)),
+        )),
         unread(
             row(
-                "/dev/log is a stream that accepts nobody, and metadata is silent",
+                "/dev/log is a stream that accepts no connection, and metadata is silent",
                 SILENT,
                 aside(|bench| {
                     crowded(bench, LOG);
@@ -199,7 +203,7 @@ fn journal_rows() -> Vec<Row> {
         })
     };
     vec![
-        // What is not there is left for /dev/log, once.
+        // If the agent cannot connect to the journal's socket, it writes the line to /dev/log, once.
         journal("is a regular file", |_| fs::write(JOURNAL, "").unwrap()),
         journal("is a folder", |_| fs::create_dir(JOURNAL).unwrap()),
         journal("is a link to nowhere", |_| symlink("/nonexistent", JOURNAL).unwrap()),
@@ -208,7 +212,7 @@ fn journal_rows() -> Vec<Row> {
             bench.held.borrow_mut().push(UnixDatagram::bind(JOURNAL).unwrap().into());
             fs::set_permissions(JOURNAL, fs::Permissions::from_mode(0o600)).unwrap();
         }),
-        // A journal that is there and behind is waited for, and the line never goes out twice.
+        // If the journal is there and slow, the agent waits for it. It never sends the line twice.
         unread(journal("is stuck", |bench| stuck(bench, JOURNAL))),
         unread(journal("and /dev/log are stuck", |bench| {
             stuck(bench, JOURNAL);

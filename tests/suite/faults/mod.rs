@@ -1,9 +1,9 @@
-//! A hostile world, case by case: what is done to the metadata service, the network, the machine or the log, and
-//! what a run must then print, log and cost.
+//! Faults of the metadata service, the network, the machine and the log. Each row is one fault, with what a run must
+//! then print, log and cost.
 //!
-//! Every row runs the real program as sshd does, under its user, and is held to the same bounds: it ends within
-//! its time and a tenth of a second, in [`World::most_memory`], after few requests, and leaves no process. One row of
-//! each theme also logs in through the real sshd with an ordinary key while the fault lasts.
+//! Every row runs the real program as sshd does, under sshd's user, and within the same bounds. The run ends within
+//! its time limit and 100 ms, uses at most [`World::most_memory`], makes few requests, and leaves no process. One row
+//! of each theme also logs in through the real sshd with an ordinary key during the fault.
 
 mod addresses;
 mod http;
@@ -29,33 +29,32 @@ use eic_emulator::{Config, Emulator, Fault};
 use crate::metadata::{USER, pushed};
 use crate::world::{Key, Measured, Sshd, Syslog, World, on_an_instance};
 
-/// What a run may take beyond its time.
+/// How long a run may take beyond its time limit.
 const SLACK: Duration = Duration::from_millis(100);
 
-/// The most requests of a run: a service that is ill must not be met with a flood.
+/// The most requests of a run. A failing service must not get a flood of requests.
 const MOST_REQUESTS: usize = 40;
 
-/// The most that ssh and sshd take for themselves, on a machine that has other things to do.
+/// The most time that ssh and sshd need for themselves on a busy machine.
 const LOGIN: Duration = Duration::from_secs(10);
 
-/// How often a row may be run again. Only for being late: what a busy machine can do to a run, and to the service that
-/// it asks, is to let them wait until the time is over.
+/// How often a late row may run again. A busy machine can delay a run, and the service that it uses, until the time
+/// is over. No other failure is repeated.
 const AGAIN: usize = 5;
 
-/// What a run must come to. Each names every line that the run may log.
+/// The required outcome of a run. Each variant covers every line that the run may log.
 #[derive(Clone, Copy, Debug)]
 enum Expected {
-    /// The pushed key, and the line that says so.
+    /// The pushed key, and one line about it.
     Key,
     /// No key, no line, status 0.
     Nothing,
     /// No key, one line with this reason and these words, status 1.
     Undecided(&'static str, &'static str),
-    /// No key, status 0, and so many lines with this reason and these words.
+    /// No key, status 0, and this number of lines with this reason and these words.
     Refused(&'static str, &'static str, usize),
 }
 
-/// One case.
 struct Row {
     name: String,
     expected: Expected,
@@ -64,17 +63,17 @@ struct Row {
     within: f32,
     /// Whether the run's line reaches a log that the bench reads.
     is_logged: bool,
-    /// Whether somebody also logs in while it is so.
+    /// Whether a login is also tried during the fault.
     with_login: bool,
 }
 
 fn row(name: impl Into<String>, expected: Expected, breaks: impl Fn(&Bench) + 'static) -> Row {
-    // What ends early has time to end early also on a busy machine.
+    // A row that ends early does so within this time on a busy machine too.
     let (name, breaks) = (name.into(), Box::new(breaks));
     Row { name, expected, breaks, within: 5.0, is_logged: true, with_login: false }
 }
 
-/// A row of nothing but faults of the metadata service.
+/// A row that only injects faults into the metadata service.
 fn faulty(
     name: impl Into<String>,
     expected: Expected,
@@ -93,18 +92,18 @@ impl Row {
     }
 }
 
-/// The private instance of one theme, with a key pushed to it, and a log that is read.
+/// The private instance of one theme, with a pushed key and a log that is read.
 struct Bench<'w> {
     world: &'w World,
     syslog: Syslog,
     key: Key,
-    /// The service at its second address, where a row has it.
+    /// The service at its second address, if a row needs it.
     v6: RefCell<Option<Emulator>>,
-    /// Sockets that nobody reads.
+    /// Sockets that are open and not read.
     held: RefCell<Vec<OwnedFd>>,
 }
 
-/// What became of one row.
+/// The result of one row.
 struct Held {
     took: Duration,
     memory: u64,
@@ -112,12 +111,12 @@ struct Held {
     faults: String,
 }
 
-/// Holds every row on a private instance. `test` is the test's full name.
+/// Checks every row on a private instance. `test` is the test's full name.
 fn hold(test: &str, rows: fn() -> Vec<Row>) {
     hold_with(test, rows, |_| {});
 }
 
-/// The same, where more than the emulator's faults and the packet filter has to be put right after each row.
+/// Like [`hold`]. `restore` undoes what a row changed outside the emulator's faults and the packet filter.
 fn hold_with(test: &str, rows: fn() -> Vec<Row>, restore: fn(&Bench)) {
     on_an_instance(test, Config::default(), |world| {
         let bench = Bench {
@@ -151,7 +150,7 @@ fn hold_with(test: &str, rows: fn() -> Vec<Row>, restore: fn(&Bench)) {
 }
 
 impl Bench<'_> {
-    /// Breaks it, runs, puts it right again, and judges.
+    /// Injects the fault, runs the agent, restores the instance, and judges the run.
     fn hold(&self, row: &Row, restore: fn(&Bench)) -> Held {
         let put_right = || {
             self.world.emulator.clear_faults();
@@ -205,7 +204,7 @@ impl Bench<'_> {
         Held { took: *took, memory: *memory, requests, faults }
     }
 
-    /// Status, output and log of a run that came to what it must.
+    /// The required status, output and log.
     fn expected(&self, row: &Row) -> (i32, String, Lines) {
         let line = format!("{}\n", self.key.bare_line());
         let refused = "Refusing ssh key from EC2 Instance Connect for user ec2-user: ";
@@ -224,8 +223,8 @@ impl Bench<'_> {
         (status, keys, Lines { start, words, count: if row.is_logged { count } else { 0 } })
     }
 
-    /// Comes in with the pushed key where the row has it, and else with the one of the user's own file, which ssh
-    /// offers after it. Says what was wrong, and whether it took as long as a run may take.
+    /// Logs in with the pushed key if the row expects it, else with the key in the user's own file, which ssh offers
+    /// second. Returns what was wrong, and whether the login took as long as a run may take.
     fn log_in(&self, row: &Row) -> (String, bool) {
         let own = Key::ed25519(self.world, "own");
         self.world.authorize(USER, &own);
@@ -240,7 +239,7 @@ impl Bench<'_> {
             row.within
         );
         fs::write(&config, text).unwrap();
-        // sshd's own log is a file: what is done to /dev/log is not done to sshd.
+        // sshd logs to a file, because rows change /dev/log.
         let log = self.world.path("etc/sshd.log");
         let sshd = Sshd::listen(&["-E", log.to_str().unwrap(), "-f", config.to_str().unwrap()]);
         let login = self.world.ssh(USER, &[&self.key, &own]);
@@ -249,7 +248,7 @@ impl Bench<'_> {
         let good = if matches!(row.expected, Expected::Key) { &self.key } else { &own };
         let is_in =
             |line: &str| line.starts_with("Accepted publickey") && line.ends_with(&good.fingerprint());
-        // sshd asks about a key when it is offered, and again when it is used.
+        // sshd runs the agent when a key is offered, and again when it is used.
         let longest = (Duration::from_secs_f32(row.within) + SLACK) * 2 + LOGIN;
         let holds = login.ok && login.took < longest && said.lines().any(is_in);
         for file in [own.file(), &own.public_file(), host.file(), &host.public_file(), &log] {
@@ -271,7 +270,7 @@ impl Bench<'_> {
     }
 }
 
-/// What the log must hold, and nothing else.
+/// All lines that the log must contain.
 #[derive(Debug)]
 struct Lines {
     start: String,
@@ -293,7 +292,7 @@ fn processes(name: &str) -> Vec<String> {
     entries.filter(|path| is_it(path)).map(|path| path.display().to_string()).collect()
 }
 
-/// Has the kernel do this to what goes out, where it matches.
+/// Applies a rule of the packet filter to outgoing packets.
 fn outgoing(rule: &str) {
     packet_filter(&format!(
         "table inet away {{\nchain out {{\ntype filter hook output priority 0\n{rule}\n}}\n}}\n"
@@ -306,7 +305,7 @@ fn packet_filter(commands: &str) {
     assert!(nft.wait().unwrap().success(), "nft: {commands}");
 }
 
-/// Answers a path with these bytes in place of an HTTP answer, and closes the connection.
+/// Answers a path with these bytes instead of an HTTP answer, and closes the connection.
 fn sends(path: &str, bytes: impl Into<Vec<u8>>) -> Fault {
     let bytes = bytes.into();
     Fault::at(path).raw(move |wire, _| wire.send(&bytes))
@@ -318,7 +317,7 @@ fn says(path: &str, text: impl Into<Vec<u8>>) -> Fault {
 }
 
 #[test]
-fn every_theme_has_a_login_and_every_row_a_name_of_its_own() {
+fn every_theme_has_a_login_and_row_names_are_unique() {
     let themes = [
         addresses::rows(),
         http::rows(),
@@ -330,12 +329,12 @@ fn every_theme_has_a_login_and_every_row_a_name_of_its_own() {
         transport::rows(),
     ];
     for theme in &themes {
-        assert!(theme.iter().any(|row| row.with_login), "a login in every theme");
+        assert!(theme.iter().any(|row| row.with_login), "every theme needs a row with a login");
     }
     let mut names: Vec<_> = themes.iter().flatten().map(|row| row.name.as_str()).collect();
     let count = names.len();
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names.len(), count, "a name stands for one row");
+    assert_eq!(names.len(), count, "row names must be unique");
     assert!(count >= 60, "{count}");
 }

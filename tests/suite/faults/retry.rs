@@ -1,4 +1,4 @@
-//! Trouble that passes is waited out, at every path; trouble that stays ends with the run.
+//! At every path, the agent repeats a request after a fault that passes. A fault that stays ends the run.
 
 use std::time::Duration;
 

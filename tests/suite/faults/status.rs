@@ -1,4 +1,4 @@
-//! Every status at every path that a run asks for.
+//! Every status, at every path that a run requests.
 
 use eic_emulator::Fault;
 
@@ -24,7 +24,7 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn row(path: &'static str, status: u16) -> Row {
-    // Everything below the folder of the staples, and its list.
+    // For the staples, the fault covers their list and everything below it.
     let fault =
         if path == STAPLES { Fault::below(&format!("/latest/meta-data/{STAPLES}")) } else { Fault::at(path) };
     let row = faulty(format!("{status} at {path}"), expected(path, status), [fault.status(status)]);
@@ -32,17 +32,17 @@ fn row(path: &'static str, status: u16) -> Row {
     if (path, status) == (SIGNER, 500) { row.with_login() } else { row }
 }
 
-/// What the status means, by the path that it stands at. The words show that the path and the status are named.
+/// What the status means at this path. The words check that the message names the path.
 fn expected(path: &'static str, status: u16) -> Expected {
     match (status, path) {
         (429 | 500..=599, _) => Undecided("metadata-throttled", path),
         (403, _) => Undecided("metadata-forbidden", path),
-        // There is no token yet that could be refused, and nothing that could be missing.
+        // There is no token yet that the service could refuse, and no item that could be missing.
         (400 | 401 | 404 | 405, TOKEN) => Undecided("metadata-malformed", TOKEN),
         (401, _) => Undecided("metadata-token-refused", path),
-        // Nobody pushed a key.
+        // No key is pushed.
         (404, KEYS) => Nothing,
-        // The zone names it, too.
+        // The zone contains the region too.
         (404, REGION) => Key,
         (404, STAPLES) => Undecided("staple-missing", "CN=managed-ssh-signer.us-east-1.amazonaws.com"),
         (404, _) => Undecided("metadata-missing", path),
@@ -60,7 +60,7 @@ fn more_rows() -> Vec<Row> {
     };
     let zone = |status: u16, expected: Expected| {
         faulty(
-            format!("{status} at the zone, which has to tell the region"),
+            format!("{status} at the zone, which must give the region"),
             expected,
             [Fault::at(REGION).status(404), Fault::at("placement/availability-zone").status(status)],
         )
@@ -80,6 +80,6 @@ fn more_rows() -> Vec<Row> {
         zone(404, Undecided("metadata-missing", "placement/availability-zone")),
         zone(403, Undecided("metadata-forbidden", "placement/availability-zone")),
         zone(503, Undecided("metadata-throttled", "placement/availability-zone")).within(0.4),
-        faulty("503 at the list of staples, which nobody needs", Key, [Fault::at(STAPLES).status(503)]),
+        faulty("503 at the list of staples, which is not needed", Key, [Fault::at(STAPLES).status(503)]),
     ]
 }

@@ -1,4 +1,4 @@
-//! The token: what comes in its place, and how it ends in the middle of a run.
+//! Invalid tokens, and tokens that end during a run.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ fn content_rows() -> Vec<Row> {
         )
         .with_login(),
         faulty(
-            "a token of 1024 bytes that nobody issued",
+            "a token of 1024 bytes that the service did not issue",
             Undecided("metadata-token-refused", "answered 401 to a fresh token"),
             [says(PATH, long(1024))],
         ),
@@ -76,7 +76,7 @@ fn content_rows() -> Vec<Row> {
     ]
 }
 
-/// Answers 401 to what is asked from then on, as the service does to a token whose time is over.
+/// Answers 401 to GET requests after the first `after`, as the service does if a token has expired.
 fn expired(after: u32) -> Fault {
     Fault::everywhere().method("GET").status(401).after(after)
 }
@@ -86,37 +86,37 @@ fn expiry_rows() -> Vec<Row> {
     let once = |path: &'static str| {
         faulty(format!("the token expires before {path}"), Key, [Fault::at(path).status(401).times(1)])
     };
-    // The token of the beginning is good; the one that shall replace it is not to be had.
+    // The first token is good. The request for the next one fails.
     let no_second = |name: &str, expected: Expected, answer: Fault| {
         let faults = [Fault::at(SIGNER).status(401), answer.after(1)];
-        faulty(format!("the token expires, and for the next one there is {name}"), expected, faults)
+        faulty(format!("the token expires, and the request for the next one gets {name}"), expected, faults)
     };
     vec![
         once(KEYS),
         once("placement/region"),
         once("services/domain"),
         once(SIGNER),
-        // Once for each path: a fault of three requests could meet one that already has the fresh token.
+        // One fault for each path. A single fault for three requests could hit one that already has the fresh token.
         faulty(
             "the token expires before the three",
             Key,
             ["placement/region", "services/domain", SIGNER].map(|path| Fault::at(path).status(401).times(1)),
         ),
-        // Both requests are there before the first is answered.
+        // Because of the delay, both requests arrive before the first is answered.
         faulty(
             "the token expires before the staples",
             Key,
             [expired(4).times(2).delay(Duration::from_millis(400))],
         ),
-        faulty("no token holds from the start", refused(KEYS), [expired(0)]),
-        faulty("no token holds after the keys", refused("/latest/meta-data/"), [expired(1)]),
-        faulty("no token holds at the staples", refused("signer-ocsp/"), [expired(4)]),
+        faulty("no token is accepted from the start", refused(KEYS), [expired(0)]),
+        faulty("no token is accepted after the keys", refused("/latest/meta-data/"), [expired(1)]),
+        faulty("no token is accepted at the staples", refused("signer-ocsp/"), [expired(4)]),
         faulty(
             "the token expires twice",
             refused(SIGNER),
             [Fault::at(KEYS).status(401).times(1), Fault::at(SIGNER).status(401)],
         ),
-        // What the service says of a request that it cannot read, a token that is none included.
+        // The service answers 400 to a request that it cannot read, for example because its token is malformed.
         faulty(
             "400 in the middle",
             Undecided(MALFORMED, "got 400"),

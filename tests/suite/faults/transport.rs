@@ -1,4 +1,4 @@
-//! What the network and the connection do. Packets are refused, dropped and lost by the kernel.
+//! Faults of the network and of connections. The kernel rejects, drops or loses packets.
 
 use std::process::Command;
 use std::time::Duration;
@@ -14,16 +14,16 @@ const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n";
 const UNREACHABLE: &str = "metadata-unreachable";
 const TIMEOUT: &str = "metadata-timeout";
 const MALFORMED: &str = "metadata-malformed";
-/// Long enough for the agent to have seen what was done so far.
+/// Long enough for the agent to process what was sent so far.
 const SETTLED: Duration = Duration::from_millis(20);
-const NOTHING_CAME: &str = "(nothing came)";
+const NOTHING_CAME: &str = "(nothing received)";
 
 #[test]
 fn every_fault_has_its_outcome() {
     hold_with(test_path!(), rows, |_| addresses("replace"));
 }
 
-/// Puts the service's addresses back, or takes them away.
+/// Adds the service's addresses (`replace`), or removes them (`del`).
 fn addresses(what: &str) {
     for address in ["169.254.169.254/32", "fd00:ec2::254/128"] {
         assert!(Command::new("ip").args(["address", what, address, "dev", "lo"]).status().unwrap().success());
@@ -34,13 +34,14 @@ pub(super) fn rows() -> Vec<Row> {
     [kernel_rows(), connection_rows(), slow_rows(), broken_rows()].into_iter().flatten().collect()
 }
 
-/// The kernel does this to what goes out.
+/// The kernel applies this rule to outgoing packets.
 fn filtered(name: &str, expected: super::Expected, rule: &'static str) -> Row {
     row(name, expected, move |_: &Bench| outgoing(rule))
 }
 
 fn kernel_rows() -> Vec<Row> {
-    // On loopback the error comes while connect(2) still holds the socket, and is then one that may pass.
+    // On loopback, the ICMP error arrives while connect(2) still holds the socket. The kernel then treats it as an
+    // error that may pass.
     let unanswered = Undecided(UNREACHABLE, "(no answer to the attempt to connect)");
     let refused = Undecided(UNREACHABLE, "(Connection refused");
     vec![
@@ -73,7 +74,7 @@ fn kernel_rows() -> Vec<Row> {
         filtered("answers to connects dropped", unanswered, "tcp sport 80 drop").within(0.5),
         filtered(
             "requests dropped",
-            Undecided(TIMEOUT, "no answer for /latest/api/token within 0.5 s in all (nothing came)"),
+            Undecided(TIMEOUT, "no answer for /latest/api/token within 0.5 s in all (nothing received)"),
             "tcp dport 80 ip length > 100 drop",
         )
         .within(0.5),
@@ -91,7 +92,7 @@ fn connection_rows() -> Vec<Row> {
         };
     vec![
         connecting("accepted and closed", Undecided(MALFORMED, "/latest/api/token"), |wire| {
-            // Before this, it would be a connection that never was.
+            // Without the pause, the agent could take it for a connection that was never made.
             wire.pause(SETTLED)?;
             Ok(false)
         }),

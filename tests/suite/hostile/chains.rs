@@ -1,22 +1,12 @@
-//! What hangs from what: order, repetition, loops, length, tails, dates, and who may issue at all.
+//! The signer's path: order, repetition, loops, length, cross-signs, dates, and permitted issuers.
 
 use eic_emulator::pki::{Certificate, CertificateBuilder, Issuer, KeyUsage, der, oids};
 
 use super::evidence::Evidence;
-use super::judges::{in_files, on_instances};
-use super::{Row, bad, good};
+use super::{Row, bad, good, judge_rows};
 use crate::fixtures::SIGNER;
-use crate::world::test_path;
 
-#[test]
-fn every_row_from_files_has_its_outcome() {
-    in_files(&rows());
-}
-
-#[test]
-fn every_row_from_metadata_has_its_outcome() {
-    on_instances(test_path!(), &rows());
-}
+judge_rows!();
 
 fn rows() -> Vec<Row> {
     [order(), tails(), loops(), lengths(), dates(), issuers()].into_iter().flatten().collect()
@@ -25,7 +15,8 @@ fn rows() -> Vec<Row> {
 fn order() -> Vec<Row> {
     vec![
         good("as the service sends it", |_| {}),
-        // RFC 8446 section 4.4.2 has a TLS server send them in order and a client take them in any; so do we.
+        // RFC 8446 section 4.4.2: a TLS server sends certificates in order, and a client accepts any order. The agent
+        // does the same.
         good("the other way round", |e| {
             let mut blocks = e.blocks();
             blocks.reverse();
@@ -40,7 +31,7 @@ fn order() -> Vec<Row> {
                 e.blocks().into_iter().zip(e.unrelated(4)).flat_map(|(a, b)| [b, a]).collect();
             e.serve_pem(&blocks);
         }),
-        // Whoever comes first with the right name is not the signer for that.
+        // The first certificate with the right name need not be the signer's.
         good("a stranger's whole chain, with the signer's name, first", |e| {
             let strangers = e.stranger.bundle_pem();
             e.serve_pem(&[&[strangers], &e.blocks()[..]].concat());
@@ -48,7 +39,7 @@ fn order() -> Vec<Row> {
         good("thirty unrelated ones first", |e| {
             e.serve_pem(&[e.unrelated(30), e.blocks()[..2].to_vec()].concat());
         }),
-        // A bound: the first 32 certificates are looked at. Nobody sends that many.
+        // A limit: only the first 32 certificates are read. The service sends far fewer.
         bad("thirty-two unrelated ones first", "signer-name-mismatch", |e| {
             e.serve_pem(&[e.unrelated(32), e.blocks()].concat());
         }),
@@ -80,7 +71,7 @@ fn order() -> Vec<Row> {
     ]
 }
 
-/// The real bundle ends in cross-signs, which come and go.
+/// The real bundle ends in cross-signs, which may change.
 fn tails() -> Vec<Row> {
     vec![
         good("no tail of cross-signs", |e| e.signer.chain.truncate(2)),
@@ -108,12 +99,12 @@ fn tails() -> Vec<Row> {
             e.trust_older_root();
             expire_tail(e);
         }),
-        bad("nobody's root is trusted", "signer-untrusted", |e| e.anchors = e.stranger.anchor_pem()),
-        bad("the signer's own certificate is what is trusted", "signer-untrusted", |e| {
+        bad("only a stranger's root is trusted", "signer-untrusted", |e| e.anchors = e.stranger.anchor_pem()),
+        bad("only the signer's own certificate is trusted", "signer-untrusted", |e| {
             e.anchors = e.signer.leaf_certificate().pem();
         }),
-        // A subordinate authority may be an anchor, as in openssl with -partial_chain; then it needs no staple.
-        good("the intermediate is what is trusted", |e| {
+        // A subordinate authority may be an anchor, as in openssl with -partial_chain. Then it needs no staple.
+        good("only the intermediate is trusted", |e| {
             e.anchors = e.signer.chain[1].0.pem();
             e.staples_mut().truncate(1);
         }),
@@ -142,7 +133,7 @@ fn loops() -> Vec<Row> {
             ];
             e.hang_from(&a, path);
         }),
-        bad("an authority that signs itself, and nobody else did", "signer-untrusted", |e| {
+        bad("an authority that only signs itself", "signer-untrusted", |e| {
             let a = e.authority("loop-a");
             e.hang_from(&a, vec![(a.sign(a.certificate()), a.clone())]);
         }),
@@ -168,13 +159,13 @@ fn loops() -> Vec<Row> {
     ]
 }
 
-/// So many authorities, all with one key: what is tried is the search, not the keys.
+/// `count` authorities with one key. The rows test the search and not the keys.
 fn links(e: &Evidence, count: usize) -> Vec<Issuer> {
     let key = e.pool.get("link");
     (0..count).map(|number| Issuer::new(&format!("L{number}"), key.clone())).collect()
 }
 
-/// The root, so many authorities below it, one after another, and the signer below the last.
+/// A chain of `count` authorities below the root, with the signer below the last.
 fn chain_of(e: &mut Evidence, count: usize) {
     let links = links(e, count);
     let mut path = Vec::new();
@@ -187,7 +178,8 @@ fn chain_of(e: &mut Evidence, count: usize) {
 
 fn lengths() -> Vec<Row> {
     vec![
-        // RFC 5280 sets no bound; openssl's is 100, webpki's six. Amazon's longest path has three.
+        // RFC 5280 sets no limit. openssl's limit is 100, webpki's is six. Amazon's longest path has three
+        // authorities.
         good("six authorities deep", |e| chain_of(e, 6)),
         bad("seven authorities deep", "signer-untrusted", |e| chain_of(e, 7)),
         bad("a path of 100", "signer-untrusted", |e| {
@@ -214,7 +206,7 @@ fn dates() -> Vec<Row> {
             let now = e.now;
             e.leaf(|leaf| leaf.validity(now + 600, now + 9000));
         }),
-        // A staple may be off by five minutes; a certificate may not by one.
+        // A staple's dates may be off by five minutes. A certificate's may not be off by one.
         bad("a leaf that is valid in a minute", "signer-not-yet-valid", |e| {
             let now = e.now;
             e.leaf(|leaf| leaf.validity(now + 60, now + 9000));
@@ -231,7 +223,7 @@ fn dates() -> Vec<Row> {
             let now = e.now;
             e.intermediate(|authority| authority.validity(now + 600, now + 9000));
         }),
-        // openssl and webpki leave a root's dates alone when it is trusted; RFC 5280 section 6.1 lets us choose.
+        // openssl and webpki ignore the dates of a trusted root. RFC 5280 section 6.1 leaves the choice.
         bad("an expired root", "signer-expired", |e| {
             let now = e.now;
             e.root(|root| root.validity(now - 9000, now - 1));
@@ -259,31 +251,31 @@ fn issuers() -> Vec<Row> {
         bad("an issuer that is no authority", "signer-untrusted", |e| {
             e.intermediate(|authority| authority.basic_constraints(false, None));
         }),
-        bad("an issuer that does not say that it is an authority", "signer-untrusted", |e| {
+        bad("an issuer without basicConstraints", "signer-untrusted", |e| {
             e.intermediate(|authority| authority.without(oids::BASIC_CONSTRAINTS));
         }),
-        bad("an issuer of version 1, which cannot say it", "signer-untrusted", |e| {
+        bad("an issuer of version 1, which has no extensions", "signer-untrusted", |e| {
             e.intermediate(|authority| authority.version(1));
         }),
         bad("an issuer that may not sign certificates", "signer-key-usage", |e| {
             e.intermediate(|authority| authority.key_usage(&[KeyUsage::DigitalSignature, KeyUsage::CrlSign]));
         }),
-        good("an issuer that does not say what it may sign", |e| {
+        good("an issuer without keyUsage", |e| {
             e.intermediate(|authority| authority.without(oids::KEY_USAGE));
         }),
-        // Nobody who got a certificate for a server of his own may issue others.
-        // A root is trusted as the certificate that it is.
+        // The extensions of the root in the store count.
         bad("a root that is no authority", "signer-untrusted", |e| {
             e.root(|root| root.basic_constraints(false, None));
         }),
         bad("a root that may not sign certificates", "signer-untrusted", |e| {
             e.root(|root| root.key_usage(&[KeyUsage::DigitalSignature]));
         }),
-        good("a root that does not say what it may sign", |e| e.root(|root| root.without(oids::KEY_USAGE))),
-        good("a root of version 1, which cannot say it", |e| e.root(|root| root.version(1))),
-        bad("a root with a critical extension that nobody knows", "signer-untrusted", |e| {
+        good("a root without keyUsage", |e| e.root(|root| root.without(oids::KEY_USAGE))),
+        good("a root of version 1, which has no extensions", |e| e.root(|root| root.version(1))),
+        bad("a root with an unknown critical extension", "signer-untrusted", |e| {
             e.root(|root| root.extension(oids::UNHEARD_OF, true, &eic_emulator::pki::der::null()));
         }),
+        // The owner of a server's certificate must not issue others.
         bad("an issuer that is a leaf itself", "signer-untrusted", |e| {
             let tenant = e.authority("tenant");
             let its = e.signer.intermediate.sign(leaf_of(e, &tenant));
@@ -299,7 +291,7 @@ fn issuers() -> Vec<Row> {
         bad("an issuer for code signing alone", "signer-key-usage", |e| {
             e.intermediate(|authority| authority.extended_key_usage(&[oids::CODE_SIGNING]));
         }),
-        bad("an issuer with a critical extension that nobody knows", "signer-untrusted", |e| {
+        bad("an issuer with an unknown critical extension", "signer-untrusted", |e| {
             e.intermediate(|authority| authority.extension(oids::UNHEARD_OF, true, &der::null()));
         }),
         bad("an issuer whose key usage cannot be read", "signer-untrusted", |e| {
@@ -325,27 +317,28 @@ fn issuers() -> Vec<Row> {
         bad("a leaf for code signing alone", "signer-key-usage", |e| {
             e.leaf(|leaf| leaf.extended_key_usage(&[oids::CODE_SIGNING]));
         }),
-        // "Any usage" is not what is asked for, as for openssl's sslserver purpose on a leaf.
+        // "Any usage" does not count as the required usage. openssl's sslserver purpose has the same rule for a leaf.
         bad("a leaf for any usage", "signer-key-usage", |e| {
             e.leaf(|leaf| leaf.extended_key_usage(&[oids::ANY_USAGE]));
         }),
         bad("a leaf that may only encipher", "signer-key-usage", |e| {
             e.leaf(|leaf| leaf.key_usage(&[KeyUsage::KeyEncipherment]));
         }),
-        bad("a leaf with a critical extension that nobody knows", "signer-untrusted", |e| {
+        bad("a leaf with an unknown critical extension", "signer-untrusted", |e| {
             e.leaf(|leaf| leaf.extension(oids::UNHEARD_OF, true, &der::null()));
         }),
-        good("a leaf with an extension that nobody knows and nobody has to", |e| {
+        good("a leaf with an unknown extension that is not critical", |e| {
             e.leaf(|leaf| leaf.extension(oids::UNHEARD_OF, false, &der::null()));
         }),
-        // RFC 6962 section 3.1: the same content, well signed, and no certificate.
+        // RFC 6962 section 3.1: a precertificate has the same content and a good signature, and it is not a
+        // certificate.
         bad("a precertificate", "signer-untrusted", |e| {
             e.leaf(|leaf| leaf.extension(oids::PRECERTIFICATE_POISON, true, &der::null()));
         }),
     ]
 }
 
-/// What any customer of a public authority has: a certificate for his own server.
+/// A certificate for a customer's own server, which any customer of a public authority can get.
 fn leaf_of(e: &Evidence, tenant: &Issuer) -> CertificateBuilder {
     CertificateBuilder::new(tenant.name.clone(), tenant.key.public(), e.now - 9000, e.now + 9000)
         .signer_profile("www.tenant.example")

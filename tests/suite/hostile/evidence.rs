@@ -1,4 +1,4 @@
-//! The evidence of one row: good as it begins, and then whatever the row makes of it.
+//! The evidence of one row. It begins as good evidence, and the row changes it.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -11,14 +11,14 @@ use eic_emulator::pki::{
 use super::{FIRST, LAST};
 use crate::fixtures::{INSTANCE, SIGNER, key_line};
 
-/// A staple as it is served.
+/// A staple as the service serves it.
 #[derive(Clone)]
 pub(super) struct Served {
     pub(super) name: String,
     pub(super) content: Content,
 }
 
-/// What is served as a staple.
+/// The content of a served staple.
 #[derive(Clone)]
 pub(super) enum Content {
     /// A response, which the service encodes.
@@ -27,22 +27,22 @@ pub(super) enum Content {
     Raw(Vec<u8>),
 }
 
-/// Everything that is served, and the roots that are trusted.
+/// Everything that is served, and the trusted roots.
 pub(super) struct Evidence {
-    /// The instant that it is made for, Unix seconds.
+    /// The instant for which the evidence is made, in Unix seconds.
     pub(super) now: i64,
     pub(super) pool: Arc<KeyPool>,
-    /// Whom the instance should believe.
+    /// The signer that the instance should trust.
     pub(super) signer: Hierarchy,
-    /// Somebody else, with the signer's name on his leaf, whom nobody here trusts.
+    /// Another signer, with the right name on its leaf. Its root is not trusted.
     pub(super) stranger: Hierarchy,
-    /// The roots.
+    /// The trusted roots, as PEM.
     pub(super) anchors: String,
-    /// The signer's bundle, where it is not the signer's chain.
+    /// The signer's bundle, if it is not the signer's chain.
     pub(super) pem: Option<Vec<u8>>,
-    /// The staples, where they are not the good ones of the signer's chain.
+    /// The staples, if they are not the good ones of the signer's chain.
     pub(super) staples: Option<Vec<Served>>,
-    /// The user's bundle, where it is not [`usual_bundle`](Self::usual_bundle).
+    /// The user's bundle, if it is not [`usual_bundle`](Self::usual_bundle).
     pub(super) bundle: Option<Vec<u8>>,
 }
 
@@ -57,43 +57,43 @@ impl Evidence {
 
     // --- certificates ---
 
-    /// Another leaf, made of the usual one.
+    /// Replaces the leaf with a changed one.
     pub(super) fn leaf(&mut self, change: impl FnOnce(CertificateBuilder) -> CertificateBuilder) {
         let leaf = change(self.signer.leaf(SIGNER, self.now));
         self.signer = self.signer.clone().with_leaf(leaf);
     }
 
-    /// Another certificate of the intermediate, made of the usual one.
+    /// Replaces the intermediate's certificate with a changed one.
     pub(super) fn intermediate(&mut self, change: impl FnOnce(CertificateBuilder) -> CertificateBuilder) {
         let intermediate = change(self.signer.intermediate_certificate());
         self.signer = self.signer.clone().with_intermediate(intermediate);
     }
 
-    /// Another root certificate in the trust store.
+    /// Replaces the root in the trust store with a changed one.
     pub(super) fn root(&mut self, change: impl FnOnce(CertificateBuilder) -> CertificateBuilder) {
         let root = &self.signer.root;
         self.anchors = change(root.certificate()).self_signed(&root.key).pem();
     }
 
-    /// Only the older root is trusted, which cross-signed the newer one.
+    /// Trusts only the older root, which cross-signed the newer one.
     pub(super) fn trust_older_root(&mut self) {
         let older = &self.signer.older_root;
         self.anchors = older.certificate().self_signed(&older.key).pem();
     }
 
-    /// An authority of that name, with a key of its own.
+    /// An authority with this name and its own key.
     pub(super) fn authority(&self, name: &str) -> Issuer {
         Issuer::new(name, self.pool.get(name))
     }
 
-    /// The signer's certificate hangs from `issuer`, whose own certificates are these.
+    /// Replaces the signer's chain: `issuer` issues the leaf, and `path` contains the certificates above it.
     pub(super) fn hang_from(&mut self, issuer: &Issuer, path: Vec<(Certificate, Issuer)>) {
         let leaf = issuer.sign(self.signer.leaf(SIGNER, self.now));
         self.signer.chain = vec![(leaf, issuer.clone())];
         self.signer.chain.extend(path);
     }
 
-    /// The bundle is exactly this.
+    /// Serves exactly these blocks as the signer's bundle.
     pub(super) fn serve_pem(&mut self, blocks: &[String]) {
         self.pem = Some(blocks.concat().into_bytes());
     }
@@ -103,7 +103,7 @@ impl Evidence {
         self.signer.chain.iter().map(|(certificate, _)| certificate.pem()).collect()
     }
 
-    /// So many certificates that have nothing to do with the signer.
+    /// `count` certificates that are unrelated to the signer.
     pub(super) fn unrelated(&self, count: u8) -> Vec<String> {
         let other = &self.stranger.root;
         let of = |serial| other.certificate().serial(&[1, serial]).self_signed(&other.key).pem();
@@ -116,7 +116,7 @@ impl Evidence {
 
     // --- staples ---
 
-    /// The staples, the good ones of the chain to begin with.
+    /// The staples. They begin as the good ones of the chain.
     pub(super) fn staples_mut(&mut self) -> &mut Vec<Served> {
         let good = self.signer.staples(self.now).into_iter().map(Served::from).collect();
         self.staples.get_or_insert(good)
@@ -128,12 +128,11 @@ impl Evidence {
         self.staples_mut()[position] = staple.into();
     }
 
-    /// Adds a staple.
     pub(super) fn add_staple(&mut self, staple: Staple) {
         self.staples_mut().push(staple.into());
     }
 
-    /// The leaf's staple is signed by a responder with that certificate.
+    /// Has the leaf's staple signed by a responder, whose certificate `issuer` signs.
     pub(super) fn delegate(
         &mut self,
         issuer: &Issuer,
@@ -149,14 +148,14 @@ impl Evidence {
         self.staple(0, |staple| staple.delegated_to(certificate, &responder.key));
     }
 
-    /// These bytes in the place of the leaf's staple.
+    /// Replaces the leaf's staple with these bytes.
     pub(super) fn raw_staple(&mut self, bytes: impl Into<Vec<u8>>) {
         self.staples_mut()[0].content = Content::Raw(bytes.into());
     }
 
     // --- entries ---
 
-    /// An entry that is right in all its parts, to be signed.
+    /// A good entry, not yet signed.
     pub(super) fn entry(&self, key_line: impl AsRef<[u8]>) -> Entry {
         self.entry_with(
             &[&format!("#Timestamp={}", self.now + 600), &format!("#Instance={INSTANCE}")],
@@ -183,24 +182,24 @@ impl Evidence {
         self.bundle = Some([&self.signed(FIRST), bytes.as_ref(), &self.signed(LAST)].concat());
     }
 
-    /// The same, with an entry of these lines and this key, signed as it is.
+    /// Like [`Self::between`], with a signed entry of these lines and this key.
     pub(super) fn between_signed(&mut self, lines: &[&str], key_line: impl AsRef<[u8]>) {
         let entry = self.entry_with(lines, key_line).sign(self.key());
         self.between(entry);
     }
 
-    /// The same, with an entry that is right but for its key line.
+    /// Like [`Self::between`], with a signed entry that is good except for its key line.
     pub(super) fn between_key(&mut self, key_line: impl AsRef<[u8]>) {
         let entry = self.entry(key_line).sign(self.key());
         self.between(entry);
     }
 
-    /// The same, with an entry that is right but for this in the place of `#Timestamp=...`.
+    /// Like [`Self::between`], with a signed entry that is good except for this line instead of `#Timestamp=...`.
     pub(super) fn between_timestamp(&mut self, line: &str) {
         self.between_signed(&[line, &format!("#Instance={INSTANCE}")], key_line("other"));
     }
 
-    /// What lies there where a row says nothing of it: a good entry, a forged one, a good one.
+    /// The bundle of a row that sets none: a good entry, a forged one, and a good one.
     fn usual_bundle(&self) -> Vec<u8> {
         let forged = self.entry(key_line("other")).sign(&self.stranger.leaf_key);
         [self.signed(FIRST), forged, self.signed(LAST)].concat()
@@ -211,7 +210,8 @@ impl Evidence {
     }
 }
 
-/// Kept between runs and shared by the private instances: making keys would be most of the time of these tests.
+/// The keys are kept between runs and shared by the private instances. Making them would take most of the time of
+/// these tests.
 fn pool() -> Arc<KeyPool> {
     static POOL: OnceLock<Arc<KeyPool>> = OnceLock::new();
     let in_folder = || {
@@ -229,13 +229,13 @@ impl From<Staple> for Served {
 }
 
 impl Served {
-    /// The response that it is.
+    /// The bytes of the response.
     pub(super) fn der(&self) -> &[u8] {
         let (Content::Der(bytes) | Content::Raw(bytes)) = &self.content;
         bytes
     }
 
-    /// The file that it is.
+    /// The content of the file.
     pub(super) fn text(&self) -> Vec<u8> {
         match &self.content {
             Content::Der(der) => Staple { name: String::new(), der: der.clone() }.text().into_bytes(),

@@ -1,32 +1,22 @@
-//! Far too much of everything. What is served is worked through within the deadline, in no more memory than any
-//! other, and what is good among the first of it still comes out.
+//! Far too much of everything. The run must end within the deadline and use no more memory than any other. A good
+//! entry among the first ones still comes out.
 
 use eic_emulator::pki::{Issuer, ResponderId, StapleName};
 
 use super::evidence::{Content, Evidence, Served};
-use super::judges::{in_files, on_instances};
-use super::{FIRST, LAST, Row, bad, good, judged};
+use super::{FIRST, LAST, Row, bad, good, judge_rows, judged};
 use crate::fixtures::{SIGNER, key_line};
-use crate::world::test_path;
 
-/// Most entries that are judged; one more refusal stands for the rest.
+/// The most entries that are judged. One more refusal covers the rest.
 const ENTRIES: usize = 2048;
 
-#[test]
-fn every_row_from_files_has_its_outcome() {
-    in_files(&rows());
-}
-
-#[test]
-fn every_row_from_metadata_has_its_outcome() {
-    on_instances(test_path!(), &rows());
-}
+judge_rows!();
 
 fn rows() -> Vec<Row> {
     [entries(), lines(), certificates(), staples()].into_iter().flatten().collect()
 }
 
-/// So many refusals with one reason, and the one for the rest.
+/// `count` refusals with one reason, and the refusal for the rest.
 fn refusals(reason: &'static str, count: usize) -> Vec<&'static str> {
     [vec![reason; count], vec!["too-many-entries"]].concat()
 }
@@ -58,7 +48,8 @@ fn entries() -> Vec<Row> {
                 then(e, "#\n\n".repeat(10_000));
             },
         ),
-        // Whoever may push can keep a key away from its user, as the service's own throttle would; not let one in.
+        // A caller who may push can keep a key away from its user, as the service's own throttling would. A flood
+        // lets no key in.
         judged("a good entry after 10,000 of one byte", &[], &refusals("no-key", ENTRIES), |e| {
             e.bundle = Some(["#\n\n".repeat(10_000).into_bytes(), e.signed(FIRST)].concat());
         }),
@@ -125,7 +116,7 @@ fn certificates() -> Vec<Row> {
             e.serve_pem(&blocks);
         })
         .only_served(),
-        // Each is named like the intermediate and says that the same name issued it: any may follow any other.
+        // Each has the intermediate's name as its subject and its issuer, so any of them may follow any other.
         good("thirty unsigned certificates with the intermediate's name", |e| {
             let blocks = e.blocks();
             let posing =
@@ -137,14 +128,14 @@ fn certificates() -> Vec<Row> {
             let junk: Vec<_> = junk.collect();
             e.serve_pem(&[&blocks[..1], &junk, &blocks[1..2]].concat());
         }),
-        bad("thirty-two leaves that somebody signed in the root's name", "signer-untrusted", |e| {
+        bad("thirty-two leaves signed by another key in the root's name", "signer-untrusted", |e| {
             let leaf = |serial| {
                 e.signer.leaf(SIGNER, e.now).serial(&[3, serial]).sign(&e.signer.root.name, e.key()).pem()
             };
             let leaves: Vec<_> = (0..32).map(leaf).collect();
             e.serve_pem(&leaves);
         }),
-        // Authorities of one name, each certified by all of them: every path has good signatures.
+        // Authorities of one name, each certified by all of them. Every path has good signatures.
         bad("a mesh of authorities with keys of their own", "signer-too-costly", |e| {
             let keys = ["mesh-1", "mesh-2", "mesh-3", "mesh-4", "mesh-5"]
                 .map(|key| Issuer { name: e.signer.intermediate.name.clone(), key: e.pool.get(key) });
@@ -155,7 +146,7 @@ fn certificates() -> Vec<Row> {
             }
             e.serve_pem(&blocks);
         }),
-        // A customer's authority, constrained by the root, may really sign what follows.
+        // A customer's authority, which the root has constrained, may really sign these.
         bad("a mesh of authorities that a customer's authority signed", "signer-constrained", |e| mesh(e, 1)),
         bad("the same mesh under eight leaves with the signer's name", "signer-constrained", |e| mesh(e, 8)),
         good("a byte order mark before the signer's bundle", |e| {
@@ -165,8 +156,8 @@ fn certificates() -> Vec<Row> {
     ]
 }
 
-/// Authorities of one name and key, thirty-two certificates in all, each signed by all of them, none by a root
-/// that is trusted but for the first; and leaves with the signer's name below them.
+/// Thirty-two certificates: authorities of one name and key, which signed all of them but the first, and leaves with
+/// the signer's name below them. Only the first is signed by a trusted root.
 fn mesh(e: &mut Evidence, leaves: u8) {
     let tenant = e.authority("tenant");
     let root = e.signer.root.clone();
@@ -189,7 +180,7 @@ fn staples() -> Vec<Row> {
             let stranger = e.stranger.staple(0, e.now).build();
             for number in 2..400 {
                 let content = Content::Der(stranger.der.clone());
-                // They sort behind the two; a list of 16 KiB is as long as one may be.
+                // These sort after the two. A list may be 16 KiB long.
                 e.staples_mut().push(Served { name: format!("z{number}"), content });
             }
         })
@@ -203,7 +194,7 @@ fn staples() -> Vec<Row> {
             e.staples = Some((0..200).map(named).collect());
         })
         .only_served(),
-        // The decoder sorts the parts of a SET, which took it a second for sixteen of these.
+        // The decoder sorts the parts of a SET. Sixteen of these staples once took a second.
         good("fourteen staples of a responder with 300 names in one place", |e| {
             let names: Vec<_> = (0..300).rev().map(|number| format!("{number:03}")).collect();
             let names: Vec<_> = names.iter().map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! The real program, asked twice about every row.
+//! Runs the real program on every row, from files and from metadata.
 
 use std::fs;
 use std::io::Write as _;
@@ -16,17 +16,17 @@ use crate::fixtures::{Case, Scratch, each, fingerprint, key_line, same};
 use crate::metadata::{STAPLES, USER};
 use crate::world::{Measured, Syslog, World, on_an_instance};
 
-/// 2025-01-30T12:00:00Z, at which `verify` judges.
+/// 2025-01-30T12:00:00Z, the instant at which `verify` judges.
 const NOW: i64 = 1_738_238_400;
 
-/// The deadline of a run from metadata, and what it may take beyond.
+/// The deadline of a run from metadata, and how long the run may take beyond it.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const SLACK: Duration = Duration::from_millis(100);
 
-/// Most refusals that a run tells of, on stderr and in the log.
+/// The most refusals that a run reports, on stderr and in the log.
 const MAX_TOLD: usize = 8;
 
-/// Judges the rows by `verify`, from files, at a pinned instant.
+/// Judges the rows with `verify`, from files, at a pinned instant.
 pub(super) fn in_files(rows: &[Row]) {
     let rows: Vec<_> = rows.iter().filter(|row| row.in_files).collect();
     each(&rows, |row| row.name, |row| in_file(row));
@@ -54,9 +54,9 @@ fn in_file(row: &Row) -> Result<(), String> {
     read_by_openssh(keys, &verdict.lines)
 }
 
-/// What sshd is given is, to OpenSSH, these keys: each line is read, and has the fingerprint that it should.
+/// OpenSSH must read each line that sshd gets, and find the fingerprint of the expected key.
 fn read_by_openssh(keys: &[&str], lines: &[String]) -> Result<(), String> {
-    // Thousands of lines of one key say no more than one.
+    // Some rows give thousands of lines with one key. A few of them are enough.
     let (keys, lines) = (&keys[..keys.len().min(4)], &lines[..lines.len().min(4)]);
     if lines.is_empty() {
         return Ok(());
@@ -73,7 +73,7 @@ fn read_by_openssh(keys: &[&str], lines: &[String]) -> Result<(), String> {
     same("what ssh-keygen reads", &keys.iter().map(|name| fingerprint(name)).collect::<Vec<_>>(), &came)
 }
 
-/// Judges the rows by `authorized-keys`, from metadata, on a private instance. `test` is the test's full name.
+/// Judges the rows with `authorized-keys`, from metadata, on a private instance. `test` is the test's full name.
 pub(super) fn on_instances(test: &str, rows: &[Row]) {
     on_an_instance(test, Config::default(), |world| {
         let syslog = Syslog::bind();
@@ -81,7 +81,7 @@ pub(super) fn on_instances(test: &str, rows: &[Row]) {
             rows,
             |row| row.name,
             |row| {
-                // Only for being late: other tests run at the same time, on the same cores.
+                // Only a late row is repeated, because other tests run at the same time on the same cores.
                 let mut judged = on_instance(world, &syslog, row);
                 for _ in 0..AGAIN {
                     if !judged.as_ref().is_err_and(|why| why.starts_with(LATE)) {
@@ -111,7 +111,7 @@ fn on_instance(world: &World, syslog: &Syslog, row: &Row) -> Result<(), String> 
 
     let Outcome { keys, undecided, refused } = &row.outcome;
     let undecided = row.served.or(*undecided);
-    // A run that had to be cut short was late as well, unless the service lets it wait.
+    // A run that reached its deadline is late too, unless the service makes it wait.
     let is_cut = run.took >= TIMEOUT && row.served.is_none();
     if is_cut || run.took > TIMEOUT + SLACK {
         return Err(format!("{LATE}: {:?}; {}", run.took, run.notes));
@@ -145,11 +145,7 @@ fn on_instance(world: &World, syslog: &Syslog, row: &Row) -> Result<(), String> 
                 "Providing ssh key from EC2 Instance Connect with fingerprint: {}",
                 fingerprint(name)
             );
-            same(
-                "lines that tell of the key",
-                &1,
-                &log.iter().filter(|line| line.starts_with(&provided)).count(),
-            )?;
+            same("lines about the key", &1, &log.iter().filter(|line| line.starts_with(&provided)).count())?;
         }
     }
     same("exit status", &Some(i32::from(undecided.is_some())), &run.status)?;
@@ -158,7 +154,7 @@ fn on_instance(world: &World, syslog: &Syslog, row: &Row) -> Result<(), String> 
     if run.memory > most { Err(format!("expected at most {most} KiB, got {}", run.memory)) } else { Ok(()) }
 }
 
-/// What each row cost, for whoever wants to see it.
+/// Appends the cost of a row to a file, for people to read.
 fn note(row: &Row, run: &Measured) {
     let line = format!("{} | {:?} | {} KiB\n", row.name, run.took, run.memory);
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hostile-costs");

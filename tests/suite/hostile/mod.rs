@@ -1,12 +1,13 @@
-//! Hostile evidence, case by case: what is served, what comes out of it, and for which reason the rest is refused.
+//! Hostile evidence, one case per row: what is served, which keys come out, and why the rest is refused.
 //!
-//! Every row is built twice by the emulator's authority and judged by the real program twice: at a pinned instant,
-//! from files, by `verify`; and at the machine's own, from a metadata service on a private instance, by
-//! `authorized-keys` as sshd runs it. Both must come to the same, byte for byte; what sshd gets is read by
-//! ssh-keygen, too. Each run is held to its deadline, a tenth of a second more, and [`World::most_memory`](crate::world::World::most_memory).
+//! The emulator's authority builds every row twice, and the real program judges it twice. `verify` judges files at a
+//! pinned instant. `authorized-keys`, as sshd runs it, judges the answers of a metadata service on a private
+//! instance, at the machine's own time. Both must come to the same result, byte for byte. ssh-keygen also reads what
+//! sshd gets. Each run must end within 100 ms after its deadline, and may use at most
+//! [`World::most_memory`](crate::world::World::most_memory).
 //!
-//! [`openssl`] is the same world made by openssl alone. What is not here stands in `fixtures/` (every bit that may
-//! be flipped, each field of an entry, each way to sign) and `reference_cases`.
+//! [`openssl`] tests similar evidence that openssl alone has made. `fixtures/` and `reference_cases` contain other
+//! cases: every bit that may be flipped, each field of an entry, and each way to sign.
 
 mod bundles;
 mod chains;
@@ -21,28 +22,43 @@ mod weak;
 
 use evidence::Evidence;
 
-/// The keys of `tests/fixtures/keys` around which the evidence is built: both are good unless a row says otherwise.
+/// Declares the two tests of a module's table `rows`.
+macro_rules! judge_rows {
+    () => {
+        #[test]
+        fn every_row_from_files_has_its_outcome() {
+            $crate::hostile::judges::in_files(&rows());
+        }
+
+        #[test]
+        fn every_row_from_metadata_has_its_outcome() {
+            $crate::hostile::judges::on_instances($crate::world::test_path!(), &rows());
+        }
+    };
+}
+pub(crate) use judge_rows;
+
+/// The keys of `tests/fixtures/keys` in the usual bundle. Both are good unless a row says otherwise.
 const FIRST: &str = "ed25519";
 const LAST: &str = "rsa-2048";
 
-/// What must come of a row.
+/// The required outcome of a row.
 #[derive(Clone, Debug)]
 struct Outcome {
     /// The keys that come out, in order, by their names in `tests/fixtures/keys`.
     keys: Vec<&'static str>,
-    /// Why there is no decision at all; then no key comes out.
+    /// The reason, if there is no decision at all. Then no key comes out.
     undecided: Option<&'static str>,
-    /// The reason of each entry that is refused, in order.
+    /// The reasons of the refused entries, in order.
     refused: Vec<&'static str>,
 }
 
-/// One case.
 struct Row {
     name: &'static str,
     outcome: Outcome,
-    /// Where metadata is not what files are: what a run from metadata comes to.
+    /// The reason of a run from metadata, if it differs from that of `verify`.
     served: Option<&'static str>,
-    /// Whether `verify` takes such files at all.
+    /// Whether `verify` accepts such files at all.
     in_files: bool,
     make: fn(&mut Evidence),
 }
@@ -52,31 +68,32 @@ impl Row {
         Self { name, outcome, served: None, in_files: true, make }
     }
 
-    /// Only metadata can serve this; `verify` refuses to begin.
+    /// Only metadata can serve this, because `verify` refuses such files.
     fn only_served(mut self) -> Self {
         self.in_files = false;
         self
     }
 
-    /// From metadata the refusal has another reason.
+    /// From metadata, the refusal has another reason.
     fn served(mut self, reason: &'static str) -> Self {
         self.served = Some(reason);
         self
     }
 }
 
-/// The signer is proven: of the usual bundle both good keys come out, and the forged one between them does not.
+/// The signer is proven. Both good keys of the usual bundle come out, and the forged one between them does not.
 fn good(name: &'static str, make: fn(&mut Evidence)) -> Row {
     let outcome = Outcome { keys: vec![FIRST, LAST], undecided: None, refused: vec!["bad-signature"] };
     Row::new(name, outcome, make)
 }
 
-/// The signer is not proven: no key comes out, however good its entry.
+/// The signer is not proven. No key comes out, even from a good entry.
 fn bad(name: &'static str, reason: &'static str, make: fn(&mut Evidence)) -> Row {
     Row::new(name, Outcome { keys: Vec::new(), undecided: Some(reason), refused: Vec::new() }, make)
 }
 
-/// Entries are judged one by one: these keys come out, and for these reasons others do not.
+/// The signer is proven, and each entry is judged: these keys come out, and other entries are refused for these
+/// reasons.
 fn judged(
     name: &'static str,
     keys: &[&'static str],

@@ -1,31 +1,21 @@
-//! Whose certificate it is: common names, alternative names, and who may give them.
+//! The names of the leaf: common names, alternative names, and the constraints of its issuers.
 
 use eic_emulator::pki::{CertificateBuilder, Name, NameConstraints, der, oids};
 
 use super::evidence::Evidence;
-use super::judges::{in_files, on_instances};
-use super::{Row, bad, good};
+use super::{Row, bad, good, judge_rows};
 use crate::fixtures::SIGNER;
-use crate::world::test_path;
 
 const MISMATCH: &str = "signer-name-mismatch";
 const ELSEWHERE: &str = "managed-ssh-signer.us-west-2.amazonaws.com";
 
-#[test]
-fn every_row_from_files_has_its_outcome() {
-    in_files(&rows());
-}
-
-#[test]
-fn every_row_from_metadata_has_its_outcome() {
-    on_instances(test_path!(), &rows());
-}
+judge_rows!();
 
 fn rows() -> Vec<Row> {
     [common_names(), look_alikes(), alternative_names(), constraints()].into_iter().flatten().collect()
 }
 
-/// The leaf has this subject, and the signer's name as its alternative name.
+/// Replaces the leaf's subject. The alternative name is still the signer's.
 fn subject(e: &mut Evidence, subject: Name) {
     let key = e.key().public().clone();
     let now = e.now;
@@ -53,11 +43,11 @@ fn common_names() -> Vec<Row> {
         bad("both names in one place", MISMATCH, |e| {
             subject(e, Name::new().cns_in_one_place(&[SIGNER, "www.tenant.example"]));
         }),
-        good("the name beside other attributes", |e| subject(e, Name::authority(SIGNER))),
+        good("the name with other attributes", |e| subject(e, Name::authority(SIGNER))),
         good("the name as PrintableString", |e| {
             subject(e, Name::new().attribute(oids::COMMON_NAME, &der::printable(SIGNER)));
         }),
-        // RFC 5280 section 4.1.2.4 keeps these for old names alone; no authority of today writes them.
+        // RFC 5280 section 4.1.2.4 allows this form for old names only. No current authority writes it.
         bad("the name as BMPString", MISMATCH, |e| {
             let wide: Vec<u8> = SIGNER.encode_utf16().flat_map(u16::to_be_bytes).collect();
             subject(e, Name::new().attribute(oids::COMMON_NAME, &der::element(0x1e, &wide)));
@@ -86,7 +76,7 @@ fn look_alikes() -> Vec<Row> {
         bad("in full-width letters", MISMATCH, |e| {
             subject(e, Name::common(&SIGNER.replace('m', "\u{ff4d}")));
         }),
-        // DNS makes no difference; the service has one spelling, and RFC 9525 section 6.3 is about dNSNames.
+        // DNS ignores the case. The service has one spelling, and RFC 9525 section 6.3 is about dNSNames only.
         bad("in capitals", MISMATCH, |e| subject(e, Name::common(&SIGNER.to_uppercase()))),
         bad("with another region's digit", MISMATCH, |e| {
             subject(e, Name::common(&SIGNER.replace("-1.", "-l.")));
@@ -95,7 +85,7 @@ fn look_alikes() -> Vec<Row> {
     ]
 }
 
-/// Any `GeneralName`: its number, and its contents.
+/// Encodes `GeneralName`s. Each has a number and its content.
 fn general_names(names: &[(u8, &[u8])]) -> Vec<u8> {
     let names: Vec<_> = names.iter().map(|(number, bytes)| der::context_primitive(*number, bytes)).collect();
     der::sequence(&names)
@@ -107,10 +97,10 @@ fn alternative(e: &mut Evidence, names: &[(u8, &[u8])]) {
 
 fn alternative_names() -> Vec<Row> {
     vec![
-        // Names stand in the SAN today (RFC 9525); a leaf of this service without one was never seen, and its one
-        // common name says as much. A constrained authority is the reason to want more: see below.
+        // Names are in the SAN today (RFC 9525). No leaf of this service without a SAN was ever seen, but its single
+        // common name is enough. A constrained authority requires a SAN: see `constraints`.
         good("no alternative names at all", |e| e.leaf(|leaf| leaf.without(oids::SUBJECT_ALT_NAME))),
-        good("another alternative name beside the right one", |e| {
+        good("another alternative name and the right one", |e| {
             e.leaf(|leaf| leaf.san(&["www.tenant.example", SIGNER]));
         }),
         good("the alternative name in capitals", |e| e.leaf(|leaf| leaf.san(&[&SIGNER.to_uppercase()]))),
@@ -130,7 +120,7 @@ fn alternative_names() -> Vec<Row> {
         bad("alternative names that cannot be read", MISMATCH, |e| {
             e.leaf(|leaf| leaf.extension(oids::SUBJECT_ALT_NAME, false, &[0x30, 0x05, 0x82]));
         }),
-        // RFC 5280 section 4.2: never two of a kind, since two readers might believe one each.
+        // RFC 5280 section 4.2: an extension occurs at most once, because two readers could use different ones.
         bad("alternative names twice", "signer-untrusted", |e| {
             let other = general_names(&[(2, b"www.tenant.example")]);
             e.leaf(|leaf| leaf.another_extension(oids::SUBJECT_ALT_NAME, false, &other));
@@ -144,7 +134,8 @@ fn alternative_names() -> Vec<Row> {
     ]
 }
 
-/// The signer hangs from an authority that the root has bound to names: any large customer has one.
+/// An authority that the root has constrained to some names issues the signer's leaf. Any large customer can have
+/// such an authority.
 fn constrained(e: &mut Evidence, constraints: &NameConstraints<'_>, with_names: bool) {
     let tenant = e.authority("tenant");
     let root = e.signer.root.clone();
@@ -170,8 +161,8 @@ fn constraints() -> Vec<Row> {
         bad("permitted another domain, with alternative names", "signer-constrained", |e| {
             constrained(e, &OTHERS, true);
         }),
-        // RFC 5280 section 4.2.1.10 applies dNSName constraints to the SAN alone, so a common name slips through
-        // webpki (openssl looks at common names, too, where there is no SAN).
+        // RFC 5280 section 4.2.1.10 applies dNSName constraints to the SAN alone, so webpki does not check a common
+        // name. openssl also checks common names if there is no SAN.
         bad("permitted another domain, without alternative names", "signer-constrained", |e| {
             constrained(e, &OTHERS, false);
         }),
@@ -191,7 +182,7 @@ fn constraints() -> Vec<Row> {
         bad("excluded this domain, without alternative names", "signer-constrained", |e| {
             constrained(e, &NOT_OURS, false);
         }),
-        // A subtree is whole labels: `naws.com` does not permit `amazonaws.com`.
+        // A subtree consists of whole labels: `naws.com` does not permit `amazonaws.com`.
         bad("permitted the end of a label", "signer-constrained", |e| {
             constrained(e, &NameConstraints { permitted: &["naws.com"], excluded: &[] }, true);
         }),
@@ -214,7 +205,7 @@ fn constraints() -> Vec<Row> {
             e.hang_from(&tenant, vec![(root.sign(its), root)]);
             without_names(e, false);
         }),
-        // Of two paths the bound one is passed over, and the other taken.
+        // Of two paths, the constrained one is skipped, and the other one is used.
         good("an authority that is bound in one of its two certificates", |e| {
             let root = e.signer.root.clone();
             let bound = e.signer.intermediate_certificate().name_constraints(&OTHERS).serial(&[9]);

@@ -1,16 +1,16 @@
-//! The same world, made by openssl and ssh-keygen alone (`tests/fixtures/generate`, `hostile/`), judged at a pinned
-//! instant. More of it stands in `fixtures/`: names, constraints, usages, delegates, and the forms of staples.
+//! Similar evidence, made by openssl and ssh-keygen alone (`tests/fixtures/generate`, `hostile/`), judged at a pinned
+//! instant. `fixtures/` contains more of it: names, constraints, usages, delegates, and the forms of staples.
 
 use std::fs;
 
 use crate::fixtures::{Case, Scratch, each, key_line, path, read, same};
 
-/// Names of files below `hostile/`, and what comes of them.
+/// Names of files below `hostile/`, and the outcome.
 struct Row {
     certs: &'static str,
     staples: &'static str,
     roots: &'static str,
-    /// Why the signer is refused; `None`: the two good keys come out.
+    /// Why the signer is refused. `None` if the two good keys come out.
     refused: Option<&'static str>,
 }
 
@@ -50,7 +50,7 @@ const RESPONDER: Option<&str> = Some("staple-responder");
 const SIGNATURE: Option<&str> = Some("staple-bad-signature");
 
 #[test]
-fn path_beside_loops_and_long_chains_is_found_and_no_other() {
+fn path_among_loops_and_long_chains_is_found() {
     let looped = "under-loop a-by-b b-by-a loop-a loop-b";
     let staples = "under-loop a-by-b b-by-a";
     judge_all(&[
@@ -75,9 +75,9 @@ fn path_beside_loops_and_long_chains_is_found_and_no_other() {
             roots: "root",
             refused: None,
         },
-        // The anchor is one of the loop, and then it is no loop.
+        // The anchor is a part of the loop, so the path ends there.
         Row { certs: "under-loop a-by-b b-by-a", staples, roots: "loop-b", refused: None },
-        // openssl has no objection to a hundred; we take no more than six authorities below the root.
+        // openssl accepts a hundred authorities. The agent accepts at most six below the root.
         Row { certs: "hundred", staples: "leaf", roots: "root", refused: UNTRUSTED },
         Row {
             certs: "leaf intermediate hundred",
@@ -95,7 +95,8 @@ fn path_beside_loops_and_long_chains_is_found_and_no_other() {
     assert!(path("hostile/certs/hundred.pem").metadata().unwrap().len() > 50_000);
 }
 
-/// RSA from 2,048 bits on, P-256 and P-384, with SHA-2: what Amazon's roots use, and what TLS clients take.
+/// The agent accepts RSA from 2,048 bits on, P-256 and P-384, with SHA-2. Amazon's roots use them, and TLS clients
+/// accept them.
 #[test]
 fn authority_with_a_weak_key_curve_or_digest_is_refused() {
     judge_all(&[
@@ -138,7 +139,7 @@ fn authority_with_a_weak_key_curve_or_digest_is_refused() {
             roots: "root",
             refused: UNTRUSTED,
         },
-        // How a root signed itself says nothing of it (RFC 5280 section 6.1.1).
+        // A root's own signature does not matter (RFC 5280 section 6.1.1).
         Row {
             certs: "leaf intermediate",
             staples: "leaf intermediate",

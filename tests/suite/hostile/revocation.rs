@@ -1,28 +1,18 @@
-//! What the staples say, of what, and until when.
+//! What the staples state, about which certificate, and until when.
 
 use eic_emulator::pki::{
     CertId, CertIdHash, CertStatus, ResponderId, StapleBuilder, StapleName, der, oids, sha1,
 };
 
 use super::evidence::{Content, Evidence, Served};
-use super::judges::{in_files, on_instances};
-use super::{Row, bad, good};
-use crate::world::test_path;
+use super::{Row, bad, good, judge_rows};
 
 const REVOKED: &str = "signer-revoked";
 const MISSING: &str = "staple-missing";
 const MALFORMED: &str = "staple-malformed";
 const UNKNOWN: &str = "staple-unknown";
 
-#[test]
-fn every_row_from_files_has_its_outcome() {
-    in_files(&rows());
-}
-
-#[test]
-fn every_row_from_metadata_has_its_outcome() {
-    on_instances(test_path!(), &rows());
-}
+judge_rows!();
 
 fn rows() -> Vec<Row> {
     [presence(), dates(), statuses(), worst_of_several(), second_paths(), subjects(), forms()]
@@ -62,7 +52,7 @@ fn presence() -> Vec<Row> {
             hundred_others(e);
         })
         .only_served(),
-        // A bound: sixteen of a list are asked for, those first whose names say that they are the path's.
+        // A limit: sixteen staples of a list are requested. Names that belong to the path's certificates come first.
         bad("meaningless names among a hundred others", MISSING, |e| {
             name_all(e, |position| StapleName::Other(format!("zz-{position}")));
             hundred_others(e);
@@ -84,7 +74,7 @@ fn hundred_others(e: &mut Evidence) {
     }
 }
 
-/// The leaf's staple holds from and until so many seconds from now.
+/// Sets the dates of the leaf's staple, in seconds from now.
 fn updates(e: &mut Evidence, this_update: i64, next_update: Option<i64>) {
     let now = e.now;
     e.staple(0, |staple| staple.updates(now + this_update, next_update.map(|until| now + until)));
@@ -96,11 +86,13 @@ fn dates() -> Vec<Row> {
         good("a staple that ended four minutes ago", |e| updates(e, -9000, Some(-240))),
         bad("a staple of the future", "staple-not-yet-valid", |e| updates(e, 400, Some(9000))),
         good("a staple of the next four minutes", |e| updates(e, 240, Some(9000))),
-        // RFC 6960 section 4.2.2.1 reads it as "ask whenever you like"; a staple that never ends is a replay for ever.
+        // RFC 6960 section 4.2.2.1: newer information is then available all the time. A staple that never ends could
+        // be replayed for ever.
         bad("a staple that never ends", "staple-no-next-update", |e| updates(e, -3600, None)),
         bad("a staple that ends before it begins", "staple-stale", |e| updates(e, -60, Some(-9000))),
         bad("a staple of the next four minutes that ended before", MALFORMED, |e| updates(e, 240, Some(120))),
-        // The Baseline Requirements (section 4.9.10): ten days for the signer's, a year for an authority's.
+        // The Baseline Requirements (section 4.9.10) allow ten days for the signer's staple, and a year for an
+        // authority's.
         good("a staple of five weeks ago", |e| updates(e, -35 * 86_400, Some(3600))),
         bad("a staple of more than five weeks ago", "staple-stale", |e| {
             updates(e, -35 * 86_400 - 600, Some(3600));
@@ -113,7 +105,7 @@ fn dates() -> Vec<Row> {
             let now = e.now;
             e.staple(1, |staple| staple.updates(now - 367 * 86_400, Some(now + 3600)));
         }),
-        bad("a staple that was signed before what it says was known", MALFORMED, |e| {
+        bad("a staple with producedAt before thisUpdate", MALFORMED, |e| {
             let now = e.now;
             e.staple(0, |staple| staple.produced_at(now - 9000));
         }),
@@ -126,7 +118,7 @@ fn dates() -> Vec<Row> {
             let now = e.now;
             e.staple(1, |staple| staple.updates(now - 9000, Some(now - 400)));
         }),
-        good("a stale staple beside a fresh one", |e| {
+        good("a stale staple and a fresh one", |e| {
             let stale = e.signer.staple(0, e.now).updates(e.now - 9000, Some(e.now - 400));
             "later".clone_into(&mut e.staples_mut()[0].name);
             e.add_staple(stale.build());
@@ -148,12 +140,12 @@ fn statuses() -> Vec<Row> {
             let revoked = revoked(e, None);
             e.staple(1, |staple| staple.status(revoked));
         }),
-        // RFC 6960 section 2.2: on hold is revoked, for as long as it says so.
+        // RFC 6960 section 2.2: a certificate on hold counts as revoked.
         bad("the leaf is on hold", REVOKED, |e| {
             let revoked = revoked(e, Some(6));
             e.staple(0, |staple| staple.status(revoked));
         }),
-        // As openssl ocsp does: the status is what counts, its instant is for the record.
+        // The status counts, and its time does not. `openssl ocsp` does the same.
         bad("the leaf is revoked from tomorrow on", REVOKED, |e| {
             let status = CertStatus::Revoked { at: e.now + 86_400, reason: None };
             e.staple(0, |staple| staple.status(status));
@@ -173,8 +165,8 @@ fn statuses() -> Vec<Row> {
             other.status = revoked(e, None);
             e.staple(0, |staple| staple.followed_by(other));
         }),
-        // Nobody needs a key to write down what nobody signed.
-        good("revoked by a staple that nobody signed", |e| {
+        // Without a valid signature, anyone could write a revocation.
+        good("revoked by a staple with a broken signature", |e| {
             let status = revoked(e, None);
             e.add_staple(e.signer.staple(0, e.now).status(status).tampered().named(other("0")).build());
         }),
@@ -196,14 +188,14 @@ fn statuses() -> Vec<Row> {
     ]
 }
 
-/// The leaf's staple is this one, made from the usual one, and the good one lies beside it.
+/// Puts a changed copy of the leaf's staple before the good one.
 fn before_a_good_one(e: &mut Evidence, make: impl FnOnce(StapleBuilder) -> StapleBuilder) {
     let staple = make(e.signer.staple(0, e.now)).build();
     "another".clone_into(&mut e.staples_mut()[0].name);
     e.staples_mut().insert(0, staple.into());
 }
 
-/// Of all answers that are signed as they should be the worst decides, whatever else is wrong with it.
+/// Of several answers with a valid signature, the worst decides, even if it has another fault.
 fn worst_of_several() -> Vec<Row> {
     vec![
         bad("unknown to one staple, good by another", UNKNOWN, |e| {
@@ -250,10 +242,10 @@ fn worst_of_several() -> Vec<Row> {
             let served = &mut e.staples_mut()[0];
             served.content = Content::Der([served.der(), &[0]].concat());
         }),
-        good("unknown by a staple that nobody signed", |e| {
+        good("unknown by a staple with a broken signature", |e| {
             before_a_good_one(e, |staple| staple.status(CertStatus::Unknown).tampered());
         }),
-        good("revoked under a critical extension, by nobody", |e| {
+        good("revoked under a critical extension, with a broken signature", |e| {
             let revoked = revoked(e, None);
             before_a_good_one(e, |staple| {
                 staple.status(revoked).answer_extension(oids::UNHEARD_OF, true, &der::null()).tampered()
@@ -266,7 +258,7 @@ fn other(name: &str) -> StapleName {
     StapleName::Other(name.to_owned())
 }
 
-/// The root has certified the intermediate twice, and the staple of the certificate at `bad` is made by `change`.
+/// Certifies the intermediate twice by the root. `change` makes the staples of the certificates at `bad`.
 fn twice_certified(e: &mut Evidence, bad: &[usize], change: impl Fn(StapleBuilder) -> StapleBuilder) {
     let root = e.signer.root.clone();
     let again = root.sign(e.signer.intermediate_certificate().serial(&[0x77]));
@@ -298,7 +290,7 @@ fn second_paths() -> Vec<Row> {
             twice_certified(e, &[], |staple| staple);
             e.staples_mut().remove(1);
         }),
-        // What the leaf's own staple says is said of every path.
+        // The leaf's own staple counts for every path.
         bad("two paths, and the leaf is revoked", REVOKED, |e| {
             let status = revoked(e, None);
             twice_certified(e, &[0], |staple| staple.status(status));
@@ -306,7 +298,7 @@ fn second_paths() -> Vec<Row> {
     ]
 }
 
-/// The leaf's staple is about this certificate.
+/// Makes the leaf's staple be about this certificate.
 fn about(e: &mut Evidence, id: CertId) {
     e.staple(0, |staple| staple.about(id));
 }
@@ -334,12 +326,13 @@ fn subjects() -> Vec<Row> {
             posing.name = e.signer.root.name.clone();
             about(e, CertId::new(CertIdHash::Sha1, e.signer.leaf_certificate(), &posing));
         }),
-        // Signed by the intermediate, about itself, in its issuer's name: nobody vouches for himself.
+        // The intermediate signs the staple about itself, in its issuer's name. A certificate cannot vouch for
+        // itself.
         bad("the intermediate vouches for itself", "staple-responder", |e| {
             let key = e.signer.intermediate.key.clone();
             e.staple(1, |staple| staple.signed_by(&key));
         }),
-        bad("the intermediate vouches for itself beside the leaf", "staple-responder", |e| {
+        bad("the intermediate vouches for itself in the leaf's staple", "staple-responder", |e| {
             let itself = e.signer.staple(1, e.now).answer();
             e.staple(0, |staple| staple.followed_by(itself));
             e.staples_mut().remove(1);
@@ -352,7 +345,7 @@ fn subjects() -> Vec<Row> {
             let other = e.signer.staple(1, e.now).answer();
             e.staple(0, |staple| (0..15).fold(staple, |staple, _| staple.preceded_by(other.clone())));
         }),
-        // A bound: sixteen may vouch. The service has one in each.
+        // A limit: at most sixteen answers of a staple count. The service's staples have one each.
         bad("seventeen answers in one, this one last", MISSING, |e| {
             let other = e.signer.staple(1, e.now).answer();
             e.staple(0, |staple| (0..16).fold(staple, |staple, _| staple.preceded_by(other.clone())));
@@ -370,10 +363,10 @@ fn subjects() -> Vec<Row> {
                 |at| e.signer.staple(at, e.now).cert_id_hash(CertIdHash::Sha256).named(StapleName::Sha256);
             e.staples = Some((0..2).map(|at| made(at).build().into()).collect());
         }),
-        bad("a CertID of SHA-512, which nobody has announced", MISSING, |e| {
+        bad("a CertID of SHA-512, which is not supported", MISSING, |e| {
             e.staple(0, |staple| staple.cert_id_hash(CertIdHash::Sha512));
         }),
-        // RFC 5754 section 2 and RFC 3370 section 2.1: the parameters are absent or NULL, both must be read.
+        // RFC 5754 section 2 and RFC 3370 section 2.1: the parameters are absent or NULL. Both forms must be read.
         good("a CertID whose digest has no parameters", |e| {
             let issuer = &e.signer.intermediate;
             let digests = (sha1(&issuer.name.der()), sha1(issuer.key.public().pkcs1_der()));
@@ -405,18 +398,18 @@ fn forms() -> Vec<Row> {
             let der = e.signer.staple(0, e.now).build().der;
             e.raw_staple(der);
         }),
-        good("base64 in lines that end as on another system", |e| {
+        good("base64 in lines that end with CRLF", |e| {
             let text = eic_emulator::pki::wrapped_base64(&e.signer.staple(0, e.now).build().der, 64);
             e.raw_staple(text.replace('\n', "\r\n"));
         }),
-        good("a nonce that nobody asked for", |e| {
+        good("a nonce that was not requested", |e| {
             e.staple(0, |staple| staple.extension(oids::OCSP_NONCE, false, &der::octets(&[7; 16])));
         }),
-        // RFC 6960 section 4.4 through RFC 5280 section 4.2: what is critical and unknown must not be passed over.
-        bad("a critical extension of the response that nobody knows", MALFORMED, |e| {
+        // RFC 6960 section 4.4 and RFC 5280 section 4.2: an unknown critical extension must not be ignored.
+        bad("an unknown critical extension of the response", MALFORMED, |e| {
             e.staple(0, |staple| staple.extension(oids::UNHEARD_OF, true, &der::null()));
         }),
-        bad("a critical extension of the answer that nobody knows", MALFORMED, |e| {
+        bad("an unknown critical extension of the answer", MALFORMED, |e| {
             e.staple(0, |staple| staple.answer_extension(oids::UNHEARD_OF, true, &der::null()));
         }),
         bad("the responder says to try later", MALFORMED, |e| {
@@ -451,7 +444,7 @@ fn forms() -> Vec<Row> {
         }),
         bad("larger than any staple is", MALFORMED, |e| e.raw_staple(vec![b'A'; 9 * 1024]))
             .served("metadata-malformed"),
-        good("rubbish beside good ones", |e| {
+        good("rubbish together with good ones", |e| {
             for (number, bytes) in [&b"<html>"[..], b"", b"\0\0", b"MAMKAQM=\n"].into_iter().enumerate() {
                 let content = Content::Raw(bytes.to_vec());
                 e.staples_mut().push(Served { name: format!("{number}"), content });

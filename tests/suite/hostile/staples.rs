@@ -1,24 +1,14 @@
-//! Who may say that a certificate is good (RFC 6960 section 4.2.2.2), and how he must have signed it.
+//! Who may sign the staple of a certificate (RFC 6960 section 4.2.2.2), and with which algorithms.
 
 use eic_emulator::pki::{KeyUsage, ResponderId, SignatureScheme, oids};
 
 use super::evidence::Evidence;
-use super::judges::{in_files, on_instances};
-use super::{Row, bad, good};
-use crate::world::test_path;
+use super::{Row, bad, good, judge_rows};
 
 const RESPONDER: &str = "staple-responder";
 const SIGNATURE: &str = "staple-bad-signature";
 
-#[test]
-fn every_row_from_files_has_its_outcome() {
-    in_files(&rows());
-}
-
-#[test]
-fn every_row_from_metadata_has_its_outcome() {
-    on_instances(test_path!(), &rows());
-}
+judge_rows!();
 
 fn rows() -> Vec<Row> {
     [delegates(), others(), signatures()].into_iter().flatten().collect()
@@ -46,7 +36,7 @@ fn delegates() -> Vec<Row> {
                 responder.extended_key_usage(&[oids::SERVER_AUTH, oids::CLIENT_AUTH])
             });
         }),
-        // RFC 6960 section 4.2.2.2 asks for id-kp-OCSPSigning by name; openssl refuses this one as well.
+        // RFC 6960 section 4.2.2.2 requires id-kp-OCSPSigning by name. openssl refuses this one too.
         bad("a responder that is marked for any usage", RESPONDER, |e| {
             let issuer = e.signer.intermediate.clone();
             e.delegate(&issuer, |responder| responder.extended_key_usage(&[oids::ANY_USAGE]));
@@ -72,7 +62,7 @@ fn delegates() -> Vec<Row> {
             issuer.name = e.signer.intermediate.name.clone();
             e.delegate(&issuer, |responder| responder.extended_key_usage(&[oids::OCSP_SIGNING]));
         }),
-        // "Issued directly by the CA that is identified in the request": not by the one above it.
+        // "Issued directly by the CA that is identified in the request", and not by the authority above it.
         bad("the root's responder for what the intermediate issued", RESPONDER, |e| {
             let issuer = e.signer.root.clone();
             e.delegate(&issuer, |responder| responder.extended_key_usage(&[oids::OCSP_SIGNING]));
@@ -93,7 +83,7 @@ fn delegates() -> Vec<Row> {
                 responder.extended_key_usage(&[oids::OCSP_SIGNING]).scheme(SignatureScheme::Pkcs1Sha1)
             });
         }),
-        bad("a marked responder whose certificate nobody signed", RESPONDER, |e| {
+        bad("a marked responder whose certificate is not signed", RESPONDER, |e| {
             let issuer = e.signer.intermediate.clone();
             e.delegate(&issuer, |responder| {
                 responder.extended_key_usage(&[oids::OCSP_SIGNING]).signature(&[0; 256])
@@ -111,7 +101,8 @@ fn delegates() -> Vec<Row> {
             let other = e.stranger.leaf_key.clone();
             e.staple(0, |staple| staple.delegated_to(certificate, &other).responder(named));
         }),
-        // Whoever has the leaf's key could revive it, were it enough that the issuer had signed it.
+        // If a certificate by the issuer were enough, the holder of the leaf's key could make a revoked leaf valid
+        // again.
         bad("the leaf vouches for itself", RESPONDER, |e| {
             let (leaf, key) = (e.signer.leaf_certificate().clone(), e.key().clone());
             e.staple(0, |staple| staple.delegated_to(leaf, &key));
@@ -159,7 +150,7 @@ fn others() -> Vec<Row> {
     ]
 }
 
-/// The leaf's staple has these bytes where its signature was.
+/// Replaces the signature of the leaf's staple.
 fn signature(e: &mut Evidence, bytes: &[u8]) {
     e.staple(0, |staple| staple.signature(bytes));
 }
@@ -176,12 +167,12 @@ fn signatures() -> Vec<Row> {
             signature(e, &other[other.len() - 256..]);
         }),
         bad("SHA-1", SIGNATURE, |e| e.staple(0, |staple| staple.scheme(SignatureScheme::Pkcs1Sha1))),
-        bad("SHA-1 that calls itself SHA-256", SIGNATURE, |e| {
+        bad("SHA-1 that is marked as SHA-256", SIGNATURE, |e| {
             e.staple(0, |staple| {
                 staple.scheme(SignatureScheme::Pkcs1Sha1).claimed_scheme(SignatureScheme::Pkcs1Sha256)
             });
         }),
-        bad("SHA-256 that calls itself SHA-1", SIGNATURE, |e| {
+        bad("SHA-256 that is marked as SHA-1", SIGNATURE, |e| {
             e.staple(0, |staple| staple.claimed_scheme(SignatureScheme::Pkcs1Sha1));
         }),
         bad("RSA-PSS", SIGNATURE, |e| {

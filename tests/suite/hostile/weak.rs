@@ -1,27 +1,17 @@
-//! Keys and signatures that nobody should rely on.
+//! Keys and signatures that are too weak to be accepted.
 
 use eic_emulator::pki::{CertificateBuilder, Issuer, Name, PublicKey, RsaKey, SignatureScheme};
 
 use super::evidence::Evidence;
-use super::judges::{in_files, on_instances};
-use super::{Row, bad, good};
+use super::{Row, bad, good, judge_rows};
 use crate::fixtures::SIGNER;
-use crate::world::test_path;
 
-const NOBODY: &str = "signer-untrusted";
+const UNTRUSTED: &str = "signer-untrusted";
 const UNSUITABLE: &str = "signer-key-unsuitable";
 
-#[test]
-fn every_row_from_files_has_its_outcome() {
-    in_files(&rows());
-}
+judge_rows!();
 
-#[test]
-fn every_row_from_metadata_has_its_outcome() {
-    on_instances(test_path!(), &rows());
-}
-
-/// RSA of 1,024 bits: out since 2013 (NIST SP 800-131A); the least that is accepted is 2,048.
+/// RSA of 1,024 bits is not allowed since 2013 (NIST SP 800-131A). The agent accepts 2,048 bits or more.
 fn small(e: &Evidence) -> RsaKey {
     let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("hostile-keys/rsa-1024");
     let kept = std::fs::read(&file).ok().and_then(|der| RsaKey::from_pkcs1_der(&der).ok());
@@ -34,7 +24,7 @@ fn small(e: &Evidence) -> RsaKey {
     })
 }
 
-/// A leaf for a key that is never used: nothing that is served is signed by it.
+/// Replaces the leaf with one for a key that signs nothing.
 fn leaf_key(e: &mut Evidence, key: &PublicKey) {
     let now = e.now;
     e.leaf(|_| {
@@ -50,14 +40,15 @@ fn signer_is_small(e: &mut Evidence) {
 
 fn rows() -> Vec<Row> {
     vec![
-        // The certificate is in order, but no signature of such a key counts, not even a true one: said once, of the signer.
+        // The certificate is valid, but no signature of such a key counts, not even a real one. The reason is
+        // reported once, about the signer.
         bad("a leaf of 1,024 bits, and entries that it really signed", UNSUITABLE, signer_is_small),
-        bad("an intermediate of 1,024 bits", NOBODY, |e| {
+        bad("an intermediate of 1,024 bits", UNTRUSTED, |e| {
             e.signer.intermediate.key = small(e);
             e.intermediate(|authority| authority);
             e.leaf(|leaf| leaf);
         }),
-        bad("a root of 1,024 bits", NOBODY, |e| {
+        bad("a root of 1,024 bits", UNTRUSTED, |e| {
             e.signer.root.key = small(e);
             e.root(|root| root);
             e.intermediate(|authority| authority);
@@ -66,11 +57,11 @@ fn rows() -> Vec<Row> {
         bad("a leaf of 16,384 bits, as large as a bomb", UNSUITABLE, |e| {
             leaf_key(e, &PublicKey::of_numbers(&[0xc5; 2048], &[1, 0, 1]));
         }),
-        // Raised to the first power a signature is its own message: anybody could write one.
+        // With the exponent 1, a signature equals its message, so anyone could write one.
         bad("a leaf with the exponent 1", UNSUITABLE, |e| {
             leaf_key(e, &PublicKey::of_numbers(&[0xc5; 256], &[1]));
         }),
-        // Good keys of RSA have it, and rarely; AWS's signer has 65537.
+        // Some good RSA keys have this exponent. AWS's signer has 65537.
         bad("a leaf with the exponent 3", UNSUITABLE, |e| {
             leaf_key(e, &PublicKey::of_numbers(&[0xc5; 256], &[3]));
         }),
@@ -86,43 +77,45 @@ fn rows() -> Vec<Row> {
         bad("a leaf with the modulus 0", UNSUITABLE, |e| {
             leaf_key(e, &PublicKey::of_numbers(&[0], &[1, 0, 1]));
         }),
-        bad("a leaf signed with SHA-1", NOBODY, |e| e.leaf(|leaf| leaf.scheme(SignatureScheme::Pkcs1Sha1))),
-        bad("an intermediate signed with SHA-1", NOBODY, |e| {
+        bad("a leaf signed with SHA-1", UNTRUSTED, |e| {
+            e.leaf(|leaf| leaf.scheme(SignatureScheme::Pkcs1Sha1));
+        }),
+        bad("an intermediate signed with SHA-1", UNTRUSTED, |e| {
             e.intermediate(|authority| authority.scheme(SignatureScheme::Pkcs1Sha1));
         }),
-        // A root is trusted for being in the store, not for signing itself (RFC 5280 section 6.1.1): Starfield
-        // Class 2, at the end of the real bundle, did so with SHA-1.
+        // A root is trusted because it is in the store, not because it signed itself (RFC 5280 section 6.1.1).
+        // Starfield Class 2, at the end of the real bundle, signed itself with SHA-1.
         good("a root that signed itself with SHA-1", |e| {
             e.root(|root| root.scheme(SignatureScheme::Pkcs1Sha1));
         }),
         good("a root whose own signature is no signature", |e| e.root(|root| root.signature(&[0; 256]))),
-        // RFC 4055 section 5: it must be accepted with the NULL and without.
+        // RFC 4055 section 5: the forms with and without NULL must both be accepted.
         good("a leaf signed with SHA-256 and RSA without NULL", |e| {
             e.leaf(|leaf| leaf.scheme(SignatureScheme::Pkcs1Sha256WithoutNull));
         }),
         good("a staple signed with SHA-256 and RSA without NULL", |e| {
             e.staple(0, |staple| staple.scheme(SignatureScheme::Pkcs1Sha256WithoutNull));
         }),
-        // RFC 4055 lets an authority sign so. Amazon's do not, and what they do not use is not accepted.
-        bad("a leaf signed with RSA-PSS", NOBODY, |e| {
+        // RFC 4055 lets an authority sign in this way. Amazon's authorities do not, so the agent does not accept it.
+        bad("a leaf signed with RSA-PSS", UNTRUSTED, |e| {
             e.leaf(|leaf| leaf.scheme(SignatureScheme::PssSha256 { salt: 32 }));
         }),
-        bad("a leaf whose signature is all zeros", NOBODY, |e| e.leaf(|leaf| leaf.signature(&[0; 256]))),
-        bad("a leaf whose signature is empty", NOBODY, |e| e.leaf(|leaf| leaf.signature(&[]))),
-        bad("a leaf whose signature is one number too large", NOBODY, |e| {
+        bad("a leaf whose signature is all zeros", UNTRUSTED, |e| e.leaf(|leaf| leaf.signature(&[0; 256]))),
+        bad("a leaf whose signature is empty", UNTRUSTED, |e| e.leaf(|leaf| leaf.signature(&[]))),
+        bad("a leaf whose signature is one number too large", UNTRUSTED, |e| {
             e.leaf(|leaf| leaf.signature(&[0xff; 256]));
         }),
-        // RFC 5280 section 4.1.1.2: the algorithm outside must be the one that is signed.
-        bad("a leaf that names two ways of signing", NOBODY, |e| {
+        // RFC 5280 section 4.1.1.2: the outer algorithm must be the one that is signed.
+        bad("a leaf that names two signature algorithms", UNTRUSTED, |e| {
             e.leaf(|leaf| leaf.claimed_scheme(SignatureScheme::PssSha256 { salt: 32 }));
         }),
-        bad("a leaf signed by somebody else in the issuer's name", NOBODY, |e| {
+        bad("a leaf signed by another key in the issuer's name", UNTRUSTED, |e| {
             let leaf = e.signer.leaf(SIGNER, e.now);
             let stranger =
                 Issuer { name: e.signer.intermediate.name.clone(), key: e.stranger.intermediate.key.clone() };
             e.signer.chain[0].0 = stranger.sign(leaf);
         }),
-        bad("an intermediate whose signature is all zeros", NOBODY, |e| {
+        bad("an intermediate whose signature is all zeros", UNTRUSTED, |e| {
             e.intermediate(|authority| authority.signature(&[0; 256]));
         }),
     ]

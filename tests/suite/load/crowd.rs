@@ -11,14 +11,13 @@ use std::time::{Duration, Instant};
 
 use crate::world::{BOB, Key, Login, World};
 
-/// Where a client's other address is, so that sshd counts its failures apart (`PerSourcePenalties`, from 9.8).
+/// Another address of a client. sshd counts its failures separately (`PerSourcePenalties`, from 9.8).
 const ELSEWHERE: &str = "127.0.0.66";
 
-/// The first uid of the accounts that are made here.
+/// The first uid of the accounts that [`accounts`] creates.
 const FIRST_UID: usize = 70_000;
 
-/// So many accounts of the private instance that can log in by key. A login has one of its own, by which its
-/// requests are known.
+/// Creates `count` accounts that can log in by key. Each login uses its own account, which identifies its requests.
 pub(super) fn accounts(count: usize) -> Vec<String> {
     let names: Vec<_> = (0..count).map(|number| format!("load{number:05}")).collect();
     let (mut passwd, mut shadow) = (String::new(), String::new());
@@ -33,20 +32,19 @@ pub(super) fn accounts(count: usize) -> Vec<String> {
     names
 }
 
-/// Clients that log in side by side, each with a key of its own.
+/// Clients that log in at the same time, each with its own key.
 pub(super) struct Crowd<'w> {
     world: &'w World,
     keys: Vec<Key>,
 }
 
-/// What came of a crowd's logins.
 pub(super) struct Attempts {
     pub(super) logins: Vec<Attempt>,
     pub(super) took: Duration,
     pub(super) at_once: usize,
 }
 
-/// One login, and whose it was.
+/// One login, with its user.
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) user: String,
@@ -65,8 +63,8 @@ impl<'w> Crowd<'w> {
         &self.keys[client]
     }
 
-    /// Each client takes the next user, has its key pushed for him, and logs in with the real ssh, until all
-    /// users have been logged in once.
+    /// Each client takes the next user, pushes its key for that user, and logs in with the real ssh. The clients stop
+    /// when every user has logged in once.
     pub(super) fn log_in(&self, users: &[String]) -> Attempts {
         let next = AtomicUsize::new(0);
         let logins = Mutex::new(Vec::new());
@@ -91,7 +89,7 @@ impl<'w> Crowd<'w> {
 }
 
 impl World {
-    /// Offers all of these keys, one after another on one connection, from another address than usual.
+    /// Offers all of these keys, one after another on one connection, from [`ELSEWHERE`].
     pub(super) fn offer(&self, user: &str, keys: &[Key]) -> Login {
         let mut ssh = Command::new("ssh");
         ssh.args(["-F", "none", "-b", ELSEWHERE, "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"]);

@@ -1,4 +1,4 @@
-//! What a load run shows: how many, how fast, and what it cost.
+//! The figures of a load run: counts, times and costs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::crowd::Attempts;
 use super::evidence::token;
 use super::traces::process_names;
 
-/// How often processes are counted.
+/// The interval between two counts of the processes.
 const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) struct Figures<'r> {
@@ -23,9 +23,9 @@ pub(super) struct Figures<'r> {
 }
 
 impl Figures<'_> {
-    /// Prints them.
-    #[expect(clippy::cast_precision_loss, reason = "figures to look at")]
-    pub(super) fn tell(&self) {
+    /// What `make load` prints.
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    pub(super) fn lines(&self) -> Vec<String> {
         let Attempts { logins, took, at_once } = self.attempts;
         let good = logins.iter().filter(|login| login.outcome.ok).count();
         let mut times: Vec<_> = logins.iter().map(|login| login.outcome.took.as_secs_f64()).collect();
@@ -38,42 +38,45 @@ impl Figures<'_> {
         }
         let struck: usize = faults.values().sum();
         let faults: Vec<_> = faults.iter().map(|(name, count)| format!("{name} {count}")).collect();
-        eprintln!("load: logins            {} tried, {at_once} at once: {good} succeeded", logins.len());
-        eprintln!(
-            "load: rate              {:.1} logins a second ({:.1} s in all)",
-            logins.len() as f64 / took.as_secs_f64(),
-            took.as_secs_f64()
-        );
-        eprintln!(
-            "load: login time        median {:.2} s, p99 {:.2} s, longest {:.2} s",
-            at(50),
-            at(99),
-            at(100)
-        );
         let runs = self.run_times();
         let run = |share: usize| runs[(runs.len() - 1) * share / 100];
-        eprintln!(
-            "load: metadata session  median {:.2} s, p99 {:.2} s, longest {:.2} s",
-            run(50),
-            run(99),
-            run(100)
-        );
-        eprintln!("load: metadata requests {requests}, {:.2} a login", requests / logins.len() as f64);
-        eprintln!(
-            "load: faults            {struck}, {:.2} % of the answers: {}",
-            100.0 * struck as f64 / requests,
-            faults.join(", ")
-        );
-        eprintln!(
-            "load: packets           {:.1} a request: {} to metadata, {} from it",
-            (self.packets.0 + self.packets.1) as f64 / requests,
-            self.packets.0,
-            self.packets.1
-        );
-        eprintln!("load: processes         {} at most, {} of them the agent's", self.peak.0, self.peak.1);
+        vec![
+            format!("load: logins            {} tried, {at_once} at once: {good} succeeded", logins.len()),
+            format!(
+                "load: rate              {:.1} logins a second ({:.1} s in all)",
+                logins.len() as f64 / took.as_secs_f64(),
+                took.as_secs_f64()
+            ),
+            format!(
+                "load: login time        median {:.2} s, p99 {:.2} s, longest {:.2} s",
+                at(50),
+                at(99),
+                at(100)
+            ),
+            format!(
+                "load: metadata session  median {:.2} s, p99 {:.2} s, longest {:.2} s",
+                run(50),
+                run(99),
+                run(100)
+            ),
+            format!("load: metadata requests {requests}, {:.2} a login", requests / logins.len() as f64),
+            format!(
+                "load: faults            {struck}, {:.2} % of the answers: {}",
+                100.0 * struck as f64 / requests,
+                faults.join(", ")
+            ),
+            format!(
+                "load: packets           {:.1} a request: {} to metadata, {} from it",
+                (self.packets.0 + self.packets.1) as f64 / requests,
+                self.packets.0,
+                self.packets.1
+            ),
+            format!("load: processes         {} at most, {} of them the agent's", self.peak.0, self.peak.1),
+        ]
     }
 
-    /// How long each token was in use: most of what a run of the agent takes, and little that is the machine's.
+    /// Seconds between the first and the last request of each token. They are most of an agent's run, and little of
+    /// them is the machine's own work.
     fn run_times(&self) -> Vec<f64> {
         let mut sessions = BTreeMap::new();
         for record in self.records {
@@ -87,7 +90,7 @@ impl Figures<'_> {
     }
 }
 
-/// Counts the processes of the private instance, all and the agent's, until it is asked for the most.
+/// Counts the processes of the private instance, and the agent's among them. Keeps the maximum of each.
 pub(super) struct Peak {
     most: Arc<[AtomicUsize; 2]>,
     stop: Arc<AtomicBool>,

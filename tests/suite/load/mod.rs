@@ -1,7 +1,7 @@
-//! Many logins at once while some of metadata's answers are faulty: whoever's evidence was served comes in, and
+//! Many logins at once, while some answers of metadata are faulty. Each login whose evidence was served succeeds, and
 //! nothing stays behind.
 //!
-//! `make load` runs this with a thousand logins and the agent that is shipped, and shows the figures.
+//! `make load` runs this test with a thousand logins and the shipped agent, and shows the figures.
 
 mod crowd;
 mod evidence;
@@ -21,28 +21,27 @@ use evidence::unserved;
 use figures::{Figures, Peak};
 use traces::{Packets, Traces, cover_shared_folders};
 
+use crate::documents::{assert_screen, block, document};
 use crate::world::{BOB, Key, Sshd, Syslog, World, on_an_instance, on_an_instance_for, test_path};
 
-const README: &str = include_str!("../../../README.md");
-
-/// How many logins there are, and how many of them at once, where `make load` does not say: enough for every kind
-/// of fault, and few enough for the tests that run beside this one.
+/// The number of logins, and how many run at once, unless `make load` sets them. They are enough for every kind of
+/// fault, and few enough for other tests that run at the same time.
 const LOGINS: usize = 40;
 const AT_ONCE: usize = 8;
 
-/// Seconds for all of them on the slowest machine; a login has its own bound.
+/// Seconds for all logins on the slowest machine. Each login has its own limit.
 const LONGEST: &str = "1200";
 
-/// Where a user's keys are.
+/// The metadata path of all users' keys.
 const KEYS: &str = "managed-ssh-keys/active-keys/";
 
-/// The default of `MaxStartups` is 10:30:100, and sshd drops some of fifty clients that come at once
-/// (`sshd_config(5)`): they would be sshd's refusals, not ours. Fifty clients share this machine's processors with
-/// sshd, the agent and the metadata service, so a login is given time.
+/// With the default `MaxStartups` of 10:30:100, sshd drops some of fifty clients that connect at once
+/// (`sshd_config(5)`). These would be refusals by sshd, not by the agent. Fifty clients share this machine's
+/// processors with sshd, the agent and the metadata service, so a login gets more time.
 const ROOM: &str = "MaxStartups 200\nLoginGraceTime 600\n";
 
-/// The agent has a minute for the same reason: who waits for a processor for five seconds has been served, and the
-/// deadline is tested elsewhere.
+/// The agent gets a minute for the same reason: a run may wait for a processor for five seconds although metadata
+/// served it. Other tests cover the deadline.
 fn ask_us(world: &World) -> String {
     let agent = world.agent();
     format!(
@@ -51,14 +50,14 @@ fn ask_us(world: &World) -> String {
     )
 }
 
-/// A number that `make load` sets.
+/// A number that `make load` sets in the environment.
 fn set(name: &str, default: usize) -> usize {
     env::var(name)
         .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: a number, got {text}")))
 }
 
-/// One answer in a hundred, of every kind in its turn. A refused token is always one for a user's keys, so that
-/// the record tells whose session it was.
+/// One answer in a hundred is faulty, of each kind in turn. Status 401 is always for a user's keys, so that the
+/// record shows whose session it was.
 fn one_in_a_hundred() -> Vec<Fault> {
     let cut = |wire: &mut Wire, _: &Request| {
         wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4096\r\n\r\nhalf of it")
@@ -68,14 +67,15 @@ fn one_in_a_hundred() -> Vec<Fault> {
         Fault::everywhere().every(500).after(100).raw(|wire, _| wire.reset()).named("reset"),
         Fault::everywhere().every(500).after(200).delay(Duration::from_secs(1)).named("slow"),
         Fault::everywhere().every(500).after(300).raw(cut).named("cut"),
-        // One of a run's seven requests is for the user's keys, and 1/71 of 1/7 is the last 1/500.
+        // One of a run's seven requests is for the user's keys: 1/7 × 1/71 is about 1/500, the last fifth of the
+        // faults.
         Fault::below(&format!("/latest/meta-data/{KEYS}")).every(71).after(40).status(401).named("401"),
     ]
 }
 
 #[test]
 fn login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind() {
-    // Long enough for a login that waits for a processor; how a key ends is tested elsewhere.
+    // Long enough for a login that waits for a processor. Other tests cover the expiry of a key.
     let config = Config { key_ttl: 180, ..Config::default() };
     let said = on_an_instance_for(LONGEST, test_path!(), config, |world| {
         let (logins, at_once) = (set("EIC_LOAD_LOGINS", LOGINS), set("EIC_LOAD_AT_ONCE", AT_ONCE));
@@ -87,7 +87,7 @@ fn login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind() {
         let users = accounts(logins);
         let crowd = Crowd::new(world, at_once);
         let _sshd = Sshd::with(world, &format!("{ROOM}{}", ask_us(world)));
-        // The signer's staples are made when they are first asked for, and sshd's own lazy start is over.
+        // The first login makes the emulator create the signer's staples, and completes sshd's own lazy start.
         world.emulator.push("ubuntu", &crowd.key(0).line(), BOB);
         assert!(world.ssh("ubuntu", &[crowd.key(0)]).ok);
         world.emulator.clear_keys();
@@ -107,14 +107,17 @@ fn login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind() {
             packets: Packets::since(&packets),
             peak: peak.seen(),
         };
-        figures.tell();
+        let lines = figures.lines();
+        let behind = "load: left behind       no process, socket or file";
+        assert_screen("docs/performance.md", "load: logins     ", &format!("{}\n{behind}", lines.join("\n")));
+        eprintln!("{}", lines.join("\n"));
 
         assert_eq!(attempts.logins.len(), logins);
         let lines = syslog.agent_lines();
         for failed in attempts.logins.iter().filter(|login| !login.outcome.ok) {
             let about: Vec<_> = lines.iter().filter(|line| line.contains(&failed.user)).collect();
             let cause = unserved(&records, &failed.user);
-            assert!(cause.is_some(), "{failed:?} was served: {about:#?}");
+            assert!(cause.is_some(), "{failed:?} failed although it was served: {about:#?}");
             eprintln!("load: {} was not served: {} {about:?}", failed.user, cause.unwrap());
         }
         let struck: Vec<_> = records.iter().filter_map(|record| record.fault).collect();
@@ -125,7 +128,7 @@ fn login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind() {
 
         world.emulator.clear_keys();
         before.assert_nothing_new(world);
-        eprintln!("load: left behind       no process, socket or file");
+        eprintln!("{behind}");
     });
     for line in said.lines().filter(|line| line.starts_with("load: ")) {
         eprintln!("{line}");
@@ -133,7 +136,7 @@ fn login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn record_of_requests_tells_whose_evidence_was_served() {
+fn request_record_shows_whose_evidence_was_served() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let _syslog = Syslog::bind();
         let users = accounts(4);
@@ -155,7 +158,7 @@ fn record_of_requests_tells_whose_evidence_was_served() {
         emulator.inject(Fault::at(&keys).status(401).named("401"));
         assert_eq!(log_in(&users[2]), (false, Some(format!("{keys}: 401"))));
 
-        // Served, and refused all the same: no excuse for a failure.
+        // All evidence is served, and the agent still refuses the key. No fault explains the failure.
         fs::write("/sys/devices/virtual/dmi/id/board_asset_tag", "i-0fedcba9876543210\n").unwrap();
         assert_eq!(log_in(&users[3]), (false, None));
     });
@@ -178,21 +181,24 @@ fn readme_calculates_with_the_defaults_of_sshd() {
             ("persourcemaxstartups", "none"),
         ];
         for (name, default) in known {
-            // PerSourceMaxStartups is younger than the oldest sshd that this runs on.
+            // The oldest supported sshd does not know PerSourceMaxStartups.
             let mut lines = settings.lines().filter_map(|line| line.split_once(' '));
             let said = lines.find_map(|(known, value)| known.eq_ignore_ascii_case(name).then_some(value));
             assert!(said == Some(default) || said.is_none() && name == "persourcemaxstartups", "{settings}");
-            assert!(README.to_ascii_lowercase().contains(&format!("`{name}`")));
-            assert!(README.contains(&format!("`{default}`")), "README.md gives another default of {name}");
+            let text = document("docs/performance.md");
+            assert!(text.to_ascii_lowercase().contains(&format!("`{name}`")));
+            assert!(
+                text.contains(&format!("`{default}`")),
+                "docs/performance.md gives another default of {name}"
+            );
         }
-        assert!(
-            README.contains("MaxStartups 100 × MaxAuthTries 6 × 2 requests × 10 packets = 12,000 packets")
-        );
+        let product = "MaxStartups 100 × MaxAuthTries 6 × 2 requests × 10 packets = 12,000 packets";
+        assert_eq!(block("docs/performance.md", "MaxStartups 100"), product);
     });
 }
 
 #[test]
-fn client_with_many_keys_costs_two_requests_an_offer_and_no_refusal() {
+fn client_with_many_keys_costs_two_requests_per_offer() {
     on_an_instance(test_path!(), Config::default(), |world| {
         const KEYS_OFFERED: usize = 20;
         const USERS: usize = 10;
@@ -204,17 +210,21 @@ fn client_with_many_keys_costs_two_requests_an_offer_and_no_refusal() {
         let offered: Vec<_> =
             (0..KEYS_OFFERED).map(|number| Key::ed25519(world, &format!("offered-{number}"))).collect();
         let crowd = Crowd::new(world, USERS);
-        // Half of those users have a key, which is not one of the client's.
+        // Half of those users have a pushed key, which the client does not offer.
         for user in attacked.iter().step_by(2) {
             world.emulator.push(user, &crowd.key(0).line(), BOB);
         }
 
-        // As sshd is by default, it ends a connection after six offers.
+        // With its defaults, sshd ends a connection after six offers.
         let sshd = Sshd::with(world, &ask_us(world));
         world.emulator.take_requests();
         let refused = world.offer(&attacked[0], &offered);
         assert!(refused.said.contains("Too many authentication failures"), "{refused:?}");
-        assert_eq!(world.emulator.take_requests().len(), 6 * 2, "MaxAuthTries is 6, and an offer costs two");
+        assert_eq!(
+            world.emulator.take_requests().len(),
+            6 * 2,
+            "MaxAuthTries is 6, and an offer costs two requests"
+        );
         drop(sshd);
         fs::remove_file(world.path("etc/host")).unwrap();
 
@@ -229,7 +239,7 @@ fn client_with_many_keys_costs_two_requests_an_offer_and_no_refusal() {
         for outcome in outcomes {
             assert!(!outcome.ok && outcome.said.contains("Permission denied"), "{outcome:?}");
         }
-        // Nobody is kept out by it, and each pays for what he asks alone.
+        // The offers refuse no other login, and each login costs only its own requests.
         for login in &attempts.logins {
             assert!(login.outcome.ok, "{login:?}");
         }
@@ -240,7 +250,7 @@ fn client_with_many_keys_costs_two_requests_an_offer_and_no_refusal() {
             assert_eq!(asked, KEYS_OFFERED, "{user}");
         }
         let tokens = records.iter().filter(|record| record.path == "/latest/api/token").count();
-        assert_eq!(tokens, USERS * KEYS_OFFERED + GOOD * 2, "one for every time that sshd asks");
+        assert_eq!(tokens, USERS * KEYS_OFFERED + GOOD * 2, "one token for each run");
         assert_eq!(records.len(), USERS * KEYS_OFFERED * 2 + GOOD * 2 * 7, "two requests an offer, no other");
         world.emulator.clear_keys();
         before.assert_nothing_new(world);

@@ -1,5 +1,5 @@
-//! What is on the private instance besides what ought to be: processes, sockets and files; and what went over its
-//! wire.
+//! The processes, sockets and files on the private instance that a load run could leave behind, and the packets that
+//! it causes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use crate::world::World;
 
-/// How long what ends may take to be gone.
+/// How long a process or socket that ends may take to disappear.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Where programs leave files.
+/// Folders in which programs leave files.
 const FOLDERS: [&str; 4] = ["/tmp", "/var/tmp", "/run", "/dev"];
 
-/// Of TCP's states in `/proc/net/tcp` (`include/net/tcp_states.h`), the one that no process has a part in.
+/// The TCP state in `/proc/net/tcp` (`include/net/tcp_states.h`) of a socket that no process owns.
 const TIME_WAIT: &str = "06";
 
 /// Everything that a run could leave behind.
@@ -24,16 +24,16 @@ const TIME_WAIT: &str = "06";
 pub(super) struct Traces {
     /// Names by pid.
     processes: BTreeMap<u32, String>,
-    /// Those of TCP, UDP and Unix, each as the kernel lists it but for its address in memory.
+    /// Counts of TCP, UDP, raw and Unix sockets, by the kernel's line without the address in memory.
     sockets: BTreeMap<String, usize>,
     /// Sizes by path.
     files: BTreeMap<String, u64>,
-    /// Of the emulator and the test.
+    /// Open files of this process, which contains the emulator and the test.
     descriptors: usize,
     threads: usize,
 }
 
-/// Takes away from sight what the machine's other programs do in its shared folders.
+/// Covers the shared folders with empty ones, because the machine's other programs write there.
 pub(super) fn cover_shared_folders() {
     for folder in ["/tmp", "/var/tmp"] {
         let covered = Command::new("mount").args(["-t", "tmpfs", "tmpfs", folder]).status().unwrap();
@@ -42,7 +42,7 @@ pub(super) fn cover_shared_folders() {
 }
 
 impl Traces {
-    /// What is there when nothing changes any more.
+    /// Waits until nothing changes any more, and returns that state.
     pub(super) fn settled(world: &World) -> Self {
         let started = Instant::now();
         let mut seen = Self::now(world);
@@ -52,12 +52,16 @@ impl Traces {
             if now == seen {
                 return now;
             }
-            assert!(started.elapsed() < TIMEOUT, "it never becomes quiet: {:#?}", now.differences(&seen));
+            assert!(
+                started.elapsed() < TIMEOUT,
+                "the instance does not become quiet: {:#?}",
+                now.differences(&seen)
+            );
             seen = now;
         }
     }
 
-    /// Waits until nothing is there but what was there before.
+    /// Waits until the state is the same as this one.
     pub(super) fn assert_nothing_new(&self, world: &World) {
         let started = Instant::now();
         loop {
@@ -74,7 +78,7 @@ impl Traces {
         let processes = self.processes.iter().map(|(pid, name)| format!("process {pid} {name}"));
         let sockets = self.sockets.iter().map(|(socket, count)| format!("{count} times {socket}"));
         let files = self.files.iter().map(|(path, size)| format!("{path} of {size} bytes"));
-        let own = format!("{} descriptors and {} threads of ours", self.descriptors, self.threads);
+        let own = format!("{} descriptors and {} threads of this process", self.descriptors, self.threads);
         processes.chain(sockets).chain(files).chain([own]).collect()
     }
 
@@ -100,10 +104,10 @@ impl Traces {
     }
 }
 
-/// The name of every process that has not ended, as the kernel has it.
+/// The name of every process that has not ended, by pid.
 ///
-/// What has ended and belongs to nobody waits for the first process, which is this test and no init: sshd leaves one
-/// such process for each connection.
+/// The kernel gives a child without a parent to process 1, which is this test. The test does not wait for such a
+/// child, so the ended child stays in the list as a zombie. sshd leaves one for each connection.
 pub(super) fn process_names() -> BTreeMap<u32, String> {
     let pids = fs::read_dir("/proc").unwrap().flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -136,18 +140,18 @@ fn sockets() -> BTreeMap<String, usize> {
     found
 }
 
-/// Lists a folder with all that is below it on any file system that is not the kernel's own.
+/// Lists a folder with everything below it.
 fn list(folder: &Path, files: &mut BTreeMap<String, u64>) {
     let mut left: BTreeSet<_> = BTreeSet::from([folder.to_owned()]);
     while let Some(folder) = left.pop_first() {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         for entry in entries.flatten() {
             let path = entry.path();
-            // Terminals come with their sessions, and descriptors are counted elsewhere.
+            // A terminal exists as long as its session, and `descriptors` counts open files.
             if path.starts_with("/dev/pts") || path == Path::new("/dev/fd") {
                 continue;
             }
-            // Gone between the listing and the look: then it was not left behind.
+            // The file disappeared after the listing, so it was not left behind.
             let Ok(status) = path.symlink_metadata() else { continue };
             if status.is_dir() {
                 left.insert(path.clone());
@@ -165,7 +169,7 @@ pub(super) struct Packets {
 }
 
 impl Packets {
-    /// Begins to count. On loopback every packet goes out once, whichever way it is bound.
+    /// Begins to count. On loopback, every packet passes the output hook once, in either direction.
     pub(super) fn begin() -> Self {
         for line in [
             "add table ip load",
@@ -181,7 +185,7 @@ impl Packets {
         Self::so_far()
     }
 
-    /// How many there were since `begun`: to metadata, and from it.
+    /// Packets since `begun`: to metadata, and from it.
     pub(super) fn since(begun: &Self) -> (u64, u64) {
         let now = Self::so_far();
         (now.to - begun.to, now.from - begun.from)

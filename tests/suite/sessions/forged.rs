@@ -1,4 +1,4 @@
-//! Lines that root's programs write for a user: by a real journald and a real setuid program.
+//! Lines that root's programs write for a user, with a real journald and a real setuid program.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -18,8 +18,8 @@ use serde_json::Value;
 use super::{ALICE, CAROL, is_valid, offer_only, push, ran, report, session};
 use crate::world::{BOB, Journald, Key, Sshd, on_an_instance, put_into_unit, test_path, until};
 
-/// A process of a user that becomes sudo when it is told. Its output goes to the journal's own socket, and sudo, which
-/// needs no entry in sudoers for that, repeats the host as root.
+/// A process of a user that executes sudo when it reads a line. Its output goes to the journal's own socket. sudo
+/// runs as root and repeats the host name in its message, for which the user needs no entry in sudoers.
 fn setuid_program(uid: u32, fields: &str) -> Child {
     let journal = UnixDatagram::unbound().unwrap();
     journal.connect("/run/systemd/journal/socket").unwrap();
@@ -35,14 +35,14 @@ fn setuid_program(uid: u32, fields: &str) -> Child {
         .expect("sh")
 }
 
-/// Has the program write, and waits for its end.
+/// Makes the program write, and waits for its end.
 fn go(mut program: Child) {
     program.stdin.take().unwrap().write_all(b"go\n").unwrap();
-    assert!(!program.wait().unwrap().success(), "it may do nothing");
+    assert!(!program.wait().unwrap().success(), "sudo must refuse the command");
 }
 
-/// The same under a process number that was another's: a user has to start some thousand processes for that, and the
-/// test tells the kernel.
+/// Like [`setuid_program`], with a process number that another process had. A user has to start some thousand
+/// processes to get it. The test sets the kernel's counter instead.
 fn setuid_program_as(pid: u32, uid: u32, fields: &str) -> Child {
     for _ in 0..1000 {
         reap_session_of(pid);
@@ -54,11 +54,11 @@ fn setuid_program_as(pid: u32, uid: u32, fields: &str) -> Child {
         program.kill().unwrap();
         program.wait().unwrap();
     }
-    panic!("process number {pid} does not come");
+    panic!("expected a process with the number {pid}");
 }
 
-/// A number is in use as long as a process is in the session that it led. Those that sshd left behind are the first
-/// process', which is this test.
+/// A number is in use as long as a process is in the session that it led. Processes that sshd left behind are
+/// children of the first process, which is this test.
 fn reap_session_of(leader: u32) {
     for process in fs::read_dir("/proc").unwrap().flatten() {
         let stat = fs::read_to_string(process.path().join("stat")).unwrap_or_default();
@@ -71,7 +71,7 @@ fn reap_session_of(leader: u32) {
     }
 }
 
-/// logind's word that the session of a process is gone.
+/// logind's entry that the session of a process was removed.
 fn removed(pid: &Value) -> String {
     format!(
         "SYSLOG_IDENTIFIER=systemd-logind\nMESSAGE_ID=3354939424b4456d9802ca8333ed424a\nLEADER={pid}\n\
@@ -79,7 +79,7 @@ fn removed(pid: &Value) -> String {
     )
 }
 
-/// Waits for an entry by root under that name, of which the journal must have `count`.
+/// Waits until the journal has `count` entries by root with this identifier and this message.
 fn wait_for_roots(journal: &Journald, name: &str, message: &str, count: usize) {
     until(&format!("{name}: {message}"), || {
         let entries = journal.entries(&format!("SYSLOG_IDENTIFIER={name}"));
@@ -97,7 +97,7 @@ fn setuid_program_neither_ends_nor_invents_a_session() {
         let uid = world.uid("ubuntu");
         world.emulator.push("ec2-user", &alices.line(), ALICE);
         let alice = world.ssh_stay("ec2-user", &alices);
-        // Carol's key is handed to sshd for a client that only offers it, as anybody can who has seen the public half.
+        // The agent gives carol's key for a client that only offers it. Anyone with the public half can do this.
         world.emulator.push("ec2-user", &carols.line(), CAROL);
         offer_only(world, "ec2-user", &carols);
         let handed = format!("EIC_FINGERPRINT={}", carols.fingerprint());
@@ -106,13 +106,13 @@ fn setuid_program_neither_ends_nor_invents_a_session() {
         assert_eq!(session(&before, &alices)["state"], "open");
         assert_eq!(before["unused"].as_array().unwrap().len(), 1, "{before:#}");
 
-        // A neighbour ends alice's session, by logind's word.
+        // Another user forges logind's entry about the end of alice's session.
         go(setuid_program(uid, &removed(&session(&before, &alices)["sshd_pid"])));
         wait_for_roots(&journal, "systemd-logind", "Removed session 1.", 1);
         let then = report(world, &[]);
         assert_eq!(session(&then, &alices)["state"], "open", "{then:#}");
 
-        // And invents one of carol's, by sshd's word, under the number of the process that had her key.
+        // That user also forges sshd's line about a login by carol, with the number of the process that got her key.
         let pid = journal.entries(&handed)[0]["EIC_SSHD_PID"].as_str().unwrap().parse().unwrap();
         until("that process is gone", || !fs::exists(format!("/proc/{pid}")).unwrap());
         let words = format!(
@@ -120,7 +120,7 @@ fn setuid_program_neither_ends_nor_invents_a_session() {
             carols.fingerprint()
         );
         let fields = format!("SYSLOG_IDENTIFIER=sshd\nMESSAGE={words}");
-        // journald remembers for five seconds what it knew of a number, and may take that for the writer's.
+        // journald remembers for five seconds what it knew of a process number. It may use that for the forger.
         for (count, wait) in [(1, 0), (2, 6)] {
             sleep(Duration::from_secs(wait));
             go(setuid_program_as(pid, uid, &fields));
@@ -134,7 +134,7 @@ fn setuid_program_neither_ends_nor_invents_a_session() {
             let unused = then["unused"].as_array().unwrap();
             assert!(unused.iter().any(|unused| unused["fingerprint"] == carols.fingerprint()), "{then:#}");
         }
-        // After that, it cannot tell, or knows that it was another program.
+        // Later, the report cannot attribute the line, or knows that another program wrote it.
         let then = report(world, &["--all"]);
         let is_last = |session: &&Value| session["address"] == "198.51.100.7";
         let last = then["sessions"].as_array().unwrap().iter().rfind(is_last);
@@ -155,7 +155,7 @@ fn line_of_another_root_program_is_unverified_and_named() {
         let alices = Key::ed25519(world, "alice");
         world.emulator.push("ec2-user", &alices.line(), ALICE);
         let _alice = world.ssh_stay("ec2-user", &alices);
-        // It is there until journald has looked, and in sshd's own unit.
+        // The process exists until journald has checked it, and it is in sshd's own unit.
         let mut logger = Command::new("logger")
             .args(["-p", "authpriv.info", "-t", "sshd"])
             .stdin(Stdio::piped())
@@ -203,8 +203,10 @@ fn sshd_at_an_unusual_path_is_trusted_while_it_runs() {
         alice.leave();
         sshd.kill().unwrap();
         sshd.wait().unwrap();
-        // Then that path is a stranger's, and the report says that it may have left out real logins.
-        until("it is gone", || report(world, &[])["sessions"] == serde_json::json!([]));
+        // No running sshd has this path any more. The report says that it may omit real logins.
+        until("the session is not listed any more", || {
+            report(world, &[])["sessions"] == serde_json::json!([])
+        });
         let shown = report(world, &[]);
         assert!(super::ids(&shown).contains(&"another-program"), "{shown:#}");
         assert_eq!(shown["complete"], false);
@@ -215,7 +217,7 @@ fn sshd_at_an_unusual_path_is_trusted_while_it_runs() {
 fn line_that_journald_reads_too_late_is_listed_as_unverified() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let journal = Journald::start(world);
-        // More than the kernel keeps by itself: what sshd writes must not wait for journald.
+        // The queue must be longer than the kernel's default, because sshd must not wait for journald.
         fs::write("/proc/sys/net/unix/max_dgram_qlen", "512").unwrap();
         let mut journal = journal;
         journal.without(|| {});
@@ -225,7 +227,7 @@ fn line_that_journald_reads_too_late_is_listed_as_unverified() {
         let alice = world.ssh_stay("ec2-user", &alices);
         until("alice's login", || report(world, &[])["sessions"].as_array().unwrap().len() == 1);
         let pid = session(&report(world, &[]), &alices)["sshd_pid"].as_u64().unwrap();
-        // journald stops; a session ends, and another one comes and goes.
+        // While journald is stopped, one session ends, and another one begins and ends.
         journal.signal("STOP");
         alice.leave();
         world.emulator.push("ec2-user", &bobs.line(), BOB);
@@ -250,7 +252,7 @@ fn line_that_journald_reads_too_late_is_listed_as_unverified() {
     });
 }
 
-/// Whether some sshd serves a login.
+/// Whether an sshd serves a login.
 fn has_login() -> bool {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let mut titles = processes.filter_map(|process| {

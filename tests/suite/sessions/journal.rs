@@ -1,12 +1,13 @@
-//! By a real journal.
+//! `sessions` on a real journal.
 
 use eic_emulator::Config;
 
 use super::{ALICE, CAROL, as_user, is_valid, offer_only, push, push_expired, ran, report, session, told};
+use crate::documents::assert_screen;
 use crate::world::{BOB, Journald, Key, Sshd, World, on_an_instance, test_path, until};
 
-/// What a user writes into the log who wants to be taken for somebody else: lines, the agent's own fields, and what
-/// the agent itself writes when he runs it.
+/// Writes what a user can write into the log to appear as another user: lines, the agent's own fields, and the lines
+/// of the agent when that user runs it.
 fn forge(world: &World, journal: &Journald, key: &Key, sshd_pid: u64) {
     let line = format!(
         "Providing ssh key from EC2 Instance Connect with fingerprint: {}, request-id: forged-1, \
@@ -34,8 +35,8 @@ fn forge(world: &World, journal: &Journald, key: &Key, sshd_pid: u64) {
         ),
     );
     journal.wait_for("Accepted publickey for root");
-    // The real binary, with the settings of the machine and with a service of his choosing: both runs are logged under
-    // his own user id.
+    // The real binary, with the machine's settings, and with a service that the user chooses. Both runs are logged
+    // with this user's id.
     assert!(world.run_as("ubuntu", &["ec2-user"]).keys().contains("ssh-ed25519"));
     let chosen = ["--imds-endpoint", "http://169.254.169.254", "ec2-user"];
     assert!(world.run_as("ubuntu", &chosen).keys().contains("ssh-ed25519"));
@@ -49,7 +50,7 @@ fn real_journal_shows_who_logged_in() {
         let [alices, bobs, carols, old, own] =
             ["alice", "bob", "carol", "old", "own"].map(|name| Key::ed25519(world, name));
 
-        // Two people share one user, at the same time; a third one's key is not used.
+        // Two people use one account at the same time. The key of a third person is not used.
         let alices_push = world.emulator.push("ec2-user", &alices.line(), ALICE);
         let alice = world.ssh_stay("ec2-user", &alices);
         let bobs_push = world.emulator.push("ec2-user", &bobs.line(), BOB);
@@ -71,13 +72,13 @@ fn real_journal_shows_who_logged_in() {
         }
         assert_eq!(now["sessions"].as_array().unwrap().len(), 2);
 
-        // The log is rotated under the open sessions; a neighbour wants to be somebody else.
+        // The log is rotated while sessions are open, and another user forges lines.
         journal.rotate();
         let pid = session(&now, &alices)["sshd_pid"].as_u64().unwrap();
         forge(world, &journal, &own, pid);
         alice.leave();
         journal.wait_for("session closed for user ec2-user");
-        // The neighbour's line was the first with those words; the real one comes when sshd has seen the end.
+        // The first line with these words was forged. The real one follows when sshd has seen the end.
         until("alice's end", || session(&report(world, &[]), &alices)["state"] == "closed");
 
         let then = report(world, &[]);
@@ -99,20 +100,21 @@ fn real_journal_shows_who_logged_in() {
         );
         assert_eq!(then["refusals"][0]["reason"], "expired");
         assert_eq!(then["other_logins"], serde_json::json!([{ "method": "publickey", "count": 1 }]));
-        // Two lines in the agent's name, three in sshd's, and one for each key of both runs of the agent.
+        // Two lines in the agent's name, three in sshd's, and one for each key in both runs of the agent.
         let disbelieved = serde_json::json!([{ "uid": world.uid("ubuntu"), "lines": 2 + 3 + 3 + 3 }]);
         assert_eq!(then["disbelieved"], disbelieved, "{then:#}");
-        the_shape_is_documented(world, &then);
+        schema_rejects_other_forms(world, &then);
+        assert_screen("docs/audit.md", "2026-11-21T18:41:33Z to", &ran(world, &[]).out);
         assert_eq!((&then["log"]["kind"], told(&then)), (&"journal".into(), (vec![], true)));
 
-        what_is_asked_is_what_is_shown(world, &bobs, &own);
+        filters_and_formats_agree(world, &bobs, &own);
         bob.leave();
         until("bob's end", || session(&report(world, &[]), &bobs)["state"] == "closed");
         assert_eq!(report(world, &["--open"])["sessions"], serde_json::json!([]));
     });
 }
 
-fn the_shape_is_documented(world: &World, report: &serde_json::Value) {
+fn schema_rejects_other_forms(world: &World, report: &serde_json::Value) {
     is_valid(world, report).unwrap();
     for (from, to) in [
         ("\"closed\"", "\"ended\""),
@@ -122,11 +124,11 @@ fn the_shape_is_documented(world: &World, report: &serde_json::Value) {
     ] {
         let other = report.to_string().replace(from, to);
         let other = serde_json::from_str(&other).unwrap();
-        assert!(is_valid(world, &other).is_err(), "{to} is not of that shape");
+        assert!(is_valid(world, &other).is_err(), "{to} must not match the schema");
     }
 }
 
-fn what_is_asked_is_what_is_shown(world: &World, bobs: &Key, own: &Key) {
+fn filters_and_formats_agree(world: &World, bobs: &Key, own: &Key) {
     let count = |arguments: &[&str]| {
         let report = report(world, arguments);
         ["sessions", "unused", "refusals"].map(|list| report[list].as_array().unwrap().len())
@@ -137,7 +139,7 @@ fn what_is_asked_is_what_is_shown(world: &World, bobs: &Key, own: &Key) {
     assert_eq!(count(&["--principal", BOB]), [1, 0, 0]);
     assert_eq!(count(&["--open"]), [1, 0, 0]);
     assert_eq!(count(&["--until", "2020-01-01"]), [0, 0, 0]);
-    assert_eq!(count(&["--since", "2100-01-01"]), [1, 0, 0], "what is open is not over by then");
+    assert_eq!(count(&["--since", "2100-01-01"]), [1, 0, 0], "an open session has no end");
     let early = report(world, &["--since", "2020-01-01"]);
     assert_eq!((told(&early).0, &early["complete"]), (vec!["log-begins-later"], &false.into()));
     let all = report(world, &["--all"]);
@@ -158,7 +160,7 @@ fn what_is_asked_is_what_is_shown(world: &World, bobs: &Key, own: &Key) {
     assert_eq!(csv.out.lines().count(), 4, "{}", csv.out);
     assert!(csv.err.is_empty() || csv.err.starts_with("warning: unattributed: 1 "), "{}", csv.err);
     assert!(csv.out.lines().all(|line| line.split(',').count() == 16), "{}", csv.out);
-    // Somebody who may not read the journal is not told that nobody was there.
+    // A user who may not read the journal gets an error and not an empty report.
     let uid = world.uid("ubuntu").to_string();
     let said = std::process::Command::new("setpriv")
         .args(["--reuid", &uid, "--regid", &uid, "--clear-groups"])

@@ -1,11 +1,11 @@
-//! Logs of a real sshd that cannot answer: the report says what to set.
+//! Logs of a real sshd whose settings omit lines. The report names the setting to change.
 
 use eic_emulator::Config;
 
 use super::{ALICE, ids, push, report, session, told};
 use crate::world::{Journald, Key, Sshd, World, on_an_instance, test_path, until};
 
-/// Somebody comes and goes while sshd is configured like this.
+/// A login through an sshd with these settings.
 fn login(world: &World, settings: &str, key: &Key) {
     let _sshd = Sshd::with_pam(world, settings);
     world.emulator.push("ec2-user", &key.line(), ALICE);
@@ -22,7 +22,7 @@ fn missing_log_line_of_sshd_is_reported_with_the_setting_to_change() {
             report["warnings"][number]["fix"].as_str().unwrap().to_owned()
         };
 
-        // sshd that says nothing of logins: the key was handed over, and no more is known.
+        // sshd logs no logins. The report only knows that the agent gave the key.
         login(world, "LogLevel ERROR\n", &quiet);
         journal.wait_for("session closed for user ec2-user");
         let shown = report(world, &[]);
@@ -33,10 +33,10 @@ fn missing_log_line_of_sshd_is_reported_with_the_setting_to_change() {
         assert!(fix(&shown, 1).contains("LogLevel INFO"), "{shown:#}");
         assert_eq!(shown["unused"].as_array().unwrap().len(), 1);
 
-        // Without PAM nobody logs the end, and the process is gone.
+        // Without PAM, no line logs the end of a session. The process is gone.
         login(world, "UsePAM no\n", &without_pam);
         journal.wait_for(&without_pam.fingerprint());
-        until("it is gone", || session(&report(world, &[]), &without_pam)["state"] != "open");
+        until("sshd's process is gone", || session(&report(world, &[]), &without_pam)["state"] != "open");
         let shown = report(world, &["--since", "1m"]);
         let gone = session(&shown, &without_pam);
         assert_eq!(
@@ -44,7 +44,8 @@ fn missing_log_line_of_sshd_is_reported_with_the_setting_to_change() {
             (ALICE, &"unknown".into(), &"process-gone".into())
         );
 
-        // Another hash: sshd asks for all keys of the user, and names none of them in a way that we know.
+        // With MD5 fingerprints, the agent gives all keys of the user, and sshd's line names no key that the agent
+        // logs.
         world.emulator.clear_keys();
         login(world, "FingerprintHash md5\n", &md5);
         journal.wait_for("MD5:");
@@ -54,7 +55,7 @@ fn missing_log_line_of_sshd_is_reported_with_the_setting_to_change() {
         assert_eq!(
             (push(by_process).0, &by_process["joined_by"]),
             (ALICE, &"pid".into()),
-            "one key was handed over"
+            "one key was given"
         );
         world.emulator.push("ec2-user", &second.line(), ALICE);
         login(world, "FingerprintHash md5\n", &md5);

@@ -1,4 +1,4 @@
-//! What a real journald loses.
+//! Lines that a real journald loses.
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -14,10 +14,11 @@ use crate::world::{
     Journald, Key, Sshd, UNHURRIED, World, installed, on_an_instance, put_into_unit, test_path, until,
 };
 
-/// Of journald's rate limit, in seconds: longer than sshd takes from a key to the login.
+/// The interval of journald's rate limit, in seconds. It is longer than sshd needs from a key to the login.
 const INTERVAL: u64 = 20;
 
-/// Writes lines to the log as soon as it is told to, each as a message of its own, says so, and stays until its input ends.
+/// Waits for a line on its input, writes each line to the log as one message, reports that it has done so, and stays
+/// until its input ends.
 const WRITER: &str = "import socket, sys\n\
     log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
     log.connect('/dev/log')\n\
@@ -27,7 +28,8 @@ const WRITER: &str = "import socket, sys\n\
     print('written', flush=True)\n\
     sys.stdin.read()\n";
 
-/// Writes lines from a unit, and waits until journald has read them: it knows the unit of a process that is there.
+/// Writes lines from a unit, and waits until journald has read them. journald only knows the unit of a process that
+/// still exists.
 fn write_from(journal: &Journald, unit: &str, lines: usize, words: &str) {
     let mut child = Command::new(installed("python3"))
         .args(["-c", WRITER, &lines.to_string(), words])
@@ -39,9 +41,9 @@ fn write_from(journal: &Journald, unit: &str, lines: usize, words: &str) {
     child.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
     let mut said = [0; 8];
     child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
-    // This comes behind them, from another unit.
+    // The mark comes after these lines, from another unit.
     let mark = format!("mark of {}", child.id());
-    // The rate limit may drop it as well, until the next interval begins.
+    // The rate limit may drop the mark too, until the next interval begins.
     until("journald has read the lines", || {
         assert!(Command::new("logger").args(["-t", "mark", &mark]).status().unwrap().success());
         sleep(Duration::from_millis(500));
@@ -51,8 +53,8 @@ fn write_from(journal: &Journald, unit: &str, lines: usize, words: &str) {
     assert!(child.wait().unwrap().success());
 }
 
-/// A command for sshd that has the agent say its keys, and then lets another process of sshd's unit write more than
-/// journald takes, until journald has read that.
+/// A command for sshd. The agent logs its keys first. Then another process of sshd's unit writes more than journald
+/// accepts. The command waits until journald has read these lines.
 fn noisy_command(world: &World) -> String {
     fs::write(world.path("bin/writer"), WRITER).unwrap();
     let script = format!(
@@ -73,7 +75,7 @@ fn noisy_command(world: &World) -> String {
     world.script("noisy", &script).display().to_string()
 }
 
-/// An instance on which journald drops what sshd writes of a login.
+/// An instance on which journald drops sshd's lines about a login.
 struct Noisy {
     journal: Journald,
     _sshd: Sshd,
@@ -81,7 +83,7 @@ struct Noisy {
 
 impl Noisy {
     fn start(world: &World) -> Self {
-        // journald multiplies the burst by up to six, by the space that is free.
+        // journald multiplies the burst by up to six, depending on the free space.
         let settings = format!("RateLimitIntervalSec={INTERVAL}s\nRateLimitBurst=5\n");
         let journal = Journald::with(world, &settings);
         let command = noisy_command(world);
@@ -89,9 +91,9 @@ impl Noisy {
         Self { journal, _sshd: Sshd::with_pam(world, &settings) }
     }
 
-    /// Comes in by `login` with a fresh key, of which the journal then has no line of sshd's.
+    /// Logs in by `login` with a fresh key, such that the journal contains no line of sshd's about this key.
     fn log_in<T>(&self, world: &World, login: impl Fn(&Key) -> T) -> (Key, T) {
-        // A machine that was so busy that the interval passed does not show it.
+        // On a busy machine, the interval can end before the login, and then no line is dropped.
         for tries in 0..5 {
             let key = Key::ed25519(world, &format!("key{tries}"));
             world.emulator.clear_keys();
@@ -114,7 +116,7 @@ fn login_that_the_rate_limit_dropped_is_reported() {
             assert!(login.ok, "{login:?}");
         });
         let journal = &noisy.journal;
-        // journald tells when it takes the first line of the next interval.
+        // journald reports the loss when it accepts the first line of the next interval.
         let mut waited = 0;
         while !journal.cat().contains("messages from ssh.service") {
             waited += 1;
@@ -139,7 +141,7 @@ fn open_login_without_a_line_is_reported() {
         let noisy = Noisy::start(world);
         let (_, login) = noisy.log_in(world, |key| world.ssh_stay("ec2-user", key));
         let journal = &noisy.journal;
-        // journald says that it dropped lines when it takes the next one of sshd's unit, which need not come.
+        // journald reports lost lines with the next line of sshd's unit, which may never come.
         sleep(Duration::from_secs(7));
         assert!(!journal.cat().contains("messages from ssh.service"), "{}", journal.cat());
         let shown = report(world, &["--open"]);
@@ -165,7 +167,7 @@ fn loss_in_a_unit_without_our_lines_is_not_reported() {
         world.emulator.push("ec2-user", &key.line(), ALICE);
         let alice = world.ssh_stay("ec2-user", &key);
         write_from(&journal, "web.service", 200, "page");
-        until("journald tells", || {
+        until("journald reports the loss", || {
             sleep(Duration::from_secs(1));
             write_from(&journal, "web.service", 1, "last");
             journal.cat().contains("messages from web.service")
@@ -193,7 +195,7 @@ fn damaged_or_missing_journal_file_is_reported() {
         let bob = world.ssh_stay("ec2-user", &bobs);
         until("bob's login", || report(world, &[])["sessions"].as_array().unwrap().len() == 2);
 
-        // A file that was cut: journalctl leaves it out, says so, and ends well.
+        // journalctl leaves out a file that was cut, prints a note, and succeeds.
         let archives = journal.archives();
         let archive = archives.first().expect("an archive");
         let whole = fs::read(archive).unwrap();
@@ -206,7 +208,7 @@ fn damaged_or_missing_journal_file_is_reported() {
         fs::write(archive, whole).unwrap();
         assert!(!ids(&report(world, &[])).contains(&"journal-damaged"));
 
-        // What journald removed: nothing says so but the first entry, and what is still there.
+        // No line reports files that journald removed. Only the first entry and the open sessions show the loss.
         sleep(Duration::from_secs(7));
         journal.vacuum();
         journal.vacuum();
@@ -216,7 +218,7 @@ fn damaged_or_missing_journal_file_is_reported() {
         let shown = report(world, &["--since", "1h"]);
         assert!(ids(&shown).contains(&"log-begins-later"), "{shown:#}");
         bob.leave();
-        // journald may be too late to see who wrote of that end.
+        // journald may be too late to attribute the line about that end.
         until("bob's end", || {
             let shown = report(world, &[]);
             ids(&shown).iter().any(|id| matches!(*id, "beginning-rotated-away" | "unattributed"))
@@ -232,7 +234,7 @@ fn damaged_or_missing_journal_file_is_reported() {
 #[test]
 fn users_journal_file_does_not_extend_the_covered_time() {
     on_an_instance(test_path!(), Config::default(), |world| {
-        // journald gives each user a file only where it keeps them on the disk (journald.conf(5), `SplitMode`).
+        // journald gives each user a file only if the journal is on the disk (journald.conf(5), `SplitMode`).
         fs::create_dir_all("/run/systemd/journal").unwrap();
         fs::write("/run/systemd/journal/flushed", "").unwrap();
         let journal = Journald::with(world, "Storage=persistent\n");
@@ -241,7 +243,7 @@ fn users_journal_file_does_not_extend_the_covered_time() {
         sleep(Duration::from_secs(10));
         let rotated = Instant::now();
         journal.rotate();
-        // The system's older lines are gone; the user's are not.
+        // The system's older lines are gone. The user's are not.
         let archives = journal.archives();
         let is_systems = |path: &&std::path::PathBuf| path.to_string_lossy().contains("/system@");
         let systems: Vec<_> = archives.iter().filter(is_systems).collect();

@@ -1,4 +1,4 @@
-//! `sessions`: who came in is told by what real daemons logged of real logins.
+//! `sessions`: real daemons log real logins, and the report must show who logged in.
 
 mod forged;
 mod journal;
@@ -18,7 +18,7 @@ use crate::world::{INSTANCE, Key, World, installed};
 const ALICE: &str = "arn:aws:sts::123456789012:assumed-role/Admin/alice@example.com";
 const CAROL: &str = "arn:aws:iam::210987654321:user/carol";
 
-/// What the agent says as one document. The status says whether that is all.
+/// The report as JSON. The exit status must agree with its field `complete`.
 fn report(world: &World, arguments: &[&str]) -> Value {
     let ran = ran(world, &[arguments, &["--json"]].concat());
     let report: Value =
@@ -28,8 +28,8 @@ fn report(world: &World, arguments: &[&str]) -> Value {
     report
 }
 
-/// The ids of the warnings, and whether everything is there: but for lines of processes that ended before journald
-/// could look at them, as happens on a busy machine.
+/// The ids of the warnings, and whether the report is complete. On a busy machine, a process can end before journald
+/// checks it. Lines that could not be attributed for this reason are accepted.
 fn told(report: &Value) -> (Vec<&str>, bool) {
     let is_slow = report["unattributed"] != 0;
     let ids = ids(report).into_iter().filter(|id| *id != "unattributed").collect();
@@ -40,7 +40,7 @@ fn ran(world: &World, arguments: &[&str]) -> Ran {
     agent(world, &[&["sessions"], arguments].concat())
 }
 
-/// Whether it has the documented shape, by a validator that knows nothing of us.
+/// Whether the report has the documented shape, by the Python package `jsonschema`.
 fn is_valid(world: &World, report: &Value) -> Result<(), String> {
     let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/schema/sessions.schema.json");
     let file = world.path("etc/sessions.json");
@@ -79,7 +79,7 @@ fn ids(report: &Value) -> Vec<&str> {
     report["warnings"].as_array().unwrap().iter().map(|warning| warning["id"].as_str().unwrap()).collect()
 }
 
-/// A key that its owner offers, and then cannot use: he has forgotten its passphrase.
+/// Offers a key that cannot be used, because its owner has forgotten the passphrase.
 fn offer_only(world: &World, user: &str, key: &Key) {
     let locked = Command::new("ssh-keygen")
         .args(["-q", "-p", "-P", "", "-N", "forgotten", "-f"])
@@ -87,10 +87,10 @@ fn offer_only(world: &World, user: &str, key: &Key) {
         .output()
         .unwrap();
     assert!(locked.status.success(), "{locked:?}");
-    assert!(!world.ssh(user, &[key]).ok, "nobody logs in with a locked key");
+    assert!(!world.ssh(user, &[key]).ok, "a locked key must not log in");
 }
 
-/// A push that is too old.
+/// Pushes a key that has expired, and tries to log in with it.
 fn push_expired(world: &World, user: &str, key: &Key) {
     let entry = Entry::new(key.line())
         .timestamp(world.emulator.now() - 1)
@@ -101,7 +101,7 @@ fn push_expired(world: &World, user: &str, key: &Key) {
     assert!(!world.ssh(user, &[key]).ok);
 }
 
-/// As another user of the machine, who knows how to write to the log.
+/// Runs a script as another user of the machine, who can write to the log.
 fn as_user(world: &World, user: &str, script: &str) {
     let uid = world.uid(user).to_string();
     let said = Command::new("setpriv")

@@ -1,4 +1,4 @@
-//! By text, as a real rsyslog writes it, and by a million lines of it.
+//! `sessions` on text logs: one that a real rsyslog writes, and one of a million lines.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{ALICE, CAROL, as_user, ids, is_valid, offer_only, push, push_expired, ran, report, session};
 use crate::world::{BOB, Key, Rsyslog, Sshd, World, on_an_instance, test_path};
 
-/// As logrotate and those who keep logs do.
+/// Compresses a file, as logrotate does.
 fn pack(program: &str, from: &str, to: &str) {
     let packed = Command::new(program).args(["-c", from]).output().unwrap();
     assert!(packed.status.success(), "{packed:?}; tests/setup installs {program}");
@@ -38,7 +38,7 @@ fn login_in_a_text_log_is_unverified() {
         let shown = report(world, &[]);
         is_valid(world, &shown).unwrap();
         assert_eq!(shown["log"]["files"], serde_json::json!(["/var/log/auth.log.1", "/var/log/auth.log"]));
-        what_came_in(&shown, &alices, &alices_push, &bobs, &bobs_push);
+        assert_logins(&shown, &alices, &alices_push, &bobs, &bobs_push);
         assert_eq!((&session(&shown, &bobs)["state"], ids(&shown)), (&"open".into(), vec!["text-log"]));
         let shown_text = ran(world, &[]).out;
         assert!(
@@ -47,9 +47,9 @@ fn login_in_a_text_log_is_unverified() {
         );
         assert!(!shown_text.contains("    principal  "), "{shown_text}");
 
-        // The same by stamps without a year, and from all that a log is packed with.
+        // The result is the same with time stamps without a year, and from compressed files.
         let old_way = report(world, &["/var/log/old"]);
-        what_came_in(&old_way, &alices, &alices_push, &bobs, &bobs_push);
+        assert_logins(&old_way, &alices, &alices_push, &bobs, &bobs_push);
         let bobs_end = session(&old_way, &bobs);
         assert_eq!((&bobs_end["state"], &bobs_end["why"]), (&"unknown".into(), &"no-end".into()));
         for program in ["gzip", "xz", "zstd"] {
@@ -59,9 +59,9 @@ fn login_in_a_text_log_is_unverified() {
             assert_eq!(again["sessions"][0], shown["sessions"][0], "{program}");
             assert_eq!((&again["unused"], &again["refusals"]), (&shown["unused"], &shown["refusals"]));
         }
-        damage_is_told(world);
+        damage_is_reported(world);
 
-        // Anybody can write such a line. It is shown, and as what it is.
+        // Any user can write such a line. It is shown as unverified.
         let forged = "Providing ssh key from EC2 Instance Connect with fingerprint: \
                       SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA, request-id: r, \
                       for IAM principal: arn:aws:iam::123456789012:user/forged";
@@ -73,7 +73,7 @@ fn login_in_a_text_log_is_unverified() {
     });
 }
 
-fn what_came_in(shown: &Value, alices: &Key, alices_push: &str, bobs: &Key, bobs_push: &str) {
+fn assert_logins(shown: &Value, alices: &Key, alices_push: &str, bobs: &Key, bobs_push: &str) {
     for (key, id, principal) in [(alices, alices_push, ALICE), (bobs, bobs_push, BOB)] {
         let session = session(shown, key);
         assert_eq!(push(session), (principal, "123456789012", id, false));
@@ -86,8 +86,9 @@ fn what_came_in(shown: &Value, alices: &Key, alices_push: &str, bobs: &Key, bobs
     assert_eq!(shown["refusals"][0]["reason"], "expired");
 }
 
-/// A packed file that was cut is read as far as it goes, and the status says that this was not all.
-fn damage_is_told(world: &World) {
+/// A compressed file that was cut is read as far as possible. The report and the exit status say that it is not
+/// complete.
+fn damage_is_reported(world: &World) {
     let whole = fs::read(world.path("etc/gzip")).unwrap();
     let cut = world.path("etc/cut.gz");
     fs::write(&cut, &whole[..whole.len() - 9]).unwrap();
@@ -107,7 +108,8 @@ fn damage_is_told(world: &World) {
     }
 }
 
-/// Lines of logins, of keys that nobody used, and of everything else that such a log is full of.
+/// Writes lines of logins, of keys that were not used, and of other events that fill such a log. Returns the path and
+/// the number of logins.
 fn write_lines(world: &World, lines: usize) -> (String, usize) {
     let path = world.path("etc/million");
     let mut file = BufWriter::new(File::create(&path).unwrap());
@@ -152,12 +154,12 @@ fn a_million_lines_take_bounded_memory() {
         assert_eq!((sessions.len(), shown["unused"].as_array().unwrap().len()), (logins, 100_000 - logins));
         assert!(sessions.iter().all(|session| session["pushes"][0]["verified"] == false));
         let kib: u64 = String::from_utf8(measured.stderr).unwrap().trim().parse().expect("KiB");
-        // A hundred thousand keys and their logins, with room for a malloc of another C library.
+        // A hundred thousand keys and their logins, with room for the malloc of another C library.
         assert!(kib < 200 * 1024, "{kib} KiB");
     });
 }
 
-/// A file with these lines, and what is said of it.
+/// The exit status and the report for a file with these lines.
 fn of_lines(world: &World, lines: &[&str]) -> (Option<i32>, Value) {
     let file = world.path("etc/lines");
     fs::write(&file, lines.join("\n") + "\n").unwrap();
@@ -202,7 +204,7 @@ fn line_of_every_form_is_read_or_reported() {
                 shown["warnings"].as_array().unwrap().iter().find(|one| one["id"] == "unknown-format");
             assert!(warning.unwrap()["seen"].as_str().unwrap().starts_with("2 lines"), "{shown:#}");
         }
-        // What is no log has no line about a login, which is not the same as a log without one.
+        // A text that is not a log contains no line about a login. It must be reported, unlike a log without a login.
         let (status, shown) = of_lines(world, &["[Unit]", "Description=x"]);
         assert_eq!((status, ids(&shown).contains(&"unknown-format")), (Some(1), true), "{shown:#}");
         let (status, shown) = of_lines(world, &["Nov 21 10:00:00 h cron[7]: x"]);

@@ -1,4 +1,4 @@
-//! What `enable` and `disable` change, and what they leave.
+//! What `enable` and `disable` change, and what they leave unchanged.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -30,7 +30,7 @@ fn later_edits_stay_after_disable() {
         assert_eq!(agent(world, &["disable"]).status, Some(0));
         assert_eq!(fs::read_to_string(OURS).unwrap(), "LoginGraceTime 30\n");
 
-        // By hand, and so not ours to take out.
+        // `disable` does not remove lines that the operator wrote.
         let by_hand = format!(
             "AuthorizedKeysCommand {} authorized-keys %u\nAuthorizedKeysCommandUser eic-agent\n",
             world.agent().display()
@@ -40,7 +40,7 @@ fn later_edits_stay_after_disable() {
         assert_eq!((ran.status, fs::read_to_string(CONFIG).unwrap()), (Some(0), by_hand));
         assert!(ran.out.contains("/etc/ssh/sshd_config:1 still names this program"), "{}", ran.out);
 
-        // What is ours comes out of a configuration that sshd refuses, and where sshd is gone.
+        // `disable` also removes the agent's lines if sshd refuses the configuration.
         lay_out("UsePAM no\n", &[]);
         assert_eq!(agent(world, &["enable"]).status, Some(0));
         let broken = fs::read_to_string(CONFIG).unwrap() + "NoSuchSetting yes\n";
@@ -76,7 +76,7 @@ fn enable_that_cannot_write_or_run_changes_nothing() {
             refuses("a read-only folder", "Read-only file system");
             run(&["umount", "/etc/ssh"]);
         }
-        // The folder can be written, the one of the drop-ins cannot.
+        // `/etc/ssh` is writable, and the folder of drop-ins is not.
         run(&["mount", "--bind", DROP_INS, DROP_INS]);
         run(&["mount", "-o", "remount,bind,ro", DROP_INS]);
         refuses("a read-only folder of drop-ins", "Read-only file system");
@@ -98,7 +98,7 @@ fn enable_that_cannot_write_or_run_changes_nothing() {
             .output()
             .unwrap();
         assert_eq!(ran.status.code(), Some(1));
-        assert!(String::from_utf8(ran.stderr).unwrap().contains("this takes root"));
+        assert!(String::from_utf8(ran.stderr).unwrap().contains("this needs root"));
 
         // No sshd at all.
         run(&["mount", "--bind", "/dev/null", "/usr/sbin/sshd"]);
@@ -152,7 +152,7 @@ fn own_line_is_updated_when_the_program_has_moved() {
         let run = |argument: &str| Command::new(&moved).arg(argument).output().unwrap();
         assert_eq!(run("enable").status.code(), Some(0));
         assert_eq!(pair(world, "ubuntu").0, format!("{} authorized-keys --timeout 3 %u %f", moved.display()));
-        // The file of the drop-in is masked, as administrators do; ours elsewhere comes out all the same.
+        // The drop-in is masked, as administrators do. `disable` still removes the lines in `sshd_config`.
         fs::create_dir(DROP_INS).unwrap();
         symlink("/dev/null", OURS).unwrap();
         assert_eq!(run("disable").status.code(), Some(0));

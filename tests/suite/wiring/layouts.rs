@@ -1,4 +1,4 @@
-//! Layouts of `/etc/ssh`: which file `enable` changes, or why it refuses; and what `disable` leaves.
+//! Layouts of `/etc/ssh`: which file `enable` changes or why it refuses, and that `disable` restores the layout.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -19,9 +19,9 @@ struct Layout {
     wired: Option<&'static str>,
     /// What follows `authorized-keys ` in the agent's command.
     command: &'static str,
-    /// The user of that command.
+    /// The `AuthorizedKeysCommandUser` of that command.
     user: &'static str,
-    /// Words of the output.
+    /// A part of the output.
     says: &'static str,
 }
 
@@ -47,7 +47,8 @@ fn wired_in(file: &'static str) -> Layout {
     }
 }
 
-/// `enable --chain` puts them there, with the provider of [`SSS`] unless the row names another.
+/// `enable --chain` puts the agent's lines into this file. The provider is that of [`SSS`], unless the row changes
+/// it.
 fn chained_in(file: &'static str) -> Layout {
     Layout {
         arguments: CHAIN,
@@ -57,7 +58,7 @@ fn chained_in(file: &'static str) -> Layout {
     }
 }
 
-/// `enable` changes nothing, because another command is in force unless the row has another status.
+/// `enable` changes nothing. Another command is in force, unless the row has another status.
 fn refused() -> Layout {
     Layout { status: 3, wired: None, says: "", ..wired_in("") }
 }
@@ -139,7 +140,7 @@ fn free() -> Vec<Layout> {
     ]
 }
 
-/// Another command is in force, or could be, and `--chain` asks both.
+/// `enable --chain` runs the agent and the other command. The last row has no other command.
 fn chained() -> Vec<Layout> {
     vec![
         Layout { name: "SSSD", config: SSS.into(), ..chained_in(CONFIG) },
@@ -170,7 +171,7 @@ fn chained() -> Vec<Layout> {
             user: "%u",
             ..chained_in(CONFIG)
         },
-        Layout { name: "nobody's", config: String::new(), arguments: CHAIN, ..wired_in(CONFIG) },
+        Layout { name: "no other command", config: String::new(), arguments: CHAIN, ..wired_in(CONFIG) },
     ]
 }
 
@@ -229,20 +230,20 @@ fn occupied() -> Vec<Layout> {
             ..refused()
         },
         Layout {
-            name: "a Match that names no user, where one is set outside",
+            name: "a Match without a user, and a user outside",
             config: USER_OUTSIDE.into(),
             says: "would be run by eic-agent instead of nobody",
             ..refused()
         },
         Layout {
-            name: "a Match about everybody but us",
+            name: "a Match about everybody but eic-agent",
             config: "Match User *,!eic-agent\n  Include /etc/ssh/[s]shd_config.d/*.conf\n".into(),
             drop_ins: vec![("50-a.conf", SSS)],
             says: "/usr/bin/id as nobody",
             ..refused()
         },
         Layout {
-            name: "a Match about the port that it listens on",
+            name: "a Match about sshd's own port",
             config: AT_ITS_PORT.into(),
             says: "/bin/true as nobody",
             ..refused()
@@ -261,7 +262,7 @@ fn occupied() -> Vec<Layout> {
 fn not_chained() -> Vec<Layout> {
     vec![
         Layout {
-            name: "a Match that names no user for its command",
+            name: "a Match with a command and no user",
             config: format!("{SSS}Match User git\n  AuthorizedKeysCommand /bin/gitkeys %u\n"),
             arguments: CHAIN,
             says: "/etc/ssh/sshd_config:4, inside \"Match User git\", would be run by root instead of nobody",
@@ -285,7 +286,7 @@ fn not_chained() -> Vec<Layout> {
             name: "an unknown user",
             config: "AuthorizedKeysCommand /bin/true\nAuthorizedKeysCommandUser nosuch\n".into(),
             arguments: CHAIN,
-            says: "nosuch, who does not stand in /etc/passwd",
+            says: "nosuch, which is not in /etc/passwd",
             ..refused()
         },
         Layout {
@@ -351,7 +352,7 @@ fn every_layout_is_wired_or_left_as_it_was() {
             assert_eq!(snapshot(), before, "{name}: every byte and mode is as it was");
             let out = agent(world, &["disable"]);
             assert_eq!((out.status, snapshot() == before), (Some(0), true), "{name}");
-            assert!(out.out.contains("there is nothing of eic-agent's"), "{name}: {}", out.out);
+            assert!(out.out.contains("has no lines of eic-agent"), "{name}: {}", out.out);
         }
     });
 }

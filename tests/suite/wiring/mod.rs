@@ -1,5 +1,5 @@
-//! `enable`, `disable` and `status` on a private `/etc/ssh`: what is wired, what is left alone, and that
-//! everything can be taken back.
+//! `enable`, `disable` and `status` on a private `/etc/ssh`: what they wire, what they leave alone, and that
+//! `disable` restores everything.
 
 mod changes;
 mod layouts;
@@ -23,7 +23,7 @@ pub(crate) const OURS: &str = "/etc/ssh/sshd_config.d/10-eic-agent.conf";
 pub(crate) const INCLUDE: &str = "Include /etc/ssh/sshd_config.d/*.conf\n";
 const SSS: &str = "AuthorizedKeysCommand /usr/bin/id\nAuthorizedKeysCommandUser nobody\n";
 
-/// One run of the agent by hand.
+/// One run of a command of the agent, as an operator starts it.
 pub(crate) struct Ran {
     pub(crate) status: Option<i32>,
     pub(crate) out: String,
@@ -36,7 +36,7 @@ pub(crate) fn agent(world: &World, arguments: &[&str]) -> Ran {
     Ran { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// `/etc/ssh` with this `sshd_config` and these drop-ins.
+/// Replaces `/etc/ssh` with this `sshd_config` and these drop-ins.
 pub(crate) fn lay_out(config: &str, drop_ins: &[(&str, &str)]) {
     for entry in fs::read_dir("/etc/ssh").unwrap() {
         let path = entry.unwrap().path();
@@ -70,7 +70,7 @@ pub(crate) fn snapshot() -> BTreeMap<String, (Vec<u8>, u32)> {
     found
 }
 
-/// sshd's own word for the pair in force, for this user; the host key is one to throw away.
+/// sshd's effective command, and its user, for a login as `user`. The host key is a temporary one.
 fn pair(world: &World, user: &str) -> (String, String) {
     let key = world.path("etc/probe");
     if !key.exists() {
@@ -91,7 +91,7 @@ fn pair(world: &World, user: &str) -> (String, String) {
     (value("AuthorizedKeysCommand"), value("AuthorizedKeysCommandUser"))
 }
 
-/// Exit status and report of `status`, whose two forms agree.
+/// Exit status and JSON report of `status`. The text report must agree.
 fn status(world: &World) -> (Option<i32>, Value) {
     let plain = agent(world, &["status"]);
     let json = agent(world, &["status", "--json"]);

@@ -1,4 +1,4 @@
-//! Other users of the machine: what they can do to `enable`, and whose command is not chained.
+//! Other users cannot influence `enable`. `enable` does not chain the command of a user with more groups.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{DROP_INS, INCLUDE, OURS, agent, lay_out, snapshot, status};
 use crate::world::{on_an_instance, test_path, until};
 
-/// What anybody can do while root runs `enable` or `disable`.
+/// Another user imitates sshd and locks the folder while root runs `enable` and `disable`.
 #[test]
 fn other_users_cannot_influence_enable_and_disable() {
     on_an_instance(test_path!(), Config::default(), |world| {
@@ -50,7 +50,7 @@ fn other_users_cannot_influence_enable_and_disable() {
             process.wait().unwrap();
         }
 
-        // A configuration that others may write is none to write as root.
+        // `enable` does not write as root into a configuration that others may write.
         fs::set_permissions(DROP_INS, fs::Permissions::from_mode(0o777)).unwrap();
         let ran = agent(world, &["enable"]);
         assert!(ran.status == Some(1) && ran.err.contains("writable by its owner only"), "{}", ran.err);

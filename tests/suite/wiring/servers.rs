@@ -1,4 +1,4 @@
-//! Servers that run: their own command line, their unit, and logins through them.
+//! Running servers: their command line, their unit, and logins through them.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn a_login_works_after_enable_and_not_after_disable() {
         world.emulator.push("ubuntu", &pushed.line(), BOB);
         assert!(!world.ssh("ubuntu", &[&pushed]).ok);
         let ran = agent(world, &["enable"]);
-        assert!(ran.out.contains(&format!("tell it: kill -HUP {}", sshd.pid())), "{}", ran.out);
+        assert!(ran.out.contains(&format!("reload it: kill -HUP {}", sshd.pid())), "{}", ran.out);
         sshd.reload();
         assert!(world.ssh("ubuntu", &[&pushed]).ok);
         assert_eq!(agent(world, &["disable"]).status, Some(0));
@@ -54,7 +54,7 @@ fn running_servers_command_line_is_respected() {
         }
         drop(sshd);
 
-        // Amazon's: the files are wired, and what runs is said.
+        // sshd runs with Amazon's options. `enable` wires the files and advises a restart.
         let amazons = [
             "-o",
             "AuthorizedKeysCommand /usr/share/ec2-instance-connect/eic_run_authorized_keys %u %f",
@@ -74,7 +74,7 @@ fn running_servers_command_line_is_respected() {
         assert_eq!(agent(world, &["disable"]).status, Some(0));
         assert_eq!(snapshot(), before);
 
-        // Another file than the usual: it is the one that is wired.
+        // sshd reads another file than the usual one. `enable` wires that file.
         let other = world.path("etc/other_config");
         fs::write(&other, &base).unwrap();
         let sshd = Sshd::listen(&["-f", other.to_str().unwrap()]);
@@ -104,7 +104,7 @@ fn setting_that_wins_later_is_refused_and_named() {
         let foreign =
             ["-o", "AuthorizedKeysCommand /usr/bin/id %u", "-o", "AuthorizedKeysCommandUser nobody"];
         let sshd = Sshd::listen(&foreign);
-        refuses("a server that was started otherwise", 3, "wins over every file");
+        refuses("a server with another command on its command line", 3, "wins over every file");
         drop(sshd);
         let sshd = Sshd::listen(&["-o", "ForceCommand /bin/true -q x", "-f", CONFIG]);
         let ran = agent(world, &["enable"]);

@@ -1,4 +1,4 @@
-//! `status`: each thing that is wrong, and the machine as it is when all is well.
+//! `status` reports each problem, and none on a sound machine.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -28,7 +28,7 @@ fn status_reports_each_problem() {
 
         lay_out(INCLUDE, &[]);
         assert_eq!(agent(world, &["enable"]).status, Some(0));
-        // It waits two seconds for a token, and a busy machine may need more.
+        // `status` waits two seconds for a token. A busy machine may need more.
         until("metadata gives a token in time", || status(world).1["metadata"] == true);
         let (code, report) = status(world);
         assert_eq!(
@@ -41,7 +41,7 @@ fn status_reports_each_problem() {
             (&report["problems"], &report["warnings"]),
             (&Value::Array(vec![]), &Value::Array(vec![]))
         );
-        // Nobody but root may read this configuration, so nobody else is told.
+        // Only root may read this configuration, so `status` fails for other users.
         let ran = Command::new("setpriv")
             .args(["--reuid=nobody", "--clear-groups"])
             .arg(world.agent())
@@ -96,6 +96,6 @@ fn status_reports_each_problem() {
         assert_eq!(agent(world, &["status", "--is-ec2"]).status, Some(0));
         world.without_asset_tag();
         assert_eq!(agent(world, &["status", "--is-ec2"]).status, Some(1));
-        assert_eq!(status(world).0, Some(0), "outside of EC2 it is wired all the same");
+        assert_eq!(status(world).0, Some(0), "outside EC2, sshd is still wired");
     });
 }

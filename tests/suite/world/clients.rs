@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use super::{INSTANCE, Key, World};
 
 impl World {
-    /// `aws ec2-instance-connect send-ssh-public-key`, by the caller of that access key.
+    /// `aws ec2-instance-connect send-ssh-public-key`, as the caller with that access key.
     pub(crate) fn aws_push(&self, access_key: &str, instance: &str, user: &str, key: &Key) -> Output {
         self.client("aws")
             .env("AWS_ACCESS_KEY_ID", access_key)
@@ -19,7 +19,7 @@ impl World {
             .unwrap()
     }
 
-    /// `mssh USER@INSTANCE id -un`: it looks the instance up, makes a key, pushes it and logs in.
+    /// `mssh USER@INSTANCE id -un`: queries the instance, creates a key, pushes it and logs in.
     pub(crate) fn mssh(&self, user: &str) -> Output {
         self.client("mssh")
             .args([
@@ -41,7 +41,7 @@ impl World {
         self.with_clients(Command::new(installed(name)))
     }
 
-    /// A command that finds the clients, and they the emulator.
+    /// Sets the environment in which a command finds the clients, and the clients find the emulator.
     pub(crate) fn with_clients(&self, mut command: Command) -> Command {
         let folder = installed("aws").parent().unwrap().to_owned();
         let path = format!(
@@ -65,7 +65,8 @@ impl World {
     }
 }
 
-/// `make test` installs the clients and says where; a run of `cargo test` by hand finds them there, too.
+/// The path of a client. `make test` installs the clients and sets `EIC_TEST_CLIENTS`. Without that variable, the
+/// folder is `target/clients`.
 pub(crate) fn installed(name: &str) -> PathBuf {
     let folder = env::var_os("EIC_TEST_CLIENTS")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/clients"), PathBuf::from);

@@ -1,4 +1,4 @@
-//! The real daemons that keep a log: systemd-journald, and rsyslog.
+//! The real daemons that keep a log: systemd-journald and rsyslog.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -38,8 +38,8 @@ impl Daemon {
     }
 }
 
-/// Control groups by the names of systemd's units: journald takes the unit of a process from there. They are below one
-/// of this instance's own, since all control groups of a machine are in one tree.
+/// Control groups with the names of systemd's units. journald takes the unit of a process from its group. All control
+/// groups of a machine are in one tree, so these are below a group of this instance.
 struct Units {
     root: PathBuf,
 }
@@ -50,7 +50,7 @@ impl Units {
         mount(&["-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"]);
         let id = fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap();
         let units = Self { root: Path::new("/sys/fs/cgroup").join(format!("eic-test-{}", id.trim())) };
-        // Where the first process is, is the root of what journald sees.
+        // journald takes the group of the first process as the root.
         let init = units.root.join("init.scope");
         fs::create_dir_all(&init).unwrap();
         fs::write(init.join("cgroup.procs"), "1").unwrap();
@@ -63,7 +63,7 @@ impl Drop for Units {
     fn drop(&mut self) {
         let _ = fs::remove_file(GROUPS);
         let _ = fs::write("/sys/fs/cgroup/cgroup.procs", "1");
-        // A group goes when no process is in it, the groups in it first.
+        // A group can be removed when it contains no process and no other group, so the inner groups come first.
         let all = Command::new("find").arg(&self.root).args(["-depth", "-type", "d"]).output().unwrap();
         for group in String::from_utf8_lossy(&all.stdout).lines() {
             let _ = fs::remove_dir(group);
@@ -71,7 +71,7 @@ impl Drop for Units {
     }
 }
 
-/// systemd's own journal, with all that is in it.
+/// systemd's own journal, with its control groups.
 pub(crate) struct Journald {
     daemon: Daemon,
     _units: Units,
@@ -82,14 +82,14 @@ impl Journald {
         Self::with(world, "")
     }
 
-    /// With settings of its own, as in journald.conf(5).
+    /// Starts journald with these settings, as in journald.conf(5).
     pub(crate) fn with(_world: &World, settings: &str) -> Self {
         mount(&["-t", "tmpfs", "tmpfs", "/var/log"]);
         let units = Units::make();
         fs::create_dir_all("/run/systemd/journal").unwrap();
         fs::create_dir_all("/run/systemd/journald.conf.d").unwrap();
         fs::write("/run/systemd/journald.conf.d/test.conf", format!("[Journal]\n{settings}")).unwrap();
-        // The machine's may be an image's, which has none.
+        // The machine may be an image without a machine id.
         fs::write("/etc/machine-id", "3d1219c7c4c5404aaa1f6d2a48adfda4\n").unwrap();
         let daemon = Self::daemon();
         symlink("/run/systemd/journal/dev-log", "/dev/log").unwrap();
@@ -103,13 +103,13 @@ impl Journald {
         Daemon::start(program, &[], "/run/systemd/journal/dev-log")
     }
 
-    /// Sends it a signal: `STOP` lets what is written wait until `CONT`.
+    /// Sends a signal to journald. After `STOP`, messages wait until `CONT`.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.daemon.0.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
-    /// Ends it, does something, and starts it again.
+    /// Stops journald, calls `meanwhile`, and starts journald again.
     pub(crate) fn without(&mut self, meanwhile: impl FnOnce()) {
         self.signal("TERM");
         assert!(self.daemon.0.wait().unwrap().success());
@@ -117,12 +117,11 @@ impl Journald {
         self.daemon = Self::daemon();
     }
 
-    /// Waits until some entry's message holds `part`.
+    /// Waits until a message contains `part`.
     pub(crate) fn wait_for(&self, part: &str) {
         until(part, || self.cat().contains(part));
     }
 
-    /// Every message.
     pub(crate) fn cat(&self) -> String {
         journalctl(&["--output=cat"])
     }
@@ -131,13 +130,13 @@ impl Journald {
         journalctl(&["--rotate"]);
     }
 
-    /// Removes what was rotated.
+    /// Rotates the journal, and removes archived files.
     pub(crate) fn vacuum(&self) {
         journalctl(&["--rotate"]);
         journalctl(&["--vacuum-files=1"]);
     }
 
-    /// The files that were rotated, each in its folder.
+    /// The archived files of the journal.
     pub(crate) fn archives(&self) -> Vec<PathBuf> {
         let folders = ["/run/log/journal", "/var/log/journal"].into_iter();
         let folders = folders.flat_map(|place| fs::read_dir(place).into_iter().flatten().flatten());
@@ -146,7 +145,7 @@ impl Journald {
         files.filter(|path| path.to_string_lossy().contains('@')).collect()
     }
 
-    /// Entries that have this field, each as journald keeps it.
+    /// Entries that have this field, as journald stores them.
     pub(crate) fn entries(&self, field: &str) -> Vec<Value> {
         let all = journalctl(&["--output=json", field]);
         all.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -159,7 +158,8 @@ fn journalctl(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&said.stdout).into_owned()
 }
 
-/// rsyslog, writing every line to `/var/log/auth.log` as distributions do now, and to `/var/log/old` as they did.
+/// A running rsyslog. It writes every line to `/var/log/auth.log` in the current format of distributions, and to
+/// `/var/log/old` in their former format.
 pub(crate) struct Rsyslog {
     daemon: Daemon,
 }
@@ -188,12 +188,13 @@ impl Rsyslog {
         });
     }
 
-    /// As logrotate does: the file gets another name, and rsyslog makes a new one with the next line after it is told.
+    /// Rotates the file as logrotate does: renames it and sends SIGHUP. rsyslog creates the new file with the next
+    /// line.
     pub(crate) fn rotate(&self) {
         fs::rename("/var/log/auth.log", "/var/log/auth.log.1").unwrap();
         let pid = self.daemon.0.id().to_string();
         assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
-        until("a new file", || {
+        until("rsyslog has created a new file", || {
             let mark = ["-p", "authpriv.info", "-t", "mark", "rotated"];
             assert!(Command::new("logger").args(mark).status().unwrap().success());
             Path::new("/var/log/auth.log").exists()

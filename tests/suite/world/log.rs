@@ -1,4 +1,4 @@
-//! The sockets that log lines are sent to, read by the test.
+//! The sockets of the log, which the test reads.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,22 +9,22 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a line may take from its writer to us; both run on this machine.
+/// How long a line may take from its writer to the test. Both run on this machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// `/dev/log`: what sshd and the agent say.
+/// `/dev/log`: the lines of sshd and of the agent.
 pub(crate) struct Syslog(Socket);
 
-/// The journal's native socket: what the agent says there, in fields.
+/// The journal's native socket: the agent's events, with their fields.
 pub(crate) struct Journal(Socket);
 
-/// Read all the time by a thread: sshd's syslog(3) waits when nobody reads, and its login with it.
+/// A thread reads the socket all the time. With a full queue, sshd's syslog(3) would wait, and the login too.
 struct Socket {
     path: &'static str,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
-/// What the test itself sends, to know that everything sent before it has been read.
+/// The test sends this mark. When it has arrived, everything that was sent before has been read.
 const MARK: &str = "that is all";
 
 impl Socket {
@@ -34,7 +34,7 @@ impl Socket {
         fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&seen);
-        // Ends with the test's process, which is the private instance's first and last.
+        // The thread ends with the test's process, which is the first process of the private instance.
         thread::spawn(move || {
             let mut buffer = vec![0; 1 << 18];
             while let Ok(length) = socket.recv(&mut buffer) {
@@ -44,7 +44,7 @@ impl Socket {
         Self { path, seen }
     }
 
-    /// Everything that was sent up to now: datagrams keep their order, so a mark of ours comes last.
+    /// Everything that was sent so far. Datagrams keep their order, so the mark comes last.
     fn seen(&self) -> Vec<String> {
         UnixDatagram::unbound().unwrap().send_to(MARK.as_bytes(), self.path).unwrap();
         self.wait_for(MARK);
@@ -70,7 +70,7 @@ impl Syslog {
         Self(Socket::bind("/dev/log"))
     }
 
-    /// The agent's lines so far, from the priority on: `<86>eic-agent[PID]: ` is checked and taken off.
+    /// The agent's lines so far. The prefix `<86>eic-agent[PID]: ` is checked and removed.
     pub(crate) fn agent_lines(&self) -> Vec<String> {
         self.0
             .seen()
@@ -84,12 +84,11 @@ impl Syslog {
             .collect()
     }
 
-    /// Waits for a line, of the agent or of sshd, that holds `part`.
+    /// Waits for a line of the agent or of sshd that contains `part`.
     pub(crate) fn wait_for(&self, part: &str) -> String {
         self.0.wait_for(part)
     }
 
-    /// Forgets what came so far.
     pub(crate) fn clear(&self) {
         self.0.seen();
         self.0.seen.lock().unwrap().clear();
@@ -101,7 +100,7 @@ impl Journal {
         Self(Socket::bind("/run/systemd/journal/socket"))
     }
 
-    /// Every event so far, by field.
+    /// All events so far, by field.
     pub(crate) fn events(&self) -> Vec<BTreeMap<String, String>> {
         let fields = |event: &String| {
             event

@@ -1,23 +1,22 @@
-//! What a run costs: its time, and the most memory that it ever had in use.
+//! The cost of a run: its time and its peak memory.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::World;
 
-/// Runs the rest as the user `$1`, with nothing in its environment. What is measured is the agent, not how long a busy
-/// machine lets it queue for a core: it goes ahead of everybody where root may say so.
+/// Runs the rest as the user with uid `$1` and an empty environment. The measured time must not include how long the
+/// agent waits for a core on a busy machine. So the agent gets a higher priority, if root may set it.
 const AHEAD: &str = r#"
 renice -n -15 -p $$ >/dev/null 2>&1 || true
 uid=$1; shift
 exec env -i setpriv --reuid "$uid" --regid "$uid" --clear-groups -- "$@"
 "#;
 
-/// A run of the agent, measured.
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) took: Duration,
-    /// KiB.
+    /// Peak memory in KiB.
     pub(crate) memory: u64,
     pub(crate) status: Option<i32>,
     pub(crate) keys: Vec<u8>,
@@ -30,17 +29,17 @@ impl World {
         self.measure_as("root", arguments)
     }
 
-    /// Runs the program that is its first argument as one of the instance's users, ahead of everybody else.
+    /// A command that runs its first argument as one of the instance's users, with a higher priority.
     pub(super) fn ahead(&self, user: &str) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", AHEAD, "ahead", &self.uid(user).to_string()]);
         command
     }
 
-    /// Runs it as one of the instance's users.
+    /// Runs the agent as one of the instance's users.
     pub(crate) fn measure_as(&self, user: &str, arguments: &[&str]) -> Measured {
-        // GNU time is small itself, so that the most memory it tells of is the agent's; it counts from the agent's
-        // own start, in hundredths of a second, cut off.
+        // GNU time itself is small, so the peak is the agent's. Its time begins with the agent's start, and is
+        // rounded down to hundredths of a second.
         let output = self
             .ahead(user)
             .args(["/usr/bin/time", "--quiet", "-f", "peak %M %e"])
@@ -52,7 +51,7 @@ impl World {
             .expect("a shell");
         let said = String::from_utf8(output.stderr).unwrap();
         let (notes, costs) =
-            said.rsplit_once("peak ").expect("what GNU time says last; tests/setup installs it");
+            said.rsplit_once("peak ").expect("the line of GNU time, which tests/setup installs");
         let (peak, seconds) = costs.trim_end().split_once(' ').expect("two numbers");
         let took = Duration::from_secs_f64(seconds.parse().expect("seconds")) + Duration::from_millis(10);
         Measured {

@@ -1,8 +1,8 @@
-//! A private EC2 instance for one test: network, mounts, processes, accounts, `/sys` and `/dev/log` of its
-//! own, the emulator on the real metadata address, a real sshd on port 22.
+//! A private EC2 instance for one test. It has its own network, mounts, processes, accounts, `/sys` and `/dev/log`,
+//! the emulator at the real metadata address, and a real sshd on port 22.
 //!
-//! The test runs itself again inside new namespaces, so nothing of the machine is touched, nothing is left
-//! behind, and tests cannot meet each other.
+//! The test runs itself again inside new namespaces. So it changes nothing on the machine, leaves nothing behind, and
+//! cannot disturb other tests.
 
 mod clients;
 mod journald;
@@ -28,28 +28,28 @@ pub(crate) use log::{Journal, Syslog};
 pub(crate) use measure::Measured;
 pub(crate) use ssh::{Key, Login, Sshd, UNHURRIED, put_into_unit, until};
 
-/// In KiB: what a run may have in use, and what it may have besides where the agent is not optimized.
+/// In KiB: the most memory of a run, and the additional memory if the agent is not optimized.
 const MOST_MEMORY: u64 = 16 * 1024;
 const UNOPTIMIZED: u64 = 4 * 1024;
 
 /// Larger than any optimized agent, in bytes.
 const LARGE_PROGRAM: u64 = 32 * 1024 * 1024;
 
-/// Set for the run inside; holds the root of the private files.
+/// Set for the run inside. The value is the root of the private files.
 const INSIDE: &str = "EIC_TEST_WORLD";
 
 pub(crate) const INSTANCE: &str = "i-0123456789abcdef0";
 pub(crate) const BOB: &str = "arn:aws:iam::123456789012:user/bob";
 
-/// A place that every system has and that can be covered with a file system of the test's own.
+/// Folders that every system has. A test covers one of them with its own file system.
 const COVERABLE: [&str; 4] = ["/mnt", "/srv", "/media", "/opt"];
 
-/// Seconds after which a private instance is ended from outside: a login that hangs is a failure to report. A busy machine
-/// takes ten times as long as a quiet one.
+/// Seconds until a private instance is ended from outside, so that a login that hangs is reported as a failure. A
+/// busy machine takes ten times as long as a quiet one.
 const LONGEST: &str = "900";
 
-/// Seconds that a pushed key stays: EC2 grants a minute, within which a busy machine may not come to its login. A clock that is
-/// ten minutes ahead still ends it.
+/// Seconds that a pushed key stays. EC2 grants a minute, and a busy machine may not finish its login in that time.
+/// With a clock that is ten minutes ahead, the key has still expired.
 const KEY_STAYS: i64 = 540;
 
 /// Runs as root of the new namespaces.
@@ -61,8 +61,8 @@ pub(crate) struct World {
     pub(crate) emulator: Emulator,
 }
 
-/// The full path of the test in whose body it is called, `module::name`: the name by which [`on_an_instance`] runs the
-/// test again. A closure or another function has a path of its own, which is no test's, so that the run fails.
+/// The full path of the test that contains it, `module::name`. [`on_an_instance`] runs the test again by this name.
+/// In a closure or another function, the path is not that of a test, and the run fails.
 macro_rules! test_path {
     () => {{
         fn here() {}
@@ -71,30 +71,32 @@ macro_rules! test_path {
 }
 pub(crate) use test_path;
 
-/// The path of the function that `local` is declared in, as libtest names it: without the crate.
+/// The path of the function that declares `local`, as libtest names it: without the crate.
 pub(crate) fn path_around<T>(_local: T) -> &'static str {
     let path = type_name::<T>();
     let (_, path) = path.split_once("::").unwrap();
     path.rsplit_once("::").unwrap().0
 }
 
-/// Arguments of a test program that run one test and no other.
+/// Arguments with which a test program runs this test alone.
 pub(crate) fn only(test: &str) -> [&str; 4] {
     ["--exact", test, "--nocapture", "--test-threads=1"]
 }
 
-/// Fails unless a test program's output `said` reports that it ran `test`: a program whose filter matches no test ends with
-/// success, too.
+/// Fails unless `said`, the output of a test program, reports that it ran `test`. The exit status is not enough: a
+/// program whose filter matches no test also succeeds.
 pub(crate) fn assert_ran(test: &str, said: &str) {
     assert!(said.contains("test result: ok. 1 passed;"), "{test} is not the path of a test: {said}");
 }
 
-/// Runs `body` on a private instance. `test` is the test's own path, [`test_path`], by which it runs again inside.
+/// Runs `body` on a private instance. `test` is the path of the calling test, [`test_path`]. The test runs again
+/// inside by this path.
 pub(crate) fn on_an_instance(test: &str, config: Config, body: impl FnOnce(&World)) {
     on_an_instance_for(LONGEST, test, config, body);
 }
 
-/// The same, with as many seconds as it needs. Gives what the run inside said; nothing, to itself.
+/// Like [`on_an_instance`], with a limit in seconds. Returns the output of the run inside. The run inside itself gets
+/// an empty text.
 pub(crate) fn on_an_instance_for(
     seconds: &str,
     test: &str,
@@ -142,7 +144,7 @@ pub(crate) fn on_an_instance_for(
         return said;
     }
     if !said.contains(test) {
-        // The namespaces never came to be: this machine cannot run the test, and says so.
+        // The namespaces could not be created, so this machine cannot run the test.
         eprintln!("NOT RUN: {test}: no private instance can be made here (root is needed): {said}");
         assert_ne!(env::var("CI").as_deref(), Ok("true"), "every test must run under CI=true: {said}");
         return String::new();
@@ -165,7 +167,7 @@ impl World {
         world
     }
 
-    /// Puts `pem` in the place of the distribution's bundle.
+    /// Replaces the distribution's bundle with `pem`.
     pub(crate) fn trust(&self, pem: &str) {
         fs::write(self.path("etc/ca.pem"), pem).unwrap();
         let bundles = [
@@ -178,18 +180,17 @@ impl World {
         }
     }
 
-    /// Writes the settings file.
     pub(crate) fn configure(&self, settings: &str) {
         fs::write("/etc/eic-agent.toml", settings).unwrap();
     }
 
-    /// The same for commands whose outcome does not depend on time: a minute for what asks metadata, so that a busy machine
-    /// cannot change it.
+    /// Like [`World::configure`], for commands whose result must not depend on time. Commands that query metadata get
+    /// a minute, so that a busy machine cannot change the result.
     pub(crate) fn configure_unhurried(&self, settings: &str) {
         self.configure(&format!("{settings}\n[imds]\ntimeout = 60\n"));
     }
 
-    /// Installs a shell script that sshd would run.
+    /// Installs a shell script that sshd accepts as a command.
     pub(crate) fn script(&self, name: &str, text: &str) -> PathBuf {
         let file = self.path("bin").join(name);
         fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
@@ -197,7 +198,7 @@ impl World {
         file
     }
 
-    /// Covers sshd and ssh with programs that say they are of this release.
+    /// Covers sshd and ssh with programs that report this release.
     pub(crate) fn replace_sshd(&self, says: &str) {
         let script =
             self.script("old-sshd", &format!("echo 'unknown option -- V' >&2; echo '{says}' >&2; exit 1"));
@@ -218,45 +219,44 @@ impl World {
         self.root.join(name)
     }
 
-    /// The most memory that a run may ever have in use, in KiB. An agent that is not optimized may have more, because its
-    /// code alone takes twice as much as all of the shipped one.
+    /// The most memory that a run may use at any time, in KiB. An agent that is not optimized may use more, because
+    /// its code alone takes twice as much as the whole shipped agent.
     pub(crate) fn most_memory(&self) -> u64 {
         let is_optimized = fs::metadata(self.agent()).unwrap().len() < LARGE_PROGRAM;
         MOST_MEMORY + if is_optimized { 0 } else { UNOPTIMIZED }
     }
 
-    /// The agent, in a place that sshd accepts: root's, and writable by nobody else up to `/`.
+    /// The path of the agent. sshd accepts it: root owns every folder up to `/`, and only root may write them.
     pub(crate) fn agent(&self) -> PathBuf {
         self.path("bin/eic-agent")
     }
 
-    /// A link to the agent under another name.
     pub(crate) fn agent_as(&self, name: &str) -> PathBuf {
         let link = self.path("bin").join(name);
         symlink("eic-agent", &link).unwrap();
         link
     }
 
-    /// Turns the machine into one that EC2 knows nothing of.
+    /// Turns the machine into one outside EC2.
     pub(crate) fn without_asset_tag(&self) {
         let _ = fs::remove_file("/sys/devices/virtual/dmi/id/board_asset_tag");
     }
 
-    /// Turns the machine into an instance that does not know its own id.
+    /// Turns the machine into an instance under Xen, whose firmware does not contain the instance id.
     pub(crate) fn become_xen(&self) {
         self.without_asset_tag();
         fs::create_dir_all("/sys/hypervisor").unwrap();
         fs::write("/sys/hypervisor/uuid", "ec2e1916-9099-7caf-fd21-012345abcdef\n").unwrap();
     }
 
-    /// Takes an address from the private network.
+    /// Removes an address from the private network.
     pub(crate) fn lose_address(&self, address: &str) {
         let gone = Command::new("ip").args(["address", "del", address, "dev", "lo"]).status().unwrap();
         assert!(gone.success());
     }
 
-    /// Runs the agent as root, as sshd would with these arguments. A run that is not told its time has a minute: a busy
-    /// machine changes nothing but how long it takes.
+    /// Runs the agent as root, as sshd would with these arguments. Without `--timeout`, the run gets a minute, so
+    /// that a busy machine changes only its duration.
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         self.run_as("root", arguments)
     }
@@ -271,8 +271,8 @@ impl World {
         Run::of(command.env_clear().uid(uid).gid(uid), Duration::ZERO)
     }
 
-    /// A run that ends with its time, and so must have little of it. A busy machine may need more of it until the run comes
-    /// `far` enough: then it gets the next of [`TIMES`]. Gives the last run, for the test to judge.
+    /// Runs the agent with a short time limit, for a run that lasts until its limit. On a busy machine, the run may
+    /// not get `far` enough. It is then repeated with the next of [`TIMES`]. Returns the last run.
     pub(crate) fn run_out_of_time(&self, user: &str, arguments: &[&str], far: impl Fn(&Run) -> bool) -> Run {
         let run = |seconds: u64| {
             let mut command = self.ahead(user);
@@ -296,19 +296,18 @@ impl World {
     }
 }
 
-/// What a run may take that ends by itself long before its minute is over, and what a run may take beyond its time, on a
-/// machine that has other things to do.
+/// On a busy machine: the most time of a run that ends by itself long before its minute, and the most time of any
+/// other run beyond its time limit.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// Seconds of a run that ends with its time. Each longer one is for a machine that was too busy to come as far as it must
+/// Seconds of a run that lasts until its time limit. A longer one follows if a busy machine did not get far enough
 /// within the one before.
 pub(crate) const TIMES: [u64; 4] = [1, 4, 16, 50];
 
-/// One run of the agent.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) took: Duration,
-    /// What it was told to take if it does not end by itself.
+    /// The time limit of a run that does not end by itself, else zero.
     pub(crate) within: Duration,
     output: Output,
 }
@@ -320,7 +319,7 @@ impl Run {
         Self { took: started.elapsed(), within, output }
     }
 
-    /// Whether it ended by itself soon, or soon after its time.
+    /// Whether the run ended soon by itself, or soon after its time limit.
     pub(crate) fn is_soon(&self) -> bool {
         self.took < self.within + SOON
     }

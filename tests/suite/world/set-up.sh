@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the private instance inside new namespaces of networks, mounts and processes: `$1` is the place to cover with
-# its files, the rest is what to run there, as root. The test suite and the benchmark read this file.
+# Creates the private instance inside new namespaces of networks, mounts and processes. `$1` is the folder to cover
+# with its files. The rest is the command to run there, as root. The test suite and the benchmark read this file.
 set -eu
 umask 022
 root=$1; shift
@@ -12,7 +12,7 @@ ip -6 address add fd00:ec2::254/128 dev lo nodad 2>/dev/null || true
 mount -t tmpfs -o mode=755 tmpfs "$root"
 mkdir "$root/bin" "$root/home" "$root/etc" "$root/dev"
 
-# Devices: the usual ones, and room for a /dev/log of our own.
+# The usual devices, in a private /dev in which a test can create /dev/log.
 mount -t tmpfs -o mode=755 tmpfs "$root/dev"
 for node in null zero full random urandom tty; do
     touch "$root/dev/$node"; mount --bind "/dev/$node" "$root/dev/$node"
@@ -25,7 +25,8 @@ mount --move "$root/dev" /dev
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/sshd
 
-# An /etc of our own, with accounts that can log in by key: "*" is no password and no lock.
+# A private /etc, with accounts that can log in by key. The password "*" matches nothing and does not lock the
+# account.
 cp -a /etc "$root/sysetc"
 uid=60100
 for user in ec2-user ubuntu admin provider eic-agent; do
@@ -39,6 +40,6 @@ for user in ec2-user ubuntu admin provider eic-agent; do
 done
 rm -f "$root/sysetc/eic-agent.toml"
 mount --bind "$root/sysetc" /etc
-# The agent's own state lies below it.
+# The agent keeps its state below /var/lib.
 mount -t tmpfs -o mode=755 tmpfs /var/lib
 exec "$@"

@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 use super::World;
 
-/// Where the private instance's control groups are, for those who start a daemon in one.
+/// This file contains the path of the private instance's control groups, for helpers that start a daemon in one.
 pub(super) const GROUPS: &str = "/run/test-control-groups";
 
-/// What a busy machine may take for whatever a test waits for.
+/// How long a busy machine may take until the condition of a test holds.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Waits until it is so.
+/// Waits until the condition holds.
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_so() {
@@ -28,7 +28,7 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Puts a process, and those that it will start, into a unit of systemd's, if this instance has any.
+/// Puts a process and its later children into a unit of systemd, if this instance has control groups.
 pub(crate) fn put_into_unit(pid: u32, unit: &str) {
     let Ok(root) = fs::read_to_string(GROUPS) else { return };
     let group = Path::new(&root).join("system.slice").join(unit);
@@ -36,7 +36,6 @@ pub(crate) fn put_into_unit(pid: u32, unit: &str) {
     fs::write(group.join("cgroup.procs"), pid.to_string()).unwrap();
 }
 
-/// A key pair.
 pub(crate) struct Key {
     file: PathBuf,
 }
@@ -55,7 +54,7 @@ impl Key {
         Self { file }
     }
 
-    /// The ed25519 key of this name, made if it is not there yet.
+    /// The ed25519 key of this name. Creates it if it does not exist.
     fn once(world: &World, name: &str) -> Self {
         let file = world.path("etc").join(name);
         if file.exists() { Self { file } } else { Self::ed25519(world, name) }
@@ -65,7 +64,7 @@ impl Key {
         Self::new(world, name, &["ed25519"])
     }
 
-    /// The public half as a file, as `aws --ssh-public-key file://...` wants it.
+    /// The file of the public half, for `aws --ssh-public-key file://...`.
     pub(crate) fn public_file(&self) -> PathBuf {
         self.file.with_extension("pub")
     }
@@ -75,7 +74,7 @@ impl Key {
         fs::read_to_string(self.public_file()).unwrap().trim_end().to_owned()
     }
 
-    /// `ALGORITHM BASE64`, the line that sshd is given.
+    /// `ALGORITHM BASE64`, the line that sshd gets.
     pub(crate) fn bare_line(&self) -> String {
         self.line().split(' ').take(2).collect::<Vec<_>>().join(" ")
     }
@@ -90,32 +89,32 @@ impl Key {
     }
 }
 
-/// Options of a run whose outcome does not depend on time, so that a busy machine cannot change it.
+/// Options of a run whose result must not depend on time, so that a busy machine cannot change it.
 pub(crate) const UNHURRIED: &str = "--timeout 60";
 
 /// A running sshd on port 22; stopped when dropped.
 pub(crate) struct Sshd {
     child: Child,
-    /// The sockets that it waits at, as far as is known.
+    /// The listening sockets at the last check.
     waits_at: RefCell<BTreeSet<String>>,
 }
 
 impl Sshd {
-    /// Starts it with the agent as the documentation configures it.
+    /// Starts sshd with the agent, as the documentation configures it.
     pub(crate) fn start(world: &World) -> Self {
         let command =
             format!("AuthorizedKeysCommand {} authorized-keys {UNHURRIED} %u %f", world.agent().display());
         Self::with(world, &format!("{command}\nAuthorizedKeysCommandUser eic-agent\n"))
     }
 
-    /// The same with PAM, which tells of a session's end, and with sshd's own choice of what it logs.
+    /// Like [`Sshd::start`], with PAM, which logs the end of a session, and with sshd's default log level.
     pub(crate) fn with_pam(world: &World, settings: &str) -> Self {
         let rules =
             "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_unix.so\n";
         fs::write("/etc/pam.d/sshd", rules).unwrap();
         let command =
             format!("AuthorizedKeysCommand {} authorized-keys {UNHURRIED} %u %f", world.agent().display());
-        // Of a setting that stands twice, sshd takes the first.
+        // If a setting occurs twice, sshd uses the first.
         let first = format!("{settings}UsePAM yes\nLogLevel INFO\n");
         Self::of(world, &first, &format!("{command}\nAuthorizedKeysCommandUser eic-agent\n"))
     }
@@ -136,12 +135,12 @@ impl Sshd {
         Self::listen(&["-f", config.to_str().unwrap()])
     }
 
-    /// Starts it with these arguments, by default on the configuration in `/etc/ssh`.
+    /// Starts sshd with these arguments. Without `-f`, it reads the configuration in `/etc/ssh`.
     pub(crate) fn listen(arguments: &[&str]) -> Self {
         Self::listen_in(Path::new("/"), arguments)
     }
 
-    /// The same, started in this folder.
+    /// Like [`Sshd::listen`], started in this folder.
     pub(crate) fn listen_in(folder: &Path, arguments: &[&str]) -> Self {
         let before = listeners();
         let child = Command::new("/usr/sbin/sshd")
@@ -161,17 +160,17 @@ impl Sshd {
         self.child.id()
     }
 
-    /// Has it read its configuration again, as `systemctl reload` does, and waits until it listens again.
+    /// Makes sshd read its configuration again, as `systemctl reload` does, and waits until it listens.
     pub(crate) fn reload(&self) {
         let told = Command::new("kill").arg("-HUP").arg(self.pid().to_string()).status().unwrap();
         assert!(told.success());
         self.wait_until_it_listens();
     }
 
-    /// Waits until it listens at a socket that it did not have before: it closes the old one, runs itself again, and opens a
-    /// new one after it has read its configuration (sshd.c, `sighup_restart`).
+    /// Waits until sshd listens at a socket that it did not have before. On SIGHUP, sshd closes the old one, executes
+    /// itself again, reads its configuration, and opens a new one (sshd.c, `sighup_restart`).
     pub(crate) fn wait_until_it_listens(&self) {
-        // It listens before it writes its state over its command line, as releases from 8.2 on do.
+        // Releases from 8.2 on listen first, and then write their state over their command line.
         let is_titled = || {
             let line = fs::read(format!("/proc/{}/cmdline", self.pid())).unwrap_or_default();
             String::from_utf8_lossy(&line).contains(" [listener] ")
@@ -192,7 +191,7 @@ impl Drop for Sshd {
     }
 }
 
-/// The sockets of this instance at which somebody waits for connections to port 22, by their inodes (`proc_pid_net(5)`).
+/// The inodes of this instance's sockets that listen on port 22 (`proc_pid_net(5)`).
 fn listeners() -> BTreeSet<String> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|file| fs::read_to_string(file).unwrap_or_default());
     let rows = tables.iter().flat_map(|table| table.lines());
@@ -204,11 +203,11 @@ fn listeners() -> BTreeSet<String> {
     rows.filter_map(inode).collect()
 }
 
-/// A login that stays until it is told to go.
+/// A login that stays until [`Stay::leave`].
 pub(crate) struct Stay(Child);
 
 impl Stay {
-    /// Ends it as a person does, and waits until ssh has gone.
+    /// Ends the session as a person does, and waits until ssh has ended.
     pub(crate) fn leave(mut self) {
         drop(self.0.stdin.take());
         let status = self.0.wait().unwrap();
@@ -223,7 +222,7 @@ impl Drop for Stay {
     }
 }
 
-/// What came of an attempt to log in.
+/// The result of an attempt to log in.
 #[derive(Debug)]
 pub(crate) struct Login {
     pub(crate) ok: bool,
@@ -232,14 +231,14 @@ pub(crate) struct Login {
 }
 
 impl World {
-    /// Logs in with the real ssh, offering these keys in this order, and asks who it is.
+    /// Logs in with the real ssh, offers these keys in this order, and compares the output of `id -un` with the user.
     pub(crate) fn ssh(&self, user: &str, keys: &[&Key]) -> Login {
         let mut login = self.ssh_run(user, keys, "id -un");
         login.ok &= login.said.trim() == user;
         login
     }
 
-    /// Logs in and stays; it is in when this returns.
+    /// Logs in and stays. The login is complete when this function returns.
     pub(crate) fn ssh_stay(&self, user: &str, key: &Key) -> Stay {
         let mut command = Self::ssh_command(&[key]);
         command.arg(format!("{user}@127.0.0.1")).arg("echo in; cat");
@@ -250,7 +249,6 @@ impl World {
         Stay(child)
     }
 
-    /// Logs in and runs a command.
     pub(crate) fn ssh_run(&self, user: &str, keys: &[&Key], what: &str) -> Login {
         let mut command = Self::ssh_command(keys);
         let started = Instant::now();

@@ -1,16 +1,16 @@
 #!/bin/sh
-# The instance as it is launched, with Amazon's package as Amazon's and Canonical's images have it: its own options on
-# sshd's command line, its own unit. The script that the Packer template runs puts ours in its place.
+# At launch, the instance has Amazon's package, as Amazon's and Canonical's images do: its options are on sshd's command
+# line, and its unit is enabled. The script of the Packer template replaces it with eic-agent.
 
-# command_line: of the server that systemd holds for sshd.
+# command_line: prints the command line of the main process of ssh.service.
 command_line() { of 'tr "\0" " " </proc/$(systemctl show -P MainPID ssh)/cmdline' | sed 's/ *$//'; }
 
-check "what the firmware calls the instance" "$INSTANCE" "$(of 'cat /sys/devices/virtual/dmi/id/board_asset_tag')"
-check "its vendor" "Amazon EC2" "$(of 'cat /sys/devices/virtual/dmi/id/sys_vendor')"
+check "the instance ID in the firmware" "$INSTANCE" "$(of 'cat /sys/devices/virtual/dmi/id/board_asset_tag')"
+check "the vendor in the firmware" "Amazon EC2" "$(of 'cat /sys/devices/virtual/dmi/id/sys_vendor')"
 check "systemd" running "$(of 'systemctl is-system-running')"
 check_says "sshd's command line" 'AuthorizedKeysCommand /usr/share/ec2-instance-connect/eic_run_authorized_keys' "$(command_line)"
 
-# The one root that this machine trusts.
+# The machine trusts only this root.
 run 'cp /run/offer/ca.pem /etc/ssl/certs/ca-certificates.crt'
 listing pristine
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A key is pushed, and logs in: sshd as a service.
+# A pushed key logs in. sshd runs as a service.
 
 check_refused ec2-user pushed
 mark

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Clients that push a key of their own and log in with it, and the tunnel of an EC2 Instance Connect Endpoint.
+# Clients that make a key, push it and log in with it, and the tunnel of an EC2 Instance Connect Endpoint.
 
-# mssh looks the instance up, makes a key, pushes it, and logs in from here. It has a shell here read the command.
+# mssh queries the instance, makes a key, pushes it and logs in. The local shell also parses its remote command.
 mark
 outside client mssh -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o LogLevel=ERROR -r us-east-1 \
     "ec2-user@$INSTANCE" whoami
@@ -10,15 +10,16 @@ check "mssh logs in as" ec2-user "$output"
 check_line "the agent's line" 'Providing ssh key .* for IAM principal: arn:aws:iam::123456789012:user/bob' "$(audit)"
 check_line "sshd's line" "Accepted publickey for ec2-user from $(literal "$CLIENT") port [0-9]+ ssh2: RSA SHA256:.*" "$(journal | of_program sshd)"
 
-# aws_ssh ADDRESS-OF-INSTANCE OPTION…: what `aws ec2-instance-connect ssh` of AWS CLI 2 does: a key for this one login,
-# the instance's address, the push, ssh. That program is in no package index; its requests and its ssh are these.
+# aws_ssh ADDRESS-OF-INSTANCE OPTION…: imitates `aws ec2-instance-connect ssh` of AWS CLI 2: a key for one login, a
+# query for the instance's address, the push, and ssh. AWS CLI 2 is in no package index. The requests and the ssh
+# options are the same.
 aws_ssh() {
     rm -f "$STATE/once" "$STATE/once.pub"
     ssh-keygen -q -t ed25519 -N '' -C '' -f "$STATE/once"
     host=$(client aws ec2 describe-instances --instance-ids "$INSTANCE" \
         --query "Reservations[0].Instances[0].$1" --output text)
     shift
-    check "what DescribeInstances calls its address" "$ADDRESS" "$host"
+    check "the address in DescribeInstances" "$ADDRESS" "$host"
     aws_push ec2-user once
     # shellcheck disable=SC2086 # options on purpose
     outside timeout 300 ssh $ssh_options -o ServerAliveInterval=5 -p 22 -i "$STATE/once" "$@" "ec2-user@$host" \
@@ -30,7 +31,7 @@ aws_ssh PublicIpAddress
 check "the login of aws ec2-instance-connect ssh" "ec2-user from $CLIENT" "$output"
 check_audit ec2-user once "$CLIENT"
 
-# With --connection-type eice it asks which endpoint there is, too, and its tunnel is ssh's proxy.
+# With --connection-type eice, the client also queries the endpoint, and its tunnel is ssh's proxy command.
 mark
 endpoint=$(client aws ec2 describe-instance-connect-endpoints --filters Name=state,Values=create-complete \
     --query 'InstanceConnectEndpoints[0].[InstanceConnectEndpointId,PreserveClientIp]' --output text)

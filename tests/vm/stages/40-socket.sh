@@ -1,9 +1,9 @@
 #!/bin/sh
-# systemd waits for connections, and starts an sshd for each: as Ubuntu has it since 22.10, and Debian on request.
+# systemd listens and starts an sshd for each connection. This is Ubuntu's default since 22.10, and an option of Debian.
 
 run 'systemctl stop ssh.service && systemctl --no-reload disable ssh.service && systemctl --no-reload enable ssh.socket && systemctl start ssh.socket'
 check "systemctl's exit status" 0 "$status"
-check "who listens" "inactive active" "$(of 'systemctl is-active ssh.service ssh.socket | paste -sd " "')"
+check "ssh.service and ssh.socket" "inactive active" "$(of 'systemctl is-active ssh.service ssh.socket | paste -sd " "')"
 mark
 push ec2-user pushed
 check_login ec2-user pushed

@@ -1,10 +1,10 @@
 #!/bin/sh
-# The instance is restarted, with a socket that waits for connections; then it gets its service back.
+# The instance reboots with ssh.socket enabled. Then ssh.service is enabled again.
 
 boot=$(of 'cat /proc/sys/kernel/random/boot_id')
 before=$(boots)
 run 'systemctl reboot'
-# Its end of the connection goes without a word.
+# The reboot does not close the control connection.
 restarts() { [ "$(grep -c 'reboot: Restarting system' "$LOGS/serial.log")" -ge "$before" ]; }
 await 600 "the instance goes down" restarts
 disconnect
@@ -18,14 +18,14 @@ push ec2-user pushed
 check_login ec2-user pushed
 check_audit ec2-user pushed "$CLIENT"
 
-# What the unit costs at a launch: nothing that a login waits for is behind it.
+# The unit must not delay a boot: no unit that a login needs may be ordered after it.
 run 'systemd-analyze time'
 note "$(printf '%s\n' "$output" | head -n 1)"
-# unit_at UNIT WHEN: seconds after the kernel's start.
+# unit_at UNIT WHEN: prints seconds after the kernel's start.
 unit_at() { of "systemctl show -P $2TimestampMonotonic $1" | awk '{ printf "%.1f s", $1 / 1000000 }'; }
-note "the port is listened at after $(unit_at ssh.socket ActiveEnter); our unit looked from $(unit_at eic-agent.service InactiveExit) to $(unit_at eic-agent.service ActiveEnter)"
+note "systemd listens after $(unit_at ssh.socket ActiveEnter); eic-agent.service ran from $(unit_at eic-agent.service InactiveExit) to $(unit_at eic-agent.service ActiveEnter)"
 run 'systemctl list-dependencies --no-pager --after --plain --all ssh.service ssh.socket network-online.target multi-user.target'
-check "what sshd, the network and multi-user.target are ordered after has our unit" no "$(printf '%s\n' "$output" | grep -E 'eic-agent|ec2-instance-connect' || echo no)"
+check "sshd, the network or multi-user.target are ordered after eic-agent.service" no "$(printf '%s\n' "$output" | grep -E 'eic-agent|ec2-instance-connect' || echo no)"
 
 run 'systemctl stop ssh.socket ssh.service && systemctl --no-reload disable ssh.socket && systemctl --no-reload enable ssh.service && systemctl start ssh.service'
 check "systemctl's exit status" 0 "$status"

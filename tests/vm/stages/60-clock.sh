@@ -1,7 +1,7 @@
 #!/bin/sh
-# The instance's clock is wrong: the log and doctor say so, and no key comes in until it is right again.
+# The instance's clock is wrong. The log and doctor report it, and no pushed key logs in until the clock is right.
 
-# shift SECONDS
+# shift_clock SECONDS
 shift_clock() { run "date -s @$(($(date +%s) + $1))"; }
 
 shift_clock 3600

@@ -1,7 +1,7 @@
 #!/bin/sh
-# A session stays open while the package is upgraded and removed; a purge leaves nothing of it.
+# A session stays open during the upgrade and the removal of the package. A purge leaves nothing.
 
-# difference FROM TO: what was added and what went, by name.
+# difference FROM TO: prints added and removed lines of two listings.
 difference() { diff "$STATE/$1" "$STATE/$2" | grep '^[<>]' || :; }
 
 check "sshd" active "$(of 'systemctl is-active ssh.service')"
@@ -15,7 +15,7 @@ run 'dpkg -i /run/offer/later/*_amd64.deb'
 check "dpkg -i, the upgrade: exit status" 0 "$status"
 check "the version" 99.0.0-1 "$(of 'dpkg-query -W -f "\${Version}" eic-agent')"
 check_session "after the upgrade"
-check "what the upgrade did to sshd" nothing "$(journal | of_program systemd | grep -i 'ssh\.service' || echo nothing)"
+check "systemd's messages about sshd during the upgrade" nothing "$(journal | of_program systemd | grep -i 'ssh\.service' || echo nothing)"
 push ec2-user pushed
 check_login ec2-user pushed
 check "the unit" active "$(of 'systemctl is-active ec2-instance-connect')"
@@ -31,16 +31,16 @@ check_session "after the purge"
 close_session
 check "sshd" active "$(of 'systemctl is-active ssh.service')"
 run 'systemctl list-units --all --no-pager --plain --no-legend "*eic-agent*" "*ec2-instance-connect*"'
-check "units of ours" "" "$output"
+check "units of eic-agent" "" "$output"
 
-# The test's own: ec2-user's key.
+# The test itself made this folder.
 run 'rm -r ~ec2-user/.ssh'
 listing purged
 check "/etc/ssh after the purge: differences" none "$(difference pristine purged | grep '[ /]etc/ssh/' || echo none)"
-note "what else differs:"
+note "all differences:"
 difference pristine purged | sed 's/^/  |       /'
-# Amazon's package is gone, whose files and links have its name, and the folder of its drop-in with it.
-check "what else differs but accounts, Amazon's package, and the state of dpkg, apt and systemd" nothing "$(difference pristine purged |
+# Amazon's package was removed, with its files and links and the folder of its drop-in.
+check "differences except accounts, Amazon's package, and the state of dpkg, apt and systemd" nothing "$(difference pristine purged |
     grep -vE '[ /](var/lib/dpkg/|var/lib/apt/|var/cache/|var/log/|var/lib/systemd/|var/backups/|etc/(passwd|shadow|group|gshadow|subuid|subgid)-?( |$)|etc/(machine-id|resolv.conf|\.pwd\.lock|ld\.so\.cache)( |$))|ec2-instance-connect| \./usr/lib/systemd/system/ssh\.service\.d d ' ||
     echo nothing)"
 check "the account that stays" eic-agent "$(of 'getent passwd | tail -n 1 | cut -d: -f1')"

@@ -1,7 +1,7 @@
-# zsh complete.zsh SCRIPT LINE…: what zsh offers after each LINE, as typed so far, with the completions of SCRIPT.
+# zsh complete.zsh SCRIPT LINE…: prints what zsh offers after each incomplete LINE, with the completions of SCRIPT.
 #
-# zsh completes only on a terminal: a second zsh gets one, is typed to, and has a compadd that prints what would be
-# offered instead of offering it.
+# zsh completes only on a terminal. So this script starts a second zsh on a terminal and types the lines. The compadd of
+# that zsh prints the offers.
 
 zmodload zsh/zpty || exit
 script=$1
@@ -12,7 +12,7 @@ inside='
     fpath=('${(q)script:h}' $fpath)
     autoload -Uz compinit && compinit -u -D
     compadd() {
-        # Asked by its own kind to fill an array, it does.
+        # Completion functions also call compadd to fill an array. This call must work as usual.
         if [[ ${@[1,(i)(-|--)]} == *-(O|A|D)\ * ]]; then
             builtin compadd "$@"
             return
@@ -26,7 +26,7 @@ inside='
     bindkey "^I" ask
     print "<READY"">"
 '
-# until_line PATTERN: what came up to a line of that kind; ten seconds are far more than it takes.
+# until_line PATTERN: reads up to a line that matches. The limit of ten seconds is far more than zsh needs.
 until_line() {
     local line
     integer start=$SECONDS
@@ -40,7 +40,7 @@ until_line() {
             sleep 0.02
         fi
     done
-    print -u2 "no answer from zsh; expected a line $1"
+    print -u2 "expected a line $1 from zsh within ten seconds"
     exit 1
 }
 
@@ -51,7 +51,7 @@ zpty -w inner "stty -echo; source ${(q)setup}"
 until_line '<READY>'
 rm -f $setup
 for line; do
-    # Control-U forgets what was typed before.
+    # Control-U deletes the previous line.
     zpty -wn inner $'\C-u'$line$'\t'
     until_line '<END>'
     print -r -- "> $line"

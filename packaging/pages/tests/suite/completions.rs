@@ -1,4 +1,4 @@
-//! Each shell, asked itself, offers every command and every option of it, and nothing that is hidden.
+//! Each shell offers every command and every option, but no hidden command. The tests run the real shells.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,7 +10,7 @@ use eic_pages::completions;
 
 use crate::tools;
 
-/// A line as it was typed so far, and what may follow.
+/// An incomplete line, and the words that the shell must offer next.
 struct Case {
     line: String,
     offered: BTreeSet<String>,
@@ -37,11 +37,11 @@ fn cases() -> Vec<Case> {
 fn script(name: &str) -> std::path::PathBuf {
     let scripts = completions::scripts();
     let (_, text) = scripts.iter().find(|(file, _)| *file == name).unwrap();
-    assert!(!text.contains("supervise"), "{name} offers what is hidden");
+    assert!(!text.contains("supervise"), "{name} offers a hidden command");
     tools::file("completions", name, text)
 }
 
-/// `answers`: of each case in order a line with the case, then one line for each word that is offered.
+/// `answers` has a line `> LINE` for each case, in order. One line for each offered word follows it.
 fn compare(shell: &str, answers: &str) {
     let mut answers = answers.lines().peekable();
     for Case { line, offered } in cases() {
@@ -50,7 +50,7 @@ fn compare(shell: &str, answers: &str) {
         while let Some(word) = answers.next_if(|answer| !answer.starts_with("> ")) {
             words.insert(word.to_owned());
         }
-        // Options are looked at where they are asked for; the short ones are not.
+        // Compares options only if the line ends with an option. Ignores short options.
         words.retain(
             |word| if line.contains(" --") { word.starts_with("--") } else { !word.starts_with('-') },
         );
@@ -61,7 +61,7 @@ fn compare(shell: &str, answers: &str) {
 
 fn ask(command: &mut Command, script: &Path) -> String {
     command.arg(script).args(cases().iter().map(|case| &case.line));
-    // Nobody's own set-up, and no history.
+    // No personal configuration and no history.
     let home = script.parent().unwrap();
     command.env("HOME", home).env("XDG_CONFIG_HOME", home).env("XDG_DATA_HOME", home).env("TERM", "dumb");
     tools::said(command)
@@ -69,8 +69,8 @@ fn ask(command: &mut Command, script: &Path) -> String {
 
 #[test]
 fn bash_completes() {
-    let mut bash = tools::tool("bash").expect("bash is on every machine of ours");
-    // What `complete` has registered for the program is called as bash calls it.
+    let mut bash = tools::tool("bash").expect("bash is installed on every test machine");
+    // Calls the function that `complete` registered for the program, with the arguments that bash passes.
     let asker = r#"
         source "$1" || exit
         compopt() { :; }

@@ -1,4 +1,4 @@
-//! The pages are held against the program, and against the tools that read them.
+//! Compares the pages and completions with the program, and checks them with the tools that read them.
 
 mod completions;
 mod manual;

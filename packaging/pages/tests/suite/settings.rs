@@ -1,4 +1,4 @@
-//! eic-agent.toml(5) has the settings that the program reads, all of them and no other, with their defaults.
+//! eic-agent.toml(5) has exactly the settings that the program reads, with their defaults.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use eic_pages::settings;
 const READER: &str = include_str!("../../../../src/login/config/reader.rs");
 const COMMENTED: &str = include_str!("../../../eic-agent.toml");
 
-/// `imds.timeout`, by what the page says is its default.
+/// The settings of the page, such as `imds.timeout`, with their defaults.
 fn on_the_page() -> BTreeMap<String, Option<String>> {
     let page = settings::page("2026-01-31").unwrap().replace("\\-", "-");
     let mut section = "";
@@ -28,7 +28,7 @@ fn on_the_page() -> BTreeMap<String, Option<String>> {
     settings
 }
 
-/// The lists by which the reader refuses a setting that it does not know: "no such setting; expected one of …".
+/// The settings in the reader's lists of known settings. It refuses others: "no such setting; expected one of …".
 fn read_by_the_program() -> BTreeSet<String> {
     let lists = READER.split(".nothing_else(&[").skip(1).map(|rest| {
         let (list, _) = rest.split_once(']').unwrap();
@@ -44,15 +44,20 @@ fn read_by_the_program() -> BTreeSet<String> {
             "audit" => list.contains(&"required".to_owned()),
             _ => list.contains(&"options".to_owned()),
         });
-        let list = list
-            .unwrap_or_else(|| panic!("src/login/config/reader.rs: no list of what [{section}] may have"));
+        let list = list.unwrap_or_else(|| {
+            panic!("src/login/config/reader.rs: expected a list of the settings of [{section}]")
+        });
         list.iter().map(|name| format!("{section}.{name}")).collect::<Vec<_>>()
     });
-    assert_eq!(lists.len(), sections.len(), "a section that this test does not know: {lists:?}");
+    assert_eq!(
+        lists.len(),
+        sections.len(),
+        "the reader has a section that this test does not know: {lists:?}"
+    );
     found.into_iter().flatten().collect()
 }
 
-/// Names and types of a file: what a setting of an array of tables is, is seen in each.
+/// The settings in a file, as `section.name`. Reads every table of an array of tables.
 fn in_toml(text: &str) -> BTreeSet<String> {
     let file: toml::Table = text.parse().unwrap_or_else(|error| panic!("{error}: {text}"));
     let mut settings = BTreeSet::new();
@@ -76,8 +81,8 @@ fn the_page_has_the_settings_that_the_program_reads() {
 }
 
 #[test]
-fn the_commented_file_has_them_too() {
-    // A comment is a `#` with a space; without one it is a setting that is switched off.
+fn the_settings_template_has_the_settings_that_the_program_reads() {
+    // `#` with a space starts a comment. `#` without a space disables a setting.
     let lines = COMMENTED.lines().map(|line| match line.strip_prefix('#') {
         Some(setting) if !setting.starts_with(' ') => setting,
         _ => line,
@@ -86,7 +91,7 @@ fn the_commented_file_has_them_too() {
 }
 
 #[test]
-fn the_example_is_of_known_settings() {
+fn the_example_has_only_known_settings() {
     let page = settings::page("2026-01-31").unwrap();
     let (_, example) = page.split_once("\n.SH EXAMPLE\n").unwrap();
     let (_, example) = example.split_once("\n.nf\n").unwrap();
@@ -95,20 +100,20 @@ fn the_example_is_of_known_settings() {
     assert!(!example.is_empty() && example.is_subset(&read_by_the_program()), "{example:?}");
 }
 
-/// What `eic-agent config` shows where nothing is set.
+/// The defaults in `eic-agent config` without any setting.
 #[test]
 fn the_defaults_are_those_of_the_program() {
     let shown = Settings::resolve(&CommandLine::default())
         .map(|settings| serde_json::to_value(ConfigReport::of(&settings)));
-    let shown =
-        shown.unwrap_or_else(|error| panic!("this takes a machine without a broken {DEFAULT_PATH}: {error}"));
+    let shown = shown
+        .unwrap_or_else(|error| panic!("this test needs a machine without a broken {DEFAULT_PATH}: {error}"));
     let shown = shown.unwrap();
     let page = on_the_page();
     for setting in shown["settings"].as_array().unwrap() {
         let key = setting["key"].as_str().unwrap();
         assert_eq!(
             setting["from"]["origin"], "default",
-            "this takes a machine without {DEFAULT_PATH}: {key} is set"
+            "this test needs a machine without {DEFAULT_PATH}: {key} is set"
         );
         let default = match &setting["value"] {
             serde_json::Value::Null => None,

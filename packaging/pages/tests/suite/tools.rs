@@ -1,11 +1,11 @@
-//! The shells and the readers of man pages, where this machine has them.
+//! Runs the shells and the readers of man pages, if this machine has them.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A tool that may not be here: then that is said, and it is a failure under CI=true.
+/// A tool. If it is not installed, prints a note and returns `None`. With CI=true, this is a failure.
 pub(crate) fn tool(name: &str) -> Option<Command> {
     let there = Command::new(name).arg("--version").stdin(Stdio::null()).output();
     if there.is_ok_and(|output| output.status.success() || name == "mandoc") {
@@ -13,12 +13,16 @@ pub(crate) fn tool(name: &str) -> Option<Command> {
         command.stdin(Stdio::null());
         return Some(command);
     }
-    eprintln!("NOT RUN: what takes {name}: it is not here (tests/setup ci installs it)");
-    assert_ne!(env::var("CI").as_deref(), Ok("true"), "every test must run under CI=true: no {name}");
+    eprintln!("NOT RUN: {name} is not installed (tests/setup ci installs it)");
+    assert_ne!(
+        env::var("CI").as_deref(),
+        Ok("true"),
+        "with CI=true every test must run, but {name} is not installed"
+    );
     None
 }
 
-/// What the tool writes to standard output; anything else that it says is a failure.
+/// Returns the tool's standard output. Output to standard error is a failure.
 pub(crate) fn said(command: &mut Command) -> String {
     let run = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let errors = String::from_utf8_lossy(&run.stderr);
@@ -27,7 +31,7 @@ pub(crate) fn said(command: &mut Command) -> String {
     output
 }
 
-/// A file for a tool, in a folder of the test's own.
+/// Writes a file for a tool, in the test's own folder.
 pub(crate) fn file(place: &str, name: &str, text: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(place);
     fs::create_dir_all(&folder).unwrap();

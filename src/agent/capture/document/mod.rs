@@ -1,5 +1,5 @@
-//! Everything that the metadata service said at one instant, as one JSON document that can be judged
-//! elsewhere. The token is never in it.
+//! All answers of the metadata service at one instant, as one JSON document. It can be verified on another machine. It
+//! never contains the token.
 
 mod redact;
 
@@ -9,87 +9,86 @@ use eic_core::text::{MAX_SHOWN, printable};
 use eic_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Longest document that is read, in bytes: two bundles of the longest kind, and everything else.
+/// Longest document that is read, in bytes: two bundles of the largest size, and all other items.
 pub const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// The path of the token, which stands in a capture only where none was given.
+/// The path of the token. A capture has an item at this path only if the service gave no token.
 pub const TOKEN: &str = "/latest/api/token";
 
 /// Most items that a document may hold.
 const MAX_ITEMS: usize = 512;
 
-/// Says what kind of document this is.
+/// Value of the field `document`.
 const DOCUMENT: &str = "eic-agent capture";
 
-/// The form of the document. Fields are added, never changed in meaning, under the same number.
+/// Version of the format. Under the same version, fields may be added, but no field changes its meaning.
 const SCHEMA_VERSION: u32 = 1;
 
-/// The document.
+/// The document, with all answers of the metadata service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Capture {
     schema_version: u32,
     document: String,
-    /// Whether account, principal and ids were replaced, so that no signature holds any more.
+    /// Whether accounts, principals, login names and ids were replaced. If so, no key's signature is valid any more.
     pub redacted: bool,
-    /// The agent that made it.
+    /// Version of the agent that wrote the document.
     pub version: String,
-    /// When, by the instance's own clock; RFC 3339.
+    /// Time of the capture by the instance's own clock, RFC 3339.
     taken_at: String,
-    /// Who the machine says it is: an instance id, `xen`, or none outside of EC2.
+    /// Identity of the machine: an instance id, `xen`, or `None` outside of EC2.
     pub machine: Option<String>,
-    /// Which address answered.
+    /// Endpoint that answered.
     pub endpoint: Option<String>,
-    /// The service's own clock, as it said it.
+    /// The service's `Date` header.
     pub date: Option<String>,
-    /// The service's name, as it said it.
+    /// The service's `Server` header.
     pub server: Option<String>,
-    /// Every item, in the order in which it was asked for.
+    /// Every item, in the order of the requests.
     pub items: Vec<Item>,
 }
 
-/// One item: exactly one of `text`, `base64`, `absent` and `error` says what came.
+/// The answer for one path. Exactly one of `text`, `base64`, `absent` and `error` is set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Item {
     /// Path on the service.
     pub path: String,
-    /// How long it took, in milliseconds.
+    /// Duration of the request, in milliseconds.
     pub took_ms: f64,
-    /// What came, where it is text.
+    /// The body, if it is UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     text: Option<String>,
-    /// What came, where it is not.
+    /// The body, if it is not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     base64: Option<String>,
     /// Whether the service has no such item (404).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     absent: bool,
-    /// Why nothing came.
+    /// Why the request failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<CapturedFailure>,
-    /// Whether more would have come than is taken.
+    /// Whether the body was cut off at the size limit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
 }
 
-/// Why nothing came.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct CapturedFailure {
     reason: String,
     detail: String,
 }
 
-/// What an item holds.
+/// The answer of the service for one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CapturedAnswer {
-    /// These bytes.
+    /// The body of the answer.
     Body(Vec<u8>),
-    /// There is no such item, or it was not asked for.
+    /// The service has no such item, or it was not requested.
     Absent,
-    /// Nothing came, for this reason.
+    /// The request failed: reason and detail.
     Failed(Reason, String),
 }
 
-/// Why a text is no capture.
+/// Why a text is not a valid capture.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotACapture(String);
 
@@ -100,7 +99,7 @@ impl std::fmt::Display for NotACapture {
 }
 
 impl Capture {
-    /// An empty one, taken at this instant.
+    /// A capture without items, taken at this instant.
     #[must_use]
     pub fn new(taken_at: Timestamp, machine: Option<String>) -> Self {
         Self {
@@ -117,7 +116,7 @@ impl Capture {
         }
     }
 
-    /// Reads a document.
+    /// Parses a document. Fails if it is not a capture of this `schema_version`, or has more than 512 items.
     pub fn parse(text: &[u8]) -> Result<Self, NotACapture> {
         let capture: Self = serde_json::from_slice(text).map_err(|error| {
             NotACapture(format!("JSON that is not one: {}", printable(&error.to_string(), MAX_SHOWN)))
@@ -148,7 +147,7 @@ impl Capture {
         Ok(text)
     }
 
-    /// When it was taken; known of every document that was parsed.
+    /// Time of the capture. Never `None` for a document that was parsed.
     #[must_use]
     pub fn taken_at(&self) -> Option<Timestamp> {
         self.taken_at.parse().ok()
@@ -160,7 +159,7 @@ impl Capture {
         self.items.iter().find(|item| item.path == path)
     }
 
-    /// What came for `path`. Where there was no token, nothing came for anything.
+    /// The answer for `path`. If the service gave no token, this is that error for every path.
     #[must_use]
     pub fn answer(&self, path: &str) -> CapturedAnswer {
         self.item(path).or_else(|| self.item(TOKEN)).map_or(CapturedAnswer::Absent, Item::answer)
@@ -168,7 +167,7 @@ impl Capture {
 }
 
 impl Item {
-    /// An item and what came for it.
+    /// An item with the answer of the service.
     #[must_use]
     pub fn new(path: &str, took_ms: f64, answer: CapturedAnswer) -> Self {
         let mut item = Self { path: path.to_owned(), took_ms, ..Self::default() };
@@ -185,7 +184,7 @@ impl Item {
         item
     }
 
-    /// What came. What contradicts itself, or cannot be read, is as malformed as an answer of that kind.
+    /// The answer of the service. An item that contradicts itself or cannot be decoded counts as a malformed answer.
     #[must_use]
     pub fn answer(&self) -> CapturedAnswer {
         match (&self.text, &self.base64, self.absent, &self.error) {

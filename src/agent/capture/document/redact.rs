@@ -1,21 +1,21 @@
-//! Account, principal, login names and ids replaced, each by one of its own, so that what belonged together
-//! still does. It is for reading alone: signatures are left out, since nothing signed holds any more.
+//! Replaces accounts, principals, login names and ids by pseudonyms. The same value always gets the same pseudonym. The
+//! result is only for reading: signatures of keys are removed, because they are not valid any more.
 
 use std::collections::HashMap;
 
 use super::Capture;
 
-/// Where key bundles are, below each user's name.
+/// Path of the list of users. The key bundle of a user is at this path plus the user's name.
 const USERS: &str = "/latest/meta-data/managed-ssh-keys/active-keys/";
 
-/// The fields of a key bundle that tell who and where, and what stands for them.
+/// The fields of a key bundle that identify a person or an instance, and the pseudonyms for their values.
 const FIELDS: [(&str, &str); 3] =
     [("#Caller=", "redacted-principal"), ("#Request=", "redacted-request"), ("#Instance=", "i-redacted")];
 
-/// The one field that tells nothing of anybody.
+/// The one field that identifies no person and no instance. Its value is kept.
 const TIMESTAMP: &str = "#Timestamp=";
 
-/// What stands for what, in the order in which it was met.
+/// The pseudonym of each value, numbered in the order of their first use.
 #[derive(Default)]
 struct Pseudonyms {
     known: HashMap<String, String>,
@@ -23,7 +23,7 @@ struct Pseudonyms {
 }
 
 impl Capture {
-    /// The same without the names of anybody and anything: each text is taken apart by what it is, once.
+    /// The capture with every identifying value replaced. How a text is searched depends on the path of its item.
     #[must_use]
     pub fn redact(mut self) -> Self {
         self.redacted = true;
@@ -34,7 +34,7 @@ impl Capture {
         });
         self.server = self.server.map(|server| stand_ins.scan(&server));
         for item in &mut self.items {
-            // What is not text was not looked through.
+            // Binary answers cannot be searched for names, so drop them.
             item.base64 = item.base64.take().map(|_| String::new());
             let user = item.path.strip_prefix(USERS).map(|user| user.trim_end_matches('/').to_owned());
             let is_bundle = user.as_deref().is_some_and(|user| !user.is_empty());
@@ -45,7 +45,7 @@ impl Capture {
                     }
                     Some(_) => bundle(text, &mut stand_ins),
                     None if item.path.ends_with("/instance-id/") => stand_ins.of("i-redacted", text.trim()),
-                    // Certificates and staples name the service alone.
+                    // Certificates and staples contain only names of the service.
                     None if is_armour(text) => text.clone(),
                     None => stand_ins.scan(text),
                 };
@@ -73,7 +73,7 @@ impl Pseudonyms {
         stand_in
     }
 
-    /// Free text: whatever has the form of an ARN, an instance id or an account is replaced, word by word.
+    /// Replaces every word that contains an ARN, an instance id, an account number or an `@`.
     fn scan(&mut self, text: &str) -> String {
         let is_part = |c: char| c.is_ascii_alphanumeric() || "-_:/@.+=,".contains(c);
         let mut clean = String::with_capacity(text.len());
@@ -102,7 +102,7 @@ fn is_instance_id(word: &str) -> bool {
         .is_some_and(|digits| digits.len() >= 8 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// PEM, or the base64 of a staple: one kind of characters, and no words.
+/// Whether the text is PEM or base64 and nothing else, as certificates and staples are.
 fn is_armour(text: &str) -> bool {
     let is_base64 = |line: &str| line.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b));
     let is_mark = |line: &str| line.starts_with("-----") && line.ends_with(" CERTIFICATE-----");
@@ -110,7 +110,7 @@ fn is_armour(text: &str) -> bool {
     text.len() > 200 && lines.all(|line| is_mark(line) || is_base64(line))
 }
 
-/// A key bundle: fields replaced, of a key its algorithm and itself, and no signature.
+/// A key bundle with its fields replaced. Of a key line, only algorithm and key stay. Signatures are removed.
 fn bundle(text: &str, stand_ins: &mut Pseudonyms) -> String {
     let mut has_key = false;
     lines(text, |line| {
@@ -131,12 +131,12 @@ fn bundle(text: &str, stand_ins: &mut Pseudonyms) -> String {
         if std::mem::replace(&mut has_key, true) {
             return "redacted-signature".to_owned();
         }
-        // Options before a key and a comment after it may name anybody.
+        // Options and comments of a key may contain names.
         line.split(' ').take(2).collect::<Vec<_>>().join(" ")
     })
 }
 
-/// Each line replaced; the ends of the lines stay.
+/// Replaces each line, and keeps the line ends.
 fn lines(text: &str, mut replace: impl FnMut(&str) -> String) -> String {
     let mut replaced = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
@@ -190,7 +190,7 @@ mod tests {
         {
             assert!(!text.contains(secret), "{secret}: {text}");
         }
-        assert_eq!(text.matches("redacted-request-1").count(), 2, "the same stays the same");
+        assert_eq!(text.matches("redacted-request-1").count(), 2, "equal values get equal pseudonyms");
         assert!(text.contains("redacted-principal-2") && text.contains("ssh-ed25519 AAAA\\n"), "{text}");
         assert!(text.contains("#Timestamp=9") && text.contains("active-keys/redacted-user-1/"), "{text}");
         assert_eq!(redacted.machine.as_deref(), Some("i-redacted-1"));

@@ -1,4 +1,4 @@
-//! The signer's certificate bundle: PEM, leaf first, with whatever else the service sends along.
+//! The signer's certificate bundle: PEM, with the signer's certificate first. It may contain other certificates.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -23,29 +23,30 @@ use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
 
-/// Largest bundle that is read, in bytes; the real one has 6,966.
+/// Maximum size of the bundle, in bytes. AWS's bundle has 6,966.
 pub const MAX_CHAIN_BYTES: usize = 128 * 1024;
 
-/// Most certificates that are looked at; the real bundle has four, and webpki walks at most eight deep.
-/// The rest is left aside, like any certificate that the path does not need.
+/// Maximum number of certificates that are read. AWS's bundle has four, and webpki follows at most eight levels.
+/// Further certificates are ignored.
 pub const MAX_CERTIFICATES: usize = 32;
 
-/// Largest certificate that is looked at, in bytes; a real one has 1,500.
+/// Maximum size of a certificate, in bytes. AWS's certificates have 1,500.
 const MAX_CERTIFICATE_BYTES: usize = 4 * 1024;
 
-/// What some editors put before UTF-8 text. OpenSSL passes over it, too.
+/// Some editors write this mark before UTF-8 text. OpenSSL skips it, too.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// The PEM without a byte order mark before it.
+/// Removes a leading byte order mark.
 pub(crate) fn without_mark(pem: &[u8]) -> &[u8] {
     pem.strip_prefix(BYTE_ORDER_MARK).unwrap_or(pem)
 }
 
-/// The extensions that are judged here: webpki checks neither keyUsage nor a common name against names.
+/// Extensions that this crate checks itself. webpki does not check keyUsage. It also does not compare the common name
+/// with alternative names or name constraints.
 const JUDGED_EXTENSIONS: [Oid<'static>; 3] =
     [OID_X509_EXT_SUBJECT_ALT_NAME, OID_X509_EXT_KEY_USAGE, OID_X509_EXT_NAME_CONSTRAINTS];
 
-/// A certificate and the parts of it that are judged. Untrusted.
+/// A certificate and the parsed fields that are judged. Untrusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     der: CertificateDer<'static>,
@@ -62,8 +63,8 @@ pub struct Certificate {
     not_after: Timestamp,
 }
 
-/// What a certificate says of issuing others (RFC 5280 section 4.2.1.9), as far as it matters where it is an anchor: the
-/// path search judges all others.
+/// Restrictions on issuing that matter if the certificate is a trust anchor: basicConstraints (RFC 5280 section
+/// 4.2.1.9) and unknown critical extensions. webpki checks all other certificates of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Authority {
     is_ca: bool,
@@ -71,12 +72,12 @@ struct Authority {
     has_unknown_critical: bool,
 }
 
-/// Why a bundle is no chain.
+/// Why the signer's bundle is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChainError {
-    /// No PEM certificate in it; holds its size in bytes.
+    /// It contains no PEM certificate; holds its size in bytes.
     Empty(usize),
-    /// No certificate in it can be read; holds the parser's word on the first one.
+    /// It contains no readable certificate; holds the parser's error for the first one.
     Unreadable(String),
     /// Larger than [`MAX_CHAIN_BYTES`]; holds its size in bytes.
     TooLarge(usize),
@@ -104,15 +105,15 @@ impl fmt::Display for ChainError {
     }
 }
 
-/// The certificates of the bundle, in order; at least one. Untrusted.
+/// The certificates of the bundle, in order. There is at least one. Untrusted.
 #[derive(Debug, Clone)]
 pub struct SignerChain {
     certificates: Vec<Certificate>,
 }
 
 impl SignerChain {
-    /// Reads PEM; text between the blocks, blocks of other kinds and certificates that cannot be parsed
-    /// are left aside, since the path may not need them.
+    /// Reads PEM. Text between the blocks, blocks of other kinds and unreadable certificates are ignored, because the
+    /// path may not need them.
     pub fn parse(pem: &[u8]) -> Result<Self, ChainError> {
         if pem.len() > MAX_CHAIN_BYTES {
             return Err(ChainError::TooLarge(pem.len()));
@@ -123,7 +124,7 @@ impl SignerChain {
             if certificates.len() >= MAX_CERTIFICATES {
                 break;
             }
-            // One that came already adds nothing but work to the search.
+            // A repeated certificate only adds work to the search.
             if der.len() > MAX_CERTIFICATE_BYTES || certificates.iter().any(|known| known.der == der) {
                 continue;
             }
@@ -141,7 +142,7 @@ impl SignerChain {
         }
     }
 
-    /// The certificates that carry `name` as their one common name, in order.
+    /// The certificates whose only common name is `name`, in order.
     pub fn named<'c>(&'c self, name: &SignerName) -> impl Iterator<Item = &'c Certificate> {
         self.certificates.iter().filter(move |certificate| certificate.common_names == [name.as_str()])
     }
@@ -153,14 +154,14 @@ impl SignerChain {
     }
 }
 
-/// The name as text. The parser's own registry of every OID that it knows takes longer to make than all certificates of a
-/// chain to read; without it the usual attributes have their abbreviations, and others their numbers.
+/// Formats a name. It uses an empty OID registry, because building the parser's full registry takes longer than
+/// reading all certificates of a chain. Usual attributes still have their abbreviations. The others have their OIDs.
 fn shown(name: &X509Name<'_>) -> String {
     name.to_string_with_registry(&OidRegistry::default()).unwrap_or_else(|error| format!("({error})"))
 }
 
 impl Certificate {
-    /// Reads one certificate; the error is the parser's word.
+    /// Reads one certificate. The error is the parser's message.
     pub fn parse(der: CertificateDer<'static>) -> Result<Self, String> {
         structure::check(&der).map_err(|error| error.to_string())?;
         let (rest, x509) =
@@ -171,7 +172,8 @@ impl Certificate {
         let mut dns_names = None;
         let mut key_usage = None;
         let (mut names, mut constraints) = (0_usize, 0_usize);
-        // A certificate of version 1 cannot say what it may do; that it is in the trust store says so.
+        // Before version 3, certificates have no extensions. Such a certificate counts as an authority, because it is
+        // an anchor only if the trust store contains it.
         let mut authority = Authority {
             is_ca: x509.version() != X509Version::V3,
             path_length: None,
@@ -191,15 +193,15 @@ impl Certificate {
                 ParsedExtension::NameConstraints(of) => {
                     let lists = [&of.permitted_subtrees, &of.excluded_subtrees];
                     let listed = lists.into_iter().flatten().map(Vec::len).sum::<usize>();
-                    // One that lists nothing is one all the same.
+                    // An empty extension counts as one constraint.
                     constraints = constraints.saturating_add(listed.max(1));
                 }
                 ParsedExtension::BasicConstraints(of) => {
                     authority.is_ca = of.ca;
                     authority.path_length = of.path_len_constraint;
                 }
-                // One of the three that cannot be read counts against the certificate: what it would have
-                // forbidden is unknown. Any other is webpki's business, which refuses critical ones.
+                // Refuse the certificate if one of these three extensions cannot be read, because its restrictions
+                // are unknown. webpki handles all other extensions and refuses unknown critical ones.
                 ParsedExtension::ParseError { error } if JUDGED_EXTENSIONS.contains(&extension.oid) => {
                     return Err(printable(&format!("extension {}: {error}", extension.oid), MAX_SHOWN));
                 }
@@ -228,13 +230,13 @@ impl Certificate {
         })
     }
 
-    /// The certificate as it was sent.
+    /// The certificate in DER, as received.
     #[must_use]
     pub const fn der(&self) -> &CertificateDer<'static> {
         &self.der
     }
 
-    /// The subject, made printable.
+    /// The subject, with unprintable characters escaped.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
@@ -252,19 +254,19 @@ impl Certificate {
         &self.common_names
     }
 
-    /// The dNSNames of the subject alternative name extension; none where there is no such extension.
+    /// The dNSNames of the subject alternative name extension; `None` if there is no such extension.
     #[must_use]
     pub fn dns_names(&self) -> Option<&[String]> {
         self.dns_names.as_deref()
     }
 
-    /// False where a keyUsage extension lacks digitalSignature (RFC 5280 section 4.2.1.3).
+    /// False if a keyUsage extension lacks digitalSignature (RFC 5280 section 4.2.1.3).
     #[must_use]
     pub(crate) fn may_sign_data(&self) -> bool {
         self.may_sign_data.unwrap_or(true)
     }
 
-    /// False where a keyUsage extension lacks keyCertSign (RFC 5280 section 4.2.1.3).
+    /// False if a keyUsage extension lacks keyCertSign (RFC 5280 section 4.2.1.3).
     #[must_use]
     pub(crate) fn may_sign_certificates(&self) -> bool {
         self.may_sign_certificates.unwrap_or(true)
@@ -276,20 +278,20 @@ impl Certificate {
         self.constraints > 0
     }
 
-    /// How many subtrees its nameConstraints have.
+    /// The number of subtrees in nameConstraints.
     pub(crate) const fn constraints(&self) -> usize {
         self.constraints
     }
 
-    /// How many alternative names it has, of all kinds.
+    /// The number of alternative names, of all kinds.
     pub(crate) const fn names(&self) -> usize {
         self.names
     }
 
-    /// Why this certificate, trusted as a root, may not issue others all the same; none where it may.
+    /// Why this trusted root may not issue certificates; `None` if it may.
     ///
-    /// RFC 5280 section 6.1.1 takes a root as a name and a key. The certificate in a trust store says more, and what it
-    /// forbids is held against it: an extension that is critical and unknown, no `cA`, a keyUsage without keyCertSign.
+    /// RFC 5280 section 6.1.1 treats a root as a name and a key. This check also applies the restrictions in the
+    /// root's own certificate: an unknown critical extension, a missing `cA`, or a keyUsage without keyCertSign.
     #[must_use]
     pub fn anchor_fault(&self) -> Option<&'static str> {
         if self.authority.has_unknown_critical {
@@ -303,7 +305,7 @@ impl Certificate {
         }
     }
 
-    /// The most certificates that may lie between this one, as an anchor, and the signer's.
+    /// The pathLenConstraint: how many certificates may be between this root and the signer's certificate.
     pub(crate) const fn path_length(&self) -> Option<u32> {
         self.authority.path_length
     }
@@ -314,22 +316,22 @@ impl Certificate {
         (self.not_before, self.not_after)
     }
 
-    /// The name under which the service normally keeps this certificate's staple: the upper-case hex of
-    /// the SHA-1 of the certificate. A place to look, never a proof of anything.
+    /// The name under which the metadata service normally serves this certificate's staple: the SHA-1 of the
+    /// certificate in upper-case hex. The name only helps to find the staple. It proves nothing.
     #[must_use]
     pub fn staple_name(&self) -> String {
         let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, &self.der);
         data_encoding::HEXUPPER.encode(digest.as_ref())
     }
 
-    /// The name that it was once kept under instead: the same with SHA-256.
+    /// The name that the service used before: the SHA-256 of the certificate in upper-case hex.
     #[must_use]
     pub fn sha256_name(&self) -> String {
         data_encoding::HEXUPPER.encode(ring::digest::digest(&ring::digest::SHA256, &self.der).as_ref())
     }
 }
 
-/// An instant before 1970 is read as 1970; nothing depends on the difference.
+/// Reads an instant before 1970 as 1970. No check depends on the difference.
 fn instant(unix: i64) -> Timestamp {
     Timestamp::from_unix(u64::try_from(unix).unwrap_or(0))
 }

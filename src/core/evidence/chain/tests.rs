@@ -19,7 +19,7 @@ fn parse(builder: CertificateBuilder) -> Result<Certificate, String> {
     Certificate::parse(CertificateDer::from(certificate.der().to_vec()))
 }
 
-/// A certificate of this size in bytes, `serial` among them.
+/// A certificate of `size` bytes. The serial number makes it unique.
 fn of_size(size: usize, serial: u8) -> eic_emulator::pki::Certificate {
     let padded = |length: usize| {
         let filler = der::octets(&vec![serial; length]);
@@ -32,7 +32,7 @@ fn of_size(size: usize, serial: u8) -> eic_emulator::pki::Certificate {
 }
 
 #[test]
-fn a_certificate_says_what_it_is() {
+fn certificate_fields_are_parsed() {
     let hierarchy = Hierarchy::new(&KeyPool::shared(), SIGNER, NOW);
     let leaf = hierarchy.leaf_certificate();
     let read = Certificate::parse(CertificateDer::from(leaf.der().to_vec())).unwrap();
@@ -50,14 +50,14 @@ fn a_certificate_says_what_it_is() {
 }
 
 #[test]
-fn every_common_name_counts() {
+fn every_common_name_is_read() {
     let certificate = |name: Name| {
         parse(CertificateBuilder::new(name, key().public(), NOW - 5, NOW + 5)).unwrap().common_names
     };
     assert_eq!(certificate(Name::common("a").cn("b")), ["a", "b"]);
     assert_eq!(certificate(Name::new().cns_in_one_place(&["a", "b"])), ["a", "b"]);
     assert_eq!(certificate(Name::new()), [""; 0]);
-    // BMPString, UTF-16: no text that could be compared.
+    // A BMPString (UTF-16) with an invalid character: it cannot be compared as text.
     let odd = Name::new().attribute(oids::COMMON_NAME, &der::element(0x1e, &[0xd8, 0x00]));
     assert_eq!(certificate(odd), ["(not text)"]);
 }
@@ -69,11 +69,11 @@ fn alternative_names_are_the_dns_names_of_the_extension() {
     assert_eq!(parse(builder().san(&["a.example", "b.example"])).unwrap().dns_names(), Some(&names[..]));
     let address = der::sequence(&[der::context_primitive(7, &[127, 0, 0, 1])]);
     let only_address = builder().extension(oids::SUBJECT_ALT_NAME, false, &address);
-    assert_eq!(parse(only_address).unwrap().dns_names(), Some(&[][..]), "there is one, without a DNS name");
+    assert_eq!(parse(only_address).unwrap().dns_names(), Some(&[][..]), "the extension has no DNS name");
 }
 
 #[test]
-fn what_a_key_may_do_is_what_its_key_usage_says() {
+fn key_usage_limits_what_a_certificate_may_sign() {
     use eic_emulator::pki::KeyUsage::{CertSign, CrlSign, DigitalSignature};
     let may = |builder| {
         let certificate = parse(builder).unwrap();
@@ -86,7 +86,7 @@ fn what_a_key_may_do_is_what_its_key_usage_says() {
 }
 
 #[test]
-fn a_certificate_that_constrains_names_is_known_as_such() {
+fn name_constraints_are_counted() {
     assert!(!parse(builder()).unwrap().constrains_names());
     let constraints = NameConstraints { permitted: &["example"], excluded: &[] };
     let one = parse(builder().name_constraints(&constraints)).unwrap();
@@ -95,18 +95,18 @@ fn a_certificate_that_constrains_names_is_known_as_such() {
     let lists = NameConstraints { permitted: &["a.example", "b.example"], excluded: &["c.example"] };
     let many = parse(builder().name_constraints(&lists).san(&["a.example", "d.example"])).unwrap();
     assert_eq!((many.constraints(), many.names()), (3, 2));
-    // One that lists nothing is one all the same.
+    // An empty extension counts as one constraint.
     let empty = parse(builder().name_constraints(&NameConstraints::default())).unwrap();
     assert_eq!((empty.constrains_names(), empty.constraints()), (true, 1));
 }
 
-/// What it would have forbidden is unknown; any other extension is the path search's business.
+/// The restrictions of such an extension are unknown. webpki checks the other extensions.
 #[test]
-fn a_judged_extension_that_cannot_be_read_counts_against_the_certificate() {
+fn certificate_with_an_unreadable_judged_extension_is_refused() {
     for judged in [oids::SUBJECT_ALT_NAME, oids::KEY_USAGE, oids::NAME_CONSTRAINTS] {
-        let word = parse(builder().extension(judged, false, &der::null())).unwrap_err();
+        let error = parse(builder().extension(judged, false, &der::null())).unwrap_err();
         let name: Vec<_> = judged.iter().map(u32::to_string).collect();
-        assert!(word.starts_with(&format!("extension {}: ", name.join("."))), "{word}");
+        assert!(error.starts_with(&format!("extension {}: ", name.join("."))), "{error}");
     }
     for other in [oids::BASIC_CONSTRAINTS, oids::EXTENDED_KEY_USAGE, oids::UNHEARD_OF] {
         assert!(parse(builder().extension(other, false, &der::null())).is_ok(), "{other:?}");
@@ -114,15 +114,15 @@ fn a_judged_extension_that_cannot_be_read_counts_against_the_certificate() {
 }
 
 #[test]
-fn bytes_after_a_certificate_are_no_part_of_one() {
+fn certificate_with_trailing_bytes_is_refused() {
     let mut bytes = builder().self_signed(&key()).der().to_vec();
     bytes.push(0);
-    let word = Certificate::parse(CertificateDer::from(bytes)).unwrap_err();
-    assert_eq!(word, "bytes follow the certificate");
+    let error = Certificate::parse(CertificateDer::from(bytes)).unwrap_err();
+    assert_eq!(error, "bytes follow the certificate");
 }
 
 #[test]
-fn a_bundle_may_have_131072_bytes() {
+fn bundle_of_more_than_131072_bytes_is_refused() {
     let pem = builder().self_signed(&key()).pem();
     let filled = |size: usize| format!("{}\n{pem}", "x".repeat(size - pem.len() - 1));
     assert_eq!(SignerChain::parse(filled(131_072).as_bytes()).unwrap().certificates().len(), 1);
@@ -132,7 +132,7 @@ fn a_bundle_may_have_131072_bytes() {
 }
 
 #[test]
-fn a_certificate_may_have_4096_bytes_and_comes_once() {
+fn large_and_repeated_certificates_are_skipped() {
     let [most, over, small] = [of_size(4096, 1), of_size(4097, 2), of_size(1500, 3)];
     let count = |certificates: &[&eic_emulator::pki::Certificate]| {
         let pem: String = certificates.iter().map(|certificate| certificate.pem()).collect();
@@ -146,7 +146,7 @@ fn a_certificate_may_have_4096_bytes_and_comes_once() {
 }
 
 #[test]
-fn of_more_than_32_certificates_the_first_are_looked_at() {
+fn only_the_first_32_certificates_are_read() {
     let pem: String =
         (1..=33_u8).map(|serial| builder().serial(&[serial]).self_signed(&key()).pem()).collect();
     let chain = SignerChain::parse(pem.as_bytes()).unwrap();
@@ -167,7 +167,7 @@ fn text_without_certificates_is_an_error() {
     for error in [empty, unreadable, ChainError::TooLarge(1)] {
         assert_eq!(error.reason(), Reason::SignerMalformed);
     }
-    // One that cannot be read costs the others nothing.
+    // An unreadable certificate does not affect the others.
     let both = block("MAA=") + &builder().self_signed(&key()).pem();
     assert_eq!(SignerChain::parse(both.as_bytes()).unwrap().certificates().len(), 1);
 }

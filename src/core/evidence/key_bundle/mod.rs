@@ -1,4 +1,4 @@
-//! The key bundle: entries of `#` lines, a key line and a signature.
+//! The key bundle. Each entry has `#` lines, a key line and a signature.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,39 +11,39 @@ use crate::reason::Reason;
 use crate::text::{MAX_SHOWN, printable_bytes};
 use crate::time::Timestamp;
 
-/// Most of a bundle that is read, in bytes: about three thousand entries.
+/// Maximum number of bytes that are read from a bundle: about three thousand entries.
 pub const MAX_BUNDLE_BYTES: usize = 2 * 1024 * 1024;
 
-/// Most entries that are judged, good or bad. A key lives for a minute and the API throttles pushes, so an
-/// honest bundle holds a handful. Each entry costs one RSA verification, and their work has a bound of its own
-/// (`MAX_ENTRY_CHECKS` of `verification`).
+/// Maximum number of entries that are judged, valid or not. A pushed key lives for a minute and the API throttles
+/// pushes, so a normal bundle has only a few entries. Each entry needs one RSA verification. `MAX_ENTRY_CHECKS` of
+/// `verification` limits that work separately.
 pub const MAX_ENTRIES: usize = 2048;
 
-/// Most `#` lines of an entry (four are known).
+/// Maximum number of `#` lines of an entry. Four fields are known.
 const MAX_FIELDS: usize = 64;
 
-/// Longest `#` line, in bytes: IAM's longest ARN is 2,048 characters.
+/// Maximum length of a `#` line, in bytes. IAM's longest ARN has 2,048 characters.
 const MAX_FIELD_BYTES: usize = 4096;
 
-/// Most that is kept of `#Caller`, in bytes: IAM's longest ARN.
+/// How many bytes of `#Caller` are kept: the length of IAM's longest ARN.
 const MAX_CALLER_BYTES: usize = 2048;
 
-/// Most that is kept of `#Request`, `#Instance` and `#Timestamp`, in bytes: more than any that could hold.
+/// How many bytes of `#Request`, `#Instance` and `#Timestamp` are kept. Valid values are shorter.
 const MAX_VALUE_BYTES: usize = 128;
 
-/// Longest signature text, in bytes; an RSA-8192 signature is 1,368 characters of base64.
+/// Maximum length of the signature text, in bytes. An RSA-8192 signature has 1,368 base64 characters.
 const MAX_SIGNATURE_BYTES: usize = 4096;
 
-/// The entries of one user's bundle, in order; each readable, or refused by itself.
+/// The entries of one user's bundle, in order. Each is either readable or refused separately.
 #[derive(Debug, Default)]
 pub struct KeyBundle {
     entries: Vec<Result<KeyEntry, UnreadableEntry>>,
 }
 
-/// One readable entry: what it says, and the bytes that its signature must cover. All of it is untrusted.
+/// One readable entry: its fields, and the bytes that its signature must cover. Untrusted.
 #[derive(Debug)]
 pub struct KeyEntry {
-    /// Every `#` line and the key line exactly as sent, each with its line end.
+    /// Every `#` line and the key line exactly as received, each with its line end.
     pub(crate) signed: Vec<u8>,
     pub(crate) signature: Vec<u8>,
     pub(crate) instance: String,
@@ -53,20 +53,20 @@ pub struct KeyEntry {
 }
 
 impl KeyEntry {
-    /// The key. Untrusted like all of it.
+    /// The key. Untrusted.
     #[must_use]
     pub const fn key(&self) -> &PublicKey {
         &self.key
     }
 
-    /// The key's algorithm. Untrusted like all of it.
+    /// The key's algorithm. Untrusted.
     #[must_use]
     pub fn algorithm(&self) -> &str {
         self.key.algorithm()
     }
 }
 
-/// What an entry says of itself, for the reader of a log. Signed only when the entry was accepted.
+/// The claims of an entry, for the log. They are verified only if the entry was accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
     /// `#Instance`: the instance that the key was pushed to.
@@ -79,12 +79,12 @@ pub struct Claims {
     pub principal: Option<String>,
 }
 
-/// An entry that says too little, or too much, to be judged.
+/// An entry that lacks something or is too large.
 #[derive(Debug)]
 pub struct UnreadableEntry {
     /// What is wrong with it.
     pub error: EntryError,
-    /// What could be read of it.
+    /// The claims that could be read.
     pub claims: Claims,
 }
 
@@ -97,19 +97,20 @@ pub enum EntryError {
     Key(PublicKeyError),
     /// No `#Timestamp`.
     NoTimestamp,
-    /// `#Timestamp` is not plain decimal Unix seconds; holds what came.
+    /// `#Timestamp` is not plain decimal Unix seconds; holds the value.
     Timestamp(String),
     /// No `#Instance`.
     NoInstance,
-    /// A known field twice; holds its name.
+    /// A known field occurs twice; holds its name.
     Repeated(&'static str),
-    /// A bound was passed; holds which.
+    /// The entry exceeds a limit; holds the limit.
     TooLarge(&'static str),
     /// No signature after the key line.
     NoSignature,
     /// The signature is not base64.
     Signature,
-    /// More than [`MAX_ENTRIES`] entries, or [`MAX_BUNDLE_BYTES`] bytes: this stands for all the rest.
+    /// The bundle has more than [`MAX_ENTRIES`] entries or [`MAX_BUNDLE_BYTES`] bytes. One such error covers all
+    /// refused entries.
     TooMany,
 }
 
@@ -143,7 +144,7 @@ impl fmt::Display for EntryError {
             }
             Self::NoInstance => f.write_str("expected an #Instance line, got none"),
             Self::Repeated(field) => write!(f, "expected #{field} once, got it twice"),
-            Self::TooLarge(bound) => write!(f, "the entry passes a bound: {bound}"),
+            Self::TooLarge(bound) => write!(f, "the entry exceeds a limit: {bound}"),
             Self::NoSignature => f.write_str("expected a signature after the key line, got none"),
             Self::Signature => f.write_str("expected a base64 signature, got something else"),
             Self::TooMany => {
@@ -157,15 +158,16 @@ impl fmt::Display for EntryError {
 }
 
 impl KeyBundle {
-    /// Reads a bundle. There is no error: what cannot be read is one unreadable entry, and the next `#`
-    /// line, key line or blank line starts afresh, so that a bad entry costs nobody else's login.
+    /// Reads a bundle. Unreadable text does not cause an error; it becomes an unreadable entry. A blank line ends an
+    /// entry. After a key line or a signature, the next `#` line or key line starts a new entry. So a bad entry does
+    /// not affect the others.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Self {
         Self::parse_lines(bytes, false)
     }
 
-    /// Reads the first part of a bundle that was too long to be read whole: the entry that the cut went
-    /// through, and all that would have followed, is one refusal.
+    /// Reads the first part of a bundle that was too long. One refusal covers the entry that was cut off and all
+    /// entries after it.
     #[must_use]
     pub fn parse_cut(bytes: &[u8]) -> Self {
         Self::parse_lines(bytes, true)
@@ -186,7 +188,8 @@ impl KeyBundle {
         Self { entries: reader.entries }
     }
 
-    /// Whether one of the entries is, or may be, for the key with this fingerprint.
+    /// Whether an entry has the key with this fingerprint, or may have it. An unreadable entry without a fingerprint
+    /// may have any key.
     #[must_use]
     pub fn may_hold(&self, offered: &Fingerprint) -> bool {
         self.entries.iter().any(|entry| match entry {
@@ -195,20 +198,20 @@ impl KeyBundle {
         })
     }
 
-    /// The entries, in the order in which they stand.
+    /// The entries, in the order of the bundle.
     pub fn entries(&self) -> &[Result<KeyEntry, UnreadableEntry>] {
         &self.entries
     }
 }
 
-/// Walks the lines; holds the entry that is being read, if any.
+/// Reads line by line. It holds the entry that is being read, if any.
 #[derive(Default)]
 struct LineReader {
     entries: Vec<Result<KeyEntry, UnreadableEntry>>,
     draft: Option<Draft>,
 }
 
-/// An entry in the making. The first thing that is wrong with it is kept; later ones do not matter.
+/// An entry that is being read. Only the first error is kept.
 #[derive(Default)]
 struct Draft {
     signed: Vec<u8>,
@@ -223,14 +226,14 @@ struct Draft {
 
 impl LineReader {
     fn take(&mut self, line: &[u8]) {
-        // What is signed is the line as it came. Its end, `\n` or `\r\n`, is no part of what it says.
+        // The signature covers the line with its end. The end, `\n` or `\r\n`, is not part of the content.
         let content = line.strip_suffix(b"\n").unwrap_or(line);
         let content = content.strip_suffix(b"\r").unwrap_or(content);
         if content.iter().all(u8::is_ascii_whitespace) {
             return self.finish_entry();
         }
         let is_field = content.starts_with(b"#");
-        // Base64 has no gap in it, every key line has one.
+        // A base64 line has no space. A key line always has one.
         let is_key = !is_field && content.trim_ascii_end().iter().any(|b| matches!(b, b' ' | b'\t'));
         if (is_field || is_key) && self.draft.as_ref().is_some_and(|draft| draft.past_key) {
             self.finish_entry();
@@ -276,10 +279,10 @@ impl Draft {
             b"#Instance" => (&mut self.claims.instance, "Instance", MAX_VALUE_BYTES),
             b"#Caller" => (&mut self.claims.principal, "Caller", MAX_CALLER_BYTES),
             b"#Request" => (&mut self.claims.request_id, "Request", MAX_VALUE_BYTES),
-            // A name that nobody knows yet: signed along, and otherwise not our business.
+            // An unknown field is part of the signed bytes and is otherwise ignored.
             _ => return,
         };
-        // What is cut here is longer than anything that it could be equal to.
+        // Valid values are not longer than this, so a cut value is not valid.
         let kept = value.get(..most).unwrap_or(value);
         if slot.replace(String::from_utf8_lossy(kept).into_owned()).is_some() {
             self.fail(EntryError::Repeated(field));
@@ -288,7 +291,7 @@ impl Draft {
 
     fn take_key(&mut self, line: &[u8], content: &[u8]) {
         self.past_key = true;
-        // Without its line end the line was cut off, and what was signed had one.
+        // Keep the line end unchanged, because the signature covers it. A line without an end was cut off.
         self.signed.extend_from_slice(line);
         match PublicKey::parse(content) {
             Ok(key) => {
@@ -299,7 +302,7 @@ impl Draft {
         }
     }
 
-    /// Where no key came before it, [`finish`](Self::finish) finds that there is none.
+    /// If there was no key line, [`finish`](Self::finish) reports that.
     fn take_signature(&mut self, content: &[u8]) {
         self.past_key = true;
         if self.signature.len().saturating_add(content.len()) > MAX_SIGNATURE_BYTES {
@@ -308,7 +311,7 @@ impl Draft {
         self.signature.extend_from_slice(content);
     }
 
-    #[expect(clippy::result_large_err, reason = "no error on its way up: both sides lie in the bundle")]
+    #[expect(clippy::result_large_err, reason = "the bundle stores both variants")]
     fn finish(self) -> Result<KeyEntry, UnreadableEntry> {
         let claims = self.claims.clone();
         self.validate_entry().map_err(|error| UnreadableEntry { error, claims })
@@ -331,12 +334,13 @@ impl Draft {
     }
 }
 
-/// Plain decimal Unix seconds: no sign, no space, no leading zero, so that one instant has one spelling.
+/// Reads plain decimal Unix seconds. A sign, a space or a leading zero is refused, so each instant has only one
+/// spelling.
 fn unix_seconds(text: &str) -> Option<Timestamp> {
     let plain = !text.is_empty()
         && text.bytes().all(|b| b.is_ascii_digit())
         && (text.len() == 1 || !text.starts_with('0'));
-    // Whatever does not fit a signed 64-bit number is no instant that a service would sign.
+    // The service does not sign an instant that exceeds a signed 64-bit number.
     let seconds = text.parse::<i64>().ok().filter(|_| plain)?;
     u64::try_from(seconds).ok().map(Timestamp::from_unix)
 }

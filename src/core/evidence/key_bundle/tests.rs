@@ -19,7 +19,7 @@ fn good() -> Result<Timestamp, &'static str> {
 }
 
 #[test]
-fn an_entry_keeps_the_signed_bytes_as_they_came() {
+fn signed_bytes_are_kept_unchanged() {
     let head = "#Request=r-1\n#New=what\n#Caller=arn:x=y\n#Timestamp=1738233608\n#Instance=i-abcd1234\n";
     let text = format!("{head}{KEY} comment\nAAECAw\n==\n\n");
     let bundle = KeyBundle::parse(text.as_bytes());
@@ -32,9 +32,9 @@ fn an_entry_keeps_the_signed_bytes_as_they_came() {
     assert_eq!(entry.key.to_string(), KEY);
 }
 
-/// What is signed has the carriage returns; what is read has none of them.
+/// The signed bytes contain the carriage returns. The parsed values do not.
 #[test]
-fn line_ends_are_signed_as_they_came() {
+fn line_ends_are_part_of_the_signed_bytes() {
     for ends in ["\r\n", "\n"] {
         let signed = format!("{HEAD}{KEY}\n").replace('\n', ends);
         let text = format!("{signed}AAEC{ends}{ends}");
@@ -44,7 +44,7 @@ fn line_ends_are_signed_as_they_came() {
         assert_eq!(entry.signature, [0, 1, 2]);
         assert!(!format!("{:?}{}", entry.claims, entry.instance).contains("\\r"), "{:?}", entry.claims);
     }
-    // Two carriage returns are one too many.
+    // Only one carriage return belongs to a line end.
     let text = format!("{HEAD}{KEY}\nAAEC\n").replace('\n', "\r\r\n");
     assert!(KeyBundle::parse(text.as_bytes()).entries()[0].is_err());
 }
@@ -92,7 +92,7 @@ fn odd_timestamps_are_refused() {
         "1 ",
         "1e3",
         "9223372036854775808",
-        // One is part of the line end.
+        // The last carriage return belongs to the line end.
         "1738233608\r\r",
         "1738233608.5",
     ];
@@ -141,7 +141,7 @@ fn entries_are_bounded() {
 }
 
 #[test]
-fn a_bundle_that_was_cut_is_judged_up_to_there() {
+fn complete_entries_of_a_cut_bundle_are_read() {
     let text = format!("{HEAD}{KEY}\nAAEC\n\n{HEAD}{KEY}\nAA");
     let bundle = KeyBundle::parse_cut(text.as_bytes());
     assert!(bundle.entries()[0].is_ok());
@@ -159,24 +159,25 @@ fn long_claims_are_cut() {
     let bundle = KeyBundle::parse(text.as_bytes());
     let entry = bundle.entries()[0].as_ref().unwrap();
     assert_eq!((entry.instance.len(), entry.claims.principal.as_ref().unwrap().len()), (128, 2048));
-    assert!(entry.signed.len() > 8000, "every byte of it is still what must be signed");
+    assert!(entry.signed.len() > 8000, "the signature must still cover every byte");
 }
 
 #[test]
-fn a_bundle_knows_which_keys_it_may_hold() {
+fn key_of_a_readable_entry_is_found_by_fingerprint() {
     let key = PublicKey::parse(KEY.as_bytes()).unwrap();
     let other = Fingerprint::of(b"other");
     let holds = |text: &str, offered| KeyBundle::parse(text.as_bytes()).may_hold(offered);
     let good = format!("{HEAD}{KEY}\nAAEC\n");
     assert!(holds(&good, key.fingerprint()) && !holds(&good, &other));
     assert!(!holds("", &other));
-    assert!(holds("rubbish\n", &other), "nobody knows whose that is");
+    assert!(holds("rubbish\n", &other), "it may have any key");
 }
 
 #[test]
-fn the_bounds_of_an_entry_are_met_to_the_byte() {
+fn entry_at_its_limits_is_accepted_and_one_beyond_is_refused() {
     let entry = |fields: &str, key: &str, signature: &str| format!("{HEAD}{fields}{key}\n{signature}\n");
-    // 64 # lines with the two of the head; a line of 4,096 bytes with its #; 4,096 bytes of signature.
+    // The limits are 64 # lines (two are in the head), 4,096 bytes for a line with its #, and 4,096 bytes of
+    // signature.
     assert_eq!(reasons(&entry(&"#x\n".repeat(62), KEY, "AAEC")), [good()]);
     assert_eq!(reasons(&entry(&"#x\n".repeat(63), KEY, "AAEC")), [Err("entry-too-large")]);
     assert_eq!(reasons(&entry(&"#x\n".repeat(64), KEY, "AAEC")), [Err("entry-too-large")]);
@@ -187,7 +188,7 @@ fn the_bounds_of_an_entry_are_met_to_the_byte() {
 }
 
 #[test]
-fn a_refusal_says_what_was_expected_and_what_came() {
+fn entry_errors_name_the_expected_and_the_received_value() {
     let errors = |text: &str| -> Vec<String> {
         let bundle = KeyBundle::parse(text.as_bytes());
         bundle.entries().iter().map(|entry| entry.as_ref().unwrap_err().error.to_string()).collect()
@@ -205,7 +206,7 @@ fn a_refusal_says_what_was_expected_and_what_came() {
         (format!("{HEAD}{KEY}\n!\n"), "expected a base64 signature, got something else"),
         (
             format!("{HEAD}{KEY}\n{}\n", "A".repeat(4097)),
-            "the entry passes a bound: 4,096 bytes of signature",
+            "the entry exceeds a limit: 4,096 bytes of signature",
         ),
         (format!("{HEAD}x y\n"), "expected an OpenSSH public key, but no base64 follows the algorithm"),
     ] {
@@ -218,17 +219,17 @@ fn a_refusal_says_what_was_expected_and_what_came() {
 }
 
 #[test]
-fn a_bundle_that_cannot_hold_a_key_is_known_by_fingerprints_alone() {
+fn key_of_an_unreadable_entry_is_found_by_fingerprint() {
     let key = PublicKey::parse(KEY.as_bytes()).unwrap();
     let holds = |text: &str, offered| KeyBundle::parse(text.as_bytes()).may_hold(offered);
-    // The key can be read, what stands around it cannot.
+    // The key is readable, but the rest of the entry is not.
     let broken = format!("#Timestamp=x\n{KEY}\nAAEC\n");
-    assert!(holds(&broken, key.fingerprint()), "its refusal is worth a line in the log");
+    assert!(holds(&broken, key.fingerprint()), "the refusal must be logged");
     assert!(!holds(&broken, &Fingerprint::of(b"other")));
 }
 
 #[test]
-fn an_entry_tells_the_algorithm_of_its_key() {
+fn entry_returns_the_algorithm_of_its_key() {
     let bundle = KeyBundle::parse(format!("{HEAD}{KEY}\nAAEC\n").as_bytes());
     assert_eq!(bundle.entries()[0].as_ref().unwrap().algorithm(), "ssh-ed25519");
 }

@@ -1,4 +1,4 @@
-//! OCSP staples: responses of RFC 6960 that the metadata service serves for the signer's path.
+//! OCSP staples: responses (RFC 6960) that the metadata service serves for the certificates of the signer's path.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -23,18 +23,18 @@ use crate::time::Timestamp;
 
 pub use x509_ocsp::ResponderId;
 
-/// Largest staple that is read, in bytes as served. A real one has about 700 in base64, one with a responder's
-/// certificate 3,500.
+/// Maximum size of a staple, in bytes as served. AWS's staples have about 700 in base64. A staple with a responder's
+/// certificate has 3,500.
 pub const MAX_STAPLE_BYTES: usize = 8 * 1024;
 
-/// Most staples that are read; the real service has one for each certificate of its bundle.
+/// Maximum number of staples that are read. The metadata service has one for each certificate of its bundle.
 pub const MAX_STAPLES: usize = 16;
 
-/// The first answers of a staple, of which each may vouch; the real service has one. The others are read for what speaks
-/// against a certificate.
+/// How many answers of a staple may vouch for a certificate. AWS's staples have one answer. In later answers, only
+/// the statuses `revoked` and `unknown` count.
 const MAX_VOUCHING: usize = 16;
 
-/// Most certificates that a staple may bring along; one is of use.
+/// How many certificates of a staple are read. A responder needs only one.
 const MAX_RESPONDERS: usize = 4;
 
 /// id-pkix-ocsp-basic (RFC 6960 section 4.2.1).
@@ -48,27 +48,28 @@ const ID_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101
 /// id-sha512 (RFC 5754 section 2.4).
 const ID_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3");
 
-/// One OCSP response: what it answers, and what is needed to see who signed it. Untrusted.
+/// One OCSP response: its answers, and the data that is needed to check who signed it. Untrusted.
 #[derive(Debug, Clone)]
 pub struct OcspStaple {
     pub(crate) signed: Signed,
     pub(crate) responder: ResponderId,
-    /// The responder's name in DER; none where the responder is told by its key.
+    /// The responder's name in DER; `None` if the staple identifies the responder by its key.
     pub(crate) responder_name: Option<Vec<u8>>,
     pub(crate) certificates: Vec<ResponderCertificate>,
     pub(crate) answers: Vec<OcspAnswer>,
     pub(crate) produced_at: Timestamp,
-    /// Why nothing in it can vouch for a certificate. What speaks against one still counts.
+    /// Why no answer of this staple can vouch for a certificate. The statuses `revoked` and `unknown` still count.
     pub(crate) defect: Option<OcspError>,
 }
 
-/// A certificate that a staple brings along. Untrusted.
+/// A certificate inside a staple. Untrusted.
 ///
-/// It is read once: a staple is judged again for every path, and each time that a further staple has come.
+/// It is parsed only once, because each staple is judged again for every path and whenever another staple has
+/// arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct ResponderCertificate {
     pub(crate) der: CertificateDer<'static>,
-    /// False where its keyUsage lacks digitalSignature, or where it cannot be read.
+    /// False if its keyUsage lacks digitalSignature or the certificate cannot be read.
     pub(crate) may_sign_data: bool,
 }
 
@@ -80,16 +81,16 @@ impl ResponderCertificate {
     }
 }
 
-/// What a staple says of one certificate (SingleResponse, RFC 6960 section 4.2.1).
+/// The status of one certificate in a staple (SingleResponse, RFC 6960 section 4.2.1).
 #[derive(Debug, Clone)]
 pub struct OcspAnswer {
     pub(crate) subject: CertId,
     pub(crate) status: RevocationStatus,
     pub(crate) this_update: Timestamp,
     pub(crate) next_update: Option<Timestamp>,
-    /// Whether an extension that is critical and not known stands beside it.
+    /// Whether the answer has an unknown critical extension.
     pub(crate) has_unknown_critical: bool,
-    /// Whether it can vouch at all. What speaks against a certificate counts in any case.
+    /// Whether the status `good` counts. The statuses `revoked` and `unknown` always count.
     pub(crate) may_vouch: bool,
 }
 
@@ -102,7 +103,7 @@ pub(crate) struct CertId {
     pub(crate) serial: Vec<u8>,
 }
 
-/// The hash that a CertID names the issuer by.
+/// The hash algorithm with which a CertID identifies the issuer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IssuerHash {
     Sha1,
@@ -114,7 +115,8 @@ pub(crate) enum IssuerHash {
 impl IssuerHash {
     pub(crate) const ALL: [Self; 4] = [Self::Sha1, Self::Sha256, Self::Sha384, Self::Sha512];
 
-    /// Whether an answer that names its issuer so may vouch. The others are read for what speaks against a certificate.
+    /// Whether an answer with this hash may vouch for a certificate. With any hash, the statuses `revoked` and
+    /// `unknown` count.
     const fn may_vouch(self) -> bool {
         matches!(self, Self::Sha1 | Self::Sha256)
     }
@@ -131,18 +133,18 @@ pub enum RevocationStatus {
     Unknown,
 }
 
-/// Why bytes are no staple.
+/// Why a staple cannot be read, or cannot vouch for a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OcspError {
     /// Larger than [`MAX_STAPLE_BYTES`]; holds the size in bytes.
     TooLarge(usize),
     /// Neither DER nor base64.
     Encoding,
-    /// Not the structure of RFC 6960; holds the parser's word.
+    /// Not the structure of RFC 6960; holds the parser's message.
     Structure(String),
-    /// The responder answered with an error instead of a response; holds which.
+    /// The responder returned an error instead of a response; holds its name.
     NotSuccessful(&'static str),
-    /// A critical extension that nobody here knows.
+    /// An unknown critical extension.
     CriticalExtension,
     /// Bytes after the response.
     TrailingBytes,
@@ -182,7 +184,7 @@ impl From<der::Error> for OcspError {
 }
 
 impl OcspStaple {
-    /// Reads a staple as the service serves it, base64 (wrapped or not), or as plain DER.
+    /// Reads a staple: base64 (wrapped or not), as the metadata service serves it, or plain DER.
     pub fn parse(bytes: &[u8]) -> Result<Self, OcspError> {
         if bytes.len() > MAX_STAPLE_BYTES {
             return Err(OcspError::TooLarge(bytes.len()));
@@ -232,27 +234,27 @@ impl OcspStaple {
         })
     }
 
-    /// Why it can vouch for nothing, where it was read for what speaks against a certificate alone.
+    /// Why no answer of this staple can vouch for a certificate, although it was read.
     #[must_use]
     pub(crate) const fn defect(&self) -> Option<&OcspError> {
         self.defect.as_ref()
     }
 
-    /// Who signed, as the response itself says.
+    /// The signer's identity, as the response claims it.
     #[must_use]
     pub fn responder(&self) -> Responder {
         Responder(self.responder.clone())
     }
 }
 
-/// The first element of these bytes, with its shape checked, and whether that is a defect since others follow.
+/// The first element, after a check of its structure. Bytes after it are a defect.
 fn first(bytes: &[u8]) -> Result<(&[u8], Option<OcspError>), OcspError> {
     structure::check(bytes)?;
     let (element, rest) = structure::split(bytes).ok_or(StructureError::Malformed)?;
     Ok((element, (!rest.is_empty()).then_some(OcspError::TrailingBytes)))
 }
 
-/// Who signed a staple, as it says itself: `by name CN=...` or `by key 5af3...`.
+/// The signer's identity that a staple claims: `by name CN=...` or `by key 5af3...`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Responder(ResponderId);
 
@@ -268,8 +270,7 @@ impl fmt::Display for Responder {
 }
 
 impl OcspAnswer {
-    /// None where the issuer is named by a hash that is not known: such an answer is about no certificate that we could
-    /// tell.
+    /// `None` if the hash algorithm of the CertID is unknown, because the answer then matches no certificate.
     fn parse((place, response): (usize, &SingleResponse)) -> Option<Self> {
         let id = &response.cert_id;
         let hash = match id.hash_algorithm.oid {
@@ -309,7 +310,7 @@ fn instant(time: OcspGeneralizedTime) -> Timestamp {
     Timestamp::from_unix(time.0.to_unix_duration().as_secs())
 }
 
-/// The name of a status that is a failure (RFC 6960 section 4.2.1).
+/// The name of an error status (RFC 6960 section 4.2.1).
 const fn failure(status: OcspResponseStatus) -> Option<&'static str> {
     match status {
         OcspResponseStatus::Successful => None,

@@ -21,7 +21,7 @@ fn at(unix: i64) -> Timestamp {
 }
 
 #[test]
-fn what_is_no_staple_is_refused() {
+fn bytes_that_are_not_a_staple_are_refused() {
     for (bytes, expected) in [
         (&b"<html>"[..], OcspError::Encoding),
         (b"\xff", OcspError::Encoding),
@@ -41,7 +41,7 @@ fn what_is_no_staple_is_refused() {
 }
 
 #[test]
-fn a_staple_is_read_as_it_was_made() {
+fn staple_fields_are_parsed() {
     let revoked = CertStatus::Revoked { at: NOW - 9, reason: Some(1) };
     for (made, status) in [
         (CertStatus::Good, RevocationStatus::Good),
@@ -77,7 +77,7 @@ fn answer_with_an_unknown_hash_is_ignored() {
     let unknown = builder().about(CertId::encoded(&unknown, &[1; 20], &[1; 20], &[1]));
     assert!(parse(&unknown).unwrap().answers.is_empty());
     let known = parse(&builder().preceded_by(unknown.answer())).unwrap();
-    assert_eq!(known.answers.len(), 1, "the one beside it is read");
+    assert_eq!(known.answers.len(), 1, "the other answer is read");
 }
 
 #[test]
@@ -96,11 +96,11 @@ fn unknown_critical_extension_is_recorded_and_the_rest_is_read() {
 }
 
 #[test]
-fn bytes_after_a_response_are_told_and_what_is_before_them_is_read() {
+fn trailing_bytes_are_recorded_and_the_rest_is_read() {
     let whole = builder().build().der;
     let after = OcspStaple::parse(&[&whole[..], &[0]].concat()).unwrap();
     assert_eq!((after.defect, after.answers.len()), (Some(OcspError::TrailingBytes), 1));
-    // The response inside the octet string, one byte longer.
+    // One more byte at the end of the response inside the octet string.
     let inner = {
         let outer = OcspResponse::from_der(&whole).unwrap();
         let basic = [outer.response_bytes.unwrap().response.as_bytes(), &[0]].concat();
@@ -112,9 +112,9 @@ fn bytes_after_a_response_are_told_and_what_is_before_them_is_read() {
     assert_eq!(OcspError::TrailingBytes.to_string(), "expected nothing after the response, got more bytes");
 }
 
-/// The decoder of names sorts the parts of a SET, in time that grows with the square of their number.
+/// The decoder of names sorts the elements of a SET. This takes time proportional to the square of their number.
 #[test]
-fn a_name_of_many_parts_in_one_place_is_refused_before_it_is_decoded() {
+fn set_of_more_than_16_elements_is_refused_before_decoding() {
     let named = |parts: usize| {
         let names: Vec<_> = (0..parts).map(|part| part.to_string()).collect();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
@@ -123,8 +123,8 @@ fn a_name_of_many_parts_in_one_place_is_refused_before_it_is_decoded() {
     assert!(named(16).is_ok());
     let refused = OcspError::Structure("expected at most 16 elements in a SET, got more".to_owned());
     assert_eq!(named(17).unwrap_err(), refused);
-    assert_eq!(named(480).unwrap_err(), refused, "as many as fit");
-    // Those of a responder's certificate as well.
+    assert_eq!(named(480).unwrap_err(), refused, "as many as a staple can hold");
+    // The limit also applies to names in a responder's certificate.
     let key = KeyPool::shared().get("responder");
     let responder = Issuer { name: Name::new().cns_in_one_place(&["x"; 17]), key: key.clone() };
     let certificate = responder.certificate().self_signed(&key);
@@ -132,7 +132,7 @@ fn a_name_of_many_parts_in_one_place_is_refused_before_it_is_decoded() {
 }
 
 #[test]
-fn every_answer_is_read_and_four_certificates() {
+fn every_answer_is_read_but_only_four_certificates() {
     let many = (0..30).fold(builder(), |many, _| many.followed_by(builder().answer()));
     let may_vouch: Vec<_> = parse(&many).unwrap().answers.iter().map(|answer| answer.may_vouch).collect();
     assert_eq!(may_vouch, [vec![true; 16], vec![false; 15]].concat());
@@ -147,7 +147,7 @@ fn every_answer_is_read_and_four_certificates() {
 }
 
 #[test]
-fn a_staple_may_have_8192_bytes() {
+fn staple_of_more_than_8192_bytes_is_refused() {
     let text = builder().build().text();
     let filled = |size: usize| format!("{}{text}", "\n".repeat(size - text.len()));
     assert!(OcspStaple::parse(filled(8192).as_bytes()).is_ok());
@@ -184,7 +184,7 @@ fn error_names_what_was_served_instead_of_a_staple() {
     assert_eq!(OcspError::CriticalExtension.to_string(), "an extension marked critical is not known");
 }
 
-/// RFC 6960 section 4.2.1 has one response type; another one could mean anything.
+/// RFC 6960 section 4.2.1 defines one response type. The meaning of any other type is unknown.
 #[test]
 fn only_the_basic_response_type_is_read() {
     let whole = builder().build().der;

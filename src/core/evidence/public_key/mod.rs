@@ -1,4 +1,4 @@
-//! One OpenSSH public key, as it stands on a line.
+//! Parses one OpenSSH public key from its line.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -13,18 +13,18 @@ use super::key_check;
 use crate::fingerprint::Fingerprint;
 use crate::reason::Reason;
 
-/// Longest key line, in characters: the API's own limit for `SSHPublicKey` (`SendSSHPublicKey`).
+/// Maximum length of a key line, in characters. It is the API's limit for `SSHPublicKey` (`SendSSHPublicKey`).
 pub const MAX_KEY_CHARACTERS: usize = 4096;
 
-/// Longest algorithm name, in bytes (RFC 4251 section 6).
+/// Maximum length of an algorithm name, in bytes (RFC 4251 section 6).
 const MAX_ALGORITHM: usize = 64;
 
-/// What OpenSSH calls its algorithms where a person reads it. Older releases (Amazon Linux 2 has 7.4) take these for
-/// the names of keys, in capitals or not (`sshkey_type_from_name`).
+/// Short algorithm names that OpenSSH shows to people. Older releases (Amazon Linux 2 has 7.4) also accept them as
+/// key types, in any case (`sshkey_type_from_name`).
 const SHORT_NAMES: [&str; 7] = ["rsa1", "rsa", "dsa", "ecdsa", "ed25519", "ecdsa-sk", "ed25519-sk"];
 
-/// Options of an `authorized_keys` line, which sshd reads in any case (OpenSSH auth-options.c). A line that begins with
-/// one is no key to sshd but an option before a key.
+/// Options of an `authorized_keys` line. sshd reads them in any case (OpenSSH auth-options.c). If a line begins with
+/// one of them, sshd reads an option and not a key.
 const OPTIONS: [&str; 22] = [
     "agent-forwarding",
     "cert-authority",
@@ -52,8 +52,7 @@ const OPTIONS: [&str; 22] = [
 
 /// A public key: an algorithm and its wire form (RFC 4253 section 6.6).
 ///
-/// Only the two are kept. Comment and spacing of the line that it came from are gone, so that what is
-/// printed is this key and nothing that merely stood beside it.
+/// The comment and the spacing of the original line are dropped. So the output contains only this key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey {
     algorithm: String,
@@ -97,12 +96,12 @@ impl fmt::Display for PublicKeyError {
 }
 
 impl PublicKey {
-    /// Reads `ALGORITHM BASE64 [COMMENT]`, the form of an `authorized_keys` line without options
-    /// (sshd(8), "`AUTHORIZED_KEYS` FILE FORMAT").
+    /// Reads `ALGORITHM BASE64 [COMMENT]`, the form of an `authorized_keys` line without options (sshd(8),
+    /// "`AUTHORIZED_KEYS` FILE FORMAT").
     ///
-    /// Keys of the algorithms that `ssh-key` knows are parsed whole and must encode to the very bytes that
-    /// came. A key of another algorithm is carried through as it is, as long as its body begins with the
-    /// same name: sshd decides whether it knows it.
+    /// If `ssh-key` knows the algorithm, the key is parsed completely and must encode to the same bytes. A key of
+    /// another algorithm is kept unchanged if its body begins with the same algorithm name. sshd decides whether it
+    /// supports that algorithm.
     pub fn parse(line: &[u8]) -> Result<Self, PublicKeyError> {
         let line =
             core::str::from_utf8(line).map_err(|_| PublicKeyError::Malformed("the line is not UTF-8"))?;
@@ -121,11 +120,11 @@ impl PublicKey {
         if algorithm.contains("-cert-v0") {
             return Err(PublicKeyError::Certificate);
         }
-        // To an older OpenSSH another name of an algorithm that it knows: another key than ours.
+        // An older OpenSSH maps this name to one of its algorithms and would read a different key.
         if SHORT_NAMES.iter().any(|short| short.eq_ignore_ascii_case(algorithm)) {
             return Err(PublicKeyError::Malformed("the line begins with the short name of a key algorithm"));
         }
-        // The name of a signature, which OpenSSH reads as the key type without the prefix: another key than ours.
+        // This names a signature algorithm. OpenSSH drops the prefix and would read a different key.
         if algorithm.starts_with("webauthn-") {
             return Err(PublicKeyError::Malformed("webauthn-... names a signature, not a key"));
         }
@@ -163,15 +162,15 @@ impl PublicKey {
     }
 }
 
-/// `ALGORITHM BASE64`, encoded anew.
+/// Writes `ALGORITHM BASE64`.
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.algorithm, BASE64.encode(&self.blob))
     }
 }
 
-/// The fingerprint of a security key whose application ends with a NUL. OpenSSH reads the application as a C string and
-/// writes it without the NUL (sshkey.c, `sshkey_serialize_sk`), and that is what it hashes. None for other keys.
+/// The fingerprint of a security key whose application name ends with a NUL; `None` for other keys. OpenSSH reads the
+/// name as a C string, writes it without the NUL (sshkey.c, `sshkey_serialize_sk`) and hashes the result.
 fn without_final_nul(blob: &[u8], key: &KeyData) -> Option<Fingerprint> {
     let application = match key {
         KeyData::SkEcdsaSha2NistP256(key) => key.application(),
@@ -179,28 +178,28 @@ fn without_final_nul(blob: &[u8], key: &KeyData) -> Option<Fingerprint> {
         _ => return None,
     };
     let name = application.strip_suffix('\0')?;
-    // It is the last part: a length of four bytes, then the name.
+    // The application is the last field: a length of four bytes, then the name.
     let before = blob.len().checked_sub(application.len())?.checked_sub(4)?;
     let length = u32::try_from(name.len()).ok()?.to_be_bytes();
     Some(Fingerprint::of(&[blob.get(..before)?, &length, name.as_bytes()].concat()))
 }
 
-/// Reads base64 with its padding at the end alone. `data-encoding` takes several encodings in a row for one, which sshd
+/// Reads base64 with padding only at the end. `data-encoding` also accepts several concatenated encodings, which sshd
 /// refuses.
 fn canonical_base64(text: &str) -> Option<Vec<u8>> {
     BASE64.decode(text.as_bytes()).ok().filter(|bytes| BASE64.encode(bytes) == text)
 }
 
-/// A name of RFC 4251 section 6 in the characters that are in use; above all no quote, comma or equals
-/// sign, with which an option of an `authorized_keys` line could begin. A line that begins with a digit was once a key of
-/// protocol 1.
+/// Whether this is an algorithm name of RFC 4251 section 6, in the characters that are in use. Quotes, commas and
+/// equals signs are refused, because an option of an `authorized_keys` line could contain them. A line that begins
+/// with a digit was a protocol 1 key.
 fn is_algorithm_name(word: &str) -> bool {
     (1..=MAX_ALGORITHM).contains(&word.len())
         && word.starts_with(|first: char| first.is_ascii_alphabetic())
         && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'@' | b'+'))
 }
 
-/// The algorithm that a key's wire form begins with: a length of four bytes, then the name.
+/// The algorithm name at the start of a key's wire form: a length of four bytes, then the name.
 fn named_algorithm(blob: &[u8]) -> Option<&[u8]> {
     let (length, rest) = blob.split_first_chunk::<4>()?;
     rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)

@@ -31,7 +31,7 @@ fn unknown_algorithm_is_kept() {
 }
 
 #[test]
-fn what_is_not_one_key_is_refused() {
+fn line_that_is_not_one_key_is_refused() {
     let truncated = &ED25519[..ED25519.len() - 8];
     let padded = format!("{ED25519}AAAA");
     let renamed = opaque("ssh-future", "ssh-future448");
@@ -63,14 +63,14 @@ fn what_is_not_one_key_is_refused() {
 }
 
 #[test]
-fn names_of_signatures_are_no_keys() {
+fn name_of_a_signature_algorithm_is_refused() {
     let name = "webauthn-sk-ecdsa-sha2-nistp256@openssh.com";
     let refused = PublicKey::parse(opaque(name, name).as_bytes()).unwrap_err();
     assert_eq!(refused.reason(), Reason::KeyMalformed);
 }
 
 #[test]
-fn short_names_are_no_names_of_keys() {
+fn short_algorithm_name_is_refused() {
     for name in ["ED25519", "rsa", "Ecdsa-Sk"] {
         let refused = PublicKey::parse(opaque(name, name).as_bytes()).unwrap_err();
         assert_eq!(refused.reason(), Reason::KeyMalformed, "{name}");
@@ -78,7 +78,7 @@ fn short_names_are_no_names_of_keys() {
 }
 
 #[test]
-fn numbers_and_points_are_as_openssh_reads_them() {
+fn key_with_invalid_numbers_or_point_is_refused() {
     let wire = |parts: &[&[u8]]| {
         let part = |part: &&[u8]| [&u32::try_from(part.len()).unwrap().to_be_bytes(), *part].concat();
         let name = String::from_utf8(parts[0].to_vec()).unwrap();
@@ -107,28 +107,19 @@ fn numbers_and_points_are_as_openssh_reads_them() {
             "its RSA exponent is even, 1, or not below the modulus",
         ),
         (wire(&[b"ssh-dss", &[7; 128], &[7; 20], &[6; 128], &[6; 128]]), ""),
-        (
-            wire(&[b"ssh-dss", &[7; 128], &[7; 20], &[6; 128], &[7; 128]]),
-            "the numbers of the DSA key make no key",
-        ),
-        (
-            wire(&[b"ssh-dss", &[7; 128], &[6; 20], &[6; 128], &[6; 128]]),
-            "the numbers of the DSA key make no key",
-        ),
-        (
-            wire(&[b"ssh-dss", &[6; 128], &[7; 20], &[5; 128], &[5; 128]]),
-            "the numbers of the DSA key make no key",
-        ),
-        (wire(&[b"ssh-dss", &[7; 128], &[7; 20], &[1], &[6; 128]]), "the numbers of the DSA key make no key"),
-        (wire(&[b"ssh-dss", &[7; 128], &[7; 20], &[6; 128], &[1]]), "the numbers of the DSA key make no key"),
+        (wire(&[b"ssh-dss", &[7; 128], &[7; 20], &[6; 128], &[7; 128]]), "its DSA parameters are invalid"),
+        (wire(&[b"ssh-dss", &[7; 128], &[6; 20], &[6; 128], &[6; 128]]), "its DSA parameters are invalid"),
+        (wire(&[b"ssh-dss", &[6; 128], &[7; 20], &[5; 128], &[5; 128]]), "its DSA parameters are invalid"),
+        (wire(&[b"ssh-dss", &[7; 128], &[7; 20], &[1], &[6; 128]]), "its DSA parameters are invalid"),
+        (wire(&[b"ssh-dss", &[7; 128], &[7; 20], &[6; 128], &[1]]), "its DSA parameters are invalid"),
         (
             wire(&[b"ssh-dss", &[7; 128], &[7; 20], &[6; 128], &[0x87; 128]]),
             "a number of the DSA key is negative",
         ),
         (wire(&[curve[0], curve[1], &point(4, 64)]), "its point is not on its curve"),
-        (wire(&[curve[0], curve[1], &point(2, 32)]), "its point is not in the long form"),
+        (wire(&[curve[0], curve[1], &point(2, 32)]), "its point is not uncompressed"),
         (wire(&[hardware[0], hardware[1], &point(4, 64), b"ssh:"]), "its point is not on its curve"),
-        (wire(&[hardware[0], hardware[1], &point(3, 32), b"ssh:"]), "its point is not in the long form"),
+        (wire(&[hardware[0], hardware[1], &point(3, 32), b"ssh:"]), "its point is not uncompressed"),
         (wire(&[b"ssh-ed25519", &[0; 32]]), "its Ed25519 point is of a small order"),
         (
             wire(&[b"sk-ssh-ed25519@openssh.com", &[7; 32], b"a\0b"]),
@@ -142,7 +133,7 @@ fn numbers_and_points_are_as_openssh_reads_them() {
 }
 
 #[test]
-fn points_on_their_curve_are_keys() {
+fn point_on_its_curve_is_accepted() {
     for line in [
         include_str!("../../../../tests/fixtures/keys/ecdsa-256.pub"),
         include_str!("../../../../tests/fixtures/keys/ecdsa-384.pub"),
@@ -153,9 +144,10 @@ fn points_on_their_curve_are_keys() {
     }
 }
 
-/// Each coordinate is a number below p. P-521's are written in 528 bits, so that p can be added to them.
+/// Each coordinate must be below p. P-521 coordinates have 66 bytes (528 bits), so p can be added without an
+/// overflow.
 #[test]
-fn coordinates_that_are_not_below_p_are_no_points() {
+fn coordinate_that_is_not_below_p_is_refused() {
     let line = include_str!("../../../../tests/fixtures/keys/ecdsa-521.pub");
     let blob = BASE64.decode(line.split_whitespace().nth(1).unwrap().as_bytes()).unwrap();
     let (head, point) = blob.split_at(blob.len() - 133);
@@ -176,14 +168,14 @@ fn coordinates_that_are_not_below_p_are_no_points() {
 }
 
 #[test]
-fn certificates_are_refused_by_name() {
+fn openssh_certificate_is_refused() {
     let name = "ssh-ed25519-cert-v01@openssh.com";
     assert_eq!(PublicKey::parse(opaque(name, name).as_bytes()), Err(PublicKeyError::Certificate));
 }
 
-/// No quote, comma or equals sign: with those, an option of the line could begin.
+/// A quote, comma or equals sign could start an option of the `authorized_keys` line.
 #[test]
-fn the_name_of_an_algorithm_is_short_and_plain() {
+fn long_or_odd_algorithm_name_is_refused() {
     let longest = "a".repeat(MAX_ALGORITHM);
     for name in ["a", "Az09-._@+", &longest] {
         let line = opaque(name, name);
@@ -197,7 +189,7 @@ fn the_name_of_an_algorithm_is_short_and_plain() {
 }
 
 #[test]
-fn a_refusal_says_what_came() {
+fn key_errors_name_the_fault() {
     let name = "ssh-rsa-cert-v01@openssh.com";
     for (line, words) in [
         (opaque(name, name), "expected a plain public key, got an OpenSSH certificate"),
@@ -209,7 +201,7 @@ fn a_refusal_says_what_came() {
 }
 
 #[test]
-fn the_limit_is_the_apis() {
+fn key_line_above_the_api_limit_is_refused() {
     let at_limit = format!("{ED25519} {}", "c".repeat(MAX_KEY_CHARACTERS - ED25519.len() - 1));
     assert!(PublicKey::parse(at_limit.as_bytes()).is_ok());
     let over = format!("{at_limit}c");

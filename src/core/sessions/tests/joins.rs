@@ -1,11 +1,10 @@
-//! Sessions, and why one is not told.
+//! Tests of the join: sessions, their pushes and their ends.
 
 use super::super::event::{Moment, Push};
 use super::super::joined::{End, Joined, Session, Why};
 use super::super::message::of_agent;
 use super::*;
 
-/// Who it was, in short.
 fn names(session: &Session) -> Vec<&str> {
     session
         .pushes
@@ -27,7 +26,7 @@ fn ends(found: &JoinedLog) -> Vec<(Vec<&str>, &'static str)> {
 }
 
 #[test]
-fn two_people_of_one_user_are_told_from_one_another() {
+fn sessions_of_one_login_name_are_distinguished() {
     let mut log = Log::new();
     log.provided(10, &key('a'), ALICE).provided(20, &key('b'), BOB);
     log.accepted(20, &key('b')).accepted(10, &key('a')).closed(20).closed(10);
@@ -38,7 +37,7 @@ fn two_people_of_one_user_are_told_from_one_another() {
 }
 
 #[test]
-fn the_process_and_the_key_and_the_user_must_be_the_same() {
+fn process_key_and_user_must_match() {
     let mut log = Log::new();
     log.provided(10, &key('a'), ALICE).accepted(11, &key('a'));
     log.provided(20, &key('a'), ALICE).accepted(20, &key('b'));
@@ -53,19 +52,19 @@ fn the_process_and_the_key_and_the_user_must_be_the_same() {
 }
 
 #[test]
-fn a_key_that_one_connection_did_not_use_and_the_next_did_is_used() {
+fn key_used_by_the_second_connection_is_used() {
     let mut log = Log::new();
     log.provided(10, &key('a'), ALICE).provided(20, &key('a'), ALICE).accepted(20, &key('a')).closed(20);
     let found = log.found(None);
     assert_eq!((ends(&found), found.unused.len()), (vec![(vec!["alice"], "closed")], 0));
-    // A later push of the same key is another one.
+    // A later push of the same key counts separately.
     log.wait(700);
     log.provided(30, &key('a'), ALICE).provided(30, &key('a'), ALICE);
     assert_eq!(log.found(None).unused.len(), 1);
 }
 
 #[test]
-fn several_keys_of_one_connection_are_told_apart() {
+fn keys_of_one_connection_are_distinguished() {
     let mut log = Log::new();
     log.provided(10, &key('a'), ALICE).provided(10, &key('b'), BOB).accepted(10, &key('b')).closed(10);
     let found = log.found(None);
@@ -74,7 +73,7 @@ fn several_keys_of_one_connection_are_told_apart() {
 }
 
 #[test]
-fn of_a_key_that_two_pushed_both_are_named() {
+fn both_principals_of_a_shared_key_are_listed() {
     let mut log = Log::new();
     log.provided(10, &key('a'), ALICE).provided(10, &key('a'), BOB).accepted(10, &key('a')).closed(10);
     let found = log.found(None);
@@ -108,7 +107,7 @@ fn md5_fingerprints_are_joined_by_process_alone() {
 }
 
 #[test]
-fn the_agents_line_may_come_a_moment_late() {
+fn late_line_of_the_agent_is_joined() {
     let mut log = Log::new();
     log.accepted(10, &key('a')).provided(10, &key('a'), ALICE).provided(10, &key('b'), BOB).closed(10);
     let found = log.found(None);
@@ -131,7 +130,7 @@ fn reused_pid_ends_the_earlier_session() {
 }
 
 #[test]
-fn a_restart_ends_everything() {
+fn restart_ends_all_sessions() {
     let mut log = Log::new();
     log.provided(10, &key('a'), ALICE).accepted(10, &key('a'));
     log.boot = NEXT_BOOT;
@@ -145,27 +144,27 @@ fn a_restart_ends_everything() {
     assert_eq!(at_the_end(&running(NEXT_BOOT, &[10])), ["restart", "process-gone"]);
     assert_eq!(at_the_end(&running("e549ba29c241485f9f765481cf88c372", &[10, 20])), ["restart", "restart"]);
     assert_eq!(ends(&log.found(None))[1].1, "no-end");
-    // A process that began later has only the number.
+    // A process that started later only has the same process id.
     let mut other = running(NEXT_BOOT, &[]);
     other.sshd.insert(20, ((NOON + 60) * 1_000_000, 60_000_000));
     assert_eq!(at_the_end(&other), ["restart", "process-gone"]);
 }
 
 #[test]
-fn pam_or_logind_says_when_it_ended() {
+fn pam_or_logind_ends_a_session() {
     let removed = json!({ "MESSAGE_ID": "3354939424b4456d9802ca8333ed424a", "LEADER": "10" });
     let mut log = Log::new();
     log.provided(10, &key('a'), ALICE).accepted(10, &key('a')).entry(0, 1, "systemd-logind", &removed);
     let found = log.found(None);
     assert_eq!((ends(&found), found.tally.ends), (vec![(vec!["alice"], "closed")], 1));
-    // The second word, and that of a session at the console, change nothing.
+    // Further reports of the same end change nothing.
     log.closed(10).entry(0, 1, "systemd-logind", &removed);
     let found = log.found(None);
     assert_eq!((found.sessions.len(), found.tally.ends_alone), (1, 0));
 }
 
 #[test]
-fn a_key_that_was_half_of_the_proof_counts() {
+fn key_of_a_partial_proof_is_joined() {
     let mut log = Log::new();
     log.provided(10, &key('a'), ALICE);
     log.sshd(10, &format!("Partial publickey for ec2-user from ::1 port 1 ssh2: ED25519 {}", key('a')));
@@ -238,7 +237,7 @@ fn expired_keys_are_forgotten() {
     let mut join = Join::new(Kind::Text, Question { user: Some("u".to_owned()), ..everything() }, None);
     let by = |seconds: u64| Moment { wall: seconds * 1_000_000, monotonic: None };
     let limit = u64::try_from(super::super::MAX_ROWS).unwrap();
-    // Many more than a report holds, one a second, all of which nobody asked for; each logs in.
+    // More keys than a report holds, one per second. The filter excludes the logins that use them.
     for number in 0..limit + 10_000 {
         let key = format!("SHA256:{number:0>43}");
         let provided = format!("Providing ssh key from EC2 Instance Connect with fingerprint: {key}");
@@ -246,7 +245,7 @@ fn expired_keys_are_forgotten() {
         let accepted = format!("Accepted publickey for other from ::1 port 1 ssh2: ED25519 {key}");
         join.take("host", by(number), of_sshd(7, &accepted));
     }
-    // And one that somebody asked for, in the end.
+    // One more login, which passes the filter.
     let key = format!("SHA256:{:0>43}", "u");
     let provided = format!("Providing ssh key from EC2 Instance Connect with fingerprint: {key}");
     join.take("host", by(limit * 2), of_agent(&provided, Push::Unverified));
@@ -260,7 +259,7 @@ fn expired_keys_are_forgotten() {
 }
 
 #[test]
-fn key_with_many_forged_pushes_costs_no_time() {
+fn forged_pushes_of_one_key_are_bounded() {
     let mut join = Join::new(Kind::Text, everything(), None);
     let at = Moment { wall: 1, monotonic: None };
     for number in 0..50_000 {

@@ -1,4 +1,4 @@
-//! What a line tells, and whose word it is.
+//! Tests of the parsers: events, and the writers of their lines.
 
 use super::super::event::{Accepted, Event, KeyName, KeyProvided, Push, PushClaim};
 use super::super::message::of_agent;
@@ -84,7 +84,7 @@ fn fingerprints_have_one_form() {
 }
 
 #[test]
-fn the_agents_text_is_read_as_the_agent_writes_it() {
+fn text_of_the_agent_is_parsed() {
     let line = format!("Providing ssh key from EC2 Instance Connect with fingerprint: {}", key('a'));
     let read = |message: &str| match of_agent(message, Push::Unverified) {
         Some(Event::Provided(KeyProvided { push: Push::Unverified(claim), .. })) => Some(claim),
@@ -100,10 +100,10 @@ fn the_agents_text_is_read_as_the_agent_writes_it() {
     );
     assert_eq!(read(&whole), claim(Some(&format!("{ALICE},x=y")), Some("r-1")));
     let chosen = format!("{whole}; chosen inputs: --config /x, for IAM principal: arn:mallory");
-    assert_eq!(read(&chosen), read(&whole), "what the command line chose is no part of a claim");
+    assert_eq!(read(&chosen), read(&whole), "inputs from the command line are not part of the claims");
     let foreign = format!("{line}, request-id: \u{1b}[2J\\x41, for IAM principal: {}", "a".repeat(3000));
     let shown = read(&foreign).unwrap();
-    assert_eq!(shown.request_id.unwrap(), "\\x1b[2J\\x41", "what is escaped already stays");
+    assert_eq!(shown.request_id.unwrap(), "\\x1b[2J\\x41", "escaped text is not escaped again");
     assert_eq!(shown.principal.unwrap().len(), 2048 + 3);
     assert_eq!(read("Providing ssh key from EC2 Instance Connect with fingerprint: x"), None);
 
@@ -148,14 +148,14 @@ fn principal_is_trusted_only_from_the_agents_user() {
         (by_agent.principal.as_deref(), by_agent.request_id.as_deref()),
         (Some(ALICE), Some("r-alice"))
     );
-    // The agent has given root's rights up before it has a key: root's word is nobody's.
+    // The agent gives up root's privileges before it has a key. So a line of root is not from the agent.
     for uid in [0, 1000, 65_534, u32::MAX] {
         assert_eq!(
             event(log.provided_by(uid, 1, &key('a'), ALICE)),
             Some(Event::Disbelieved { uid, program: None })
         );
     }
-    // By syslog, the user id is as good, and only the process is not known.
+    // A line from syslog has the same user id. Only the sshd process is unknown.
     let text = format!(
         "Providing ssh key from EC2 Instance Connect with fingerprint: {}, for IAM principal: {BOB}",
         key('a')
@@ -166,17 +166,17 @@ fn principal_is_trusted_only_from_the_agents_user() {
         Some(BOB)
     );
     assert_eq!(trusted(event(log.entry(1000, 7, "eic-agent", &fields))), None);
-    // What the unit prints is no event.
+    // Output of a unit of the agent is no event.
     let printed = json!({ "MESSAGE": "sshd uses this program (/etc/ssh/sshd_config.d/10-eic-agent.conf:2)" });
     assert_eq!(event(log.entry(0, 7, "eic-agent", &printed)), None);
-    // Where there is no such user, nobody is believed.
-    let nobody = Journal::new(AgentUser::new(0), Programs::default())
+    // Without such a user, no line is believed.
+    let without_agent = Journal::new(AgentUser::new(0), Programs::default())
         .parse_line(log.provided(1, &key('a'), ALICE).lines.last().unwrap().as_bytes());
-    assert_eq!(nobody.unwrap().event, Some(Event::Disbelieved { uid: AGENT, program: None }));
+    assert_eq!(without_agent.unwrap().event, Some(Event::Disbelieved { uid: AGENT, program: None }));
 }
 
 #[test]
-fn a_field_that_is_there_twice_or_is_no_text_is_none() {
+fn repeated_or_binary_field_is_ignored() {
     let mut log = Log::new();
     for value in [json!([ALICE, BOB]), json!([255, 254]), Value::Null] {
         log.entry(AGENT, 7, "eic-agent", &json!({ "EIC_EVENT": "provided", "EIC_USER": "u", "EIC_SSHD_PID": "1", "EIC_FINGERPRINT": value }));
@@ -204,7 +204,7 @@ fn a_line_of_sshd_or_logind_that_a_user_wrote_is_disbelieved() {
         let by_user = event(log.entry(1000, 5, name, &closed));
         assert_eq!(by_user, Some(Event::Disbelieved { uid: 1000, program: None }));
     }
-    // What a session's own process says, it may say.
+    // A session's own process may report that its client left.
     let own = json!({ "MESSAGE": "Disconnected from user u 192.0.2.1 port 4000" });
     assert_eq!(event(log.entry(1000, 5, "sshd", &own)), None);
     let removed = json!({ "MESSAGE_ID": "3354939424b4456d9802ca8333ed424a", "LEADER": "5", "MESSAGE": "Removed session 1." });
@@ -236,10 +236,10 @@ fn a_line_that_another_program_wrote_as_root_is_disbelieved() {
     for (name, fields) in
         [("sshd", accepted()), ("sshd", closed()), ("systemd-logind", removed()), ("eic-agent", failed())]
     {
-        // The unit of a neighbour who is in by ssh without PAM is sshd's.
+        // A user who logs in without PAM runs processes in sshd's unit.
         assert_eq!(by(name, sudo(), "ssh.service", fields), forged, "{name}");
     }
-    // Without the program's name it is neither. A login counts only from sshd's unit.
+    // Without the program's path, a line is unattributed. A login is attested only in sshd's unit.
     let source = |event: Option<Event>| match event {
         Some(
             Event::Accepted(_, source)
@@ -261,7 +261,7 @@ fn a_line_that_another_program_wrote_as_root_is_disbelieved() {
 }
 
 #[test]
-fn an_agent_that_still_is_root_may_say_that_it_failed() {
+fn failure_of_an_agent_as_root_is_believed() {
     let mut log = Log::new();
     let failed = json!({ "EIC_EVENT": "failed", "EIC_USER": "u", "EIC_REASON": "settings-invalid" });
     let mut by_agent = failed.clone();
@@ -287,7 +287,7 @@ fn an_agent_that_still_is_root_may_say_that_it_failed() {
     );
 }
 
-/// Seconds since 1970 of each line's stamp.
+/// The instants of the stamps, in seconds since 1970.
 fn instants(zone: Zone, written: i64, stamps: &[&str]) -> Vec<Option<u64>> {
     let mut log = TextLog::new(zone, written);
     stamps
@@ -308,7 +308,7 @@ fn stamps_of_every_form_are_instants() {
         "Nov 21 12:00:00",
     ];
     assert_eq!(instants(Zone::default(), written, &stamps), [noon; 5]);
-    // A year ends within the file, and the file was written in the next.
+    // The year ends within the file. The file was last written in the next year.
     let january = written + 50 * 86_400;
     let stamps = ["Dec 31 23:59:59", "Jan  1 00:00:00", "Jan  5 00:00:00"];
     let year = 1_798_761_600;
@@ -319,7 +319,7 @@ fn stamps_of_every_form_are_instants() {
     assert_eq!(
         instants(Zone::default(), written, &["Feb 29 00:00:00"]),
         [Some(1_709_164_800)],
-        "that was 2024"
+        "the last leap year was 2024"
     );
     for bad in ["", "Nov 31 12:00:00", "Now 21 12:00:00", "2026-11-21", "Nov 21 25:00:00", "Nov 21 12.00.00"]
     {
@@ -328,7 +328,7 @@ fn stamps_of_every_form_are_instants() {
 }
 
 #[test]
-fn local_time_is_the_machines() {
+fn stamps_are_in_the_local_time_zone() {
     let new_york = Zone::of_zdump(
         "/etc/localtime  -9223372036854775808 = NULL\n\
          /etc/localtime  Sun Mar  8 06:59:59 2026 UT = Sun Mar  8 01:59:59 2026 EST isdst=0 gmtoff=-18000\n\
@@ -356,7 +356,7 @@ fn local_time_is_the_machines() {
 }
 
 #[test]
-fn clocks_that_go_back_and_years_that_are_missing_are_noticed() {
+fn clock_steps_and_unsure_years_are_detected() {
     let mut log = TextLog::new(Zone::default(), i64::try_from(NOON).unwrap());
     for stamp in ["Nov 21 11:00:00", "Nov 21 10:59:58", "Nov 21 10:00:00", "Nov 21 11:00:00"] {
         log.instant_of(&format!("{stamp} host x: y")).unwrap();

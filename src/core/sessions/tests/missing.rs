@@ -1,4 +1,4 @@
-//! What the log says is missing in it, and what it does not have.
+//! Tests of gaps: losses that the log reports, and lines that are missing.
 
 use super::*;
 
@@ -7,7 +7,7 @@ const STOPPED: &str = "d93fb3c9c24d451a97cea615ce59c00b";
 const SUPPRESSED: &str = "a596d6fe7bfa4994828e72309e95d61e";
 
 impl Log {
-    /// journald's own words.
+    /// A message of journald itself.
     fn journald(&mut self, id: &str, message: &str) -> &mut Self {
         let fields = json!({ "MESSAGE_ID": id, "MESSAGE": message, "_TRANSPORT": "driver" });
         self.entry(0, 3, "systemd-journald", &fields)
@@ -18,14 +18,14 @@ impl Log {
     }
 }
 
-/// The ids of the warnings, and whether everything is there.
+/// The ids of the warnings, and whether the report is complete.
 fn told(log: &Log) -> (Vec<String>, bool) {
     let report = log.report(&everything(), Some(&running(BOOT, &[])));
     (ids(&report).into_iter().map(str::to_owned).collect(), report["complete"].as_bool().unwrap())
 }
 
 #[test]
-fn lines_that_a_rate_limit_dropped_are_missing() {
+fn lines_dropped_by_a_rate_limit_are_reported() {
     for (unit, is_ours) in [
         ("ssh.service", true),
         ("/system.slice/sshd.service", true),
@@ -40,7 +40,7 @@ fn lines_that_a_rate_limit_dropped_are_missing() {
         let expected = if is_ours { (vec!["rate-limit".to_owned()], false) } else { (vec![], true) };
         assert_eq!(told(&log), expected, "{unit}");
     }
-    // A unit of another name in which sshd writes is sshd's as well.
+    // A unit with another name counts if sshd has written in it.
     let mut log = Log::new();
     log.session(10, &key('a'), ALICE).entry(
         0,
@@ -53,7 +53,7 @@ fn lines_that_a_rate_limit_dropped_are_missing() {
 }
 
 #[test]
-fn a_loss_is_named_with_its_unit_its_number_and_its_time() {
+fn loss_is_reported_with_unit_count_and_time() {
     let mut log = Log::new();
     log.suppressed("session-7.scope").suppressed("session-8.scope").suppressed("ssh.service");
     let report = log.report(&everything(), None);
@@ -65,7 +65,7 @@ fn a_loss_is_named_with_its_unit_its_number_and_its_time() {
             "journald dropped 34 lines of ssh.service, by its rate limit, until 2026-11-21T12:00:02Z",
         ]
     );
-    // The number has a field of its own.
+    // The count can be in its own field.
     let mut log = Log::new();
     let fields = json!({
         "MESSAGE_ID": SUPPRESSED, "MESSAGE": "\u{1b}", "_TRANSPORT": "driver", "N_DROPPED": "7", "OBJECT_SYSTEMD_UNIT": "ssh.service",
@@ -79,7 +79,7 @@ fn a_loss_is_named_with_its_unit_its_number_and_its_time() {
 }
 
 #[test]
-fn only_journald_itself_tells_of_losses() {
+fn losses_are_read_from_journald_only() {
     let mut log = Log::new();
     log.session(10, &key('a'), ALICE);
     for (uid, transport) in [(1000, "journal"), (0, "syslog"), (0, "stdout")] {
@@ -92,7 +92,7 @@ fn only_journald_itself_tells_of_losses() {
 }
 
 #[test]
-fn a_loss_before_the_time_that_is_asked_for_is_not_told() {
+fn loss_before_the_queried_time_is_not_reported() {
     let mut log = Log::new();
     log.suppressed("ssh.service").wait(100);
     log.session(10, &key('a'), ALICE);
@@ -105,12 +105,12 @@ fn a_loss_before_the_time_that_is_asked_for_is_not_told() {
 }
 
 #[test]
-fn a_time_without_journald_is_told() {
+fn absence_of_journald_is_reported() {
     let mut log = Log::new();
     log.journald(STARTED, "Journal started")
         .session(10, &key('a'), ALICE)
         .journald(STOPPED, "Journal stopped");
-    assert_eq!(told(&log), (vec!["journald-away".to_owned()], false), "it never came back");
+    assert_eq!(told(&log), (vec!["journald-away".to_owned()], false), "journald did not come back");
     log.wait(60);
     log.journald(STARTED, "Journal started");
     let report = log.report(&everything(), None);
@@ -118,21 +118,21 @@ fn a_time_without_journald_is_told() {
         report["warnings"][0]["seen"].as_str().unwrap().contains("for 61 s at the longest"),
         "{report:#}"
     );
-    // An upgrade of systemd is done in a moment, and its sockets keep what is written.
+    // During an upgrade, journald is away for a short time, and its sockets buffer the lines.
     let mut log = Log::new();
     log.session(10, &key('a'), ALICE);
     log.journald(STOPPED, "Journal stopped").journald(STARTED, "Journal started");
     assert_eq!(told(&log), (vec![], true));
-    // It was killed.
+    // journald was killed.
     log.journald(STARTED, "Journal started");
     assert_eq!(told(&log), (vec!["journald-away".to_owned()], false));
-    // sshd has said no more than that it listens, and somebody may have come.
+    // sshd has only reported that it listens, but a login may have followed.
     let mut log = Log::new();
     log.journald(STARTED, "Journal started").sshd(9, "Server listening on 0.0.0.0 port 22.");
     log.journald(STOPPED, "Journal stopped").wait(60);
     log.journald(STARTED, "Journal started").session(10, &key('a'), ALICE);
     assert_eq!(told(&log), (vec!["journald-away".to_owned()], false));
-    // Between two runs of the machine, and before anybody can have logged in, there is nothing to lose.
+    // No line can be lost while the machine restarts, or before sshd has written any line.
     let mut log = Log::new();
     log.journald(STARTED, "Journal started").journald(STOPPED, "Journal stopped").wait(60);
     log.journald(STARTED, "Journal started")
@@ -145,7 +145,7 @@ fn a_time_without_journald_is_told() {
 }
 
 #[test]
-fn a_time_that_the_log_does_not_reach_back_to_is_missing() {
+fn time_before_the_log_is_missing() {
     let mut log = Log::new();
     log.session(10, &key('a'), ALICE);
     let complete = |since: u64| {
@@ -156,9 +156,9 @@ fn a_time_that_the_log_does_not_reach_back_to_is_missing() {
 }
 
 #[test]
-fn a_users_own_old_lines_do_not_say_how_far_the_log_reaches() {
+fn lines_of_a_user_do_not_extend_the_log() {
     let mut log = Log::new();
-    // journald keeps such lines in a file of that user's, which may be older than the system's.
+    // journald keeps such lines in the user's own file, which can begin earlier than the system's.
     for name in ["sshd", "eic-agent", "systemd-logind"] {
         log.entry(1000, 3, name, &json!({ "MESSAGE": "words" }));
     }
@@ -171,7 +171,7 @@ fn a_users_own_old_lines_do_not_say_how_far_the_log_reaches() {
 }
 
 #[test]
-fn a_session_without_its_beginning_is_missing() {
+fn session_without_its_beginning_is_reported() {
     let mut log = Log::new();
     log.closed(9);
     assert_eq!(told(&log), (vec!["beginning-rotated-away".to_owned()], false));
@@ -179,7 +179,7 @@ fn a_session_without_its_beginning_is_missing() {
     log.session(10, &key('a'), ALICE);
     let since = Some(Timestamp::from_unix(NOON + 30));
     let later = log.report(&Question { since, ..everything() }, None);
-    assert_eq!((ids(&later), &later["complete"]), (vec![], &json!(true)), "it was over by then");
+    assert_eq!((ids(&later), &later["complete"]), (vec![], &json!(true)), "the session ended before");
     let mut quiet = Log::new();
     quiet.opened(10).wait(60);
     let told = told(&quiet);
@@ -187,7 +187,7 @@ fn a_session_without_its_beginning_is_missing() {
 }
 
 #[test]
-fn a_login_that_runs_and_is_older_than_the_log_is_missing() {
+fn running_login_older_than_the_log_is_reported() {
     let mut log = Log::new();
     log.provided(10, &key('a'), ALICE).accepted(10, &key('a'));
     let report = |pid: u32, began: u64| {
@@ -199,11 +199,11 @@ fn a_login_that_runs_and_is_older_than_the_log_is_missing() {
     };
     assert_eq!(report(9, NOON - 60), (true, false));
     assert_eq!(report(9, NOON + 60), (false, true), "a client that has not logged in so far");
-    assert_eq!(report(10, NOON - 60), (false, true), "the log has it");
+    assert_eq!(report(10, NOON - 60), (false, true), "the log contains this login");
 }
 
 #[test]
-fn a_login_that_runs_and_has_no_line_is_missing() {
+fn running_login_without_a_line_is_reported() {
     let mut log = Log::new();
     log.provided(10, &key('a'), ALICE).accepted(10, &key('a'));
     let told = |before: &[u32], later: &[u32]| {
@@ -231,13 +231,13 @@ fn a_login_that_runs_and_has_no_line_is_missing() {
         (ids(&report).contains(&"open-not-in-log"), report["complete"].as_bool().unwrap())
     };
     assert_eq!(told(&[10, 11], &[10, 11]), (true, false));
-    assert_eq!(told(&[10], &[10]), (false, true), "11 has not let its client in");
-    assert_eq!(told(&[10], &[10, 11]), (false, true), "11 did so while the log was read");
-    assert_eq!(told(&[10, 11], &[10]), (false, true), "11 is gone by now");
+    assert_eq!(told(&[10], &[10]), (false, true), "process 11 has not accepted a login");
+    assert_eq!(told(&[10], &[10, 11]), (false, true), "process 11 did so while the log was read");
+    assert_eq!(told(&[10, 11], &[10]), (false, true), "process 11 has ended");
 }
 
 #[test]
-fn what_a_daemon_of_a_text_log_lost_is_missing() {
+fn losses_of_a_text_log_are_reported() {
     for line in [
         "Nov 21 12:00:00 host systemd-journald[9]: Forwarding to syslog missed 12 messages.",
         "Nov 21 12:00:00 host systemd-journald[9]: Suppressed 12 messages from ssh.service",
@@ -253,7 +253,7 @@ fn what_a_daemon_of_a_text_log_lost_is_missing() {
 }
 
 #[test]
-fn a_line_in_a_form_that_is_not_known_is_not_passed_over() {
+fn line_of_an_unknown_form_is_reported() {
     let said = |line: &str| {
         let mut log = TextLog::new(Zone::default(), i64::try_from(NOON).unwrap());
         match log.parse_line(line) {
@@ -282,7 +282,7 @@ fn a_line_in_a_form_that_is_not_known_is_not_passed_over() {
             ),
             "unknown",
         ),
-        // Any client chooses such a name, and any user such a program's.
+        // A client can choose such a login name, and a user can choose such a program name.
         (format!("Nov 21 12:00:00 h sshd[7]: Invalid user {login} from ::1 port 1"), "other"),
         (format!("Nov 21 12:00:00 h other[7]: {login}"), "other"),
         ("Nov 21 12:00:00 h sshd[7]: Invalid user x from ::1 port 1".to_owned(), "other"),

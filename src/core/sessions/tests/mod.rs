@@ -1,4 +1,4 @@
-//! A log, made by hand, and what is said of it.
+//! Tests of the join and the report. The tests write the logs.
 
 mod joins;
 mod lines;
@@ -30,12 +30,12 @@ const NEXT_BOOT: &str = "d549ba29c241485f9f765481cf88c372";
 const ALICE: &str = "arn:aws:sts::123456789012:assumed-role/Admin/alice";
 const BOB: &str = "arn:aws:iam::123456789012:user/bob";
 
-/// `SHA256:` of that letter.
+/// A fingerprint that repeats one letter.
 fn key(letter: char) -> String {
     format!("SHA256:{}", letter.to_string().repeat(43))
 }
 
-/// What sshd says, in a text log.
+/// Parses a message of sshd in a text log.
 fn of_sshd(pid: u32, message: &str) -> Option<Event> {
     super::message::of_sshd(pid, message, Attribution::Text, Attribution::Text)
 }
@@ -48,18 +48,18 @@ const fn everything() -> Question {
     Question { since: None, until: None, user: None, principal: None, open: false, all: false }
 }
 
-/// sshd's word that somebody is in.
+/// sshd's message about a login.
 fn accepted(key: &str) -> String {
     format!("Accepted publickey for ec2-user from 192.0.2.1 port 4000 ssh2: ED25519 {key}")
 }
 
 const CLOSED: &str = "pam_unix(sshd:session): session closed for user ec2-user";
 
-/// A journal as journalctl prints it, a second a line.
+/// A journal in the form that journalctl prints. Each line is one second later than the line before.
 struct Log {
     lines: Vec<String>,
     boot: &'static str,
-    /// Seconds since noon, by the clock that people set, and since the machine started.
+    /// Seconds since noon by the wall clock. `monotonic` is in seconds since the machine started.
     wall: u64,
     monotonic: u64,
 }
@@ -110,7 +110,7 @@ impl Log {
         self.entry(0, pid, "sshd", &json!({ "MESSAGE": message }))
     }
 
-    /// What root wrote under that name while journald could not tell by which program.
+    /// A line that root wrote, without the fields for its program and unit.
     fn unattributed(&mut self, pid: u32, identifier: &str, mut fields: Value) -> &mut Self {
         fields["_EXE"] = Value::Null;
         fields["_SYSTEMD_UNIT"] = Value::Null;
@@ -142,7 +142,7 @@ impl Log {
         self.sshd(pid, CLOSED)
     }
 
-    /// A whole session of a minute.
+    /// A whole session of one minute.
     fn session(&mut self, pid: u32, key: &str, principal: &str) -> &mut Self {
         self.provided(pid, key, principal).provided(pid, key, principal).accepted(pid, key).opened(pid);
         self.wait(57);
@@ -170,7 +170,7 @@ impl Log {
     }
 }
 
-/// The machine as it runs at the end of the log, with these sshd processes, which are as old as it is.
+/// This machine at the end of the log. Its sshd processes started with the machine.
 fn running(boot: &str, sshd: &[u32]) -> Running {
     let sshd: BTreeMap<_, _> = sshd.iter().map(|pid| (*pid, (0, 0))).collect();
     Running {
@@ -183,7 +183,7 @@ fn running(boot: &str, sshd: &[u32]) -> Running {
     }
 }
 
-/// Text of the day, without a year.
+/// The report for a text log of that day, whose stamps have no year.
 fn text_report(lines: &[&str], question: &Question, running: Option<&Running>) -> Value {
     let mut log = TextLog::new(Zone::default(), i64::try_from(NOON).unwrap() + 86_400);
     let mut join = Join::new(Kind::Text, question.clone(), running.cloned());

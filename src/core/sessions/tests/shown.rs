@@ -1,4 +1,4 @@
-//! What people and programs are shown.
+//! Tests of the report: its values, its text and its CSV.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn one(report: &Value) -> &Value {
 }
 
 #[test]
-fn a_session_is_shown_with_all_that_is_known() {
+fn session_is_shown_with_all_fields() {
     let mut log = Log::new();
     log.session(10, &key('a'), ALICE);
     let report = log.report(&everything(), None);
@@ -26,9 +26,9 @@ fn a_session_is_shown_with_all_that_is_known() {
 }
 
 #[test]
-fn only_what_is_asked_is_shown() {
+fn only_matching_sessions_are_shown() {
     let mut log = Log::new();
-    // 12:00:02 to 12:01:01, then 12:01:04 to 12:02:03.
+    // The sessions last from 12:00:02 to 12:01:01, and from 12:01:04 to 12:02:03.
     log.session(10, &key('a'), ALICE).session(20, &key('b'), BOB);
     log.sshd(30, "Accepted password for root from ::1 port 1 ssh2").closed(30);
     log.provided(40, &key('c'), ALICE);
@@ -42,7 +42,7 @@ fn only_what_is_asked_is_shown() {
     assert_eq!(shown(everything()), (vec![10, 20], 1, 1));
     assert_eq!(shown(Question { all: true, ..everything() }), (vec![10, 20, 30], 1, 1));
     assert_eq!(shown(Question { since: at(61), ..everything() }), (vec![10, 20], 1, 1));
-    assert_eq!(shown(Question { since: at(62), ..everything() }), (vec![20], 1, 1), "it was over by then");
+    assert_eq!(shown(Question { since: at(62), ..everything() }), (vec![20], 1, 1), "the first had ended");
     assert_eq!(shown(Question { until: at(63), ..everything() }), (vec![10], 0, 0));
     assert_eq!(shown(Question { until: at(64), ..everything() }), (vec![10, 20], 0, 0));
     assert_eq!(shown(Question { user: Some("root".into()), ..everything() }), (vec![], 0, 1));
@@ -52,7 +52,7 @@ fn only_what_is_asked_is_shown() {
 }
 
 #[test]
-fn a_log_that_cannot_answer_says_what_to_set() {
+fn gap_in_the_log_gives_a_warning() {
     let mut log = Log::new();
     log.closed(9);
     assert_eq!(ids(&log.report(&everything(), None)), ["beginning-rotated-away"]);
@@ -82,7 +82,7 @@ fn a_log_that_cannot_answer_says_what_to_set() {
 }
 
 #[test]
-fn durations_are_right_where_the_clock_was_set_back() {
+fn duration_is_right_if_the_clock_is_set_back() {
     let mut log = Log::new();
     log.wall = 7200;
     log.provided(10, &key('a'), ALICE).accepted(10, &key('a'));
@@ -92,7 +92,7 @@ fn durations_are_right_where_the_clock_was_set_back() {
     let report = log.report(&everything(), None);
     assert_eq!((ids(&report), &one(&report)["seconds"]), (vec!["clock-set-back"], &json!(31)));
     assert!(report["warnings"][0]["seen"].as_str().unwrap().contains("by 3600 s at most"), "{report:#}");
-    // Set forward, it is no trouble: durations are by the other clock.
+    // A clock that is set forward needs no warning, because durations use the monotonic clock.
     let mut forward = Log::new();
     forward.provided(10, &key('a'), ALICE).accepted(10, &key('a'));
     forward.wall += 3600;
@@ -120,7 +120,7 @@ fn principals_of_a_text_log_are_unverified() {
         (&session["pushes"], &session["joined_by"], &session["seconds"]),
         (&json!([push]), &json!("key-and-time"), &json!(599))
     );
-    // On another machine with the same process number, it is another process.
+    // The same process id on another machine is another process.
     let other = TEXT[3].replace("host", "other");
     let report = text_report(&[TEXT[0], TEXT[1], &other], &everything(), Some(&running(BOOT, &[10])));
     assert_eq!(one(&report)["state"], "open");
@@ -135,8 +135,8 @@ fn principals_of_a_text_log_are_unverified() {
         &everything(),
         Some(&running(BOOT, &[10])),
     );
-    assert_eq!(one(&elsewhere)["why"], "no-end", "what runs here says nothing of another machine");
-    // A key is handed over within two minutes of its login.
+    assert_eq!(one(&elsewhere)["why"], "no-end", "the log is of another machine");
+    // A match by key and time needs a login within two minutes after the key.
     let late = TEXT[1].replace("12:00:01", "12:02:01");
     let report = text_report(&[TEXT[0], &late], &everything(), None);
     assert_eq!(
@@ -148,7 +148,6 @@ fn principals_of_a_text_log_are_unverified() {
     assert_eq!(one(&text_report(&TEXT[..2], &everything(), Some(&after)))["why"], "restart");
 }
 
-/// The report itself, of a journal.
 fn shown(log: &Log, running: Option<&Running>, question: &Question) -> SessionsReport {
     let now = Timestamp::from_unix(NOON + 90_061);
     SessionsReport::new(question, now, Kind::Journal, log.found_for(question.clone(), running), 9)

@@ -1,8 +1,8 @@
-//! Lines that root wrote, and that may be forged all the same.
+//! Tests of lines that root wrote but that may be forged.
 
 use super::*;
 
-/// `state` and `why` of each session, and whether everything is there.
+/// `state` and `why` of each session, and whether the report is complete.
 fn states(report: &Value) -> (Vec<(&str, Option<&str>)>, bool) {
     let sessions = report["sessions"].as_array().unwrap().iter();
     let states = sessions.map(|session| (session["state"].as_str().unwrap(), session["why"].as_str()));
@@ -22,7 +22,7 @@ fn unattributed_login_is_listed_as_unverified() {
         (&json!(false), &json!(true), &json!(false))
     );
     assert_eq!((ids(&report), &report["unattributed"]), (vec!["unattributed"], &json!(1)));
-    // The same of a first proof.
+    // The same for the first of two proofs.
     let mut log = Log::new();
     log.provided(10, &key('a'), ALICE);
     let partial = format!("Partial publickey for ec2-user from ::1 port 1 ssh2: ED25519 {}", key('a'));
@@ -34,7 +34,7 @@ fn unattributed_login_is_listed_as_unverified() {
 }
 
 #[test]
-fn an_unattributed_end_ends_nothing_while_the_process_may_be_there() {
+fn unattributed_end_does_not_end_a_running_session() {
     let removed = json!({ "MESSAGE_ID": "3354939424b4456d9802ca8333ed424a", "LEADER": "10", "MESSAGE": "Removed session 1." });
     for (pid, name, fields) in [(10, "sshd", json!({ "MESSAGE": CLOSED })), (1, "systemd-logind", removed)] {
         let mut log = Log::new();
@@ -61,7 +61,7 @@ fn attested_line_wins_over_an_unattributed_one() {
     log.unattributed(10, "sshd", json!({ "MESSAGE": CLOSED })).wait(30);
     log.closed(10);
     let report = log.report(&everything(), Some(&running(BOOT, &[])));
-    // 31 s after it, PAM's word of the end is another one than the unattributed one.
+    // PAM's line comes 31 s later, so it reports another end. The session ended at the unattributed line.
     assert_eq!((&report["sessions"][0]["seconds"], &report["complete"]), (&json!(1), &json!(false)));
 
     let mut log = Log::new();
@@ -79,11 +79,11 @@ fn running_process_overrules_a_logged_end() {
     assert_eq!(states(&running(BOOT, &[10])), "open");
     assert_eq!(states(&running(BOOT, &[11])), "closed");
     assert_eq!(states(&running(NEXT_BOOT, &[10])), "closed", "that was another run of the machine");
-    // One that began later has only the number.
+    // A process that started later only has the same process id.
     let mut other = running(BOOT, &[]);
     other.sshd.insert(10, ((NOON + 60) * 1_000_000, 160_000_000));
     assert_eq!(states(&other), "closed");
-    // It ended while the log was read.
+    // The session ended while the log was read.
     let found = |later: &Running| {
         let mut journal = reader();
         let mut join = Join::new(Kind::Journal, everything(), Some(running(BOOT, &[10])));
@@ -98,7 +98,7 @@ fn running_process_overrules_a_logged_end() {
 }
 
 #[test]
-fn a_key_of_a_client_that_has_left_waits_for_no_login() {
+fn key_of_a_client_that_left_matches_no_login() {
     for left in [
         "Connection closed by authenticating user ec2-user 192.0.2.1 port 4000 [preauth]",
         "Connection reset by authenticating user ec2-user 192.0.2.1 port 4000 [preauth]",
@@ -108,7 +108,7 @@ fn a_key_of_a_client_that_has_left_waits_for_no_login() {
         "fatal: Timeout before authentication for 192.0.2.1 port 4000",
     ] {
         let mut log = Log::new();
-        // journald may take the program of the process that had the number before for the writer.
+        // journald may name the program of the earlier process with this id as the writer.
         log.provided(10, &key('a'), ALICE).sshd(10, left).accepted(10, &key('a')).closed(10);
         let report = log.report(&Question { all: true, ..everything() }, None);
         assert_eq!(report["sessions"][0]["pushes"], json!([]), "{left}");
@@ -119,11 +119,11 @@ fn a_key_of_a_client_that_has_left_waits_for_no_login() {
     log.entry(1000, 10, "sshd", &json!({ "MESSAGE": "Connection closed by 192.0.2.1 port 4000" }));
     log.accepted(10, &key('a')).closed(10);
     let report = log.report(&everything(), None);
-    assert_eq!(report["sessions"][0]["pushes"][0]["principal"], ALICE, "another user's word");
+    assert_eq!(report["sessions"][0]["pushes"][0]["principal"], ALICE, "another user wrote the line");
 }
 
 #[test]
-fn a_text_log_of_this_machine_cannot_end_what_is_there() {
+fn text_log_cannot_end_a_running_session() {
     let login = format!("Nov 21 12:00:01 host sshd[10]: {}", accepted(&key('a')));
     let end = format!("Nov 21 12:10:00 host sshd[10]: {CLOSED}");
     let all = Question { all: true, ..everything() };
@@ -136,7 +136,7 @@ fn a_text_log_of_this_machine_cannot_end_what_is_there() {
 }
 
 #[test]
-fn a_forgery_by_a_setuid_program_changes_nothing_and_is_told() {
+fn forgery_by_a_setuid_program_is_ignored_and_reported() {
     let sudo = |mut fields: Value| {
         fields["_EXE"] = json!("/usr/bin/sudo");
         fields["_SYSTEMD_UNIT"] = json!("session-3.scope");
@@ -153,7 +153,7 @@ fn a_forgery_by_a_setuid_program_changes_nothing_and_is_told() {
     assert_eq!(report["disbelieved"], json!([{ "uid": 0, "lines": 2 }]));
     assert_eq!(report["disbelieved_programs"], json!([{ "program": "/usr/bin/sudo", "lines": 2 }]));
     assert_eq!(ids(&report), ["no-ends", "another-program"]);
-    // Real logins may be among those of an sshd in a place that is not known.
+    // If sshd has an unknown path, its lines may be about real logins.
     let mut elsewhere = Log::new();
     let fields = json!({ "MESSAGE": accepted(&key('a')), "_EXE": "/opt/openssh/sbin/sshd" });
     elsewhere.entry(0, 10, "sshd", &fields);

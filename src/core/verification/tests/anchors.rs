@@ -1,8 +1,8 @@
-//! Which roots are trusted.
+//! Tests of the trusted roots.
 
 use super::*;
 
-/// Amazon Root CA 3, as Amazon Trust Services' repository has it.
+/// Amazon Root CA 3, from the repository of Amazon Trust Services.
 const AMAZON_ROOT_CA_3: &str = "-----BEGIN CERTIFICATE-----
 MIIBtjCCAVugAwIBAgITBmyf1XSXNmY/Owua2eiedgPySjAKBggqhkjOPQQDAjA5
 MQswCQYDVQQGEwJVUzEPMA0GA1UEChMGQW1hem9uMRkwFwYDVQQDExBBbWF6b24g
@@ -18,10 +18,10 @@ YyRIHN8wfdVoOw==
 ";
 
 #[test]
-fn amazons_roots_are_known_by_their_keys() {
+fn amazon_roots_are_identified_by_their_keys() {
     let hierarchy = hierarchy();
     let ours = hierarchy.anchor_pem();
-    // The right name is not enough.
+    // A root with the right name and another key is not accepted.
     let posing = Issuer { name: amazon_name(), key: hierarchy.root.key.clone() };
     let posing = posing.certificate().self_signed(&posing.key).pem();
     for store in [format!("{ours}{AMAZON_ROOT_CA_3}{posing}"), format!("{AMAZON_ROOT_CA_3}{posing}{ours}")] {
@@ -29,7 +29,7 @@ fn amazons_roots_are_known_by_their_keys() {
         assert_eq!(amazon.count(), 1);
         let root = amazon.certificate(0).unwrap();
         assert!(root.subject().contains("Amazon Root CA 3"), "{}", root.subject());
-        assert_eq!(root.validity().0.to_string(), "2015-05-26T00:00:00Z", "the genuine one");
+        assert_eq!(root.validity().0.to_string(), "2015-05-26T00:00:00Z", "the root of Amazon");
     }
     let error = anchors(&format!("{ours}{posing}")).of_amazon().unwrap_err();
     assert_eq!((&error, error.reason()), (&AnchorsError::NotAmazon(2), Reason::TrustStoreUnusable));
@@ -71,7 +71,7 @@ fn no_more_than_4096_roots_are_read() {
 }
 
 #[test]
-fn a_root_is_judged_as_the_certificate_that_it_is() {
+fn restrictions_of_a_root_certificate_are_enforced() {
     use eic_emulator::pki::{CertificateBuilder, KeyUsage};
     let hierarchy = hierarchy();
     let staples = read(&hierarchy.staples(NOW));
@@ -94,7 +94,7 @@ fn a_root_is_judged_as_the_certificate_that_it_is() {
     let unknown = may_not("it has a critical extension that is not known");
     assert_eq!(refusal(&|root| root), None);
     assert_eq!(refusal(&|root| root.without(oids::KEY_USAGE)), None, "like Starfield Class 2");
-    assert_eq!(refusal(&|root| root.version(1)), None, "it cannot say what it may do");
+    assert_eq!(refusal(&|root| root.version(1)), None, "it has no extensions");
     assert_eq!(refusal(&|root| root.without(oids::BASIC_CONSTRAINTS)), no_authority);
     assert_eq!(refusal(&|root| root.basic_constraints(false, None)), no_authority);
     let usage = |usages: &'static [KeyUsage]| move |root: CertificateBuilder| root.key_usage(usages);
@@ -104,7 +104,7 @@ fn a_root_is_judged_as_the_certificate_that_it_is() {
         |critical| move |root: CertificateBuilder| root.extension(oids::UNHEARD_OF, critical, &der::null());
     assert_eq!(refusal(&extension(false)), None);
     assert_eq!(refusal(&extension(true)), unknown);
-    // One that is known, but cannot be read, says nothing that could be kept.
+    // A known extension that cannot be read is treated as unknown.
     assert_eq!(
         refusal(&|root| root.extension(oids::BASIC_CONSTRAINTS, true, &der::sequence(&[der::null()]))),
         unknown

@@ -1,4 +1,4 @@
-//! What evidence may cost to judge, by counts.
+//! Tests of the work limits, by counts.
 
 use eic_emulator::pki::{Certificate, CertificateBuilder, PublicKey, RsaKey, SignatureScheme};
 
@@ -11,7 +11,8 @@ fn bundle(certificates: &[Certificate]) -> SignerChain {
     SignerChain::parse(pem.as_bytes()).unwrap()
 }
 
-/// What comes of these certificates under the hierarchy's root, without any staple, and how many signatures it took.
+/// Why a signer with these certificates is refused under the hierarchy's root without staples, and how many
+/// signatures were checked.
 fn unstapled(hierarchy: &Hierarchy, certificates: &[Certificate]) -> (Reason, usize) {
     let (chain, anchors, budget) =
         (bundle(certificates), anchors(&hierarchy.anchor_pem()), Budget::default());
@@ -38,7 +39,7 @@ fn a_bundle_like_amazons_takes_six_signature_checks() {
         let require = RevocationPolicy::Require;
         assert!(path.verify_staples(&staples, require, at(NOW), &budget).is_some());
         assert_eq!(budget.signature_checks(), checks, "{} roots", roots.len());
-        // Judged again, by whatever way, it costs nothing.
+        // Another judgement takes no further checks.
         assert!(path.verify_staples(&staples, require, at(NOW), &budget).is_some());
         let again = VerifiedSigner::establish(&chain, &anchors, &staples, &name(), require, at(NOW), &budget);
         assert!(again.is_ok());
@@ -47,9 +48,9 @@ fn a_bundle_like_amazons_takes_six_signature_checks() {
     }
 }
 
-/// A result is remembered for the very same check alone: another answer is not taken for it.
+/// The stored result of a check is used only for exactly the same check.
 #[test]
-fn a_check_is_another_one_if_its_signature_message_key_or_algorithm_is() {
+fn result_is_reused_only_for_the_same_signature_check() {
     use rustls::pki_types::SignatureVerificationAlgorithm as _;
     let hierarchy = hierarchy();
     let (key, other_key) = (&hierarchy.leaf_key, &hierarchy.root.key);
@@ -61,7 +62,7 @@ fn a_check_is_another_one_if_its_signature_message_key_or_algorithm_is() {
         (good.0.clone(), b"a", other_key, good.3),
         (good.0.clone(), b"a", key, webpki::ring::RSA_PKCS1_2048_8192_SHA384),
     ];
-    // Whichever comes first.
+    // The order must not matter.
     for other in others {
         for order in [[&good, &other], [&other, &good]] {
             let budget = Budget::default();
@@ -80,7 +81,7 @@ fn a_check_is_another_one_if_its_signature_message_key_or_algorithm_is() {
 }
 
 #[test]
-fn forged_certificates_in_a_roots_name_are_looked_at_once_each() {
+fn each_forged_certificate_takes_one_signature_check() {
     let hierarchy = hierarchy();
     let forged = |serial| {
         hierarchy.leaf(SIGNER, NOW).serial(&[serial]).sign(&hierarchy.root.name, &hierarchy.leaf_key)
@@ -112,7 +113,7 @@ fn a_mesh_of_authorities_is_too_costly_after_48_signature_checks() {
     );
 }
 
-/// Six authorities above each other, every one certified twice, and these leaves below them.
+/// Six authorities above each other, each with two certificates, and `leaves` leaf certificates below them.
 fn ladder(hierarchy: &Hierarchy, leaves: u8) -> Vec<Certificate> {
     let steps =
         ["1", "2", "3", "4", "5", "6"].map(|step| Issuer::new(step, hierarchy.intermediate.key.clone()));
@@ -153,7 +154,7 @@ fn more_than_250000_comparisons_of_names_are_too_costly() {
     let mut names: Vec<_> = (0..249).map(|number| format!("y{number}")).collect();
     names.push(SIGNER.to_owned());
     let names: Vec<_> = names.iter().map(String::as_str).collect();
-    // 250 names with 250 constraints on each path.
+    // Each path compares 250 names with 250 constraints.
     let told = |authorities: u8| {
         let leaf = hierarchy.intermediate.sign(hierarchy.leaf(SIGNER, NOW).san(&names));
         let authority = hierarchy.intermediate_certificate().name_constraints(&constraints);
@@ -181,7 +182,7 @@ fn an_authority_may_change_its_key_once_on_a_path() {
     assert_eq!(renewed(&keys), Reason::SignerUntrusted);
 }
 
-/// A revocation may be among what could not be looked at any more.
+/// The evidence beyond the limit may contain a revocation.
 #[test]
 fn no_proof_is_accepted_after_a_bound_was_exceeded() {
     let hierarchy = hierarchy();
@@ -190,7 +191,7 @@ fn no_proof_is_accepted_after_a_bound_was_exceeded() {
         let policy = RevocationPolicy::Require;
         VerifiedSigner::establish(&chain, &anchors, staples, &name(), policy, at(NOW), budget)
     };
-    // Each says that it is of the issuer, and is not.
+    // Each names the issuer as its responder, but has an invalid signature.
     let forged =
         |number: i64| hierarchy.staple(0, NOW).updates(NOW - number, Some(NOW + 60)).tampered().build();
     let forged: Vec<_> = (0..50).map(forged).collect();
@@ -207,19 +208,19 @@ fn no_proof_is_accepted_after_a_bound_was_exceeded() {
 }
 
 #[test]
-fn certificates_that_no_name_leads_to_cost_nothing() {
+fn certificates_outside_the_chain_of_names_are_not_checked() {
     let hierarchy = hierarchy();
     let stranger = Hierarchy::of_family(&KeyPool::shared(), "stranger", SIGNER, NOW);
     let other = |serial| -> CertificateBuilder { stranger.root.certificate().serial(&[serial]) };
-    // All of them issued in the name of the root.
+    // All of them name the root as their issuer.
     let others = (1..=28).map(|serial| other(serial).sign(&hierarchy.root.name, &stranger.leaf_key));
     let usual = hierarchy.chain[..2].iter().map(|(certificate, _)| certificate.clone());
     assert_eq!(unstapled(&hierarchy, &usual.chain(others).collect::<Vec<_>>()), (Reason::StapleMissing, 2));
 }
 
-/// Authorities that certified themselves, too, and a certificate that leads back to where the path has been.
+/// The authority has two self-issued certificates. A path through them would contain its key twice.
 #[test]
-fn no_path_leads_through_a_key_twice() {
+fn no_path_contains_a_key_twice() {
     let hierarchy = hierarchy();
     let authority = Issuer::new("Looped", KeyPool::shared().get("mesh-1"));
     let certificates = [
@@ -240,7 +241,8 @@ fn no_path_leads_through_a_key_twice() {
     assert_eq!(lengths, [(2, 0)]);
 }
 
-/// Cross-signed three times and twice: ten paths, each tried again as the staples come, up to 16 beside the path's own.
+/// Three and two cross-signed certificates give ten paths. Each path is tried again after each further staple. There
+/// are up to 16 staples, in addition to those of the path.
 #[test]
 fn ten_paths_may_be_tried_for_each_of_twenty_staples() {
     let hierarchy = hierarchy();
@@ -263,9 +265,9 @@ fn ten_paths_may_be_tried_for_each_of_twenty_staples() {
     assert!(VerifiedSigner::establish(&chain, &anchors, &staples, &name(), policy, at(NOW), &budget).is_ok());
 }
 
-/// The work of one check grows with the square of the key's length.
+/// The work of one check grows with the square of the key size.
 #[test]
-fn the_longer_the_signers_key_is_the_fewer_entries_are_checked() {
+fn longer_signer_key_allows_fewer_entry_checks() {
     let entry = Entry::new(KEY).timestamp(NOW + 60).instance(INSTANCE).with_signature(&[1; 256]);
     let bundle = KeyBundle::parse(&entry.repeat(2048));
     let instance: InstanceId = INSTANCE.parse().unwrap();
@@ -283,7 +285,7 @@ fn the_longer_the_signers_key_is_the_fewer_entries_are_checked() {
         assert!(checked.iter().all(|error| error.reason() == Reason::BadSignature), "{bits}");
         assert!(others.iter().all(|error| error.reason() == Reason::TooManyEntries), "{bits}");
         assert_eq!(budget.entry_checks(), checks, "{bits}");
-        // A flood of entries refuses entries, not the signer.
+        // Many entries cause entries to be refused, but not the signer.
         assert!(!budget.is_exceeded(), "{bits}");
         if let Some(error) = others.first() {
             let words = error.to_string();
@@ -292,7 +294,7 @@ fn the_longer_the_signers_key_is_the_fewer_entries_are_checked() {
     }
 }
 
-/// Processor time that `what` took this thread, in microseconds.
+/// The processor time of `what` on this thread, in microseconds.
 fn processor_time(what: impl FnOnce()) -> i64 {
     use nix::sys::resource::{UsageWho, getrusage};
     use nix::sys::time::TimeValLike as _;
@@ -302,9 +304,9 @@ fn processor_time(what: impl FnOnce()) -> i64 {
     spent() - from
 }
 
-/// Staples are judged anew each time that a further one has come. What they say must not be decoded or encoded anew.
+/// Staples are judged again after each further staple. This must not decode or encode their contents again.
 #[test]
-fn the_length_of_a_responders_name_does_not_count_each_time_that_a_staple_is_judged() {
+fn long_responder_name_is_not_decoded_for_each_judgement() {
     let hierarchy = hierarchy();
     let (chain, anchors) = (chain(&hierarchy), anchors(&hierarchy.anchor_pem()));
     let policy = RevocationPolicy::Require;

@@ -1,14 +1,14 @@
-//! Which roots of a trust store are parsed for a chain.
+//! Tests that only the necessary roots of a trust store are parsed.
 
 use super::super::issuers::blocks;
 use super::*;
 
-/// How many of the blocks of this store are parsed for the chain of an emulator's hierarchy.
+/// How many blocks of this store are parsed for the chain of the emulator's hierarchy.
 fn parsed(store: &str) -> usize {
     blocks(store.as_bytes(), &chain(&hierarchy())).len()
 }
 
-/// A root of this name that nobody needs.
+/// A root with this name that no test chain needs.
 fn stranger(name: Name) -> String {
     let issuer = Issuer { name, key: hierarchy().root.key.clone() };
     issuer.certificate().self_signed(&issuer.key).pem()
@@ -19,7 +19,7 @@ fn named(value: &str) -> Name {
 }
 
 #[test]
-fn only_roots_that_the_chain_names_are_parsed() {
+fn only_roots_named_in_the_chain_are_parsed() {
     let ours = hierarchy().anchor_pem();
     let others: String = (0..9).map(|number| stranger(named(&format!("Root {number}")))).collect();
     assert_eq!(parsed(&others), 0);
@@ -34,16 +34,16 @@ fn only_roots_that_the_chain_names_are_parsed() {
     };
     assert_eq!(certificates(&few), certificates(&anchors(&store)), "the same path");
     let none = TrustAnchors::issuers_from_pem([others.as_bytes()], &chain);
-    assert_eq!(none.unwrap_err(), AnchorsError::Empty(0), "says nothing: all have to be asked");
+    assert_eq!(none.unwrap_err(), AnchorsError::Empty(0), "inconclusive: search all roots");
 }
 
 #[test]
-fn a_root_of_another_form_is_parsed_to_be_sure() {
+fn root_in_an_unusual_form_is_parsed() {
     let ours = hierarchy().anchor_pem();
     let spaced = ours.replace('\n', "\r\n");
     assert_eq!(parsed(&spaced), 1, "lines may end in CR LF");
     assert_eq!(parsed(&stranger(named("other")).replace('\n', "\r\n")), 0);
-    // One line, and lines of another length, are read by others as well.
+    // Other PEM parsers also accept one long line, and lines of another length.
     let (head, body) =
         stranger(named("other")).split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     let (body, tail) = body.split_once("-----").unwrap();
@@ -53,18 +53,18 @@ fn a_root_of_another_form_is_parsed_to_be_sure() {
             joined.as_bytes().chunks(width).map(|line| core::str::from_utf8(line).unwrap()).collect();
         assert_eq!(parsed(&format!("{head}\n{}\n-----{tail}", lines.join("\n"))), 1, "lines of {width}");
     }
-    assert_eq!(parsed(&stranger(named(&"long".repeat(200)))), 0, "its length tells it apart");
+    assert_eq!(parsed(&stranger(named(&"long".repeat(200)))), 0, "its length differs");
     assert_eq!(parsed("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"), 1);
     assert_eq!(parsed("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), 1);
     assert_eq!(parsed("-----BEGIN CERTIFICATE----------END CERTIFICATE-----\n"), 1);
-    assert_eq!(parsed(&ours.replace("-----END", "")), 1, "that there is no end is the parser's to say");
+    assert_eq!(parsed(&ours.replace("-----END", "")), 1, "the parser reports the missing end");
 }
 
 #[test]
-fn roots_of_another_subject_are_not_taken() {
-    // Both names at the very edges of what is looked at: what is cut off is not told, and not taken for shorter.
+fn roots_with_another_subject_are_skipped() {
+    // Names that end near the last decoded byte. A name that is cut off is not treated as a shorter name.
     let ours = hierarchy().anchor_pem();
-    // Around every length that DER writes differently, and where what is looked at ends.
+    // The lengths at which DER encodes a length differently, and those near the last decoded byte.
     for length in
         [0, 1, 40, 80, 81, 82, 83, 84, 85, 110, 111, 112, 113, 116, 117, 118, 127, 128, 199, 254, 255, 256]
     {
@@ -72,13 +72,13 @@ fn roots_of_another_subject_are_not_taken() {
         assert!(parsed(&format!("{other}{ours}")) >= 1, "{length}");
         assert!(parsed(&other) <= 1, "{length}");
     }
-    // A long name is told from ours by its length, and one of the same length by its characters.
+    // A long name differs from ours in its length. A name of the same length differs in its characters.
     for length in [128, 150, 255] {
         assert_eq!(parsed(&stranger(named(&"n".repeat(length)))), 0, "{length}");
     }
     let names = ["1", "2", "3"].map(|number| Name::authority(&format!("Emulator Root CA {number}")));
     assert_eq!(names.map(|name| parsed(&stranger(name))), [1, 0, 0]);
-    // Names that only end differently, far behind what is looked at, are both parsed.
+    // Names that differ only after the decoded bytes are both parsed.
     let issuer =
         |end: &str| Issuer { name: named(&format!("{}{end}", "n".repeat(200))), key: hierarchy().root.key };
     let (one, other) = (issuer("1"), issuer("2"));
@@ -92,8 +92,8 @@ fn roots_of_another_subject_are_not_taken() {
     assert_eq!(path.certificates().count(), 1);
 }
 
-/// The roots of a store that have the issuer of a certificate of the chain for their name: of those that are chosen, and of
-/// all there are.
+/// The roots of a store whose name is the issuer of a certificate of the chain: among the chosen roots, and among all
+/// roots.
 fn chosen_and_all(store: &[u8], chain: &SignerChain) -> [Vec<Vec<u8>>; 2] {
     let names: Vec<_> = chain
         .certificates()
@@ -115,7 +115,7 @@ fn chosen_and_all(store: &[u8], chain: &SignerChain) -> [Vec<Vec<u8>>; 2] {
 #[test]
 fn text_that_the_pem_parser_skips_is_skipped() {
     let (ours, chain) = (hierarchy().anchor_pem(), chain(&hierarchy()));
-    // Switched off by whoever owns the file: to every parser of PEM a block begins with its line.
+    // An operator may have disabled the block. To every PEM parser, a block begins at the start of a line.
     for before in ["#", "# ", " ", "off: ", "\u{feff}\u{feff}", " \u{feff}", "-"] {
         let store = ours.replace("-----BEGIN", &format!("{before}-----BEGIN"));
         let all = TrustAnchors::from_pem([store.as_bytes()]);
@@ -123,28 +123,28 @@ fn text_that_the_pem_parser_skips_is_skipped() {
         let chosen = TrustAnchors::issuers_from_pem([store.as_bytes()], &chain);
         assert_eq!(chosen.map(|it| it.count()).unwrap_err(), AnchorsError::Empty(0), "{before:?}");
     }
-    // The last line of the one before has no end, as of files that were joined.
+    // The last line of the block before has no line end, as in joined files.
     let joined = format!("{}{ours}", stranger(named("other")).trim_end());
     assert_eq!(anchors(&joined).count(), 1);
     assert_eq!(chosen_and_all(joined.as_bytes(), &chain), [const { Vec::<Vec<u8>>::new() }; 2]);
-    // One that has no end takes what follows with it, whatever stands in its place.
+    // The parser reads the next lines as part of a block that has no matching end line.
     for end in ["", "#-----END CERTIFICATE-----\n", "-----END X509 CRL-----\n", "-----BEGIN X509 CRL-----\n"]
     {
         let open = stranger(named("other")).replace("-----END CERTIFICATE-----\n", end);
         let store = format!("{open}{ours}");
         assert_eq!(chosen_and_all(store.as_bytes(), &chain), [const { Vec::<Vec<u8>>::new() }; 2], "{end}");
-        // The next one is whole again.
+        // The next block is complete again.
         let store = format!("{store}{ours}");
         let [chosen, all] = chosen_and_all(store.as_bytes(), &chain);
         assert_eq!((chosen.len(), &chosen), (1, &all), "{end}");
     }
-    // Behind a whole one, text is text, and no dashes in it count.
+    // After a complete block, other lines are text, even if they contain dashes.
     for between in ["text\n", "#-----BEGIN CERTIFICATE-----\n", " -----BEGIN X509 CRL-----\n", "----\n"] {
         let store = format!("{}{between}{ours}", stranger(named("other")));
         let [chosen, all] = chosen_and_all(store.as_bytes(), &chain);
         assert_eq!((chosen.len(), &chosen), (1, &all), "{between}");
     }
-    // Whatever ends the line before, a block begins behind it.
+    // A block begins after a line end of any kind.
     for before in ["\n", "\r", "\r\n", "text\n", "text\r"] {
         let store = format!("{before}{ours}");
         let [chosen, all] = chosen_and_all(store.as_bytes(), &chain);
@@ -152,15 +152,15 @@ fn text_that_the_pem_parser_skips_is_skipped() {
     }
 }
 
-/// OpenSSL passes over a byte order mark at the very beginning of a file, and so does every reader here.
+/// OpenSSL skips a byte order mark at the start of a file. All readers of this crate do the same.
 #[test]
-fn a_byte_order_mark_before_a_file_is_passed_over() {
+fn byte_order_mark_at_the_start_of_a_file_is_skipped() {
     let (ours, chain) = (hierarchy().anchor_pem(), chain(&hierarchy()));
     let store = format!("\u{feff}{ours}{}", stranger(named("other")));
     let [chosen, all] = chosen_and_all(store.as_bytes(), &chain);
     assert_eq!((chosen.len(), &chosen), (1, &all));
     assert_eq!(anchors(&store).count(), 2);
-    // Later in a file it switches a block off.
+    // Later in a file, it disables the block.
     let store = format!("{}\u{feff}{ours}", stranger(named("other")));
     assert_eq!(chosen_and_all(store.as_bytes(), &chain), [const { Vec::<Vec<u8>>::new() }; 2]);
     let marked = format!("\u{feff}{}", hierarchy().bundle_pem());

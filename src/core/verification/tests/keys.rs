@@ -1,10 +1,10 @@
-//! The signer's key, and how signatures are named.
+//! Tests of the signer's key and of signature algorithm identifiers.
 
 use eic_emulator::pki::{CertificateBuilder, PublicKey, SignatureScheme};
 
 use super::*;
 
-/// Why a signer with this key is refused; none where it is not.
+/// Why a signer with this key is refused; `None` if it is accepted.
 fn refusal(modulus: &[u8], exponent: &[u8]) -> Option<(Reason, String)> {
     let hierarchy = hierarchy();
     let key = PublicKey::of_numbers(modulus, exponent);
@@ -15,7 +15,7 @@ fn refusal(modulus: &[u8], exponent: &[u8]) -> Option<(Reason, String)> {
     outcome.err().map(|error| (error.reason(), error.to_string()))
 }
 
-/// An odd number of so many bits.
+/// An odd number of `bits` bits.
 fn modulus(bits: usize) -> Vec<u8> {
     let mut number = vec![0xff; bits.div_ceil(8)];
     number[0] >>= (8 - bits % 8) % 8;
@@ -71,7 +71,7 @@ fn key_of_another_algorithm_is_refused_as_signer() {
 
 /// RFC 4055 section 5: "implementations MUST accept the parameters being absent as well as present".
 #[test]
-fn a_signature_may_be_named_without_null() {
+fn algorithm_identifier_without_null_is_accepted() {
     let without = SignatureScheme::Pkcs1Sha256WithoutNull;
     let hierarchy = hierarchy();
     let leaf = hierarchy.leaf(SIGNER, NOW).scheme(without);
@@ -82,7 +82,7 @@ fn a_signature_may_be_named_without_null() {
     assert!(establish(&hierarchy, &staples(SignatureScheme::Pkcs1Sha256), NOW).is_ok());
     let tampered = leaf_stapled(&hierarchy, |staple| staple.scheme(without).tampered());
     assert_eq!(reason(establish(&hierarchy, &tampered, NOW)), Reason::StapleBadSignature);
-    // RFC 5280 section 4.1.1.2: what stands around the signature must be what is signed.
+    // RFC 5280 section 4.1.1.2: the algorithm outside the signed data must be the same as inside.
     let leaf = hierarchy.leaf(SIGNER, NOW).claimed_scheme(without);
     let outcome = establish(&hierarchy.clone().with_leaf(leaf), &hierarchy.staples(NOW), NOW);
     assert_eq!(reason(outcome), Reason::SignerUntrusted);

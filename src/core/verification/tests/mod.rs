@@ -1,4 +1,4 @@
-//! The proofs, judged at one pinned instant on evidence that the emulator's authority made for it.
+//! Tests of the verification at one fixed instant. The emulator's authority makes the evidence.
 
 use eic_emulator::Entry;
 use eic_emulator::pki::{
@@ -50,7 +50,7 @@ fn establish(hierarchy: &Hierarchy, staples: &[Staple], now: i64) -> Result<Veri
     establish_under(RevocationPolicy::Require, hierarchy, staples, now)
 }
 
-/// Both ways to a proven signer, which must say the same: with the path searched anew, and along the one that is known.
+/// Verifies the signer in both ways, with a new path search and along a known path. Both must give the same result.
 fn establish_under(
     policy: RevocationPolicy,
     hierarchy: &Hierarchy,
@@ -67,7 +67,7 @@ fn establish_under(
         at(now),
         &Budget::default(),
     );
-    // Found a while ago, when all dates were good.
+    // The path was found at `NOW`, when all dates were valid.
     if let Ok(path) = SignerPath::find(&chain, &anchors, &name(), at(NOW), &Budget::default()) {
         let along = path.verify_staples(&read(staples), policy, at(now), &Budget::default());
         let is_another = |signer: &VerifiedSigner| {
@@ -76,7 +76,7 @@ fn establish_under(
         };
         match (&along, &signer) {
             (Some(along), Ok(signer)) => assert_eq!(format!("{along:?}"), format!("{signer:?}")),
-            (None, Ok(signer)) => assert!(is_another(signer), "it holds: {signer:?}"),
+            (None, Ok(signer)) => assert!(is_another(signer), "the known path was refused: {signer:?}"),
             (along, Err(error)) => assert!(along.is_none(), "{error}"),
         }
     }
@@ -87,7 +87,7 @@ fn reason(outcome: Result<VerifiedSigner, SignerError>) -> Reason {
     outcome.map(|signer| signer.path().len()).unwrap_err().reason()
 }
 
-/// The usual staples, with the leaf's made by `change`.
+/// The usual staples, except that `change` makes the leaf's.
 fn leaf_stapled(hierarchy: &Hierarchy, change: impl FnOnce(StapleBuilder) -> StapleBuilder) -> Vec<Staple> {
     let mut staples = hierarchy.staples(NOW);
     staples[0] = change(hierarchy.staple(0, NOW)).build();

@@ -1,4 +1,4 @@
-//! Names, paths and roots, and the keys that a proven signer proves.
+//! Tests of names, paths, roots and the keys that a verified signer signed.
 
 use super::*;
 use crate::verification::candidates::Candidates;
@@ -13,7 +13,7 @@ fn the_path_ends_at_the_first_trusted_root() {
     assert!(signer.anchor().contains("Root CA 1"), "{}", signer.anchor());
     assert_eq!(signer.now(), at(NOW));
 
-    // Where only the older root is trusted, the cross-sign is part of the path and needs its staple, too.
+    // If only the older root is trusted, the cross-signed certificate is part of the path and also needs a staple.
     let older = hierarchy.older_root.certificate().self_signed(&hierarchy.older_root.key).pem();
     let establish = |staples: &[Staple]| prove(&chain(&hierarchy), &anchors(&older), &read(staples));
     assert_eq!(establish(&hierarchy.staples(NOW)).unwrap().path().len(), 3);
@@ -53,7 +53,7 @@ fn validity_is_judged_at_the_given_instant() {
 }
 
 #[test]
-fn a_root_outside_its_validity_is_no_root_unless_it_was_renewed() {
+fn expired_root_is_refused_unless_it_was_renewed() {
     let hierarchy = hierarchy();
     let root = |until| {
         hierarchy.root.certificate().validity(NOW - 9000, until).self_signed(&hierarchy.root.key).pem()
@@ -98,7 +98,7 @@ fn signer_of_another_name_is_refused() {
 }
 
 #[test]
-fn dates_count_again_along_a_path_that_is_known() {
+fn dates_of_a_known_path_are_checked_again() {
     let usual = hierarchy();
     let (begin, end) = (NOW - 1000, NOW + 1000);
     let year = 31_536_000;
@@ -126,7 +126,7 @@ fn dates_count_again_along_a_path_that_is_known() {
 }
 
 #[test]
-fn a_key_is_good_until_the_very_second() {
+fn key_expires_at_its_timestamp() {
     let hierarchy = hierarchy();
     let signer = establish(&hierarchy, &hierarchy.staples(NOW), NOW).unwrap();
     let instance: InstanceId = INSTANCE.parse().unwrap();
@@ -139,7 +139,7 @@ fn a_key_is_good_until_the_very_second() {
     assert_eq!(judge(&entry(NOW + 1, INSTANCE), None), Ok(KEY.to_owned()));
     assert_eq!(judge(&entry(NOW, INSTANCE), None), Err(Reason::Expired));
     assert_eq!(judge(&entry(NOW + 1, "i-0123456789abcdef1"), None), Err(Reason::WrongInstance));
-    // A bad signature comes first: what was not signed is not compared with anything.
+    // A bad signature is reported first, because no value is compared before the signature is verified.
     let forged = entry(NOW, "i-0123456789abcdef1").with_signature(&[1; 256]);
     assert_eq!(judge(&entry(NOW, INSTANCE), Some(&forged)), Err(Reason::BadSignature));
     let by_another = entry(NOW + 1, INSTANCE).sign(&hierarchy.intermediate.key);
@@ -147,12 +147,12 @@ fn a_key_is_good_until_the_very_second() {
 }
 
 #[test]
-fn a_path_that_lacks_only_a_staple_is_told_before_one_whose_root_is_expired() {
+fn missing_staple_is_reported_before_an_expired_root() {
     let hierarchy = hierarchy();
     let root = |issuer: &Issuer, until| {
         issuer.certificate().validity(NOW - 9000, until).self_signed(&issuer.key).pem()
     };
-    // The search comes to the newer root first, which has expired; the older one has cross-signed it.
+    // The search tries the newer root first, which has expired. The older root has cross-signed the newer one.
     let store = format!("{}{}", root(&hierarchy.root, NOW - 1), root(&hierarchy.older_root, NOW + 9000));
     let establish = |staples: &[Staple]| {
         let (chain, anchors) = (chain(&hierarchy), anchors(&store));
@@ -163,10 +163,10 @@ fn a_path_that_lacks_only_a_staple_is_told_before_one_whose_root_is_expired() {
 }
 
 #[test]
-fn a_root_that_cannot_be_read_whole_is_no_root() {
+fn root_with_an_unreadable_extension_is_refused() {
     let hierarchy = hierarchy();
     let root = hierarchy.root.certificate().validity(NOW - 9000, NOW - 5);
-    // Where the bits of a keyUsage should be: webpki does not look, and our parser gives up.
+    // A NULL instead of the bits of a keyUsage. webpki does not read this extension, and our parser refuses it.
     let odd = root.extension(oids::KEY_USAGE, true, &[0x05, 0x00]).self_signed(&hierarchy.root.key).pem();
     let anchors = anchors(&odd);
     let staples = read(&hierarchy.staples(NOW));
@@ -191,7 +191,7 @@ fn roots_of_one_name_are_judged_separately() {
 }
 
 #[test]
-fn of_several_leaves_with_the_name_a_good_one_is_found() {
+fn good_leaf_is_found_among_several_with_the_name() {
     let mut hierarchy = hierarchy();
     let expired = hierarchy.leaf(SIGNER, NOW).validity(NOW - 9000, NOW - 1).serial(&[0x55]);
     let expired = hierarchy.intermediate.sign(expired);
@@ -200,10 +200,10 @@ fn of_several_leaves_with_the_name_a_good_one_is_found() {
 }
 
 #[test]
-fn unsigned_certificates_of_the_right_name_cost_no_search() {
+fn unsigned_certificates_of_the_right_name_take_one_check_each() {
     let hierarchy = hierarchy();
     let stranger = Hierarchy::of_family(&KeyPool::shared(), "stranger", SIGNER, NOW);
-    // Each is named like the intermediate and issued by that name, so that any may follow any other.
+    // The subject and the issuer of each are the intermediate's name, so by name each may follow any other.
     let name_of_it = &hierarchy.intermediate.name;
     let junk: Vec<_> = (1..=25_u8)
         .map(|serial| {
@@ -221,7 +221,7 @@ fn unsigned_certificates_of_the_right_name_cost_no_search() {
     let real: Vec<_> = hierarchy.chain.iter().map(|(certificate, _)| certificate.pem()).collect();
     let anchors = anchors(&hierarchy.anchor_pem());
     let staples = read(&hierarchy.staples(NOW));
-    // Wherever the genuine ones stand among them.
+    // The position of the genuine certificates must not matter.
     for bundle in [
         format!("{}{}", real.concat(), junk.concat()),
         format!("{}{}{}", real[0], junk.concat(), real[1..].concat()),
@@ -238,7 +238,7 @@ fn unsigned_certificates_of_the_right_name_cost_no_search() {
             &budget,
         );
         assert_eq!(signer.unwrap().path().len(), 2);
-        // The intermediate by the root, the leaf and the others by the intermediate, and two staples.
+        // One check for the intermediate, 26 with its key (the leaf and the 25 others), and two staples.
         assert_eq!(budget.signature_checks(), 1 + 26 + 2);
     }
 }
@@ -246,7 +246,7 @@ fn unsigned_certificates_of_the_right_name_cost_no_search() {
 #[test]
 fn bundle_of_certificates_under_anchors_is_searched() {
     let hierarchy = hierarchy();
-    // More than are searched as they are, every one of them issued in the root's name.
+    // Every leaf names the root as its issuer, but the root did not sign all of them.
     let leaf = |serial: u8| hierarchy.leaf(SIGNER, NOW).serial(&[serial]);
     let signed = (1..=3).map(|serial| hierarchy.root.sign(leaf(serial)));
     let forged = (4..=8).map(|serial| leaf(serial).sign(&hierarchy.root.name, &hierarchy.leaf_key));
@@ -272,7 +272,7 @@ fn bundle_of_certificates_under_anchors_is_searched() {
 }
 
 #[test]
-fn a_key_that_is_refused_is_refused_with_both_values() {
+fn key_errors_contain_both_values() {
     let hierarchy = hierarchy();
     let signer = establish(&hierarchy, &hierarchy.staples(NOW), NOW).unwrap();
     let words = |entry: &[u8]| {
@@ -296,7 +296,7 @@ fn a_key_that_is_refused_is_refused_with_both_values() {
 }
 
 #[test]
-fn a_proven_key_says_what_was_signed() {
+fn verified_key_has_the_signed_values() {
     let hierarchy = hierarchy();
     let signer = establish(&hierarchy, &hierarchy.staples(NOW), NOW).unwrap();
     let entry = Entry::new(format!("{KEY} comment")).timestamp(NOW + 60).instance(INSTANCE).caller("arn:x");

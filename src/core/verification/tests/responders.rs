@@ -1,10 +1,10 @@
-//! Who may sign a staple, about which certificate, and what a refusal says of it.
+//! Tests of the signer of a staple, of the CertID, and of the error messages.
 
 use eic_emulator::pki::{CertId, Certificate, CertificateBuilder, KeyUsage, RsaKey, SignatureScheme, sha1};
 
 use super::*;
 
-/// The words for which a signer is refused whose leaf is stapled like this.
+/// The error for a signer whose leaf has such a staple; `None` if the signer is accepted.
 fn words(hierarchy: &Hierarchy, change: impl FnOnce(StapleBuilder) -> StapleBuilder) -> Option<String> {
     let outcome = establish(hierarchy, &leaf_stapled(hierarchy, change), NOW);
     outcome.err().map(|error| error.to_string())
@@ -14,7 +14,7 @@ fn of_leaf(what: &str) -> Option<String> {
     Some(format!("\"CN={SIGNER}\": {what}"))
 }
 
-/// A responder that the intermediate certified, with its key.
+/// The certificate of a responder that the intermediate certified, and its key.
 fn delegate(
     hierarchy: &Hierarchy,
     change: impl FnOnce(CertificateBuilder) -> CertificateBuilder,
@@ -32,7 +32,7 @@ fn delegate(
 type Change = fn(CertificateBuilder) -> CertificateBuilder;
 
 #[test]
-fn a_delegation_that_does_not_hold_is_told_with_its_fault() {
+fn invalid_responder_is_reported_with_its_fault() {
     let hierarchy = hierarchy();
     let stranger = Hierarchy::of_family(&KeyPool::shared(), "stranger", SIGNER, NOW);
     let good: Change = |responder| responder;
@@ -53,7 +53,7 @@ fn a_delegation_that_does_not_hold_is_told_with_its_fault() {
         (|responder| responder.scheme(SignatureScheme::Pkcs1Sha1), Some("its certificate does not verify")),
     ];
     let refused =
-        |why: &str| of_leaf(&format!("its OCSP staple is signed by a responder that may not: {why}"));
+        |why: &str| of_leaf(&format!("its OCSP staple is signed by an unauthorized responder: {why}"));
     for (change, why) in rows {
         let (certificate, key) = delegate(&hierarchy, change);
         assert_eq!(words(&hierarchy, |staple| staple.delegated_to(certificate, &key)), why.and_then(refused));
@@ -65,7 +65,7 @@ fn a_delegation_that_does_not_hold_is_told_with_its_fault() {
     );
     assert_eq!(
         words(&hierarchy, |staple| staple.signed_by(&key)),
-        refused("it is neither the issuer nor sent along")
+        refused("it is not the issuer, and the staple does not contain its certificate")
     );
 }
 
@@ -86,17 +86,17 @@ fn answer_that_the_responder_did_not_sign_does_not_count() {
 }
 
 #[test]
-fn signatures_of_staples_are_no_sha1() {
+fn staple_signed_with_sha1_is_refused() {
     let hierarchy = hierarchy();
     let refused = of_leaf("its OCSP staple's signature does not verify");
     assert_eq!(words(&hierarchy, |staple| staple.scheme(SignatureScheme::Pkcs1Sha1)), refused);
     let claimed = |staple: StapleBuilder| staple.claimed_scheme(SignatureScheme::Pkcs1Sha1);
-    assert_eq!(words(&hierarchy, claimed), refused, "a good signature that says it is another kind");
+    assert_eq!(words(&hierarchy, claimed), refused, "a valid signature that claims another algorithm");
 }
 
-/// RFC 6960 section 4.1.1: the hash, the issuer's name and key, and the serial number.
+/// RFC 6960 section 4.1.1: the hash algorithm, the issuer's name and key, and the serial number.
 #[test]
-fn an_answer_is_about_a_certificate_when_all_of_its_id_is() {
+fn answer_counts_only_if_its_whole_certid_matches() {
     let hierarchy = hierarchy();
     let leaf = hierarchy.leaf_certificate();
     let identifier = |oid| der::sequence(&[der::oid(oid), der::null()]);
@@ -120,7 +120,7 @@ fn an_answer_is_about_a_certificate_when_all_of_its_id_is() {
 }
 
 #[test]
-fn the_sign_octet_of_a_serial_number_makes_no_difference() {
+fn sign_octet_of_a_serial_number_is_ignored() {
     let hierarchy = hierarchy();
     for serial in [&[0x7f_u8][..], &[0x80], &[0xff, 0x00], &[0x00, 0x80]] {
         let leaf = hierarchy.leaf(SIGNER, NOW).serial(serial);

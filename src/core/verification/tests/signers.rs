@@ -1,10 +1,10 @@
-//! What the signer's own certificate must be, what its path must be, and what a refusal says.
+//! Tests of the signer's certificate, of its path, and of the error messages.
 
 use eic_emulator::pki::{CertificateBuilder, KeyUsage};
 
 use super::*;
 
-/// What the hierarchy's signer is refused for, in words, when its leaf is this one.
+/// The error for the hierarchy's signer with this leaf; `None` if the signer is accepted.
 fn refusal(leaf: impl FnOnce(CertificateBuilder) -> CertificateBuilder) -> Option<String> {
     let hierarchy = hierarchy();
     let leaf = leaf(hierarchy.leaf(SIGNER, NOW));
@@ -19,8 +19,8 @@ fn refusal_of(hierarchy: &Hierarchy) -> Option<String> {
 fn an_alternative_name_extension_must_have_the_signers_name() {
     assert_eq!(refusal(|leaf| leaf.without(oids::SUBJECT_ALT_NAME)), None);
     assert_eq!(refusal(|leaf| leaf.san(&["other.example", SIGNER])), None);
-    assert_eq!(refusal(|leaf| leaf.san(&[&SIGNER.to_uppercase()])), None, "DNS names know no case");
-    let wanted = format!("expected the alternative name {SIGNER} beside the common name, got ");
+    assert_eq!(refusal(|leaf| leaf.san(&[&SIGNER.to_uppercase()])), None, "DNS names are case-insensitive");
+    let wanted = format!("expected {SIGNER} among the alternative names, got ");
     for (names, came) in [
         (&["a.example", "b.example"][..], "a.example, b.example"),
         (&["*.us-east-1.amazonaws.com"], "*.us-east-1.amazonaws.com"),
@@ -52,7 +52,7 @@ fn key_usages_allow_what_the_certificates_are_used_for() {
 }
 
 #[test]
-fn a_constraint_on_names_holds_for_the_common_name_too() {
+fn name_constraint_applies_to_the_common_name() {
     let constrained = |permitted, leaf: fn(CertificateBuilder) -> CertificateBuilder| {
         let hierarchy = hierarchy();
         let constraints = NameConstraints { permitted, excluded: &[] };
@@ -60,11 +60,11 @@ fn a_constraint_on_names_holds_for_the_common_name_too() {
         let leaf = leaf(hierarchy.leaf(SIGNER, NOW));
         refusal_of(&hierarchy.with_intermediate(intermediate).with_leaf(leaf))
     };
-    let words = |of: &str| format!("a name constraint of {of} does not let it vouch for the signer's name");
+    let words = |of: &str| format!("a name constraint of {of} does not allow the signer's name");
     assert_eq!(constrained(&["amazonaws.com"], |leaf| leaf), None);
     let outside = constrained(&["other.example"], |leaf| leaf);
     assert_eq!(outside, Some(words("\"a certificate of the signer's path\"")));
-    // webpki looks at alternative names alone: without one, any constraint at all is too much.
+    // webpki compares only alternative names. Without them, any constraint refuses the leaf.
     for permitted in [&["amazonaws.com"][..], &["other.example"]] {
         let unnamed = constrained(permitted, |leaf| leaf.without(oids::SUBJECT_ALT_NAME)).unwrap();
         assert!(unnamed.contains("M01") && unnamed.starts_with("a name constraint of \""), "{unnamed}");
@@ -72,7 +72,7 @@ fn a_constraint_on_names_holds_for_the_common_name_too() {
 }
 
 #[test]
-fn a_root_that_constrains_names_vouches_for_no_bare_common_name() {
+fn root_with_name_constraints_refuses_a_leaf_without_alternative_name() {
     let hierarchy = hierarchy();
     let constraints = NameConstraints { permitted: &["amazonaws.com"], excluded: &[] };
     let root = hierarchy.root.certificate().name_constraints(&constraints);
@@ -89,7 +89,7 @@ fn a_root_that_constrains_names_vouches_for_no_bare_common_name() {
 }
 
 #[test]
-fn a_root_counts_from_the_first_instant_of_its_validity() {
+fn root_is_accepted_from_the_start_of_its_validity() {
     let hierarchy = hierarchy();
     let staples = read(&hierarchy.staples(NOW));
     let refusal = |from| {
@@ -111,11 +111,11 @@ fn a_root_counts_from_the_first_instant_of_its_validity() {
     let never = hierarchy.root.certificate().validity(NOW, NOW - 1).self_signed(&hierarchy.root.key).pem();
     let (chain, anchors) = (chain(&hierarchy), anchors(&never));
     let outcome = prove(&chain, &anchors, &staples);
-    assert_eq!(reason(outcome), Reason::SignerExpired, "it began, and had ended before");
+    assert_eq!(reason(outcome), Reason::SignerExpired, "notAfter is before notBefore");
 }
 
 #[test]
-fn of_several_leaves_with_the_name_the_first_ones_fault_is_told() {
+fn fault_of_the_first_leaf_with_the_name_is_reported() {
     let mut hierarchy = hierarchy();
     let leaf = |change: fn(CertificateBuilder) -> CertificateBuilder| {
         let certificate = hierarchy.intermediate.sign(change(hierarchy.leaf(SIGNER, NOW)));
@@ -133,13 +133,13 @@ fn of_several_leaves_with_the_name_the_first_ones_fault_is_told() {
     assert_eq!(told(&[&usage, &names], true), Some(Reason::SignerKeyUsage));
     assert_eq!(told(&[&names, &usage], true), Some(Reason::SignerNameMismatch));
     assert_eq!(told(&[&usage, &good], true), None);
-    // But a leaf that lacks only a staple is told before any other.
+    // A leaf that lacks only a staple is reported before any other.
     assert_eq!(told(&[&usage, &good], false), Some(Reason::StapleMissing));
     assert_eq!(told(&[&good, &usage], false), Some(Reason::StapleMissing));
 }
 
 #[test]
-fn of_two_paths_without_good_staples_the_first_is_told() {
+fn first_of_two_paths_without_good_staples_is_reported() {
     let mut hierarchy = hierarchy();
     let other = hierarchy.leaf(SIGNER, NOW).serial(&[0x31]);
     let other = (hierarchy.intermediate.sign(other), hierarchy.intermediate.clone());
@@ -156,7 +156,7 @@ fn of_two_paths_without_good_staples_the_first_is_told() {
 }
 
 #[test]
-fn dates_of_the_path_are_told_with_the_clocks() {
+fn date_errors_contain_the_current_time() {
     let expired = refusal(|leaf| leaf.validity(NOW - 9, NOW - 5)).unwrap();
     assert_eq!(
         expired,
@@ -170,7 +170,7 @@ fn dates_of_the_path_are_told_with_the_clocks() {
 }
 
 #[test]
-fn a_signer_that_no_root_vouches_for_is_told_with_their_number() {
+fn untrusted_error_contains_the_number_of_roots() {
     let hierarchy = hierarchy();
     let stranger = Hierarchy::of_family(&KeyPool::shared(), "stranger", SIGNER, NOW);
     let refusal = |store: &str| {
@@ -187,7 +187,7 @@ fn a_signer_that_no_root_vouches_for_is_told_with_their_number() {
 }
 
 #[test]
-fn a_missing_staple_is_blamed_on_one_that_cannot_be_read() {
+fn unreadable_staple_is_reported_instead_of_a_missing_one() {
     let hierarchy = hierarchy();
     let refusal = |staples: &[Staple]| establish(&hierarchy, staples, NOW).unwrap_err();
     let unreadable = [OcspStaple::parse(b"<html>").unwrap_err()];
@@ -198,5 +198,9 @@ fn a_missing_staple_is_blamed_on_one_that_cannot_be_read() {
     assert_eq!(blamed.reason(), Reason::StapleMalformed);
     assert!(blamed.to_string().ends_with("got one that cannot be read: expected DER or base64, got neither"));
     let stale = refusal(&leaf_stapled(&hierarchy, |staple| staple.updates(NOW - 9000, Some(NOW - 8000))));
-    assert_eq!(stale.clone().prefer_parse_error(&unreadable), stale, "that one is about this certificate");
+    assert_eq!(
+        stale.clone().prefer_parse_error(&unreadable),
+        stale,
+        "the stale staple is about this certificate"
+    );
 }

@@ -1,11 +1,11 @@
-//! Which staple vouches for a certificate, and which does not.
+//! Tests of the staples that vouch for a certificate.
 
 use super::*;
 
 #[test]
 fn a_second_path_is_tried_when_the_first_is_revoked() {
     let mut hierarchy = hierarchy();
-    // The same intermediate, certified twice: by the root, and by the older root.
+    // The root and the older root both certified the same intermediate.
     let other_root = hierarchy.older_root.clone();
     let again = other_root.sign(hierarchy.intermediate_certificate().serial(&[0x77]));
     hierarchy.chain.truncate(2);
@@ -52,14 +52,14 @@ fn only_a_good_status_is_accepted() {
     assert_eq!(reason(establish(&hierarchy, &status(revoked), NOW)), Reason::SignerRevoked);
     assert_eq!(reason(establish(&hierarchy, &status(CertStatus::Unknown), NOW)), Reason::StapleUnknown);
 
-    // A signed "revoked" decides, in whatever order and however old it is.
+    // A signed `revoked` decides, regardless of its position and age.
     let stale = hierarchy.staple(0, NOW).status(revoked).updates(NOW - 9000, Some(NOW - 8000)).build();
     for place in [0, 4] {
         let mut staples = hierarchy.staples(NOW);
         staples.insert(place, stale.clone());
         assert_eq!(reason(establish(&hierarchy, &staples, NOW)), Reason::SignerRevoked);
     }
-    // One that nobody signed does not.
+    // A `revoked` with an invalid signature does not count.
     let mut staples = hierarchy.staples(NOW);
     staples.insert(0, hierarchy.staple(0, NOW).status(revoked).tampered().build());
     assert!(establish(&hierarchy, &staples, NOW).is_ok());
@@ -77,7 +77,7 @@ fn staple_is_found_by_its_certid() {
     let mut staples = hierarchy.staples(NOW);
     staples.remove(0);
     assert_eq!(reason(establish(&hierarchy, &staples, NOW)), Reason::StapleMissing);
-    // The staple of a certificate with the same serial number from another issuer is about that one.
+    // A staple for the same serial number from another issuer is about another certificate.
     let stranger = Hierarchy::of_family(&KeyPool::shared(), "stranger", SIGNER, NOW);
     staples.push(StapleBuilder::new(hierarchy.leaf_certificate(), &stranger.intermediate, NOW).build());
     assert_eq!(reason(establish(&hierarchy, &staples, NOW)), Reason::StapleMissing);

@@ -1,24 +1,24 @@
-//! Which of several answers about one certificate decides, and how old one may be.
+//! Tests of several answers about one certificate, and of the age of answers.
 
 use super::*;
 
 const REVOKED: CertStatus = CertStatus::Revoked { at: NOW - 60, reason: None };
 
-/// What comes of the usual staples with these before and behind them, the same both times.
-fn beside(hierarchy: &Hierarchy, others: &[Staple]) -> Option<Reason> {
+/// Why the signer is refused with `others` before and after the usual staples. Both orders must give the same result.
+fn refusal_with(hierarchy: &Hierarchy, others: &[Staple]) -> Option<Reason> {
     let usual = hierarchy.staples(NOW);
     let [before, behind] = [[others, &usual[..]].concat(), [&usual[..], others].concat()]
         .map(|staples| establish(hierarchy, &staples, NOW).err().map(|error| error.reason()));
-    assert_eq!(before, behind, "the order makes no difference");
+    assert_eq!(before, behind, "the order must not matter");
     before
 }
 
 type Fault = (&'static str, fn(StapleBuilder) -> StapleBuilder);
 
-/// Everything that may be wrong with an answer that was signed by the issuer.
+/// Each fault that an answer of the issuer may have.
 fn faults() -> Vec<Fault> {
     vec![
-        ("nothing", |staple| staple),
+        ("no fault", |staple| staple),
         ("a critical extension of the response", |staple| {
             staple.extension(oids::UNHEARD_OF, true, &der::octets(b"x"))
         }),
@@ -27,10 +27,10 @@ fn faults() -> Vec<Fault> {
         }),
         ("SHA-384", |staple| staple.cert_id_hash(CertIdHash::Sha384)),
         ("SHA-512", |staple| staple.cert_id_hash(CertIdHash::Sha512)),
-        ("of tomorrow", |staple| staple.updates(NOW + 86_400, Some(NOW + 96_400))),
+        ("thisUpdate tomorrow", |staple| staple.updates(NOW + 86_400, Some(NOW + 96_400))),
         ("stale", |staple| staple.updates(NOW - 9000, Some(NOW - 8000))),
-        ("without an end", |staple| staple.updates(NOW - 9000, None)),
-        ("of an old signature", |staple| staple.produced_at(NOW - 86_400)),
+        ("no nextUpdate", |staple| staple.updates(NOW - 9000, None)),
+        ("an old producedAt", |staple| staple.produced_at(NOW - 86_400)),
         ("the last of many", |staple| {
             (0..20).fold(staple.clone(), |many, number| {
                 many.preceded_by(staple.clone().status(CertStatus::Good).updates(NOW - number, None).answer())
@@ -50,17 +50,21 @@ fn the_worst_of_several_signed_answers_decides() {
         ] {
             for place in [0, 1] {
                 let staple = make(hierarchy.staple(place, NOW).status(status));
-                assert_eq!(beside(&hierarchy, &[staple.build()]), expected, "{status:?}, {fault}");
+                assert_eq!(refusal_with(&hierarchy, &[staple.build()]), expected, "{status:?}, {fault}");
                 let after = Staple { der: [&staple.build().der[..], &[0]].concat(), ..staple.build() };
-                assert_eq!(beside(&hierarchy, &[after]), expected, "{status:?}, {fault}, and a byte");
-                // Nobody signed it: no effect.
+                assert_eq!(
+                    refusal_with(&hierarchy, &[after]),
+                    expected,
+                    "{status:?}, {fault}, and a trailing byte"
+                );
+                // An answer with an invalid signature has no effect.
                 let tampered = staple.tampered().build();
-                assert_eq!(beside(&hierarchy, &[tampered]), None, "{status:?}, {fault}, not signed");
+                assert_eq!(refusal_with(&hierarchy, &[tampered]), None, "{status:?}, {fault}, not signed");
             }
         }
     }
     let both = [CertStatus::Unknown, REVOKED].map(|status| hierarchy.staple(0, NOW).status(status).build());
-    assert_eq!(beside(&hierarchy, &both), Some(Reason::SignerRevoked));
+    assert_eq!(refusal_with(&hierarchy, &both), Some(Reason::SignerRevoked));
 }
 
 #[test]
@@ -77,7 +81,7 @@ fn the_worst_of_several_answers_in_one_response_decides() {
     }
 }
 
-/// What a fault costs an answer that is good otherwise, and stands alone.
+/// The error for each fault in an otherwise good answer, if there is no other answer.
 #[test]
 fn good_answer_with_a_fault_does_not_count() {
     let hierarchy = hierarchy();
@@ -108,9 +112,10 @@ fn good_answer_with_a_fault_does_not_count() {
     assert!(words.to_string().ends_with("expected nothing after the response, got more bytes"), "{words}");
 }
 
-/// The Baseline Requirements' ten days for the signer's certificate, more than three times over, and their twelve months.
+/// The Baseline Requirements limit the age to ten days for the signer's certificate and to twelve months for an
+/// authority. The first limit here is more than three times the ten days.
 #[test]
-fn an_answer_is_at_most_five_weeks_old_and_one_about_an_authority_a_year() {
+fn answer_older_than_35_days_or_366_for_an_authority_is_refused() {
     const DAY: i64 = 86_400;
     let hierarchy = hierarchy();
     for (place, days) in [(0, 35), (1, 366)] {

@@ -1,9 +1,9 @@
-//! What sshd permits of the `environment=` options of a key (`sshd_config(5)`, `PermitUserEnvironment`).
+//! Which variables sshd permits in the `environment=` options of a key (`sshd_config(5)`, `PermitUserEnvironment`).
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`record`] | what root learned, kept for runs that cannot ask sshd |
-//! | [`source`] | the files and folders that sshd read it from, and whether they are still the same |
+//! | [`record`] | what root read from sshd, stored for runs that cannot query sshd |
+//! | [`source`] | the files and folders of sshd's configuration, and whether they have changed |
 
 pub mod record;
 pub mod source;
@@ -12,26 +12,26 @@ use eic_core::key_options::VARIABLES;
 
 use super::pattern_list;
 
-/// The value of `PermitUserEnvironment` in force. It is one value for all logins: sshd refuses the keyword inside a
-/// `Match` (OpenSSH servconf.c, `SSHCFG_GLOBAL`).
+/// The effective value of `PermitUserEnvironment`. It is the same for all logins, because sshd refuses the keyword
+/// inside a `Match` (OpenSSH servconf.c, `SSHCFG_GLOBAL`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PermittedVariables(String);
 
 impl PermittedVariables {
-    /// Of the value that sshd prints: `yes`, `no` or a list of patterns.
+    /// Takes the value as sshd prints it: `yes`, `no` or a list of patterns.
     #[must_use]
     pub fn of(value: &str) -> Self {
         Self(value.to_owned())
     }
 
-    /// The value, in sshd's words.
+    /// The value as sshd printed it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether sessions get every variable of [`VARIABLES`]. The words `yes` and `no` are lower case; in any other case
-    /// they are patterns (OpenSSH servconf.c, `sPermitUserEnvironment`).
+    /// Whether sshd permits every variable of [`VARIABLES`] in sessions. The words `yes` and `no` are lower case.
+    /// In any other case they are patterns (OpenSSH servconf.c, `sPermitUserEnvironment`).
     #[must_use]
     pub fn has_ours(&self) -> bool {
         let is_permitted = |name: &str| match self.0.as_str() {

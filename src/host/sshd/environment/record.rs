@@ -1,8 +1,10 @@
-//! What root learned of `PermitUserEnvironment`, kept for runs that cannot ask sshd: before OpenSSH 9.3 sshd answers
-//! root alone, and in any release it cannot read a configuration of mode 0600 for another user.
+//! The value of `PermitUserEnvironment` that root read from sshd, stored for runs that cannot query sshd. Before
+//! OpenSSH 9.3, sshd prints its configuration only for root. In any release, other users cannot read a
+//! configuration of mode 0600.
 //!
-//! The record names what sshd was asked about and every file and folder that it read. It is invalid if any of
-//! those differs. The sshd program is not among them: an upgrade of OpenSSH must not cost a login.
+//! The record contains the sshd in question and every file and folder that sshd read. If any of them has changed,
+//! the record is invalid. The sshd program itself is not included, so an upgrade of OpenSSH does not invalidate the
+//! record.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -22,30 +24,30 @@ use crate::sshd::keyword::Keyword;
 use crate::sshd::listener::Listener;
 use crate::sshd::server::CONFIG;
 
-/// Its path. Only root can write there.
+/// Path of the record. Only root can write there.
 pub const PLACE: &str = "/var/lib/eic-agent/sshd-environment.json";
 
-/// Longest record, in bytes: with [`MAX_SOURCES`] paths of usual length.
+/// Longest record, in bytes. It has room for [`MAX_SOURCES`] paths of usual length.
 const MAX_BYTES: usize = 512 * 1024;
 
-/// The form of the record.
+/// Version of the record's format.
 const VERSION: u32 = 1;
 
-/// Bits that let group or others write.
+/// Mode bits that let the group or others write.
 const WRITABLE: u32 = 0o022;
 
-/// Which sshd it is about: the configuration that it reads, and what its own command line says of the keyword.
+/// The sshd that a record is about: its configuration, and the `-o` options for the keyword on its command line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordedServer {
     config: PathBuf,
     options: Vec<String>,
-    /// Its process, where it is known; another one after every start.
+    /// Process id, if known. It changes at every start, so it is not stored.
     #[serde(skip)]
     pid: Option<u32>,
 }
 
-/// The record.
+/// The record file's content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
@@ -58,19 +60,19 @@ pub struct Record {
 /// Why there is no valid record.
 #[derive(Debug)]
 pub enum RecordError {
-    /// No such file.
+    /// The file does not exist.
     Absent,
-    /// Others than root could have written it.
+    /// Users other than root could have written it.
     Insecure(Insecure),
-    /// It cannot be read, or not written.
+    /// It cannot be read or written.
     Unusable(io::Error),
-    /// It has another form.
+    /// It has another format.
     Malformed,
-    /// It is about another configuration; holds its own, and the one of this login's sshd.
+    /// It is about another configuration. Holds the recorded path and the path of this login's sshd.
     OtherConfig(PathBuf, PathBuf),
-    /// sshd was started with other options than the ones recorded.
+    /// sshd was started with other options than the recorded ones.
     OtherOptions,
-    /// What sshd reads has changed, or cannot be looked at.
+    /// A file that sshd reads has changed or cannot be checked.
     ConfigSource(ConfigSourceError),
 }
 
@@ -78,7 +80,8 @@ impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent => write!(f, "there is no record of it ({PLACE})"),
-            // Not its remedy: with other rights, what others wrote would be believed.
+            // Without the remedy: a change of mode or owner would make the agent trust the content that other users
+            // wrote.
             Self::Insecure(insecure) => write!(f, "its record is not to be trusted: {}", insecure.seen()),
             Self::Unusable(error) => write!(f, "{PLACE}: {error}"),
             Self::Malformed => write!(f, "{PLACE} does not have the form of this version"),
@@ -96,7 +99,7 @@ impl fmt::Display for RecordError {
     }
 }
 
-/// The usual configuration, and nothing on the command line.
+/// The usual configuration, without options on the command line.
 impl Default for RecordedServer {
     fn default() -> Self {
         Self::new(Path::new(CONFIG), &[], None)
@@ -104,7 +107,7 @@ impl Default for RecordedServer {
 }
 
 impl RecordedServer {
-    /// Of an sshd that reads `config`, was started with these `-o` options and is the process `pid`.
+    /// An sshd that reads `config`, was started with these `-o` options and has the process id `pid`.
     #[must_use]
     pub fn new(config: &Path, options: &[String], pid: Option<u32>) -> Self {
         let is_own = |option: &&String| {
@@ -114,26 +117,26 @@ impl RecordedServer {
         Self { config: config.to_owned(), options: own, pid }
     }
 
-    /// Of a running server.
+    /// The sshd of a running listener.
     #[must_use]
     pub fn of(listener: &Listener) -> Self {
         let config = listener.config.as_deref().unwrap_or(Path::new(CONFIG));
         Self::new(config, &listener.options, Some(listener.pid))
     }
 
-    /// The configuration.
+    /// The configuration file.
     #[must_use]
     pub fn config(&self) -> &Path {
         &self.config
     }
 
-    /// Its process.
+    /// The process id, if known.
     #[must_use]
     pub const fn pid(&self) -> Option<u32> {
         self.pid
     }
 
-    /// The `-o` options that set the keyword.
+    /// The `-o` options that set `PermitUserEnvironment`.
     #[must_use]
     pub fn options(&self) -> &[String] {
         &self.options
@@ -141,7 +144,7 @@ impl RecordedServer {
 }
 
 impl Record {
-    /// Of what sshd said just now.
+    /// Creates a record from values that sshd just printed.
     #[must_use]
     pub fn new(subject: RecordedServer, permitted: &PermittedVariables, sources: Vec<ConfigSource>) -> Self {
         let permit_user_environment = permitted.as_str().to_owned();
@@ -149,8 +152,8 @@ impl Record {
         Self { version: VERSION, subject, permit_user_environment, sources }
     }
 
-    /// What it says for logins of `subject`, or of any sshd where it is not known which one asks; an error where it
-    /// counts as none.
+    /// Returns the recorded value for logins of `subject`. If `subject` is `None`, the sshd of this login is
+    /// unknown and the record is used for any sshd. Returns an error if the record is not valid.
     pub fn permitted(
         place: &Path,
         subject: Option<&RecordedServer>,
@@ -203,7 +206,7 @@ impl Record {
         if is_sound { Ok(record) } else { Err(RecordError::Malformed) }
     }
 
-    /// Writes it atomically. A record that says the same stays as it is.
+    /// Writes the record atomically. An equal record is not written again.
     pub fn write(&self, place: &Path) -> Result<(), RecordError> {
         if Self::load(place).is_ok_and(|there| there == *self) {
             return Ok(());
@@ -211,7 +214,7 @@ impl Record {
         let folder = place.parent().unwrap_or(Path::new("/"));
         let made = DirBuilder::new().mode(0o755).create(folder);
         match made {
-            // Whatever the umask: runs of another user read it.
+            // Do not depend on the umask: other users read the record.
             Ok(()) => {
                 fs::set_permissions(folder, Permissions::from_mode(0o755)).map_err(RecordError::Unusable)?;
             }
@@ -228,7 +231,7 @@ impl Record {
         written.map_err(RecordError::Unusable)
     }
 
-    /// Removes it, and its folder if nothing else is in it.
+    /// Removes the record, and its folder if the folder is then empty.
     pub fn remove(place: &Path) -> io::Result<()> {
         let removed = match fs::remove_file(place) {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),

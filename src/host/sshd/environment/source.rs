@@ -1,4 +1,4 @@
-//! Files and folders that sshd read its configuration from, and whether they are still what they were.
+//! The files and folders of sshd's configuration, and whether they have changed.
 
 use std::fmt;
 use std::fs;
@@ -12,49 +12,49 @@ use serde::{Deserialize, Serialize};
 use crate::files::open_regular;
 use crate::sshd::trace::ConfigTrace;
 
-/// Most sources of one configuration.
+/// Maximum number of sources of one configuration.
 pub const MAX_SOURCES: usize = 1000;
 
-/// Characters with which glob(3) stands for other names.
+/// Characters that make a name a glob(3) pattern.
 const WILDCARDS: [char; 4] = ['*', '?', '[', '\\'];
 
-/// One file or folder, and what it was.
+/// A file or folder, and its state when it was recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigSource {
     path: PathBuf,
-    /// None where there was no such file.
+    /// `None` if the file did not exist.
     seen: Option<Seen>,
 }
 
-/// What tells one state of a file from another. The number of its device is left out: it may change at a boot, and
-/// tells no more than the time of the last change.
+/// The state of a file. The device number is not included, because it may change at a boot. The time of the last
+/// change is enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Seen {
     inode: u64,
-    /// In bytes.
+    /// Size in bytes.
     size: u64,
-    /// Of the content: seconds since 1970, and nanoseconds.
+    /// Time of the last change of the content: seconds since 1970, and nanoseconds.
     modified: (i64, i64),
-    /// Of anything: content, owner, mode or name. Only the kernel sets it, by the clock.
+    /// Time of the last change of content, owner, mode or name. Only the kernel sets it, from the system clock.
     changed: (i64, i64),
 }
 
-/// Why it cannot be told what sshd reads, or whether that is still the same.
+/// Why the files that sshd reads are unknown, or why it is unknown whether they have changed.
 #[derive(Debug)]
 pub enum ConfigSourceError {
-    /// sshd did not name the file that it was asked to read.
+    /// sshd did not report that it read the configuration file.
     NotNamed(PathBuf),
-    /// An `Include` whose files cannot be watched.
+    /// An `Include` whose files cannot be monitored.
     Pattern(String),
-    /// More than [`MAX_SOURCES`].
+    /// More than [`MAX_SOURCES`] sources.
     TooMany(usize),
-    /// This user may not look into the folder.
+    /// This user may not search the folder.
     Hidden(PathBuf),
-    /// It cannot be looked at.
+    /// It cannot be checked.
     Unreadable(PathBuf, io::Error),
-    /// It is not what it was.
+    /// It has changed.
     Changed(PathBuf),
 }
 
@@ -75,8 +75,8 @@ impl fmt::Display for ConfigSourceError {
 }
 
 impl ConfigSource {
-    /// The sources of a configuration as they are now: every file that sshd read, and for every `Include` the folder in
-    /// which a file could appear, or the file that is not there yet.
+    /// The sources of a configuration in their current state: every file that sshd read; for every `Include`, the
+    /// folder where a file could appear, or the file that does not exist yet.
     pub fn all(trace: &ConfigTrace, config: &Path) -> Result<Vec<Self>, ConfigSourceError> {
         if !trace.files.iter().any(|file| file == config) {
             return Err(ConfigSourceError::NotNamed(config.to_owned()));
@@ -100,13 +100,13 @@ impl ConfigSource {
         Ok(sources)
     }
 
-    /// Its path.
+    /// The path of the file or folder.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether it is still what it was, as far as this process may look.
+    /// Checks whether the source is unchanged, as far as this process has access.
     pub fn check(&self) -> Result<(), ConfigSourceError> {
         if stat(&self.path)? == self.seen {
             Ok(())
@@ -115,8 +115,8 @@ impl ConfigSource {
         }
     }
 
-    /// Whether this process may read it, or list it where it is a folder. sshd takes an included folder that it may not
-    /// list for an empty one, without a word (glob(3)).
+    /// Checks whether this process may read the file or list the folder. sshd silently treats an included folder
+    /// that it may not list as empty (glob(3)).
     pub fn check_readable(&self) -> Result<(), ConfigSourceError> {
         let listed = match fs::metadata(&self.path) {
             Ok(status) if status.is_dir() => fs::read_dir(&self.path).map(drop),
@@ -127,9 +127,9 @@ impl ConfigSource {
         listed.map_err(|error| cannot_look(&self.path, error))
     }
 
-    /// How long to wait, from `now`, until another change of it has another time than the last one: the kernel's clock for
-    /// files goes by ticks of at most 10 ms, and some file systems count seconds. Zero where that is over. A time in the
-    /// future waits in full, since the clock does not tell then.
+    /// How long to wait, from `now`, until a further change would get a different time. The kernel's clock for
+    /// files has ticks of at most 10 ms, and some file systems store whole seconds. Returns zero if no wait is
+    /// needed. For a time in the future, returns the full wait, because the age is unknown.
     #[must_use]
     pub fn unsettled(&self, now: SystemTime) -> Duration {
         const TICKS: Duration = Duration::from_millis(50);
@@ -146,7 +146,7 @@ impl ConfigSource {
     }
 }
 
-/// What to watch for an `Include`: the folder of a pattern, or the file of a plain path.
+/// What to monitor for an `Include`: the folder of a pattern, or the file of a plain path.
 fn watched(pattern: &str) -> Result<PathBuf, ConfigSourceError> {
     let bad = || ConfigSourceError::Pattern(pattern.to_owned());
     let path = Path::new(pattern);
@@ -160,7 +160,7 @@ fn watched(pattern: &str) -> Result<PathBuf, ConfigSourceError> {
     Ok(if has_wildcard { folder.to_owned() } else { path.to_owned() })
 }
 
-/// What is at this path now; none where nothing is.
+/// The current state of the file at this path, or `None` if there is no file.
 fn stat(path: &Path) -> Result<Option<Seen>, ConfigSourceError> {
     match fs::metadata(path) {
         Ok(status) => Ok(Some(Seen {
@@ -178,12 +178,12 @@ fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// Names the folder that this user may not look into, where that is the cause.
+/// Names the folder that this user may not search, if that is the cause.
 fn cannot_look(path: &Path, error: io::Error) -> ConfigSourceError {
     if error.kind() != ErrorKind::PermissionDenied {
         return ConfigSourceError::Unreadable(path.to_owned(), error);
     }
-    // From `/` down: the first folder below which nothing can be looked at.
+    // From `/` down, find the first path that cannot be read. Its parent is the folder that may not be searched.
     let mut places: Vec<_> = path.ancestors().collect();
     places.reverse();
     let is_hidden =
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn fresh_file_is_unsettled_for_a_tick_and_a_coarse_one_for_two_seconds() {
+    fn fresh_file_is_unsettled_for_50_ms_or_for_2100_ms_with_whole_seconds() {
         let at = |nanoseconds: i64| ConfigSource {
             path: PathBuf::from("/x"),
             seen: Some(Seen {
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(fine.unsettled(now(52)), Duration::ZERO);
         assert_eq!(coarse.unsettled(now(1000)), Duration::from_millis(1100));
         assert_eq!(coarse.unsettled(now(2100)), Duration::ZERO);
-        // A time in the future: the clock was set.
+        // A time in the future: the clock was set back.
         assert_eq!(fine.unsettled(UNIX_EPOCH), Duration::from_millis(50));
         assert_eq!(ConfigSource { seen: None, ..fine }.unsettled(now(0)), Duration::ZERO);
     }

@@ -1,5 +1,4 @@
-//! The journal's native protocol: one datagram of `FIELD=value` lines
-//! (systemd.io, "Native Journal Protocol").
+//! The journal's native protocol: one datagram of `FIELD=value` lines (systemd.io, "Native Journal Protocol").
 
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -19,18 +18,18 @@ pub(in crate::audit) struct JournalSocket {
 }
 
 impl JournalSocket {
-    /// At this path.
+    /// Uses the socket at this path.
     pub(in crate::audit) fn at(path: &Path) -> Self {
         Self { path: path.to_owned() }
     }
 
-    /// Where a daemon listens there. Nothing is sent.
+    /// The path, if a daemon listens on the socket. Sends nothing.
     pub(in crate::audit) fn is_there(&self) -> Option<&Path> {
         let connected = UnixDatagram::unbound().and_then(|socket| socket.connect(&self.path));
         connected.is_ok().then_some(&self.path)
     }
 
-    /// Sends the event to journald without waiting.
+    /// Sends the event to journald without blocking.
     pub(in crate::audit) fn send(&self, event: &LogEvent) -> SendStatus {
         SendStatus::of(UnixDatagram::unbound().and_then(|socket| {
             socket.set_nonblocking(true)?;
@@ -51,7 +50,7 @@ fn datagram(event: &LogEvent) -> Vec<u8> {
     let own = event.fields.iter().map(|(name, value)| (*name, value.as_str()));
     let mut text = String::new();
     for (name, value) in common.into_iter().chain(own) {
-        // A value is printable ASCII by the time it is here; a line end would begin a field of its own.
+        // The values are printable ASCII already. A newline would start another field.
         text.push_str(name);
         text.push('=');
         text.extend(value.chars().filter(|c| !c.is_control()));

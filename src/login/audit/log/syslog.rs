@@ -18,20 +18,20 @@ pub(in crate::audit) struct SyslogSocket {
     path: PathBuf,
 }
 
-/// A connection to the daemon. Neither kind ever waits.
+/// A connection to the daemon. Neither kind blocks.
 enum Socket {
     Datagram(UnixDatagram),
-    /// Where an older daemon listens on one.
+    /// For older daemons that listen on a stream socket.
     Stream(UnixStream),
 }
 
 impl SyslogSocket {
-    /// At this path.
+    /// Uses the socket at this path.
     pub(in crate::audit) fn at(path: &Path) -> Self {
         Self { path: path.to_owned() }
     }
 
-    /// Where a daemon listens there. Nothing is sent.
+    /// The path, if a daemon listens on the socket. Sends nothing.
     pub(in crate::audit) fn is_there(&self) -> Option<&Path> {
         let is_there = match self.connect() {
             Ok(_) => true,
@@ -40,8 +40,8 @@ impl SyslogSocket {
         is_there.then_some(&self.path)
     }
 
-    /// Sends the event without ever waiting: with `syslog(3)`, a daemon that has stopped reading stops every
-    /// login.
+    /// Sends the event without blocking. `syslog(3)` blocks: with it, a daemon that stopped reading would stop
+    /// every login.
     pub(in crate::audit) fn send(&self, event: &LogEvent) -> SendStatus {
         SendStatus::of(self.connect().and_then(|socket| socket.send(line(event)?)))
     }
@@ -52,7 +52,7 @@ impl SyslogSocket {
         match socket.connect(&self.path) {
             Ok(()) => Ok(Socket::Datagram(socket)),
             Err(error) if error.raw_os_error() == Some(nix::Error::EPROTOTYPE as i32) => {
-                // std's connect would wait while the daemon accepts nobody.
+                // std's connect would block while the daemon accepts no connection.
                 let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
                 let stream = nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
                 nix::sys::socket::connect(stream.as_raw_fd(), &UnixAddr::new(&self.path)?)?;
@@ -64,14 +64,14 @@ impl SyslogSocket {
 }
 
 impl Socket {
-    /// Sends the whole line, or fails.
+    /// Sends the whole line, or returns an error.
     fn send(self, mut bytes: Vec<u8>) -> io::Result<()> {
         let sent = match &self {
             Self::Datagram(socket) => socket.send(&bytes)?,
             Self::Stream(socket) => {
-                // A NUL ends a line of a stream, as in syslog(3).
+                // A NUL ends each line on a stream, as in syslog(3).
                 bytes.push(0);
-                // No second write for a rest: the connection is new, so what does not fit now will not fit soon.
+                // Do not write the rest: the connection is new, so its buffer will not have room soon.
                 (&mut &*socket).write(&bytes)?
             }
         };
@@ -79,8 +79,8 @@ impl Socket {
     }
 }
 
-/// `<PRI>eic-agent[PID]: MESSAGE`, the form of RFC 3164 without a time stamp: the daemon stamps what it
-/// receives, and needs to know nothing of our time zone.
+/// `<PRI>eic-agent[PID]: MESSAGE`, the format of RFC 3164 without a time stamp. The daemon adds the time, so the
+/// agent does not need the time zone.
 #[derive(Clone)]
 struct SyslogLine {
     facility: Facility,
@@ -94,7 +94,8 @@ impl<T: Display> LogFormat<T> for SyslogLine {
     }
 }
 
-/// The line of an event. The crate's own sender is not used: it reports a line as sent that a stream took only in part.
+/// Formats an event. The crate's own sender is not used, because it reports success if a stream accepted only a
+/// part of the line.
 fn line(event: &LogEvent) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     let format = SyslogLine { facility: Facility::LOG_AUTHPRIV, pid: std::process::id() };

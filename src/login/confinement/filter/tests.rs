@@ -1,4 +1,4 @@
-//! The program's verdicts, each held against what `seccompiler` makes of the same list.
+//! Compares the program's verdicts with those of `seccompiler`'s program for the same list.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use seccompiler::{
 
 use super::*;
 
-/// `struct seccomp_data`.
+/// The fields of `struct seccomp_data` that the filter reads.
 #[derive(Clone, Copy, Debug)]
 struct Made {
     number: u32,
@@ -20,7 +20,7 @@ fn made(number: u32, arguments: [u64; 6]) -> Made {
     Made { number, architecture: ARCHITECTURE.unwrap(), arguments }
 }
 
-/// What the kernel would do: the few instructions that there are, and a jump out of the program is a fault.
+/// Runs the program like the kernel. Panics on an unknown instruction and on a jump out of the program.
 fn verdict(program: &[sock_filter], call: Made) -> u32 {
     let (mut at, mut word) = (0, 0_u32);
     loop {
@@ -38,7 +38,7 @@ fn verdict(program: &[sock_filter], call: Made) -> u32 {
             AND => word &= step.k,
             JUMP_EQUAL => at += jump(word == step.k),
             JUMP_GREATER_OR_EQUAL => at += jump(word >= step.k),
-            // BPF_JA, which only seccompiler uses.
+            // BPF_JA. Only seccompiler uses it.
             0x05 => at += usize::try_from(step.k).unwrap(),
             RETURN => return step.k,
             other => panic!("instruction {other:#x}"),
@@ -46,7 +46,7 @@ fn verdict(program: &[sock_filter], call: Made) -> u32 {
     }
 }
 
-/// The same list, by `seccompiler`.
+/// The program that `seccompiler` creates for the same list.
 fn reference() -> BpfProgram {
     let condition = |argument: &Argument| {
         SeccompCondition::new(
@@ -61,7 +61,7 @@ fn reference() -> BpfProgram {
         |alternative: &&[Argument]| SeccompRule::new(alternative.iter().map(condition).collect()).unwrap();
     let rules: BTreeMap<i64, Vec<_>> =
         CALLS.iter().map(|call| (call.number, call.when.iter().map(rule).collect())).collect();
-    assert_eq!(rules.len(), CALLS.len(), "a call stands there twice");
+    assert_eq!(rules.len(), CALLS.len(), "a call is listed twice");
     let refuse = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     let architecture = std::env::consts::ARCH.try_into().unwrap();
     SeccompFilter::new(rules, refuse, SeccompAction::Allow, architecture).unwrap().try_into().unwrap()
@@ -71,7 +71,7 @@ fn reference() -> BpfProgram {
 fn verdicts_are_those_of_seccompiler() {
     let (own, reference) = (program().unwrap(), reference());
     assert!(own.len() < 256, "{} instructions", own.len());
-    // Every value that a comparison is about, its neighbours, and each single bit.
+    // Every value in a comparison, its neighbours, and each single bit.
     let mut values: Vec<u64> = (0..34).map(|bit| 1 << bit).chain([0, u64::MAX]).collect();
     for argument in CALLS.iter().flat_map(|call| call.when.iter().copied().flatten()) {
         let value = u64::from(argument.value);
@@ -88,7 +88,7 @@ fn verdicts_are_those_of_seccompiler() {
             let expected = verdict(&reference, call);
             assert_eq!(verdict(&own, call), expected, "{call:?}");
             allowed += u32::from(expected == ALLOW);
-            // Only few calls look at arguments.
+            // Only a few calls have conditions on arguments.
             if !CALLS.iter().any(|call| call.number == c_long::from(number) && !call.when.is_empty()) {
                 break;
             }
@@ -178,7 +178,7 @@ fn forbidden_system_calls_are_refused() {
         (libc::SYS_mmap, [0, 4096, 3, 0x22, 0, 0], ALLOW),
         (libc::SYS_mmap, [0, 4096, 7, 0x22, 0, 0], REFUSE),
         (libc::SYS_mprotect, [0, 4096, 5, 0, 0, 0], REFUSE),
-        // As musl and the GNU library start a thread; a process; a thread with a network of its own.
+        // Thread starts of musl and of the GNU library; a new process; a thread with its own network namespace.
         (libc::SYS_clone, [0x7d_0f00, 0, 0, 0, 0, 0], ALLOW),
         (libc::SYS_clone, [0x3d_0f00, 0, 0, 0, 0, 0], ALLOW),
         (libc::SYS_clone, [0x120_0011, 0, 0, 0, 0, 0], REFUSE),

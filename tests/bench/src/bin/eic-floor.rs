@@ -1,8 +1,8 @@
-//! The floor under a run of the agent: the same rounds of requests and the same signatures with nothing around them.
+//! A lower bound for a run of the agent: the same rounds of requests and the same signature checks, and nothing else.
 //!
-//! Every request is written by hand on a connection of its own, the requests of a round side by side; what comes back
-//! is searched for what is needed and nothing is checked that costs no signature: no name, no date, no staple's
-//! content, no trust anchor. It is a yardstick for time and nothing else.
+//! Each request is a fixed text on a new connection. The requests of a round run in parallel. The program searches the
+//! answers for the parts that it needs. It checks only signatures: no name, no date, no content of a staple, no trust
+//! anchor. It serves only to compare times.
 //!
 //! Usage: `eic-floor ADDRESS:PORT USER`
 
@@ -16,14 +16,14 @@ use ring::signature::{
     RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, RsaParameters, UnparsedPublicKey,
 };
 
-/// What a run asks for at once when there are keys.
+/// The items that a run requests in parallel if the user has keys.
 const ITEMS: [&str; 4] =
     ["instance-id/", "placement/availability-zone/", "services/domain/", "managed-ssh-keys/signer-cert/"];
 
-/// How many certificates lie between the signer and the root that the instance trusts, the signer's own included.
+/// The number of certificates below the trusted root, including the signer's own.
 const BELOW_THE_ROOT: usize = 2;
 
-/// An RSA key of 2048 bits begins so inside a certificate: a BIT STRING of 271 bytes, no bit of it unused.
+/// The start of a 2048-bit RSA key in a certificate: a BIT STRING of 271 bytes without unused bits.
 const KEY_BEGINS: [u8; 5] = [0x03, 0x82, 0x01, 0x0f, 0x00];
 const KEY_LENGTH: usize = 270;
 const SIGNATURE_LENGTH: usize = 256;
@@ -64,7 +64,7 @@ fn run(service: SocketAddr, user: &str) -> io::Result<String> {
         .filter_map(|rest| Some(base64(rest.split_once("-----END")?.0)))
         .collect();
     if chain.len() <= BELOW_THE_ROOT {
-        return Err(wrong("too short a chain"));
+        return Err(wrong("the chain is too short"));
     }
     let staples: Vec<_> = chain[..BELOW_THE_ROOT]
         .iter()
@@ -76,7 +76,7 @@ fn run(service: SocketAddr, user: &str) -> io::Result<String> {
         if !holds(&RSA_PKCS1_2048_8192_SHA256, issuer, signed_part(certificate), end_of(certificate)?) {
             return Err(wrong("a certificate's signature"));
         }
-        // The work of one verification; where in the staple the signed bytes lie is not looked for.
+        // This costs as much as one verification. It does not locate the signed bytes of the staple.
         let staple = base64(&text(&staple.ok_or_else(|| wrong("no staple"))?));
         holds(&RSA_PKCS1_2048_8192_SHA256, issuer, &staple[..staple.len() / 2], end_of(&staple)?);
     }
@@ -91,7 +91,7 @@ fn run(service: SocketAddr, user: &str) -> io::Result<String> {
     Ok(keys[line..end].to_owned())
 }
 
-/// Asks all of these at once, each on a connection of its own. None: another status than 200.
+/// Sends the requests in parallel, each on a new connection. `None` means a status other than 200.
 fn ask(service: SocketAddr, requests: &[String]) -> io::Result<Vec<Option<Vec<u8>>>> {
     let mut open = Vec::with_capacity(requests.len());
     for request in requests {
@@ -149,7 +149,7 @@ fn sha1_name(certificate: &[u8]) -> String {
     })
 }
 
-/// What a certificate's issuer signed: the first element inside, which is longer than 255 bytes.
+/// The part of a certificate that its issuer signed: the first inner element, which is longer than 255 bytes.
 fn signed_part(certificate: &[u8]) -> &[u8] {
     let length = usize::from(certificate[6]) << 8 | usize::from(certificate[7]);
     &certificate[4..8 + length]
@@ -162,7 +162,7 @@ fn end_of(signed: &[u8]) -> io::Result<&[u8]> {
 fn key_of(certificate: &[u8]) -> io::Result<&[u8]> {
     let begins = certificate.windows(KEY_BEGINS.len()).position(|bytes| bytes == KEY_BEGINS);
     let begins = begins.ok_or_else(|| wrong("no RSA key of 2048 bits"))? + KEY_BEGINS.len();
-    certificate.get(begins..begins + KEY_LENGTH).ok_or_else(|| wrong("half a key"))
+    certificate.get(begins..begins + KEY_LENGTH).ok_or_else(|| wrong("an incomplete key"))
 }
 
 fn holds(scheme: &'static RsaParameters, key: &[u8], signed: &[u8], signature: &[u8]) -> bool {

@@ -10,20 +10,20 @@ use crate::http::{Request, Response};
 use crate::location::region_of;
 use crate::world::World;
 
-/// The service's errors.
+/// The errors of the service, named as in its API model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// Not allowed, or nobody.
+    /// The caller is unknown, or may not push a key.
     AuthException,
     /// No such instance here.
     Ec2InstanceNotFoundException,
-    /// The instance does not run.
+    /// The instance is not running.
     Ec2InstanceStateInvalidException,
     /// The instance cannot be reached now.
     Ec2InstanceUnavailableException,
     /// A parameter is wrong.
     InvalidArgsException,
-    /// The service's own fault: status 500, which clients retry.
+    /// An error inside the service. Its status is 500, which clients retry.
     ServiceException,
     /// Too many requests.
     ThrottlingException,
@@ -46,7 +46,7 @@ impl ErrorKind {
         }
     }
 
-    /// The error's answer.
+    /// The HTTP response for this error.
     pub fn response(self, message: &str) -> Response {
         let status = if self == Self::ServiceException { 500 } else { 400 };
         answer(status, &request_id(), &json!({ "__type": self.name(), "Message": message }))

@@ -1,4 +1,4 @@
-//! The EC2 query API, as far as clients of EC2 Instance Connect ask for it: form-encoded in, XML out.
+//! The part of the EC2 query API that clients of EC2 Instance Connect use. Requests are forms, responses are XML.
 
 use std::net::IpAddr;
 use std::sync::PoisonError;
@@ -15,7 +15,7 @@ const OWNER: &str = "123456789012";
 const VPC: &str = "vpc-0123456789abcdef0";
 const SUBNET: &str = "subnet-0123456789abcdef0";
 const ENDPOINT: &str = "eice-0123456789abcdef0";
-/// 2023-06-13, when endpoints came to be.
+/// 2023-06-13: AWS introduced EC2 Instance Connect endpoints.
 const CREATED: i64 = 1_686_614_400;
 
 pub(super) fn respond(world: &World, request: &Request) -> Response {
@@ -78,7 +78,7 @@ fn reservation(world: &World) -> String {
         leaf("subnetId", SUBNET),
         leaf("architecture", "x86_64"),
         leaf("privateDnsName", &private_name),
-        // Without names in public DNS: clients fall back on the addresses.
+        // The emulator has no names in public DNS. With an empty name, clients use the addresses.
         leaf("dnsName", ""),
     ];
     match config.instance_ip {
@@ -123,7 +123,7 @@ fn describe_endpoints(world: &World, form: &[(String, String)]) -> Response {
     answer("DescribeInstanceConnectEndpoints", &element("instanceConnectEndpointSet", &items))
 }
 
-/// The values of the filter of that name, or nothing where it is not asked for.
+/// The values of the filter called `name`, or `None` if the request has no such filter.
 fn filter<'a>(form: &'a [(String, String)], name: &str) -> Option<Vec<&'a str>> {
     let (key, _) = form
         .iter()

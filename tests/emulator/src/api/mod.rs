@@ -1,8 +1,8 @@
-//! The AWS API on one listener: EC2 Instance Connect and CloudTrail (AWS JSON 1.1), and what their clients ask EC2
-//! (query, XML).
+//! The AWS API on one listener: EC2 Instance Connect and CloudTrail (AWS JSON 1.1), and the EC2 operations that their
+//! clients use (query, XML).
 //!
-//! Requests must carry a Signature Version 4 `Authorization` field, whose signature is not verified: the
-//! access key in it is all that tells the caller.
+//! Requests must have a Signature Version 4 `Authorization` field. The emulator takes the caller from the access key
+//! and does not verify the signature.
 
 mod connect;
 mod ec2;
@@ -22,7 +22,7 @@ use crate::world::World;
 pub use connect::ErrorKind;
 pub(crate) use trail::Trail;
 
-/// The API's handler.
+/// Handles the requests of the API listener.
 pub(crate) struct Api(pub(crate) Arc<World>);
 
 impl Handler for Api {
@@ -64,7 +64,7 @@ fn access_key(request: &Request) -> Option<&str> {
     credential.split_once('/').map(|(key, _)| key).filter(|key| !key.is_empty())
 }
 
-/// Who is behind an access key: the configured caller, `AKIAEXAMPLE<NAME>`'s user, or the default one.
+/// The ARN of the caller: the configured one, the user of `AKIAEXAMPLE<NAME>`, or the default caller.
 fn caller(callers: &BTreeMap<String, String>, access_key: &str) -> String {
     if let Some(arn) = callers.get(access_key) {
         return arn.clone();
@@ -77,7 +77,7 @@ fn caller(callers: &BTreeMap<String, String>, access_key: &str) -> String {
     }
 }
 
-/// A random UUID, as AWS numbers its requests.
+/// A random UUID. AWS identifies requests by UUIDs.
 pub(crate) fn request_id() -> String {
     let mut hex = random_hex(16);
     hex.replace_range(12..13, "4");
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_access_key_tells_the_caller() {
+    fn access_key_determines_the_caller() {
         let field = "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLEALICE/20250130/us-east-1/ec2/aws4_request, \
                      SignedHeaders=host, Signature=00";
         let headers = vec![("Authorization".to_owned(), field.to_owned())];

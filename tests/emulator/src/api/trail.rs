@@ -1,4 +1,4 @@
-//! CloudTrail: what was asked of the API, and `LookupEvents`, by which an auditor finds it.
+//! CloudTrail: the events of the API, and `LookupEvents`, with which an auditor finds them.
 //!
 //! An event has the fields that AWS shows for SendSSHPublicKey (EC2 User Guide, "Log EC2 Instance Connect API calls
 //! using AWS CloudTrail").
@@ -12,13 +12,13 @@ use crate::calendar::rfc3339;
 use crate::http::{Request, Response};
 use crate::world::World;
 
-/// How many events are remembered: a long `serve` must not grow for ever.
+/// The most events that are kept. The limit bounds the memory of a long `serve`.
 const REMEMBERED: usize = 10_000;
 
-/// Most events of one answer (CloudTrail API Reference, `LookupEvents`, `MaxResults`).
+/// The most events in one response (CloudTrail API Reference, `LookupEvents`, `MaxResults`).
 const PAGE: usize = 50;
 
-/// The events, in the order in which they came.
+/// The events, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Trail(Mutex<Vec<Event>>);
 
@@ -32,7 +32,7 @@ struct Event {
     document: Value,
 }
 
-/// A push, as it is known to the API.
+/// A call of SendSSHPublicKey, for its event.
 pub(super) struct Pushed<'p> {
     pub(super) request_id: &'p str,
     pub(super) access_key: &'p str,
@@ -95,7 +95,7 @@ pub(super) fn respond(world: &World, request: &Request, operation: &str) -> Resp
     }
 }
 
-/// The newest events first, a page at a time. None where something else is asked than the emulator knows.
+/// One page of events, newest first. `None` if the request uses a parameter that the emulator does not know.
 fn lookup(trail: &Trail, body: &Value) -> Option<Value> {
     let mut wanted = None;
     for attribute in body.get("LookupAttributes").and_then(Value::as_array).into_iter().flatten() {

@@ -8,8 +8,8 @@ pub(super) fn is_instance_id(id: &str) -> bool {
         && id.strip_prefix("i-").is_some_and(|digits| digits.bytes().all(is_lower_hex))
 }
 
-/// `^[A-Za-z_][A-Za-z0-9@._-]{0,30}[A-Za-z0-9$_-]?$`, or 2 to 32 characters that begin with digits, go on
-/// with a letter or one of `@._-`, and end as the others do.
+/// `^[A-Za-z_][A-Za-z0-9@._-]{0,30}[A-Za-z0-9$_-]?$`, or 2 to 32 characters: digits, then a letter or one of `@._-`,
+/// then the same end as in the first pattern.
 pub(super) fn is_os_user(user: &str) -> bool {
     let bytes = user.as_bytes();
     let Some((first, rest)) = bytes.split_first() else { return false };
@@ -17,7 +17,7 @@ pub(super) fn is_os_user(user: &str) -> bool {
         return false;
     }
     if first.is_ascii_alphabetic() || *first == b'_' {
-        // With 32 characters the middle's thirty and the first leave only the special last place.
+        // The first character and the 30 in the middle leave only the last one, which has its own character set.
         return ends_well(rest, bytes.len() == 32);
     }
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -25,7 +25,7 @@ pub(super) fn is_os_user(user: &str) -> bool {
     digits > 0 && (after.is_ascii_alphabetic() || b"@._-".contains(after)) && ends_well(rest, false)
 }
 
-/// Characters of a name's middle, and a last one that may also be `$`, or must not be `@` or `.`.
+/// Checks the middle and the last character. The last may be `$`; with `strict_end` it must not be `@` or `.`.
 fn ends_well(rest: &[u8], strict_end: bool) -> bool {
     let middle = |byte: &u8| byte.is_ascii_alphanumeric() || b"@._-".contains(byte);
     let end = |byte: &u8| byte.is_ascii_alphanumeric() || b"$_-".contains(byte);
@@ -33,7 +33,7 @@ fn ends_well(rest: &[u8], strict_end: bool) -> bool {
     inner.iter().all(middle) && (end(last) || (!strict_end && middle(last)))
 }
 
-/// `^(\w+-){2,3}\d+\w+$`, 6 to 32 characters; wavelength and local zones have more parts than the model says.
+/// `^(\w+-){2,3}\d+\w+$`, 6 to 32 characters. Wavelength and local zones have more parts than the API model allows.
 pub(super) fn is_zone(zone: &str) -> bool {
     let parts: Vec<&str> = zone.split('-').collect();
     let word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
@@ -43,7 +43,7 @@ pub(super) fn is_zone(zone: &str) -> bool {
         && parts.last().is_some_and(|last| last.len() >= 2 && last.as_bytes()[0].is_ascii_digit())
 }
 
-/// One OpenSSH public key on one line of 80 to 4096 characters, without the white space around it.
+/// Reads one OpenSSH public key on one line of 80 to 4096 characters. Strips white space around it.
 pub(super) fn public_key(text: &str) -> Result<&str, &'static str> {
     if !(80..=4096).contains(&text.len()) {
         return Err("SSHPublicKey must have between 80 and 4096 characters");

@@ -1,31 +1,31 @@
-//! The smallest client that can talk to the emulator: one request, one connection.
+//! A minimal client for the emulator. It sends one request per connection.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// How long to wait for the server at any one point.
+/// How long the client waits for the server in one call.
 const TIMEOUT: Duration = Duration::from_secs(100);
 
-/// What came back.
+/// A received response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// Status code.
+    /// The status code.
     pub status: u16,
-    /// Header fields, names in lower case.
+    /// The header fields, with names in lower case.
     pub headers: Vec<(String, String)>,
-    /// Body.
+    /// The body.
     pub body: String,
 }
 
 impl Received {
-    /// The first header field of that name, given in lower case.
+    /// The value of the first header field called `name`, which must be in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// Sends a request to `http://HOST:PORT` and reads the answer until the server closes.
+/// Sends a request to `http://HOST:PORT` and reads the response until the server closes the connection.
 pub fn send(
     base: &str,
     method: &str,
@@ -50,7 +50,7 @@ pub fn send(
         Ok(line.trim_end().to_owned())
     };
     let status = line()?.split(' ').nth(1).and_then(|code| code.parse().ok());
-    let status = status.ok_or_else(|| invalid("not an HTTP answer"))?;
+    let status = status.ok_or_else(|| invalid("not an HTTP response"))?;
     let mut headers = Vec::new();
     while let Some((name, value)) = line()?.split_once(':') {
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));

@@ -1,4 +1,4 @@
-//! HTTP/1.1 over blocking sockets, small enough to misbehave in any way that a test asks for.
+//! HTTP/1.1 over blocking sockets. A test can replace any part of a response or take over the connection.
 
 pub mod client;
 pub mod request;

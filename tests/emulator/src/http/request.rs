@@ -1,35 +1,35 @@
-//! Reading a request, with a bound on everything.
+//! Reads a request, with a limit on every part.
 
 use std::io::{self, BufRead, Read};
 
-/// The longest line of a head.
+/// The longest line of a head, in bytes.
 const MAX_LINE: u64 = 8 * 1024;
 /// The most header lines.
 const MAX_HEADERS: usize = 100;
-/// The longest body: SendSSHPublicKey needs about 5 KiB.
+/// The longest body, in bytes. SendSSHPublicKey needs about 5 KiB.
 const MAX_BODY: usize = 64 * 1024;
 
-/// A request as it was sent.
+/// A request as the client sent it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
-    /// Method.
+    /// The method.
     pub method: String,
-    /// Path and query, as sent.
+    /// The path and the query, as sent.
     pub target: String,
-    /// Header fields in order, names as sent.
+    /// The header fields in order, with names as sent.
     pub headers: Vec<(String, String)>,
-    /// Body.
+    /// The body.
     pub body: Vec<u8>,
-    /// Whether the client asked for the connection to be closed after the answer.
+    /// Whether the client requested `Connection: close`.
     pub close: bool,
 }
 
-/// Why there is no request.
+/// Why no request could be read.
 #[derive(Debug)]
 pub enum NoRequest {
-    /// The connection ended where a request might have begun.
+    /// The connection ended before a request began.
     End,
-    /// It cannot be understood, or is too large: the status to answer with.
+    /// The request is malformed or too large. The response must have this status.
     Refused(u16),
     /// The connection broke.
     Broken(io::Error),
@@ -66,12 +66,12 @@ impl Request {
         Ok(request)
     }
 
-    /// The first header field of that name.
+    /// The value of the first header field called `name`.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// The path without the query, percent-encoding undone.
+    /// The path without the query, percent-decoded.
     pub fn path(&self) -> String {
         percent_decode(self.target.split('?').next().unwrap_or_default(), false)
     }
@@ -106,7 +106,7 @@ fn read_headers(input: &mut impl BufRead) -> Result<Vec<(String, String)>, NoReq
     }
 }
 
-/// A line without its end, or `None` where the input ends before it begins.
+/// Reads a line without its line end. `None` means that the input has ended.
 fn read_line(input: &mut impl BufRead) -> Result<Option<String>, NoRequest> {
     let mut line = Vec::new();
     input.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)?;
@@ -118,7 +118,7 @@ fn read_line(input: &mut impl BufRead) -> Result<Option<String>, NoRequest> {
     Ok(Some(String::from_utf8_lossy(line).into_owned()))
 }
 
-/// Undoes percent-encoding, and in forms also the `+` that stands for a space.
+/// Decodes percent-encoding. In a form, `+` also becomes a space.
 pub fn percent_decode(text: &str, form: bool) -> String {
     let mut out = Vec::new();
     let mut rest = text.as_bytes();
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_read_whole() {
+    fn request_is_read_completely() {
         let text = b"PUT /a%20b/?c HTTP/1.1\r\nX-One: 1\r\ncontent-length: 3\r\n\r\nabcGET";
         let mut input = &text[..];
         let request = Request::read(&mut input).unwrap();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_gets_its_status() {
+    fn malformed_request_gets_its_status() {
         for (text, status) in [
             ("GET /\r\n\r\n".to_owned(), 400),
             ("GET / HTTP/2\r\n\r\n".to_owned(), 505),

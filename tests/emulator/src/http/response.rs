@@ -1,36 +1,36 @@
-//! Responses and how they are written.
+//! Responses and their encoding.
 
 use crate::calendar::http_date;
 
-/// A response. Header fields that it does not name itself are added when it is written.
+/// A response. `render` adds the usual header fields that it does not contain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Response {
-    /// Status code.
+    /// The status code.
     pub status: u16,
-    /// Header fields, beside or in place of the usual ones.
+    /// Header fields in addition to the usual ones. A field replaces the usual one with the same name.
     pub headers: Vec<(String, String)>,
-    /// Body.
+    /// The body.
     pub body: Vec<u8>,
 }
 
-/// What the usual header fields say.
+/// The values of the usual header fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Usual<'a> {
     /// `Server`.
     pub server: &'a str,
-    /// `Date`, Unix seconds.
+    /// The value of `Date`, in Unix seconds.
     pub now: i64,
     /// `Connection: keep-alive` or `close`.
     pub keep_alive: bool,
 }
 
 impl Response {
-    /// A response of plain text.
+    /// A response with status 200 and plain text.
     pub fn text(body: impl Into<Vec<u8>>) -> Self {
         Self { status: 200, headers: Vec::new(), body: body.into() }.header("Content-Type", "text/plain")
     }
 
-    /// A status with the short page that the metadata service sends along.
+    /// A response with this status and the short page that the metadata service sends for it.
     pub fn status(status: u16) -> Self {
         let title = format!("{status} - {}", reason(status));
         let body = format!(
@@ -41,7 +41,7 @@ impl Response {
         Self { status, headers: Vec::new(), body: body.into() }.header("Content-Type", "text/html")
     }
 
-    /// Sets a header field, in place of one of the same name.
+    /// Sets a header field. Replaces a field with the same name.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.retain(|(existing, _)| !existing.eq_ignore_ascii_case(name));
@@ -49,7 +49,7 @@ impl Response {
         self
     }
 
-    /// The bytes to send; the body is left out of an answer to `HEAD`.
+    /// The bytes to send. A response to `HEAD` has no body.
     pub fn render(&self, usual: Usual<'_>, with_body: bool) -> Vec<u8> {
         let connection = if usual.keep_alive { "keep-alive" } else { "close" };
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usual_fields_give_way_to_own_ones() {
+    fn own_fields_replace_the_usual_ones() {
         let usual = Usual { server: "EC2ws", now: 784_111_777, keep_alive: false };
         let text =
             String::from_utf8(Response::text("a").header("content-length", "5").render(usual, true)).unwrap();

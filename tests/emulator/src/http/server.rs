@@ -1,4 +1,4 @@
-//! A listener with one thread for each connection, which can be stopped at any moment.
+//! A listener with one thread per connection. It can be stopped at any time.
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read};
@@ -18,44 +18,44 @@ use super::{Request, Response, Wire};
 
 /// How long an idle connection stays open.
 const IDLE: Duration = Duration::from_secs(30);
-/// How long stopping waits for behaviours that do not notice it.
+/// How long the stop waits for connections that are still open.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Something that takes a connection over after a request was read.
+/// A function that takes over the connection after a request was read.
 pub type RawBehaviour = Arc<dyn Fn(&mut Wire, &Request) -> io::Result<()> + Send + Sync>;
 
-/// What to do with a request.
+/// The reaction to a request.
 #[derive(Clone)]
 pub enum Action {
-    /// Answer it.
+    /// Send this response.
     Respond(Response),
-    /// Do anything at all, then close the connection.
+    /// Run this function, then close the connection.
     Raw(RawBehaviour),
 }
 
-/// An action, and how it is carried out.
+/// An action with its parameters.
 pub struct Answer {
-    /// What to do.
+    /// The action.
     pub action: Action,
-    /// How long to wait before it.
+    /// How long to wait before the action.
     pub delay: Duration,
-    /// Whether the connection may serve another request afterwards.
+    /// Whether the connection may serve another request.
     pub keep_alive: bool,
-    /// The instant of the `Date` field, Unix seconds.
+    /// The instant for the `Date` field, in Unix seconds.
     pub now: i64,
-    /// The `Server` field.
+    /// The value of the `Server` field.
     pub server: &'static str,
 }
 
-/// Decides what happens to connections and requests.
+/// Decides how the server reacts to connections and requests.
 pub trait Handler: Send + Sync + 'static {
-    /// Sees a new connection before anything is read from it. Returning false closes it.
+    /// Receives each new connection before the server reads from it. On false, the server closes the connection.
     fn connected(&self, wire: &mut Wire) -> bool;
 
     /// Answers one request.
     fn handle(&self, request: &Request, connection: u64) -> Answer;
 
-    /// Answers something that is not a request that can be read; the connection is closed afterwards.
+    /// Answers bytes that are not a valid request. The server then closes the connection.
     fn refuse(&self, status: u16, connection: u64) -> Answer;
 }
 
@@ -63,7 +63,7 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
-    /// The accepting thread sleeps until this end is closed.
+    /// Closing this end wakes the accepting thread.
     wake: Option<UnixStream>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -76,7 +76,7 @@ struct Shared {
 }
 
 impl Server {
-    /// Listens on `address` (port 0 picks one) and serves until dropped.
+    /// Listens on `address` and serves until dropped. Port 0 selects a free port.
     pub fn start(address: SocketAddr, handler: Arc<dyn Handler>) -> io::Result<Self> {
         let listener = TcpListener::bind(address)
             .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
@@ -91,7 +91,7 @@ impl Server {
         Ok(Self { address, shared, wake: Some(wake), accepting: Some(accepting) })
     }
 
-    /// Where it listens.
+    /// The address on which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -102,7 +102,7 @@ impl Drop for Server {
         self.shared.stop.stop();
         drop(self.wake.take());
         if let Some(accepting) = self.accepting.take() {
-            // A panic in there has already been printed, and there is nothing to add to it.
+            // The panic hook has already printed a panic of the thread.
             drop(accepting.join());
         }
         let open = self.shared.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -126,7 +126,7 @@ fn accept_until_stopped(
             }
             match listener.accept() {
                 Ok((stream, _)) => break stream,
-                // Nobody there after all, or out of file descriptors for a moment.
+                // The client has disconnected, or the process has no free file descriptor for the moment.
                 Err(_) => drop(shared.stop.wait(Duration::from_millis(5))),
             }
         };
@@ -136,13 +136,13 @@ fn accept_until_stopped(
         std::thread::spawn(move || {
             let _registration = Registration { shared: &shared, number };
             let wire = Wire::new(stream, Arc::clone(&shared.stop), number);
-            // The client went away, or was sent away on purpose: either is its own affair.
+            // An error means that the client or a fault closed the connection. Neither is an error of the server.
             drop(serve(wire, &*handler));
         });
     }
 }
 
-/// Takes the connection off the list when its thread ends, in whichever way.
+/// Removes the connection from the list when its thread ends, also after a panic.
 struct Registration<'a> {
     shared: &'a Shared,
     number: u64,
@@ -155,13 +155,13 @@ impl Drop for Registration<'_> {
     }
 }
 
-/// False when the server stops.
+/// Waits for a connection. False means that the server stops.
 fn wait_readable(listener: &TcpListener, sleeper: &UnixStream) -> bool {
     let mut waiting =
         [listener.as_fd(), sleeper.as_fd()].map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
     match poll(&mut waiting, PollTimeout::NONE) {
         Ok(_) => !waiting[1].any().unwrap_or(false),
-        // An interrupted wait: the caller finds nobody there and waits again.
+        // A signal interrupted the wait. The caller's `accept` fails, and the caller waits again.
         Err(_) => true,
     }
 }
@@ -193,7 +193,7 @@ fn serve(mut wire: Wire, handler: &dyn Handler) -> io::Result<()> {
     }
 }
 
-/// True when the connection may serve another request.
+/// Performs the action. True means that the connection may serve another request.
 fn carry_out(answer: Answer, wire: &mut Wire, request: &Request) -> io::Result<bool> {
     if !answer.delay.is_zero() {
         wire.pause(answer.delay)?;
@@ -208,7 +208,8 @@ fn carry_out(answer: Answer, wire: &mut Wire, request: &Request) -> io::Result<b
     }
 }
 
-/// Closing with input unread would reset the connection, and the client might never see the answer.
+/// Reads the rest of the input. Closing with unread input would reset the connection, and the client could lose the
+/// response.
 fn drain(wire: &Wire, mut input: impl Read) -> io::Result<()> {
     wire.finish()?;
     wire.stream().set_read_timeout(Some(Duration::from_secs(1)))?;

@@ -1,4 +1,4 @@
-//! One connection as a misbehaving server sees it.
+//! One connection, with the operations that a misbehaving server needs.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt};
 
-/// Told once that the server stops; every wait inside the server ends then.
+/// Signals that the server stops. Every wait inside the server then ends.
 #[derive(Debug, Default)]
 pub struct StopSignal {
     stopped: Mutex<bool>,
@@ -15,7 +15,7 @@ pub struct StopSignal {
 }
 
 impl StopSignal {
-    /// Ends every wait, now and later.
+    /// Ends every current and later wait.
     pub fn stop(&self) {
         *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.notify_all();
@@ -26,7 +26,7 @@ impl StopSignal {
         *self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for that long, or less when the server stops: then false.
+    /// Waits for `duration`. Returns false early if the server stops.
     pub fn wait(&self, duration: Duration) -> bool {
         let until = Instant::now() + duration;
         let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
@@ -41,7 +41,7 @@ impl StopSignal {
     }
 }
 
-/// A connection with which a behaviour may do what it likes. It is closed when the behaviour returns.
+/// A connection that a fault controls. The server closes it when the fault's function returns.
 #[derive(Debug)]
 pub struct Wire {
     stream: TcpStream,
@@ -55,12 +55,12 @@ impl Wire {
         Self { stream, stop, connection }
     }
 
-    /// Sends bytes as they are.
+    /// Sends these bytes.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
-    /// Sends one byte, waits, sends the next.
+    /// Sends the bytes one by one, with a pause after each.
     pub fn drip(&mut self, bytes: &[u8], interval: Duration) -> io::Result<()> {
         for byte in bytes {
             self.send(&[*byte])?;
@@ -69,7 +69,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Sends the same bytes again and again until the client or the server has had enough.
+    /// Sends the same bytes repeatedly until the client closes the connection or the server stops.
     pub fn flood(&mut self, bytes: &[u8]) -> io::Result<()> {
         while !self.stop.is_stopped() {
             self.send(bytes)?;
@@ -77,12 +77,12 @@ impl Wire {
         Ok(())
     }
 
-    /// Waits; an error when the server stops meanwhile.
+    /// Waits for `duration`. Fails if the server stops during the wait.
     pub fn pause(&self, duration: Duration) -> io::Result<()> {
         if self.stop.wait(duration) { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
     }
 
-    /// Says nothing until the client closes the connection or the server stops.
+    /// Sends nothing until the client closes the connection or the server stops.
     pub fn hold(&mut self) -> io::Result<()> {
         self.stream.set_read_timeout(None)?;
         let mut sink = [0; 1024];
@@ -90,12 +90,12 @@ impl Wire {
         Ok(())
     }
 
-    /// Ends the server's half: the client reads an end of file.
+    /// Closes the server's direction. The client then reads an end of file.
     pub fn finish(&self) -> io::Result<()> {
         self.stream.shutdown(Shutdown::Write)
     }
 
-    /// Makes the close that follows a reset instead of an orderly end.
+    /// Makes the following close send a reset (RST) instead of a FIN.
     pub fn reset(&self) -> io::Result<()> {
         let at_once = nix::libc::linger { l_onoff: 1, l_linger: 0 };
         Ok(setsockopt(&self.stream, sockopt::Linger, &at_once)?)

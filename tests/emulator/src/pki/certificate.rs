@@ -1,23 +1,23 @@
-//! X.509 certificates, right or wrong, one builder for both.
+//! A builder for X.509 certificates, valid and invalid ones.
 
 use data_encoding::BASE64;
 
 use super::{Name, PublicKey, RsaKey, SignatureScheme, der, hex, oids, sha1, sha256};
 
-/// A bit of the key usage extension, with its number (RFC 5280, 4.2.1.3).
+/// A bit of the key usage extension. The value is its bit number (RFC 5280, 4.2.1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyUsage {
-    /// Signatures other than on certificates and revocation lists.
+    /// May sign anything except certificates and revocation lists.
     DigitalSignature = 0,
-    /// Encrypting keys.
+    /// May encrypt keys.
     KeyEncipherment = 2,
-    /// Signatures on certificates.
+    /// May sign certificates.
     CertSign = 5,
-    /// Signatures on revocation lists.
+    /// May sign revocation lists.
     CrlSign = 6,
 }
 
-/// The DNS names that a CA certificate allows and forbids below it.
+/// The DNS subtrees that a CA certificate permits and excludes for the certificates below it.
 #[derive(Clone, Debug, Default)]
 pub struct NameConstraints<'a> {
     /// Permitted DNS subtrees.
@@ -37,12 +37,12 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// The encoding.
+    /// The DER encoding.
     pub fn der(&self) -> &[u8] {
         &self.der
     }
 
-    /// The encoding as PEM.
+    /// The PEM encoding.
     pub fn pem(&self) -> String {
         let body = super::wrapped_base64(&self.der, 64);
         format!("-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n")
@@ -68,23 +68,23 @@ impl Certificate {
         &self.public
     }
 
-    /// The SHA-1 fingerprint in the form in which staples are named.
+    /// The SHA-1 fingerprint in upper-case hexadecimal, the format of staple names.
     pub fn sha1_fingerprint(&self) -> String {
         hex(&sha1(&self.der))
     }
 
-    /// The SHA-256 fingerprint in the same form.
+    /// The SHA-256 fingerprint in upper-case hexadecimal.
     pub fn sha256_fingerprint(&self) -> String {
         hex(&sha256(&self.der))
     }
 
-    /// The encoding as one line of base64.
+    /// The DER encoding as one line of base64.
     pub fn base64(&self) -> String {
         BASE64.encode(&self.der)
     }
 }
 
-/// What stands in a certificate. Setting an extension again replaces it.
+/// The contents of a certificate. Setting an extension again replaces it.
 #[derive(Clone, Debug)]
 pub struct CertificateBuilder {
     subject: Name,
@@ -100,7 +100,7 @@ pub struct CertificateBuilder {
 }
 
 impl CertificateBuilder {
-    /// A certificate of version 3 with no extensions but the subject key identifier.
+    /// A certificate of version 3. Its only extension is the subject key identifier.
     pub fn new(subject: Name, key: &PublicKey, not_before: i64, not_after: i64) -> Self {
         Self {
             subject,
@@ -117,7 +117,7 @@ impl CertificateBuilder {
         .extension(oids::SUBJECT_KEY_ID, false, &der::octets(&key.id()))
     }
 
-    /// The signer's own profile: SAN, key usage, extended key usage, and not a CA.
+    /// Sets the profile of a signer: SAN, key usage, extended key usage, and not a CA.
     #[must_use]
     pub fn signer_profile(self, dns_name: &str) -> Self {
         self.san(&[dns_name])
@@ -126,77 +126,77 @@ impl CertificateBuilder {
             .basic_constraints(false, None)
     }
 
-    /// The profile of an issuing or a root authority.
+    /// Sets the profile of an issuing or a root authority.
     #[must_use]
     pub fn authority_profile(self, path_length: Option<u64>) -> Self {
         self.key_usage(&[KeyUsage::DigitalSignature, KeyUsage::CertSign, KeyUsage::CrlSign])
             .basic_constraints(true, path_length)
     }
 
-    /// Valid from and until, Unix seconds.
+    /// Sets the validity period, in Unix seconds.
     #[must_use]
     pub fn validity(mut self, not_before: i64, not_after: i64) -> Self {
         (self.not_before, self.not_after) = (not_before, not_after);
         self
     }
 
-    /// The serial number, an unsigned magnitude. Without it, a hash of everything else in the certificate.
+    /// Sets the serial number, an unsigned magnitude. The default is a hash of the other contents.
     #[must_use]
     pub fn serial(mut self, magnitude: &[u8]) -> Self {
         self.serial = Some(magnitude.to_vec());
         self
     }
 
-    /// The version, 1 to 3. Below 3 the extensions are left out.
+    /// Sets the version, 1 to 3. Below 3 the certificate has no extensions.
     #[must_use]
     pub fn version(mut self, version: u8) -> Self {
         self.version = version;
         self
     }
 
-    /// How the issuer signs.
+    /// Sets the issuer's signature scheme.
     #[must_use]
     pub fn scheme(mut self, scheme: SignatureScheme) -> Self {
         self.scheme = scheme;
         self
     }
 
-    /// Says around the signature that it was made in another way than the signed part says.
+    /// Names another scheme in the outer `signatureAlgorithm` than in the signed part.
     #[must_use]
     pub fn claimed_scheme(mut self, scheme: SignatureScheme) -> Self {
         self.claimed = Some(scheme);
         self
     }
 
-    /// These bytes in the place of a signature.
+    /// Sets these bytes instead of a signature.
     #[must_use]
     pub fn signature(mut self, bytes: &[u8]) -> Self {
         self.signature = Some(bytes.to_vec());
         self
     }
 
-    /// Subject alternative names, all of them DNS names.
+    /// Sets the subject alternative names, all DNS names.
     #[must_use]
     pub fn san(self, dns_names: &[&str]) -> Self {
         let names: Vec<_> = dns_names.iter().map(|name| der::context_primitive(2, name.as_bytes())).collect();
         self.extension(oids::SUBJECT_ALT_NAME, false, &der::sequence(&names))
     }
 
-    /// Key usage, critical.
+    /// Sets the key usage, critical.
     #[must_use]
     pub fn key_usage(self, usages: &[KeyUsage]) -> Self {
         let numbers: Vec<u8> = usages.iter().map(|usage| *usage as u8).collect();
         self.extension(oids::KEY_USAGE, true, &der::named_bits(&numbers))
     }
 
-    /// Extended key usage.
+    /// Sets the extended key usage.
     #[must_use]
     pub fn extended_key_usage(self, purposes: &[&[u32]]) -> Self {
         let purposes: Vec<_> = purposes.iter().map(|purpose| der::oid(purpose)).collect();
         self.extension(oids::EXTENDED_KEY_USAGE, false, &der::sequence(&purposes))
     }
 
-    /// Basic constraints, critical.
+    /// Sets the basic constraints, critical.
     #[must_use]
     pub fn basic_constraints(self, authority: bool, path_length: Option<u64>) -> Self {
         let mut parts = Vec::new();
@@ -207,7 +207,7 @@ impl CertificateBuilder {
         self.extension(oids::BASIC_CONSTRAINTS, true, &der::sequence(&parts))
     }
 
-    /// Name constraints on DNS names, critical.
+    /// Sets name constraints on DNS names, critical.
     #[must_use]
     pub fn name_constraints(self, constraints: &NameConstraints<'_>) -> Self {
         let subtrees = |number, names: &[&str]| {
@@ -219,7 +219,7 @@ impl CertificateBuilder {
         self.extension(oids::NAME_CONSTRAINTS, true, &value)
     }
 
-    /// Any extension, its value already encoded, in place of one that has the same identifier.
+    /// Sets any extension, with an encoded value. Replaces an extension with the same identifier.
     #[must_use]
     pub fn extension(mut self, oid: &[u32], critical: bool, value: &[u8]) -> Self {
         let encoded = der::extension(oid, critical, value);
@@ -230,27 +230,27 @@ impl CertificateBuilder {
         self
     }
 
-    /// Any extension beside one that has the same identifier, which no certificate may have.
+    /// Adds an extension and keeps one with the same identifier. RFC 5280, 4.2, forbids such a duplicate.
     #[must_use]
     pub fn another_extension(mut self, oid: &[u32], critical: bool, value: &[u8]) -> Self {
         self.extensions.push((oid.to_vec(), der::extension(oid, critical, value)));
         self
     }
 
-    /// Leaves an extension out.
+    /// Removes an extension.
     #[must_use]
     pub fn without(mut self, oid: &[u32]) -> Self {
         self.extensions.retain(|(existing, _)| existing != oid);
         self
     }
 
-    /// Signed by its own key.
+    /// Builds a certificate that `key` signs, with the subject as issuer.
     pub fn self_signed(self, key: &RsaKey) -> Certificate {
         let issuer = self.subject.clone();
         self.sign(&issuer, key)
     }
 
-    /// Signed by `key` in the name of `issuer`.
+    /// Builds a certificate that `key` signs in the name of `issuer`.
     pub fn sign(self, issuer: &Name, key: &RsaKey) -> Certificate {
         let authority = der::sequence(&[der::context_primitive(0, &key.public().id())]);
         let content = self.extension(oids::AUTHORITY_KEY_ID, false, &authority);
@@ -262,7 +262,7 @@ impl CertificateBuilder {
         Certificate { der, serial, subject: content.subject, issuer: issuer.clone(), public: content.key }
     }
 
-    /// The same content gives the same certificate, so that a restart does not change what was handed out.
+    /// A serial number from the contents. A restart therefore makes the same certificates again.
     fn derived_serial(&self, issuer: &Name) -> Vec<u8> {
         let mut serial = sha256(&self.to_be_signed(&[0], issuer));
         serial.truncate(16);

@@ -1,7 +1,6 @@
-//! A DER writer: every function returns one complete element, so that elements nest as calls do.
+//! A DER writer. Every function returns one complete element, so nested calls make nested elements.
 //!
-//! It writes whatever it is told to. A library that knows X.509 would refuse to make the wrong certificates
-//! that the agent has to refuse.
+//! The writer checks nothing. A library that knows X.509 would not make the invalid certificates that the tests need.
 
 use crate::calendar::Civil;
 
@@ -23,17 +22,17 @@ pub fn sequence<T: AsRef<[u8]>>(parts: &[T]) -> Vec<u8> {
     element(0x30, &concat(parts))
 }
 
-/// `SET` of the given elements, in the order given.
+/// `SET` of the given elements, in this order.
 pub fn set<T: AsRef<[u8]>>(parts: &[T]) -> Vec<u8> {
     element(0x31, &concat(parts))
 }
 
-/// `[number]` around one complete element (explicit tagging), or around the parts of a constructed one.
+/// `[number]` around one complete element (explicit tagging), or around the contents of a constructed one.
 pub fn context(number: u8, content: &[u8]) -> Vec<u8> {
     element(0xa0 | number, content)
 }
 
-/// `[number]` in place of a primitive element's own tag (implicit tagging).
+/// `[number]` instead of the tag of a primitive element (implicit tagging).
 pub fn context_primitive(number: u8, content: &[u8]) -> Vec<u8> {
     element(0x80 | number, content)
 }
@@ -78,7 +77,7 @@ pub fn bits(content: &[u8]) -> Vec<u8> {
     element(0x03, &[&[0], content].concat())
 }
 
-/// `BIT STRING` with the numbered bits set and the trailing zero bits left off, as named bit lists are encoded.
+/// `BIT STRING` with the numbered bits set, as a named bit list: without trailing zero bits.
 pub fn named_bits(numbers: &[u8]) -> Vec<u8> {
     let Some(last) = numbers.iter().max() else { return element(0x03, &[0]) };
     let mut content = vec![0; usize::from(last / 8) + 2];
@@ -125,7 +124,7 @@ pub fn time(instant: i64) -> Vec<u8> {
     element(0x17, format!("{year:02}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z").as_bytes())
 }
 
-/// `Extension` of a certificate or an OCSP response (RFC 5280, 4.1), its value already encoded.
+/// `Extension` of a certificate or an OCSP response (RFC 5280, 4.1), with an encoded value.
 pub fn extension(arcs: &[u32], critical: bool, value: &[u8]) -> Vec<u8> {
     let mut parts = vec![oid(arcs)];
     if critical {

@@ -1,74 +1,74 @@
-//! The signer's chain, shaped like Amazon's: leaf, intermediate, and a root that an older hierarchy cross-signed.
+//! The signer's chain, with the structure of Amazon's: leaf, intermediate, and a root that an older root cross-signed.
 
 use super::{Certificate, CertificateBuilder, KeyPool, Name, RsaKey, Staple, StapleBuilder, oids};
 
-/// 2015-05-26: the authorities' first day. Fixed, so that a restart gives the same certificates.
+/// 2015-05-26: the start of the authorities' validity. It is fixed, so a restart makes the same certificates.
 const AUTHORITIES_FROM: i64 = 1_432_598_400;
-/// 2045-01-01: their last.
+/// 2045-01-01: the end of the authorities' validity.
 const AUTHORITIES_UNTIL: i64 = 2_366_841_600;
 const DAY: i64 = 86_400;
 
-/// A name that signs, with its key.
+/// An issuer's name and key.
 #[derive(Clone, Debug)]
 pub struct Issuer {
-    /// The subject of its certificate.
+    /// The subject of the issuer's certificate.
     pub name: Name,
-    /// Its key pair.
+    /// The issuer's key pair.
     pub key: RsaKey,
 }
 
 impl Issuer {
-    /// An authority of the emulator's own with the pool's key of that label.
+    /// An authority of the emulator with this name and key.
     pub fn new(name: &str, key: RsaKey) -> Self {
         Self { name: Name::authority(name), key }
     }
 
-    /// Starts a certificate for this authority itself.
+    /// Starts a certificate for this authority.
     pub fn certificate(&self) -> CertificateBuilder {
         CertificateBuilder::new(self.name.clone(), self.key.public(), AUTHORITIES_FROM, AUTHORITIES_UNTIL)
             .authority_profile(None)
     }
 
-    /// Signs a certificate that was started elsewhere.
+    /// Signs a certificate of another subject.
     pub fn sign(&self, content: CertificateBuilder) -> Certificate {
         content.sign(&self.name, &self.key)
     }
 }
 
-/// Everything behind a signer: its key, its chain and the staples for it.
+/// A signer: its key, its chain, and the authorities that make staples.
 ///
 /// The fields are public so that a test can replace any of them.
 #[derive(Clone, Debug)]
 pub struct Hierarchy {
     /// The key that signs entries.
     pub leaf_key: RsaKey,
-    /// Issues the leaf.
+    /// The issuer of the leaf.
     pub intermediate: Issuer,
-    /// The trust anchor's name and key.
+    /// The name and the key of the trust anchor.
     pub root: Issuer,
     /// The older root that cross-signed [`root`](Self::root).
     pub older_root: Issuer,
-    /// The oldest, which cross-signed [`older_root`](Self::older_root) and is itself in no bundle.
+    /// The oldest root, which cross-signed [`older_root`](Self::older_root). No bundle contains its certificate.
     pub oldest_root: Issuer,
     /// The self-signed certificate that instances trust.
     pub anchor: Certificate,
-    /// What metadata serves as `signer-cert`, leaf first, each with its issuer.
+    /// The certificates of the metadata item `signer-cert`, leaf first, each with its issuer.
     pub chain: Vec<(Certificate, Issuer)>,
 }
 
 impl Hierarchy {
-    /// The names of the keys that a hierarchy of the given family takes from its pool.
+    /// The names of a family's keys in the pool.
     fn key_names(family: &str) -> [String; 5] {
         ["leaf", "intermediate", "root", "older-root", "oldest-root"]
             .map(|role| if family.is_empty() { role.to_owned() } else { format!("{family}-{role}") })
     }
 
-    /// The usual hierarchy for `signer_name`, its leaf valid around `now`.
+    /// The usual hierarchy for `signer_name`. Its leaf is valid at `now`.
     pub fn new(pool: &KeyPool, signer_name: &str, now: i64) -> Self {
         Self::of_family(pool, "", signer_name, now)
     }
 
-    /// A hierarchy with keys of its own: hierarchies of two families trust nothing of each other.
+    /// A hierarchy with the keys of `family`. Hierarchies of two families share no key and do not trust each other.
     pub fn of_family(pool: &KeyPool, family: &str, signer_name: &str, now: i64) -> Self {
         let names = Self::key_names(family);
         pool.prepare(&names.each_ref().map(String::as_str));
@@ -94,9 +94,9 @@ impl Hierarchy {
         hierarchy
     }
 
-    /// Starts a leaf certificate as the real one is, over [`leaf_key`](Self::leaf_key).
+    /// Starts a leaf certificate for [`leaf_key`](Self::leaf_key) with the profile of the real one.
     pub fn leaf(&self, signer_name: &str, now: i64) -> CertificateBuilder {
-        // Whole days, so that the certificate stays the same through a day of restarts.
+        // Whole days: a restart on the same day makes the same certificate.
         let today = now - now.rem_euclid(DAY);
         CertificateBuilder::new(
             Name::common(signer_name),
@@ -107,7 +107,7 @@ impl Hierarchy {
         .signer_profile(signer_name)
     }
 
-    /// Starts the intermediate's certificate as the real one is.
+    /// Starts the intermediate's certificate with the profile of the real one.
     pub fn intermediate_certificate(&self) -> CertificateBuilder {
         self.intermediate
             .certificate()
@@ -118,43 +118,43 @@ impl Hierarchy {
     /// The signer's own certificate.
     ///
     /// # Panics
-    /// When a test emptied the chain.
+    /// If the chain is empty.
     pub fn leaf_certificate(&self) -> &Certificate {
         &self.chain[0].0
     }
 
-    /// Replaces the leaf with one that the intermediate signs.
+    /// Replaces the leaf certificate. The intermediate signs the new one.
     #[must_use]
     pub fn with_leaf(mut self, content: CertificateBuilder) -> Self {
         self.chain[0] = (self.intermediate.sign(content), self.intermediate.clone());
         self
     }
 
-    /// Replaces the intermediate's certificate with another one that the root signs.
+    /// Replaces the intermediate's certificate. The root signs the new one.
     #[must_use]
     pub fn with_intermediate(mut self, content: CertificateBuilder) -> Self {
         self.chain[1] = (self.root.sign(content), self.root.clone());
         self
     }
 
-    /// Keeps the first certificates of the chain: two leave the cross-signs away.
+    /// Keeps only the first certificates of the chain. With 2, it removes the cross-signed ones.
     #[must_use]
     pub fn truncated(mut self, certificates: usize) -> Self {
         self.chain.truncate(certificates);
         self
     }
 
-    /// The bundle that metadata serves as `signer-cert`.
+    /// The content of the metadata item `signer-cert`.
     pub fn bundle_pem(&self) -> String {
         self.chain.iter().map(|(certificate, _)| certificate.pem()).collect()
     }
 
-    /// The trust anchor, as a CA file holds it.
+    /// The trust anchor as PEM, for a CA file.
     pub fn anchor_pem(&self) -> String {
         self.anchor.pem()
     }
 
-    /// Starts the staple of one certificate of the chain.
+    /// Starts a staple for the certificate at index `position` of the chain.
     pub fn staple(&self, position: usize, now: i64) -> StapleBuilder {
         let (certificate, issuer) = &self.chain[position];
         StapleBuilder::new(certificate, issuer, now)

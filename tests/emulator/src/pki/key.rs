@@ -1,4 +1,4 @@
-//! RSA keys: made once, kept in a pool, and able to sign in ways that nobody should accept.
+//! RSA keys that are made once and kept in a pool. They can also make signatures that a verifier must refuse.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -15,27 +15,28 @@ use rsa::{BigUint, Pkcs1v15Sign, Pss, RsaPrivateKey};
 
 use super::{der, oids, sha1, sha256};
 
-/// The size of Amazon's keys.
+/// The size of Amazon's keys, in bits.
 const USUAL_BITS: usize = 2048;
 
-/// How a signature is made.
+/// The algorithm of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignatureScheme {
-    /// PKCS #1 v1.5 with SHA-256: certificates and staples.
+    /// PKCS #1 v1.5 with SHA-256, for certificates and staples.
     Pkcs1Sha256,
-    /// The same, named without the NULL that stands for no parameters, as some authorities write it (RFC 4055, section 5).
+    /// PKCS #1 v1.5 with SHA-256, named by an `AlgorithmIdentifier` without the NULL parameters. Some authorities omit
+    /// them (RFC 4055, section 5).
     Pkcs1Sha256WithoutNull,
-    /// PKCS #1 v1.5 with SHA-1, which nobody may accept.
+    /// PKCS #1 v1.5 with SHA-1, which a verifier must refuse.
     Pkcs1Sha1,
-    /// PSS with SHA-256, MGF1 with SHA-256 and a salt of this length: 32 for key bundle entries.
+    /// PSS with SHA-256 and MGF1 with SHA-256. Key bundle entries use a salt of 32 bytes.
     PssSha256 {
-        /// Bytes of salt.
+        /// The length of the salt, in bytes.
         salt: usize,
     },
 }
 
 impl SignatureScheme {
-    /// What signs a key bundle entry.
+    /// The scheme of a key bundle entry.
     pub const ENTRY: Self = Self::PssSha256 { salt: 32 };
 
     /// The `AlgorithmIdentifier` that names this scheme.
@@ -63,7 +64,7 @@ impl SignatureScheme {
 pub struct PublicKey(Vec<u8>);
 
 impl PublicKey {
-    /// A key that need not exist: nobody has to know its private half, or be able to use it.
+    /// A public key of these numbers. A matching private key need not exist.
     pub fn of_numbers(modulus: &[u8], exponent: &[u8]) -> Self {
         Self(der::sequence(&[der::unsigned(modulus), der::unsigned(exponent)]))
     }
@@ -74,7 +75,7 @@ impl PublicKey {
         der::sequence(&[algorithm, der::bits(&self.0)])
     }
 
-    /// The `RSAPublicKey`: what a certificate's bit string holds and what OCSP hashes.
+    /// The `RSAPublicKey`, which a certificate contains in a bit string and OCSP hashes.
     pub fn pkcs1_der(&self) -> &[u8] {
         &self.0
     }
@@ -91,7 +92,7 @@ pub struct RsaKey(Arc<Inner>);
 
 struct Inner {
     private: RsaPrivateKey,
-    /// Absent for keys that ring refuses, which the hostile tests want all the same.
+    /// Absent for keys that ring refuses. The hostile tests need such keys.
     fast: Option<RsaKeyPair>,
     public: PublicKey,
 }
@@ -103,13 +104,14 @@ impl std::fmt::Debug for RsaKey {
 }
 
 impl RsaKey {
-    /// Makes a key of this many bits: a slow thing, so see [`KeyPool`] first.
+    /// Makes a key of this many bits. This is slow; [`KeyPool`] avoids it.
     pub fn generate(bits: usize) -> Self {
         Self::from_private(RsaPrivateKey::new(&mut OsRng, bits).expect("an RSA key can be made"))
     }
 
-    /// A key of 3,560 bits, which is longer than the usual ones, at once: its primes are known ones, 2^2281 - 1 and
-    /// 2^1279 - 1. The longer one comes first, or the library would take for ever to sign.
+    /// A key of 3,560 bits, longer than the usual ones. It is fast to make because its primes are known:
+    /// 2^2281 - 1 and 2^1279 - 1. The longer prime must be the first, otherwise signing with the library takes far
+    /// too long.
     pub fn longer() -> Self {
         let [p, q] = [2281_usize, 1279].map(|bits| (BigUint::from(1_u8) << bits) - 1_u8);
         Self::from_private(RsaPrivateKey::from_p_q(p, q, BigUint::from(65_537_u32)).expect("both are primes"))
@@ -132,7 +134,7 @@ impl RsaKey {
         self.0.private.to_pkcs1_der().expect("a key can be encoded").as_bytes().to_vec()
     }
 
-    /// The public half.
+    /// The public key.
     pub fn public(&self) -> &PublicKey {
         &self.0.public
     }
@@ -174,7 +176,7 @@ fn pkcs1_sha1() -> Pkcs1v15Sign {
     Pkcs1v15Sign { hash_len: Some(20), prefix }
 }
 
-/// Keys by name, each made the first time that it is asked for, and kept in a directory where there is one.
+/// Keys by name. The first request for a name makes its key. With a directory, the pool also keeps the key there.
 #[derive(Default)]
 pub struct KeyPool {
     keys: Mutex<HashMap<String, Arc<OnceLock<RsaKey>>>>,
@@ -182,8 +184,8 @@ pub struct KeyPool {
 }
 
 impl KeyPool {
-    /// The pool of this process: tests share it, so that a run makes each key once. Where the directory
-    /// `EIC_EMULATOR_KEYS` is named, as when the same tests run hundreds of times, the keys are kept there.
+    /// The pool of this process. Tests share it, so a run makes each key once. If the variable `EIC_EMULATOR_KEYS`
+    /// names a directory, the keys are kept there. This saves time when the same tests run hundreds of times.
     pub fn shared() -> Arc<Self> {
         static SHARED: OnceLock<Arc<KeyPool>> = OnceLock::new();
         Arc::clone(SHARED.get_or_init(|| match std::env::var_os("EIC_EMULATOR_KEYS") {
@@ -192,12 +194,12 @@ impl KeyPool {
         }))
     }
 
-    /// A pool whose keys outlive the process, as `NAME.der` files that only their owner may read.
+    /// A pool that keeps its keys in files called `NAME.der`, which only their owner may read.
     pub fn in_directory(directory: &Path) -> Arc<Self> {
         Arc::new(Self { keys: Mutex::default(), directory: Some(directory.to_owned()) })
     }
 
-    /// The key called `name`, of the usual size.
+    /// The key called `name`. It has the usual size.
     pub fn get(&self, name: &str) -> RsaKey {
         let cell = {
             let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
@@ -206,7 +208,7 @@ impl KeyPool {
         cell.get_or_init(|| self.load(name)).clone()
     }
 
-    /// Makes the missing ones of these keys at the same time, one thread each.
+    /// Makes the missing keys of this list in parallel, with one thread each.
     pub fn prepare(&self, names: &[&str]) {
         std::thread::scope(|scope| {
             for name in names {
@@ -222,13 +224,13 @@ impl KeyPool {
             return key;
         }
         let key = RsaKey::generate(USUAL_BITS);
-        // A key that cannot be kept is still a key: the next run makes another one.
+        // If the file cannot be written, this run still uses the key. The next run makes another one.
         drop(write_private(&path, &key.to_pkcs1_der()));
         key
     }
 }
 
-/// Through a second file, so that a run cut short never leaves half a key behind.
+/// Writes to a second file and renames it, so an interrupted run never leaves an incomplete key.
 fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let unfinished = path.with_extension("unfinished");
     let mut options = std::fs::OpenOptions::new();
@@ -243,7 +245,7 @@ mod tests {
     use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
 
     #[test]
-    fn both_ways_of_signing_agree() {
+    fn both_libraries_make_the_same_signature() {
         let key = KeyPool::shared().get("leaf");
         let fast = key.sign(SignatureScheme::Pkcs1Sha256, b"text");
         let slow = key.sign_slowly(Pkcs1v15Sign::new::<Sha256>(), &sha256(b"text"));
@@ -253,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_salt_of_32_passes_where_32_is_asked_for() {
+    fn salt_of_another_length_is_refused() {
         let key = KeyPool::shared().get("leaf");
         let public = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, key.public().pkcs1_der());
         assert!(public.verify(b"text", &key.sign(SignatureScheme::ENTRY, b"text")).is_ok());
@@ -262,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_key_signs_all_the_same() {
+    fn key_that_ring_refuses_can_sign() {
         let key = RsaKey::generate(1024);
         assert!(key.0.fast.is_none());
         assert_eq!(key.sign(SignatureScheme::Pkcs1Sha256, b"text").len(), 128);

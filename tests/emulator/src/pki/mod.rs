@@ -1,6 +1,6 @@
-//! A certificate authority that makes good evidence, and every kind of bad one on request.
+//! A certificate authority that makes valid certificates and staples, and every kind of invalid ones.
 //!
-//! Nothing here reads a clock: instants are Unix seconds that the caller passes in.
+//! No function here reads a clock. The caller passes instants in Unix seconds.
 
 pub mod certificate;
 pub mod der;
@@ -21,7 +21,7 @@ pub use ocsp::{
 use data_encoding::{BASE64, HEXUPPER};
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, SHA512, digest};
 
-/// SHA-1, for names and identifiers that are made of it.
+/// SHA-1, for names and identifiers only.
 pub fn sha1(data: &[u8]) -> Vec<u8> {
     digest(&SHA1_FOR_LEGACY_USE_ONLY, data).as_ref().to_vec()
 }
@@ -41,12 +41,12 @@ pub fn sha512(data: &[u8]) -> Vec<u8> {
     digest(&SHA512, data).as_ref().to_vec()
 }
 
-/// Upper-case hexadecimal without separators, as staples are named.
+/// Upper-case hexadecimal without separators, the format of staple names.
 pub fn hex(data: &[u8]) -> String {
     HEXUPPER.encode(data)
 }
 
-/// Base64 broken into lines of `width` characters, each with its line end.
+/// Base64 in lines of `width` characters, each with its line end.
 pub fn wrapped_base64(data: &[u8], width: usize) -> String {
     let mut out = String::new();
     for (position, character) in BASE64.encode(data).chars().enumerate() {

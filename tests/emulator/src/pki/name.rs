@@ -2,7 +2,7 @@
 
 use super::{der, oids};
 
-/// A distinguished name: attributes in the order in which they were added.
+/// A distinguished name: its attributes in the order of their addition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Name(Vec<Vec<u8>>);
 
@@ -12,12 +12,12 @@ impl Name {
         Self::default()
     }
 
-    /// A name of one common name.
+    /// A name that consists of one common name.
     pub fn common(name: &str) -> Self {
         Self::new().cn(name)
     }
 
-    /// `C=US, O=eic-emulator, CN=<name>`: how the emulator's own authorities are called.
+    /// `C=US, O=eic-emulator, CN=<name>`, the name of an emulator's authority.
     pub fn authority(name: &str) -> Self {
         Self::new()
             .attribute(oids::COUNTRY, &der::printable("US"))
@@ -25,20 +25,20 @@ impl Name {
             .cn(name)
     }
 
-    /// Adds a common name. A second one makes a name with two, which the agent has to refuse.
+    /// Adds a common name. The agent must refuse a name that has two.
     #[must_use]
     pub fn cn(self, name: &str) -> Self {
         self.attribute(oids::COMMON_NAME, &der::utf8(name))
     }
 
-    /// Adds any attribute, its value already encoded.
+    /// Adds any attribute, with an encoded value.
     #[must_use]
     pub fn attribute(mut self, oid: &[u32], value: &[u8]) -> Self {
         self.0.push(der::set(&[der::sequence(&[der::oid(oid).as_slice(), value])]));
         self
     }
 
-    /// Adds several common names in one place of the name (a multi-valued RDN).
+    /// Adds several common names in one relative distinguished name (a multi-valued RDN).
     #[must_use]
     pub fn cns_in_one_place(mut self, names: &[&str]) -> Self {
         let values = names.iter().map(|name| der::sequence(&[der::oid(oids::COMMON_NAME), der::utf8(name)]));
@@ -46,7 +46,7 @@ impl Name {
         self
     }
 
-    /// The name's encoding.
+    /// The DER encoding.
     pub fn der(&self) -> Vec<u8> {
         der::sequence(&self.0)
     }

@@ -1,10 +1,10 @@
-//! OCSP responses (RFC 6960), as an instance gets them stapled to its signer's chain.
+//! OCSP responses (RFC 6960), which an instance receives as staples for its signer's chain.
 
 use data_encoding::BASE64;
 
 use super::{Certificate, Issuer, Name, RsaKey, SignatureScheme, der, oids, sha1, sha256, sha384, sha512};
 
-/// A response and the name under which metadata lists it.
+/// A response and its name in the metadata listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staple {
     /// The name in the listing.
@@ -14,47 +14,47 @@ pub struct Staple {
 }
 
 impl Staple {
-    /// The content that metadata serves: base64 text.
+    /// The base64 text that metadata serves.
     pub fn text(&self) -> String {
         BASE64.encode(&self.der) + "\n"
     }
 }
 
-/// What the responder says of a certificate.
+/// The status of a certificate in a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertStatus {
     /// Not revoked.
     Good,
-    /// Revoked at an instant, with a reason code when there is one.
+    /// Revoked.
     Revoked {
-        /// When, Unix seconds.
+        /// The instant of the revocation, in Unix seconds.
         at: i64,
-        /// `CRLReason`.
+        /// The `CRLReason`, if any.
         reason: Option<u8>,
     },
     /// The responder does not know the certificate.
     Unknown,
 }
 
-/// The digest that a [`CertId`] is made with.
+/// The digest of a [`CertId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertIdHash {
-    /// What Amazon uses today.
+    /// SHA-1, which Amazon uses.
     Sha1,
-    /// What it may use tomorrow.
+    /// SHA-256, which Amazon may use later.
     Sha256,
-    /// What the agent takes for no more than an answer against a certificate.
+    /// SHA-384. The agent does not accept a `good` status with it.
     Sha384,
-    /// The same.
+    /// SHA-512. The agent does not accept a `good` status with it.
     Sha512,
 }
 
-/// Which certificate an answer is about.
+/// The `CertID`, which identifies the certificate of a single response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertId(Vec<u8>);
 
 impl CertId {
-    /// Identifies `certificate` by its issuer's name and key, and its serial number.
+    /// Identifies `certificate` by its issuer's name, its issuer's key and its serial number.
     pub fn new(hash: CertIdHash, certificate: &Certificate, issuer: &Issuer) -> Self {
         let (oid, digest) = match hash {
             CertIdHash::Sha1 => (oids::SHA1, sha1 as fn(&[u8]) -> Vec<u8>),
@@ -71,7 +71,7 @@ impl CertId {
         )
     }
 
-    /// Identifies nothing in particular: an `AlgorithmIdentifier`, two digests and a serial number.
+    /// A `CertID` of any encoded parts: an `AlgorithmIdentifier`, two digests and a serial number.
     pub fn encoded(algorithm: &[u8], name_hash: &[u8], key_hash: &[u8], serial: &[u8]) -> Self {
         Self(der::sequence(&[
             algorithm.to_vec(),
@@ -82,18 +82,18 @@ impl CertId {
     }
 }
 
-/// One answer inside a response.
+/// One `SingleResponse` of an OCSP response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SingleResponse {
-    /// About which certificate.
+    /// The certificate.
     pub id: CertId,
-    /// What is said of it.
+    /// The status of the certificate.
     pub status: CertStatus,
-    /// True from, Unix seconds.
+    /// The start of validity, in Unix seconds.
     pub this_update: i64,
-    /// True until.
+    /// The end of validity, in Unix seconds.
     pub next_update: Option<i64>,
-    /// Extensions, encoded.
+    /// Encoded extensions.
     pub extensions: Vec<Vec<u8>>,
 }
 
@@ -117,29 +117,29 @@ impl SingleResponse {
     }
 }
 
-/// How the responder names itself.
+/// The identifier of the responder in a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResponderId {
-    /// By the SHA-1 of whichever key signs.
+    /// The SHA-1 of the key that signs the response.
     SignersKey,
-    /// By this key hash, whoever signs.
+    /// This key hash, with any signing key.
     Key(Vec<u8>),
-    /// By name.
+    /// A name.
     Name(Name),
 }
 
-/// How the staple is called in the listing.
+/// The name of a staple in the listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StapleName {
-    /// The certificate's SHA-1 fingerprint: the usual way.
+    /// The SHA-1 fingerprint of the certificate, the usual name.
     Sha1,
-    /// The certificate's SHA-256 fingerprint: seen in an outage.
+    /// The SHA-256 fingerprint of the certificate, which was seen in an outage.
     Sha256,
-    /// Anything.
+    /// Any other name.
     Other(String),
 }
 
-/// What stands in a staple, and who signs it.
+/// The contents of a staple, and its signing key.
 #[derive(Clone, Debug)]
 pub struct StapleBuilder {
     certificate: Certificate,
@@ -160,7 +160,7 @@ pub struct StapleBuilder {
 }
 
 impl StapleBuilder {
-    /// `certificate` is good, says its issuer, from an hour before `now` to a week after that.
+    /// A staple with the status `good` by the certificate's issuer. It is valid for a week, from an hour before `now`.
     pub fn new(certificate: &Certificate, issuer: &Issuer, now: i64) -> Self {
         let this_update = now - 3600;
         Self {
@@ -188,14 +188,14 @@ impl StapleBuilder {
         }
     }
 
-    /// What is said of the certificate.
+    /// Sets the status of the certificate.
     #[must_use]
     pub fn status(mut self, status: CertStatus) -> Self {
         self.answer.status = status;
         self
     }
 
-    /// True from and until, Unix seconds; the end may be missing.
+    /// Sets the validity period, in Unix seconds. The end is optional.
     #[must_use]
     pub fn updates(mut self, this_update: i64, next_update: Option<i64>) -> Self {
         (self.answer.this_update, self.answer.next_update) = (this_update, next_update);
@@ -203,91 +203,91 @@ impl StapleBuilder {
         self
     }
 
-    /// When it says that it was signed, Unix seconds.
+    /// Sets `producedAt`, in Unix seconds.
     #[must_use]
     pub fn produced_at(mut self, instant: i64) -> Self {
         self.produced_at = instant;
         self
     }
 
-    /// The digest of the CertID.
+    /// Sets the digest of the CertID.
     #[must_use]
     pub fn cert_id_hash(mut self, hash: CertIdHash) -> Self {
         self.answer.id = CertId::new(hash, &self.certificate, &self.issuer);
         self
     }
 
-    /// Speaks of another certificate than the one whose name it carries.
+    /// Sets the CertID of another certificate. The name of the staple stays the same.
     #[must_use]
     pub fn about(mut self, id: CertId) -> Self {
         self.answer.id = id;
         self
     }
 
-    /// Puts another answer before this one.
+    /// Adds another single response before this one.
     #[must_use]
     pub fn preceded_by(mut self, other: SingleResponse) -> Self {
         self.others.push(other);
         self
     }
 
-    /// Puts another answer after this one.
+    /// Adds another single response after this one.
     #[must_use]
     pub fn followed_by(mut self, other: SingleResponse) -> Self {
         self.later.push(other);
         self
     }
 
-    /// Adds an extension to the answer, its value already encoded.
+    /// Adds an extension to the single response, with an encoded value.
     #[must_use]
     pub fn answer_extension(mut self, oid: &[u32], critical: bool, value: &[u8]) -> Self {
         self.answer.extensions.push(der::extension(oid, critical, value));
         self
     }
 
-    /// Adds an extension to the response as a whole, its value already encoded.
+    /// Adds an extension to the whole response, with an encoded value.
     #[must_use]
     pub fn extension(mut self, oid: &[u32], critical: bool, value: &[u8]) -> Self {
         self.extensions.push(der::extension(oid, critical, value));
         self
     }
 
-    /// How the responder names itself.
+    /// Sets the identifier of the responder.
     #[must_use]
     pub fn responder(mut self, responder: ResponderId) -> Self {
         self.responder = responder;
         self
     }
 
-    /// Signs with another key, and sends no certificate for it.
+    /// Signs with another key and includes no certificate for it.
     #[must_use]
     pub fn signed_by(mut self, key: &RsaKey) -> Self {
         self.signer = key.clone();
         self
     }
 
-    /// Signs with the key of a responder, and sends its certificate along.
+    /// Signs with the key of a delegated responder and includes its certificate.
     #[must_use]
     pub fn delegated_to(mut self, responder: Certificate, key: &RsaKey) -> Self {
         self.responder_certificates.push(responder);
         self.signed_by(key)
     }
 
-    /// How the response is signed.
+    /// Sets the signature scheme.
     #[must_use]
     pub fn scheme(mut self, scheme: SignatureScheme) -> Self {
         self.scheme = scheme;
         self
     }
 
-    /// Says that it was signed in another way than it was.
+    /// Names another signature scheme than the one that is used.
     #[must_use]
     pub fn claimed_scheme(mut self, scheme: SignatureScheme) -> Self {
         self.claimed = Some(scheme);
         self
     }
 
-    /// These bytes in the place of a signature.
+    /// Sets these bytes instead of a signature.
     #[must_use]
     pub fn signature(mut self, bytes: &[u8]) -> Self {
         self.signature = Some(bytes.to_vec());
@@ -301,14 +301,14 @@ impl StapleBuilder {
         self
     }
 
-    /// How the staple is called in the listing.
+    /// Sets the name of the staple in the listing.
     #[must_use]
     pub fn named(mut self, name: StapleName) -> Self {
         self.name = name;
         self
     }
 
-    /// The answer as it stands, to be put into another response.
+    /// The single response, for use in another response.
     pub fn answer(&self) -> SingleResponse {
         self.answer.clone()
     }
@@ -336,7 +336,7 @@ impl StapleBuilder {
         Staple { name, der: der::sequence(&[der::enumerated(0), der::context(0, &bytes)]) }
     }
 
-    /// An `OCSPResponse` that carries nothing but an error status, such as 3, try later.
+    /// An `OCSPResponse` that contains only an error status, such as 3 (tryLater).
     pub fn build_error(&self, status: u8) -> Staple {
         Staple { der: der::sequence(&[der::enumerated(status)]), ..self.build() }
     }

@@ -1,4 +1,4 @@
-//! Object identifiers, each as its arcs.
+//! Object identifiers as lists of arcs.
 
 /// A list of arcs.
 pub type Oid = &'static [u32];
@@ -16,7 +16,7 @@ pub const RSA_ENCRYPTION: Oid = &[1, 2, 840, 113_549, 1, 1, 1];
 pub const SHA1_WITH_RSA: Oid = &[1, 2, 840, 113_549, 1, 1, 5];
 /// Signature: RSA PKCS #1 v1.5 with SHA-256.
 pub const SHA256_WITH_RSA: Oid = &[1, 2, 840, 113_549, 1, 1, 11];
-/// Signature: RSA-PSS, details in the parameters.
+/// Signature: RSA-PSS. The parameters name the digests and the salt.
 pub const RSASSA_PSS: Oid = &[1, 2, 840, 113_549, 1, 1, 10];
 /// Mask generation function 1.
 pub const MGF1: Oid = &[1, 2, 840, 113_549, 1, 1, 8];
@@ -43,26 +43,26 @@ pub const NAME_CONSTRAINTS: Oid = &[2, 5, 29, 30];
 pub const AUTHORITY_KEY_ID: Oid = &[2, 5, 29, 35];
 /// Extension: extended key usage.
 pub const EXTENDED_KEY_USAGE: Oid = &[2, 5, 29, 37];
-/// Extension: an OCSP responder's certificate need not be checked for revocation.
+/// Extension: clients need not check the revocation of this OCSP responder's certificate.
 pub const OCSP_NO_CHECK: Oid = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 5];
 
-/// Extension: this is no certificate but the promise of one (RFC 6962, 3.1), always critical.
+/// Extension: marks a precertificate, always critical (RFC 6962, 3.1).
 pub const PRECERTIFICATE_POISON: Oid = &[1, 3, 6, 1, 4, 1, 11_129, 2, 4, 3];
-/// Extension that nobody knows.
+/// Extension: an identifier that no software knows.
 pub const UNHEARD_OF: Oid = &[1, 3, 6, 1, 4, 1, 55_555, 1];
 
-/// Extended key usage: anything, which is nothing in particular.
+/// Extended key usage: any usage.
 pub const ANY_USAGE: Oid = &[2, 5, 29, 37, 0];
 /// Extended key usage: TLS server.
 pub const SERVER_AUTH: Oid = &[1, 3, 6, 1, 5, 5, 7, 3, 1];
 /// Extended key usage: TLS client.
 pub const CLIENT_AUTH: Oid = &[1, 3, 6, 1, 5, 5, 7, 3, 2];
-/// Extended key usage: code signing, the wrong one for a signer.
+/// Extended key usage: code signing, a wrong usage for a signer.
 pub const CODE_SIGNING: Oid = &[1, 3, 6, 1, 5, 5, 7, 3, 3];
 /// Extended key usage: OCSP responder.
 pub const OCSP_SIGNING: Oid = &[1, 3, 6, 1, 5, 5, 7, 3, 9];
 
-/// OCSP: the only response type there is.
+/// OCSP: the basic response type.
 pub const OCSP_BASIC: Oid = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 1];
 /// OCSP: the extension that carries a nonce.
 pub const OCSP_NONCE: Oid = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 2];

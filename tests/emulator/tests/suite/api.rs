@@ -1,4 +1,4 @@
-//! The AWS API, its validation and its errors.
+//! The AWS API: validation and errors.
 
 use std::collections::BTreeMap;
 
@@ -101,8 +101,8 @@ fn every_other_error_has_its_cause() {
     assert_eq!(push(&emulator, &parameters()).status, 200);
 
     let target = ("X-Amz-Target", "AWSEC2InstanceConnectService.SendSSHPublicKey");
-    let nobody = send(&emulator.api_url(), "POST", "/", &[target], b"{}").unwrap();
-    assert_eq!(error_of(&nobody), (400, "AuthException".to_owned()));
+    let unsigned = send(&emulator.api_url(), "POST", "/", &[target], b"{}").unwrap();
+    assert_eq!(error_of(&unsigned), (400, "AuthException".to_owned()));
     let other = ("X-Amz-Target", "AWSEC2InstanceConnectService.SendSerialConsoleSSHPublicKey");
     let other = send(&emulator.api_url(), "POST", "/", &[AUTHORIZATION, other], b"{}").unwrap();
     assert_eq!(error_of(&other), (400, "UnknownOperationException".to_owned()));
@@ -148,6 +148,6 @@ fn query_errors() {
         assert_eq!(received.status, 400);
         assert!(received.body.contains(&format!("<Code>{code}</Code>")), "{}", received.body);
     }
-    let nobody = send(&emulator.api_url(), "POST", "/", &[], b"Action=DescribeInstances").unwrap();
-    assert_eq!(nobody.status, 401);
+    let unsigned = send(&emulator.api_url(), "POST", "/", &[], b"Action=DescribeInstances").unwrap();
+    assert_eq!(unsigned.status, 401);
 }

@@ -1,4 +1,4 @@
-//! Faults happen where and as often as they were asked for.
+//! Faults apply to the requests and as often as the test sets.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ fn a_fault_counts_its_requests() {
 }
 
 #[test]
-fn a_fault_strikes_every_so_many_requests_and_the_records_name_it() {
+fn fault_applies_to_every_nth_request_and_is_recorded() {
     let emulator = Emulator::start(Config::default()).unwrap();
     let token = token(&emulator);
     emulator.take_requests();
@@ -38,7 +38,7 @@ fn a_fault_strikes_every_so_many_requests_and_the_records_name_it() {
 }
 
 #[test]
-fn faults_come_one_after_another() {
+fn faults_apply_one_after_another() {
     let emulator = Emulator::start(Config::default()).unwrap();
     emulator.inject(Fault::token().status(429).times(1));
     emulator.inject(Fault::token().respond(Response::text("a b")).times(1));
@@ -49,7 +49,7 @@ fn faults_come_one_after_another() {
 }
 
 #[test]
-fn a_delay_alone_leaves_the_answer_as_it_is() {
+fn delay_alone_keeps_the_usual_response() {
     let emulator = Emulator::start(Config::default()).unwrap();
     emulator.inject(Fault::below("placement/").delay(Duration::from_millis(200)));
     let start = Instant::now();
@@ -78,7 +78,7 @@ fn a_connection_can_be_taken_over() {
 }
 
 #[test]
-fn silence_ends_with_the_server() {
+fn silent_connection_ends_when_the_server_stops() {
     let emulator = Emulator::start(Config::default()).unwrap();
     emulator.on_connect(|wire| wire.hold().map(|()| false));
     let url = emulator.imds_url();
@@ -90,7 +90,7 @@ fn silence_ends_with_the_server() {
 }
 
 #[test]
-fn a_connection_can_be_refused_before_it_speaks() {
+fn connection_can_be_closed_before_a_request_is_read() {
     let emulator = Emulator::start(Config::default()).unwrap();
     emulator.on_connect(|wire| wire.reset().map(|()| false));
     assert!(send(&emulator.imds_url(), "GET", "/", &[], b"").is_err());

@@ -12,7 +12,7 @@ use crate::{KEY, get, item, token};
 const TTL: &str = "X-aws-ec2-metadata-token-ttl-seconds";
 
 #[test]
-fn tokens_are_asked_for_properly() {
+fn token_request_is_validated() {
     let emulator = Emulator::start(Config::default()).unwrap();
     let ask = |headers: &[(&str, &str)]| {
         send(&emulator.imds_url(), "PUT", "/latest/api/token", headers, b"").unwrap().status
@@ -28,7 +28,7 @@ fn tokens_are_asked_for_properly() {
 }
 
 #[test]
-fn items_need_a_token_that_is_in_force() {
+fn items_need_a_valid_token() {
     let emulator = Emulator::start(Config::default()).unwrap();
     let path = "/latest/meta-data/instance-id";
     let token = token(&emulator);
@@ -38,7 +38,7 @@ fn items_need_a_token_that_is_in_force() {
     emulator.invalidate_tokens();
     assert_eq!(get(&emulator, &token, path).status, 401);
 
-    // A busy machine may not come to the next request within a second.
+    // On a busy machine, a second may pass before the next request. Then try a longer lifetime.
     for seconds in [1, 8, 64] {
         let given = Instant::now();
         let seconds_text = seconds.to_string();
@@ -53,7 +53,7 @@ fn items_need_a_token_that_is_in_force() {
             return;
         }
     }
-    panic!("no token was ever in force");
+    panic!("every token expired before its first use");
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn items_and_listings() {
 }
 
 #[test]
-fn keys_come_and_go() {
+fn pushed_keys_are_served_until_they_expire() {
     let emulator = Emulator::start(Config::default()).unwrap();
     let path = "managed-ssh-keys/active-keys/alice";
     assert_eq!(item(&emulator, path).status, 404);
@@ -143,7 +143,7 @@ fn answers_on_one_connection(emulator: &Emulator) -> usize {
     let mut first = [0; 17];
     stream.read_exact(&mut first).unwrap();
     assert_eq!(&first, b"HTTP/1.1 200 OK\r\n");
-    // The server may have closed by now, which is what the count shows.
+    // The server may have closed the connection. The count of responses shows that.
     drop(stream.write_all(last.as_bytes()));
     let mut rest = Vec::new();
     drop(BufReader::new(stream).read_to_end(&mut rest));
@@ -151,7 +151,7 @@ fn answers_on_one_connection(emulator: &Emulator) -> usize {
 }
 
 #[test]
-fn connections_are_closed_unless_asked_otherwise() {
+fn connections_are_closed_without_keep_alive() {
     let closing = Emulator::start(Config::default()).unwrap();
     assert_eq!(item(&closing, "instance-id").header("connection"), Some("close"));
     assert_eq!(answers_on_one_connection(&closing), 1);
@@ -163,7 +163,7 @@ fn connections_are_closed_unless_asked_otherwise() {
 }
 
 #[test]
-fn what_cannot_be_read_is_refused_and_recorded() {
+fn unreadable_request_is_refused_and_recorded() {
     let emulator = Emulator::start(Config::default()).unwrap();
     let mut stream = TcpStream::connect(emulator.imds_url().trim_start_matches("http://")).unwrap();
     stream.write_all(&b"x".repeat(20_000)).unwrap();
@@ -174,7 +174,7 @@ fn what_cannot_be_read_is_refused_and_recorded() {
 }
 
 #[test]
-fn stopping_waits_for_nobody() {
+fn stop_does_not_wait_for_clients() {
     let emulator = Emulator::start(Config { delay: Duration::from_secs(60), ..Config::default() }).unwrap();
     let address = emulator.imds_url().trim_start_matches("http://").to_owned();
     let mut waiting = TcpStream::connect(&address).unwrap();
@@ -188,7 +188,7 @@ fn stopping_waits_for_nobody() {
 }
 
 #[test]
-fn it_listens_on_ipv6_where_there_is_any() {
+fn emulator_listens_on_ipv6() {
     let config = Config { imds: "[::1]:0".parse().unwrap(), ..Config::default() };
     match Emulator::start(config) {
         Ok(emulator) => assert_eq!(item(&emulator, "instance-id").status, 200),

@@ -1,4 +1,4 @@
-//! The emulator as its users see it: over the network, and through openssl's eyes.
+//! Tests of the emulator from outside: over the network, and with openssl as the verifier.
 
 mod api;
 mod faults;
@@ -8,10 +8,10 @@ mod openssl;
 use eic_emulator::Emulator;
 use eic_emulator::http::client::{Received, send};
 
-/// An ed25519 public key of 32 sevens.
+/// An ed25519 public key of 32 bytes with the value 7.
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH";
 
-/// Asks for a token that is good for a minute.
+/// Requests a token that is valid for a minute.
 fn token(emulator: &Emulator) -> String {
     let headers = [("X-aws-ec2-metadata-token-ttl-seconds", "60")];
     let received = send(&emulator.imds_url(), "PUT", "/latest/api/token", &headers, b"").unwrap();
@@ -24,7 +24,7 @@ fn get(emulator: &Emulator, token: &str, path: &str) -> Received {
     send(&emulator.imds_url(), "GET", path, &[("X-aws-ec2-metadata-token", token)], b"").unwrap()
 }
 
-/// Gets an item below `/latest/meta-data/` with a token of its own.
+/// Gets an item below `/latest/meta-data/` with a new token.
 fn item(emulator: &Emulator, path: &str) -> Received {
     get(emulator, &token(emulator), &format!("/latest/meta-data/{path}"))
 }

@@ -1,4 +1,5 @@
-//! The authority's work, judged by openssl's command line: a second opinion that shares no code with either side.
+//! Checks the authority's certificates and staples with the openssl command, which shares no code with the emulator or
+//! the agent.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -48,11 +49,11 @@ impl Bench {
         succeeds(&mut openssl).map(drop)
     }
 
-    /// What openssl says of a staple for the certificate at that place of the chain.
+    /// The output of openssl for a staple of the certificate at index `position` of the chain.
     fn staple_says(&self, staple: &Staple, position: usize) -> Result<String, String> {
         let (certificate, issuer) = &self.hierarchy.chain[position];
         let certificate = self.file("certificate.pem", certificate.pem());
-        // Trusted here as it stands; the path from there to the anchor is another test's matter.
+        // The issuer is trusted directly here. Another test checks its path to the anchor.
         let issuer = self.file("issuer.pem", issuer.certificate().self_signed(&issuer.key).pem());
         let response = self.file("response.der", &staple.der);
         let mut openssl = Command::new("openssl");
@@ -62,7 +63,7 @@ impl Bench {
     }
 }
 
-/// Both outputs when the command succeeds, both as an error when it does not.
+/// Returns standard output and standard error, as an error if the command fails.
 fn succeeds(command: &mut Command) -> Result<String, String> {
     let Output { status, stdout, stderr } = command.output().expect("openssl runs");
     let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
@@ -77,7 +78,7 @@ fn dgst_verifies(key: &Path, signature: &Path, text: &Path) -> bool {
 }
 
 #[test]
-fn the_usual_chain_is_good_with_and_without_its_tail() {
+fn usual_chain_is_good_with_and_without_cross_signs() {
     let bench = Bench::new();
     assert_eq!(bench.path_is_good(&bench.hierarchy), Ok(()));
     assert_eq!(bench.path_is_good(&bench.hierarchy.clone().truncated(2)), Ok(()));
@@ -86,7 +87,7 @@ fn the_usual_chain_is_good_with_and_without_its_tail() {
 }
 
 #[test]
-fn hostile_chains_are_what_they_claim_to_be() {
+fn openssl_refuses_each_hostile_chain_for_its_fault() {
     let bench = Bench::new();
     let usual = &bench.hierarchy;
     let leaf = || usual.leaf(SIGNER, bench.now);
@@ -113,7 +114,7 @@ fn hostile_chains_are_what_they_claim_to_be() {
         (usual.clone().with_leaf(leaf().scheme(SignatureScheme::Pkcs1Sha1)), "digest algorithm too weak"),
     ] {
         let answer = bench.path_is_good(&hierarchy).unwrap_err();
-        assert!(answer.contains(complaint), "{complaint:?} expected: {answer}");
+        assert!(answer.contains(complaint), "expected {complaint:?}, got: {answer}");
     }
     let foreign = Hierarchy::of_family(&KeyPool::shared(), "foreign", SIGNER, bench.now);
     assert!(bench.path_is_good(&Hierarchy { anchor: usual.anchor.clone(), ..foreign }).is_err());
@@ -143,7 +144,7 @@ fn every_certificate_has_a_good_staple() {
 }
 
 #[test]
-fn staples_say_what_they_are_told_to() {
+fn staples_contain_what_the_builder_sets() {
     let bench = Bench::new();
     let staple = || bench.hierarchy.staple(0, bench.now);
     let (leaf, issuer) = bench.hierarchy.chain[0].clone();

@@ -1,4 +1,4 @@
-//! A key bundle as the metadata service would send it.
+//! A key bundle from the metadata service.
 
 use eic_core::evidence::key_bundle::{EntryError, KeyBundle, MAX_ENTRIES, UnreadableEntry};
 
@@ -7,7 +7,7 @@ use super::assert_printable;
 const NEXT: &[u8] = b"\n\n#Timestamp=1738238460\n#Instance=i-0123456789abcdef0\n\
     ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti\nAAAA\n\n";
 
-/// The bounds hold, every refusal can be logged, and nothing in front keeps the next entry from being read.
+/// Properties: limits hold, every error can be logged, and earlier entries never prevent the parsing of the next one.
 pub fn run(input: &[u8]) {
     let bundle = KeyBundle::parse(input);
     let entries = bundle.entries();
@@ -26,7 +26,7 @@ pub fn run(input: &[u8]) {
 
     let cut = KeyBundle::parse_cut(input);
     assert!(matches!(cut.entries().last(), Some(Err(UnreadableEntry { error: EntryError::TooMany, .. }))));
-    // The entry that the cut went through is in neither.
+    // `entries` does not contain the entry at which the bundle was cut.
     assert!(cut.entries().len() <= entries.len().saturating_add(1));
 
     if entries.len() < MAX_ENTRIES {
@@ -34,7 +34,7 @@ pub fn run(input: &[u8]) {
         assert_eq!(longer.entries().len(), entries.len() + 1);
         assert!(matches!(longer.entries().last(), Some(Ok(_))), "{:?}", longer.entries().last());
         for (alone, followed) in entries.iter().zip(longer.entries()) {
-            // A last line without its end is what it is only as long as nothing follows it.
+            // Without a final line end, the text that follows continues the last line and changes it.
             if input.ends_with(b"\n") {
                 assert_eq!(format!("{alone:?}"), format!("{followed:?}"));
             }

@@ -1,4 +1,4 @@
-//! A capture, as somebody else may have sent it.
+//! A capture file from an untrusted source.
 
 use eic_agent::capture::document::{Capture, CapturedAnswer, Item};
 
@@ -7,7 +7,7 @@ use super::assert_printable;
 const USER: &str = "/latest/meta-data/managed-ssh-keys/active-keys/ec2-user/";
 const SECRETS: [&str; 3] = ["arn:aws:iam::998877665544:user/mallory", "Req-5ecret-1d", "i-0fedcba9876543210"];
 
-/// Written out and read again it says the same; redacted, it no longer says who.
+/// Properties: writing and reading a capture gives the same items, and a redacted capture contains no identifiers.
 pub fn run(input: &[u8]) {
     let mut capture = match Capture::parse(input) {
         Ok(capture) => capture,
@@ -26,7 +26,7 @@ pub fn run(input: &[u8]) {
         assert_eq!((&written.path, written.answer()), (&read.path, read.answer()));
     }
 
-    // An entry of ours in front of each text that came.
+    // Put an entry with known identifiers in front of each text of the input.
     let [caller, request, instance] = SECRETS;
     let entry = format!("#Caller={caller}\n#Request={request}\n#Instance={instance}\n");
     let texts: Vec<_> = capture.items.iter().map(Item::answer).collect();
@@ -39,7 +39,7 @@ pub fn run(input: &[u8]) {
     let redacted = capture.redact();
     assert!(redacted.redacted);
     let json = redacted.to_json().unwrap();
-    // What somebody sent already says it elsewhere, where it is not known for what it is.
+    // Skip identifiers that the input itself contains: they may be in a field that is not redacted.
     for secret in SECRETS.into_iter().filter(|secret| !contains(input, secret)) {
         assert!(!json.contains(secret), "{secret} is still there: {json}");
     }

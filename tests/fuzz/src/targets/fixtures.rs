@@ -1,4 +1,4 @@
-//! What openssl made for `tests/fixtures`, and the moment that it was made for.
+//! The fixtures that openssl made in `tests/fixtures`, and the instant at which they are valid.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,35 +9,35 @@ use eic_core::time::Timestamp;
 use eic_core::verification::TrustAnchors;
 
 fn folder() -> PathBuf {
-    // Compiled as a part of the fuzzing crate and as a part of the agent's tests.
+    // This file is part of the fuzzing crate and of the agent's tests, so the path differs.
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folders = [here.join("tests/fixtures"), here.join("../fixtures")];
-    folders.into_iter().find(|folder| folder.is_dir()).expect("tests/fixtures is there")
+    folders.into_iter().find(|folder| folder.is_dir()).expect("tests/fixtures exists")
 }
 
-/// A file, read.
+/// Reads a file.
 pub(super) fn read(name: &str) -> Vec<u8> {
     fs::read(folder().join(name)).unwrap_or_else(|error| panic!("fixture {name}: {error}"))
 }
 
-/// Every file of a folder, read.
+/// Reads every file of a folder.
 pub(super) fn read_all(name: &str) -> Vec<Vec<u8>> {
     let entries =
         fs::read_dir(folder().join(name)).unwrap_or_else(|error| panic!("fixtures {name}: {error}"));
     entries.map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
 }
 
-/// When the fixtures are judged.
+/// The instant at which the fixtures are verified.
 pub(super) static AT: LazyLock<Timestamp> = LazyLock::new(|| {
     let instants = String::from_utf8(read("instants")).unwrap();
     instants.lines().find_map(|line| line.strip_prefix("at=")?.parse().ok()).expect("instants has at=")
 });
 
-/// Whose certificate they are about.
+/// The name of the signer in the fixtures.
 pub(super) static SIGNER: LazyLock<SignerName> =
     LazyLock::new(|| "managed-ssh-signer.us-east-1.amazonaws.com".parse().unwrap());
 
-/// The one root that is trusted.
+/// The only trust anchor.
 pub(super) fn anchors() -> TrustAnchors {
     TrustAnchors::from_pem([read("certs/root.pem").as_slice()]).unwrap()
 }

@@ -6,7 +6,7 @@ use eic_core::fingerprint::Fingerprint;
 
 use super::assert_printable;
 
-/// What is shown of a key is that key: read back it is the same, and it is the words of the line that came.
+/// Property: the printed form of a key parses to the same key, and consists of the first two words of the input.
 pub fn run(input: &[u8]) {
     let key = match PublicKey::parse(input) {
         Ok(key) => key,
@@ -23,7 +23,7 @@ pub fn run(input: &[u8]) {
     let line = std::str::from_utf8(input).unwrap();
     let mut came = line.split([' ', '\t']).filter(|word| !word.is_empty());
     let words: Vec<_> = shown.split(' ').collect();
-    let [algorithm, body] = words.as_slice() else { panic!("two words: {shown:?}") };
+    let [algorithm, body] = words.as_slice() else { panic!("expected two words: {shown:?}") };
     assert_eq!((came.next(), came.next()), (Some(*algorithm), Some(*body)));
     assert_eq!(key.algorithm(), *algorithm);
     assert!(!algorithm.contains("-cert-v0"), "a certificate: {shown}");

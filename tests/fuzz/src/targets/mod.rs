@@ -1,4 +1,4 @@
-//! The targets that need nothing but the library. `make test` takes the committed corpus through them, too.
+//! The targets that need only the library. `make test` also runs them with the committed corpus.
 
 pub mod bundle;
 pub mod capture;
@@ -13,7 +13,7 @@ pub mod staple;
 mod fixtures;
 mod tape;
 
-/// What may go into a log: one line of printable ASCII.
+/// Checks that a text may be logged: it must be one line of printable ASCII.
 fn assert_printable(text: &str) {
     assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "not one printable line: {text:?}");
 }

@@ -1,5 +1,5 @@
-//! Key options, and what a session is told of who pushed the key. The first line is the options, the second the
-//! caller, the third the request's id.
+//! Key options, and the environment variables that name the caller of a push. The first line of the input has the
+//! options, the second the caller, the third the request ID.
 
 use eic_core::evidence::key_bundle::Claims;
 use eic_core::key_options::{KeyOptions, LinePrefix, Release};
@@ -8,7 +8,7 @@ use super::assert_printable;
 
 const KEY: &str = "ssh-ed25519 AAAA";
 
-/// Whatever stands before a key, sshd finds the key where it is, and no option that makes an authority of it.
+/// Property: sshd finds the key after every accepted prefix, and no option makes the key a certificate authority.
 pub fn run(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let mut lines = text.splitn(3, '\n');
@@ -44,7 +44,7 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// As sshd's `sshkey_advance_past_options` goes (OpenSSH, authfile.c and auth2-pubkeyfile.c).
+/// Skips options as sshd's `sshkey_advance_past_options` does (OpenSSH, authfile.c and auth2-pubkeyfile.c).
 fn past_options(line: &str) -> Option<&str> {
     let bytes = line.as_bytes();
     let mut quoted = false;
@@ -63,8 +63,8 @@ fn past_options(line: &str) -> Option<&str> {
     None
 }
 
-/// The names of the options: what stands after a comma, outside of quotes. A backslash before a quote escapes it even
-/// where another stands before that (OpenSSH, misc.c, `opt_dequote`).
+/// The names of the options, which are separated by commas outside quotes. A backslash before a quote escapes the
+/// quote, even after another backslash (OpenSSH, misc.c, `opt_dequote`).
 fn names(options: &str) -> Vec<&str> {
     let (mut names, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
     for (at, byte) in options.bytes().enumerate() {

@@ -1,4 +1,4 @@
-//! A log, full of what anybody wrote: as the journal's entries, and as text.
+//! Log lines from any writer, as entries of the journal and as a text log.
 
 use eic_core::sessions::join::{Join, Kind};
 use eic_core::sessions::journal::Journal;
@@ -19,19 +19,19 @@ const AGENT: u32 = 990;
 /// 2026-11-21T12:00:00Z
 const NOW: u64 = 1_795_262_400;
 
-/// Whatever the lines are, what is shown can be shown, and nobody is verified but by the agent's own word.
+/// Properties: every report is printable, and a push is verified only by a line that the agent's user wrote.
 pub fn run(input: &[u8]) {
     let lines: Vec<_> = input.split(|byte| *byte == b'\n').collect();
     let by_agent = journal(&lines, AgentUser::new(AGENT));
     check(&by_agent, lines.len(), None);
-    // The same entries where the agent is another user, or none: only their principals are lost.
+    // The same entries with another user as the agent, or with no agent user.
     for other in [AgentUser::new(AGENT + 1), None] {
         check(&journal(&lines, other), lines.len(), other.is_none().then_some(false));
     }
     check(&text(&lines), lines.len(), Some(false));
 }
 
-/// Whether each session that the journal's entries tell of is attributed.
+/// Whether each session in the journal's entries is attributed.
 pub fn attributed(input: &[u8]) -> Vec<bool> {
     let lines: Vec<_> = input.split(|byte| *byte == b'\n').collect();
     let shown = serde_json::to_value(journal(&lines, AgentUser::new(AGENT))).unwrap();
@@ -43,7 +43,7 @@ fn question() -> Question {
     Question { since: None, until: None, user: None, principal: None, open: false, all: true }
 }
 
-/// Every second process is there.
+/// The running sshd processes: all even process IDs. Every fourth one is a login.
 fn running() -> Running {
     Running {
         boot: "c549ba29c241485f9f765481cf88c372".to_owned(),
@@ -112,7 +112,7 @@ fn check(report: &SessionsReport, lines: usize, verified: Option<bool>) {
     }
 }
 
-/// How many cells a row has (RFC 4180).
+/// The number of cells in a CSV row (RFC 4180).
 fn cells(row: &str) -> usize {
     let mut quoted = false;
     let commas = row.bytes().filter(|byte| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use eic_agent::config::show::ConfigReport;
 use eic_login::config::{CommandLine, Settings};
 
-/// Settings that are within their bounds, or faults that can be shown.
+/// Property: the result is settings within their limits, or errors that can be printed.
 pub fn run(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let path = Path::new("/etc/eic-agent.toml");
@@ -20,7 +20,7 @@ pub fn run(input: &[u8]) {
                 assert!(!line.contains(char::is_control), "{line:?}");
                 let number =
                     line.strip_prefix("/etc/eic-agent.toml:").and_then(|rest| rest.split(':').next());
-                let number: usize = number.and_then(|number| number.parse().ok()).expect("a line's number");
+                let number: usize = number.and_then(|number| number.parse().ok()).expect("a line number");
                 assert!((1..=last).contains(&number), "{line:?} of {last}");
             }
             return assert!(error.to_string().starts_with(&lines[0]));

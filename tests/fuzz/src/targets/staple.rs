@@ -1,4 +1,4 @@
-//! One OCSP staple, in place of the leaf's own.
+//! One OCSP staple, instead of the leaf's own.
 
 use std::sync::LazyLock;
 
@@ -20,16 +20,16 @@ static CHAIN: LazyLock<SignerChain> = LazyLock::new(|| {
 static INTERMEDIATE: LazyLock<OcspStaple> =
     LazyLock::new(|| OcspStaple::parse(&fixtures::read("staples/intermediate.der")).unwrap());
 
-/// What the staples say that openssl made and that vouch for the leaf.
+/// The facts of the openssl staples that are good for the leaf.
 static GOOD: LazyLock<Vec<StapleFacts>> = LazyLock::new(|| {
     let staples = fixtures::read_all("staples");
     let staples = staples.iter().filter_map(|bytes| OcspStaple::parse(bytes).ok());
     let good: Vec<_> = staples.filter_map(|staple| vouched(staple).ok()).collect();
-    assert!(good.len() >= 5, "only {} staples vouch for the leaf", good.len());
+    assert!(good.len() >= 5, "only {} staples are good for the leaf", good.len());
     good
 });
 
-/// The leaf is vouched for by what openssl signed, or not at all.
+/// Property: only a staple that openssl signed is good for the leaf.
 pub fn run(input: &[u8]) {
     let staple = match OcspStaple::parse(input) {
         Ok(staple) => staple,
@@ -37,7 +37,7 @@ pub fn run(input: &[u8]) {
     };
     assert_printable(&staple.responder().to_string());
     match vouched(staple) {
-        Ok(facts) => assert!(GOOD.contains(&facts), "nobody signed {facts:?}"),
+        Ok(facts) => assert!(GOOD.contains(&facts), "openssl did not sign {facts:?}"),
         Err(error) => {
             assert_printable(&error.to_string());
             assert_printable(error.reason().as_str());

@@ -1,4 +1,4 @@
-//! The fuzzer's bytes, read as choices. At their end every choice is the first one.
+//! Reads the fuzzer's bytes as choices. After the last byte, every choice is the first option.
 
 pub(super) struct Tape<'i>(&'i [u8]);
 
@@ -17,18 +17,18 @@ impl<'i> Tape<'i> {
         *first
     }
 
-    /// A number below `count`, 0 where there is none.
+    /// A number below `count`, or 0 if `count` is 0.
     pub(super) fn below(&mut self, count: usize) -> usize {
         let number = usize::from(u16::from_be_bytes([self.byte(), self.byte()]));
         number.checked_rem(count).unwrap_or(0)
     }
 
-    /// One of a short list.
+    /// An index into a short list.
     pub(super) fn pick(&mut self, count: usize) -> usize {
         usize::from(self.byte()).checked_rem(count).unwrap_or(0)
     }
 
-    /// As many bytes as the next one says.
+    /// The next byte gives a length. Returns this many of the following bytes.
     pub(super) fn bytes(&mut self) -> &'i [u8] {
         let length = usize::from(self.byte()).min(self.0.len());
         let (taken, rest) = self.0.split_at(length);

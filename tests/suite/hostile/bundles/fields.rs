@@ -5,7 +5,7 @@ use data_encoding::BASE64;
 use super::{BOTH, Evidence, FIRST, LAST, REPEATED, Row, TIMESTAMP};
 use super::{instance_line, judged, line_before, other, timestamp_line};
 
-/// Every one of these was signed: what is odd must not be read as what it was not meant to be.
+/// Every one of these is signed. An unusual form must not be read as another instant.
 pub(super) fn timestamps() -> Vec<Row> {
     vec![
         judged("negative", BOTH, TIMESTAMP, |e| e.between_timestamp("#Timestamp=-4102444800")),
@@ -14,14 +14,14 @@ pub(super) fn timestamps() -> Vec<Row> {
         judged("with a leading zero", BOTH, TIMESTAMP, |e| e.between_timestamp("#Timestamp=04102444800")),
         judged("2^63", BOTH, TIMESTAMP, |e| e.between_timestamp("#Timestamp=9223372036854775808")),
         judged("2^64", BOTH, TIMESTAMP, |e| e.between_timestamp("#Timestamp=18446744073709551616")),
-        // Modulo 2^64 this is the year 2100.
+        // Modulo 2^64, this is an instant in the year 2100.
         judged("2^64 and a good instant", BOTH, TIMESTAMP, |e| {
             e.between_timestamp("#Timestamp=18446744077811996416");
         }),
         judged("of a thousand digits", BOTH, TIMESTAMP, |e| {
             e.between_timestamp(&format!("#Timestamp=4{}", "0".repeat(1000)));
         }),
-        // The last one that fits. It is signed, and it is later than now.
+        // The largest value that fits. It is signed, and it is later than now.
         judged("2^63 - 1", &[FIRST, "other", LAST], &[], |e| {
             e.between_timestamp("#Timestamp=9223372036854775807");
         }),
@@ -89,7 +89,7 @@ pub(super) fn fields() -> Vec<Row> {
                 ["#Request=1".to_owned(), "#Request=1".to_owned(), timestamp_line(e), instance_line()];
             e.between_signed(&lines.each_ref().map(String::as_str), other());
         }),
-        judged("a field that nobody knows, twice", &[FIRST, "other", LAST], &[], |e| {
+        judged("an unknown field, twice", &[FIRST, "other", LAST], &[], |e| {
             let lines = ["#New=1".to_owned(), "#New=2".to_owned(), timestamp_line(e), instance_line()];
             e.between_signed(&lines.each_ref().map(String::as_str), other());
         }),
@@ -114,7 +114,7 @@ pub(super) fn fields() -> Vec<Row> {
             let line = timestamp_line(e);
             e.between_signed(&[&line, &format!("{}\0", instance_line())], other());
         }),
-        // 128 bytes of a value are kept: what comes after them must not make it right.
+        // Only 128 bytes of a value are kept. A longer value must not match.
         judged("an instance of 4,000 letters", BOTH, &["wrong-instance"], |e| {
             let line = timestamp_line(e);
             e.between_signed(&[&line, &format!("#Instance={}", "i".repeat(4000))], other());
@@ -128,7 +128,8 @@ pub(super) fn fields() -> Vec<Row> {
             let signed = e.entry(other()).signed_text();
             let moved: Vec<_> = signed.split_inclusive(|&byte| byte == b'\n').rev().collect();
             let signature = e.key().sign(eic_emulator::pki::SignatureScheme::ENTRY, &moved.concat());
-            // Key, fields, signature: the key's entry ends where the fields of the next one begin.
+            // The order is key, fields, signature. The entry of the key ends at the fields, which begin the next
+            // entry.
             let entry = [moved.concat(), BASE64.encode(&signature).into_bytes(), b"\n\n".to_vec()].concat();
             e.between(entry);
         }),

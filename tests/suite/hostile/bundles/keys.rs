@@ -8,7 +8,7 @@ use crate::fixtures::read;
 
 const CERTIFICATE: &[&str] = &["key-is-certificate"];
 
-/// The key line is signed in each of these.
+/// The key line is signed in each of these rows.
 pub(super) fn key_lines() -> Vec<Row> {
     vec![
         judged("a command before the key", BOTH, MALFORMED, |e| {
@@ -26,7 +26,7 @@ pub(super) fn key_lines() -> Vec<Row> {
         judged("an environment variable before the key", BOTH, MALFORMED, |e| {
             e.between_key(format!("environment=\"LD_PRELOAD=/home/x.so\" {}", other()));
         }),
-        // sshd would take what follows a key for its comment, and so do we; it is not printed.
+        // sshd and the agent read the text after a key as its comment. The agent does not print it.
         judged("a second key after the key", &[FIRST, "other", LAST], &[], |e| {
             e.between_key(format!("{} {}", other(), key_line("ecdsa-256")));
         }),
@@ -57,7 +57,7 @@ pub(super) fn key_lines() -> Vec<Row> {
             let line = other() + " ";
             e.between_key(format!("{line}{}", "c".repeat(4096 - line.len())));
         }),
-        judged("a field in the place of the key", BOTH, &["no-key"], |e| e.between_key("#ssh-ed25519 AAAA")),
+        judged("a field instead of the key", BOTH, &["no-key"], |e| e.between_key("#ssh-ed25519 AAAA")),
     ]
 }
 
@@ -135,7 +135,8 @@ pub(super) fn key_bodies() -> Vec<Row> {
         judged("a P-256 point at infinity", BOTH, MALFORMED, |e| {
             e.between_key(line("ecdsa-sha2-nistp256", &[b"ecdsa-sha2-nistp256", b"nistp256", &[0]]));
         }),
-        // Names of signatures. To OpenSSH they are other names of ssh-rsa: a key with another fingerprint than ours.
+        // These are names of signatures. To OpenSSH they are other names of ssh-rsa, and the key's fingerprint
+        // differs from the agent's.
         judged("an RSA key by the name of its signature", BOTH, MALFORMED, |e| {
             e.between_key(renamed("rsa-4096", "rsa-sha2-256"));
         }),
@@ -147,8 +148,8 @@ pub(super) fn key_bodies() -> Vec<Row> {
     rows
 }
 
-/// Older releases of OpenSSH (Amazon Linux 2 has 7.4) read these, in any case, as names of the algorithms themselves
-/// (`sshkey_type_from_name`): a key with another fingerprint and type than the one that we would log.
+/// Older releases of OpenSSH (Amazon Linux 2 has 7.4) read these, in upper or lower case, as names of the algorithms
+/// themselves (`sshkey_type_from_name`). The key then has another fingerprint and type than the agent would log.
 fn short_names() -> Vec<Row> {
     vec![
         judged("an Ed25519 key by its short name", BOTH, MALFORMED, |e| {
@@ -166,7 +167,7 @@ fn short_names() -> Vec<Row> {
 pub(super) fn certificates() -> Vec<Row> {
     const ED25519: &str = "ssh-ed25519-cert-v01@openssh.com";
     vec![
-        // Signed by ssh-keygen: tests/fixtures/generate.
+        // ssh-keygen signed this certificate (tests/fixtures/generate).
         judged("a certificate", BOTH, CERTIFICATE, |e| {
             let bundle = String::from_utf8(read("bundles/key-certificate")).unwrap();
             let certificate = bundle.lines().find(|line| line.starts_with("ssh-")).unwrap().to_owned();
@@ -180,7 +181,7 @@ pub(super) fn certificates() -> Vec<Row> {
         judged("a plain key by a certificate's name", BOTH, CERTIFICATE, |e| {
             e.between_key(mislabelled(ED25519, "other"));
         }),
-        judged("a plain key that calls itself a certificate inside, too", BOTH, CERTIFICATE, |e| {
+        judged("a plain key with a certificate's name inside too", BOTH, CERTIFICATE, |e| {
             e.between_key(renamed("other", ED25519));
         }),
         judged("a certificate of the old form", BOTH, CERTIFICATE, |e| {
@@ -209,7 +210,7 @@ fn body(name: &str) -> Vec<u8> {
     BASE64.decode(key_line(name).split(' ').nth(1).unwrap().as_bytes()).unwrap()
 }
 
-/// The same key under another name, inside and outside: what follows the name of its algorithm is kept.
+/// The same key under another name, inside and outside. The bytes after the name are kept.
 fn renamed(key: &str, name: &str) -> String {
     let body = body(key);
     let length = usize::try_from(u32::from_be_bytes(*body.first_chunk().unwrap())).unwrap();

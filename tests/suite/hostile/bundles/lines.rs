@@ -1,11 +1,11 @@
-//! Bytes that no entry has, lines in another layout, and signatures.
+//! Bytes that no normal entry contains, lines in another layout, and signatures.
 
 use data_encoding::BASE64;
 
 use super::{BOTH, FIRST, LAST, MALFORMED, REPEATED, Row};
 use super::{instance_line, judged, key_line, line_before, other, timestamp_line};
 
-/// Bytes that no entry has. Nothing of them was signed unless a row says so.
+/// Bytes that no normal entry contains. They are not signed unless a row says so.
 pub(super) fn bytes() -> Vec<Row> {
     vec![
         judged("a line of NULs", BOTH, &["no-key"], |e| e.between(b"\0\0\0\0\0\0\0\0\n\n")),
@@ -13,7 +13,7 @@ pub(super) fn bytes() -> Vec<Row> {
             line_before(e, "#Caller=a\0b");
         }),
         judged("a NUL after the key, signed", BOTH, MALFORMED, |e| e.between_key(format!("{}\0", other()))),
-        // The comment is signed, and never printed.
+        // The comment is signed and never printed.
         judged("a NUL in the key's comment, signed", &[FIRST, "other", LAST], &[], |e| {
             e.between_key(format!("{} a\0b", other()));
         }),
@@ -30,7 +30,7 @@ pub(super) fn bytes() -> Vec<Row> {
         judged("a byte order mark before the key, signed", BOTH, MALFORMED, |e| {
             e.between_key(format!("\u{feff}{}", other()));
         }),
-        judged("lines that end as on another system, signed", &[FIRST, "other", LAST], &[], |e| {
+        judged("lines that end with CRLF, signed", &[FIRST, "other", LAST], &[], |e| {
             let text = String::from_utf8(e.entry(other()).signed_text()).unwrap().replace('\n', "\r\n");
             let signature = e.key().sign(eic_emulator::pki::SignatureScheme::ENTRY, text.as_bytes());
             e.between(format!("{text}{}\r\n\r\n", BASE64.encode(&signature)));
@@ -48,7 +48,7 @@ pub(super) fn bytes() -> Vec<Row> {
             e.between(format!("{text}\n\n"));
         }),
         judged("a page", BOTH, MALFORMED, |e| e.between("<html><body>503 Slow Down</body></html>\n\n")),
-        judged("every byte there is", BOTH, &["no-key", "key-malformed"], |e| {
+        judged("every value of a byte", BOTH, &["no-key", "key-malformed"], |e| {
             e.between([&(0..=255_u8).collect::<Vec<_>>()[..], b"\n\n"].concat());
         }),
     ]
@@ -71,7 +71,7 @@ pub(super) fn layouts() -> Vec<Row> {
             let fields = format!("{}\n{}\n\n", timestamp_line(e), instance_line());
             e.between(fields);
         }),
-        // What follows without a blank line belongs to the next entry, which it spoils: it would not be what was signed.
+        // Text without a blank line after it belongs to the next entry. That entry then differs from what was signed.
         judged("a field that runs into the next entry", &[FIRST], &["bad-signature"], |e| {
             e.between("#New=1\n");
         }),

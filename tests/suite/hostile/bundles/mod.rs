@@ -1,29 +1,19 @@
-//! What stands in the user's bundle between two good entries. Both of those come out, whatever it is.
+//! Text between two good entries of the user's bundle. The two entries come out, unless a row says otherwise.
 
 mod fields;
 mod keys;
 mod lines;
 
 use super::evidence::Evidence;
-use super::judges::{in_files, on_instances};
-use super::{FIRST, LAST, Row, judged};
+use super::{FIRST, LAST, Row, judge_rows, judged};
 use crate::fixtures::{INSTANCE, key_line};
-use crate::world::test_path;
 
 const BOTH: &[&str] = &[FIRST, LAST];
 const TIMESTAMP: &[&str] = &["timestamp-malformed"];
 const REPEATED: &[&str] = &["repeated-field"];
 const MALFORMED: &[&str] = &["key-malformed"];
 
-#[test]
-fn every_row_from_files_has_its_outcome() {
-    in_files(&rows());
-}
-
-#[test]
-fn every_row_from_metadata_has_its_outcome() {
-    on_instances(test_path!(), &rows());
-}
+judge_rows!();
 
 fn rows() -> Vec<Row> {
     [
@@ -54,7 +44,7 @@ fn instance_line() -> String {
     format!("#Instance={INSTANCE}")
 }
 
-/// The middle entry with this line before its usual ones; all of it is signed.
+/// Puts this line before the usual ones of the middle entry. The whole entry is signed.
 fn line_before(e: &mut Evidence, line: &str) {
     let (timestamp, instance) = (timestamp_line(e), instance_line());
     e.between_signed(&[line, &timestamp, &instance], other());

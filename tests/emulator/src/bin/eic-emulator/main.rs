@@ -17,15 +17,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve instance metadata and the AWS API until told to stop.
+    /// Serve instance metadata and the AWS API until a signal stops it.
     ///
-    /// Prints one JSON line when ready, with the keys `imds`, `api`, `ca_file`, `sysfs` and
-    /// `instance_id`, and a line for each request on standard error.
+    /// When ready, prints one JSON line with the keys `imds`, `api`, `ca_file`, `sysfs` and `instance_id`.
+    /// Prints a line for each request on standard error.
     Serve(Box<serve::Serve>),
-    /// Show a login with a pushed key through a real sshd on loopback, and what is refused.
+    /// Show a login with a pushed key through a real sshd on loopback, and three refused logins.
     ///
-    /// Runs as root, stops and removes everything that it starts and makes, and succeeds only if the pushed
-    /// key logs in and nothing else does.
+    /// Needs root. Stops every program and removes every file that it made. Succeeds only if the pushed key logs in and
+    /// no other key does.
     Demo(demo::Demo),
 }
 

@@ -14,52 +14,52 @@ use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// Where the machine says which EC2 instance it is, below /sys.
+/// The file below /sys that contains the EC2 instance ID.
 const ASSET_TAG: &str = "devices/virtual/dmi/id/board_asset_tag";
 
 #[derive(Args)]
 pub(crate) struct Serve {
-    /// Where instance metadata listens
+    /// The address on which instance metadata listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     imds: SocketAddr,
-    /// Where the AWS API listens
+    /// The address on which the AWS API listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     api: SocketAddr,
-    /// The instance's id
+    /// The instance ID
     #[arg(long, value_name = "ID", default_value = "i-0123456789abcdef0")]
     instance_id: String,
-    /// Its availability zone
+    /// The instance's availability zone
     #[arg(long, value_name = "Z", default_value = "us-east-1a")]
     zone: String,
-    /// Its services' domain
+    /// The domain of the AWS services
     #[arg(long, value_name = "D", default_value = "amazonaws.com")]
     domain: String,
-    /// The address that EC2 gives as the instance's own
+    /// The instance address that the EC2 API reports
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     instance_ip: IpAddr,
-    /// How long a pushed key stays
+    /// How long a pushed key stays on the instance
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     key_ttl: i64,
-    /// How long each metadata answer takes
+    /// The delay of each metadata response in milliseconds
     #[arg(long, value_name = "N", default_value_t = 0)]
     delay_ms: u64,
-    /// How far the emulator's clock is ahead
+    /// How far the emulator's clock is ahead of the machine's
     #[arg(long, value_name = "SECONDS", default_value_t = 0, allow_negative_numbers = true)]
     clock_offset: i64,
-    /// Let a metadata connection serve more than one request
+    /// Serve more than one request on a metadata connection
     #[arg(long)]
     keep_alive: bool,
-    /// Who is behind an access key; may be repeated
+    /// The caller for an access key; may be repeated
     #[arg(long = "caller", value_name = "KEY=ARN", value_parser = caller)]
     callers: Vec<(String, String)>,
-    /// Keep files here, the authority's keys among them [default: a temporary directory]
+    /// The directory for files, including the authority's keys [default: a temporary directory]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
 }
 
 impl Serve {
     pub(crate) fn run(self) -> io::Result<ExitCode> {
-        // Before anything that has to be cleaned up.
+        // Catch signals before making anything that needs a cleanup.
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         let temporary = if self.state.is_none() { Some(TempDir::new("eic-emulator")?) } else { None };
         let directory = match (&temporary, &self.state) {
@@ -112,19 +112,19 @@ pub(crate) fn write_ca_file(directory: &Path, emulator: &Emulator) -> io::Result
     Ok(path)
 }
 
-/// Writes what the machine would say of itself, in the shape of /sys, below `directory`.
+/// Writes a copy of /sys below `directory`, with the file that identifies the instance.
 pub(crate) fn write_sysfs(directory: &Path, instance_id: &str) -> io::Result<PathBuf> {
     let path = directory.join("sys");
     write_public(&path.join(ASSET_TAG), format!("{instance_id}\n").as_bytes())?;
     Ok(path)
 }
 
-/// A reader that has gone away must not end the service.
+/// Ignores write errors: the service must continue after its reader has ended.
 fn log(record: &RequestRecord) {
     drop(writeln!(io::stderr(), "{record}"));
 }
 
 fn caller(text: &str) -> Result<(String, String), String> {
-    let (key, arn) = text.split_once('=').ok_or("it must be KEY=ARN")?;
+    let (key, arn) = text.split_once('=').ok_or("expected KEY=ARN")?;
     Ok((key.to_owned(), arn.to_owned()))
 }

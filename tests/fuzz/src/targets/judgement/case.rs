@@ -1,4 +1,4 @@
-//! Good evidence, taken apart and put together otherwise by the fuzzer's choices.
+//! Evidence that starts as good and changes with the fuzzer's choices.
 
 use eic_core::decision::Expectations;
 use eic_core::fingerprint::Fingerprint;
@@ -10,14 +10,14 @@ use eic_emulator::pki::wrapped_base64;
 use super::super::tape::Tape;
 use super::stock::{Draft, Entry, INSTANCES, NOW, SIGNERS, STOCK, Who};
 
-/// Most choices that an input makes, and most lines of a bundle: beyond, it only gets slower.
+/// The most changes per input, and the most lines of a bundle. More of them would only cost time.
 const MAX_STEPS: usize = 64;
 const MAX_LINES: usize = 256;
 
-/// Something of the stock, or what became of it.
+/// A certificate or staple of the stock, possibly changed.
 pub(super) struct Piece {
     pub(super) der: Vec<u8>,
-    /// Its place in the stock, as long as it is untouched.
+    /// The index in the stock. `None` after a change.
     pub(super) stock: Option<usize>,
     as_base64: bool,
 }
@@ -25,17 +25,17 @@ pub(super) struct Piece {
 pub(super) struct Case {
     pub(super) certificates: Vec<Piece>,
     pub(super) staples: Vec<Piece>,
-    /// The lines of the key bundle, each with its end.
+    /// The lines of the key bundle, with line ends.
     lines: Vec<Vec<u8>>,
-    /// Bytes of the certificates' text that change.
+    /// Changes of bytes in the text of the chain.
     smudges: Vec<(usize, u8)>,
-    /// What was signed for this input alone.
+    /// The entries that were signed for this input only.
     pub(super) signed: Vec<Entry>,
     pub(super) now: i64,
     pub(super) expected: Expectations,
     pub(super) denied: bool,
     pub(super) prefix: LinePrefix,
-    /// Whether the signer, all that is asked and the moment are as in a usual run.
+    /// Whether the signer, the expectations and the instant are those of a usual run.
     pub(super) usual: bool,
 }
 
@@ -100,16 +100,16 @@ impl Case {
     }
 
     fn sign_entry(&mut self, tape: &mut Tape<'_>) {
-        let everybody = [Who::Signer, Who::OtherRegion, Who::Expired, Who::Revoked, Who::Impostor];
+        let signers = [Who::Signer, Who::OtherRegion, Who::Expired, Who::Revoked, Who::Impostor];
         let draft = Draft {
-            who: everybody[tape.pick(everybody.len())],
+            who: signers[tape.pick(signers.len())],
             key: tape.pick(STOCK.key_lines()),
             instance: INSTANCES[tape.pick(2)],
             expires: NOW + minutes(tape),
             strange: tape.pick(2) == 1,
             caller: tape.bytes(),
         };
-        // A signature takes a hundred times as long as anything else here.
+        // Sign at most one entry per input. A signature takes 100 times as long as any other step.
         if self.signed.is_empty() {
             let entry = STOCK.sign(&draft);
             self.add_entry(&entry.bytes);
@@ -194,7 +194,7 @@ impl Case {
 }
 
 impl Piece {
-    /// As the service would send it.
+    /// The bytes as the metadata service sends them.
     pub(super) fn served(&self) -> Vec<u8> {
         if self.as_base64 { wrapped_base64(&self.der, 64).into_bytes() } else { self.der.clone() }
     }
@@ -238,7 +238,7 @@ fn change(pieces: &mut Vec<Piece>, tape: &mut Tape<'_>, stocked: usize, fetch: i
     }
 }
 
-/// Up to three weeks, as minutes, back and forth.
+/// A number of minutes, up to three weeks in either direction.
 fn minutes(tape: &mut Tape<'_>) -> i64 {
     i64::from(i16::from_be_bytes([tape.byte(), tape.byte()]))
 }

@@ -1,5 +1,5 @@
-//! The whole judgement, of evidence that the emulator's authorities issued and the fuzzer rearranged: nothing is
-//! accepted that the signer did not sign, for this instance, until later than now.
+//! The whole decision, with evidence that the emulator's authorities issued and the fuzzer rearranged. Property: an
+//! accepted key has a signature of the signer, is for this instance, and has not expired.
 
 mod case;
 mod stock;
@@ -20,12 +20,12 @@ use stock::{Certificate, Entry, STOCK, Says, Who};
 
 use super::assert_printable;
 
-/// Makes what all inputs share.
+/// Makes the stock, which all inputs share.
 pub fn prepare() {
     LazyLock::force(&STOCK);
 }
 
-/// Judges, and holds every acceptance against what was issued.
+/// Decides, and compares every accepted certificate and key with the stock.
 pub fn run(input: &[u8]) {
     let case = Case::of(input);
     let bundle = case.bundle();
@@ -60,14 +60,14 @@ fn judge(case: &Case, bundle: &[u8]) -> Option<Result<Decision, SignerError>> {
     Some(decide(&evidence, &case.expected, instant(case.now), &Budget::default()))
 }
 
-/// Every certificate of the path was issued, is valid now, and a staple vouches for it that was issued, too.
+/// Checks that every certificate of the path is from the stock, is valid now, and has a good staple from the stock.
 fn check_path(case: &Case, path: &[PathCertificate]) {
     let now = instant(case.now);
     let (_, name) = signer_of(path);
     assert_eq!(name, case.expected.signer.as_str());
     for step in path {
         let (place, issued) = issued(step);
-        assert!(issued.trusted, "a path through certificate {place}");
+        assert!(issued.trusted, "the path contains the untrusted certificate {place}");
         let (from, until) = issued.validity;
         assert!((from..=until).contains(&case.now), "certificate {place} at {}", case.now);
         let Some(facts) = &step.staple else {
@@ -78,19 +78,20 @@ fn check_path(case: &Case, path: &[PathCertificate]) {
             let (this_update, next_update) = (instant(staple.updates.0), instant(staple.updates.1));
             staple.about == place && (facts.this_update, facts.next_update) == (this_update, next_update)
         });
-        let said = said.unwrap_or_else(|| panic!("nobody said of certificate {place}: {facts:?}"));
-        assert_eq!(said.says, Says::Good, "of certificate {place}");
+        let said =
+            said.unwrap_or_else(|| panic!("the stock has no such staple for certificate {place}: {facts:?}"));
+        assert_eq!(said.says, Says::Good, "the status of certificate {place}");
         assert!(facts.this_update <= now.later(CLOCK_SKEW) && now <= facts.next_update.later(CLOCK_SKEW));
-        // Revoked is revoked, whatever else is said.
+        // A staple that revokes the certificate overrides every other staple.
         for sent in case.staples.iter().filter_map(|piece| piece.stock) {
             let sent = &STOCK.staples[sent];
             let revokes = sent.says == Says::Revoked && sent.about == place;
-            assert!(!revokes, "{place} is revoked");
+            assert!(!revokes, "certificate {place} is revoked");
         }
     }
 }
 
-/// Every accepted key stands in the bundle as it was signed, and that key is what is printed.
+/// Checks that the bundle contains every accepted key as it was signed, and that the output is exactly these keys.
 fn check_accepted(case: &Case, bundle: &[u8], decision: &Decision) {
     let (who, _) = signer_of(decision.signer().path());
     let mut expected = String::new();
@@ -100,7 +101,7 @@ fn check_accepted(case: &Case, bundle: &[u8], decision: &Decision) {
         let entry = entry.unwrap_or_else(|| panic!("{who:?} signed no such entry: {key:?}"));
         assert_eq!(entry.instance, case.expected.instance.as_str());
         assert!(entry.expires > case.now, "expired {}, now {}", entry.expires, case.now);
-        assert!(contains(bundle, &entry.signed_text), "never sent: {entry:?}");
+        assert!(contains(bundle, &entry.signed_text), "not in the bundle: {entry:?}");
         assert!(case.offered().is_none_or(|offered| offered == key.verified().key().fingerprint()));
         expected += &case.prefix.of(&entry.claims);
         expected += entry.key.as_deref().expect("is_of compares it");
@@ -123,17 +124,17 @@ fn is_of(entry: &Entry, key: &PermittedKey, who: Who) -> bool {
         && claims.request_id == entry.claims.request_id
 }
 
-/// Whatever stands in front of it, an entry that the usual signer signed is accepted.
+/// Checks that an entry of the usual signer is accepted, regardless of the text before it.
 fn check_next(case: &Case, bundle: &[u8]) {
     let good = &STOCK.entries[0];
     let bundle = [bundle, b"\n\n", &good.bytes].concat();
     let decision =
         judge(case, &bundle).expect("the chain was read before").expect("the signer is the usual one");
     let last = decision.accepted().last().map(|key| key.verified().key().to_string());
-    assert_eq!(last, good.key, "an entry in front cost the login of the one behind it");
+    assert_eq!(last, good.key, "an earlier entry prevented a good one");
 }
 
-/// Who signs entries with the key of a path's first certificate, and under which name.
+/// The owner and the name of the key in a path's first certificate.
 fn signer_of(path: &[PathCertificate]) -> (Who, &'static str) {
     issued(&path[0]).1.signer.expect("the first certificate of a path is a signer's")
 }
@@ -141,7 +142,7 @@ fn signer_of(path: &[PathCertificate]) -> (Who, &'static str) {
 fn issued(step: &PathCertificate) -> (usize, &'static Certificate) {
     let der = step.certificate.der().as_ref();
     let found = STOCK.certificates.iter().enumerate().find(|(_, issued)| issued.der == der);
-    found.unwrap_or_else(|| panic!("nobody issued {:?}", step.certificate))
+    found.unwrap_or_else(|| panic!("not in the stock: {:?}", step.certificate))
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

@@ -1,4 +1,5 @@
-//! What the emulator's authorities issued, and what each piece is worth. Made once.
+//! The certificates, staples and entries that the emulator's authorities issued, with the expected verdict on each.
+//! The stock is made once.
 
 use std::env;
 use std::path::Path;
@@ -15,36 +16,36 @@ use super::super::fixtures;
 /// 2025-01-30T12:00:00Z
 pub(super) const NOW: i64 = 1_738_238_400;
 const DAY: i64 = 86_400;
-/// The authorities' own dates, as the emulator gives them.
+/// The validity of the authorities' certificates in the emulator, in Unix seconds.
 const AUTHORITIES: (i64, i64) = (1_432_598_400, 2_366_841_600);
 
 pub(super) const SIGNERS: [&str; 2] =
     ["managed-ssh-signer.us-east-1.amazonaws.com", "managed-ssh-signer.eu-west-1.amazonaws.com"];
 pub(super) const INSTANCES: [&str; 2] = ["i-0123456789abcdef0", "i-0123456789abcdef1"];
 
-/// Whose key signed an entry.
+/// The owner of the key that signed an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Who {
     /// The signer.
     Signer,
     /// The signer of the other region.
     OtherRegion,
-    /// The signer's last certificate, which has expired.
+    /// The signer's previous certificate, which has expired.
     Expired,
     /// A certificate with the signer's name, revoked.
     Revoked,
     /// The authority that issued the signer's certificate.
     Intermediate,
-    /// Whoever has the signer's name from an authority that nobody trusts.
+    /// A certificate with the signer's name from an untrusted authority.
     Impostor,
 }
 
 pub(super) struct Certificate {
     pub(super) der: Vec<u8>,
     pub(super) validity: (i64, i64),
-    /// Whether a path to the trust anchor may lead through it.
+    /// Whether a path to the trust anchor may contain it.
     pub(super) trusted: bool,
-    /// Who signs entries with its key, and under which name.
+    /// The owner of its key, if the key signs entries, and the certified name.
     pub(super) signer: Option<(Who, &'static str)>,
 }
 
@@ -52,27 +53,27 @@ pub(super) struct Certificate {
 pub(super) enum Says {
     Good,
     Revoked,
-    /// Not signed by whom it should be, or not `good`.
+    /// Has a wrong signature, or is not `good`.
     Nothing,
 }
 
 pub(super) struct Staple {
     pub(super) der: Vec<u8>,
-    /// The certificate that it is about.
+    /// The index of its certificate.
     pub(super) about: usize,
     pub(super) says: Says,
-    /// From and until; no two staples have the same.
+    /// The validity period in Unix seconds, unique for each staple.
     pub(super) updates: (i64, i64),
 }
 
-/// An entry, and what it was signed to say.
+/// An entry, and the claims that its signature covers.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) bytes: Vec<u8>,
     pub(super) signed_text: Vec<u8>,
-    /// None where the signature, or what it covers, counts for nothing.
+    /// The signer. `None` if the signature or the signed text is invalid.
     pub(super) by: Option<Who>,
-    /// The key as sshd is to be given it; none where the key line is not one key.
+    /// The key as the agent must print it. `None` if the key line is not one valid key.
     pub(super) key: Option<String>,
     pub(super) instance: &'static str,
     pub(super) expires: i64,
@@ -80,7 +81,7 @@ pub(super) struct Entry {
 }
 
 pub(super) struct Stock {
-    /// The one root that is trusted, as a CA file holds it.
+    /// The only trust anchor, as PEM.
     pub(super) anchor: String,
     pub(super) certificates: Vec<Certificate>,
     pub(super) staples: Vec<Staple>,
@@ -94,18 +95,18 @@ pub(super) static STOCK: LazyLock<Stock> = LazyLock::new(Stock::make);
 /// An entry before it is signed.
 pub(super) struct Draft<'d> {
     pub(super) who: Who,
-    /// Which of the key lines.
+    /// The index of the key line.
     pub(super) key: usize,
     pub(super) instance: &'static str,
     pub(super) expires: i64,
     pub(super) caller: &'d [u8],
-    /// An unknown field, and the order of all of them.
+    /// Whether the entry has an unknown field and another order of fields.
     pub(super) strange: bool,
 }
 
 impl Stock {
     fn make() -> Self {
-        // A crash is the same again in the next process only where the keys are.
+        // Another process reproduces a crash only with the same keys.
         let pool = env::var_os("EIC_FUZZ_KEYS").map_or_else(KeyPool::shared, |folder| {
             std::fs::create_dir_all(&folder).expect("EIC_FUZZ_KEYS can be made");
             KeyPool::in_directory(Path::new(&folder))
@@ -179,7 +180,7 @@ impl Stock {
         for certificate in bad.iter().chain(impostor.chain.iter().map(|(certificate, _)| certificate)) {
             add(certificate.der(), AUTHORITIES, false, None);
         }
-        // The anchor itself may be sent along, and no path needs it.
+        // The chain may contain the anchor itself, but no path needs it.
         add(good.anchor.der(), AUTHORITIES, false, None);
     }
 
@@ -190,14 +191,18 @@ impl Stock {
             let content = content.key_usage(&[KeyUsage::DigitalSignature]).extended_key_usage(purposes);
             good.intermediate.sign(content)
         };
-        // Of the certificates that are not in the usual chain, by the place that each has in the stock.
+        // Staples of the certificates outside the usual chain, by index in the stock.
         let about = |place: usize, content: CertificateBuilder| {
             let certificate = good.intermediate.sign(content);
-            assert_eq!(certificate.der(), self.certificates[place].der, "the emulator signs the same again");
+            assert_eq!(
+                certificate.der(),
+                self.certificates[place].der,
+                "the emulator makes the same certificate again"
+            );
             StapleBuilder::new(&certificate, &good.intermediate, NOW)
         };
         let again = |name: &str, who: Who, (from, until): (i64, i64)| {
-            let (_, key) = self.keys.iter().find(|(of, _)| *of == who).expect("everybody has a key");
+            let (_, key) = self.keys.iter().find(|(of, _)| *of == who).expect("each signer has a key");
             CertificateBuilder::new(Name::common(name), key.public(), from, until).signer_profile(name)
         };
         let other_region = about(4, again(SIGNERS[1], Who::OtherRegion, self.certificates[4].validity));
@@ -261,7 +266,7 @@ impl Stock {
         drafts.extend(self.keys.iter().skip(1).map(|(who, _)| Draft { who: *who, ..usual() }));
         self.entries = drafts.iter().map(|draft| self.sign(draft)).collect();
 
-        // What the signer's key signed otherwise than the service does, or did not sign.
+        // Entries that the signer's key signed with another scheme than the service, or did not sign.
         let (line, _) = &self.key_lines[1];
         let key = &self.keys[0].1;
         let whole = || eic_emulator::Entry::new(line).timestamp(NOW + 60).instance(INSTANCES[0]);
@@ -277,7 +282,7 @@ impl Stock {
         self.entries.extend(worthless.map(|bytes| Entry { bytes, by: None, ..nothing.clone() }));
     }
 
-    /// The entry as the service would render and sign it.
+    /// The entry in the service's format and with its signature scheme.
     pub(super) fn sign(&self, draft: &Draft<'_>) -> Entry {
         let (line, key) = &self.key_lines[draft.key];
         let caller: Vec<u8> = draft.caller.iter().copied().filter(|byte| *byte != b'\n').collect();
@@ -289,7 +294,8 @@ impl Stock {
         if !draft.strange {
             entry = entry.line([b"#Caller=", caller.as_slice()].concat()).request("r-1");
         }
-        let (_, signing) = self.keys.iter().find(|(who, _)| *who == draft.who).expect("everybody has a key");
+        let (_, signing) =
+            self.keys.iter().find(|(who, _)| *who == draft.who).expect("each signer has a key");
         Entry {
             bytes: entry.sign(signing),
             signed_text: entry.signed_text(),
@@ -310,7 +316,7 @@ impl Stock {
     }
 }
 
-/// Lines that are signed as keys, and the key of each that is one.
+/// Lines to sign as keys, each with its key if it is valid.
 fn key_lines() -> Vec<(String, Option<String>)> {
     let line = |name: &str| {
         let line = String::from_utf8(fixtures::read(&format!("keys/{name}.pub"))).unwrap();

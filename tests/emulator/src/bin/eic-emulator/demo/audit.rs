@@ -1,4 +1,4 @@
-//! Reading the agent's audit lines where this machine's log keeps them.
+//! Reads the agent's audit lines from the log of this machine.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -16,22 +16,22 @@ use super::child::{Interrupt, run};
 
 const JOURNAL: &str = "/run/systemd/journal/socket";
 const SYSLOG: &str = "/dev/log";
-/// Where syslog daemons put authpriv.
+/// The files to which syslog daemons write the facility `authpriv`.
 const FILES: [&str; 4] = ["/var/log/auth.log", "/var/log/secure", "/var/log/messages", "/var/log/syslog"];
-/// How long a line may take from the agent to where it can be read.
+/// How long the demo waits for a line of the agent to appear in the log.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const IDENT: &str = "eic-agent";
 
-/// Most links that are followed.
+/// The most symbolic links that the demo follows.
 const MAX_LINKS: usize = 8;
 
-/// Where the lines can be read.
+/// The source of the audit lines.
 pub(crate) enum Audit {
-    /// systemd's journal, from this cursor on.
+    /// systemd's journal, after this cursor.
     Journal(Option<String>),
-    /// A syslog daemon's files, each with the length that it had at first.
+    /// The files of a syslog daemon, each with its length at the start of the demo.
     Files(Vec<(PathBuf, u64)>),
-    /// The machine has no log: the demo listens in its place.
+    /// The machine has no log daemon, so the demo listens on the log socket.
     Own(OwnSocket),
 }
 
@@ -49,7 +49,7 @@ impl Audit {
         OwnSocket::bind(Path::new(SYSLOG)).map(Self::Own)
     }
 
-    /// Where the lines come from, for the screen.
+    /// The source as the screen shows it.
     pub(crate) fn source(&self) -> String {
         match self {
             Self::Journal(_) => format!("journalctl -t {IDENT}"),
@@ -57,11 +57,13 @@ impl Audit {
                 let names: Vec<_> = files.iter().map(|(file, _)| file.display().to_string()).collect();
                 format!("this machine's syslog ({})", names.join(", "))
             }
-            Self::Own(_) => format!("{SYSLOG}, where the demo listens since this machine has no log"),
+            Self::Own(_) => {
+                format!("{SYSLOG}; the demo listens there, because this machine has no log daemon")
+            }
         }
     }
 
-    /// The lines that contain `text`, once there are so many of them, or as many as have come by then.
+    /// Waits for `count` lines that contain `text`. After [`TIMEOUT`] it returns the lines that have arrived.
     pub(crate) fn lines_with(
         &self,
         text: &str,
@@ -93,8 +95,8 @@ fn is_read(socket: &Path) -> bool {
     UnixDatagram::unbound().and_then(|own| own.connect(socket)).is_ok()
 }
 
-/// Where a chain of links leads, be it to nothing: a link that a log daemon left behind is no place for a socket, and its
-/// end is one that every program finds by the link.
+/// The target of a chain of symbolic links, which need not exist. A stopped log daemon can leave /dev/log as a dangling
+/// link. The demo binds its socket at the target, because programs that open the link then reach the socket.
 fn end_of_links(path: &Path) -> io::Result<PathBuf> {
     let mut end = path.to_owned();
     for _ in 0..MAX_LINKS {
@@ -103,13 +105,10 @@ fn end_of_links(path: &Path) -> io::Result<PathBuf> {
             Err(_) => return Ok(end),
         }
     }
-    Err(io::Error::other(format!(
-        "{}: more than {MAX_LINKS} links, one after the other; remove it",
-        path.display()
-    )))
+    Err(io::Error::other(format!("{}: a chain of more than {MAX_LINKS} links; remove it", path.display())))
 }
 
-/// Makes the missing folders above `path`; gives those that it made, the innermost first.
+/// Makes the missing folders above `path`. Returns the folders that it made, innermost first.
 fn make_folders_above(path: &Path) -> io::Result<Vec<PathBuf>> {
     let missing: Vec<_> =
         path.ancestors().skip(1).take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
@@ -119,7 +118,7 @@ fn make_folders_above(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(missing)
 }
 
-/// Where the journal ends now.
+/// The cursor of the last entry in the journal.
 fn journal_cursor(interrupt: &Interrupt) -> io::Result<Option<String>> {
     let mut command = Command::new("journalctl");
     let finished = run(command.args(["--quiet", "--lines=1", "--show-cursor", "--output=cat"]), interrupt)?;
@@ -129,8 +128,8 @@ fn journal_cursor(interrupt: &Interrupt) -> io::Result<Option<String>> {
 fn journal_lines(cursor: Option<&str>, interrupt: &Interrupt) -> io::Result<Vec<String>> {
     let mut command = Command::new("journalctl");
     command.args(["--quiet", "--no-pager", "--output=json"]);
-    // Not both: some releases of journalctl look for the cursor among the lines that match, and then leave
-    // out the first of those.
+    // Never pass both options. Some releases of journalctl search for the cursor among the matching lines only, and
+    // then omit the first matching line.
     match cursor {
         Some(cursor) => command.args(["--after-cursor", cursor]),
         None => command.args(["-t", IDENT]),
@@ -139,7 +138,7 @@ fn journal_lines(cursor: Option<&str>, interrupt: &Interrupt) -> io::Result<Vec<
     Ok(finished.stdout.lines().filter_map(journal_line).collect())
 }
 
-/// The agent's lines of the journal, as syslog would show them.
+/// The journal entry in syslog's format, if the agent wrote it.
 fn journal_line(json: &str) -> Option<String> {
     let entry: Value = serde_json::from_str(json).ok()?;
     let text = |name: &str| entry.get(name).and_then(Value::as_str);
@@ -154,15 +153,15 @@ fn new_lines(file: &Path, from: u64) -> Vec<String> {
     String::from_utf8_lossy(new).lines().filter_map(own_part).collect()
 }
 
-/// A syslog line from the program's name on, where it is the agent's.
+/// The part of a syslog line from the program name on, if the agent wrote the line.
 fn own_part(line: &str) -> Option<String> {
     line.find(&format!("{IDENT}[")).map(|start| line[start..].trim_end_matches(['\n', '\0']).to_owned())
 }
 
-/// A socket at /dev/log for as long as the demo runs.
+/// A socket at /dev/log that exists while the demo runs.
 pub(crate) struct OwnSocket {
     path: PathBuf,
-    /// The folders that were made for it, the innermost first.
+    /// The folders that the demo made for the socket, innermost first.
     folders: Vec<PathBuf>,
     lines: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
@@ -174,7 +173,7 @@ impl OwnSocket {
         let place = end_of_links(path)?;
         let failed = |error: io::Error| {
             let what = format!(
-                "{}: {error}; no log daemon reads there: start yours, or remove what is there",
+                "{}: {error}; no log daemon reads this socket; start the log daemon or remove the file",
                 place.display()
             );
             io::Error::new(error.kind(), what)
@@ -207,7 +206,7 @@ impl OwnSocket {
     }
 }
 
-/// Empty ones alone: others may have come to need them.
+/// Removes the folders that are empty. Another program may use the others by now.
 fn remove_folders(folders: &[PathBuf]) {
     for folder in folders {
         let _ = std::fs::remove_dir(folder);
@@ -217,7 +216,7 @@ fn remove_folders(folders: &[PathBuf]) {
 fn receive(socket: &UnixDatagram, lines: &Mutex<Vec<String>>, stop: &AtomicBool) {
     let mut datagram = vec![0; 64 * 1024];
     while !stop.load(Ordering::Relaxed) {
-        // A time-out is the moment to look at the flag again.
+        // After a timeout, check the flag again.
         let Ok(length) = socket.recv(&mut datagram) else { continue };
         let line = own_part(&String::from_utf8_lossy(&datagram[..length]));
         lines.lock().unwrap_or_else(PoisonError::into_inner).extend(line);
@@ -242,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dangling_link_is_followed_and_left_as_it_was() {
+    fn dangling_link_is_followed_and_kept() {
         let folder = TempDir::new("eic-demo-log").unwrap();
         let (link, end) = (folder.path().join("log"), folder.path().join("run/journal/dev-log"));
         std::os::unix::fs::symlink("run/journal/dev-log", &link).unwrap();
@@ -258,17 +257,17 @@ mod tests {
         assert_eq!(own.lines(), ["eic-agent[7]: Providing"]);
         drop(own);
         assert_eq!(std::fs::read_link(&link).unwrap(), Path::new("run/journal/dev-log"));
-        assert!(!folder.path().join("run").exists(), "the demo leaves nothing behind");
+        assert!(!folder.path().join("run").exists(), "the demo removes the folders that it made");
     }
 
     #[test]
-    fn socket_that_no_daemon_reads_is_named_with_what_to_do() {
+    fn error_for_an_unread_socket_names_it_and_the_remedy() {
         let folder = TempDir::new("eic-demo-log").unwrap();
         let socket = folder.path().join("log");
         drop(UnixDatagram::bind(&socket).unwrap());
         assert!(socket.exists() && !is_read(&socket));
         let error = OwnSocket::bind(&socket).err().unwrap().to_string();
-        assert!(error.contains("start yours, or remove what is there"), "{error}");
+        assert!(error.contains("start the log daemon or remove the file"), "{error}");
         assert!(error.contains(&socket.display().to_string()), "{error}");
         std::fs::remove_file(&socket).unwrap();
         std::os::unix::fs::symlink("log", &socket).unwrap();
@@ -276,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_agents_lines_are_kept() {
+    fn lines_of_other_programs_are_dropped() {
         let json = |ident| format!(r#"{{"SYSLOG_IDENTIFIER":"{ident}","_PID":"7","MESSAGE":"Providing"}}"#);
         assert_eq!(journal_line(&json("eic-agent")).as_deref(), Some("eic-agent[7]: Providing"));
         assert_eq!(journal_line(&json("sshd")), None);
@@ -288,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn the_demos_own_socket_comes_and_goes() {
+    fn own_socket_is_removed_at_the_end() {
         let directory = eic_emulator::directory::TempDir::new("eic-demo-log").unwrap();
         let path = directory.path().join("log");
         let socket = OwnSocket::bind(&path).unwrap();

@@ -1,4 +1,4 @@
-//! Running other programs, none of which may outlive a Ctrl-C.
+//! Runs other programs, and ends all of them on Ctrl-C.
 
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
@@ -12,16 +12,16 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// How long any one program may take.
+/// How long one program may run.
 const TIMEOUT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(2);
 
-/// Set by the first signal that asks the demo to end; every wait looks at it.
+/// A flag that SIGINT, SIGTERM or SIGHUP sets. Every wait of the demo checks it.
 #[derive(Clone, Debug)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// From now on signals set this and do nothing else.
+    /// Installs the signal handlers. From then on, these signals only set the flag.
     pub(crate) fn listen() -> io::Result<Self> {
         let flag = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -30,7 +30,7 @@ impl Interrupt {
         Ok(Self(flag))
     }
 
-    /// An error once a signal has come.
+    /// Fails if a signal has arrived.
     pub(crate) fn check(&self) -> io::Result<()> {
         if self.0.load(Ordering::Relaxed) {
             return Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted"));
@@ -38,14 +38,14 @@ impl Interrupt {
         Ok(())
     }
 
-    /// Waits a little for something that is looked at again and again.
+    /// Sleeps between two checks of a polled condition.
     pub(crate) fn pause(&self) -> io::Result<()> {
         std::thread::sleep(POLL);
         self.check()
     }
 }
 
-/// What a program did.
+/// The result of a program that has ended.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) success: bool,
@@ -54,7 +54,7 @@ pub(crate) struct Finished {
     pub(crate) took: Duration,
 }
 
-/// Runs a program to its end with nothing to read.
+/// Runs a program to its end. Its standard input is empty.
 pub(crate) fn run(command: &mut Command, interrupt: &Interrupt) -> io::Result<Finished> {
     let start = Instant::now();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -67,10 +67,7 @@ pub(crate) fn run(command: &mut Command, interrupt: &Interrupt) -> io::Result<Fi
         }
         if start.elapsed() > TIMEOUT {
             let program = command.get_program().to_string_lossy().into_owned();
-            return Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("{program} does not come to an end"),
-            ));
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("{program} did not end in time")));
         }
         interrupt.pause()?;
     };
@@ -85,14 +82,14 @@ pub(crate) fn run(command: &mut Command, interrupt: &Interrupt) -> io::Result<Fi
 fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What was read until an error is what there is to show.
+        // On an error, show the bytes that were read before it.
         let _ = from.read_to_end(&mut bytes);
         bytes
     })
 }
 
-/// A program and what it starts, in a process group of their own: Ctrl-C on the terminal reaches the demo
-/// alone, which then ends them in its own order. Dropping it ends all of them.
+/// A program and its children, in their own process group. Ctrl-C on the terminal therefore signals the demo only, and
+/// the demo ends its programs in the right order. Dropping the value ends the whole group.
 #[derive(Debug)]
 pub(crate) struct Group {
     child: Child,
@@ -107,13 +104,13 @@ impl Group {
         })
     }
 
-    /// Whether it has already come to an end.
+    /// Whether the program has ended.
     pub(crate) fn is_finished(&mut self) -> io::Result<bool> {
         Ok(self.child.try_wait()?.is_some())
     }
 
     fn signal(&self, signal: Signal) {
-        // A group that is gone already is what was wanted.
+        // An error means that the group has already ended.
         let _ = i32::try_from(self.child.id()).map(|id| killpg(Pid::from_raw(id), signal));
     }
 }

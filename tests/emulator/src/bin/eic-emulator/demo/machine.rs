@@ -1,4 +1,4 @@
-//! What the demo needs of the machine that it runs on, and puts back afterwards.
+//! The changes that the demo makes to the machine, and their removal.
 
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -9,21 +9,21 @@ use std::process::{Command, Output, Stdio};
 use eic_emulator::directory::{TempDir, random_hex};
 use nix::unistd::{User, geteuid};
 
-/// Where a directory for the agent may go. sshd refuses a command below anything that another user may write.
+/// Candidate parents for the agent's directory. sshd refuses a command below a directory that another user may write.
 const PLACES: [&str; 5] = ["/usr/local/libexec", "/usr/libexec", "/usr/lib", "/opt", "/var/lib"];
 
-/// sshd changes users, and runs nothing that does not belong to root.
+/// Fails without root. sshd changes users, and refuses a command that root does not own.
 pub(crate) fn require_root() -> io::Result<()> {
     if geteuid().is_root() {
         return Ok(());
     }
     Err(io::Error::other(
-        "the demo has to run as root, since its sshd changes to the user who logs in and runs an \
-         AuthorizedKeysCommand only when it belongs to root: run it with sudo",
+        "run the demo with sudo: its sshd changes to the user who logs in, and sshd runs an \
+         AuthorizedKeysCommand only if root owns it",
     ))
 }
 
-/// Finds a program on PATH or where administrators' programs are.
+/// Finds a program on PATH or in the directories for administration programs.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -33,15 +33,15 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
         .find(|file| is_executable(file))
 }
 
-/// The same, where it must be there.
+/// Like [`find_program`], but fails if the program is missing.
 pub(crate) fn require_program(name: &str) -> io::Result<PathBuf> {
     let missing = || io::Error::other(format!("{name} is not on this machine: install OpenSSH"));
     find_program(name).ok_or_else(missing)
 }
 
-/// The agent in a directory that sshd accepts.
+/// A copy of the agent in a directory that sshd accepts.
 pub(crate) struct InstalledAgent {
-    /// Root's alone, like all folders above it: sshd and the agent trust what is in it.
+    /// Only root may write this directory and its ancestors. sshd and the agent trust the files in it.
     pub(crate) directory: TempDir,
     pub(crate) path: PathBuf,
 }
@@ -59,7 +59,7 @@ impl InstalledAgent {
             .find_map(|place| TempDir::new_in(place, "eic-demo").ok())
             .ok_or_else(|| {
                 let places = PLACES.join(", ");
-                io::Error::other(format!("none of {places} is a directory that root alone may write"))
+                io::Error::other(format!("found no directory that only root may write among {places}"))
             })?;
         let path = directory.path().join("eic-agent");
         std::fs::copy(agent, &path).map_err(failed)?;
@@ -81,25 +81,25 @@ fn is_executable(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.mode() & 0o111 != 0)
 }
 
-/// Who logs in.
+/// The user who logs in.
 pub(crate) struct Login {
     pub(crate) name: String,
-    /// Why this one, for the screen.
+    /// Why the demo chose this user, for the screen.
     pub(crate) why: &'static str,
-    /// How to remove the account, where the demo made it.
+    /// The path of `userdel`, if the demo made the account and must remove it.
     temporary: Option<PathBuf>,
 }
 
 impl Login {
-    /// The user behind sudo, else root, else an account for the time of the demo: the first that sshd lets in.
+    /// Chooses the first user whom sshd accepts: the user who ran sudo, then root, then a temporary account.
     pub(crate) fn choose(home: &Path) -> io::Result<Self> {
         let behind_sudo = std::env::var("SUDO_USER").ok().filter(|name| name != "root");
         let found = |name: String, why| Self { name, why, temporary: None };
         if let Some(name) = behind_sudo.filter(|name| can_log_in(name)) {
-            return Ok(found(name, "the user behind sudo"));
+            return Ok(found(name, "the user who ran sudo"));
         }
         if can_log_in("root") {
-            return Ok(found("root".to_owned(), "the one who runs the demo"));
+            return Ok(found("root".to_owned(), "the user who runs the demo"));
         }
         Self::create(home)
     }
@@ -107,13 +107,13 @@ impl Login {
     fn create(home: &Path) -> io::Result<Self> {
         let (Some(useradd), Some(userdel)) = (find_program("useradd"), find_program("userdel")) else {
             return Err(io::Error::other(
-                "root's account is locked here, and there is no useradd to make another",
+                "root's account is locked, and useradd is missing, so the demo has no user",
             ));
         };
         let name = format!("eic-demo-{}", random_hex(3));
-        // Not locked, and no password matches: what sshd wants of an account that has only keys.
+        // The password field `*` matches no password but does not lock the account. sshd refuses locked accounts.
         let login =
-            Self { name, why: "an account for this demo, since root's is locked", temporary: Some(userdel) };
+            Self { name, why: "a temporary account, because root's is locked", temporary: Some(userdel) };
         let mut command = Command::new(useradd);
         command.args(["--system", "--no-create-home", "--password", "*", "--shell", "/bin/sh", "--home-dir"]);
         let made = whole(command.arg(home).arg(&login.name))?;
@@ -127,18 +127,18 @@ impl Login {
 impl Drop for Login {
     fn drop(&mut self) {
         if let Some(userdel) = &self.temporary {
-            // The account may not have come to be.
+            // useradd may have failed, so the account may not exist.
             let _ = whole(Command::new(userdel).arg(&self.name));
         }
     }
 }
 
-/// Runs a program that must not be cut short, out of Ctrl-C's reach: it has the machine's accounts in hand.
+/// Runs a program in its own process group, so that Ctrl-C does not interrupt a change to the account database.
 fn whole(command: &mut Command) -> io::Result<Output> {
     command.stdin(Stdio::null()).process_group(0).output()
 }
 
-/// Whether sshd without PAM lets this user in: not locked, and with a shell that runs commands.
+/// Whether sshd without PAM accepts this user: the account is not locked, and its shell runs commands.
 fn can_log_in(name: &str) -> bool {
     let Ok(Some(user)) = User::from_name(name) else { return false };
     let refuses = user.shell.file_name().is_some_and(|shell| shell == "nologin" || shell == "false");

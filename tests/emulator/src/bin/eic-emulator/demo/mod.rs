@@ -1,4 +1,4 @@
-//! `eic-emulator demo`: a key is pushed and logs in through a real sshd, and what should be refused is.
+//! `eic-emulator demo`: a pushed key logs in through a real sshd, and the agent refuses three other keys.
 
 mod audit;
 mod child;
@@ -37,25 +37,25 @@ impl Demo {
         machine::require_root()?;
         let interrupt = Interrupt::listen()?;
         let mut screen = Screen::new();
-        screen.title("EC2 Instance Connect on this machine, all of it on loopback")?;
+        screen.title("EC2 Instance Connect on this machine, on loopback only")?;
         let start = Instant::now();
         let outcome = Stage::set(&self.agent, &mut screen, &interrupt)
             .and_then(|stage| stage.perform(&mut screen, &interrupt));
-        // The stage is gone by now, on every way here.
+        // The stage has been dropped, after success and after failure.
         screen.line("")?;
         let took = start.elapsed().as_secs_f64();
         screen.line(&format!(
-            "Stopped and removed all that the demo had started and made ({took:.1} s in all)."
+            "The demo stopped every program and removed every file that it made ({took:.1} s in total)."
         ))?;
         Ok(if outcome? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-/// Everything that runs or lies about while the demo lasts. Fields go in this order when it ends.
+/// The processes and files of the demo. The order of the fields is the order in which they are dropped.
 struct Stage {
     sshd: Sshd,
     audit: Audit,
-    /// The agent and its options, as sshd runs it, without user and fingerprint.
+    /// The agent's command line as sshd runs it, without the user and the fingerprint.
     command: Vec<String>,
     _agent: InstalledAgent,
     login: Login,
@@ -65,7 +65,7 @@ struct Stage {
 
 impl Stage {
     fn set(agent: &Path, screen: &mut Screen, interrupt: &Interrupt) -> io::Result<Self> {
-        // First of all, since it is the likeliest thing to be wrong.
+        // This step comes first because it fails most often.
         let agent = InstalledAgent::copy(agent)?;
         let start = Instant::now();
         let directory = TempDir::new("eic-demo")?;
@@ -99,7 +99,7 @@ impl Stage {
         Ok(Self { sshd, audit, command, _agent: agent, login, emulator, directory })
     }
 
-    /// True when everything went as it should.
+    /// True if the pushed key logged in and the other keys were refused.
     fn perform(&self, screen: &mut Screen, interrupt: &Interrupt) -> io::Result<bool> {
         let key = KeyPair::make(self.directory.path(), "pushed", interrupt)?;
         let start = Instant::now();
@@ -112,7 +112,7 @@ impl Stage {
         let logged_in = self.login_step(&key, screen, interrupt)?;
         let audit = self.audit.lines_with(&pushed.request_id, 2, interrupt)?;
         self.by_hand_step(&key, screen, interrupt)?;
-        screen.step("What the audit log says, once for each time that sshd asked", None)?;
+        screen.step("The audit log: one line for each time that sshd ran the agent", None)?;
         screen.detail("from", self.audit.source())?;
         self.show_audit(&audit, screen)?;
         let refused = self.refusals(&key, screen, interrupt)?;
@@ -121,7 +121,7 @@ impl Stage {
         let good = logged_in && refused;
         screen.verdict(
             good,
-            if good { "the pushed key logged in, and nothing else did" } else { "see above" },
+            if good { "the pushed key logged in, and nothing else did" } else { "see the steps above" },
         )?;
         Ok(good)
     }
@@ -136,22 +136,24 @@ impl Stage {
         screen.quote("sshd", &lines_with(&self.sshd.log(), &["Accepted publickey"]))?;
         screen.detail(
             "metadata",
-            format!("{requests} requests: sshd asks when the key is offered, and again when it is proved"),
+            format!(
+                "{requests} requests: sshd runs the agent for the key offer, and again for the signature"
+            ),
         )?;
         let logged_in = login.success && login.stdout.contains("uid=");
-        screen.verdict(logged_in, if logged_in { "logged in" } else { "did not log in; sshd said:" })?;
+        screen.verdict(logged_in, if logged_in { "logged in" } else { "did not log in; sshd's log:" })?;
         if !logged_in {
             screen.quote("sshd", &self.sshd.log())?;
         }
         Ok(logged_in)
     }
 
-    /// The same command once more, for what sshd reads and the user otherwise never sees.
+    /// Runs sshd's command again, to show the output that only sshd reads.
     fn by_hand_step(&self, key: &KeyPair, screen: &mut Screen, interrupt: &Interrupt) -> io::Result<()> {
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]).arg(&self.login.name).arg(&key.fingerprint);
         let finished = run(&mut command, interrupt)?;
-        screen.step("The keys that sshd was given: the same command by hand", Some(finished.took))?;
+        screen.step("What sshd read from the agent: the same command, run by hand", Some(finished.took))?;
         screen.quote("stdout", &finished.stdout)?;
         screen.quote("stderr", &finished.stderr)
     }
@@ -159,9 +161,9 @@ impl Stage {
     fn refusals(&self, pushed: &KeyPair, screen: &mut Screen, interrupt: &Interrupt) -> io::Result<bool> {
         let stranger = KeyPair::make(self.directory.path(), "stranger", interrupt)?;
         let mut refused = true;
-        let title = "Refused: another key, which nobody pushed";
+        let title = "Refused: a key that was not pushed";
         refused &= self.refusal(title, &stranger, screen, interrupt)?;
-        screen.detail("why", "the pushed key is another one; that is no event for the audit log")?;
+        screen.detail("why", "a different key was pushed; the agent writes no audit line for that")?;
 
         let signer = self.emulator.hierarchy().leaf_key.clone();
         let entry = |key: &KeyPair, instance: &str| {
@@ -180,13 +182,13 @@ impl Stage {
         let original = entry(pushed, own).sign(&signer);
         let swapped = String::from_utf8_lossy(&original).replace(&pushed.public, &stranger.public);
         self.emulator.set_entries(&self.login.name, swapped);
-        let title = "Refused: a key put in another one's place, below its signature";
+        let title = "Refused: a key that replaced another one in a signed entry";
         refused &= self.refusal(title, &stranger, screen, interrupt)?;
         self.show_new_audit("bad-signature", screen, interrupt)?;
         Ok(refused)
     }
 
-    /// Tries to log in, which must fail because of the key and nothing else.
+    /// Tries to log in. The login must fail, and only because of the key.
     fn refusal(
         &self,
         title: &str,
@@ -211,7 +213,7 @@ impl Stage {
 
     fn show_audit(&self, lines: &[String], screen: &Screen) -> io::Result<()> {
         if lines.is_empty() {
-            return screen.detail("audit", format!("no line has come to {}", self.audit.source()));
+            return screen.detail("audit", format!("no line arrived in {}", self.audit.source()));
         }
         lines.iter().try_for_each(|line| screen.quote("audit", line))
     }

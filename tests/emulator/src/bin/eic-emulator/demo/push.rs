@@ -1,4 +1,4 @@
-//! Pushing a key as somebody would do it: with the AWS CLI, or else by hand over the API.
+//! Pushes a key with the AWS CLI, or with a direct API call if the CLI is missing or fails.
 
 use std::io;
 use std::path::Path;
@@ -13,16 +13,16 @@ use super::child::{Interrupt, run};
 use super::machine::find_program;
 use super::sshd::KeyPair;
 
-/// The access key that pushes: `user/demo`.
+/// The access key of the caller `user/demo`.
 const ACCESS_KEY: &str = "AKIAEXAMPLEDEMO";
 
-/// How it was pushed, and what the service answered.
+/// How the key was pushed, and the request ID of the service.
 pub(crate) struct Pushed {
     pub(crate) how: String,
     pub(crate) request_id: String,
 }
 
-/// Pushes the key for a user.
+/// Pushes the key for `user`.
 pub(crate) fn push(
     emulator: &Emulator,
     key: &KeyPair,
@@ -30,13 +30,13 @@ pub(crate) fn push(
     interrupt: &Interrupt,
 ) -> io::Result<Pushed> {
     let Some(aws) = find_program("aws") else {
-        let how = "over the API itself, since there is no AWS CLI on this machine".to_owned();
+        let how = "a direct API call, because this machine has no AWS CLI".to_owned();
         return with_own_client(emulator, key, user, how);
     };
     match with_aws_cli(&aws, emulator, key, user, interrupt)? {
         Ok(pushed) => Ok(pushed),
         Err(complaint) => {
-            let how = format!("over the API itself, since the AWS CLI here fails: {complaint}");
+            let how = format!("a direct API call, because the AWS CLI failed: {complaint}");
             with_own_client(emulator, key, user, how)
         }
     }
@@ -62,7 +62,7 @@ fn with_aws_cli(
     ]);
     command.args(["--instance-id", &config.instance_id, "--instance-os-user", user, "--output", "json"]);
     command.arg("--ssh-public-key").arg(format!("file://{}", key.public_file().display()));
-    // The caller's own profile, session and proxy have no business with an endpoint on loopback.
+    // The user's own AWS settings and proxy must not affect a call to an endpoint on loopback.
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy().to_ascii_uppercase();
         if name_text.starts_with("AWS_") || name_text.ends_with("_PROXY") {

@@ -1,4 +1,4 @@
-//! What the demo looks like.
+//! The output format of the demo.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 const TITLE_WIDTH: usize = 68;
 
-/// Standard output, in colour where somebody looks at it.
+/// Standard output, in colour on a terminal unless `NO_COLOR` is set.
 pub(crate) struct Screen {
     out: io::Stdout,
     colour: bool,
@@ -20,12 +20,12 @@ impl Screen {
         Self { colour: out.is_terminal() && !unwanted, out, step: 0 }
     }
 
-    /// The first line.
+    /// Prints the title line.
     pub(crate) fn title(&self, text: &str) -> io::Result<()> {
         self.line(&self.paint("1", text))
     }
 
-    /// A step that is done, and how long it took where that says something.
+    /// Prints the title of a finished step, with its duration if given.
     pub(crate) fn step(&mut self, text: &str, took: Option<Duration>) -> io::Result<()> {
         self.step += 1;
         let time = took.map_or_else(String::new, |took| format!("{:>8.1} ms", took.as_secs_f64() * 1000.0));
@@ -35,12 +35,12 @@ impl Screen {
         self.line(&format!("{head}{space}{}", self.paint("2", &time)))
     }
 
-    /// A named detail below a step.
+    /// Prints a named detail below a step.
     pub(crate) fn detail(&self, name: &str, value: impl Display) -> io::Result<()> {
         self.line(&format!("    {} {value}", self.paint("2", &format!("{name:<10}"))))
     }
 
-    /// Another program's words, each line as it came.
+    /// Prints the output of another program, line by line, without control characters.
     pub(crate) fn quote(&self, name: &str, text: &str) -> io::Result<()> {
         let mut name = name;
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
@@ -50,13 +50,13 @@ impl Screen {
         Ok(())
     }
 
-    /// How a step ended.
+    /// Prints the result of a step.
     pub(crate) fn verdict(&self, good: bool, text: &str) -> io::Result<()> {
         let (code, mark) = if good { ("1;32", "ok") } else { ("1;31", "FAILED") };
         self.line(&format!("    {:<10} {}", self.paint(code, &format!("{mark:<10}")), self.paint(code, text)))
     }
 
-    /// A line by itself.
+    /// Prints a line.
     pub(crate) fn line(&self, text: &str) -> io::Result<()> {
         writeln!(&self.out, "{text}")
     }

@@ -1,4 +1,4 @@
-//! A private sshd on loopback: own host key, own configuration, own log.
+//! A private sshd on loopback, with its own host key, configuration and log.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -11,11 +11,11 @@ use eic_emulator::directory::{make_public_directory, write_public};
 use super::child::{Finished, Group, Interrupt, run};
 use super::machine::require_program;
 
-/// How long sshd may take to listen.
+/// How long the demo waits until sshd listens.
 const TIMEOUT: Duration = Duration::from_secs(60);
 const NO_SEPARATION_DIRECTORY: &str = "Missing privilege separation directory: ";
 
-/// The running server. Dropping it stops it.
+/// The running sshd. Dropping the value stops it.
 pub(crate) struct Sshd {
     _process: Group,
     _separation: Option<MadeDirectory>,
@@ -60,7 +60,7 @@ fn succeed(program: &str, finished: Finished) -> io::Result<String> {
 }
 
 impl Sshd {
-    /// Starts it so that `user` alone may log in, with keys that `agent` hands over.
+    /// Starts sshd. Only `user` may log in, and only with keys that the command `agent` prints.
     pub(crate) fn start(
         directory: &Path,
         agent: &[String],
@@ -70,7 +70,7 @@ impl Sshd {
         let sshd = require_program("sshd")?;
         let ssh = require_program("ssh")?;
         let host_key = KeyPair::make(directory, "host_key", interrupt)?;
-        // Free a moment ago; should another program take it now, sshd says so and the demo can be run again.
+        // The port was free a moment ago. If another program takes it now, sshd reports that and the demo fails.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let config = directory.join("sshd_config");
         write_public(&config, configuration(port, &host_key.private, agent, user).as_bytes())?;
@@ -93,7 +93,7 @@ impl Sshd {
         Ok(Self { _process: process, _separation: separation, ssh, log, known_hosts, port })
     }
 
-    /// Logs in with a key and runs a command there.
+    /// Logs in with a key and runs a command.
     pub(crate) fn log_in(
         &self,
         user: &str,
@@ -113,12 +113,12 @@ impl Sshd {
         run(command.arg(format!("{user}@127.0.0.1")).arg(remote), interrupt)
     }
 
-    /// The program that logs in.
+    /// The path of `ssh`.
     pub(crate) fn client(&self) -> &Path {
         &self.ssh
     }
 
-    /// Everything that sshd has said.
+    /// The whole log of sshd.
     pub(crate) fn log(&self) -> String {
         read(&self.log)
     }
@@ -146,17 +146,18 @@ fn read(file: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(file).unwrap_or_default()).into_owned()
 }
 
-/// A directory that was not there before, and is not afterwards.
+/// A directory that the demo made and removes again.
 struct MadeDirectory(PathBuf);
 
 impl Drop for MadeDirectory {
     fn drop(&mut self) {
-        // Not empty any more means that another sshd has come to use it.
+        // If the directory is not empty, another sshd uses it now, and it stays.
         let _ = std::fs::remove_dir(&self.0);
     }
 }
 
-/// Debian's sshd wants /run/sshd, which only its unit makes: makes what this sshd says that it misses.
+/// Makes the privilege separation directory if sshd reports it missing. Debian's sshd needs /run/sshd, which only its
+/// unit makes.
 fn separation_directory(
     sshd: &Path,
     config: &Path,
@@ -175,5 +176,5 @@ fn separation_directory(
         make_public_directory(&missing)?;
         made = Some(MadeDirectory(missing));
     }
-    Err(io::Error::other("sshd still misses its privilege separation directory"))
+    Err(io::Error::other("sshd still reports a missing privilege separation directory"))
 }
