@@ -1,7 +1,7 @@
 # `make` without a target lists the targets. `demo` and `test` install missing tools. They print the names first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test load build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test matrix-test test-trees vm-test boots ami-check fuzz mutants bench bench-guard
+.PHONY: help demo test load build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test matrix-test test-trees vm-test boots ami-check forge-check fuzz mutants bench bench-guard
 
 # rustup's folder of cargo, and the folders of sshd and ip. They may be missing in the PATH of a login shell.
 CARGO_HOME ?= $(HOME)/.cargo
@@ -146,6 +146,10 @@ boots: vm-test ## Measure what the unit adds to the boot time: PAIRS=4 pairs of 
 ami-check: ## Check the Packer template, the Image Builder component, cloud-init and Ansible with their own tools
 	@tests/setup ami
 	@packaging/ami/check
+
+forge-check: ## Check .github (workflows, Dependabot, issue forms) with the tools that read such files
+	@tests/setup forge
+	@.github/check
 
 package-lint: ## Check target/packages with lintian and rpmlint, and the unit with systemd: warnings are errors
 	@tests/setup package-lint

@@ -31,7 +31,9 @@ const DOCUMENTS: [(&str, &str); 8] = [
 
 /// Which file runs or compares each fenced block: document, first words of the block, file. A file that runs a block
 /// finds it by these words.
-const CHECKED: [(&str, &str, &str); 49] = [
+const CHECKED: [(&str, &str, &str); 51] = [
+    ("docs/code.md", "┌", "tests/drawing"),
+    ("docs/code.md", "calls, in the order of time", "tests/drawing"),
     ("README.md", "make demo", "tests/suite/documents.rs"),
     ("README.md", " 4  The key logs in", ".ci/run"),
     ("README.md", "  aws ec2-instance-connect send-ssh-public-key", "tests/suite/documents.rs"),

@@ -26,6 +26,7 @@ mod failures;
 mod faults;
 mod fixtures;
 mod foreign;
+mod forge;
 mod fuzz_corpus;
 mod hostile;
 mod keys;

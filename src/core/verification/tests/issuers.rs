@@ -50,7 +50,7 @@ fn root_in_an_unusual_form_is_parsed() {
     let joined = body.replace('\n', "");
     for width in [joined.len(), 76, 60, 1] {
         let lines: Vec<_> =
-            joined.as_bytes().chunks(width).map(|line| str::from_utf8(line).unwrap()).collect();
+            joined.as_bytes().chunks(width).map(|line| core::str::from_utf8(line).unwrap()).collect();
         assert_eq!(parsed(&format!("{head}\n{}\n-----{tail}", lines.join("\n"))), 1, "lines of {width}");
     }
     assert_eq!(parsed(&stranger(named(&"long".repeat(200)))), 0, "its length differs");

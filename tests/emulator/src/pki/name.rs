@@ -34,7 +34,7 @@ impl Name {
     /// Adds any attribute, with an encoded value.
     #[must_use]
     pub fn attribute(mut self, oid: &[u32], value: &[u8]) -> Self {
-        self.0.push(der::set(&[der::sequence(&[&der::oid(oid), value])]));
+        self.0.push(der::set(&[der::sequence(&[der::oid(oid).as_slice(), value])]));
         self
     }
 
