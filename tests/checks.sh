@@ -61,6 +61,14 @@ check_says() {
 # literal TEXT: prints an extended regular expression that matches exactly this text.
 literal() { printf '%s' "$1" | sed 's/[][\.*^$+?(){}|/]/\\&/g'; }
 
+# unfold TEXT: prints each line of a report together with its indented continuation lines, as one line.
+unfold() {
+    printf '%s\n' "$1" | awk '/^ / { sub(/^ +/, " "); line = line $0; next }
+        NR > 1 { print line }
+        { line = $0 }
+        END { print line }'
+}
+
 # check_same WHAT BEFORE AFTER: checks that two listings are equal.
 check_same() {
     if difference=$(diff "$2" "$3"); then

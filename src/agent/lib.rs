@@ -18,6 +18,7 @@
 //! | `verify`, [`capture`] | verification of evidence from files; all answers of metadata as one document |
 //! | [`config`] | the settings as people see them, and the pins that `enable` writes |
 //! | `sessions` | logins found in the log |
+//! | [`layout`] | width and colours of what people read |
 //!
 //! # Threats
 //!
@@ -41,6 +42,7 @@ mod confinement;
 mod doctor;
 mod environment;
 mod explain;
+pub mod layout;
 mod outcome;
 mod placement;
 mod sessions;

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use eic_agent::cli::{Cli, resolve_name};
 use eic_agent::commands;
+use eic_agent::layout::{fit, width};
+use eic_host::stdout::write_once;
 
 /// musl's allocator requests a group of pages from the kernel for each object size, and returns it at once. That costs
 /// 130 system calls and 60 page faults per run. dlmalloc requests 64 KiB at a time.
@@ -16,8 +18,13 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(refused) => {
             // clap also returns `--help` and `--version` as an `Err`, but not for standard error.
-            let _ = refused.print();
-            return ExitCode::from(if refused.use_stderr() { 2 } else { 0 });
+            if refused.use_stderr() {
+                let _ = refused.print();
+                return ExitCode::from(2);
+            }
+            let help = fit(&refused.to_string(), width());
+            let _ = write_once(help.as_bytes(), &mut std::io::stdout());
+            return ExitCode::SUCCESS;
         }
     };
     ExitCode::from(commands::run(&cli, &mut std::io::stdout().lock(), &mut std::io::stderr().lock()).status())

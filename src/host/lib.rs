@@ -8,6 +8,7 @@
 //! | [`accounts`] | users, from `/etc/passwd` or the name service |
 //! | [`process`] | other programs, run with a time limit |
 //! | [`instance`] | EC2 detection, and the instance id |
+//! | [`terminal`] | the width of a terminal |
 //! | [`trust_store`] | the files that hold the root certificates |
 //! | [`sshd`] | sshd: its effective configuration, its files, its processes |
 
@@ -22,4 +23,5 @@ pub mod ownership;
 pub mod process;
 pub mod sshd;
 pub mod stdout;
+pub mod terminal;
 pub mod trust_store;

@@ -39,6 +39,7 @@ mod openssl_tree;
 mod pins;
 mod properties;
 mod reference_cases;
+mod screens;
 mod security;
 mod sessions;
 mod settings;

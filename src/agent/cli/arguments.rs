@@ -25,14 +25,16 @@ In sshd_config:
   AuthorizedKeysCommand /usr/bin/eic-agent authorized-keys %u %f
   AuthorizedKeysCommandUser eic-agent
 
-To run another provider as well, and print its keys after ours:
-  AuthorizedKeysCommand /usr/bin/eic-agent authorized-keys %u %f -- /usr/bin/sss_ssh_authorizedkeys %u
+To run another provider as well, and print its keys after the agent's keys:
+  AuthorizedKeysCommand /usr/bin/eic-agent authorized-keys %u %f -- PROVIDER %u
 
-To print all keys of a user by hand, with the reasons for refused keys in the log:
+To print all keys of a user by hand, with the reasons for refused keys in the
+log:
   eic-agent authorized-keys ec2-user
 
-Exit status: 0 finished, with or without a key, or a provider was run; 1 no decision could be made,
-nothing was printed and the log has the reason; 2 the command line is wrong.")]
+Exit status: 0 finished, with or without a key, or a provider was run; 1 no
+decision could be made, nothing was printed and the log has the reason; 2 the
+command line is wrong.")]
 pub struct AuthorizedKeysArgs {
     /// Options that override the settings file.
     #[command(flatten)]
@@ -43,7 +45,7 @@ pub struct AuthorizedKeysArgs {
     /// Login name (sshd's %u)
     #[arg(value_name = "USER", allow_hyphen_values = true)]
     pub user: OsString,
-    /// Fingerprint of the offered key (sshd's %f); with SHA256:..., only that key is printed
+    /// Fingerprint of the offered key (sshd's %f); with SHA256:..., print only that key
     #[arg(value_name = "FINGERPRINT")]
     pub fingerprint: Option<OsString>,
     /// User to run the providers as, when started as root [default: the user that sshd chose]
@@ -127,8 +129,8 @@ impl AuthorizedKeysArgs {
 /// Arguments of `config`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit status: 0 the settings are valid; 1 they are not, and every fault was printed; 2 the command line
-is wrong.")]
+Exit status: 0 the settings are valid; 1 they are not, and every fault was
+printed; 2 the command line is wrong.")]
 pub struct ConfigArgs {
     /// Options that override the settings file.
     #[command(flatten)]
@@ -141,13 +143,15 @@ pub struct ConfigArgs {
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Run doctor as root. For other users it skips some checks, and reports which. With --user, doctor also runs
-the AuthorizedKeysCommand that is in force, as sshd would, but without chained providers. The log records
-this run like a login. Doctor does not check PAM modules and /etc/hosts.deny. Examples:
+Run doctor as root. For other users it skips some checks, and reports which.
+With --user, doctor also runs the AuthorizedKeysCommand that is in force, as
+sshd would, but without chained providers. The log records this run like a
+login. Doctor does not check PAM modules and /etc/hosts.deny. Examples:
   sudo eic-agent doctor --user ec2-user
   sudo eic-agent doctor --json | jq -r .cause
 
-Exit status: 0 nothing is broken; 1 something is broken; 2 the command line is wrong.")]
+Exit status: 0 nothing is broken; 1 something is broken; 2 the command line is
+wrong.")]
 pub struct DoctorArgs {
     /// Also check this login name: access, account, shell, key types
     #[arg(long, value_name = "USER")]
@@ -155,6 +159,9 @@ pub struct DoctorArgs {
     /// Print one JSON document on standard output instead
     #[arg(long)]
     pub json: bool,
+    /// Show only what is not ok; print nothing if everything is ok
+    #[arg(long, conflicts_with = "json")]
+    pub quiet: bool,
     /// No colour, even on a terminal
     #[arg(long)]
     pub no_color: bool,
@@ -166,8 +173,8 @@ pub struct DoctorArgs {
 Example, within a minute after a key was pushed:
   sudo eic-agent explain ec2-user
 
-Exit status: 0 sshd would get a key; 1 sshd would get no key, and the reason was printed; 2 the command
-line is wrong.")]
+Exit status: 0 sshd would get a key; 1 sshd would get no key, and the reason was
+printed; 2 the command line is wrong.")]
 pub struct ExplainArgs {
     /// Login name
     #[arg(value_name = "USER")]
@@ -183,13 +190,14 @@ pub struct ExplainArgs {
 /// Arguments of `capture`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The file contains public keys, certificates, and the principals that pushed keys. It never contains a token.
-Only its owner can read it. An existing file is never overwritten. Examples:
+The file contains public keys, certificates, and the principals that pushed
+keys. It never contains a token. Only its owner can read it. An existing file is
+never overwritten. Examples:
   sudo eic-agent capture --user ec2-user case.json
   eic-agent verify --capture case.json
 
-Exit status: 0 the file was written; 1 it was not written, or the metadata service does not answer; 2 the
-command line is wrong.")]
+Exit status: 0 the file was written; 1 it was not written, or the metadata
+service does not answer; 2 the command line is wrong.")]
 pub struct CaptureArgs {
     /// File to create
     #[arg(value_name = "FILE")]
@@ -206,23 +214,27 @@ pub struct CaptureArgs {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a separate option")]
 #[command(after_help = "\
-A TIME is RFC 3339, a day (2025-01-30, UTC), Unix seconds, or an age such as 90m, 12h or 30d. Without FILE,
-sessions reads the journal. If there is no journal, it reads auth.log and secure in /var/log, and the rotated
-files of both.
+A TIME is RFC 3339, a day (2025-01-30, UTC), Unix seconds, or an age such as
+90m, 12h or 30d. Without FILE, sessions reads the journal. If there is no
+journal, it reads auth.log and secure in /var/log, and the rotated files of
+both.
 
-A principal is verified only if the kernel's fields in the journal show that the agent's user wrote the line.
-A login or its end is verified only if these fields name sshd or systemd-logind as the program (_EXE,
-_SYSTEMD_UNIT). If journald was too late to see the program, the line is unattributed. Its session is listed
-as unverified. If a process id is reused within five seconds, journald can name the wrong program: keep
-kernel.pid_max at systemd's 4194304. Any user can write to a text log, so principals from there are shown as
-unverified. Examples:
+A principal is verified only if the kernel's fields in the journal show that the
+agent's user wrote the line. A login or its end is verified only if these fields
+name sshd or systemd-logind as the program (_EXE, _SYSTEMD_UNIT). If journald
+was too late to see the program, the line is unattributed. Its session is listed
+as unverified. If a process id is reused within five seconds, journald can name
+the wrong program: keep kernel.pid_max at systemd's 4194304. Any user can write
+to a text log, so principals from there are shown as unverified. Examples:
   sudo eic-agent sessions --since 30d
   sudo eic-agent sessions --open --user ec2-user
-  sudo eic-agent sessions --principal '*:assumed-role/Admin/*' --json | jq '.sessions[].pushes[]'
+  sudo eic-agent sessions --principal '*:assumed-role/Admin/*' --json |
+    jq '.sessions[].pushes[]'
   sudo eic-agent sessions --csv /var/log/auth.log* > sessions.csv
 
-Exit status: 0 the list is complete; 1 no log can be read, or something is missing or unattributed (a warning
-names it); 2 the command line is wrong or FILE cannot be read.")]
+Exit status: 0 the list is complete; 1 no log can be read, or something is
+missing or unattributed (a warning names it); 2 the command line is wrong or
+FILE cannot be read.")]
 pub struct SessionsArgs {
     /// Omit what ended before TIME
     #[arg(long, value_name = "TIME", value_parser = parse_when)]
@@ -259,26 +271,29 @@ pub struct SessionsArgs {
 /// Arguments of `enable`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Enable reads the effective configuration (sshd -T) and writes /etc/ssh/sshd_config.d/10-eic-agent.conf. If no
-Include reads that directory, it writes a marked block at the top of /etc/ssh/sshd_config instead. It checks
-the result, and reloads sshd if sshd runs. If a check fails, it restores every file. Enable replaces Amazon's
-own command, and leaves any other command alone:
+Enable reads the effective configuration (sshd -T) and writes
+/etc/ssh/sshd_config.d/10-eic-agent.conf. If no Include reads that directory, it
+writes a marked block at the top of /etc/ssh/sshd_config instead. It checks the
+result, and reloads sshd if sshd runs. If a check fails, it restores every file.
+Enable replaces Amazon's own command, and leaves any other command alone:
 
-  eic-agent enable            set up sshd, or report which other command is in force
-  eic-agent enable --chain    run that other command as well, after ours and as its current user
+  eic-agent enable          set up sshd, or name the other command in force
+  eic-agent enable --chain  also run that other command, as its current user
 
-Every file of sshd's configuration, and every directory above it, must belong to root and be writable by
-root only. With --chain, enable refuses a line that releases of sshd read in different ways (quotation marks,
-sets in an Include), and names it.
+Every file of sshd's configuration, and every directory above it, must belong to
+root and be writable by root only. With --chain, enable refuses a line that
+releases of sshd read in different ways (quotation marks, sets in an Include),
+and names it.
 
-Exit status: 0 sshd uses eic-agent, now or already; 1 it could not be done, nothing is changed; 2 the
-command line is wrong; 3 another AuthorizedKeysCommand is in force and was left alone.")]
+Exit status: 0 sshd uses eic-agent, now or already; 1 it could not be done,
+nothing is changed; 2 the command line is wrong; 3 another AuthorizedKeysCommand
+is in force and was left alone.")]
 pub struct EnableArgs {
     /// Also run the AuthorizedKeysCommand that is in force now, as its own user
     #[arg(long)]
     pub chain: bool,
-    /// Also write into /etc/eic-agent.toml that only the signer of the region and domain that metadata reports now is
-    /// believed; not for an image that is used in other regions
+    /// Also write the region and domain that metadata reports now into /etc/eic-agent.toml; then the agent accepts
+    /// only their signer. Not for an image that is used in other regions
     #[arg(long)]
     pub pin: bool,
 }
@@ -286,14 +301,16 @@ pub struct EnableArgs {
 /// Arguments of `disable`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit status: 0 done, or there was nothing to remove; 1 it could not be done; 2 the command line is wrong.")]
+Exit status: 0 done, or there was nothing to remove; 1 it could not be done; 2
+the command line is wrong.")]
 pub struct DisableArgs {}
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit status: 0 sshd uses eic-agent (--is-ec2: this is an EC2 instance); 1 it does not, and the problems were
-printed; 2 the command line is wrong. If metadata does not answer, that is only a warning.")]
+Exit status: 0 sshd uses eic-agent (--is-ec2: this is an EC2 instance); 1 it
+does not, and the problems were printed; 2 the command line is wrong. If
+metadata does not answer, that is only a warning.")]
 pub struct StatusArgs {
     /// Print one JSON document on standard output instead
     #[arg(long)]
@@ -332,15 +349,15 @@ pub struct Trust {
 #[command(after_help = "\
 Example, on files saved from the metadata service:
   eic-agent verify --keys keys --signer-cert signer.pem --ocsp-dir ocsp/ \\
-    --instance-id i-0123456789abcdef0 --signer-name managed-ssh-signer.us-east-1.amazonaws.com \\
-    --at 2025-01-30T12:00:00Z
+    --signer-name managed-ssh-signer.us-east-1.amazonaws.com \\
+    --instance-id i-0123456789abcdef0 --at 2025-01-30T12:00:00Z
 
-The same on a capture. The capture itself names its instant and its instance, and its author can choose
-both. If that matters, give --at and --instance-id:
+The same on a capture. The capture itself names its instant and its instance,
+and its author can choose both. If that matters, give --at and --instance-id:
   eic-agent verify --capture case.json
 
-Exit status: 0 at least one key was accepted; 1 no key was accepted; 2 the command line is wrong or a
-file cannot be read.")]
+Exit status: 0 at least one key was accepted; 1 no key was accepted; 2 the
+command line is wrong or a file cannot be read.")]
 pub struct VerifyArgs {
     /// File from eic-agent capture, instead of the next five; --instance-id and --signer-name may override it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "signer_cert", "ocsp_dir"])]

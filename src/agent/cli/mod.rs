@@ -24,7 +24,7 @@ pub use self::values::When;
 
 /// Hands sshd the SSH keys that EC2 Instance Connect pushed to this instance, after proving each one.
 #[derive(Debug, Parser)]
-#[command(name = "eic-agent", version, max_term_width = 100, after_help = EXIT_STATUS)]
+#[command(name = "eic-agent", version, after_help = EXIT_STATUS)]
 pub struct Cli {
     /// The subcommand.
     #[command(subcommand)]
@@ -32,8 +32,9 @@ pub struct Cli {
 }
 
 const EXIT_STATUS: &str = "\
-Exit status: 0 finished; 1 it could not be done, or the answer is no; 2 the command line is wrong;
-3 (enable) another AuthorizedKeysCommand is in force and was left alone.";
+Exit status: 0 finished; 1 it could not be done, or the answer is no; 2 the
+command line is wrong; 3 (enable) another AuthorizedKeysCommand is in force and
+was left alone.";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]

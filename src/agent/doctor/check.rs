@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use eic_core::text::one_line;
 use serde::Serialize;
 
+use crate::layout::fit;
+
 /// The id of the check that runs the command which sshd is configured to run.
 pub(super) const LIVE_RUN: &str = "answer";
 
@@ -70,6 +72,52 @@ impl Check {
     }
 }
 
+/// How the text looks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Style {
+    /// Columns of a line.
+    pub(super) width: usize,
+    pub(super) colours: bool,
+    /// Show only checks that are not ok.
+    pub(super) quiet: bool,
+}
+
+impl CheckStatus {
+    const ALL: [Self; 4] = [Self::Ok, Self::Warn, Self::Fail, Self::Skipped];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "FAIL",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    /// The terminal's code for its colour.
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Ok => "32",
+            Self::Warn => "33",
+            Self::Fail => "31;1",
+            Self::Skipped => "2",
+        }
+    }
+}
+
+/// Colours the verdict at the begin of each line. Lines are coloured last, because the codes have no width.
+fn coloured(text: &str) -> String {
+    let line = |line: &str| {
+        let verdict = CheckStatus::ALL.iter().find_map(|verdict| {
+            let rest = line.strip_prefix(verdict.word())?;
+            rest.starts_with(' ')
+                .then(|| format!("\u{1b}[{}m{}\u{1b}[0m{rest}\n", verdict.code(), verdict.word()))
+        });
+        verdict.unwrap_or_else(|| format!("{line}\n"))
+    };
+    text.lines().map(line).collect()
+}
+
 /// All checks, in the order in which a login depends on them.
 #[derive(Debug, Serialize)]
 pub(super) struct DoctorReport {
@@ -94,28 +142,25 @@ impl DoctorReport {
         self.checks.iter().any(|check| check.verdict == CheckStatus::Fail)
     }
 
-    /// The report as text: one line per check, more lines only for a fault, and the cause last.
-    pub(super) fn text(&self, colour: bool) -> String {
+    /// The report as text: one entry per check, why and fix only for a fault, and the cause last.
+    pub(super) fn text(&self, style: Style) -> String {
+        let shown = || self.checks.iter().filter(|check| !style.quiet || check.verdict != CheckStatus::Ok);
+        if shown().next().is_none() {
+            return String::new();
+        }
         let mut text = String::new();
         let width = self.checks.iter().map(|check| check.id.len()).max().unwrap_or(0);
-        for check in &self.checks {
-            let (word, code) = match check.verdict {
-                CheckStatus::Ok => ("ok", "32"),
-                CheckStatus::Warn => ("warn", "33"),
-                CheckStatus::Fail => ("FAIL", "31;1"),
-                CheckStatus::Skipped => ("skipped", "2"),
-            };
-            let word = format!("{word:<7}");
-            let word = if colour { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word };
-            let _ = writeln!(text, "{word}  {:<width$}  {}", check.id, one_line(&check.seen));
+        for check in shown() {
+            let word = check.verdict.word();
+            let _ = writeln!(text, "{word:<7}  {:<width$}  {}", check.id, one_line(&check.seen));
             if let Some(fix) = &check.fix {
-                let indent = width.saturating_add(11);
-                let _ = writeln!(text, "{:indent$}why: {}", "", one_line(check.why));
-                let _ = writeln!(text, "{:indent$}fix: {}", "", one_line(fix));
+                let _ = writeln!(text, "{:9}why:  {}", "", one_line(check.why));
+                let _ = writeln!(text, "{:9}fix:  {}", "", one_line(fix));
             }
         }
         let _ = writeln!(text, "\n{}", self.conclusion());
-        text
+        let text = fit(&text, style.width);
+        if style.colours { coloured(&text) } else { text }
     }
 
     fn conclusion(&self) -> String {
@@ -147,6 +192,8 @@ impl DoctorReport {
 mod tests {
     use super::*;
 
+    const PLAIN: Style = Style { width: 80, colours: false, quiet: false };
+
     fn report(checks: Vec<Check>) -> DoctorReport {
         let mut report = DoctorReport {
             schema_version: 1,
@@ -170,11 +217,9 @@ mod tests {
         ];
         let broken = report(checks.clone());
         assert_eq!((broken.cause, broken.is_broken()), (Some("cc"), true));
-        let text = broken.text(false);
+        let text = broken.text(PLAIN);
         assert!(
-            text.starts_with(
-                "ok       a   fine\nwarn     b   old\n             why: w\n             fix: renew\n"
-            ),
+            text.starts_with("ok       a   fine\nwarn     b   old\n         why:  w\n         fix:  renew\n"),
             "{text}"
         );
         assert!(
@@ -183,10 +228,14 @@ mod tests {
             ),
             "{text}"
         );
-        assert!(!text.contains('\u{1b}') && broken.text(true).contains("\u{1b}[31;1mFAIL   \u{1b}[0m"));
+        let coloured = broken.text(Style { colours: true, ..PLAIN });
+        assert!(!text.contains('\u{1b}') && coloured.contains("\n\u{1b}[31;1mFAIL\u{1b}[0m     cc"));
+        let quiet = broken.text(Style { quiet: true, ..PLAIN });
+        assert!(quiet.starts_with("warn     b   old\n") && text.ends_with(&quiet), "{quiet}");
         let weak = report(checks.into_iter().take(2).collect());
         assert_eq!((weak.cause, weak.is_broken()), (Some("b"), false));
-        assert_eq!(report(vec![Check::ok("a", "w", "fine")]).cause, None);
+        let sound = report(vec![Check::ok("a", "w", "fine")]);
+        assert_eq!((sound.cause, sound.text(Style { quiet: true, ..PLAIN }).as_str()), (None, ""));
     }
 
     #[test]

@@ -31,13 +31,14 @@ mod signer;
 mod sshd;
 mod system;
 
-use std::io::{IsTerminal as _, Write};
+use std::io::Write;
 
-use check::DoctorReport;
+use check::{DoctorReport, Style};
 use eic_host::stdout::write_once;
 use eic_login::Clock;
 
 use crate::cli::DoctorArgs;
+use crate::layout;
 use crate::outcome::Outcome;
 
 pub(super) fn run(
@@ -77,8 +78,12 @@ pub(super) fn run(
     let text = if arguments.json {
         format!("{:#}\n", serde_json::json!(report))
     } else {
-        let colour = !arguments.no_color && std::io::stdout().is_terminal();
-        report.text(colour)
+        let style = Style {
+            width: layout::width(),
+            colours: !arguments.no_color && layout::has_colours(),
+            quiet: arguments.quiet,
+        };
+        report.text(style)
     };
     if let Err(error) = write_once(text.as_bytes(), out) {
         let _ = writeln!(notes, "eic-agent: cannot write the result: {error}");

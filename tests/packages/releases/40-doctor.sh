@@ -6,7 +6,7 @@
 compare() {
     push "$2" pushed
     agent doctor --no-color --user "$2"
-    amiss=$(printf '%s\n' "$output" | grep '^FAIL' || :)
+    amiss=$(unfold "$output" | grep '^FAIL' || :)
     came=$(try_login "$2" pushed)
     if [ "$3" = good ]; then
         check "doctor's exit status, $1" 0 "$status"
@@ -43,7 +43,7 @@ in_root usermod -e '' ec2-user
 ip address del 169.254.169.254/32 dev lo
 agent doctor --no-color --user ec2-user
 check "doctor's exit status, without metadata" 1 "$status"
-check_says "doctor, without metadata," '^FAIL +.*metadata' "$output"
+check_says "doctor, without metadata," '^FAIL +.*metadata' "$(unfold "$output")"
 check_refused ec2-user pushed
 ip address add 169.254.169.254/32 dev lo
 compare "on a sound instance again" ec2-user good

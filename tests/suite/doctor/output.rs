@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::sound::verdicts;
 use super::{NO_SSHD, edited, mode, wired, with};
 use crate::documents::assert_screen;
+use crate::screens::words;
 use crate::wiring::{CONFIG, OURS, agent};
 use crate::world::{World, installed, on_an_instance, test_path};
 
@@ -62,12 +63,13 @@ fn text_report_names_cause_and_fix_and_works_without_root() {
         let seen = "DenyUsers has ec2-user (/etc/ssh/sshd_config:1)";
         assert!(ran.out.contains(&format!("FAIL     access         {seen}\n")), "{}", ran.out);
         assert!(
-            ran.out.contains("fix: take ec2-user out of DenyUsers, then: sudo kill -HUP "),
+            ran.out.contains("fix:  take ec2-user out of DenyUsers, then: sudo kill -HUP "),
             "{}",
             ran.out
         );
         assert!(
-            ran.out.contains(&format!("\nMost likely cause of a refused login: access: {seen}\n")),
+            words(&ran.out)
+                .contains(&format!("Most likely cause of a refused login: access: {seen} Do this first")),
             "{}",
             ran.out
         );

@@ -11,7 +11,7 @@ check_refused ec2-user pushed
 check_says "the agent, with a clock that is an hour ahead," 'Refusing ssh key .* for user ec2-user: expired: expired .*, now ' "$(audit)"
 run 'eic-agent doctor --no-color'
 check "doctor's exit status" 1 "$status"
-check_says "doctor" '^FAIL +clock .*3[56][0-9][0-9] s|^FAIL +clock .*ahead' "$output"
+check_says "doctor" '^FAIL +clock .*3[56][0-9][0-9] s|^FAIL +clock .*ahead' "$(unfold "$output")"
 
 shift_clock -172800
 mark

@@ -1,0 +1,142 @@
+//! Width and colours of what people read. JSON and CSV do not pass through here.
+
+use std::ffi::OsStr;
+use std::io::{IsTerminal as _, stdout};
+
+use eic_host::terminal::columns;
+
+/// Width of text that goes to a file or a pipe, or to a terminal of unknown width.
+const DEFAULT_WIDTH: usize = 80;
+
+/// Longer lines are hard to read, and narrower columns break most lines.
+const WIDTHS: std::ops::RangeInclusive<usize> = 40..=100;
+
+/// A table's last column begins before this column. Later gaps belong to the text.
+const LAST_COLUMN: usize = 40;
+
+/// Programs at the begin of a command. A command that fits on one line is not split, so that it can be copied.
+const PROGRAMS: [&str; 4] = ["sudo", "aws", "chmod", "systemctl"];
+
+/// The width of text for standard output.
+#[must_use]
+pub fn width() -> usize {
+    columns(stdout()).map_or(DEFAULT_WIDTH, |width| width.clamp(*WIDTHS.start(), *WIDTHS.end()))
+}
+
+/// Whether standard output shows colours: it is a terminal, `NO_COLOR` is empty (no-color.org), and `TERM` names a
+/// terminal with colours.
+pub(crate) fn has_colours() -> bool {
+    stdout().is_terminal() && allows_colours(std::env::var_os("NO_COLOR"), std::env::var_os("TERM"))
+}
+
+fn allows_colours(no_color: Option<impl AsRef<OsStr>>, term: Option<impl AsRef<OsStr>>) -> bool {
+    let is_forbidden = no_color.is_some_and(|value| !value.as_ref().is_empty());
+    let is_dumb = term.is_none_or(|term| ["", "dumb"].iter().any(|dumb| term.as_ref() == *dumb));
+    !is_forbidden && !is_dumb
+}
+
+/// Fits every line of `text` into `width` columns, without breaking a word. The rest of a long line is indented to its
+/// last table column.
+#[must_use]
+pub fn fit(text: &str, width: usize) -> String {
+    let mut fitted = String::with_capacity(text.len());
+    for line in text.lines() {
+        fit_line(line, width, &mut fitted);
+        fitted.push('\n');
+    }
+    fitted
+}
+
+fn fit_line(line: &str, width: usize, fitted: &mut String) {
+    if length(line) <= width {
+        fitted.push_str(line);
+        return;
+    }
+    let begin = begin_of_last_column(line);
+    let (head, mut rest) = line.split_at_checked(begin).unwrap_or((line, ""));
+    let indent = if head.trim().is_empty() { length(head).saturating_add(4) } else { length(head) };
+    fitted.push_str(head);
+    let mut used = length(head);
+    let mut is_first = true;
+    while !rest.is_empty() {
+        let (word, after) = rest.split_once(' ').unwrap_or((rest, ""));
+        let is_command = PROGRAMS.contains(&word) && indent.saturating_add(length(rest)) <= width;
+        let needed = if is_command { length(rest) } else { length(word) };
+        if is_first {
+            is_first = false;
+        } else if used.saturating_add(needed).saturating_add(1) > width {
+            fitted.push('\n');
+            fitted.extend(std::iter::repeat_n(' ', indent));
+            used = indent;
+        } else {
+            fitted.push(' ');
+            used = used.saturating_add(1);
+        }
+        fitted.push_str(word);
+        used = used.saturating_add(length(word));
+        rest = after;
+    }
+}
+
+fn length(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// The byte at which the text of the last table column begins: after the indentation, or after the last gap of two or
+/// more blanks before [`LAST_COLUMN`].
+fn begin_of_last_column(line: &str) -> usize {
+    let mut begin = line.len().saturating_sub(line.trim_start_matches(' ').len());
+    let mut blanks = 0_usize;
+    for (at, c) in line.char_indices().skip(begin).take_while(|(at, _)| *at <= LAST_COLUMN) {
+        if c == ' ' {
+            blanks = blanks.saturating_add(1);
+        } else {
+            if blanks >= 2 {
+                begin = at;
+            }
+            blanks = 0;
+        }
+    }
+    begin
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_are_broken_at_blanks_and_indented_to_their_column() {
+        assert_eq!(fit("short line\n\n  indented\n", 20), "short line\n\n  indented\n");
+        assert_eq!(fit("one two three four five", 12), "one two\n    three\n    four\n    five\n");
+        assert_eq!(
+            fit("ok    name  one two three", 18),
+            "ok    name  one\n            two\n            three\n"
+        );
+        assert_eq!(fit("  --json  Print one document", 20), "  --json  Print one\n          document\n");
+        let word = "x".repeat(30);
+        assert_eq!(fit(&format!("a {word} b"), 20), format!("a\n    {word}\n    b\n"));
+    }
+
+    #[test]
+    fn command_that_fits_on_a_line_is_not_split() {
+        assert_eq!(
+            fit("take it out, then: sudo kill -HUP 17", 30),
+            "take it out, then:\n    sudo kill -HUP 17\n"
+        );
+        assert_eq!(fit("then: sudo one two three", 16), "then: sudo one\n    two three\n");
+    }
+
+    #[test]
+    fn colours_obey_no_color_and_dumb_terminals() {
+        for (no_color, term, expected) in [
+            (None, Some("xterm"), true),
+            (Some(""), Some("xterm"), true),
+            (Some("1"), Some("xterm"), false),
+            (None, Some("dumb"), false),
+            (None, Some(""), false),
+            (None, None, false),
+        ] {
+            assert_eq!(allows_colours(no_color, term), expected, "{no_color:?} {term:?}");
+        }
+    }
+}
