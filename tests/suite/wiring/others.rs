@@ -64,6 +64,6 @@ fn provider_user_with_more_groups_is_not_chained() {
         fs::write("/etc/group", groups).unwrap();
         lay_out("AuthorizedKeysCommand /usr/bin/id\nAuthorizedKeysCommandUser provider\n", &[]);
         let ran = agent(world, &["enable", "--chain"]);
-        assert!(ran.status == Some(3) && ran.err.contains("in the group extra as well"), "{}", ran.err);
+        assert!(ran.status == Some(3) && ran.err.contains("which is also in the group extra"), "{}", ran.err);
     });
 }
