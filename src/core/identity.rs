@@ -75,7 +75,6 @@ checked_text!(
     ///
     /// The pattern is the API's for `InstanceOSUser` (`SendSSHPublicKey`, EC2 Instance Connect API reference), plus
     /// names that begin with digits. A name of this form cannot change the rest of a metadata path.
-    /// leave its place in a metadata path.
     LoginName,
     "a login name of at most 32 characters as EC2 Instance Connect allows",
     is_login_name

@@ -32,7 +32,8 @@ pub fn output_with_timeout(program: &mut Command, allowed: Duration) -> io::Resu
         let _ = sender.send(child.wait().map(|status| Output { status, stdout, stderr }));
     })?;
     receiver.recv_timeout(allowed).unwrap_or_else(|_| {
-        // The thread sends right after its `wait`. Without a result, the process id still belongs to the child.
+        // The thread sends the result right after its `wait`. So while there is no result, the process id still
+        // belongs to the child.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         Err(io::Error::new(io::ErrorKind::TimedOut, format!("no end after {} s", allowed.as_secs())))
     })

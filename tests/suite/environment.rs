@@ -266,7 +266,7 @@ fn outdated_record_is_not_used() {
             Stale {
                 name: "record writable",
                 change: || set_mode(RECORD, 0o666),
-                says: "not to be trusted",
+                says: "cannot be trusted",
                 undo: nothing,
             },
             Stale {

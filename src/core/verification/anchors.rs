@@ -92,8 +92,8 @@ impl TrustAnchors {
     }
 
     /// Like [`from_pem`](Self::from_pem), but reads only self-issued roots that may have issued a certificate of
-    /// `chain`. A path under these roots is also a path under all roots. If there is none, search again with all
-    /// roots: they may have a path, and only that search returns the correct error.
+    /// `chain`. A path under these roots is also a path under all roots. If the search finds no path, search again
+    /// with all roots: a path may end in another root, and only that search returns the correct error.
     pub fn issuers_from_pem<'a>(
         files: impl IntoIterator<Item = &'a [u8]>,
         chain: &SignerChain,

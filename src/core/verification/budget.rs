@@ -1,4 +1,4 @@
-//! Limits the work of one judgement.
+//! Limits the work of one decision.
 //!
 //! An attacker may send the evidence, and the evidence determines how many signatures must be verified. ring needs
 //! more than a millisecond for a P-384 signature. So the number of checks is limited, in addition to the size of the
@@ -13,21 +13,21 @@ use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerifica
 
 use crate::evidence::key_bundle::MAX_ENTRIES;
 
-/// Maximum number of signatures that one judgement verifies for certificates, responders' certificates and staples.
+/// Maximum number of signatures that one decision verifies for certificates, responders' certificates and staples.
 ///
 /// AWS's bundle takes six: four certificates under three roots, and one staple for each of the two certificates on
 /// the path. Further cross-signed roots and a responder's certificate in each staple would make it twelve.
 pub(crate) const MAX_SIGNATURE_CHECKS: usize = 48;
 
-/// Maximum number of paths that one judgement tries. Each path is tried again after each further staple, at most
-/// twenty times. AWS's bundle has three paths under three roots. More cross-signed roots may make a dozen paths.
+/// Maximum number of paths that one decision tries. Each path is tried again after each further staple, at most twenty
+/// times. AWS's bundle has three paths under three roots. More cross-signed roots may make a dozen paths.
 pub(crate) const MAX_PATHS: usize = 256;
 
 /// Maximum number of comparisons of a name with a name constraint. webpki has the same limit for one search. AWS's
 /// bundle takes none.
 pub(crate) const MAX_NAME_COMPARISONS: usize = 250_000;
 
-/// Maximum number of entry signatures that one judgement verifies with a 2,048-bit key, which is the size of AWS's
+/// Maximum number of entry signatures that one decision verifies with a 2,048-bit key, which is the size of AWS's
 /// keys. It allows one check for each entry that is read. A check with a longer key takes longer, so fewer checks are
 /// allowed.
 pub(crate) const MAX_ENTRY_CHECKS: usize = MAX_ENTRIES;

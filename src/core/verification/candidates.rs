@@ -18,7 +18,7 @@ use crate::evidence::signed::Signed;
 /// Maximum number of certificates between the signer's and the root. webpki has the same limit.
 const MAX_INTERMEDIATES: usize = 6;
 
-/// How often the same subject may occur on a path. The second time allows for a new key of the same authority.
+/// How often the same subject may occur on a path. An authority that has changed its key may occur twice.
 const MAX_OF_ONE_SUBJECT: usize = 2;
 
 /// A certificate and its position in the graph of signatures.
@@ -36,7 +36,7 @@ struct Node<'c> {
     distance: Option<usize>,
 }
 
-/// The issuer of the next certificate down.
+/// The issuer of a certificate: an anchor or another certificate, with its index.
 #[derive(Clone, Copy)]
 enum IssuerRef {
     Anchor(usize),
@@ -110,8 +110,8 @@ impl<'c> Candidates<'c> {
     }
 
     /// Calls `consider` for every path from `leaf` to an anchor, until `consider` returns `Break`. Its arguments are
-    /// the certificates without the anchor, and the anchor's index. Paths that end at a closer anchor come first,
-    /// then the order of the bundle, as in webpki.
+    /// the certificates without the anchor, and the anchor's index. At each certificate, the anchors come first, and
+    /// then the issuers in the bundle, as in webpki.
     pub(super) fn each_path(
         &self,
         leaf: &Certificate,

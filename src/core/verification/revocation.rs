@@ -146,7 +146,8 @@ fn check_answer(
 }
 
 /// Checks the dates and returns nextUpdate. The answer is valid from thisUpdate until nextUpdate (RFC 6960 section
-/// 4.2.2.1). producedAt is when it was signed (section 2.4). This must not be before thisUpdate or after nextUpdate.
+/// 4.2.2.1). producedAt is the time of the signature (section 2.4). It must not be before thisUpdate or after
+/// nextUpdate.
 fn check_dates(
     answer: &OcspAnswer,
     produced_at: Timestamp,

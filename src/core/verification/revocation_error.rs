@@ -68,14 +68,14 @@ impl fmt::Display for RevocationError {
             Self::BadSignature => f.write_str("its OCSP staple's signature does not verify"),
             Self::NoNextUpdate => f.write_str("its OCSP staple has no nextUpdate"),
             Self::NotYetValid(this_update, now) => {
-                write!(f, "its OCSP staple holds from {this_update}, now {now}; is the clock right?")
+                write!(f, "its OCSP staple is valid from {this_update}, now {now}; is the clock right?")
             }
             Self::Stale(next_update, now) => {
-                write!(f, "its OCSP staple held until {next_update}, now {now}; is the clock right?")
+                write!(f, "its OCSP staple was valid until {next_update}, now {now}; is the clock right?")
             }
             Self::TooOld(this_update, days, now) => write!(
                 f,
-                "its OCSP staple is of {this_update}, expected one of the last {days} days, now {now}; is the clock right?"
+                "its OCSP staple is dated {this_update}, expected one of the last {days} days, now {now}; is the clock right?"
             ),
             Self::Dates(how, one, other) => {
                 write!(f, "its OCSP staple contradicts itself: {how} ({one}, {other})")

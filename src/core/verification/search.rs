@@ -21,7 +21,8 @@ use crate::identity::SignerName;
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
 
-/// Checks the revocation of a certificate of a path, from its index and its issuer.
+/// Checks the revocation of one certificate of a path. The arguments are the certificate with its kind, and its
+/// issuer.
 pub(super) type RevocationCheck<'v, T> =
     dyn Fn((&webpki::Cert<'_>, Subject), &TrustAnchor<'_>) -> Result<T, RevocationError> + 'v;
 

@@ -124,7 +124,7 @@ impl fmt::Display for SignerError {
             }
             Self::TooCostly => write!(
                 f,
-                "expected at most {MAX_SIGNATURE_CHECKS} signature checks, {MAX_PATHS} paths and {MAX_NAME_COMPARISONS} comparisons of names for the signer's certificates and staples, got evidence that takes more; is something else answering in place of the metadata service?"
+                "expected at most {MAX_SIGNATURE_CHECKS} signature checks, {MAX_PATHS} paths and {MAX_NAME_COMPARISONS} comparisons of names for the signer's certificates and staples, got evidence that takes more; does another program answer instead of the metadata service?"
             ),
             Self::Constrained(subject) => {
                 write!(f, "a name constraint of \"{subject}\" does not allow the signer's name")

@@ -97,7 +97,7 @@ impl std::fmt::Display for NotChainable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Separator => "it has an argument \"--\", which separates providers; put it into a script",
-            Self::Percent => "the program's name has a \"%\"; call it by another",
+            Self::Percent => "the program's name has a \"%\"; use a link with another name",
             Self::Unreadable => "it cannot be split into words; put it into a script",
         })
     }

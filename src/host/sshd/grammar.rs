@@ -133,7 +133,7 @@ fn check_value(keyword: Keyword, value: &[u8]) -> Result<(), Doubt> {
                 .all(is_plain_pattern),
             "absolute paths of plain characters, with * and ? in the last part only,",
         ),
-        // `Match`: only its start of a block matters here.
+        // `Match` matters here only because it starts a block.
         _ => (is_free_of(b"\"'\\#"), "criteria without quotation marks, backslashes and #"),
     };
     if is_good && !value.is_empty() && !value.starts_with(b"=") {
@@ -169,7 +169,8 @@ fn trim(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// Returns the printable form of a name that a pattern may or may not match.
+/// Returns a doubt if a file name has other characters than printable ASCII. It is then uncertain whether a pattern
+/// matches the name.
 pub(super) fn odd_name(name: &[u8]) -> Option<Doubt> {
     let is_plain = name.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
     (!is_plain).then(|| Doubt::Name(printable_bytes(name, MAX_SHOWN)))

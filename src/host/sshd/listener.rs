@@ -15,7 +15,8 @@ use super::server::CONFIG;
 use crate::files::head_of_regular;
 
 /// Maximum number of ancestor processes that are checked: sshd's process for the connection, the server, and a
-/// script in between. If sshd is further up, as above a shell, it did not start this process as its command.
+/// script in between. If sshd is further up, for example above a user's shell, it did not start this process as its
+/// command.
 const MAX_ANCESTORS: usize = 3;
 
 /// sshd's options that take a value (OpenSSH sshd.c).
@@ -75,13 +76,14 @@ impl Listener {
         if !config.is_absolute() {
             // sshd has changed to / since then (OpenSSH sshd.c). There, a relative name is another file.
             let seen = format!(
-                "{started}, expected an absolute path: which file that is cannot be known, and a reload would end it"
+                "{started}, expected an absolute path: the agent cannot know which file that is, and a reload would end sshd"
             );
             return Some((seen, "start sshd with an absolute path"));
         }
         (!self.is_clear).then(|| {
-            let seen =
-                format!("{started}, but its command line cannot be told apart: it may be another file");
+            let seen = format!(
+                "{started}, but the agent cannot separate its arguments with certainty: the file may have a longer name"
+            );
             (seen, "start sshd without a space in its arguments")
         })
     }
@@ -335,8 +337,11 @@ mod tests {
             ("/usr/sbin/sshd\0-f\0alt.conf\0", "-f alt.conf, expected an absolute path"),
             ("/usr/sbin/sshd\0-D\0-f./alt.conf\0", "-f ./alt.conf, expected an absolute path"),
             ("sshd: /usr/sbin/sshd -D -f ../x [listener] 0 of 10-100 startups", "expected an absolute path"),
-            ("sshd: /usr/sbin/sshd -D -f /my conf [listener] 0 of 10-100 startups", "cannot be told apart"),
-            ("sshd: /usr/sbin/sshd -D -f /etc/ssh/ss", "cannot be told apart"),
+            (
+                "sshd: /usr/sbin/sshd -D -f /my conf [listener] 0 of 10-100 startups",
+                "cannot separate its arguments",
+            ),
+            ("sshd: /usr/sbin/sshd -D -f /etc/ssh/ss", "cannot separate its arguments"),
         ] {
             assert!(told(cmdline).is_some_and(|told| told.contains(words)), "{cmdline}: {:?}", told(cmdline));
         }

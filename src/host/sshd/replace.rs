@@ -66,7 +66,9 @@ impl Change {
     pub fn make(place: Place, after: Option<Vec<u8>>, like: &Place) -> io::Result<Self> {
         let names = place.names()?;
         if names > 1 {
-            return Err(io::Error::other(format!("it has {names} names; a change would separate them")));
+            return Err(io::Error::other(format!(
+                "it has {names} names (hard links); a change would separate them"
+            )));
         }
         if after.as_ref().is_some_and(|after| after.len() > MAX_BYTES) {
             return Err(io::Error::new(

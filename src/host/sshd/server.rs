@@ -157,7 +157,7 @@ impl Server {
         let ServerOutput { printed, complaint: debug } = self.run(&arguments)?;
         // The part that was cut off may have named another file.
         if u64::try_from(debug.len()).is_ok_and(|bytes| bytes >= MAX_BYTES) {
-            return Err(ServerError::Refused(format!("more than {MAX_BYTES} bytes of what it reads")));
+            return Err(ServerError::Refused(format!("more than {MAX_BYTES} bytes of debug messages")));
         }
         Ok(ConfigTrace::of(&printed, &debug))
     }
@@ -276,7 +276,7 @@ fn shown(complaint: &str) -> String {
     let lines =
         complaint.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains("load host key"));
     let words: Vec<_> = lines.take(3).map(|line| printable(line, MAX_SHOWN)).collect();
-    if words.is_empty() { "nothing, and fails".to_owned() } else { words.join("; ") }
+    if words.is_empty() { "(no error message)".to_owned() } else { words.join("; ") }
 }
 
 #[cfg(test)]
@@ -326,7 +326,7 @@ mod tests {
     fn complaints_are_short_and_printable() {
         let said = "Unable to load host key: /etc/x\r\n/etc/c: line 5: Bad configuration option: \u{1b}[1m\r\n\r\nb\nc\nd\n";
         assert_eq!(shown(said), "/etc/c: line 5: Bad configuration option: \\x1b[1m; b; c");
-        assert_eq!(shown(""), "nothing, and fails");
+        assert_eq!(shown(""), "(no error message)");
         assert!(!make_missing_folder("Missing privilege separation directory: /etc/sshd"));
     }
 }

@@ -7,8 +7,7 @@ use crate::accounts::Account;
 
 /// Expands a word as sshd does (`sshd_config(5)`, TOKENS).
 pub fn expand(word: &str, user: &LoginName, offered: Option<&Fingerprint>) -> Result<String, String> {
-    let account =
-        || Account::find(user.as_str()).ok_or_else(|| format!("{user} does not stand in /etc/passwd"));
+    let account = || Account::find(user.as_str()).ok_or_else(|| format!("{user} is not in /etc/passwd"));
     let mut expanded = String::new();
     let mut characters = word.chars();
     while let Some(c) = characters.next() {
@@ -25,7 +24,7 @@ pub fn expand(word: &str, user: &LoginName, offered: Option<&Fingerprint>) -> Re
             other => {
                 let token: String = other.into_iter().collect();
                 return Err(format!(
-                    "a program is told %{token}, which only a real login knows; it was not asked"
+                    "an argument contains %{token}, which only a real login has; the program was not run"
                 ));
             }
         }

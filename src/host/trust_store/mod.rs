@@ -4,7 +4,7 @@
 //! So a run without a key saves the time, and a run with a key no longer needs the right to open files.
 //!
 //! A distribution ships about 140 roots. The agent first parses only the roots that the signer's certificates name.
-//! It parses all roots if those complete no path.
+//! If no path ends in one of these, the agent parses all roots.
 //!
 //! A root decides who may sign for AWS. So the rule of the settings file also applies here: root owns the file and
 //! every folder on its path, and no other user can write them ([`crate::ownership`]). A bundle that breaks the rule

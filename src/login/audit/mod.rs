@@ -4,8 +4,9 @@
 //! full, the agent waits at most 250 ms per run, and at most 50 ms past the deadline. Then the line is lost.
 //!
 //! Every run logs, for any caller and any inputs, so there is a line for every printed key unless the log is
-//! unavailable. If the command line chose inputs, each line contains them: the result may be true only for those
-//! inputs, and not for this instance. The kernel reports the writer of a line to the journal (`_UID`).
+//! unavailable. If options on the command line replaced inputs of the decision, each line contains these options,
+//! because the result may not be true for this instance. The kernel reports the writer of a line to the journal
+//! (`_UID`).
 
 mod log;
 

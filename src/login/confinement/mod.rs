@@ -114,8 +114,8 @@ pub fn confine(ports: &[u16], providers: usize) -> Confinement {
 
 /// Forbids new threads and processes from now on.
 ///
-/// The kernel counts all processes of a user together. So this limit must not be set while another thread is still
-/// to be started: with as many logins at once, the start would fail.
+/// The limit is 0, because the kernel counts all processes of a user together: several logins at once would exceed
+/// any small limit. So call this after the last thread was started.
 pub fn no_more_threads() {
     lower(Resource::RLIMIT_NPROC, 0);
 }

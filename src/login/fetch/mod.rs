@@ -30,7 +30,7 @@ use self::staple_fetch::StapleFetch;
 use crate::Clock;
 use crate::imds::{ImdsError, ImdsSession};
 
-/// Longest short item, in bytes.
+/// Maximum size of an item that is one name, such as the region, in bytes.
 pub const MAX_ITEM_BYTES: usize = 1024;
 
 /// Path of the instance id.
@@ -95,7 +95,7 @@ impl fmt::Display for RunError {
         match self {
             Self::Imds(error) => error.fmt(f),
             Self::InstanceId(error) | Self::Region(error) | Self::Domain(error) => {
-                write!(f, "metadata: {error}; is something else answering in place of the metadata service?")
+                write!(f, "metadata: {error}; does another program answer instead of the metadata service?")
             }
             Self::Chain(error) => error.fmt(f),
             Self::TrustStore(error) => error.fmt(f),
@@ -212,7 +212,7 @@ async fn instance_id(session: &ImdsSession, machine: &Machine) -> Result<Instanc
     InstanceId::try_from(id.as_str()).map_err(RunError::InstanceId)
 }
 
-/// Pinned parts are not requested. Only the operator decides them, and it saves requests.
+/// Pinned parts are not requested: metadata cannot change them, and fewer requests are needed.
 async fn signer_name(session: &ImdsSession, pins: &Pins) -> Result<SignerName, RunError> {
     let region = async {
         match &pins.region {

@@ -80,8 +80,8 @@ impl<'c> StapleFetch<'c> {
         let names: Vec<_> = self.path.certificates().map(Certificate::staple_name).collect();
         let least = names.len();
         self.request(names);
-        // These requests get half of the time, so the others have the other half. A name without an answer does not
-        // fail the login.
+        // These requests get half of the remaining time. The other half is for the requests below. If a name gets
+        // no answer, the login can still succeed.
         let half = self.session.remaining().checked_div(2).unwrap_or_default();
         if let Some(signer) = timeout(half, self.until_proven(least)).await.unwrap_or(Ok(None))? {
             return Ok(signer);
@@ -122,9 +122,9 @@ impl<'c> StapleFetch<'c> {
             .spawn(async move { StapleResponse::List(session.get_text(STAPLES, MAX_LIST_BYTES).await) });
     }
 
-    /// Records answers as they arrive. From answer number `least` on, tries to prove the signer after each. Returns
-    /// the signer as soon as every certificate has a staple. Returns `None` if all requests ended without such a
-    /// proof.
+    /// Records answers as they arrive. From answer number `least` on, tries to prove the signer after each answer.
+    /// Returns the signer as soon as every certificate has a staple. Returns `None` if all requests ended without
+    /// such a proof.
     async fn until_proven(&mut self, least: usize) -> Result<Option<VerifiedSigner>, RunError> {
         let mut came = 0_usize;
         while let Some(answer) = self.requests.join_next().await {

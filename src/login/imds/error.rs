@@ -75,7 +75,7 @@ impl fmt::Display for ImdsError {
             Self::Status(path, status) => {
                 write!(
                     f,
-                    "expected 200 or 404 from {path}, got {status}; is something else answering in place of the metadata service?"
+                    "expected 200 or 404 from {path}, got {status}; does another program answer instead of the metadata service?"
                 )
             }
             Self::Missing(path) => {

@@ -22,14 +22,14 @@ const CONNECT_TIME: Duration = Duration::from_secs(1);
 pub(super) const BROKEN_ATTEMPTS: u32 = 3;
 
 /// Time limit of a connect in a run with the time limit `allowed`. [`BROKEN_ATTEMPTS`] connects to both endpoints
-/// fit into `allowed`. So the agent repeats a lost packet earlier than the kernel, and always has time to try the
-/// other endpoint.
+/// fit into `allowed`. So if a packet is lost, the agent connects again before the kernel would repeat the packet,
+/// and always has time to try the other endpoint.
 pub(super) fn connect_time(allowed: Duration) -> Duration {
     allowed.checked_div(8).unwrap_or(allowed).min(CONNECT_TIME)
 }
 
 /// Time limit of one attempt: half of the remaining time. So a second attempt fits, and a slow service still has
-/// time to answer. If another endpoint is left, it always keeps its half.
+/// time to answer. Unless this is the last endpoint, the other half is always left for the next one.
 pub(super) fn attempt_time(remaining: Duration, is_last: bool) -> Duration {
     let half = remaining.checked_div(2).unwrap_or(remaining);
     if is_last { half.max(ATTEMPT_TIME).min(remaining) } else { half }

@@ -114,7 +114,8 @@ impl ImdsSession {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .http1_only()
-            // The connections are too short for keep-alive probes. To set them up takes four system calls each.
+            // The connections are too short for keep-alive probes, which take four system calls for each
+            // connection.
             .tcp_keepalive(None)
             .tcp_keepalive_interval(None)
             .tcp_keepalive_retries(None)
@@ -269,7 +270,8 @@ async fn exchange<'e>(
                 break;
             }
         }
-        // One endpoint refuses the connect and the other did not answer. Then wait for the one that did not answer.
+        // An endpoint that did not answer may still answer. So try again until the deadline, even if the other
+        // endpoint refused the connection.
         if unheard && last.is_unconnected() {
             last = AttemptError::Unanswered;
         }

@@ -94,7 +94,7 @@ pub fn run(arguments: &Arguments, clock: Clock, out: &mut impl Write, notes: &mu
     for provider in asked {
         told.extend(relay(provider, deadline, allowed, arguments, &audit, out));
     }
-    // Write the notes last, because there may be no reader.
+    // Write the notes last: if the reader does not read them, the write blocks.
     for note in &told {
         let _ = writeln!(notes, "{IDENT}: {}", one_line(note));
     }
@@ -110,9 +110,9 @@ fn ready(
     deadline: Instant,
     audit: &Audit,
 ) -> Result<OpenedRun, RunOutput> {
-    // With a fault, the run only has to report it, so do not change the user. The change would wait for every
-    // thread of the process with all signals blocked. A thread that reads from an unreachable file server never
-    // responds.
+    // If the settings have a fault, the run only reports it. So do not change the user. The C library waits until
+    // every thread has changed its user, and blocks all signals until then. A thread that reads from an unreachable
+    // file server would block it forever.
     if let Some(error) = run.fault() {
         return Err(run.failed(error.reason(), &error.to_string(), audit));
     }

@@ -135,8 +135,8 @@ impl PreparedRun {
         self.settings.as_ref().err()
     }
 
-    /// Opens the trust store and checks sshd, without root's privileges. Files and programs may block. So the wait
-    /// is limited to a second, and to half of the remaining time, so that time is left for metadata and providers.
+    /// Opens the trust store and checks sshd, without root's privileges. Files and programs may block. So the agent
+    /// waits at most one second, and at most half of the remaining time. The rest is for metadata and providers.
     pub(super) fn open(self, reader: SettingsReader, deadline: Instant) -> OpenedRun {
         let Ok(settings) = &self.settings else {
             return OpenedRun { run: self, trust: None, obstacle: None };
@@ -154,7 +154,7 @@ impl PreparedRun {
             let timeout = until.saturating_duration_since(Instant::now());
             let look =
                 move || check_release(&prefix).or_else(|| check_environment(&prefix, permitted.as_ref()));
-            let late = || Some((Reason::SettingsInvalid, "[keys]: sshd does not answer in time".to_owned()));
+            let late = || Some((Reason::SettingsInvalid, "[keys]: sshd did not answer in time".to_owned()));
             call_with_timeout(timeout, look).unwrap_or_else(late)
         };
         OpenedRun { run: self, trust, obstacle }
@@ -255,7 +255,8 @@ impl OpenedRun {
 
     fn hand_over(&self, decision: &Decision, how: &OutputOptions, audit: &Audit) -> RunOutput {
         let unstapled: Vec<_> = decision.signer().unstapled().map(Certificate::subject).collect();
-        // Log accepted keys first: if the log daemon is slow, these lines are the important ones.
+        // Log accepted keys first. If the log daemon is slow, later lines may be lost, and these are the most
+        // important.
         let logged = audit.provided(decision.accepted(), &unstapled, &self.run.user);
         let unlogged = decision.accepted().count().saturating_sub(logged.len());
         audit.refused(decision.refused(), &self.run.user);
@@ -271,7 +272,7 @@ impl OpenedRun {
         }
         own.lines = authorized_keys(logged.iter().copied(), &how.prefix);
         let why =
-            format!("no log accepted the line about {unlogged} of the keys, which [audit] required demands");
+            format!("no log accepted the line about {unlogged} of the keys, but [audit] required = true");
         audit.failed(Reason::AuditUnavailable, &why, &self.run.user);
         own.notes.insert(0, format!("{}: {why}", Reason::AuditUnavailable));
         if logged.is_empty() {
@@ -285,7 +286,7 @@ impl OpenedRun {
 fn check_release(prefix: &LinePrefix) -> Option<(Reason, String)> {
     let (needed, installed) = too_old(prefix)?;
     let has = installed.map_or_else(
-        || "and this instance's release cannot be found out".to_owned(),
+        || "the release of this instance is unknown".to_owned(),
         |installed| format!("this instance has {installed}"),
     );
     Some((Reason::SettingsInvalid, format!("[keys] needs {needed}, {has}")))

@@ -25,8 +25,8 @@ struct Channels {
 }
 
 impl SettingsReader {
-    /// Starts to read the settings. Then opens their trust store: at once, or on request if this process is still
-    /// root.
+    /// Starts a thread that reads the settings and then opens the trust store that they name. If this process is
+    /// root, the thread waits for a request before it opens the trust store.
     pub(super) fn start(given: CommandLine) -> Self {
         let (settings_sender, settings) = sync_channel(1);
         let (wanted, wishes) = sync_channel::<TrustStore>(1);

@@ -5,8 +5,8 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
-/// Does `work` on a separate thread and waits at most `timeout` for the result. Returns `None` if that was too
-/// short. If no thread can be created, this thread does the work, and only the alarm limits the time.
+/// Does `work` on a separate thread and waits at most `timeout` for the result. Returns `None` if the work takes
+/// longer. If no thread can be created, this thread does the work, and only the alarm limits the time.
 pub(super) fn call_with_timeout<T: Send + 'static>(
     timeout: Duration,
     work: impl Fn() -> T + Send + Sync + 'static,

@@ -73,7 +73,7 @@ fn more_rows() -> Vec<Row> {
         odd(204, "got 204"),
         odd(206, "got 206"),
         odd(304, "got 304"),
-        odd(407, "got 407; is something else answering in place of the metadata service?"),
+        odd(407, "got 407; does another program answer instead of the metadata service?"),
         odd(451, "got 451"),
         odd(600, "got 600"),
         odd(999, "got 999"),

@@ -295,7 +295,7 @@ impl Certificate {
     #[must_use]
     pub fn anchor_fault(&self) -> Option<&'static str> {
         if self.authority.has_unknown_critical {
-            Some("it has a critical extension that is not known")
+            Some("it has an unknown critical extension")
         } else if !self.authority.is_ca {
             Some("its basicConstraints do not make it an authority")
         } else if !self.may_sign_certificates() {

@@ -165,7 +165,7 @@ impl fmt::Display for OcspError {
             Self::Encoding => f.write_str("expected DER or base64, got neither"),
             Self::Structure(why) => write!(f, "expected an OCSP response (RFC 6960): {why}"),
             Self::NotSuccessful(status) => write!(f, "expected a successful OCSP response, got {status}"),
-            Self::CriticalExtension => f.write_str("an extension marked critical is not known"),
+            Self::CriticalExtension => f.write_str("an unknown critical extension"),
             Self::TrailingBytes => f.write_str("expected nothing after the response, got more bytes"),
         }
     }

@@ -181,7 +181,7 @@ fn error_names_what_was_served_instead_of_a_staple() {
     }
     let structure = OcspStaple::parse(b"\x30").unwrap_err().to_string();
     assert!(structure.starts_with("expected an OCSP response (RFC 6960): "), "{structure}");
-    assert_eq!(OcspError::CriticalExtension.to_string(), "an extension marked critical is not known");
+    assert_eq!(OcspError::CriticalExtension.to_string(), "an unknown critical extension");
 }
 
 /// RFC 6960 section 4.2.1 defines one response type. The meaning of any other type is unknown.

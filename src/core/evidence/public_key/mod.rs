@@ -190,9 +190,9 @@ fn canonical_base64(text: &str) -> Option<Vec<u8>> {
     BASE64.decode(text.as_bytes()).ok().filter(|bytes| BASE64.encode(bytes) == text)
 }
 
-/// Whether this is an algorithm name of RFC 4251 section 6, in the characters that are in use. Quotes, commas and
-/// equals signs are refused, because an option of an `authorized_keys` line could contain them. A line that begins
-/// with a digit was a protocol 1 key.
+/// Whether this is an algorithm name (RFC 4251 section 6) that consists only of characters that existing names use.
+/// Quotes, commas and equals signs are refused, because an option of an `authorized_keys` line could contain them. A
+/// digit at the start is refused, because a key line of SSH protocol 1 begins with a digit.
 fn is_algorithm_name(word: &str) -> bool {
     (1..=MAX_ALGORITHM).contains(&word.len())
         && word.starts_with(|first: char| first.is_ascii_alphabetic())

@@ -91,7 +91,7 @@ fn restrictions_of_a_root_certificate_are_enforced() {
         Some(format!("{root} may not vouch for the signer: {why}"))
     };
     let no_authority = may_not("its basicConstraints do not make it an authority");
-    let unknown = may_not("it has a critical extension that is not known");
+    let unknown = may_not("it has an unknown critical extension");
     assert_eq!(refusal(&|root| root), None);
     assert_eq!(refusal(&|root| root.without(oids::KEY_USAGE)), None, "like Starfield Class 2");
     assert_eq!(refusal(&|root| root.version(1)), None, "it has no extensions");

@@ -39,7 +39,7 @@ fn a_bundle_like_amazons_takes_six_signature_checks() {
         let require = RevocationPolicy::Require;
         assert!(path.verify_staples(&staples, require, at(NOW), &budget).is_some());
         assert_eq!(budget.signature_checks(), checks, "{} roots", roots.len());
-        // Another judgement takes no further checks.
+        // A second decision uses the stored results.
         assert!(path.verify_staples(&staples, require, at(NOW), &budget).is_some());
         let again = VerifiedSigner::establish(&chain, &anchors, &staples, &name(), require, at(NOW), &budget);
         assert!(again.is_ok());

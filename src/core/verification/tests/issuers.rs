@@ -64,7 +64,7 @@ fn root_in_an_unusual_form_is_parsed() {
 fn roots_with_another_subject_are_skipped() {
     // Names that end near the last decoded byte. A name that is cut off is not treated as a shorter name.
     let ours = hierarchy().anchor_pem();
-    // The lengths at which DER encodes a length differently, and those near the last decoded byte.
+    // Lengths around the limits at which DER's length field grows, and lengths near the last decoded byte.
     for length in
         [0, 1, 40, 80, 81, 82, 83, 84, 85, 110, 111, 112, 113, 116, 117, 118, 127, 128, 199, 254, 255, 256]
     {
@@ -123,7 +123,7 @@ fn text_that_the_pem_parser_skips_is_skipped() {
         let chosen = TrustAnchors::issuers_from_pem([store.as_bytes()], &chain);
         assert_eq!(chosen.map(|it| it.count()).unwrap_err(), AnchorsError::Empty(0), "{before:?}");
     }
-    // The last line of the block before has no line end, as in joined files.
+    // The last line of the preceding block has no line end, as when files were joined.
     let joined = format!("{}{ours}", stranger(named("other")).trim_end());
     assert_eq!(anchors(&joined).count(), 1);
     assert_eq!(chosen_and_all(joined.as_bytes(), &chain), [const { Vec::<Vec<u8>>::new() }; 2]);

@@ -203,7 +203,7 @@ fn good_leaf_is_found_among_several_with_the_name() {
 fn unsigned_certificates_of_the_right_name_take_one_check_each() {
     let hierarchy = hierarchy();
     let stranger = Hierarchy::of_family(&KeyPool::shared(), "stranger", SIGNER, NOW);
-    // The subject and the issuer of each are the intermediate's name, so by name each may follow any other.
+    // Subject and issuer of each are the intermediate's name. So by name, each could be the issuer of any other.
     let name_of_it = &hierarchy.intermediate.name;
     let junk: Vec<_> = (1..=25_u8)
         .map(|serial| {

@@ -147,11 +147,11 @@ fn refused_staple_names_its_fault() {
     );
     assert_eq!(
         words(&hierarchy, |staple| staple.updates(NOW + 360, Some(NOW + 900))),
-        of_leaf(&format!("its OCSP staple holds from 2025-01-30T12:06:00Z, {clock}"))
+        of_leaf(&format!("its OCSP staple is valid from 2025-01-30T12:06:00Z, {clock}"))
     );
     assert_eq!(
         words(&hierarchy, |staple| staple.updates(NOW - 900, Some(NOW - 360))),
-        of_leaf(&format!("its OCSP staple held until 2025-01-30T11:54:00Z, {clock}"))
+        of_leaf(&format!("its OCSP staple was valid until 2025-01-30T11:54:00Z, {clock}"))
     );
 }
 

@@ -80,9 +80,9 @@ impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent => write!(f, "there is no record of it ({PLACE})"),
-            // Without the remedy: a change of mode or owner would make the agent trust the content that other users
-            // wrote.
-            Self::Insecure(insecure) => write!(f, "its record is not to be trusted: {}", insecure.seen()),
+            // Do not show `Insecure`'s remedy. After a change of mode or owner, the agent would trust content that
+            // another user may have written.
+            Self::Insecure(insecure) => write!(f, "its record cannot be trusted: {}", insecure.seen()),
             Self::Unusable(error) => write!(f, "{PLACE}: {error}"),
             Self::Malformed => write!(f, "{PLACE} does not have the form of this version"),
             Self::OtherConfig(recorded, asked) => write!(
