@@ -105,7 +105,10 @@ impl fmt::Display for Denied {
 
 impl Policy {
     /// Applies the rules to a verified key. The rules use only claims that the signer signed, and the login name.
-    #[expect(clippy::result_large_err, reason = "no error on its way up: the key goes back to the judge")]
+    #[expect(
+        clippy::result_large_err,
+        reason = "the caller reports the refused key, so the error contains it"
+    )]
     pub fn permit(&self, key: VerifiedKey) -> Result<PermittedKey, (Denied, VerifiedKey)> {
         match self.rules.iter().find(|rule| rule.matches(&key, self.user.as_ref())) {
             Some(rule) if rule.action == Action::Deny => {

@@ -12,7 +12,7 @@ use super::running::Running;
 use super::writer::Attribution;
 use crate::order;
 
-/// Most authentication methods that are counted separately.
+/// Maximum number of authentication methods that are counted separately.
 const MAX_METHODS: usize = 100;
 
 /// Lines of PAM and logind that are at most this far apart report the same end. In microseconds.

@@ -8,8 +8,8 @@
 //! | `Sat 2026-11-21 17:37:28 UTC HOST IDENT[PID]: MESSAGE` | `-o short-full`, on a machine whose zone is UTC |
 //! | `1 2026-11-21T17:37:28Z HOST IDENT PID ID DATA MESSAGE` | RFC 5424 |
 //!
-//! A priority (`<86>`) can precede each form. Other forms are not supported: a stamp of local time with a year, a stamp
-//! since the start of the machine, or the prefixes of container logs.
+//! A priority (`<86>`) can precede each form. Other forms are not supported: a stamp of local time with a year, a
+//! stamp that counts from the start of the machine, and the prefixes of container logs.
 
 use alloc::format;
 

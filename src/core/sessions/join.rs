@@ -26,13 +26,13 @@ const LATE: u64 = 10_000_000;
 /// set.
 const CLOCK_SET: u64 = 2_000_000;
 
-/// Most causes of refusals. The agent has about fifty, but a text log can contain any text.
+/// Maximum number of causes of refusals. The agent has about fifty, but a text log can contain any text.
 const MAX_REASONS: usize = 1000;
 
-/// Most programs that are listed as writers of disbelieved lines.
+/// Maximum number of programs that are listed as writers of disbelieved lines.
 const MAX_PROGRAMS: usize = 10;
 
-/// Most machines, and runs of a machine, that one report distinguishes.
+/// Maximum number of machines, and runs of a machine, that one report distinguishes.
 const MAX_RUNS: usize = 10_000;
 
 /// The join. It receives one event after another.

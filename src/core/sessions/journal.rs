@@ -46,7 +46,7 @@ pub struct Entry {
 /// The first user id that is not a system user's in Linux distributions.
 const FIRST_USER: u32 = 1000;
 
-/// Most units, apart from sshd's own, that are remembered because sshd or the agent wrote there.
+/// Maximum number of units, apart from sshd's own, that are remembered because sshd or the agent wrote there.
 const MAX_UNITS: usize = 100;
 
 /// The reader of journal entries.

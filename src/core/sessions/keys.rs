@@ -19,10 +19,10 @@ const LOGIN: u64 = 600_000_000;
 /// asks the agent again when a login uses it.
 const LOGIN_BY_KEY: u64 = 120_000_000;
 
-/// Most pushes of one key that a login in a text log can match. The latest ones are kept.
+/// Maximum number of pushes of one key that a login in a text log can match. The latest ones are kept.
 const MAX_PUSHES: usize = 64;
 
-/// The number of keys at which keys that are no longer needed are first removed.
+/// When this number of keys is reached, unneeded keys are removed for the first time.
 const TIDY: usize = 10_000;
 
 /// Machine or run, login name, key, and push.
@@ -38,7 +38,7 @@ pub(super) struct Keys {
     given: BTreeMap<u64, HandedOverKey>,
     known: BTreeMap<Identity, u64>,
     count: u64,
-    /// The number of keys at which keys that are no longer needed are removed next.
+    /// When this number of keys is reached, unneeded keys are removed the next time.
     tidy_at: usize,
     /// Keys by the sshd process that received them, if that process has not accepted a login yet.
     waiting: BTreeMap<ProcessId, Vec<(u64, Moment)>>,

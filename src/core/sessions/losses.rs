@@ -30,7 +30,7 @@ pub const MATCHES: [&str; 3] = [
 /// Longest absence of journald without losses, in microseconds. During an upgrade, its sockets buffer the lines.
 const KEPT: u64 = 5_000_000;
 
-/// Most units that are listed.
+/// Maximum number of units that are listed.
 const MAX_UNITS: usize = 20;
 
 /// A report in the log about lost lines.

@@ -118,5 +118,6 @@ mod tests;
 /// and an entry has about thirty fields.
 pub const MAX_LINE: usize = 64 * 1024;
 
-/// Most sessions, and most unused keys, in a report. With names of usual length, 100,000 sessions take 130 MiB.
+/// Maximum number of sessions in a report, and of unused keys. With names of usual length, 100,000 sessions take 130
+/// MiB.
 pub(crate) const MAX_ROWS: usize = 100_000;

@@ -27,7 +27,7 @@ const LOGIND: [&str; 2] = ["/usr/lib/systemd/systemd-logind", "/lib/systemd/syst
 /// the former path of the file, so only root can have written to it.
 const DELETED: &str = " (deleted)";
 
-/// Most programs in addition to those of the distributions.
+/// Maximum number of programs in addition to those of the distributions.
 const MAX_PROGRAMS: usize = 16;
 
 /// The programs that are trusted as sshd: those of the distributions, and those that run as sshd on this machine.

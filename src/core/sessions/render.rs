@@ -24,7 +24,7 @@ impl SessionsReport {
         }
         for (index, key) in self.unused.iter().enumerate() {
             if index == 0 {
-                text.push_str("\nHanded to sshd, and nobody logged in:\n");
+                text.push_str("\nKeys that no login used:\n");
             }
             key.text(&mut text);
         }
@@ -32,7 +32,7 @@ impl SessionsReport {
             if index == 0 {
                 text.push_str("\nRefused (sshd asks twice for a login):\n");
             }
-            let reason = refusal.reason.as_deref().unwrap_or("(of a flood, not listed)");
+            let reason = refusal.reason.as_deref().unwrap_or("(reason not logged)");
             let _ = writeln!(text, "{:>6}  {reason}  {} to {}", refusal.count, refusal.first, refusal.last);
         }
         text.push('\n');
@@ -135,7 +135,7 @@ impl ShownSession {
 
 impl ShownKey {
     fn text(&self, text: &mut String) {
-        let user = self.user.as_deref().unwrap_or("a user whom the log does not name");
+        let user = self.user.as_deref().unwrap_or("a user that the log does not name");
         let _ = writeln!(text, "{}: for {user}", self.at);
         self.push.text(text);
         let _ = writeln!(text, "    key        {}", self.fingerprint);

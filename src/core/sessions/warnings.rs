@@ -36,85 +36,86 @@ pub(super) fn warnings(question: &Question, kind: Kind, found: &JoinedLog) -> Ve
     let mut warnings = Vec::new();
     let mut warn = |id, seen: String, fix: &str| warnings.push(Warning::new(id, seen, fix));
     let keep = match kind {
-        Kind::Journal => "keep more: Storage=persistent and SystemMaxUse= in journald.conf(5)",
-        Kind::Text => "name older files as well; keep more: rotate in logrotate's configuration",
+        Kind::Journal => "to keep more, set Storage=persistent and SystemMaxUse= in journald.conf(5)",
+        Kind::Text => "name older files too; to keep more, change rotate in logrotate's configuration",
     };
     if let Some((first, _)) = found.span.filter(|_| begins_late(question, found)) {
-        let seen = format!("the log begins {}; nothing is known of before", shown(first));
+        let seen = format!("the log begins only at {}, after the start of the queried time", shown(first));
         warn("log-begins-later", seen, keep);
     }
     if tally.ends_alone > 0 {
-        let seen = format!("{} ended whose beginning is not in the log", sessions(tally.ends_alone));
+        let seen = format!("the log has the end of {}, but not the beginning", sessions(tally.ends_alone));
         warn("beginning-rotated-away", seen, keep);
     }
     if tally.open_before > 0 {
-        let seen =
-            format!("this machine runs {} that began before the log does", sessions(tally.open_before));
-        warn("open-before-log", seen, "look at them with: ps -C sshd,sshd-session -o pid,lstart,args");
+        let seen = format!("this machine runs {} that began before the log", sessions(tally.open_before));
+        warn("open-before-log", seen, "to list them, run: ps -C sshd,sshd-session -o pid,lstart,args");
     }
     if tally.open_unlogged > 0 {
-        let seen =
-            format!("this machine runs {} that the log does not tell of", sessions(tally.open_unlogged));
+        let seen = format!("this machine runs {} without a line in the log", sessions(tally.open_unlogged));
         warn(
             "open-not-in-log",
             seen,
-            "lines were lost, or sshd does not log here; look at them with: ps -C sshd,sshd-session -o pid,lstart,args",
+            "lines were lost, or sshd does not write to this log; to list the sessions, run: ps -C sshd,sshd-session -o pid,lstart,args",
         );
     }
     let level = "set LogLevel INFO or VERBOSE in sshd_config (also in its Match blocks), and reload sshd";
     if tally.silent > 0 {
-        let seen = format!("PAM opened {} that sshd logged no login of", sessions(tally.silent));
+        let seen = format!("PAM opened {}, but sshd did not log a login", sessions(tally.silent));
         warn("log-level", seen, level);
     } else if tally.given > 0 && tally.logins == 0 {
-        let seen = "sshd was given keys and logged no login at all".to_owned();
+        let seen = "the agent gave keys to sshd, but sshd logged no login".to_owned();
         warn("log-level", seen, level);
     }
     if tally.logins > 0 && tally.ends == 0 {
         warn(
             "no-ends",
-            "sshd logged logins, and nothing the end of any".to_owned(),
-            "set UsePAM yes in sshd_config, with pam_unix.so among the session modules of /etc/pam.d/sshd",
+            "the log contains logins, but no end of a session".to_owned(),
+            "set UsePAM yes in sshd_config, and use pam_unix.so as a session module in /etc/pam.d/sshd",
         );
     }
     if tally.stepped_back >= SECOND {
         let by = tally.stepped_back / SECOND;
         let seen = match kind {
             Kind::Journal => {
-                format!("the clock was set back, by {by} s at most; durations are right, instants may be off")
+                format!(
+                    "the clock was set back, by {by} s at most; durations are correct, but times may be wrong"
+                )
             }
             Kind::Text => format!(
-                "the stamps go back, by {by} s at most: the clock was set; instants and durations may be off"
+                "the time stamps go back, by {by} s at most, because the clock was set; times and durations may be wrong"
             ),
         };
-        warn("clock-set-back", seen, "keep the clock by chrony or systemd-timesyncd");
+        warn("clock-set-back", seen, "synchronize the clock with chrony or systemd-timesyncd");
     }
     if tally.by_md5 > 0 {
         let seen = format!(
-            "sshd names the keys of {} by MD5, which leaves open who pushed them",
+            "sshd logged only MD5 fingerprints for {}, so it is unknown who pushed the keys",
             sessions(tally.by_md5)
         );
         warn("md5-fingerprints", seen, "set FingerprintHash sha256 in sshd_config");
     } else if tally.ambiguous > 0 {
-        let seen = format!("{} came with a key that several principals pushed", sessions(tally.ambiguous));
-        warn("shared-key", seen, "CloudTrail has each push; give every person a key of his own");
+        let seen =
+            format!("several principals pushed the same key, and {} used it", sessions(tally.ambiguous));
+        warn("shared-key", seen, "see each push in CloudTrail; give each person a different key");
     }
     if !tally.programs.is_empty() {
         let by: Vec<_> =
             tally.programs.iter().map(|(program, lines)| format!("{program} ({lines})")).collect();
         let seen = format!(
-            "as root, another program wrote in the name of sshd, logind or the agent: {}",
+            "another program wrote as root in the name of sshd, logind or the agent: {}",
             by.join(", ")
         );
         let fix = if tally.unknown_sshd > 0 {
-            "an sshd in a place of its own is known while it runs, if only root may write there: ask then"
+            "if the program is an sshd, run `eic-agent sessions` while it runs; no user except root may be able to change its file"
         } else {
-            "look who made it write so: journalctl _EXE=PROGRAM; these lines changed nothing here"
+            "find out who ran it: journalctl _EXE=PROGRAM; this report does not use these lines"
         };
         warn("another-program", seen, fix);
     }
     if tally.unattributed > 0 {
         let seen = format!(
-            "{} lines are root's, and journald could not tell which program of root's wrote them: it need not be sshd",
+            "root wrote {} lines, but journald could not determine with which program; it may not have been sshd",
             tally.unattributed
         );
         let fix = "compare these sessions with CloudTrail and with sshd's other lines (journalctl _PID=PID)";
@@ -122,8 +123,8 @@ pub(super) fn warnings(question: &Question, kind: Kind, found: &JoinedLog) -> Ve
     }
     of_losses(&tally.losses, &mut warn);
     if tally.left_out > 0 {
-        let seen = format!("{} lines were left out: there are more than a report holds", tally.left_out);
-        warn("too-many", seen, "ask for a part: --since and --until, and for text fewer files");
+        let seen = format!("{} lines were left out, because a report has a maximum size", tally.left_out);
+        warn("too-many", seen, "limit the report with --since and --until, or name fewer text files");
     }
     warnings
 }
@@ -137,15 +138,22 @@ pub(super) fn begins_late(question: &Question, found: &JoinedLog) -> bool {
 fn of_losses(losses: &LogGaps, warn: &mut impl FnMut(&'static str, String, &str)) {
     let when = |lost: &GapCount| {
         let (first, last) = (shown(lost.first), shown(lost.last));
-        if first == last { format!("until {first}") } else { format!("until {first} and up to {last}") }
+        if first == last {
+            format!("reported at {first}")
+        } else {
+            format!("reported from {first} to {last}")
+        }
     };
     for (unit, lost) in &losses.suppressed {
         let name = if unit.is_empty() { "further units" } else { unit };
-        let seen =
-            format!("journald dropped {} lines of {name}, by its rate limit, {}", lost.count, when(lost));
+        let seen = format!(
+            "journald dropped {} lines of {name}, because of its rate limit, {}",
+            lost.count,
+            when(lost)
+        );
         let fix = match unit.as_str() {
             "session-*.scope" | "systemd-logind.service" => {
-                "ends of sessions may be missing; find what writes so much, or raise RateLimitBurst= in journald.conf(5)"
+                "ends of sessions may be missing; find the program that writes so many lines, or raise RateLimitBurst= in journald.conf(5)"
             }
             _ => {
                 "logins and keys may be missing; set LogRateLimitIntervalSec=0 for that unit (systemd.exec(5))"
@@ -154,19 +162,19 @@ fn of_losses(losses: &LogGaps, warn: &mut impl FnMut(&'static str, String, &str)
         warn("rate-limit", seen, fix);
     }
     if let Some(lost) = &losses.dropped {
-        let seen = format!("daemons that keep the log lost {} lines, {}", lost.count, when(lost));
+        let seen = format!("daemons that write the log lost {} lines, {}", lost.count, when(lost));
         warn("lines-lost", seen, "raise the rate limits of journald and rsyslog, or read systemd's journal");
     }
     if let Some(lost) = &losses.away {
         let longest = match losses.longest / SECOND {
-            0 => "it did not say for how long".to_owned(),
+            0 => "for an unknown time".to_owned(),
             seconds => format!("for {seconds} s at the longest"),
         };
-        let seen = format!("journald was away {} times, {longest}, {}", lost.count, when(lost));
+        let seen = format!("journald stopped {} times, {longest}, {}", lost.count, when(lost));
         warn(
             "journald-away",
             seen,
-            "lines of that time may be missing; look why it ended: journalctl -u systemd-journald",
+            "lines of that time may be missing; find out why it stopped: journalctl -u systemd-journald",
         );
     }
 }

@@ -110,8 +110,8 @@ impl<'c> Candidates<'c> {
     }
 
     /// Calls `consider` for every path from `leaf` to an anchor, until `consider` returns `Break`. Its arguments are
-    /// the certificates without the anchor, and the anchor's index. At each certificate, the anchors come first, and
-    /// then the issuers in the bundle, as in webpki.
+    /// the certificates without the anchor, and the anchor's index. At each certificate, the anchors come first. Then
+    /// come the issuers, those with the shortest distance to an anchor first.
     pub(super) fn each_path(
         &self,
         leaf: &Certificate,

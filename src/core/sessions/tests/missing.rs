@@ -61,8 +61,8 @@ fn loss_is_reported_with_unit_count_and_time() {
     assert_eq!(
         seen,
         [
-            "journald dropped 68 lines of session-*.scope, by its rate limit, until 2026-11-21T12:00:00Z and up to 2026-11-21T12:00:01Z",
-            "journald dropped 34 lines of ssh.service, by its rate limit, until 2026-11-21T12:00:02Z",
+            "journald dropped 68 lines of session-*.scope, because of its rate limit, reported from 2026-11-21T12:00:00Z to 2026-11-21T12:00:01Z",
+            "journald dropped 34 lines of ssh.service, because of its rate limit, reported at 2026-11-21T12:00:02Z",
         ]
     );
     // The count can be in its own field.

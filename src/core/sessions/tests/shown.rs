@@ -178,7 +178,7 @@ fn text_report_is_short() {
     request-id r-bob
     key        {}
 
-Handed to sshd, and nobody logged in:
+Keys that no login used:
 2026-11-21T12:01:04Z: for ec2-user
     principal  {BOB} (account 123456789012)
     request-id r-bob
