@@ -115,7 +115,7 @@ pub(super) fn warnings(question: &Question, kind: Kind, found: &JoinedLog) -> Ve
     }
     if tally.unattributed > 0 {
         let seen = format!(
-            "root wrote {} lines, but journald could not determine with which program; it may not have been sshd",
+            "{} lines are from root, but journald could not determine the program; it may not have been sshd",
             tally.unattributed
         );
         let fix = "compare these sessions with CloudTrail and with sshd's other lines (journalctl _PID=PID)";
