@@ -171,7 +171,8 @@ mod tests {
         ] {
             assert_eq!(check(bytes), Err(StructureError::Malformed), "{bytes:x?}");
         }
-        // BER's indefinite length. The 128 bytes match a reader that takes 0x80 as the length.
+        // BER's indefinite length. A reader that takes 0x80 as a length of 128 would find the 128 bytes and accept
+        // them.
         let indefinite = [&b"\x04\x80"[..], &[0; 128]].concat();
         assert_eq!(check(&indefinite), Err(StructureError::Malformed));
     }

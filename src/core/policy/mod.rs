@@ -45,7 +45,7 @@ impl PermittedKey {
 pub struct Policy {
     /// The rules in order. The first rule that matches decides. If no rule matches, the key is permitted.
     pub rules: Vec<Rule>,
-    /// The login name. `None` if there is no login, as in an audit of files.
+    /// The login name. `None` if there is no login, for example if `verify` checks files.
     pub user: Option<LoginName>,
 }
 

@@ -102,8 +102,8 @@ impl<W: Wanted> Join<W> {
         }
     }
 
-    /// Finishes the join after the last line. `later` has the processes after the log was read, if the log is this
-    /// machine's.
+    /// Finishes the join after the last line. `later` has the processes that run after the log was read. It is `None`
+    /// if the log is not this machine's.
     pub fn end(mut self, later: Option<&Running>) -> JoinedLog {
         let this_run = later.and_then(|later| self.runs.get(&later.boot).copied());
         let this_host: Vec<u32> = later.map(|later| self.runs_of(later)).unwrap_or_default();

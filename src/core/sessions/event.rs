@@ -19,7 +19,7 @@ pub enum Push {
 }
 
 impl Push {
-    /// The claims without their trust.
+    /// The claims, without the information whether they are trusted.
     #[must_use]
     pub(crate) const fn claim(&self) -> &PushClaim {
         match self {

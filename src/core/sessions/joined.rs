@@ -62,7 +62,7 @@ pub struct Session {
     pub end: End,
     /// The writer of the line about the end. `None` if there is no such line.
     pub end_source: Option<Attribution>,
-    /// When a line reported the end but was not enough to end the session. See `Join::said_to_end`.
+    /// The time at which a line reported the end, if that line did not end the session. See `Join::said_to_end`.
     pub(super) said_end: Option<Moment>,
     /// Whether the session's process existed before the log was read.
     pub(super) is_alive: bool,

@@ -23,8 +23,8 @@ const SSHD_FOLDERS: [&str; 8] = [
 /// Paths of logind.
 const LOGIND: [&str; 2] = ["/usr/lib/systemd/systemd-logind", "/lib/systemd/systemd-logind"];
 
-/// The kernel adds this suffix to the path of a program whose file was deleted, as by a package upgrade. The path is
-/// the former path of the file, so only root can have written to it.
+/// The kernel adds this suffix to the path of a program whose file was deleted, for example by a package upgrade. The
+/// path is the former path of the file, so only root can have written to it.
 const DELETED: &str = " (deleted)";
 
 /// Maximum number of programs in addition to those of the distributions.

@@ -194,8 +194,8 @@ impl TextLog {
         Some(Moment { wall, monotonic: None })
     }
 
-    /// Finds the year of a stamp. The result is the first such local time after the previous line, less a week in which
-    /// the clock may have been set back. It is never later than the file.
+    /// Finds the year of a stamp. The clock may have been set back by up to a week. So the result is the first such
+    /// local time that is at most a week before the previous line, or after it. It is never later than the file.
     fn without_a_year(&mut self, month: &str, day: &str, clock: &str) -> Option<i64> {
         let end = self.written.saturating_add(DAY);
         let near = self.last.unwrap_or(self.written);

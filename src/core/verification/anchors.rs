@@ -13,7 +13,7 @@ use super::primitives::sequence;
 use crate::evidence::chain::{Certificate, SignerChain, without_mark};
 use crate::reason::Reason;
 
-/// Maximum number of roots that are read. The largest distributions ship about 150.
+/// Maximum number of roots that are read. The trust store of a distribution has at most about 150.
 const MAX_ANCHORS: usize = 4096;
 
 /// The trust anchors of a run, from the system's trust store or from the one that the operator configured.

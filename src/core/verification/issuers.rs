@@ -1,6 +1,6 @@
 //! Finds the roots of a trust store in which a chain can end, without parsing the others.
 //!
-//! A distribution trusts some 140 roots, and a chain ends in one or two of them. The subject of such a root is the
+//! A distribution trusts about 140 roots, and a chain ends in one or two of them. The subject of such a root is the
 //! issuer of a certificate of the chain, byte for byte (RFC 5280 section 7.1 allows more, webpki does not). Parsing
 //! all other roots would be most of the work of a run. A root is its own issuer, so this module reads the issuer,
 //! which is the first name in the certificate.
@@ -47,8 +47,8 @@ pub(super) fn blocks<'p>(pem: &'p [u8], chain: &SignerChain) -> Vec<&'p [u8]> {
     blocks.filter(|(start, block)| may_matter(block) && !is_open(*start)).map(|(_, block)| block).collect()
 }
 
-/// Whether `start` is at the beginning of a line. Elsewhere, a PEM parser takes the mark as text. An operator may
-/// have disabled the block in this way.
+/// Whether `start` is at the beginning of a line. Elsewhere, a PEM parser treats a begin line as text. In this way, an
+/// operator may have disabled the block.
 fn begins_line(pem: &[u8], start: usize) -> bool {
     let before = start.checked_sub(1).and_then(|before| pem.get(before));
     before.is_none_or(|before| matches!(before, b'\r' | b'\n'))

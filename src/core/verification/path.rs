@@ -114,7 +114,7 @@ pub struct SignerPath {
 }
 
 impl SignerPath {
-    /// Searches for the path at `now`. After an error here, staples need not be requested.
+    /// Searches for the path at `now`. If this fails, do not request staples: they cannot change the result.
     pub fn find(
         chain: &SignerChain,
         anchors: &TrustAnchors,

@@ -64,7 +64,8 @@ impl Subject {
 
     /// The maximum age of an answer, in days. The CA/Browser Forum's Baseline Requirements (section 4.9.10) bind
     /// Amazon Trust Services. An answer about a subscriber's certificate may be valid for at most ten days. An answer
-    /// about an authority must be renewed every twelve months. 35 days are more than three times the ten days.
+    /// about an authority must be renewed every twelve months. The agent allows 35 days for the signer's certificate,
+    /// which is more than three times ten days, and 366 days for an authority.
     const fn max_age(self) -> u64 {
         match self {
             Self::Signer => 35,

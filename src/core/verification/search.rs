@@ -184,8 +184,8 @@ fn prove<T>(
         .map(|der| certificates.iter().copied().find(|it| *it.der() == der))
         .collect::<Option<Vec<_>>>()
         .ok_or_else(|| untrusted("webpki returned another path"))?;
-    // webpki treats an anchor as a name and a key. The operator's trust store contains a certificate, so it is also
-    // checked.
+    // webpki treats an anchor as a name and a key. The operator's trust store contains the root's certificate, so that
+    // certificate is also checked.
     let root = anchors.certificate(place).ok_or_else(|| untrusted("the root certificate cannot be read"))?;
     check_path(&proven, &path, &root, now)?;
     ask_each(&proven, &path, check_revocation)

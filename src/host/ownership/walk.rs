@@ -28,8 +28,8 @@ const MAX_LINKS: usize = 40;
 enum FolderRule {
     /// Folders that only root can change.
     Roots,
-    /// Also folders of root with the sticky bit that a group can write. Only root can remove or replace root's
-    /// files there (`inode(7)`). Files of other users there are refused.
+    /// Also folders of root that a group can write, if they have the sticky bit. Only root can remove or replace
+    /// root's files there (`inode(7)`). Files of other users there are refused.
     OrSticky,
 }
 

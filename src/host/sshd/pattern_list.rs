@@ -2,7 +2,7 @@
 
 use eic_core::policy::Glob;
 
-/// Longest pattern that sshd reads, in bytes. At a longer pattern, sshd treats the whole list as no match (OpenSSH
+/// Longest pattern that sshd reads, in bytes. If sshd reaches a longer pattern, the list matches nothing (OpenSSH
 /// match.c, `match_pattern_list`).
 const MAX_PATTERN: usize = 1022;
 

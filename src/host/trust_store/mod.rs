@@ -8,9 +8,10 @@
 //!
 //! A root decides who may sign for AWS. So the rule of the settings file also applies here: root owns the file and
 //! every folder on its path, and no other user can write them ([`crate::ownership`]). A bundle that breaks the rule
-//! is not used. A distribution's own bundle may be in a sticky folder of root and a group, as on NixOS. In a hashed
-//! directory, only the files that break the rule are skipped. An operator may have added one file from a folder
-//! such as Debian's `/usr/local/share`, which the group `staff` could write until release 11.
+//! is not used. A distribution's own bundle may be in a folder of root that a group can write, if the folder has
+//! the sticky bit (NixOS). In a hashed directory, only the files that break the rule are skipped. An operator may
+//! have added one file from a folder such as Debian's `/usr/local/share`, which the group `staff` could write until
+//! release 11.
 
 mod places;
 

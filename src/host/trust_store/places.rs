@@ -20,7 +20,7 @@ const MAX_STORE_FILES: usize = 4096;
 /// A bundle's first certificate begins within this many bytes, after the distribution's comments.
 const MAX_PREAMBLE_BYTES: usize = 4096;
 
-/// The begin of a certificate in PEM (RFC 7468 section 5.1). Other PEM objects begin in the same way.
+/// The beginning of a certificate in PEM (RFC 7468 section 5.1). Other PEM objects begin in the same way.
 const BEGIN: &[u8] = b"-----BEGIN ";
 
 /// Maximum number of names in a directory that are checked. In a hashed directory, most names are certificates and

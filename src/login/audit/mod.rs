@@ -39,7 +39,7 @@ pub struct Audit {
     journal: JournalSocket,
     syslog: SyslogSocket,
     wait_budget: WaitBudget,
-    /// The inputs that the command line chose. Empty if it chose none.
+    /// The options that replaced inputs of the decision, with their values. Empty if there are none.
     inputs: String,
 }
 

@@ -26,10 +26,10 @@
 //! # Cost
 //!
 //! In microseconds of a static release build on a machine with two cores, measured by the process itself:
-//! privileges 2, bounds 4, Landlock 13, [`no_more_threads`] 2. The [`filter`] costs more than these together, mostly
-//! because the kernel evaluates it for each system call in advance; its module has the figures. The whole process
-//! takes 180 longer from start to end, because the kernel also has to remove the filter. In a run without a key, the
-//! trust store's files are opened without need, which takes some microseconds for each.
+//! privileges 2, bounds 4, Landlock 13, [`no_more_threads`] 2. The [`filter`] costs more than these together,
+//! mostly because the kernel evaluates it for each system call in advance; its module has the figures. The whole
+//! process takes 180 µs longer from start to end, because the kernel also has to remove the filter. In a run
+//! without a key, the trust store's files are opened without need, which takes some microseconds for each.
 //!
 //! # Not used
 //!
@@ -63,7 +63,8 @@ const MAX_DATA_BYTES: u64 = 64 * 1024 * 1024;
 /// The same for each provider. It has a reserved stack, and its output may exist twice while its buffer grows.
 const DATA_BYTES_OF_PROVIDER: u64 = 8 * 1024 * 1024;
 
-/// Maximum number of open files. Connections for every requested staple, and a pipe for each provider, need half of it.
+/// Maximum number of open files. The connections for all staples and the pipes of all providers need at most half
+/// of them.
 const MAX_OPEN_FILES: u64 = 128;
 
 /// The active tiers.

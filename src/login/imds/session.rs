@@ -261,7 +261,8 @@ async fn exchange<'e>(
                 Ok(Err(failure)) => failure,
                 // The deadline may cut off the last attempt. An earlier overload is the better explanation.
                 Err(_) if matches!(last, AttemptError::Overload(_)) => last,
-                // The same if no endpoint was connected, and the time was too short even for a connect.
+                // Also keep the earlier error if no endpoint was connected and the time was too short even for a
+                // connect.
                 Err(_) if last.is_unconnected() && attempt_timeout <= connect_time(clock.allowed) => last,
                 Err(_) => AttemptError::Silent,
             };

@@ -74,7 +74,7 @@ pub fn run(arguments: &Arguments, clock: Clock, out: &mut impl Write, notes: &mu
     let given = arguments.settings.clone();
     let path = given.config.clone().unwrap_or_else(|| DEFAULT_PATH.into());
     let reader = SettingsReader::start(given);
-    // Reading may block, so wait only for a moment.
+    // Reading may block, so wait at most one second.
     let late = || Err(ConfigError::File(path, FileError::Unreadable(ErrorKind::TimedOut.into())));
     let settings = reader.settings(SETTINGS_TIMEOUT).unwrap_or_else(late);
     let said = settings.as_ref().map(|settings| settings.timeout.value).ok();
@@ -111,8 +111,8 @@ fn ready(
     audit: &Audit,
 ) -> Result<OpenedRun, RunOutput> {
     // If the settings have a fault, the run only reports it. So do not change the user. The C library waits until
-    // every thread has changed its user, and blocks all signals until then. A thread that reads from an unreachable
-    // file server would block it forever.
+    // every thread has changed its user, and blocks all signals until then. If a thread reads from an unreachable
+    // file server, the process would wait forever.
     if let Some(error) = run.fault() {
         return Err(run.failed(error.reason(), &error.to_string(), audit));
     }

@@ -90,7 +90,8 @@ pub(super) struct PreparedRun {
     machine: Machine,
     offered: Option<Fingerprint>,
     settings: Result<Settings, ConfigError>,
-    /// What sshd permits of the environment, if the settings need it and root could query sshd.
+    /// The variables that sshd permits in sessions, if the settings need them and this process could query sshd as
+    /// root.
     permitted: Option<PermittedVariables>,
     clock: Clock,
 }
@@ -119,7 +120,8 @@ impl PreparedRun {
             return None;
         }
         let needs_environment = settings.as_ref().is_ok_and(|settings| settings.environment.value);
-        // sshd answers root, so query it now. If it does not answer, the run decides like a run without root.
+        // Query sshd now, because this process may still be root. Without an answer, the run decides like a run
+        // that is not root.
         let ask = || call_with_timeout(SETTINGS_TIMEOUT, environment::ask_as_root).flatten();
         let permitted = if needs_environment { ask() } else { None };
         Some(Self { user, machine, offered, settings, permitted, clock })

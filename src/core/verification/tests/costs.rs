@@ -241,8 +241,9 @@ fn no_path_contains_a_key_twice() {
     assert_eq!(lengths, [(2, 0)]);
 }
 
-/// Three and two cross-signed certificates give ten paths. Each path is tried again after each further staple. There
-/// are up to 16 staples, in addition to those of the path.
+/// Three certificates connect the root to the older root, and two connect the older root to the oldest root. They give
+/// ten paths. Each path is tried again after each further staple. There are up to 16 staples, in addition to those of
+/// the path.
 #[test]
 fn ten_paths_may_be_tried_for_each_of_twenty_staples() {
     let hierarchy = hierarchy();
@@ -304,7 +305,8 @@ fn processor_time(what: impl FnOnce()) -> i64 {
     spent() - from
 }
 
-/// Staples are judged again after each further staple. This must not decode or encode their contents again.
+/// Every staple is judged again when another staple arrives. The second judgement must not decode or encode the
+/// contents again.
 #[test]
 fn long_responder_name_is_not_decoded_for_each_judgement() {
     let hierarchy = hierarchy();

@@ -30,8 +30,8 @@ impl PermittedVariables {
         &self.0
     }
 
-    /// Whether sshd permits every variable of [`VARIABLES`] in sessions. The words `yes` and `no` are lower case.
-    /// In any other case they are patterns (OpenSSH servconf.c, `sPermitUserEnvironment`).
+    /// Whether sshd permits every variable of [`VARIABLES`] in sessions. Only the words `yes` and `no` in lower
+    /// case have a special meaning. sshd treats `YES` as a pattern (OpenSSH servconf.c, `sPermitUserEnvironment`).
     #[must_use]
     pub fn has_ours(&self) -> bool {
         let is_permitted = |name: &str| match self.0.as_str() {
