@@ -41,7 +41,7 @@ impl EnvironmentError {
     pub fn remedy(&self) -> String {
         match self {
             Self::NotPermitted(_) => {
-                "set PermitUserEnvironment EIC_* in sshd_config, have sshd read it, then run: sudo eic-agent config"
+                "set PermitUserEnvironment EIC_* in sshd_config, reload sshd, then run: sudo eic-agent config"
                     .to_owned()
             }
             Self::Unknown(_, remedy) => remedy.clone(),

@@ -272,7 +272,7 @@ fn outdated_record_is_not_used() {
             Stale {
                 name: "record another's",
                 change: || chown(RECORD, Some(60100), None).unwrap(),
-                says: "it is uid 60100's",
+                says: "it belongs to uid 60100",
                 undo: nothing,
             },
             Stale {

@@ -163,7 +163,7 @@ fn switched_off_file_in_a_folder_of_another_user_is_refused() {
         symlink("/dev/null", folder.join("site.conf")).unwrap();
         for (command, ran) in every_command(world, Path::new("/")) {
             let said = format!("{}{}", ran.out, ran.err);
-            assert!(said.contains("expected /etc/ssh/theirs to be root's"), "{command}: {said}");
+            assert!(said.contains("expected /etc/ssh/theirs to belong to root"), "{command}: {said}");
             assert!(!said.contains("chown root /etc/ssh/theirs"), "{command}: {said}");
         }
     });

@@ -80,7 +80,7 @@ fn broken_settings_file_affects_only_pushed_keys() {
         check("writable by a group", "settings-insecure", "its mode is 0664; run: chmod go-w");
         fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
         chown(file, Some(60100), None).unwrap();
-        check("a user's own", "settings-insecure", "it is uid 60100's; run: chown root");
+        check("a user's own", "settings-insecure", "it belongs to uid 60100; run: chown root");
         fs::remove_file(file).unwrap();
         std::os::unix::fs::symlink("/nonexistent", file).unwrap();
         check("a dangling link", "settings-unreadable", "No such file or directory");

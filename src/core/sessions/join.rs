@@ -22,8 +22,8 @@ pub use super::wanted::Wanted;
 /// journald reads the two lines from two sockets.
 const LATE: u64 = 10_000_000;
 
-/// Between two lines, more time may pass by one clock than by the other, at most this much, in microseconds. A larger
-/// difference means that the wall clock was set.
+/// Between two lines, the wall clock and the monotonic clock advance by almost the same time. They may differ by this
+/// much, in microseconds. A larger difference means that the wall clock was set.
 const CLOCK_SET: u64 = 2_000_000;
 
 /// Maximum number of causes of refusals. The agent has about fifty, but a text log can contain any text.

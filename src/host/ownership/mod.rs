@@ -45,7 +45,7 @@ impl Insecure {
             Self::Unreadable(path, error) => format!("{}: {error}", path.display()),
             Self::NotAFile(path) => format!("{} is not a regular file", path.display()),
             Self::Owner(path, uid) => {
-                format!("expected {} to be root's, it is uid {uid}'s", path.display())
+                format!("expected {} to belong to root, it belongs to uid {uid}", path.display())
             }
             Self::Writable(path, mode) => format!(
                 "expected {} to be writable by its owner only, its mode is {mode:04o}",

@@ -50,7 +50,9 @@ impl fmt::Display for Doubt {
             Self::Control(byte) => write!(f, "expected no control character, got \\x{byte:02x}"),
             Self::NotPlain => f.write_str("expected a keyword of letters and digits and then a blank or ="),
             Self::Value(keyword, expected) => write!(f, "expected {expected} as the value of {keyword}"),
-            Self::Mentioned(keyword) => write!(f, "expected {keyword} only as a keyword of its own"),
+            Self::Mentioned(keyword) => {
+                write!(f, "expected {keyword} only as a keyword at the start of a line")
+            }
             Self::TooMany(what, limit) => write!(f, "expected at most {limit} {what}"),
             Self::Name(name) => write!(f, "expected names of printable ASCII, got {name}"),
             Self::Unreadable(why) => f.write_str(why),

@@ -127,8 +127,8 @@ impl Audit {
     /// Sends an event to the journal, or else to syslog, but never to both. Returns whether the event is in a
     /// daemon's queue.
     ///
-    /// If the queue is full, the agent retries until the run's wait budget is used up. An audit line is worth some
-    /// milliseconds, but a daemon that stopped reading must not delay a login longer.
+    /// If the queue is full, the agent retries until the run's wait budget is used up. A login may wait some
+    /// milliseconds for its audit line, but a daemon that has stopped reading must not delay it longer.
     fn send(&self, mut event: LogEvent) -> bool {
         if !self.inputs.is_empty() {
             let _ = write!(event.message, "{CHOSEN_INPUTS}{}", self.inputs);

@@ -63,8 +63,8 @@ const MAX_DATA_BYTES: u64 = 64 * 1024 * 1024;
 /// The same for each provider. It has a reserved stack, and its output may exist twice while its buffer grows.
 const DATA_BYTES_OF_PROVIDER: u64 = 8 * 1024 * 1024;
 
-/// Maximum number of open files. The connections for all staples and the pipes of all providers need at most half
-/// of them.
+/// Maximum number of open files. A run needs at most half of this number, for the connections for all staples and
+/// the pipes of all providers.
 const MAX_OPEN_FILES: u64 = 128;
 
 /// The active tiers.

@@ -254,7 +254,7 @@ fn runnable_rows() -> Vec<Row> {
             Finding {
                 check: "command-path",
                 verdict: "fail",
-                seen: "it is uid 60100's",
+                seen: "it belongs to uid 60100",
                 fix: "sudo chown root /",
             },
         ),

@@ -61,7 +61,7 @@ pub enum ConfigSourceError {
 impl fmt::Display for ConfigSourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotNamed(path) => write!(f, "sshd does not say that it read {}", path.display()),
+            Self::NotNamed(path) => write!(f, "sshd did not report that it read {}", path.display()),
             Self::Pattern(pattern) => write!(
                 f,
                 "expected an Include with an absolute path and wildcards in the last name only, got {pattern}"
