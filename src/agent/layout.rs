@@ -1,9 +1,10 @@
 //! Width and colours of what people read. JSON and CSV do not pass through here.
 
 use std::ffi::OsStr;
-use std::io::{IsTerminal as _, stdout};
+use std::io::{self, IsTerminal as _, Write, stderr, stdout};
 
 use eic_host::terminal::columns;
+use serde::Serialize;
 
 /// Width of text that goes to a file or a pipe, or to a terminal of unknown width.
 const DEFAULT_WIDTH: usize = 80;
@@ -20,7 +21,62 @@ const PROGRAMS: [&str; 4] = ["sudo", "aws", "chmod", "systemctl"];
 /// The width of text for standard output.
 #[must_use]
 pub fn width() -> usize {
-    columns(stdout()).map_or(DEFAULT_WIDTH, |width| width.clamp(*WIDTHS.start(), *WIDTHS.end()))
+    columns(stdout()).map_or(DEFAULT_WIDTH, clamped)
+}
+
+fn clamped(width: usize) -> usize {
+    width.clamp(*WIDTHS.start(), *WIDTHS.end())
+}
+
+/// A document as JSON.
+pub(crate) fn json(document: &impl Serialize) -> String {
+    without_error_codes(&format!("{:#}\n", serde_json::json!(document)))
+}
+
+/// Fits a report of one fact per line, if a person reads it. In a pipe or the journal, each fact stays one line.
+pub(crate) fn fit_for_terminal(text: &str) -> String {
+    if stdout().is_terminal() { fit(text, width()) } else { without_error_codes(text) }
+}
+
+/// Standard error. On a terminal, its lines are fitted; elsewhere, each message stays one line.
+pub struct Notes {
+    /// `None` if standard error is no terminal.
+    width: Option<usize>,
+    /// The begin of a line.
+    line: Vec<u8>,
+}
+
+impl Notes {
+    /// Notes for this process's standard error.
+    #[must_use]
+    pub fn new() -> Self {
+        let width = stderr().is_terminal().then(|| columns(stderr()).map_or(DEFAULT_WIDTH, clamped));
+        Self { width, line: Vec::new() }
+    }
+}
+
+impl Default for Notes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Write for Notes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.line.extend_from_slice(bytes);
+        if let Some(end) = self.line.iter().rposition(|byte| *byte == b'\n') {
+            let rest = self.line.split_off(end.saturating_add(1));
+            let lines = std::mem::replace(&mut self.line, rest);
+            let text = String::from_utf8_lossy(&lines);
+            let text = self.width.map_or_else(|| without_error_codes(&text), |width| fit(&text, width));
+            stderr().write_all(text.as_bytes())?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        stderr().flush()
+    }
 }
 
 /// Whether standard output shows colours: it is a terminal, `NO_COLOR` is empty (no-color.org), and `TERM` names a
@@ -35,10 +91,28 @@ fn allows_colours(no_color: Option<impl AsRef<OsStr>>, term: Option<impl AsRef<O
     !is_forbidden && !is_dumb
 }
 
+/// The text without Rust's codes of errors: the operating system's own tools print `No such file or directory` alone.
+pub(crate) fn without_error_codes(text: &str) -> String {
+    const CODE: &str = " (os error ";
+    let mut parts = text.split(CODE);
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((code, rest)) if code.bytes().all(|byte| byte.is_ascii_digit()) => plain.push_str(rest),
+            _ => {
+                plain.push_str(CODE);
+                plain.push_str(part);
+            }
+        }
+    }
+    plain
+}
+
 /// Fits every line of `text` into `width` columns, without breaking a word. The rest of a long line is indented to its
 /// last table column.
 #[must_use]
 pub fn fit(text: &str, width: usize) -> String {
+    let text = without_error_codes(text);
     let mut fitted = String::with_capacity(text.len());
     for line in text.lines() {
         fit_line(line, width, &mut fitted);
@@ -124,6 +198,14 @@ mod tests {
             "take it out, then:\n    sudo kill -HUP 17\n"
         );
         assert_eq!(fit("then: sudo one two three", 16), "then: sudo one\n    two three\n");
+    }
+
+    #[test]
+    fn codes_of_errors_are_left_out() {
+        assert_eq!(without_error_codes("/x: No such file (os error 2); y"), "/x: No such file; y");
+        for text in ["plain", "a (os error x) b", "a (os error 2"] {
+            assert_eq!(without_error_codes(text), text);
+        }
     }
 
     #[test]

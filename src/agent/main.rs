@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use eic_agent::cli::{Cli, resolve_name};
 use eic_agent::commands;
-use eic_agent::layout::{fit, width};
+use eic_agent::layout::{Notes, fit, width};
 use eic_host::stdout::write_once;
 
 /// musl's allocator requests a group of pages from the kernel for each object size, and returns it at once. That costs
@@ -27,5 +27,5 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    ExitCode::from(commands::run(&cli, &mut std::io::stdout().lock(), &mut std::io::stderr().lock()).status())
+    ExitCode::from(commands::run(&cli, &mut std::io::stdout().lock(), &mut Notes::new()).status())
 }

@@ -6,7 +6,7 @@ use eic_emulator::Config;
 
 use crate::doctor::enabled;
 use crate::wiring::agent;
-use crate::world::{World, installed, on_an_instance, test_path};
+use crate::world::{BOB, Key, World, installed, on_an_instance, test_path};
 
 const COMMANDS: [&str; 10] = [
     "authorized-keys",
@@ -138,5 +138,95 @@ fn quiet_doctor_shows_only_what_is_not_ok() {
         assert!(broken.out.contains("Do this first: "), "{}", broken.out);
         assert!(!broken.out.lines().any(|line| line.starts_with("ok ")), "{}", broken.out);
         assert_eq!(agent(world, &["doctor", "--quiet", "--json"]).status, Some(2));
+    });
+}
+
+#[test]
+fn authorized_keys_explains_itself_only_on_a_terminal() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        for (arguments, expected) in [
+            (&["authorized-keys", "no name"][..], "USER: expected a login name"),
+            (&["authorized-keys", "--sysfs", "/home", "ec2-user"], "--sysfs /home: expected a folder"),
+            (
+                &["authorized-keys", "--config", "/missing", "no name"],
+                "settings-unreadable: /missing: cannot be read: No such file or directory",
+            ),
+        ] {
+            let by_sshd = agent(world, arguments);
+            assert_eq!(
+                (by_sshd.status, by_sshd.out.as_str(), by_sshd.err.as_str()),
+                (Some(0), "", ""),
+                "{arguments:?}"
+            );
+            let (status, shown) = on_a_terminal(world, 80, &[], arguments);
+            assert_eq!(status, Some(0), "{shown}");
+            assert!(words(&shown).contains(expected), "{shown}");
+        }
+        // With a valid name, the log has the reason, too.
+        let (status, shown) =
+            on_a_terminal(world, 80, &[], &["authorized-keys", "--config", "/missing", "ec2-user"]);
+        assert_eq!(status, Some(1), "{shown}");
+        assert!(shown.contains("settings-unreadable"), "{shown}");
+        world.without_asset_tag();
+        let (status, shown) = on_a_terminal(world, 80, &[], &["authorized-keys", "ec2-user"]);
+        assert_eq!(status, Some(0), "{shown}");
+        assert!(words(&shown).contains("this machine is not an EC2 instance"), "{shown}");
+        assert_eq!(agent(world, &["authorized-keys", "ec2-user"]).err, "");
+    });
+}
+
+/// Another cloud's service may answer at the metadata address.
+#[test]
+fn capture_outside_ec2_asks_no_metadata_and_leaves_no_file() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        world.without_asset_tag();
+        world.emulator.take_requests();
+        let file = world.path("etc/case.json");
+        let ran = agent(world, &["capture", file.to_str().unwrap()]);
+        assert_eq!(ran.status, Some(1), "{}", ran.out);
+        assert!(ran.err.contains("this machine is not an EC2 instance"), "{}", ran.err);
+        assert!(world.emulator.take_requests().is_empty());
+        assert!(!file.exists());
+    });
+}
+
+#[test]
+fn nearest_subcommand_or_option_is_suggested() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        for (arguments, suggested) in [
+            (&["docter"][..], "a similar subcommand exists: 'doctor'"),
+            (&["sesions", "--open"], "a similar subcommand exists: 'sessions'"),
+            (&["doctor", "--quite"], "a similar argument exists: '--quiet'"),
+            (&["capture", "--usr", "u", "x"], "a similar argument exists: '--user'"),
+        ] {
+            let ran = agent(world, arguments);
+            assert_eq!(ran.status, Some(2), "{}", ran.err);
+            assert!(ran.err.contains(suggested), "{}", ran.err);
+        }
+    });
+}
+
+#[test]
+fn reports_fit_into_their_terminal() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let _sshd = enabled(world);
+        let key = Key::ed25519(world, "key");
+        world.emulator.push("ec2-user", &key.line(), BOB);
+        std::fs::write("/etc/ssh/sshd_config.d/05-site.conf", "AuthorizedKeysCommand /usr/bin/id %u\n")
+            .unwrap();
+        for arguments in [&["status"][..], &["explain", "ec2-user"], &["sessions"], &["config"], &["enable"]]
+        {
+            for columns in [70, 80] {
+                let (_, shown) = on_a_terminal(world, columns, &[], arguments);
+                assert!(!shown.is_empty());
+                assert_fits(&shown, usize::from(columns));
+            }
+        }
+        assert_fits(&agent(world, &["explain", "ec2-user"]).out, 80);
+        // The journal has one line for each fact.
+        let enabled = agent(world, &["enable"]).err;
+        assert_eq!(enabled.lines().count(), 1, "{enabled}");
+        let missing = agent(world, &["verify", "--capture", "/missing"]);
+        assert!(missing.err.ends_with("No such file or directory\n"), "{}", missing.err);
     });
 }

@@ -42,10 +42,14 @@ pub(super) fn run(
 
 fn capture(arguments: &cli::CaptureArgs, clock: Clock) -> Result<String, String> {
     let settings = Settings::resolve(&CommandLine::default()).map_err(|error| error.to_string())?;
+    // Another cloud's service may answer at the metadata address.
+    let machine = Machine::detect(Path::new("/sys"));
+    if machine == Machine::NotEc2 {
+        return Err("this machine is not an EC2 instance: there is nothing to capture".to_owned());
+    }
     // Create the file while we may still be root. Answers from the network are read without root's rights.
     let file = make(&arguments.file).map_err(|error| format!("{}: {error}", arguments.file.display()))?;
     let fetched = give_up_root().map(|()| {
-        let machine = Machine::detect(Path::new("/sys"));
         fetch(&CaptureRequest {
             endpoints: &settings.endpoints(),
             allowed: settings.timeout.value,

@@ -76,7 +76,7 @@ pub(super) fn run(
     };
     report.find_cause();
     let text = if arguments.json {
-        format!("{:#}\n", serde_json::json!(report))
+        layout::json(&report)
     } else {
         let style = Style {
             width: layout::width(),

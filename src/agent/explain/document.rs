@@ -167,7 +167,7 @@ fn show(key: &Key, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 impl fmt::Display for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let runs = match (&self.sshd.command, &self.sshd.user) {
-            (Some(command), Some(user)) => format!("{command}   (as {user})"),
+            (Some(command), Some(user)) => format!("{command} (as {user})"),
             (Some(command), None) => command.clone(),
             (None, _) => "unknown".to_owned(),
         };

@@ -26,6 +26,7 @@ use crate::capture::{CaptureRequest, Fetched, fetch};
 use crate::cli::ExplainArgs;
 use crate::config::unsupported;
 use crate::environment::{self, EnvironmentBefore};
+use crate::layout::{fit, json, width};
 use crate::outcome::Outcome;
 use crate::verify::{Unproven, VerifyReport, verify_case};
 
@@ -54,8 +55,7 @@ pub(super) fn run(
     let settings = settings.and_then(|settings| supported(settings, &before));
     let own = settings.and_then(|settings| evaluate(arguments, clock, &settings, &mut times));
     let document = Document::new(arguments, clock, own, chain, times);
-    let text =
-        if arguments.json { format!("{:#}\n", serde_json::json!(document)) } else { document.to_string() };
+    let text = if arguments.json { json(&document) } else { fit(&document.to_string(), width()) };
     match write_once(text.as_bytes(), out) {
         Ok(()) if document.gives_any() => Outcome::Done,
         _ => Outcome::Undecided,

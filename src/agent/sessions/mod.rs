@@ -33,6 +33,7 @@ use log_error::LogError;
 use source::LogSource;
 
 use crate::cli::SessionsArgs;
+use crate::layout::fit_for_terminal;
 use crate::outcome::Outcome;
 
 pub(super) fn run(
@@ -57,7 +58,7 @@ pub(super) fn run(
     let written = match (arguments.json, arguments.csv) {
         (true, _) => write_json(&report, out),
         (_, true) => write_once(report.csv().as_bytes(), out),
-        _ => write_once(report.text().as_bytes(), out),
+        _ => write_once(fit_for_terminal(&report.text()).as_bytes(), out),
     };
     if let Err(error) = written {
         let _ = writeln!(notes, "{IDENT}: cannot write the report: {error}");

@@ -20,6 +20,7 @@ use super::{SetupState, SshdState, program_fault, shown, user_fault};
 use crate::cli::StatusArgs;
 use crate::config::{Unsupported, unsupported};
 use crate::environment;
+use crate::layout::{fit_for_terminal, json};
 use crate::outcome::Outcome;
 
 /// The kernel's sysfs, which identifies the machine.
@@ -73,12 +74,12 @@ pub(crate) fn run(arguments: &StatusArgs, out: &mut impl Write, notes: &mut impl
     }
     let report = StatusReport::make(&here);
     let written = if arguments.json {
-        write_once(format!("{:#}\n", serde_json::json!(report)).as_bytes(), out)
+        write_once(json(&report).as_bytes(), out)
     } else {
         for problem in &report.problems {
             let _ = writeln!(notes, "{IDENT}: {}", one_line(problem));
         }
-        write_once(report.to_string().as_bytes(), out)
+        write_once(fit_for_terminal(&report.to_string()).as_bytes(), out)
     };
     if report.in_use && written.is_ok() { Outcome::Done } else { Outcome::Undecided }
 }
@@ -213,7 +214,7 @@ impl std::fmt::Display for StatusReport {
         let known = |value: &str| if self.is_known { value.to_owned() } else { "not known".to_owned() };
         line("in use", &known(if self.in_use { "yes" } else { "no" }))?;
         let place = match (&self.sshd.file, self.sshd.line) {
-            (Some(file), Some(number)) => format!("   ({}:{number})", file.display()),
+            (Some(file), Some(number)) => format!(" ({}:{number})", file.display()),
             _ => String::new(),
         };
         line("command", &known(&format!("{}{place}", shown(self.sshd.command.as_deref()))))?;

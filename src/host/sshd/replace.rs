@@ -78,7 +78,7 @@ impl Change {
         }
         let like = match place.attributes()? {
             Some(own) => own,
-            None => like.attributes()?.ok_or(io::ErrorKind::NotFound)?,
+            None => like.attributes()?.ok_or(Errno::ENOENT)?,
         };
         swap(&place, place.content(), after.as_deref(), like)?;
         Ok(Self { place, after, like })
@@ -113,7 +113,7 @@ pub struct TempFile<'p> {
 impl<'p> TempFile<'p> {
     /// Creates the file.
     pub fn write(place: &'p Place, content: &[u8]) -> io::Result<Self> {
-        let like = place.attributes()?.ok_or(io::ErrorKind::NotFound)?;
+        let like = place.attributes()?.ok_or(Errno::ENOENT)?;
         place.write_temp(content, like).map_err(|error| at(&place.beside(), &error))?;
         Ok(Self { place, path: place.beside() })
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use eic_host::files::read_open;
 use eic_host::ownership::{Insecure, open_trusted};
+use nix::errno::Errno;
 
 use super::ConfigError;
 
@@ -47,7 +48,7 @@ impl SettingsFileError {
     pub fn for_path(self, path: &Path) -> ConfigError {
         match self {
             Self::Absent => {
-                let error = io::Error::from(io::ErrorKind::NotFound);
+                let error = io::Error::from(Errno::ENOENT);
                 ConfigError::File(path.to_owned(), FileError::Unreadable(error))
             }
             Self::Insecure(error) => ConfigError::Insecure(path.to_owned(), error),

@@ -5,7 +5,7 @@ mod settings_reader;
 mod timeout;
 
 use std::ffi::OsString;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal as _, Write, stderr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -83,12 +83,14 @@ pub fn run(arguments: &Arguments, clock: Clock, out: &mut impl Write, notes: &mu
     let deadline = clock.since().checked_add(allowed).unwrap_or(clock.since());
     let audit = Audit::to_system().with_inputs(&arguments.chosen_inputs).until(deadline);
     let prepared = PreparedRun::prepare(arguments, settings, clock);
-    let ready = prepared.map(|run| ready(run, reader, asked.len(), deadline, &audit)).transpose();
+    let ready = prepared.map(|run| ready(run, reader, asked.len(), deadline, &audit));
     let asked: Vec<_> = asked.into_iter().map(StartedProvider::listen).collect();
     let own = match ready {
-        Ok(Some(ready)) => ready.run_until(deadline, &audit),
-        Ok(None) => RunOutput::nothing(),
-        Err(failed) => failed,
+        Ok(Ok(ready)) => ready.run_until(deadline, &audit),
+        Ok(Err(failed)) => failed,
+        // sshd connects no terminal.
+        Err(impossible) if stderr().is_terminal() => RunOutput::nothing(impossible.notes(arguments)),
+        Err(_) => RunOutput::nothing(Vec::new()),
     };
     let (outcome, mut told) = own.print(out);
     for provider in asked {

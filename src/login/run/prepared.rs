@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use eic_core::identity::{LoginName, Pins};
 use eic_core::key_options::{LinePrefix, Release};
 use eic_core::policy::Policy;
 use eic_core::reason::Reason;
+use eic_core::text::{MAX_SHOWN, printable_bytes};
 use eic_host::instance::Machine;
 use eic_host::sshd::environment::PermittedVariables;
 use eic_host::sshd::release::too_old;
@@ -31,6 +33,9 @@ use crate::imds::{Endpoint, ImdsSession};
 
 /// Extra time after the deadline, in which the decision thread can return its error.
 const GRACE: Duration = Duration::from_millis(20);
+
+/// The kernel's sysfs, which identifies the machine.
+const SYSFS: &str = "/sys";
 
 /// Maximum number of refusals in the notes for a person. The log has more.
 const MAX_NOTES: usize = 8;
@@ -57,8 +62,8 @@ impl RunOutput {
         }
     }
 
-    pub(super) const fn nothing() -> Self {
-        Self { lines: String::new(), notes: Vec::new(), outcome: RunOutcome::Done }
+    pub(super) const fn nothing(notes: Vec<String>) -> Self {
+        Self { lines: String::new(), notes, outcome: RunOutcome::Done }
     }
 
     pub(super) fn undecided(note: String) -> Self {
@@ -96,6 +101,36 @@ pub(super) struct PreparedRun {
     clock: Clock,
 }
 
+/// No key can have been pushed, so the run finishes without one. sshd gets no message about it: such logins are usual.
+pub(super) struct NoKeyPossible {
+    /// Whether the login name is the cause, or else the machine.
+    is_name: bool,
+    settings: Option<ConfigError>,
+}
+
+impl NoKeyPossible {
+    /// Notes for a person.
+    pub(super) fn notes(&self, arguments: &Arguments) -> Vec<String> {
+        let cause = if self.is_name {
+            let user = printable_bytes(arguments.user.as_encoded_bytes(), MAX_SHOWN);
+            format!(
+                "USER: expected a login name that EC2 Instance Connect allows (at most 32 characters), got '{user}'; \
+                 no key can be pushed for it"
+            )
+        } else if arguments.sysfs == Path::new(SYSFS) {
+            "this machine is not an EC2 instance: no key can be pushed to it".to_owned()
+        } else {
+            format!(
+                "--sysfs {}: expected a folder that describes an EC2 instance, as {SYSFS} does; found no instance id \
+                 (devices/virtual/dmi/id/board_asset_tag) and no hypervisor/uuid of EC2",
+                arguments.sysfs.display()
+            )
+        };
+        let settings = self.settings.as_ref().map(|error| format!("{}: {error}", error.reason()));
+        std::iter::once(cause).chain(settings).collect()
+    }
+}
+
 /// A run that has opened or read everything that it needs from this machine. It still has to query the metadata
 /// service.
 pub(super) struct OpenedRun {
@@ -106,25 +141,26 @@ pub(super) struct OpenedRun {
 }
 
 impl PreparedRun {
-    /// Returns `None` if there cannot be a key. The API accepts no push for a name outside its pattern, or for a
-    /// machine outside EC2.
+    /// Returns [`NoKeyPossible`] if there cannot be a key. The API accepts no push for a name outside its pattern, or for
+    /// a machine outside EC2.
     pub(super) fn prepare(
         arguments: &Arguments,
         settings: Result<Settings, ConfigError>,
         clock: Clock,
-    ) -> Option<Self> {
-        let user = arguments.user.to_str().and_then(|name| LoginName::try_from(name).ok())?;
+    ) -> Result<Self, NoKeyPossible> {
+        let user = arguments.user.to_str().and_then(|name| LoginName::try_from(name).ok());
+        let Some(user) = user else { return Err(NoKeyPossible { is_name: true, settings: settings.err() }) };
         let machine = Machine::detect(&arguments.sysfs);
         let offered = arguments.fingerprint.as_deref().and_then(OsStr::to_str).and_then(Fingerprint::offered);
         if machine == Machine::NotEc2 {
-            return None;
+            return Err(NoKeyPossible { is_name: false, settings: settings.err() });
         }
         let needs_environment = settings.as_ref().is_ok_and(|settings| settings.environment.value);
         // Query sshd now, because this process may still be root. Without an answer, the run decides like a run
         // that is not root.
         let ask = || call_with_timeout(SETTINGS_TIMEOUT, environment::ask_as_root).flatten();
         let permitted = if needs_environment { ask() } else { None };
-        Some(Self { user, machine, offered, settings, permitted, clock })
+        Ok(Self { user, machine, offered, settings, permitted, clock })
     }
 
     pub(super) fn failed(&self, reason: Reason, why: &str, audit: &Audit) -> RunOutput {
@@ -226,7 +262,7 @@ impl OpenedRun {
     /// Logs the result and formats its lines. Each key is sent to the log before sshd can read it.
     fn log_and_format(&self, found: &RunResult, audit: &Audit) -> RunOutput {
         match found {
-            RunResult::Nothing => RunOutput::nothing(),
+            RunResult::Nothing => RunOutput::nothing(Vec::new()),
             RunResult::Decision(decision, how) => self.hand_over(decision, how, audit),
             RunResult::Failed(reason, why) => self.run.failed(*reason, why, audit),
         }
