@@ -117,7 +117,7 @@ impl SshdState {
     pub(super) fn unclear(&self) -> Option<String> {
         let listener = self.listener.as_ref().filter(|listener| !listener.is_clear)?;
         Some(format!(
-            "the command line of the running sshd (pid {}) cannot be told apart; put what stands there into {}",
+            "running sshd (pid {}): the agent cannot separate its arguments; put these options into {} instead",
             listener.pid,
             self.config.display()
         ))

@@ -156,7 +156,7 @@ fn of_losses(losses: &LogGaps, warn: &mut impl FnMut(&'static str, String, &str)
                 "ends of sessions may be missing; find the program that writes so many lines, or raise RateLimitBurst= in journald.conf(5)"
             }
             _ => {
-                "logins and keys may be missing; set LogRateLimitIntervalSec=0 for that unit (systemd.exec(5))"
+                "logins and keys may be missing; set LogRateLimitIntervalSec=1us for that unit (eic-agent.toml(5), audit)"
             }
         };
         warn("rate-limit", seen, fix);

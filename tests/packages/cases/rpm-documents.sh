@@ -29,9 +29,11 @@ start_sshd
 push ec2-user pushed
 check_login ec2-user pushed
 
-follow 'sudo dnf remove eic-agent &&'
-check "the package after the way back" ec2-instance-connect "$(installed)"
-follow 'sudo dnf swap ec2-instance-connect eic-agent'
 follow 'sudo dnf remove eic-agent\n'
 check "the package after the removal" "" "$(installed)"
 check_sshd_t
+
+dnf_from sound install eic-agent
+check "dnf's exit status" 0 "$status"
+follow 'sudo dnf remove eic-agent &&'
+check "the package after the way back" ec2-instance-connect "$(installed)"
