@@ -153,7 +153,7 @@ build {
     ]
   }
 
-  # This provisioner needs a file to upload. With a repository there are no packages, so it uploads the script.
+  # This provisioner must upload something. With a repository there are no packages, so it uploads the script.
   provisioner "file" {
     source      = var.repository == "" ? "${var.packages}/" : "${path.root}/provision"
     destination = "eic-agent/"
