@@ -3,7 +3,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo test load build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test matrix-test test-trees vm-test boots ami-check forge-check fuzz mutants bench bench-guard
 
-# rustup's folder of cargo, and the folders of sshd and ip. They may be missing in the PATH of a login shell.
+# The folder in which rustup installs cargo, and the folders of sshd and ip. The PATH of a login shell may not contain
+# them.
 CARGO_HOME ?= $(HOME)/.cargo
 export PATH := $(PATH):$(CARGO_HOME)/bin:/usr/local/sbin:/usr/sbin:/sbin
 
@@ -41,7 +42,7 @@ load: ## Run LOGINS=1000 logins, AT_ONCE=50, over a real sshd with faults in met
 	    CI=true cargo test --quiet --locked --test suite $(RUNNER) -- --nocapture --exact \
 	    load::login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind
 
-bench: ## Measure runs and logins, and a minimal program for comparison: a table, target/bench/bench.json and login.svg
+bench: ## Measure runs, logins and, for comparison, a minimal program: prints a table, writes target/bench
 	@tests/setup bench
 	@tests/bench/run show
 

@@ -96,7 +96,8 @@ outside() {
     [ -z "$output" ] || printf '%s\n' "$output" | sed 's/^/  | /'
 }
 
-# The Debian tree contains the files that an .rpm requires. The package `base` tells rpm so; it contains only names.
+# The Debian tree contains the files that an .rpm requires, but rpm does not know this. The empty package `base`
+# provides their names.
 start_rpm() {
     mkdir -p "$ROOT/var/lib/rpm"
     rpm --root "$ROOT" --initdb

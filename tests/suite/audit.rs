@@ -87,7 +87,7 @@ fn run_in_a_user_namespace_is_logged_with_its_real_uid() {
             .output()
             .unwrap();
         let notes = String::from_utf8_lossy(&said.stderr).into_owned();
-        // The run may fail, because the namespace has no other user to become. It may also succeed.
+        // The run may fail, because the namespace does not contain the agent's user. It may also succeed.
         assert!(said.stdout.is_empty() || said.stdout.starts_with(key.bare_line().as_bytes()), "{said:?}");
         journald.wait_for("from EC2 Instance Connect");
         let entries = Command::new("journalctl")
@@ -232,8 +232,8 @@ fn line_above_the_units_limit_is_dropped_unless_the_documented_drop_in_exempts_i
         pushed(world, "key");
         world.configure("[audit]\nrequired = true\n");
         let lines = || journald.cat().lines().filter(|line| line.starts_with("Providing ssh key")).count();
-        // journald multiplies the burst if there is much free space. If the process has ended before journald checks
-        // it, the line counts for no unit.
+        // journald multiplies the burst if there is much free space. If the process ends before journald checks it,
+        // journald does not count the line for the unit.
         Unit::limit("burst", "1");
         Unit::limit("interval", "3600000000");
         let kept = (1..=20).find_map(|round| {

@@ -55,7 +55,7 @@ fn capture_is_judged_on_another_machine_at_its_own_instant() {
 }
 
 #[test]
-fn a_capture_holds_no_token_and_no_names_when_redacted() {
+fn capture_contains_no_token_and_redacted_capture_no_identifier() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = Key::ed25519(world, "key");
         let request = world.emulator.push("ubuntu", &key.line(), BOB);
@@ -102,7 +102,7 @@ fn existing_file_is_not_overwritten_by_capture() {
         }
         assert_eq!((fs::read_to_string(&there).unwrap().as_str(), target.exists()), ("mine", false));
 
-        // `capture` also records a service that refuses.
+        // `capture` also records the answers of a service that refuses requests.
         world.emulator.inject(Fault::token().status(403));
         let (ran, file) = capture(world, "refused.json", &[]);
         assert_eq!(ran.status, Some(1));

@@ -18,13 +18,14 @@ const SITE: &str = "/etc/ssh/site.conf";
 /// The command for every login that no `Match` applies to.
 const GLOBAL: &str = "AuthorizedKeysCommand /usr/bin/id\nAuthorizedKeysCommandUser nobody\n";
 
-/// Lays out `/etc/ssh` with `included` behind an `Include`, before a command for all logins.
+/// Writes an `sshd_config` that first includes a file with this content, and then sets a command for all logins.
 fn with(included: &[u8]) {
     lay_out(&format!("Include {SITE}\n{GLOBAL}"), &[]);
     fs::write(SITE, included).unwrap();
 }
 
-/// Ways to hide a command of bob's inside a `Match`: a name, the lines, and the number of the line to name.
+/// Ways to hide a command for bob in a `Match`: the name of the case, the included lines, and the number of the line
+/// that `enable` must report.
 fn hidden() -> Vec<(&'static str, Vec<u8>, usize)> {
     let long = |text: &str| format!("{text}\n").into_bytes();
     let within = |line: &str| long(&format!("Match User bob\n  {line}"));
@@ -89,7 +90,8 @@ fn lay_traps() {
     fs::set_permissions("/etc/ssh/open", fs::Permissions::from_mode(0o777)).unwrap();
 }
 
-/// The content of every regular file below `/etc/ssh`. The pipe is removed meanwhile, because reading it would block.
+/// The content of every regular file below `/etc/ssh`. This function removes the pipe first, because reading it would
+/// block. It creates the pipe again at the end.
 fn everything() -> std::collections::BTreeMap<String, (Vec<u8>, u32)> {
     let _ = fs::remove_file("/etc/ssh/pipe");
     let held = snapshot();
@@ -100,8 +102,8 @@ fn everything() -> std::collections::BTreeMap<String, (Vec<u8>, u32)> {
 #[test]
 fn line_that_chain_does_not_understand_is_refused_and_named() {
     on_an_instance_for("600", test_path!(), Config::default(), |world| {
-        // bob's `Match` sets a command and no user. The global user `nobody` runs it now. Behind the agent, root
-        // would.
+        // The `Match` for bob sets a command and no user, so sshd runs the command as the global user `nobody`. After
+        // `enable --chain`, the global user would be root, and sshd would run this command as root.
         for (name, included, line) in hidden() {
             with(&included);
             lay_traps();
@@ -188,7 +190,7 @@ fn plain_enable_refuses_only_unclear_lines_that_may_set_a_command() {
 }
 
 #[test]
-fn file_that_is_switched_off_does_not_stop_chain() {
+fn drop_in_that_links_to_dev_null_does_not_prevent_enable() {
     on_an_instance(test_path!(), Config::default(), |world| {
         for command in [&["enable", "--chain"][..], &["enable"]] {
             let config = if command.len() == 1 { INCLUDE.to_owned() } else { format!("{INCLUDE}{GLOBAL}") };
@@ -223,7 +225,7 @@ fn chain_keeps_every_byte_of_a_foreign_command() {
 }
 
 #[test]
-fn user_of_a_match_that_could_not_run_the_chain_is_refused() {
+fn match_that_sets_only_another_user_is_refused() {
     on_an_instance(test_path!(), Config::default(), |world| {
         lay_out(&format!("{GLOBAL}Match User git\n  AuthorizedKeysCommandUser provider\n"), &[]);
         let before = snapshot();
@@ -297,7 +299,7 @@ fn text() -> impl Strategy<Value = String> {
     prop::collection::vec(piece(), 0..9).prop_map(|pieces| pieces.concat())
 }
 
-/// Whether a `Match` of the generator applies to a user. `None` if this test cannot judge the `Match`.
+/// Whether a generated `Match` applies to a user. `None` if this test cannot evaluate the `Match`.
 fn is_about(within: &str, user: &str) -> Option<bool> {
     let words: Vec<_> = within.split([' ', '\t']).filter(|word| !word.is_empty()).collect();
     match words.as_slice() {

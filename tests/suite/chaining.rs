@@ -98,7 +98,7 @@ fn own_key_is_printed_before_those_of_the_providers_in_their_order() {
 struct Misbehaving {
     name: &'static str,
     program: PathBuf,
-    /// The reason, and further words, in the agent's line.
+    /// The reason in the agent's line, and the words after it.
     reason: &'static str,
     /// What sshd still gets from this provider.
     printed: String,
@@ -187,7 +187,7 @@ fn misbehaving_provider_does_not_affect_other_providers() {
             assert!(name != "hangs" || logged.contains(&time), "{name}: {logged}");
             syslog.clear();
         }
-        // When the agent has ended, the supervisors end, and with them the programs that they ran.
+        // When the agent ends, the supervisors end too. They end the programs that they run.
         until("nothing is left running", || {
             let mut left = fs::read_dir("/proc").unwrap().flatten().filter(|process| {
                 // The argument is compared as a whole: the test program's name contains a hash, which may contain

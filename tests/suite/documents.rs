@@ -204,7 +204,8 @@ fn recipe_that_finds_a_push_in_cloudtrail_works() {
             output
         };
         let run = |block: &str| run_to(&[0], block);
-        // journald may be too late to see who wrote of an end; and this log does not reach back for 30 days.
+        // Status 1 is expected. journald may be too late to identify the writer of a line about an end, and this log
+        // does not reach back for 30 days.
         run_to(&[0, 1], "sudo eic-agent sessions");
         run_to(&[1], block("docs/audit.md", "sudo eic-agent sessions --since 30d --json"));
         let found = run(block("docs/audit.md", "jq -r '.sessions[].pushes[]"));
@@ -418,7 +419,7 @@ fn policy_in_install_md_names_real_actions() {
     let policy: Value = serde_json::from_str(block("docs/install.md", "{\n  \"Version\"")).unwrap();
     let actions: BTreeSet<_> =
         policy["Statement"].as_array().unwrap().iter().map(|one| one["Action"].as_str().unwrap()).collect();
-    // What the clients call: mssh and `aws ec2-instance-connect ssh` look the instance up.
+    // These are the actions that the clients call. mssh and `aws ec2-instance-connect ssh` also query the instance.
     assert_eq!(actions, BTreeSet::from(["ec2-instance-connect:SendSSHPublicKey", "ec2:DescribeInstances"]));
     let condition = &policy["Statement"][0]["Condition"]["StringEquals"];
     assert_eq!(condition["ec2:osuser"], "ec2-user");

@@ -94,7 +94,8 @@ fn every_command_reports_the_environment_that_a_login_gets() {
                 ("PermitUserEnvironment LANG,LC_*\n", false),
                 ("", false),
             ] {
-                // The mode decides only whether sshd can answer, so one mode is enough for the lists.
+                // The mode of the file only decides whether sshd can answer the agent's user. So the lists of
+                // variables are tested with one mode only.
                 if mode == 0o644 && line.contains(',') {
                     continue;
                 }
@@ -103,8 +104,8 @@ fn every_command_reports_the_environment_that_a_login_gets() {
                 set_mode(CONFIG, mode);
                 let _ = fs::remove_file(RECORD);
                 sshd = Sshd::listen(&[]);
-                // No command of root has written a record yet, and sshd may not answer the agent's user. sshd answers
-                // from OpenSSH 9.3 on, if the file is readable.
+                // No command of root has written a record yet. So the agent's user must query sshd, which answers
+                // only from OpenSSH 9.3 on and only if the file is readable.
                 syslog.clear();
                 let before = logs_in(world, &key);
                 let said = syslog.agent_lines().join("\n");
@@ -312,7 +313,7 @@ fn outdated_record_is_not_used() {
         assert!(config.status == Some(1) && config.err.contains("/var/lib/eic-agent"), "{}", config.err);
         set_mode("/var/lib/eic-agent", 0o755);
         renew();
-        // The change can have the same clock tick as the record.
+        // The file can change within the same clock tick in which the record is written.
         for round in 0..10 {
             renew();
             flip(&format!("{DROP_INS}/50-site.conf"));
@@ -356,7 +357,7 @@ fn flip(path: &str) {
     fs::write(path, after).unwrap();
 }
 
-/// Changes the content, and keeps the length and the time of change.
+/// Changes the content, and keeps the length and the modification time.
 fn touch_back(path: &str) {
     let modified = fs::metadata(path).unwrap().modified().unwrap();
     let text = fs::read_to_string(path).unwrap();

@@ -97,7 +97,7 @@ fn every_pushed_entry_gets_its_verdict() {
 }
 
 #[test]
-fn obstacle_to_every_key_is_explained() {
+fn fault_that_blocks_every_key_is_explained() {
     on_an_instance(test_path!(), Config::default(), |world| {
         lay_out("", &[]);
         world.configure_unhurried("");

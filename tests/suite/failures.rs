@@ -246,7 +246,7 @@ fn pipe_instead_of_a_file_is_refused_without_waiting() {
 #[test]
 fn run_stuck_in_its_output_is_ended_by_the_kernels_alarm() {
     on_an_instance(test_path!(), Config::default(), |world| {
-        // More keys than a pipe holds, for a reader that does not read.
+        // The keys are more than a pipe can buffer, and the reader never reads.
         let until = world.emulator.now() + 600;
         let signer = &world.emulator.hierarchy().leaf_key;
         let key = Key::ed25519(world, "key");
@@ -346,8 +346,8 @@ fn login_works_with_a_broken_staple_that_no_path_needs() {
             assert!(run.is_soon(), "{case}: {:?}", run.took);
             emulator.clear_faults();
         }
-        // A request for the path's own name that is never answered leaves half of the time for the list. The list
-        // contains the staple under another name.
+        // The service never answers the request for the staple's usual name. The agent waits for it for half of its
+        // time, and then requests the list. The list contains the staple under another name.
         let own = signer.leaf_certificate().sha1_fingerprint();
         emulator.inject(Fault::at(&format!("{STAPLES}{own}")).delay(Duration::from_secs(3600)));
         let run = world.run_out_of_time("root", &[USER], |run| run.status() == Some(0));

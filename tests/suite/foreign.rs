@@ -154,7 +154,7 @@ fn link_through_a_folder_of_another_user_is_refused() {
 }
 
 #[test]
-fn switched_off_file_in_a_folder_of_another_user_is_refused() {
+fn link_to_dev_null_in_a_folder_of_another_user_is_refused() {
     on_an_instance(test_path!(), Config::default(), |world| {
         lay_out("Include /etc/ssh/*/site.conf\nUsePAM no\n", &[]);
         let folder = Path::new("/etc/ssh/theirs");
@@ -303,7 +303,8 @@ fn environment_of_the_caller_changes_nothing() {
             let trap = ubuntus(world, name, &format!("#!/bin/sh\necho {name} >>{}\n", proof.display()));
             fs::set_permissions(&trap, fs::Permissions::from_mode(0o777)).unwrap();
         }
-        // The agent gives sshd a temporary host key. It must not create the key where the environment says.
+        // The agent gives sshd a temporary host key. It must not create the key in a folder that the environment
+        // names.
         let fixed = Command::new("mount").args(["-o", "remount,ro", "/run"]).status().unwrap();
         assert!(fixed.success());
         let run = |arguments: &[&str]| {

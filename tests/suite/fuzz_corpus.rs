@@ -1,5 +1,5 @@
-//! Runs the fuzz targets on their seeds, corpus and old crashes, so that a fixed crash stays fixed without a fuzzer.
-//! `make fuzz` runs the inputs for `http`, because they need a clock that can be stopped.
+//! Runs the fuzz targets on their seeds, their corpus and the inputs of fixed crashes. This needs no fuzzer. Only
+//! `make fuzz` runs the inputs for `http`, because `http` needs a clock that can be paused.
 
 #[path = "../fuzz/src/targets/mod.rs"]
 #[allow(unreachable_pub, reason = "the fuzz crate is a library")]
@@ -52,7 +52,8 @@ fn seeds_of_sessions_have_lines_of_known_other_and_unknown_programs() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds/sessions");
     let attributed = |name: &str| targets::sessions::attributed(&fs::read(seeds.join(name)).unwrap());
     assert_eq!(attributed("journal-programs"), [true, true, true]);
-    // One line is by sshd in a unit that is not sshd's, and one is by no known program. Lines by sudo do not count.
+    // One line is by sshd in a unit that is not sshd's, and one is by no known program. The report does not list
+    // lines by sudo.
     assert_eq!(attributed("journal-other-programs"), [false, false]);
     assert!(attributed("journal").iter().all(|attributed| !attributed));
 }

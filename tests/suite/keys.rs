@@ -179,7 +179,7 @@ fn security_key_application_with_an_inner_nul_is_refused() {
 }
 
 #[test]
-fn option_or_other_word_as_the_name_of_a_key_is_refused() {
+fn word_that_names_no_key_algorithm_is_refused() {
     let words =
         ["restrict", "RESTRICT", "pty", "cert-authority", "no-touch-required", "command", "2048", "-x", "@x"];
     judged(&words.map(|word| (word, line(&[word.as_bytes(), &[7; 32]]), NoKey)));

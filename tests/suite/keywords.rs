@@ -33,8 +33,8 @@ const MIXED: [&str; 18] = [
     "UsePAM",
 ];
 
-/// Covers the installed sshd with one that prints keywords like OpenSSH 10.4. Settings that the agent does not read
-/// stay unchanged.
+/// Mounts a script over the installed sshd. The script prints keywords like OpenSSH 10.4. Settings that the agent
+/// does not read stay unchanged.
 fn print_mixed_case(world: &World) {
     let mut script = String::new();
     for keyword in MIXED {

@@ -202,13 +202,13 @@ fn without_metadata_an_ordinary_key_still_logs_in() {
         syslog.clear();
         let login = world.ssh("ubuntu", &[&stranger, &own]);
         assert!(login.ok, "{login:?}");
-        // sshd runs the command for each key that no file contains. From OpenSSH 8.1 on, that is only the stranger's
-        // key. Before, it was both keys, and one of them twice.
+        // From OpenSSH 8.1 on, sshd runs the command only for a key that no file contains, here the stranger's key.
+        // Older releases run it up to three times, because they also run it for the user's own key.
         let asked = syslog.agent_lines().len();
         assert!((1..=3).contains(&asked), "{:?}", syslog.agent_lines());
         let late = login.took.saturating_sub(usual.took).as_secs_f64();
-        // sshd extends a failed attempt to the next doubling of some milliseconds (auth2.c,
-        // ensure_minimum_time_since). So the attempt takes up to twice as long.
+        // sshd makes a failed attempt longer, so that its duration reveals nothing (auth2.c,
+        // ensure_minimum_time_since). An attempt can take up to twice as long.
         let bound = 2.0 * f64::from(deadline) * f64::from(u32::try_from(asked).unwrap()) + BUSY;
         assert!(late < bound, "{late} s late, asked {asked} times");
         let alone = world.run(&["--timeout", "2", "ubuntu"]);

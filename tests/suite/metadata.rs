@@ -87,8 +87,8 @@ fn run_takes_four_round_trips() {
             let run = world.run(&[USER]);
             assert_eq!(run.keys(), format!("{}\n", key.bare_line()));
             world.emulator.clear_faults();
-            // The answers of a round come one delay after its first request, and the next round needs them. A request
-            // that comes earlier belongs to the same round.
+            // The agent starts the next round only after the answers of this round, which take at least `delay`. So a
+            // request that comes less than `delay` after the first one of a round belongs to the same round.
             let requests = world.emulator.take_requests();
             let mut rounds = vec![requests[0].at];
             for request in &requests {

@@ -1,6 +1,6 @@
-//! The test cases of the reference implementation. They have its kind of test authority (basicConstraints that are
-//! not critical, no keyUsage, a leaf without subjectAltName, openssl's text between the certificates), its instance
-//! id, and one offered fingerprint.
+//! The test cases of the reference implementation. Their test authority has the properties of the reference's own:
+//! basicConstraints that are not critical, no keyUsage, a leaf without subjectAltName, and openssl's text between the
+//! certificates. They also use its instance id, and one offered fingerprint.
 
 use crate::fixtures::{Case, Verdict, fingerprint, key_line, path, read};
 
@@ -47,7 +47,7 @@ fn an_entry_without_instance_is_refused() {
     assert_refused("no-instance", &["no-instance"]);
 }
 
-/// The first line of the signature is at the position of the key.
+/// The parser expects the key on the line on which the signature begins.
 #[test]
 fn an_entry_without_key_is_refused() {
     assert_refused("no-key", &["no-key"]);
@@ -69,7 +69,8 @@ fn key_of_another_fingerprint_is_neither_printed_nor_refused() {
     assert_refused("different-fingerprint", &[]);
 }
 
-/// There are one or two refusals, because words instead of a signature may also begin the next entry.
+/// One or two entries are refused: the parser may read the text instead of the signature as the start of another
+/// entry.
 #[test]
 fn a_rubbish_signature_is_refused() {
     let verdict = judge("invalid-signature");

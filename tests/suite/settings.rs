@@ -357,8 +357,8 @@ fn amazons_roots_are_found_among_the_systems() {
     assert_eq!(store(Roots::Amazon), 5, "Amazon Root CA 1 to 4 and Starfield Services Root CA - G2");
 }
 
-/// Each root is a chain of its own here. The root itself must be parsed, with any form of its name, and almost no
-/// other root.
+/// This test uses each root as a chain of one certificate. The agent must parse this root, in whatever form its name
+/// is encoded, and almost no other root.
 #[test]
 fn system_roots_that_no_chain_names_are_not_parsed() {
     let bundles = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"];

@@ -37,7 +37,7 @@ fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// How others can change a store, how the test makes it so, and the option that names the store.
+/// The name of the case, a function that lets other users change the store, and the option that names the store.
 type Case = (&'static str, fn(&World, &Store), &'static [&'static str]);
 
 const CASES: &[Case] = &[

@@ -16,7 +16,7 @@ const LATENCIES: [(u64, usize); 3] = [(0, 300), (1, 150), (5, 100)];
 /// How many runs start at once.
 const CROWDS: [usize; 2] = [50, 200];
 
-/// How often a figure is measured that hardly differs between runs.
+/// The number of measurements of a figure that differs little between runs.
 const LOOKS: usize = 5;
 
 /// The pushed key, with the fingerprint that the run asks for and the expected output.

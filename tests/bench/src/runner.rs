@@ -31,8 +31,8 @@ pub(crate) struct Sample {
 }
 
 /// Runs the commands in turn for `rounds` rounds, and returns the samples of each. Every second round runs in reverse
-/// order, so no command always follows the same other one in the processor's caches. The output of a good run contains
-/// `expected`. Without `expected`, the output must be empty.
+/// order. Otherwise a command would always start with the processor's caches as the same other command left them. The
+/// output of a good run contains `expected`. Without `expected`, the output must be empty.
 pub(crate) fn in_turn(
     world: &World,
     commands: &[Vec<String>],

@@ -26,8 +26,8 @@ use tokio::time::{Instant, advance, sleep};
 const ALLOWED: Duration = Duration::from_millis(1500);
 /// How far the clock advances when both ends wait.
 const TICK: Duration = Duration::from_millis(25);
-/// How often both ends are polled without progress before the clock advances, and for how long at least. The second
-/// limit is for inputs whose bytes may have arrived late.
+/// The clock advances only after both ends were polled this often without progress, and not before this time.
+/// `LONGER_IDLE_LIMIT` is for inputs whose bytes may have arrived late.
 const IDLE_LIMIT: (u32, Duration) = (12, Duration::ZERO);
 const LONGER_IDLE_LIMIT: (u32, Duration) = (12, Duration::from_millis(50));
 /// The most bytes that an endless answer sends.

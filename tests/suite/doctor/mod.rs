@@ -1,4 +1,5 @@
-//! `doctor` on a private instance. Each row breaks one link. `doctor` must name that link and its fix, and no other.
+//! `doctor` on a private instance. A login needs many things ("links"): metadata, the clock, the signer, sshd, its
+//! command, the account. Each row breaks one link. `doctor` must name this link and its fix, and no other.
 
 mod logins;
 mod output;
@@ -60,7 +61,7 @@ enum Login {
     /// The login fails exactly if a check fails.
     AsSaid,
     Refused,
-    /// Both results are accepted: the link is not really broken, or a part of the machine outside the agent decides.
+    /// The login may succeed or fail: the fault does not prevent a login, or the result depends on the machine.
     Either,
 }
 
@@ -80,7 +81,7 @@ fn with(lines: &'static str) -> impl Fn(&World) {
     }
 }
 
-/// Adds lines at the end of `sshd_config`. A `Match` there contains no other line.
+/// Adds lines at the end of `sshd_config`. A `Match` in these lines applies to no other line.
 fn ending(lines: &'static str) -> impl Fn(&World) {
     move |_| {
         let config = fs::read_to_string(CONFIG).unwrap();

@@ -77,7 +77,8 @@ fn running_server_that_differs_from_the_files_is_reported() {
         assert_eq!(verdicts(&doctor(world)), sound.checks);
         drop(sshd);
 
-        // The login of this test uses `sshd -i` on a pipe and needs no listener. A login over the network does.
+        // The login of this test uses `sshd -i` on a pipe, which needs no listener. A login over the network needs
+        // one.
         let away = row(
             "no sshd runs",
             |_| {},

@@ -83,7 +83,7 @@ fn stale(path: &str) {
     assert!(fs::metadata(path).unwrap().file_type().is_socket());
 }
 
-/// A daemon of the older kind, on a stream. It accepts no connection, and its backlog is full.
+/// A log daemon with a stream socket, as in old syslog daemons. It accepts no connection, and its backlog is full.
 fn crowded(bench: &Bench, path: &str) {
     let stream = || {
         socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)

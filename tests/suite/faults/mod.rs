@@ -68,7 +68,7 @@ struct Row {
 }
 
 fn row(name: impl Into<String>, expected: Expected, breaks: impl Fn(&Bench) + 'static) -> Row {
-    // A row that ends early does so within this time on a busy machine too.
+    // If a run should end before its time limit, this limit is long enough on a busy machine too.
     let (name, breaks) = (name.into(), Box::new(breaks));
     Row { name, expected, breaks, within: 5.0, is_logged: true, with_login: false }
 }

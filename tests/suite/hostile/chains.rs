@@ -282,7 +282,7 @@ fn issuers() -> Vec<Row> {
             let intermediate = e.signer.chain[1].clone();
             e.hang_from(&tenant, vec![(its, e.signer.intermediate.clone()), intermediate]);
         }),
-        bad("an authority below one that may have none below it", "signer-untrusted", |e| {
+        bad("an authority below one whose path length is 0", "signer-untrusted", |e| {
             let deep = e.authority("tenant");
             let its = e.signer.intermediate.sign(deep.certificate());
             let intermediate = e.signer.chain[1].clone();

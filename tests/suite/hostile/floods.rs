@@ -1,5 +1,5 @@
-//! Far too much of everything. The run must end within the deadline and use no more memory than any other. A good
-//! entry among the first ones still comes out.
+//! Floods of entries, bytes, certificates and staples. The run must end within the deadline, within the memory limit
+//! of any run. A good entry among the first ones is still accepted.
 
 use eic_emulator::pki::{Issuer, ResponderId, StapleName};
 
@@ -48,8 +48,8 @@ fn entries() -> Vec<Row> {
                 then(e, "#\n\n".repeat(10_000));
             },
         ),
-        // A caller who may push can keep a key away from its user, as the service's own throttling would. A flood
-        // lets no key in.
+        // A caller who may push keys can prevent another key from being accepted. The throttling of the service has
+        // the same effect. The flood cannot make the agent accept a key.
         judged("a good entry after 10,000 of one byte", &[], &refusals("no-key", ENTRIES), |e| {
             e.bundle = Some(["#\n\n".repeat(10_000).into_bytes(), e.signed(FIRST)].concat());
         }),
@@ -135,7 +135,8 @@ fn certificates() -> Vec<Row> {
             let leaves: Vec<_> = (0..32).map(leaf).collect();
             e.serve_pem(&leaves);
         }),
-        // Authorities of one name, each certified by all of them. Every path has good signatures.
+        // Five authorities have the same name, and each of them certifies all five. The signatures of every path are
+        // valid.
         bad("a mesh of authorities with keys of their own", "signer-too-costly", |e| {
             let keys = ["mesh-1", "mesh-2", "mesh-3", "mesh-4", "mesh-5"]
                 .map(|key| Issuer { name: e.signer.intermediate.name.clone(), key: e.pool.get(key) });
@@ -156,8 +157,9 @@ fn certificates() -> Vec<Row> {
     ]
 }
 
-/// Thirty-two certificates: authorities of one name and key, which signed all of them but the first, and leaves with
-/// the signer's name below them. Only the first is signed by a trusted root.
+/// Thirty-two certificates: one authority that the trusted root signed, more authorities with the same name and key,
+/// and leaves with the signer's name. The key of these authorities signed all certificates except the first
+/// authority's.
 fn mesh(e: &mut Evidence, leaves: u8) {
     let tenant = e.authority("tenant");
     let root = e.signer.root.clone();
@@ -180,7 +182,7 @@ fn staples() -> Vec<Row> {
             let stranger = e.stranger.staple(0, e.now).build();
             for number in 2..400 {
                 let content = Content::Der(stranger.der.clone());
-                // These sort after the two. A list may be 16 KiB long.
+                // The names of these staples sort after the two good ones. A list may be 16 KiB long.
                 e.staples_mut().push(Served { name: format!("z{number}"), content });
             }
         })

@@ -86,8 +86,8 @@ fn dates() -> Vec<Row> {
         good("a staple that ended four minutes ago", |e| updates(e, -9000, Some(-240))),
         bad("a staple of the future", "staple-not-yet-valid", |e| updates(e, 400, Some(9000))),
         good("a staple of the next four minutes", |e| updates(e, 240, Some(9000))),
-        // RFC 6960 section 4.2.2.1: newer information is then available all the time. A staple that never ends could
-        // be replayed for ever.
+        // RFC 6960 section 4.2.2.1: without nextUpdate, newer information is always available. An attacker could
+        // replay such a staple for ever.
         bad("a staple that never ends", "staple-no-next-update", |e| updates(e, -3600, None)),
         bad("a staple that ends before it begins", "staple-stale", |e| updates(e, -60, Some(-9000))),
         bad("a staple of the next four minutes that ended before", MALFORMED, |e| updates(e, 240, Some(120))),

@@ -75,8 +75,8 @@ impl Figures<'_> {
         ]
     }
 
-    /// Seconds between the first and the last request of each token. They are most of an agent's run, and little of
-    /// them is the machine's own work.
+    /// Seconds between the first and the last request of each token. This is the largest part of a run, and little of
+    /// it is processor time.
     fn run_times(&self) -> Vec<f64> {
         let mut sessions = BTreeMap::new();
         for record in self.records {

@@ -67,8 +67,8 @@ fn one_in_a_hundred() -> Vec<Fault> {
         Fault::everywhere().every(500).after(100).raw(|wire, _| wire.reset()).named("reset"),
         Fault::everywhere().every(500).after(200).delay(Duration::from_secs(1)).named("slow"),
         Fault::everywhere().every(500).after(300).raw(cut).named("cut"),
-        // One of a run's seven requests is for the user's keys: 1/7 × 1/71 is about 1/500, the last fifth of the
-        // faults.
+        // One of the seven requests of a run is for the user's keys. So this fault hits 1/7 × 1/71, which is about
+        // 1/500, of all requests. The five kinds together hit 1/100.
         Fault::below(&format!("/latest/meta-data/{KEYS}")).every(71).after(40).status(401).named("401"),
     ]
 }
@@ -165,7 +165,7 @@ fn request_record_shows_whose_evidence_was_served() {
 }
 
 #[test]
-fn readme_calculates_with_the_defaults_of_sshd() {
+fn performance_md_calculates_with_the_defaults_of_sshd() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let host_key = Key::ed25519(world, "host");
         let asked = Command::new("/usr/sbin/sshd")

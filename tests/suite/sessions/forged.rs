@@ -57,8 +57,9 @@ fn setuid_program_as(pid: u32, uid: u32, fields: &str) -> Child {
     panic!("expected a process with the number {pid}");
 }
 
-/// A number is in use as long as a process is in the session that it led. Processes that sshd left behind are
-/// children of the first process, which is this test.
+/// The kernel does not reuse the number of a session leader while a process is in its session. The children that sshd
+/// left behind are zombies in that session. Their parent is the first process, which is this test, so the test must
+/// wait for them.
 fn reap_session_of(leader: u32) {
     for process in fs::read_dir("/proc").unwrap().flatten() {
         let stat = fs::read_to_string(process.path().join("stat")).unwrap_or_default();
@@ -120,7 +121,8 @@ fn setuid_program_neither_ends_nor_invents_a_session() {
             carols.fingerprint()
         );
         let fields = format!("SYSLOG_IDENTIFIER=sshd\nMESSAGE={words}");
-        // journald remembers for five seconds what it knew of a process number. It may use that for the forger.
+        // journald caches what it knows about a process number for five seconds. It may take the forger for the
+        // earlier process with the same number.
         for (count, wait) in [(1, 0), (2, 6)] {
             sleep(Duration::from_secs(wait));
             go(setuid_program_as(pid, uid, &fields));

@@ -6,8 +6,8 @@ use super::{ALICE, CAROL, as_user, is_valid, offer_only, push, push_expired, ran
 use crate::documents::assert_screen;
 use crate::world::{BOB, Journald, Key, Sshd, World, on_an_instance, test_path, until};
 
-/// Writes what a user can write into the log to appear as another user: lines, the agent's own fields, and the lines
-/// of the agent when that user runs it.
+/// Writes to the log as `ubuntu` and imitates the agent and sshd: with plain lines, with the agent's own fields, and
+/// by running the agent itself.
 fn forge(world: &World, journal: &Journald, key: &Key, sshd_pid: u64) {
     let line = format!(
         "Providing ssh key from EC2 Instance Connect with fingerprint: {}, request-id: forged-1, \

@@ -154,7 +154,8 @@ fn a_million_lines_take_bounded_memory() {
         assert_eq!((sessions.len(), shown["unused"].as_array().unwrap().len()), (logins, 100_000 - logins));
         assert!(sessions.iter().all(|session| session["pushes"][0]["verified"] == false));
         let kib: u64 = String::from_utf8(measured.stderr).unwrap().trim().parse().expect("KiB");
-        // A hundred thousand keys and their logins, with room for the malloc of another C library.
+        // The limit is for a hundred thousand keys and their logins. It allows for the allocator of another C
+        // library.
         assert!(kib < 200 * 1024, "{kib} KiB");
     });
 }

@@ -1,4 +1,5 @@
-//! Other users cannot influence `enable`. `enable` does not chain the command of a user with more groups.
+//! Other users cannot influence `enable`. `enable` does not chain the command of a user who is also in a
+//! supplementary group.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -58,7 +59,7 @@ fn other_users_cannot_influence_enable_and_disable() {
 }
 
 #[test]
-fn provider_user_with_more_groups_is_not_chained() {
+fn provider_user_with_a_supplementary_group_is_not_chained() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let groups = fs::read_to_string("/etc/group").unwrap() + "extra:x:60999:ubuntu,provider\n";
         fs::write("/etc/group", groups).unwrap();

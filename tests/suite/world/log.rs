@@ -18,7 +18,8 @@ pub(crate) struct Syslog(Socket);
 /// The journal's native socket: the agent's events, with their fields.
 pub(crate) struct Journal(Socket);
 
-/// A thread reads the socket all the time. With a full queue, sshd's syslog(3) would wait, and the login too.
+/// A thread reads the socket all the time. If the queue were full, syslog(3) in sshd would wait, and the login with
+/// it.
 struct Socket {
     path: &'static str,
     seen: Arc<Mutex<Vec<String>>>,

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::World;
 
-/// Runs the rest as the user with uid `$1` and an empty environment. The measured time must not include how long the
-/// agent waits for a core on a busy machine. So the agent gets a higher priority, if root may set it.
+/// Runs the arguments after `$1` as the user with uid `$1` and an empty environment. On a busy machine, the measured
+/// time must not include how long the agent waits for a processor. So the agent gets a higher priority, if the
+/// machine lets root set it.
 const AHEAD: &str = r#"
 renice -n -15 -p $$ >/dev/null 2>&1 || true
 uid=$1; shift
@@ -38,8 +39,8 @@ impl World {
 
     /// Runs the agent as one of the instance's users.
     pub(crate) fn measure_as(&self, user: &str, arguments: &[&str]) -> Measured {
-        // GNU time itself is small, so the peak is the agent's. Its time begins with the agent's start, and is
-        // rounded down to hundredths of a second.
+        // GNU time needs less memory than the agent, so the peak is the agent's. The time begins with the agent's
+        // start. GNU time rounds it down to hundredths of a second.
         let output = self
             .ahead(user)
             .args(["/usr/bin/time", "--quiet", "-f", "peak %M %e"])

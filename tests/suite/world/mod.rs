@@ -35,7 +35,7 @@ const UNOPTIMIZED: u64 = 4 * 1024;
 /// Larger than any optimized agent, in bytes.
 const LARGE_PROGRAM: u64 = 32 * 1024 * 1024;
 
-/// Set for the run inside. The value is the root of the private files.
+/// This environment variable marks the run inside the namespaces. Its value is the root of the private files.
 const INSIDE: &str = "EIC_TEST_WORLD";
 
 pub(crate) const INSTANCE: &str = "i-0123456789abcdef0";
@@ -48,8 +48,8 @@ const COVERABLE: [&str; 4] = ["/mnt", "/srv", "/media", "/opt"];
 /// busy machine takes ten times as long as a quiet one.
 const LONGEST: &str = "900";
 
-/// Seconds that a pushed key stays. EC2 grants a minute, and a busy machine may not finish its login in that time.
-/// With a clock that is ten minutes ahead, the key has still expired.
+/// Seconds that a pushed key stays. On EC2 a key stays for 60 seconds. On a busy machine, a login may take longer.
+/// The value is below 600, because tests with a clock that is ten minutes ahead need an expired key.
 const KEY_STAYS: i64 = 540;
 
 /// Runs as root of the new namespaces.
@@ -61,8 +61,8 @@ pub(crate) struct World {
     pub(crate) emulator: Emulator,
 }
 
-/// The full path of the test that contains it, `module::name`. [`on_an_instance`] runs the test again by this name.
-/// In a closure or another function, the path is not that of a test, and the run fails.
+/// The full path `module::name` of the test that calls this macro. [`on_an_instance`] runs the test again by this
+/// name. In a closure or another function, the path is not that of a test, and the run fails.
 macro_rules! test_path {
     () => {{
         fn here() {}
@@ -71,7 +71,7 @@ macro_rules! test_path {
 }
 pub(crate) use test_path;
 
-/// The path of the function that declares `local`, as libtest names it: without the crate.
+/// The path of the function that declares the type `T`, as libtest names it: without the crate.
 pub(crate) fn path_around<T>(_local: T) -> &'static str {
     let path = type_name::<T>();
     let (_, path) = path.split_once("::").unwrap();
@@ -95,8 +95,8 @@ pub(crate) fn on_an_instance(test: &str, config: Config, body: impl FnOnce(&Worl
     on_an_instance_for(LONGEST, test, config, body);
 }
 
-/// Like [`on_an_instance`], with a limit in seconds. Returns the output of the run inside. The run inside itself gets
-/// an empty text.
+/// Like [`on_an_instance`], with a limit in seconds. The outer run returns the output of the run inside. The run
+/// inside returns an empty text.
 pub(crate) fn on_an_instance_for(
     seconds: &str,
     test: &str,
@@ -198,7 +198,7 @@ impl World {
         file
     }
 
-    /// Covers sshd and ssh with programs that report this release.
+    /// Mounts a program that reports this release over sshd and ssh.
     pub(crate) fn replace_sshd(&self, says: &str) {
         let script =
             self.script("old-sshd", &format!("echo 'unknown option -- V' >&2; echo '{says}' >&2; exit 1"));
@@ -255,8 +255,8 @@ impl World {
         assert!(gone.success());
     }
 
-    /// Runs the agent as root, as sshd would with these arguments. Without `--timeout`, the run gets a minute, so
-    /// that a busy machine changes only its duration.
+    /// Runs the agent as root, as sshd would with these arguments. Without `--timeout`, the time limit is 60 seconds,
+    /// so that a busy machine does not change the result.
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         self.run_as("root", arguments)
     }
@@ -272,7 +272,8 @@ impl World {
     }
 
     /// Runs the agent with a short time limit, for a run that lasts until its limit. On a busy machine, the run may
-    /// not get `far` enough. It is then repeated with the next of [`TIMES`]. Returns the last run.
+    /// stop too early. While `far` returns false for a run, this function repeats it with the next of [`TIMES`].
+    /// Returns the last run.
     pub(crate) fn run_out_of_time(&self, user: &str, arguments: &[&str], far: impl Fn(&Run) -> bool) -> Run {
         let run = |seconds: u64| {
             let mut command = self.ahead(user);
@@ -296,12 +297,11 @@ impl World {
     }
 }
 
-/// On a busy machine: the most time of a run that ends by itself long before its minute, and the most time of any
-/// other run beyond its time limit.
+/// The longest time on a busy machine: of a run that ends by itself, and of any other run after its time limit.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// Seconds of a run that lasts until its time limit. A longer one follows if a busy machine did not get far enough
-/// within the one before.
+/// Time limits in seconds for a run that lasts until its limit. If a busy machine did not get far enough within one
+/// limit, the test uses the next.
 pub(crate) const TIMES: [u64; 4] = [1, 4, 16, 50];
 
 #[derive(Debug)]
@@ -346,11 +346,11 @@ fn mount(arguments: &[&str]) {
 fn test_path_is_the_path_of_the_test() {
     assert_eq!(test_path!(), "world::test_path_is_the_path_of_the_test");
     let of_a_closure = || test_path!();
-    assert_ne!(of_a_closure(), test_path!(), "a closure is no test");
+    assert_ne!(of_a_closure(), test_path!(), "the path of a closure is not the path of a test");
 }
 
 #[test]
-fn run_of_a_path_that_is_no_test_fails() {
+fn path_that_names_no_test_fails() {
     let said = |path: &str| {
         let run = Command::new(env::current_exe().unwrap()).args(only(path)).output().unwrap();
         assert!(run.status.success(), "a filter that matches nothing is a success for libtest");

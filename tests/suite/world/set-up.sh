@@ -1,6 +1,7 @@
 #!/bin/sh
-# Creates the private instance inside new namespaces of networks, mounts and processes. `$1` is the folder to cover
-# with its files. The rest is the command to run there, as root. The test suite and the benchmark read this file.
+# Creates the private instance inside new namespaces of networks, mounts and processes. This script mounts the private
+# files over the folder `$1`. The other arguments are the command to run there, as root. The test suite and the
+# benchmark read this file.
 set -eu
 umask 022
 root=$1; shift

@@ -170,7 +170,7 @@ impl Sshd {
     /// Waits until sshd listens at a socket that it did not have before. On SIGHUP, sshd closes the old one, executes
     /// itself again, reads its configuration, and opens a new one (sshd.c, `sighup_restart`).
     pub(crate) fn wait_until_it_listens(&self) {
-        // Releases from 8.2 on listen first, and then write their state over their command line.
+        // From release 8.2 on, sshd first listens, and then replaces its command line with its state.
         let is_titled = || {
             let line = fs::read(format!("/proc/{}/cmdline", self.pid())).unwrap_or_default();
             String::from_utf8_lossy(&line).contains(" [listener] ")

@@ -17,7 +17,8 @@ pub(super) fn is_os_user(user: &str) -> bool {
         return false;
     }
     if first.is_ascii_alphabetic() || *first == b'_' {
-        // The first character and the 30 in the middle leave only the last one, which has its own character set.
+        // A name has a first character, at most 30 in the middle, and a last one. In a name of 32 characters, the last
+        // one has a smaller character set.
         return ends_well(rest, bytes.len() == 32);
     }
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -79,7 +79,7 @@ fn wrong_parameters_are_refused() {
 }
 
 #[test]
-fn every_other_error_has_its_cause() {
+fn each_error_of_the_service_has_its_code() {
     let emulator = Emulator::start(Config::default()).unwrap();
     let not_found = (400, "EC2InstanceNotFoundException".to_owned());
     assert_eq!(error_of(&push(&emulator, &with("InstanceId", "i-00000000000000000"))), not_found);

@@ -1,4 +1,4 @@
-//! Faults apply to the requests and as often as the test sets.
+//! A fault applies to the requests that the test chooses, and as often as the test chooses.
 
 use std::io;
 use std::time::{Duration, Instant};

@@ -135,8 +135,8 @@ pub(super) fn key_bodies() -> Vec<Row> {
         judged("a P-256 point at infinity", BOTH, MALFORMED, |e| {
             e.between_key(line("ecdsa-sha2-nistp256", &[b"ecdsa-sha2-nistp256", b"nistp256", &[0]]));
         }),
-        // These are names of signatures. To OpenSSH they are other names of ssh-rsa, and the key's fingerprint
-        // differs from the agent's.
+        // These are names of signature algorithms. OpenSSH accepts them as names of the key algorithm, and computes
+        // another fingerprint than the agent.
         judged("an RSA key by the name of its signature", BOTH, MALFORMED, |e| {
             e.between_key(renamed("rsa-4096", "rsa-sha2-256"));
         }),
@@ -148,8 +148,9 @@ pub(super) fn key_bodies() -> Vec<Row> {
     rows
 }
 
-/// Older releases of OpenSSH (Amazon Linux 2 has 7.4) read these, in upper or lower case, as names of the algorithms
-/// themselves (`sshkey_type_from_name`). The key then has another fingerprint and type than the agent would log.
+/// Older releases of OpenSSH (Amazon Linux 2 has 7.4) accept these short names, in upper or lower case, as names of
+/// key algorithms (`sshkey_type_from_name`). The fingerprint and type that sshd logs would differ from those that the
+/// agent logs.
 fn short_names() -> Vec<Row> {
     vec![
         judged("an Ed25519 key by its short name", BOTH, MALFORMED, |e| {

@@ -41,7 +41,7 @@ impl Demo {
         let start = Instant::now();
         let outcome = Stage::set(&self.agent, &mut screen, &interrupt)
             .and_then(|stage| stage.perform(&mut screen, &interrupt));
-        // The stage has been dropped, after success and after failure.
+        // Here the stage has been dropped, whether the demo succeeded or failed.
         screen.line("")?;
         let took = start.elapsed().as_secs_f64();
         screen.line(&format!(
