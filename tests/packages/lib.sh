@@ -4,7 +4,7 @@
 
 # shellcheck disable=SC2016 # the quoted text is for other shells, perl and sshd
 
-# All functions write and delete only there.
+# All functions write and delete only below these folders.
 : "${ROOT:?is set by world}" "${MACHINE:?}" "${STUFF:?}"
 
 OURS='/usr/bin/eic-agent authorized-keys %u %f'

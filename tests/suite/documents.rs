@@ -204,8 +204,8 @@ fn recipe_that_finds_a_push_in_cloudtrail_works() {
             output
         };
         let run = |block: &str| run_to(&[0], block);
-        // Status 1 is expected. journald may be too late to identify the writer of a line about an end, and this log
-        // does not reach back for 30 days.
+        // Status 1 means an incomplete report: journald may be too late to identify the writer of the line about an
+        // end, and this log does not reach back for 30 days.
         run_to(&[0, 1], "sudo eic-agent sessions");
         run_to(&[1], block("docs/audit.md", "sudo eic-agent sessions --since 30d --json"));
         let found = run(block("docs/audit.md", "jq -r '.sessions[].pushes[]"));

@@ -149,7 +149,7 @@ fn exit_statuses(command: &Command) -> Result<String, Error> {
         format!("src/agent/cli/arguments.rs, after_help of {name}: expected '{EXIT_STATUS}0 …; 1 ….'")
     })?;
     let list = statuses.iter().map(|(code, meaning)| format!(".TP 4\n{}\n{}\n", bold(code), prose(meaning)));
-    // No empty lines within.
+    // `.PD 0` removes the empty lines between the entries of the list.
     let list: String = list.collect();
     Ok(format!(".PP\n{}\n.PD 0\n.RS 4\n{list}.RE\n.PD\n", bold(&format!("eic-agent {name}"))))
 }

@@ -117,7 +117,7 @@ impl CertificateBuilder {
         .extension(oids::SUBJECT_KEY_ID, false, &der::octets(&key.id()))
     }
 
-    /// Sets the profile of a signer: SAN, key usage, extended key usage, and not a CA.
+    /// Sets the extensions of a signer: SAN, key usage, extended key usage, and basic constraints that say "not a CA".
     #[must_use]
     pub fn signer_profile(self, dns_name: &str) -> Self {
         self.san(&[dns_name])

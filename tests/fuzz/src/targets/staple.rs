@@ -1,4 +1,4 @@
-//! One OCSP staple, instead of the leaf's own.
+//! One OCSP staple, which replaces the leaf's own.
 
 use std::sync::LazyLock;
 
