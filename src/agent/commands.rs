@@ -8,7 +8,7 @@ use nix::sys::stat::{Mode, umask};
 
 use crate::cli::{Cli, Command};
 use crate::outcome::Outcome;
-use crate::{capture, config, confinement, doctor, explain, placement, sessions, sshd_setup, verify};
+use crate::{capture, config, confinement, doctor, explain, placement, reach, sessions, sshd_setup, verify};
 
 /// Whether this is a command about sshd that root runs by hand.
 const fn is_by_hand(command: &Command) -> bool {
@@ -41,6 +41,8 @@ pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
         Command::Disable(_) => sshd_setup::disable(out, notes),
         Command::Status(arguments) => sshd_setup::status(arguments, out, notes),
         Command::Confinement => confinement::run(out, notes),
+        Command::Reach(arguments) => reach::run(arguments, out, notes),
+        Command::RunAs(arguments) => reach::run_as(arguments, notes),
         Command::Placement => placement::run(clock, out, notes),
         Command::Supervise(arguments) => {
             match supervise(&arguments.program, &arguments.command, arguments.timeout) {

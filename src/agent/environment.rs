@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+use eic_core::audit_line::IDENT;
+use eic_host::reach::{Reach, Subject, Use};
 use eic_host::sshd::environment::PermittedVariables;
 use eic_host::sshd::environment::record::{PLACE, Record, RecordedServer};
 use eic_host::sshd::environment::source::ConfigSource;
@@ -107,6 +109,16 @@ fn ask_until_settled(
     }
 }
 
+/// Why this process cannot read the record, and what to do. `None` if it can, or if there is no record.
+fn closed_record() -> Option<(String, String)> {
+    let Reach::No(obstacle) = Reach::of(&Subject::current(IDENT)?, Path::new(PLACE), Use::Read) else {
+        return None;
+    };
+    let remedy = obstacle.command().map(|command| format!("run: sudo {command}"));
+    let remedy = remedy.unwrap_or_else(|| obstacle.advice("the record"));
+    (!obstacle.is_missing()).then(|| (obstacle.seen(), remedy))
+}
+
 /// Checks that sessions get the variables that the settings require. `Ok` if the settings require none. Call this
 /// without root's rights, as in a login. `kept` is the error if root's rights could not be given up.
 pub(super) fn decide(
@@ -129,6 +141,11 @@ pub(super) fn decide(
                 if *remedy == RENEW { format!("mend that, then {RENEW}") } else { (*remedy).to_owned() };
             EnvironmentError::Unknown(unwritten.clone(), remedy)
         }
+        // A new record in a folder that this user cannot enter does not help.
+        (EnvironmentError::Unknown(seen, remedy), None) => match closed_record() {
+            Some((seen, remedy)) => EnvironmentError::Unknown(seen, remedy),
+            None => EnvironmentError::Unknown(seen, remedy),
+        },
         (error, _) => error,
     })
 }

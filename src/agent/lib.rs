@@ -45,6 +45,8 @@ mod explain;
 pub mod layout;
 mod outcome;
 mod placement;
+mod reach;
+mod run_user;
 mod sessions;
 mod sshd_setup;
 mod verify;

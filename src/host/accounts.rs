@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::files::head_of_regular;
-use crate::process::output_with_timeout;
+use crate::process::{MAX_BYTES, output_with_timeout};
 
 /// Maximum number of bytes of `/etc/passwd` that are read.
 const MAX_PASSWD_BYTES: usize = 1024 * 1024;
@@ -79,6 +79,31 @@ pub fn entries(database: &str, keys: &[&str]) -> Result<String, String> {
         Some(0 | 2) => Ok(String::from_utf8_lossy(&said.stdout).into_owned()),
         _ => Err(format!("getent {database}: {}", said.status)),
     }
+}
+
+/// The lines of all users that the name service lists.
+pub fn all_users() -> Result<String, String> {
+    let said = output_with_timeout(Command::new("getent").arg("passwd"), TIMEOUT)
+        .map_err(|error| format!("getent passwd: {error}"))?;
+    // A list that was cut off would hide users.
+    if u64::try_from(said.stdout.len()).is_ok_and(|bytes| bytes >= MAX_BYTES) {
+        return Err("getent passwd: too many users".to_owned());
+    }
+    if !said.status.success() {
+        return Err(format!("getent passwd: {}", said.status));
+    }
+    Ok(String::from_utf8_lossy(&said.stdout).into_owned())
+}
+
+/// The ids of all groups of this user, from id(1): `initgroups(3)` gives sshd the same.
+pub fn group_ids(name: &str) -> Result<Vec<u32>, String> {
+    let said = output_with_timeout(Command::new("id").args(["-G", "--", name]), TIMEOUT)
+        .map_err(|error| format!("id: {error}"))?;
+    if !said.status.success() {
+        return Err(format!("id: {}", said.status));
+    }
+    let numbers = String::from_utf8_lossy(&said.stdout).into_owned();
+    numbers.split_whitespace().map(|number| number.parse().map_err(|_| format!("id: {number}"))).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`files`], [`stdout`], [`clock`] | bounded reads; standard output; the system clock |
 //! | [`ownership`] | sshd's rule for trusted files |
+//! | [`reach`] | whether a user can use a path |
 //! | [`accounts`] | users, from `/etc/passwd` or the name service |
 //! | [`process`] | other programs, run with a time limit |
 //! | [`instance`] | EC2 detection, and the instance id |
@@ -21,6 +22,7 @@ pub mod files;
 pub mod instance;
 pub mod ownership;
 pub mod process;
+pub mod reach;
 pub mod sshd;
 pub mod stdout;
 pub mod terminal;

@@ -42,9 +42,26 @@ pub fn give_up_root() -> Result<(), PrivilegesError> {
     let known = UNPRIVILEGED.iter().filter_map(|name| Account::find(name));
     let account = known.into_iter().find(|account| account.uid != 0 && account.gid != 0);
     let account = account.ok_or(PrivilegesError::NoUser)?;
-    let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
+    become_user(account.uid, account.gid, &[])
+}
+
+/// For commands that people run: if this process is root, becomes the user that sshd runs the agent as, with its
+/// groups, so that the command sees what a login sees. Refuses root as that user.
+pub fn become_run_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), PrivilegesError> {
+    if !Uid::effective().is_root() {
+        return Ok(());
+    }
+    if uid == 0 {
+        return Err(PrivilegesError::Kept("that user is root, too".to_owned()));
+    }
+    become_user(uid, gid, groups)
+}
+
+fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), PrivilegesError> {
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    let more: Vec<_> = groups.iter().copied().map(Gid::from_raw).collect();
     let kept = |error: nix::Error| PrivilegesError::Kept(error.to_string());
-    setgroups(&[]).map_err(kept)?;
+    setgroups(&more).map_err(kept)?;
     setresgid(gid, gid, gid).map_err(kept)?;
     setresuid(uid, uid, uid).map_err(kept)?;
     let (users, groups) = (getresuid().map_err(kept)?, getresgid().map_err(kept)?);

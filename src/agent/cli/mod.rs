@@ -18,7 +18,7 @@ use eic_host::sshd::command::AUTHORIZED_KEYS_NAMES;
 
 pub use self::arguments::{
     AuthorizedKeysArgs, CaptureArgs, ConfigArgs, DisableArgs, DoctorArgs, EnableArgs, ExplainArgs, Overrides,
-    SessionsArgs, StatusArgs, SuperviseArgs, Trust, VerifyArgs,
+    ReachArgs, RunAsArgs, SessionsArgs, StatusArgs, SuperviseArgs, Trust, UserIds, VerifyArgs,
 };
 pub use self::values::When;
 
@@ -62,6 +62,12 @@ pub enum Command {
     /// Run a provider and end it in time (authorized-keys runs its providers with it)
     #[command(hide = true)]
     Supervise(SuperviseArgs),
+    /// Try to use a path as another user (doctor, enable and status run it as root)
+    #[command(hide = true)]
+    Reach(ReachArgs),
+    /// Run a program as another user, with all groups of that user (doctor runs it as root)
+    #[command(hide = true)]
+    RunAs(RunAsArgs),
     /// Confine this process as authorized-keys does, and report which layers hold (doctor runs it)
     #[command(hide = true)]
     Confinement,

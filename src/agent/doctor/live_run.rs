@@ -1,6 +1,5 @@
 //! `answer`: runs the command in sshd's configuration once, as sshd would, but without chained providers.
 
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use eic_core::text::{MAX_SHOWN, printable, printable_bytes};
 use eic_host::accounts::Account;
 use eic_host::instance::Machine;
 use eic_host::process::output_with_timeout;
+use eic_host::reach::Subject;
 use eic_host::sshd::command::split;
 use eic_host::sshd::tokens::expand;
 use eic_login::config::DEFAULT_PATH;
@@ -110,11 +110,17 @@ impl ConfiguredRun {
         let Some((program, arguments)) = self.words.split_first() else {
             return not_asked(ID, ANSWER);
         };
-        let mut command = Command::new(program);
-        command.args(arguments).current_dir("/");
-        if account.uid != 0 {
-            command.gid(account.gid).uid(account.uid);
-        }
+        // With all groups of that user, as sshd does.
+        let mut command = if account.uid == 0 {
+            let mut command = Command::new(program);
+            command.args(arguments);
+            command
+        } else {
+            match Subject::of(account) {
+                Ok(subject) => subject.command(program, arguments),
+                Err(why) => return Check::skipped(ID, ANSWER, why),
+            }
+        };
         let runs_as = printable(&account.name, MAX_SHOWN);
         let again = format!("sudo -u {runs_as} {}", printable(&self.words.join(" "), MAX_SHOWN));
         let said = match output_with_timeout(&mut command, TIMEOUT) {

@@ -5,7 +5,8 @@
 //! | [`service`] | `machine`, `settings`, and then the checks of the next two files |
 //! | [`metadata`] | `metadata`, `metadata-v6`, `proxy`, `instance`, `clock` |
 //! | [`signer`] | `region`, `trust-store`, `signer`, `staples` |
-//! | [`server`] | `openssh`, `listener`, `command`, `command-user`, `command-path`, `unit-override` |
+//! | [`server`] | `openssh`, `listener`, `command`, `command-user`, `unit-override` |
+//! | [`command_path`] | `command-path` |
 //! | [`keys`] | `public-keys`, `key-types`, `revoked-keys` |
 //! | [`providers`] | `providers` |
 //! | [`access`] | `access` |
@@ -19,6 +20,7 @@
 mod access;
 mod account;
 mod check;
+mod command_path;
 mod keys;
 mod live_run;
 mod log_limit;
@@ -40,6 +42,20 @@ use eic_login::Clock;
 use crate::cli::DoctorArgs;
 use crate::layout;
 use crate::outcome::Outcome;
+use crate::run_user::RunUser;
+use crate::sshd_setup::is_ours;
+
+/// The user of a run. Unknown if sshd does not run this program.
+fn runs(sshd: &Result<sshd::Sshd, sshd::SshdUnavailable>) -> service::Runs {
+    let Ok(sshd) = sshd else { return service::Runs::default() };
+    let (command, user) = sshd.wired(|wired| (wired.running.command.clone(), wired.running.user.clone()));
+    if !is_ours(command.as_deref(), &sshd.machine.own) {
+        return service::Runs::default();
+    }
+    let words = own_words::words_of(command.as_deref());
+    let has_other_settings = words.is_ok_and(|words| words.overrides.config.is_some());
+    service::Runs { user: RunUser::of(user.as_deref()), has_other_settings }
+}
 
 pub(super) fn run(
     arguments: &DoctorArgs,
@@ -59,7 +75,8 @@ pub(super) fn run(
         .chain(system::checks(listener, audit_required));
     let after: Vec<_> = std::iter::once(providers::check(&sshd)).chain(after).collect();
     let answer = live_run::check(&sshd, user, &before);
-    let service = service::checks(settled, user, clock);
+    let runs = runs(&sshd);
+    let service = service::checks(settled, &runs, user, clock);
     let mut checks = service.checks;
     let answer = live_run::skip_if_explained(answer, &checks);
     checks.extend(before);

@@ -3,6 +3,7 @@
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::accounts::Account;
 use eic_host::ownership;
+use eic_host::reach::{Reach, Subject, Use};
 use eic_login::providers;
 
 use super::check::Check;
@@ -52,18 +53,43 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
         }
         _ => {}
     }
+    let runs = words.provider_user.as_deref().or(user.as_deref());
+    // The agent starts a provider of another user without that user's supplementary groups.
+    let has_groups = words.provider_user.is_none();
+    let subject = runs.and_then(|name| Account::look_up(name).ok().flatten()).map(|account| {
+        if has_groups { Subject::of(&account) } else { Ok(Subject::without_groups(&account)) }
+    });
+    let mut unknown = None;
     for provider in &asked {
+        match subject
+            .as_ref()
+            .map(|subject| subject.as_ref().map(|it| Reach::of(it, provider.program(), Use::Execute)))
+        {
+            Some(Ok(Reach::No(obstacle))) => {
+                let program = provider.program().display();
+                let seen = format!("{program} is not run: {}", obstacle.seen());
+                let advice = || mend(&format!("{}, or take it out", obstacle.advice(&program.to_string())));
+                let fix = obstacle.command().map_or_else(advice, |command| format!("sudo {command}"));
+                return Check::warn(ID, PROVIDERS, seen, fix);
+            }
+            Some(Ok(Reach::Unknown(why))) => unknown = Some(why),
+            Some(Err(why)) => unknown = Some(why.clone()),
+            Some(Ok(Reach::Yes)) | None => {}
+        }
         if let Err(insecure) = ownership::check(provider.program()) {
             let program = provider.program().display();
-            let fix = match (insecure.remedy(), insecure.is_access()) {
-                (Some(command), _) => format!("sudo {command}"),
-                (None, true) => mend(&format!("move {program} to a folder of root's alone, or take it out")),
-                (None, false) => mend(&format!("put {program} back, or take it out")),
-            };
+            let advice = || mend(&format!("{}, or take it out", insecure.advice(&program.to_string())));
+            let fix = insecure.remedy().map_or_else(advice, |command| format!("sudo {command}"));
             let seen = format!("{} is not run: {}", provider.program().display(), insecure.seen());
             return Check::warn(ID, PROVIDERS, seen, fix);
         }
     }
-    let runs = words.provider_user.as_deref().or(user.as_deref());
+    if let Some(why) = unknown {
+        return Check::skipped(
+            ID,
+            PROVIDERS,
+            format!("whether {} can run {names} is not known: {why}", shown(runs)),
+        );
+    }
     Check::ok(ID, PROVIDERS, format!("{names}, as {}", shown(runs)))
 }

@@ -1,7 +1,6 @@
 //! Checks of sshd itself: its release, whether it runs, and whether it is configured to run this program and can.
 
 use std::fmt::Write as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -9,9 +8,7 @@ use std::time::Duration;
 use eic_core::audit_line::IDENT;
 use eic_core::key_options::Release;
 use eic_core::text::{MAX_SHOWN, printable};
-use eic_host::accounts::Account;
 use eic_host::files::head_of_regular;
-use eic_host::ownership::{self, Insecure};
 use eic_host::process::output_with_timeout;
 use eic_host::sshd::command::{CommandOwner, command_owner, split};
 use eic_host::sshd::keyword::Keyword;
@@ -21,22 +18,18 @@ use eic_host::sshd::server::CONFIG;
 use eic_host::sshd::units;
 
 use super::check::Check;
+use super::command_path::{PATH, command_path};
 use super::own_words::words_of;
-use super::sshd::{Sshd, SshdUnavailable, failed, not_asked, shown_fix};
+use super::sshd::{Sshd, SshdUnavailable, failed, not_asked};
 use crate::sshd_setup::{
-    SetupState, SshdState, is_ours, placed, program_fault, shown, shown_reload, user_fault, where_from,
+    SetupState, SshdState, is_ours, placed, shown, shown_reload, user_fault, where_from,
 };
 
 const OPENSSH: &str = "sshd is what lets anybody in; this program works with OpenSSH 7.4 and later";
 const LISTENER: &str = "without a server that listens there is no login at all";
 const COMMAND: &str = "sshd takes pushed keys only from the AuthorizedKeysCommand that is in force";
 const USER: &str = "sshd runs the command as AuthorizedKeysCommandUser, and not at all without";
-const PATH: &str = "sshd runs only what is root's and writable by nobody else, up to /";
 const OVERRIDE: &str = "settings on sshd's command line win over every file of its configuration";
-
-/// File that identifies Debian and its derivatives. Their sshd accepts a group-writable file if its owner is the only
-/// member of the group (user-group-modes.patch).
-const DEBIAN: &str = "/etc/debian_version";
 
 /// First release that reads `authorized_keys` before it runs the command (OpenSSH 8.1, auth2-pubkey.c).
 const FILES_FIRST: Release = Release(8, 1);
@@ -240,53 +233,6 @@ fn command_user(wired: &SetupState<'_>) -> Check {
     }
 }
 
-fn command_path(wired: &SetupState<'_>) -> Check {
-    const ID: &str = "command-path";
-    let command = wired.running.command.as_deref();
-    if !is_ours(command, &wired.machine.own) {
-        return not_asked(ID, PATH);
-    }
-    let program = program_of(command);
-    if let Some(fault) = program_fault(&program) {
-        return match ownership::check(&program) {
-            Err(Insecure::Writable(place, mode)) if mode & 0o002 == 0 && Path::new(DEBIAN).exists() => {
-                let seen = format!(
-                    "the group of {} may write it; sshd still runs it here, while only its owner is in that group",
-                    place.display()
-                );
-                Check::warn(ID, PATH, seen, shown_fix(fault.fix))
-            }
-            _ => failed(ID, PATH, fault),
-        };
-    }
-    let user = wired.running.user.as_deref().unwrap_or_default();
-    let account = Account::look_up(user).ok().flatten();
-    if let Some((place, mode)) = account.and_then(|account| closed_to(&account, &program)) {
-        let seen = format!("{user} cannot run it: the mode of {} is {mode:04o}", place.display());
-        return Check::fail(ID, PATH, seen, format!("sudo chmod a+x {}", place.display()));
-    }
-    Check::ok(ID, PATH, format!("{}: root's alone, up to /", program.display()))
-}
-
-/// The first directory that the user may not enter, or the program that the user may not run, with its mode. If the
-/// group's permission decides, this assumes that the user is in the group.
-fn closed_to(account: &Account, program: &Path) -> Option<(PathBuf, u32)> {
-    let real = program.canonicalize().ok()?;
-    let closed = real.ancestors().find(|place| {
-        let Ok(status) = place.metadata() else { return false };
-        let mode = status.mode();
-        let allowed = match account.uid {
-            // Root may enter every directory, and run every file that has an execute bit.
-            0 => status.is_dir() || mode & 0o111 != 0,
-            uid if uid == status.uid() => mode & 0o100 != 0,
-            _ if account.gid == status.gid() => mode & 0o010 != 0,
-            _ => mode & 0o011 != 0,
-        };
-        !allowed
-    })?;
-    Some((closed.to_owned(), closed.metadata().ok()?.permissions().mode() & 0o7777))
-}
-
 fn unit_override(wired: Option<&SetupState<'_>>) -> Check {
     const ID: &str = "unit-override";
     let mut files = units::overrides();
@@ -314,7 +260,7 @@ fn unit_override(wired: Option<&SetupState<'_>>) -> Check {
     }
 }
 
-fn program_of(command: Option<&str>) -> PathBuf {
+pub(super) fn program_of(command: Option<&str>) -> PathBuf {
     command.and_then(|command| split(command).into_iter().next()).unwrap_or_default().into()
 }
 

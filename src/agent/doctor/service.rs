@@ -4,12 +4,14 @@ use std::path::Path;
 
 use eic_core::evidence::key_bundle::KeyBundle;
 use eic_core::identity::LoginName;
+use eic_core::reason::Reason;
 use eic_core::verification::{Budget, SignerPath};
 use eic_host::instance::Machine;
+use eic_host::reach::{Obstacle, Use};
 use eic_login::Clock;
-use eic_login::config::{CommandLine, ConfigError, DEFAULT_PATH, Settings};
+use eic_login::config::{CommandLine, ConfigError, DEFAULT_PATH, FileError, Settings};
 use eic_login::imds::Endpoint;
-use eic_login::privileges::{PrivilegesError, give_up_root};
+use eic_login::privileges::PrivilegesError;
 
 use super::check::Check;
 use super::metadata::{
@@ -20,6 +22,7 @@ use crate::capture::replay;
 use crate::capture::{CaptureRequest, Fetched, fetch};
 use crate::config::unsupported;
 use crate::environment;
+use crate::run_user::RunUser;
 
 /// The results of these checks, and the algorithms of the pushed keys for later checks.
 #[derive(Default)]
@@ -27,6 +30,21 @@ pub(super) struct Service {
     pub(super) checks: Vec<Check>,
     /// The algorithms of the keys that are pushed for the user now.
     pub(super) pushed: Vec<String>,
+}
+
+/// How sshd runs the agent.
+#[derive(Default)]
+pub(super) struct Runs {
+    pub(super) user: RunUser,
+    /// Whether our line in sshd's configuration names another settings file.
+    pub(super) has_other_settings: bool,
+}
+
+/// The failed check of settings that a run cannot read.
+fn unreadable(id: &'static str, why: &'static str, obstacle: &Obstacle) -> Check {
+    let seen = format!("{}: {}", Reason::SettingsUnreadable.as_str(), obstacle.seen());
+    let advice = || obstacle.advice("the settings file");
+    Check::fail(id, why, seen, obstacle.command().map_or_else(advice, |fix| format!("sudo {fix}")))
 }
 
 /// Results of the checks as root: the settings, and the variables that sshd permits.
@@ -51,27 +69,38 @@ pub(super) fn before(user: Option<&str>) -> RootFindings {
 }
 
 /// Runs the checks up to the signer. Gives up root's rights first, because they read answers from the network.
-pub(super) fn checks(before: RootFindings, user: Option<&str>, clock: Clock) -> Service {
+pub(super) fn checks(before: RootFindings, runs: &Runs, user: Option<&str>, clock: Clock) -> Service {
     let machine = Machine::detect(Path::new("/sys"));
-    let kept = give_up_root().err();
-    let settings = settings(&before, kept.as_ref());
+    let was_root = nix::unistd::Uid::effective().is_root();
+    let kept = runs.user.give_up_root().err();
+    let settings = settings(&before, runs, was_root, kept.as_ref());
     let mut service = Service { checks: vec![is_ec2(&machine), settings], pushed: Vec::new() };
     match (before.settings, &machine, kept) {
         (_, Machine::NotEc2, _) => service.skip(&ALL, "this is no EC2 instance"),
         (Err(_), ..) => service.skip(&ALL, "the settings say where to ask, and cannot be read"),
         (_, _, Some(error)) => service.skip(&ALL, &error.to_string()),
-        (Ok(settings), ..) => service.fetch_and_check(&machine, &settings, user, clock),
+        (Ok(settings), ..) => service.fetch_and_check(&machine, &settings, runs, user, clock),
     }
     service
 }
 
 /// `settings`: whether the settings are valid, and sshd supports them.
-fn settings(before: &RootFindings, kept: Option<&PrivilegesError>) -> Check {
+fn settings(before: &RootFindings, runs: &Runs, was_root: bool, kept: Option<&PrivilegesError>) -> Check {
     const ID: &str = "settings";
     const WHY: &str =
         "a settings file with a fault, or one that sshd does not follow, hands out no pushed key at all";
     let settings = match &before.settings {
         Ok(settings) => settings,
+        Err(ConfigError::File(path, FileError::Unreadable(error)))
+            if !was_root && error.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            let closed = match runs.user.blocked(&[(path.clone(), Use::Read)]) {
+                Some(Ok(obstacle)) => return unreadable(ID, WHY, &obstacle),
+                Some(Err(why)) => why,
+                None => format!("this user cannot read {}", path.display()),
+            };
+            return Check::skipped(ID, WHY, format!("{closed}; run with sudo to check the settings"));
+        }
         Err(error) => {
             let seen = format!("{}: {error}", error.reason());
             return Check::fail(
@@ -82,6 +111,20 @@ fn settings(before: &RootFindings, kept: Option<&PrivilegesError>) -> Check {
             );
         }
     };
+    // With --config, a run reads another file, and `answer` runs it.
+    let file =
+        settings.file.iter().filter(|_| !runs.has_other_settings).map(|file| (file.clone(), Use::Read));
+    match runs.user.blocked(&file.collect::<Vec<_>>()) {
+        Some(Ok(obstacle)) => return unreadable(ID, WHY, &obstacle),
+        Some(Err(why)) => {
+            return Check::skipped(
+                ID,
+                WHY,
+                format!("valid, but whether a run can read them is not known: {why}"),
+            );
+        }
+        None => {}
+    }
     match unsupported(settings, &before.environment, kept).into_iter().next() {
         Some(fault) => {
             let seen = format!("{}: {}", fault.reason, fault.said);
@@ -118,7 +161,14 @@ impl Service {
         self.checks.extend(ids.iter().map(|id| Check::skipped(id, METADATA, seen)));
     }
 
-    fn fetch_and_check(&mut self, machine: &Machine, settings: &Settings, user: Option<&str>, clock: Clock) {
+    fn fetch_and_check(
+        &mut self,
+        machine: &Machine,
+        settings: &Settings,
+        runs: &Runs,
+        user: Option<&str>,
+        clock: Clock,
+    ) {
         let user = user.and_then(|name| LoginName::try_from(name).ok());
         let users: Vec<_> = user.iter().cloned().collect();
         let get = |endpoint: &Endpoint| {
@@ -152,13 +202,14 @@ impl Service {
             let rest = ["instance", "clock", "region", "trust-store", "signer", "staples"];
             return self.skip(&rest, "the metadata service does not answer");
         };
-        self.check_evidence(&fetched, settings, user.as_ref(), clock);
+        self.check_evidence(&fetched, settings, runs, user.as_ref(), clock);
     }
 
     fn check_evidence(
         &mut self,
         fetched: &Fetched,
         settings: &Settings,
+        runs: &Runs,
         user: Option<&LoginName>,
         clock: Clock,
     ) {
@@ -179,7 +230,7 @@ impl Service {
         };
         self.checks.push(region(&name, &pins, &fetched.capture, is_trusted));
         let left_out: Vec<_> = store.left_out().collect();
-        self.checks.push(trust_store(&anchors, &left_out, settings));
+        self.checks.push(trust_store(&anchors, &left_out, settings, (&runs.user, is_trusted())));
         match (&name, &anchors, &chain) {
             (Ok(name), Ok(anchors), Ok(chain)) => {
                 let (staples, _) = replay::staples(&fetched.capture);

@@ -9,6 +9,7 @@ use eic_core::time::Timestamp;
 use eic_core::verification::{
     Budget, RevocationPolicy, SignerError, SignerPath, TrustAnchors, VerifiedSigner,
 };
+use eic_host::reach::Obstacle;
 use eic_host::trust_store::TrustStoreError;
 use eic_login::config::{DEFAULT_PATH, Settings};
 use eic_login::fetch::RunError;
@@ -18,6 +19,7 @@ use super::check::Check;
 use super::metadata::fix_unless_timeout;
 use crate::capture::document::Capture;
 use crate::capture::replay;
+use crate::run_user::RunUser;
 
 pub(super) const SIGNER: &str =
     "a key counts only with the signature of this region's signer, whom a trusted root vouches for";
@@ -80,8 +82,24 @@ pub(super) fn trust_store(
     anchors: &Result<TrustAnchors, TrustStoreError>,
     left_out: &[String],
     settings: &Settings,
+    (runs, is_trusted): (&RunUser, bool),
 ) -> Check {
     const ID: &str = "trust-store";
+    let blocked = || runs.blocked(&settings.trust_store().places());
+    let closed = |obstacle: &Obstacle| {
+        let advice = || obstacle.advice("the CA certificates");
+        obstacle.command().map_or_else(advice, |fix| format!("sudo {fix}"))
+    };
+    if let (Ok(anchors), [], Some(Ok(obstacle))) = (anchors, left_out, blocked()) {
+        // Another source was used. It may lack the signer's root.
+        let seen =
+            format!("trusted roots: {}{}; not read: {}", anchors.count(), place(settings), obstacle.seen());
+        return if is_trusted {
+            Check::warn(ID, SIGNER, seen, closed(&obstacle))
+        } else {
+            Check::fail(ID, SIGNER, seen, closed(&obstacle))
+        };
+    }
     match (anchors, left_out) {
         (Ok(anchors), []) => {
             Check::ok(ID, SIGNER, format!("trusted roots: {}{}", anchors.count(), place(settings)))
@@ -95,6 +113,16 @@ pub(super) fn trust_store(
                 "let only root write what was left out",
             )
         }
+        (Err(error), _) if error.is_unreadable() && error.remedy().is_none() => match blocked() {
+            Some(Ok(obstacle)) => {
+                let seen = format!("{}: {}", error.reason(), obstacle.seen());
+                Check::fail(ID, SIGNER, seen, closed(&obstacle))
+            }
+            Some(Err(why)) => Check::skipped(ID, SIGNER, format!("{error}; {why}")),
+            None => {
+                Check::skipped(ID, SIGNER, format!("{error}; run with sudo to read them as sshd's run does"))
+            }
+        },
         (Err(error), _) => {
             let is_chosen = settings.ca_file.value.is_some() || settings.ca_dir.value.is_some();
             let fix = match error.remedy() {

@@ -95,6 +95,7 @@ impl From<SshdUnknown> for SshdUnavailable {
     fn from(unseen: SshdUnknown) -> Self {
         match unseen {
             SshdUnknown::Absent => Self::Absent,
+            SshdUnknown::NeedsRoot(seen) => Self::NeedsRoot(seen),
             SshdUnknown::Refused(fault) => Self::Refused(fault),
         }
     }

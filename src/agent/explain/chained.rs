@@ -8,6 +8,8 @@ use clap::Parser as _;
 use eic_core::fingerprint::Fingerprint;
 use eic_core::identity::LoginName;
 use eic_core::text::printable_bytes;
+use eic_host::accounts::Account;
+use eic_host::reach::{Reach, Subject, Use};
 use eic_host::sshd::command::{CommandOwner, split};
 use eic_host::sshd::tokens::expand;
 use eic_login::config::CommandLine;
@@ -16,7 +18,7 @@ use serde::Serialize;
 
 use crate::capture::milliseconds;
 use crate::cli::{Cli, Command, resolve_name};
-use crate::sshd_setup;
+use crate::sshd_setup::{self, ProgramState};
 
 /// Timeout of a provider.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -95,8 +97,12 @@ impl Chain {
             return Err("sshd takes no keys of this user: PubkeyAuthentication is no".to_owned());
         }
         let program = words_of(command).next().unwrap_or_default();
-        if let Some(fault) = sshd_setup::program_fault(Path::new(&program)) {
-            return Err(fault.seen);
+        match ProgramState::of(Path::new(&program), effective.user.as_deref()) {
+            ProgramState::Runs | ProgramState::Insecure(_) => {}
+            ProgramState::Faulty(fault) => return Err(fault.to_string()),
+            ProgramState::Unknown(why) => {
+                return Err(format!("whether sshd can run this program is not known: {why}"));
+            }
         }
         if let Some(fault) = sshd_setup::user_fault(effective.user.as_deref())? {
             return Err(fault.seen);
@@ -110,6 +116,16 @@ impl Chain {
         }
         // As in a login: the user of `--provider-user`, else the `AuthorizedKeysCommandUser`.
         let runs_as = arguments.provider_user.as_deref().or(effective.user.as_deref());
+        let runs = runs_as.and_then(|name| Account::look_up(name).ok().flatten());
+        for provider in providers::split(&arguments.providers) {
+            let subject = runs.as_ref().map(Subject::without_groups);
+            let reach = subject.map(|subject| Reach::of(&subject, provider.program(), Use::Execute));
+            // The access would wait without end.
+            match reach {
+                Some(Reach::No(obstacle)) if obstacle.is_silent() => return Err(obstacle.seen()),
+                _ => {}
+            }
+        }
         let started = Instant::now();
         let deadline = started.checked_add(TIMEOUT).unwrap_or(started);
         let asked = providers::start_all(providers::split(&arguments.providers), runs_as, TIMEOUT);

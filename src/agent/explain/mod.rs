@@ -19,7 +19,6 @@ use eic_login::Clock;
 use eic_login::audit::Audit;
 use eic_login::config::{CommandLine, Settings};
 use eic_login::fetch::RunError;
-use eic_login::privileges::give_up_root;
 
 use crate::capture::replay;
 use crate::capture::{CaptureRequest, Fetched, fetch};
@@ -28,6 +27,7 @@ use crate::config::unsupported;
 use crate::environment::{self, EnvironmentBefore};
 use crate::layout::{fit, json, width};
 use crate::outcome::Outcome;
+use crate::run_user::RunUser;
 use crate::verify::{Unproven, VerifyReport, verify_case};
 
 pub(super) fn run(
@@ -43,7 +43,7 @@ pub(super) fn run(
     let before =
         settings.as_ref().map(|settings| environment::renew_record(settings, Some(arguments.user.as_str())));
     let before = before.unwrap_or_default();
-    if let Err(error) = give_up_root() {
+    if let Err(error) = RunUser::of(chain.user.as_deref()).give_up_root() {
         let _ = writeln!(notes, "{IDENT}: {}", one_line(&error.to_string()));
         return Outcome::Undecided;
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::accounts::Account;
 use eic_host::ownership;
+use eic_host::reach::{Reach, Subject, Use};
 use eic_host::sshd::command::{chained, split};
 use eic_host::sshd::server::EffectiveCommand;
 use eic_host::sshd::sources::Sources;
@@ -50,8 +51,16 @@ pub(super) fn chain_of(
         own_pair(machine)?;
     }
     let line = chained(&machine.own, command, runs_it).map_err(|why| refuse(why.to_string()))?;
-    // The agent is stricter than sshd about programs: it also checks the directory of a symbolic link.
     let program = split(command).into_iter().next().unwrap_or_default();
+    if let Some(account) = runs_it.and_then(Account::find) {
+        let reach = Reach::of(&Subject::without_groups(&account), Path::new(&program), Use::Execute);
+        if let Reach::No(obstacle) = reach {
+            let advice = || obstacle.advice("the program");
+            let fix = obstacle.command().map_or_else(advice, |command| format!("run: {command}"));
+            return Err(refuse(format!("{}; {fix}", obstacle.seen())));
+        }
+    }
+    // The agent is stricter than sshd about programs: it also checks the directory of a symbolic link.
     ownership::check(Path::new(&program)).map_err(|insecure| refuse(insecure.to_string()))?;
     Ok(CommandAndUser { command: line, user: runs_us.to_owned() })
 }

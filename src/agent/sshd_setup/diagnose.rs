@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use eic_core::audit_line::IDENT;
 use eic_host::accounts::Account;
-use eic_host::ownership;
 use eic_host::sshd::command::{CommandOwner, chained, command_owner, leads_to, split};
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::place::read_config;
@@ -199,17 +198,6 @@ pub(crate) fn user_fault(user: Option<&str>) -> Result<Option<SetupFault>, Strin
         Fix::Run(format!("useradd --system --no-create-home --shell /usr/sbin/nologin {IDENT}"))
     };
     Ok(Some(SetupFault { seen, fix }))
-}
-
-/// Why sshd refuses to run this program of the effective command.
-pub(crate) fn program_fault(program: &Path) -> Option<SetupFault> {
-    let insecure = ownership::check(program).err()?;
-    let fix = match (insecure.remedy(), insecure.is_access()) {
-        (Some(remedy), _) => Fix::Run(remedy),
-        (None, true) => Fix::Do(format!("move {} to a folder of root's alone", program.display())),
-        (None, false) => Fix::Do(format!("put the program back at {}", program.display())),
-    };
-    Some(SetupFault { seen: format!("sshd does not run {}: {}", program.display(), insecure.seen()), fix })
 }
 
 /// The command that makes sshd reload its configuration.

@@ -1,11 +1,12 @@
 //! `enable`: makes sshd run this program. If that fails, it changes nothing and reports the reason.
 
 use std::io::Write;
+use std::path::Path;
 
 use eic_core::audit_line::IDENT;
 use eic_core::text::one_line;
 use eic_host::sshd::block;
-use eic_host::sshd::command::{CommandOwner, is_agents, moved};
+use eic_host::sshd::command::{CommandOwner, is_agents, moved, split};
 use eic_host::sshd::place::{Place, read_config};
 use eic_host::sshd::replace::lock;
 use eic_host::sshd::server::EffectiveCommand;
@@ -17,7 +18,7 @@ use eic_login::privileges::give_up_root;
 use super::chain::{chain_of, judge_written, keep_users_of_matches};
 use super::install::{CommandAndUser, EnableError, own_pair, put_in, undo};
 use super::pin::{Plan, other_settings};
-use super::{CommandsInForce, SshdState, shown, user_fault, where_from};
+use super::{CommandsInForce, ProgramState, SshdState, shown, user_fault, where_from};
 use crate::cli::EnableArgs;
 use crate::config::unsupported;
 use crate::environment;
@@ -61,6 +62,7 @@ fn enable(arguments: &EnableArgs, say: &mut impl FnMut(String)) -> Result<(), En
         if let Some(fault) = user_fault(in_force.filed.user.as_deref())? {
             return Err(EnableError::Failed(fault.seen));
         }
+        check_program(in_force.filed.command.as_deref(), in_force.filed.user.as_deref(), say)?;
         // Reload, because an earlier run may have been interrupted before its reload.
         reload_or_advise(&machine, &in_force, units::reload_sshd()?, say);
     } else {
@@ -114,6 +116,7 @@ fn wire(
 ) -> Result<(), EnableError> {
     let pair = pair(machine, &in_force.filed, chain)?;
     keep_users_of_matches(machine, &in_force.filed, &pair)?;
+    check_program(Some(&pair.command), Some(&pair.user), say)?;
     let change = put_in(machine, &pair)?;
     // Check again: another program of root's may have changed the files after the first check.
     if let Err(refusal) = judge_written(machine, in_force, &pair) {
@@ -140,6 +143,23 @@ fn wire(
         say("note: the other command has as much time as [imds] timeout in /etc/eic-agent.toml (default: 5 s)".to_owned());
     }
     reload_or_advise(machine, in_force, reloaded, say);
+    Ok(())
+}
+
+/// Fails if sshd could not run the program of this command.
+fn check_program(
+    command: Option<&str>,
+    user: Option<&str>,
+    say: &mut impl FnMut(String),
+) -> Result<(), EnableError> {
+    let program = split(command.unwrap_or_default()).into_iter().next().unwrap_or_default();
+    match ProgramState::of(Path::new(&program), user) {
+        ProgramState::Faulty(fault) => return Err(EnableError::Failed(fault.to_string())),
+        ProgramState::Unknown(why) => {
+            say(format!("warning: whether sshd can run this program is not known: {why}"));
+        }
+        ProgramState::Runs | ProgramState::Insecure(_) => {}
+    }
     Ok(())
 }
 

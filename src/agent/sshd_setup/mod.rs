@@ -6,6 +6,7 @@ mod disable;
 mod enable;
 mod install;
 mod pin;
+mod program;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -19,10 +20,11 @@ use eic_host::sshd::sources::Sources;
 use eic_host::sshd::units;
 
 pub(super) use diagnose::{
-    Fix, SetupFault, SetupState, is_ours, placed, program_fault, shown_reload, user_fault, where_from,
+    Fix, SetupFault, SetupState, is_ours, placed, shown_reload, user_fault, where_from,
 };
 pub(super) use disable::run as disable;
 pub(super) use enable::run as enable;
+pub(super) use program::ProgramState;
 pub(super) use status::run as status;
 
 /// Our drop-in. It sorts before systemd's `20-systemd-userdb.conf`, which also sets an `AuthorizedKeysCommand`.
@@ -56,6 +58,8 @@ struct CommandsInForce {
 pub(super) enum SshdUnknown {
     /// No sshd is installed.
     Absent,
+    /// Only root can look at sshd. Holds what was seen.
+    NeedsRoot(String),
     /// sshd is not queried, because another user can change sshd or its configuration, or because the configuration
     /// file of the running server is unknown.
     Refused(SetupFault),
@@ -65,6 +69,7 @@ impl std::fmt::Display for SshdUnknown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Absent => f.write_str("there is no sshd on this machine; install openssh-server"),
+            Self::NeedsRoot(seen) => write!(f, "{seen}; run with sudo"),
             Self::Refused(fault) => fault.fmt(f),
         }
     }
@@ -72,11 +77,18 @@ impl std::fmt::Display for SshdUnknown {
 
 impl SshdUnknown {
     fn insecure(what: &str, insecure: &Insecure) -> Self {
-        let otherwise = match insecure {
-            Insecure::Unreadable(..) => "put it back, or correct the link or the Include that names it",
-            _ => "make it a file of root's alone, up to /",
+        let is_closed = matches!(insecure, Insecure::Unreadable(_, error) if error.kind() == std::io::ErrorKind::PermissionDenied);
+        if is_closed && !nix::unistd::Uid::effective().is_root() {
+            return Self::NeedsRoot(format!("{what}: {}", insecure.seen()));
+        }
+        let otherwise = || match insecure {
+            Insecure::Unreadable(_, error) if error.kind() == std::io::ErrorKind::NotFound => {
+                "put it back, or correct the link or the Include that names it".to_owned()
+            }
+            Insecure::Unreadable(..) => insecure.advice("it"),
+            _ => "make it a file of root's alone, up to /".to_owned(),
         };
-        let fix = insecure.remedy().map_or_else(|| Fix::Do(otherwise.to_owned()), Fix::Run);
+        let fix = insecure.remedy().map_or_else(|| Fix::Do(otherwise()), Fix::Run);
         Self::Refused(SetupFault { seen: format!("{what}: {}", insecure.seen()), fix })
     }
 }
@@ -217,8 +229,7 @@ fn own_path() -> PathBuf {
 
 /// The real path of this program. Fails if sshd would refuse to run it, or if `sshd_config` cannot name it.
 fn own_program() -> Result<PathBuf, String> {
-    let own = ownership::check(&own_path())
-        .map_err(|insecure| format!("sshd would not run this program: {insecure}"))?;
+    let own = ownership::check(&own_path()).map_err(|insecure| not_for_sshd(&insecure))?;
     let plain = own
         .to_str()
         .is_some_and(|path| path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'\\%#".contains(&byte)));
@@ -226,6 +237,20 @@ fn own_program() -> Result<PathBuf, String> {
         Ok(own)
     } else {
         Err(format!("sshd_config cannot name {}; move this program to another path", own.display()))
+    }
+}
+
+/// Why `enable` does not give this program to sshd. sshd's own rule may be less strict.
+fn not_for_sshd(insecure: &Insecure) -> String {
+    let path = own_path();
+    match ProgramState::of(&path, Some("root")) {
+        ProgramState::Faulty(fault) => format!("sshd would not run this program: {fault}"),
+        ProgramState::Unknown(why) => format!("sshd may not run this program: {why}"),
+        ProgramState::Runs | ProgramState::Insecure(_) => {
+            let fix =
+                insecure.remedy().map_or_else(|| insecure.advice("the program"), |fix| format!("run: {fix}"));
+            format!("other users than root can change this program: {}; {fix}", insecure.seen())
+        }
     }
 }
 

@@ -5,23 +5,27 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use eic_core::audit_line::IDENT;
+use eic_core::reason::Reason;
 use eic_core::text::one_line;
 use eic_host::instance;
+use eic_host::reach::{Obstacle, Use};
 use eic_host::sshd::command::split;
 use eic_host::sshd::sources::Sources;
 use eic_host::sshd::units;
 use eic_host::stdout::write_once;
 use eic_login::config::{CommandLine, Settings};
 use eic_login::imds::ImdsSession;
-use eic_login::privileges::{PrivilegesError, give_up_root};
+use eic_login::privileges::PrivilegesError;
 use serde::Serialize;
 
-use super::{SetupState, SshdState, program_fault, shown, user_fault};
+use super::pin::other_settings;
+use super::{ProgramState, SetupState, SshdState, shown, user_fault};
 use crate::cli::StatusArgs;
 use crate::config::{Unsupported, unsupported};
 use crate::environment;
 use crate::layout::{fit_for_terminal, json};
 use crate::outcome::Outcome;
+use crate::run_user::RunUser;
 
 /// The kernel's sysfs, which identifies the machine.
 const SYSFS: &str = "/sys";
@@ -84,6 +88,42 @@ pub(crate) fn run(arguments: &StatusArgs, out: &mut impl Write, notes: &mut impl
     if report.in_use && written.is_ok() { Outcome::Done } else { Outcome::Undecided }
 }
 
+/// The user of a run, if sshd runs this program.
+fn run_user(report: &StatusReport) -> RunUser {
+    let runs = report.is_known && report.problems.is_empty();
+    if runs { RunUser::of(report.sshd.user.as_deref()) } else { RunUser::default() }
+}
+
+impl StatusReport {
+    /// Adds what a run cannot read, although it is there. Call this with the rights of `user`. With other settings, the
+    /// settings file does not matter.
+    fn look_at_files(&mut self, user: &RunUser, settings: &Settings, has_other_settings: bool) {
+        if !user.is_known() {
+            return;
+        }
+        let told = |reason: Reason, obstacle: &Obstacle| {
+            let fix =
+                obstacle.command().map_or_else(|| obstacle.advice("the file"), |fix| format!("run: {fix}"));
+            format!("{}: {}; {fix}", reason.as_str(), obstacle.seen())
+        };
+        let file = settings.file.iter().filter(|_| !has_other_settings).map(|file| (file.clone(), Use::Read));
+        if let Some(Ok(obstacle)) = user.blocked(&file.collect::<Vec<_>>()) {
+            let told = told(Reason::SettingsUnreadable, &obstacle);
+            self.problems.push(format!("no pushed key is handed out: {told}"));
+        }
+        let store = settings.trust_store();
+        let Some(Ok(obstacle)) = user.blocked(&store.places()) else { return };
+        match store.load() {
+            Err(error) => {
+                let told = told(error.reason(), &obstacle);
+                self.problems.push(format!("no pushed key is handed out: {told}"));
+            }
+            // The other sources may lack the signer's root.
+            Ok(_) => self.warnings.push(told(Reason::TrustStoreUnusable, &obstacle)),
+        }
+    }
+}
+
 impl StatusReport {
     fn make(here: &instance::Machine) -> Self {
         let mut report = Self {
@@ -106,8 +146,11 @@ impl StatusReport {
         // Query sshd while we are root. Then give root's rights up.
         let before =
             settings.as_ref().map(|settings| environment::renew_record(settings, None)).unwrap_or_default();
-        let kept = give_up_root().err();
+        let user = run_user(&report);
+        let has_other = other_settings(report.sshd.command.as_deref()).is_some();
+        let kept = user.give_up_root().err();
         if let Ok(settings) = &settings {
+            report.look_at_files(&user, settings, has_other);
             let faults = unsupported(settings, &before, kept.as_ref());
             let told =
                 |fault: Unsupported| format!("no pushed key is handed out: {}: {}", fault.reason, fault.said);
@@ -179,7 +222,14 @@ impl StatusReport {
         }
         let command = wired.running.command.as_deref().unwrap_or_default();
         let program = split(command).into_iter().next().unwrap_or_default();
-        self.problems.extend(program_fault(Path::new(&program)).map(|fault| fault.to_string()));
+        match ProgramState::of(Path::new(&program), wired.running.user.as_deref()) {
+            ProgramState::Runs => {}
+            ProgramState::Faulty(fault) => self.problems.push(fault.to_string()),
+            ProgramState::Insecure(insecure) => self.warnings.push(insecure.to_string()),
+            ProgramState::Unknown(why) => {
+                self.warnings.push(format!("whether sshd can run this program is not known: {why}"));
+            }
+        }
         let user = user_fault(wired.running.user.as_deref())?;
         self.problems.extend(user.map(|fault| wired.as_started(fault).to_string()));
         if !wired.running.takes_keys {

@@ -1,6 +1,8 @@
 //! sshd's rule for files that it runs or trusts: the file and every folder up to `/` belong to root, and no other
 //! user can write them.
 
+mod shared;
+mod sshd_rule;
 mod walk;
 
 use std::fmt;
@@ -9,10 +11,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use walk::ResolvedPath;
 
+pub(crate) use shared::is_shared;
+pub use sshd_rule::{GroupRule, SshdRule};
 pub use walk::{Folder, open_trusted};
-pub(crate) use walk::{locate, open_of_distribution};
+pub(crate) use walk::{Step, locate, open_of_distribution, steps};
 
 /// Why a file is not trusted.
 #[derive(Debug)]
@@ -54,24 +59,57 @@ impl Insecure {
         }
     }
 
+    /// What to do if there is no command. `what` is the thing at the path, for example `the program`.
+    #[must_use]
+    pub fn advice(&self, what: &str) -> String {
+        match self {
+            Self::Writable(path, _) if path == Path::new("/") => {
+                "give / its usual owner and rights back: root's, and only root may write it".to_owned()
+            }
+            Self::Owner(..) | Self::Writable(..) => format!("move {what} to a folder of root's alone"),
+            Self::NotAbsolute(_) => format!("give {what} an absolute path"),
+            Self::NotAFile(path) => format!("{} must be a regular file; put {what} back", path.display()),
+            Self::Unreadable(path, error) => unreadable_advice(path, error, what),
+        }
+    }
+
     /// Whether another user has access that only root should have.
     #[must_use]
     pub const fn is_access(&self) -> bool {
         matches!(self, Self::Owner(..) | Self::Writable(..))
     }
 
-    /// A command that fixes the cause, if there is one. A folder with the sticky bit is shared, like `/tmp`. A
-    /// folder of another user is a home or belongs to a program. A change there could break something, so there is
-    /// no command.
+    /// A command that fixes the cause, if there is one. A shared folder, like `/tmp`, keeps its mode. A folder of
+    /// another user is a home or belongs to a program. A change there could break something, so there is no command.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         match self {
-            Self::Writable(_, mode) if mode & STICKY != 0 => None,
+            Self::Writable(path, mode) if is_shared(path, *mode) => None,
             Self::Owner(path, _) if path.is_dir() => None,
             Self::Owner(path, _) => Some(format!("chown root {}", path.display())),
             Self::Writable(path, _) => Some(format!("chmod go-w {}", path.display())),
             Self::NotAbsolute(_) | Self::Unreadable(..) | Self::NotAFile(_) => None,
         }
+    }
+}
+
+/// What to do about a path that cannot be accessed.
+fn unreadable_advice(path: &Path, error: &io::Error, what: &str) -> String {
+    let path = path.display();
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOENT) => format!("put {what} back at {path}"),
+        Some(Errno::ENOTDIR) => format!("every part of {path} before the last must be a folder"),
+        Some(Errno::ELOOP) => {
+            format!("correct the symbolic links at {path}: they lead in a circle, or are too many")
+        }
+        Some(Errno::EACCES | Errno::EPERM) => format!("let this user read {path}, or run this with sudo"),
+        Some(Errno::EIO | Errno::EUCLEAN) => {
+            format!("the disk or file system of {path} is faulty; the kernel's log has more: dmesg")
+        }
+        Some(Errno::ESTALE | Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::EHOSTDOWN) => {
+            format!("see that the file server of {path} answers, or move {what} to a local disk")
+        }
+        _ => format!("make {path} accessible again"),
     }
 }
 

@@ -217,13 +217,13 @@ pub(crate) fn locate(path: &Path) -> Result<(Folder, OsString), Insecure> {
 const FOLDER: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
 /// One step of a path.
-enum Step {
+pub(crate) enum Step {
     Root,
     Up,
     Down(OsString),
 }
 
-fn steps(path: &Path) -> impl Iterator<Item = Step> {
+pub(crate) fn steps(path: &Path) -> impl Iterator<Item = Step> {
     path.components().filter_map(|component| match component {
         Component::RootDir => Some(Step::Root),
         Component::ParentDir => Some(Step::Up),

@@ -39,6 +39,7 @@ keywords! {
     AuthorizedKeysCommand,
     AuthorizedKeysCommandUser,
     ChrootDirectory,
+    DebianBanner,
     DenyGroups,
     DenyUsers,
     ForceCommand,

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::keyword::Keyword;
 use super::server::Server;
+use crate::ownership::GroupRule;
 
 /// An empty configuration. Whether sshd knows a value does not depend on the operator's files, and a run without
 /// root's rights may be unable to read them.
@@ -52,6 +53,17 @@ impl Server {
         let pair = [(Keyword::AuthorizedKeysCommand, command), (Keyword::AuthorizedKeysCommandUser, user)];
         let [command, user] = pair.map(|(keyword, value)| Offer { keyword, value: value.to_owned() });
         self.takes(&[&command, &user]).then_some((command, user))
+    }
+
+    /// This sshd's rule for programs that a group may write. Debian's sshd has its own rule, and its own keyword
+    /// `DebianBanner`. `sshd -V` does not name the distribution.
+    #[must_use]
+    pub fn group_rule(&self) -> GroupRule {
+        if self.accepts(Keyword::DebianBanner, "no").is_some() {
+            GroupRule::OwnersAlone
+        } else {
+            GroupRule::Refused
+        }
     }
 
     fn takes(&self, settings: &[&Offer]) -> bool {

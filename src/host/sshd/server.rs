@@ -89,9 +89,19 @@ impl Server {
     /// Finds the installed sshd. Returns `None` if there is none. Root runs only a program that no other user can
     /// change.
     pub fn find() -> Result<Option<Self>, Insecure> {
-        let Some(program) = PROGRAMS.iter().map(PathBuf::from).find(|program| program.is_file()) else {
-            return Ok(None);
-        };
+        let mut closed = None;
+        let found = PROGRAMS.iter().map(PathBuf::from).find(|program| match program.metadata() {
+            Ok(status) => status.is_file(),
+            Err(error) => {
+                let is_absent =
+                    [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind());
+                if !is_absent {
+                    closed.get_or_insert(Insecure::Unreadable(program.clone(), error));
+                }
+                false
+            }
+        });
+        let Some(program) = found else { return closed.map_or(Ok(None), Err) };
         if Uid::effective().is_root() {
             check(&program)?;
         }

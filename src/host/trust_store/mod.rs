@@ -30,6 +30,7 @@ use places::{has_certificates, open_bundle, open_own_bundle, read_hashed, unread
 
 use crate::files::read_open;
 use crate::ownership::Insecure;
+use crate::reach::Use;
 
 /// Maximum number of bytes of a trust store that are read. Distributions ship 200 KB to 1 MB.
 const MAX_STORE_BYTES: usize = 4 * 1024 * 1024;
@@ -107,6 +108,16 @@ impl TrustStoreError {
         if self.is_insecure() { Reason::TrustStoreInsecure } else { Reason::TrustStoreUnusable }
     }
 
+    /// Whether a file or directory is there and cannot be read.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        match self {
+            Self::Unreadable(_, error) => error.kind() != io::ErrorKind::NotFound,
+            Self::NoneFound(tried) => tried.iter().any(Self::is_unreadable),
+            Self::Insecure(..) | Self::NotHashed(_) | Self::Anchors(..) => false,
+        }
+    }
+
     fn is_insecure(&self) -> bool {
         match self {
             Self::Insecure(..) => true,
@@ -136,6 +147,11 @@ impl fmt::Display for TrustStoreError {
                 write!(f, "{} holds no hashed certificate; run: openssl rehash {0}", path.display())
             }
             Self::Insecure(path, insecure) => write!(f, "the trust store {}: {insecure}", path.display()),
+            // The package may be installed. It does not help.
+            Self::NoneFound(tried) if self.is_unreadable() => {
+                f.write_str("no CA certificates can be read")?;
+                tried.iter().try_for_each(|why| write!(f, "; {why}"))
+            }
             Self::NoneFound(tried) => {
                 f.write_str("no CA certificates found; install the package ca-certificates")?;
                 tried.iter().try_for_each(|why| write!(f, "; {why}"))
@@ -150,6 +166,17 @@ impl TrustStore {
     #[must_use]
     pub const fn is_chosen(&self) -> bool {
         self.ca_file.is_some() || self.ca_dir.is_some()
+    }
+
+    /// The files and directories that may hold the roots, and how each is used.
+    #[must_use]
+    pub fn places(&self) -> Vec<(PathBuf, Use)> {
+        if self.is_chosen() {
+            let file = self.ca_file.iter().map(|path| (path.clone(), Use::Read));
+            return file.chain(self.ca_dir.iter().map(|path| (path.clone(), Use::List))).collect();
+        }
+        let files = BUNDLES.iter().map(|path| (PathBuf::from(path), Use::Read));
+        files.chain(DIRECTORIES.iter().map(|path| (PathBuf::from(path), Use::List))).collect()
     }
 
     /// Opens and reads the roots.

@@ -82,6 +82,7 @@ pub(super) fn read_hashed(path: &Path, owner: Owner) -> Result<Hashed, TrustStor
     let directory = Directory::open(path, owner)?;
     let mut hashed = Hashed::default();
     let mut left = MAX_STORE_BYTES;
+    let mut first_error = None;
     for name in directory.names().map_err(|error| unreadable(path, error))? {
         if hashed.files.len().saturating_add(hashed.left_out.len()) >= MAX_STORE_FILES {
             break;
@@ -96,6 +97,9 @@ pub(super) fn read_hashed(path: &Path, owner: Owner) -> Result<Hashed, TrustStor
                     hashed.files.push(Pem::Read(bytes));
                 }
             }
+            Err(Insecure::Unreadable(path, error)) if error.kind() != io::ErrorKind::NotFound => {
+                first_error.get_or_insert((path, error));
+            }
             // A dangling link is common after a root was removed, and does no harm.
             Err(Insecure::Unreadable(..) | Insecure::NotAFile(_)) => {}
             Err(insecure) => hashed.left_out.push(insecure),
@@ -103,6 +107,9 @@ pub(super) fn read_hashed(path: &Path, owner: Owner) -> Result<Hashed, TrustStor
     }
     match hashed.left_out.pop() {
         Some(insecure) if hashed.files.is_empty() => Err(refused(path, insecure)),
+        None if hashed.files.is_empty() && first_error.is_some() => {
+            first_error.map_or_else(|| Ok(hashed), |(path, error)| Err(unreadable(&path, error)))
+        }
         None if hashed.files.is_empty() => Err(TrustStoreError::NotHashed(path.to_owned())),
         last => {
             hashed.left_out.extend(last);

@@ -3,11 +3,13 @@
 
 mod logins;
 mod output;
+mod reach;
 mod running;
 mod server;
 mod service;
 mod sound;
 mod system;
+mod unseen;
 
 use std::any::Any;
 use std::fs;

@@ -264,7 +264,7 @@ fn runnable_rows() -> Vec<Row> {
             Finding {
                 check: "command-path",
                 verdict: "fail",
-                seen: "eic-agent cannot run it: the mode of",
+                seen: "bin is 0700, and eic-agent needs the right to enter it",
                 fix: "sudo chmod a+x /",
             },
         ),

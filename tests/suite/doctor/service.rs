@@ -110,15 +110,18 @@ fn refused_to_nobody(world: &World) -> Broken {
 /// Results that only a run under sshd's user shows.
 fn run_rows() -> Vec<Row> {
     vec![
-        row(
-            "settings that only root reads",
-            |_| mode(Path::new(SETTINGS), 0o600),
-            Finding {
-                check: "answer",
-                verdict: "fail",
-                seen: "as eic-agent, it ends without a decision: settings-unreadable: /etc/eic-agent.toml",
-                fix: "sudo chmod a+r /etc/eic-agent.toml",
-            },
+        follow(
+            &["answer"],
+            row(
+                "settings that only root reads",
+                |_| mode(Path::new(SETTINGS), 0o600),
+                Finding {
+                    check: "settings",
+                    verdict: "fail",
+                    seen: "settings-unreadable: the mode of /etc/eic-agent.toml is 0600, and eic-agent needs the right to read it",
+                    fix: "sudo chmod a+r /etc/eic-agent.toml",
+                },
+            ),
         ),
         Row {
             breaks: Box::new(refused_to_nobody),

@@ -104,7 +104,7 @@ impl Sound {
 }
 
 /// Pushes the key and logs in through a new `sshd -i`, which reads the current configuration.
-fn log_in(world: &World, user: &str, key: &Key) -> (bool, String) {
+pub(super) fn log_in(world: &World, user: &str, key: &Key) -> (bool, String) {
     world.emulator.push(user, &key.line(), BOB);
     let options = ["BatchMode=yes", "IdentitiesOnly=yes", "LogLevel=ERROR", "StrictHostKeyChecking=no"];
     let ran = Command::new("ssh")

@@ -87,7 +87,7 @@ fn enable_that_cannot_write_or_run_changes_nothing() {
         refuses("no user to run it", "systemd-sysusers");
         fs::write("/etc/passwd", passwd).unwrap();
 
-        fs::set_permissions(world.path("bin"), fs::Permissions::from_mode(0o775)).unwrap();
+        fs::set_permissions(world.path("bin"), fs::Permissions::from_mode(0o777)).unwrap();
         refuses("a program that sshd would not run", "sshd would not run this program");
         fs::set_permissions(world.path("bin"), fs::Permissions::from_mode(0o755)).unwrap();
 

@@ -61,7 +61,7 @@ fn status_reports_each_problem() {
         fs::write("/etc/passwd", passwd.replace("eic-agent:", "other:")).unwrap();
         wrong("no user", "AuthorizedKeysCommandUser \\\"eic-agent\\\" does not stand in /etc/passwd");
         fs::write("/etc/passwd", passwd).unwrap();
-        fs::set_permissions(world.path("bin"), fs::Permissions::from_mode(0o775)).unwrap();
+        fs::set_permissions(world.path("bin"), fs::Permissions::from_mode(0o777)).unwrap();
         wrong("a folder", "writable");
         fs::set_permissions(world.path("bin"), fs::Permissions::from_mode(0o755)).unwrap();
 

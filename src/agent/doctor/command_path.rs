@@ -1,0 +1,39 @@
+//! `command-path`: whether sshd can run the program of the command, by sshd's own rules.
+
+use eic_host::ownership::Insecure;
+
+use super::check::Check;
+use super::server::program_of;
+use super::sshd::{failed, not_asked};
+use crate::sshd_setup::{ProgramState, SetupState, is_ours};
+
+pub(super) const PATH: &str = "sshd runs only what is root's and writable by nobody else, up to /";
+
+pub(super) fn command_path(wired: &SetupState<'_>) -> Check {
+    const ID: &str = "command-path";
+    let command = wired.running.command.as_deref();
+    if !is_ours(command, &wired.machine.own) {
+        return not_asked(ID, PATH);
+    }
+    let program = program_of(command);
+    match ProgramState::of(&program, wired.running.user.as_deref()) {
+        ProgramState::Runs => Check::ok(ID, PATH, format!("{}: root's alone, up to /", program.display())),
+        ProgramState::Faulty(fault) => failed(ID, PATH, fault),
+        ProgramState::Unknown(why) => {
+            let seen = format!("whether sshd can run {} is not known: {why}", program.display());
+            Check::skipped(ID, PATH, seen)
+        }
+        ProgramState::Insecure(insecure) => {
+            let fix =
+                insecure.remedy().map_or_else(|| insecure.advice("the program"), |fix| format!("sudo {fix}"));
+            let seen = match &insecure {
+                Insecure::Writable(place, mode) if mode & 0o002 == 0 => format!(
+                    "the group of {} may write it; sshd still runs it here, while only its owner is in that group",
+                    place.display()
+                ),
+                insecure => format!("sshd runs it, but other users can change it: {}", insecure.seen()),
+            };
+            Check::warn(ID, PATH, seen, fix)
+        }
+    }
+}

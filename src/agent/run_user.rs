@@ -1,0 +1,59 @@
+//! The user that sshd runs the agent as, and what that user can read. Commands that people run take on its rights, so
+//! that they see what a login sees.
+
+use std::path::PathBuf;
+
+use eic_core::audit_line::IDENT;
+use eic_host::accounts::Account;
+use eic_host::reach::{Obstacle, Reach, Subject, Use};
+use eic_login::privileges::{PrivilegesError, become_run_user, give_up_root};
+
+/// The user of a run.
+#[derive(Debug, Default)]
+pub(crate) struct RunUser {
+    /// `None` if it is unknown, or root.
+    subject: Option<Subject>,
+}
+
+impl RunUser {
+    /// The user of the `AuthorizedKeysCommandUser` setting.
+    pub(crate) fn of(user: Option<&str>) -> Self {
+        let user = user.filter(|user| !user.contains('%'));
+        let account = user.and_then(|user| Account::look_up(user).ok().flatten());
+        // A run as root gives up root's rights by itself.
+        let account = account.filter(|account| account.uid != 0);
+        Self { subject: account.and_then(|account| Subject::of(&account).ok()) }
+    }
+
+    /// Whether it is a known user other than root.
+    pub(crate) const fn is_known(&self) -> bool {
+        self.subject.is_some()
+    }
+
+    /// Gives up root's rights. The checks that follow have the rights of a run as the agent's own user. Another user is
+    /// not taken on: then a fault of that user alone, such as a firewall rule, shows as one.
+    pub(crate) fn give_up_root(&self) -> Result<(), PrivilegesError> {
+        let Some(subject) = self.subject.as_ref().filter(|subject| subject.name == IDENT) else {
+            return give_up_root();
+        };
+        let (uid, gid, groups) = subject.ids();
+        become_run_user(uid, gid, groups)
+    }
+
+    /// The first of these paths that is there and that a run cannot use. The inner error is the reason why this is
+    /// unknown. If the user of a run is unknown, this is about the current user.
+    pub(crate) fn blocked(&self, paths: &[(PathBuf, Use)]) -> Option<Result<Obstacle, String>> {
+        let current = Subject::current("this user");
+        let subject = self.subject.as_ref().or(current.as_ref())?;
+        let judged = paths.iter().map(|(path, need)| Reach::of(subject, path, *need));
+        let mut unknown = None;
+        for reach in judged {
+            match reach {
+                Reach::No(obstacle) if !obstacle.is_missing() => return Some(Ok(obstacle)),
+                Reach::Unknown(why) => unknown = unknown.or(Some(Err(why))),
+                Reach::No(_) | Reach::Yes => {}
+            }
+        }
+        unknown
+    }
+}
