@@ -39,6 +39,7 @@ mod openssl_tree;
 mod pins;
 mod properties;
 mod reference_cases;
+mod rules;
 mod screens;
 mod security;
 mod sessions;

@@ -1,15 +1,17 @@
 //! `config`: shows the settings, the source of each, and every fault in them.
 
 pub mod pin;
+pub(crate) mod rules;
 pub mod show;
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use eic_core::reason::Reason;
 use eic_core::text::one_line;
 use eic_host::sshd::release::too_old;
 use eic_host::stdout::write_once;
-use eic_login::config::{ConfigError, Settings};
+use eic_login::config::{ConfigError, DEFAULT_PATH, Settings};
 use eic_login::privileges::{PrivilegesError, give_up_root};
 
 use self::show::ConfigReport;
@@ -22,6 +24,7 @@ pub(super) fn run(arguments: &ConfigArgs, out: &mut impl Write, notes: &mut impl
         Ok(settings) => settings,
         Err(error) => return refuse(arguments, &error, out, notes),
     };
+    let rules = rules::problems(&settings);
     let written = show(arguments, &settings, out);
     let before = environment::renew_record(&settings, None);
     let kept = give_up_root().err();
@@ -29,7 +32,12 @@ pub(super) fn run(arguments: &ConfigArgs, out: &mut impl Write, notes: &mut impl
     for fault in &faults {
         let _ = writeln!(notes, "eic-agent: {}", one_line(&fault.said));
     }
-    if written.is_ok() && faults.is_empty() { Outcome::Done } else { Outcome::Undecided }
+    let file = settings.file.as_deref().unwrap_or(Path::new(DEFAULT_PATH)).display().to_string();
+    for problem in &rules {
+        let _ = writeln!(notes, "{}:{}", one_line(&file), one_line(&problem.to_string()));
+    }
+    let is_sound = faults.is_empty() && rules.is_empty();
+    if written.is_ok() && is_sound { Outcome::Done } else { Outcome::Undecided }
 }
 
 fn show(arguments: &ConfigArgs, settings: &Settings, out: &mut impl Write) -> io::Result<()> {

@@ -7,6 +7,8 @@ use eic_host::trust_store::Roots;
 use eic_login::config::{DEFAULT_PATH, Origin, Settings, Sourced};
 use serde::Serialize;
 
+use super::rules::{RuleProblem, problems};
+
 /// The settings, ready to be printed. Under the same `schema_version`, fields may be added, but no field changes its
 /// meaning.
 #[derive(Debug, Serialize)]
@@ -15,6 +17,8 @@ pub struct ConfigReport {
     file: Option<String>,
     settings: Vec<ShownSetting>,
     rules: Vec<ShownRule>,
+    /// What can never match. The agent still applies the other rules, and the rest of these.
+    rule_problems: Vec<RuleProblem>,
 }
 
 #[derive(Debug, Serialize)]
@@ -73,6 +77,7 @@ impl ConfigReport {
                 setting("audit.required", &settings.audit_required, |on| (*on).into()),
             ],
             rules: settings.rules.iter().map(ShownRule::of).collect(),
+            rule_problems: problems(settings),
         }
     }
 }

@@ -20,7 +20,7 @@ use super::metadata::{
 use super::signer::{SIGNER, region, signer, trust_store};
 use crate::capture::replay;
 use crate::capture::{CaptureRequest, Fetched, fetch};
-use crate::config::unsupported;
+use crate::config::{rules, unsupported};
 use crate::environment;
 use crate::run_user::RunUser;
 
@@ -131,10 +131,27 @@ fn settings(before: &RootFindings, runs: &Runs, was_root: bool, kept: Option<&Pr
             Check::fail(ID, WHY, seen, "do that; sudo eic-agent config shows every fault")
         }
         None => match &settings.file {
+            Some(file) if !rules::problems(settings).is_empty() => dead_rule(file, settings),
             Some(file) => Check::ok(ID, WHY, format!("{} is sound", file.display())),
             None => Check::ok(ID, WHY, format!("no {DEFAULT_PATH}: the defaults")),
         },
     }
+}
+
+/// A rule, or a pattern of it, that can never match. It stops no login, but a rule that denies does not deny.
+fn dead_rule(file: &Path, settings: &Settings) -> Check {
+    let problems = rules::problems(settings);
+    let first = problems.first().map(ToString::to_string).unwrap_or_default();
+    let more = match problems.len().saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    Check::warn(
+        "settings",
+        "a rule that can never match neither allows nor denies what it was written for",
+        format!("{}:{first}{more}", file.display()),
+        format!("correct the rule in {}; sudo eic-agent config shows every such rule", file.display()),
+    )
 }
 
 /// The ids of the checks in [`Service::fetch_and_check`], in order.

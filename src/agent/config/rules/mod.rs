@@ -1,0 +1,203 @@
+//! Rules, or patterns in them, that can never match.
+//!
+//! Such a rule is no fault of the file: a run ignores it, as it always did. If a run refused all keys because of it, an
+//! upgrade of the agent could lock people out. So only `config` and `doctor` report it.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | [`forms`] | whether any text of a form can match a pattern |
+//! | [`values`] | the forms of principals, accounts, login names and key algorithms |
+
+mod forms;
+mod values;
+
+use std::fmt;
+
+use eic_core::identity::Domain;
+use eic_core::policy::{Action, Glob, Rule};
+use eic_core::text::{MAX_SHOWN, printable};
+use eic_login::config::{Origin, Settings, Sourced};
+use serde::Serialize;
+
+use self::forms::{Form, Set};
+pub(crate) use self::values::principal as check_principal;
+
+/// Most problems that are reported.
+const MAX_PROBLEMS: usize = 50;
+
+/// Most comparisons of two patterns. A file of 256 KiB can have more pairs.
+const MAX_COMPARISONS: usize = 1_000_000;
+
+/// A rule, or a pattern of it, that can never match.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct RuleProblem {
+    /// The line of the rule.
+    pub(crate) line: usize,
+    /// The rule, or a list of it, such as `rule 1.principals`.
+    pub(crate) key: String,
+    /// Why it can never match, and what would match.
+    pub(crate) what: String,
+}
+
+impl fmt::Display for RuleProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.line, self.key, self.what)
+    }
+}
+
+/// Everything in the rules that can never match.
+pub(crate) fn problems(settings: &Settings) -> Vec<RuleProblem> {
+    let domain = settings.domain.value.as_ref();
+    let mut problems = Vec::new();
+    let mut comparisons = 0;
+    for (index, Sourced { value: rule, origin }) in settings.rules.iter().enumerate() {
+        let line = if let Origin::File(line) = origin { *line } else { 0 };
+        let number = index.saturating_add(1);
+        let mut add = |list: &str, what: String| {
+            let key =
+                if list.is_empty() { format!("rule {number}") } else { format!("rule {number}.{list}") };
+            problems.push(RuleProblem { line, key, what });
+        };
+        let before = settings.rules.iter().take(index).map(|before| &before.value);
+        check(rule, domain, before, &mut comparisons, &mut add);
+        if problems.len() >= MAX_PROBLEMS {
+            break;
+        }
+    }
+    problems.truncate(MAX_PROBLEMS);
+    problems
+}
+
+/// Judges the value of a pattern.
+type Judge<'j> = &'j dyn Fn(&Glob) -> Result<(), String>;
+
+fn check<'r>(
+    rule: &Rule,
+    domain: Option<&Domain>,
+    before: impl Iterator<Item = &'r Rule>,
+    comparisons: &mut usize,
+    add: &mut impl FnMut(&str, String),
+) {
+    let lists: [(&str, &[Glob], Judge<'_>); 4] = [
+        ("users", &rule.users, &values::user),
+        ("principals", &rule.principals, &|pattern| values::principal(pattern, domain)),
+        ("accounts", &rule.accounts, &values::account),
+        ("key_types", &rule.key_types, &values::key_type),
+    ];
+    let mut is_dead = false;
+    for (name, patterns, judge) in lists {
+        let mut dead = 0_usize;
+        for (pattern, why) in patterns.iter().filter_map(|pattern| Some((pattern, judge(pattern).err()?))) {
+            dead = dead.saturating_add(1);
+            let shown = printable(pattern.as_str(), MAX_SHOWN);
+            let effect = if dead == patterns.len() { effect(rule, name) } else { "" };
+            add(name, format!("\"{shown}\" never matches: {why}{effect}"));
+        }
+        is_dead |= dead > 0 && dead == patterns.len();
+    }
+    if is_dead {
+        return;
+    }
+    if !has_principal_of_account(rule, domain) {
+        add(
+            "accounts",
+            format!("no principal of this rule is of these accounts{}", effect(rule, "accounts")),
+        );
+        return;
+    }
+    for (index, earlier) in before.enumerate() {
+        match covers(earlier, rule, comparisons) {
+            Some(false) => {}
+            Some(true) => {
+                let number = index.saturating_add(1);
+                let name = printable(&earlier.name, MAX_SHOWN);
+                add(
+                    "",
+                    format!(
+                        "never decides: rule {number} (\"{name}\") matches the same keys before it; move it above rule {number}, or remove it"
+                    ),
+                );
+                return;
+            }
+            None => {
+                add("", "not compared with the rules before it: there are too many patterns".to_owned());
+                return;
+            }
+        }
+    }
+}
+
+/// What follows for the keys that the rule is about. A value that is unknown matches every list of a rule that denies.
+fn effect(rule: &Rule, list: &str) -> &'static str {
+    match (rule.action, list) {
+        (Action::Allow, _) => "; so the rule allows no key",
+        (Action::Deny, "principals" | "accounts") => "; so the rule denies no key of a known principal",
+        (Action::Deny, _) => "; so the rule denies no key",
+    }
+}
+
+/// Whether any principal of the rule can be of one of its accounts. Accounts with wildcards are not compared.
+fn has_principal_of_account(rule: &Rule, domain: Option<&Domain>) -> bool {
+    let is_plain = |account: &Glob| !account.as_str().contains(['*', '?']);
+    if rule.principals.is_empty() || rule.accounts.is_empty() || !rule.accounts.iter().all(is_plain) {
+        return true;
+    }
+    let forms: Vec<_> = rule.accounts.iter().map(|account| Form::default().text(account.as_str())).collect();
+    let any = Form::default().times(Set::Digit, 12);
+    // The accounts of an ARN with wildcards in other places are all that is compared, so a long list stays cheap.
+    if forms.len().saturating_mul(rule.principals.len()) > 10_000 {
+        return rule.principals.iter().any(|principal| values::can_be_caller(principal, domain, &any));
+    }
+    rule.principals
+        .iter()
+        .any(|principal| forms.iter().any(|account| values::can_be_caller(principal, domain, account)))
+}
+
+/// Whether each key that matches `later` also matches `earlier`. `None` if that takes too many comparisons.
+fn covers(earlier: &Rule, later: &Rule, comparisons: &mut usize) -> Option<bool> {
+    let mut all = true;
+    for (wide, narrow, is_always_known) in [
+        (&earlier.users, &later.users, true),
+        (&earlier.principals, &later.principals, false),
+        (&earlier.accounts, &later.accounts, false),
+        (&earlier.key_types, &later.key_types, true),
+    ] {
+        all = all && list_covers(wide, narrow, is_always_known, (earlier.action, later.action), comparisons)?;
+    }
+    Some(all)
+}
+
+/// Whether each value that matches `narrow` matches `wide`. An unknown value matches an empty list, and every list of a
+/// rule that denies.
+fn list_covers(
+    wide: &[Glob],
+    narrow: &[Glob],
+    is_always_known: bool,
+    (earlier, later): (Action, Action),
+    comparisons: &mut usize,
+) -> Option<bool> {
+    if wide.is_empty() {
+        return Some(true);
+    }
+    let unknown_fits_later = narrow.is_empty() || later == Action::Deny;
+    if !is_always_known && unknown_fits_later && earlier == Action::Allow {
+        return Some(false);
+    }
+    let every = [Glob::new("*")];
+    let narrow = if narrow.is_empty() { every.as_slice() } else { narrow };
+    *comparisons = comparisons.saturating_add(wide.len().saturating_mul(narrow.len()));
+    if *comparisons > MAX_COMPARISONS {
+        return None;
+    }
+    Some(narrow.iter().all(|narrow| wide.iter().any(|wide| pattern_covers(wide, narrow))))
+}
+
+/// Whether each text that matches `narrow` matches `wide`. May answer no although it does, never yes although it does
+/// not: a wide pattern takes the wildcards of the narrow one as characters, so only a star can match a star.
+fn pattern_covers(wide: &Glob, narrow: &Glob) -> bool {
+    let can_mislead = wide.as_str().contains('?') && narrow.as_str().contains('*');
+    wide == narrow || (!can_mislead && wide.matches(narrow.as_str()))
+}
+
+#[cfg(test)]
+mod tests;
