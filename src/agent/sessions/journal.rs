@@ -89,12 +89,12 @@ pub(super) fn read_journal<W: Wanted>(
         join.note_time(first.at);
     }
     let mut reader = BufReader::with_capacity(MAX_LINE, entries);
-    let broken = each_line(&mut reader, &mut read, |line| match journal.parse_line(line) {
-        Some(entry) => {
+    let broken = each_line(&mut reader, &mut read, |line, length| match journal.parse_line(line) {
+        Some(entry) if matches!(length, Length::Whole) => {
             join.take_entry(entry);
             true
         }
-        None => false,
+        _ => false,
     });
     let ended = match broken {
         Ok(()) => ended(reader.into_inner(), "journalctl"),

@@ -29,6 +29,8 @@ pub(super) struct Read {
     /// Number of lines in a text log about a login or a key whose form is unknown, plus the number of files that are no
     /// such log.
     pub(super) unknown: u64,
+    /// The first of these: file, number and beginning of the line.
+    pub(super) first_unknown: Option<String>,
     /// Errors that journalctl printed about the journal's files, although it succeeded.
     pub(super) complaint: Option<String>,
     /// Why the log could not be read to its end.
@@ -57,16 +59,17 @@ pub(super) enum Length {
     Cut,
 }
 
-/// Passes each line, without its line end, to `take`, which returns whether it could parse the line.
+/// Passes each line, without its line end, to `take`, which returns whether it could parse the line. A line that is too
+/// long is cut off.
 pub(super) fn each_line(
     reader: &mut impl BufRead,
     read: &mut Read,
-    mut take: impl FnMut(&[u8]) -> bool,
+    mut take: impl FnMut(&[u8], &Length) -> bool,
 ) -> io::Result<()> {
     let mut line = Vec::new();
     while let Some(length) = next_line(reader, &mut line)? {
         read.lines = read.lines.saturating_add(1);
-        let is_read = matches!(length, Length::Whole) && take(&line);
+        let is_read = take(&line, &length);
         read.unreadable = read.unreadable.saturating_add(u64::from(!is_read));
     }
     Ok(())

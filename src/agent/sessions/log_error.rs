@@ -18,6 +18,8 @@ pub(super) const MAX_FILES: usize = 1000;
 /// An error that prevents a report.
 #[derive(Debug)]
 pub(super) enum LogError {
+    /// The query can have no answer. Holds what was expected.
+    Query(String),
     /// A file on the command line cannot be read.
     File(PathBuf, io::Error),
     /// A log of this machine cannot be read.
@@ -35,6 +37,7 @@ pub(super) enum LogError {
 impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Query(what) => f.write_str(what),
             Self::File(path, error) => write!(f, "{}: {error}", shown(path)),
             Self::OwnFile(path, error) => {
                 write!(f, "no log can be read: {}: {error}; run it with sudo", shown(path))
@@ -55,7 +58,7 @@ impl fmt::Display for LogError {
 impl LogError {
     pub(super) const fn outcome(&self) -> Outcome {
         match self {
-            Self::File(..) | Self::TooManyFiles(_) => Outcome::Usage,
+            Self::Query(_) | Self::File(..) | Self::TooManyFiles(_) => Outcome::Usage,
             Self::OwnFile(..) | Self::NoLog(_) | Self::Journal(_) | Self::Privileges(_) => Outcome::Undecided,
         }
     }

@@ -33,6 +33,7 @@ use log_error::LogError;
 use source::LogSource;
 
 use crate::cli::SessionsArgs;
+use crate::config::rules::check_principal;
 use crate::layout::fit_for_terminal;
 use crate::outcome::Outcome;
 
@@ -80,7 +81,8 @@ fn write_json(report: &SessionsReport, out: &mut impl Write) -> io::Result<()> {
 
 /// Opens the log with root's rights, if we have them. Reads it without, because other programs wrote the text.
 fn build_report(arguments: &SessionsArgs, now: Timestamp) -> Result<SessionsReport, LogError> {
-    let question = question(arguments, now);
+    let question = question(arguments, now)?;
+    let account = arguments.user.as_deref().map(|user| (user, Account::look_up(user)));
     let agent = Account::look_up(&arguments.agent_user).ok().flatten();
     let believed = agent.as_ref().and_then(|agent| AgentUser::new(agent.uid));
     let is_here = arguments.files.is_empty();
@@ -94,23 +96,64 @@ fn build_report(arguments: &SessionsArgs, now: Timestamp) -> Result<SessionsRepo
     let later = is_here.then(|| machine::running(now));
     let mut found = join.end(later.as_ref());
     found.tally.stepped_back = found.tally.stepped_back.max(read.stepped_back);
+    let knows_user = found.tally.knows_user;
     let mut report = SessionsReport::new(&question, now, kind, found, read.lines);
     report.log.files.clone_from(&read.files);
     report.complete &= read.broken.is_none() && read.complaint.is_none() && read.unknown == 0;
-    report.complete &= !read.gaps.contains(&Gap::Hidden);
+    report.complete &= read.unreadable == 0 && !read.gaps.contains(&Gap::Hidden);
+    // The clock of another machine, whose files these are, may be ahead.
+    if let Some(since) = question.since.filter(|since| is_here && *since > now) {
+        report.complete = false;
+        let seen = format!("--since {since} is in the future: now is {now}, and nothing later is logged yet");
+        report.warnings.push(Warning::new("since-in-future", seen, "check the year of --since"));
+    }
+    if let Some((user, account)) = account.filter(|_| !knows_user) {
+        warn_of_user(&mut report, user, account);
+    }
     warn(&mut report, arguments, kind, believed.is_some(), read);
     Ok(report)
 }
 
-fn question(arguments: &SessionsArgs, now: Timestamp) -> Question {
-    Question {
-        since: arguments.since.map(|when| when.instant(now)),
-        until: arguments.until.map(|when| when.instant(now)),
-        user: arguments.user.clone(),
-        principal: arguments.principal.as_deref().map(Glob::new),
-        open: arguments.open,
-        all: arguments.all,
+/// The filters. A filter that nothing can pass is an error: its empty report would look like an answer.
+fn question(arguments: &SessionsArgs, now: Timestamp) -> Result<Question, LogError> {
+    let since = arguments.since.map(|when| when.instant(now));
+    let until = arguments.until.map(|when| when.instant(now));
+    if let Some((since, until)) = since.zip(until).filter(|(since, until)| since > until) {
+        let what = format!("expected --since before --until, got --since {since} and --until {until}");
+        return Err(LogError::Query(what));
     }
+    if arguments.user.as_deref() == Some("") {
+        return Err(LogError::Query("expected a login name after --user, got nothing".to_owned()));
+    }
+    let principal = arguments.principal.as_deref().map(Glob::new);
+    if let Some(pattern) = &principal {
+        check_principal(pattern, None).map_err(|why| {
+            let shown = printable(pattern.as_str(), MAX_SHOWN);
+            LogError::Query(format!("--principal \"{shown}\" matches no principal: {why}"))
+        })?;
+    }
+    let user = arguments.user.clone();
+    Ok(Question { since, until, user, principal, open: arguments.open, all: arguments.all })
+}
+
+/// Warns that neither the log nor this machine knows the user of the query. The name may be misspelt.
+fn warn_of_user(report: &mut SessionsReport, user: &str, account: Result<Option<Account>, String>) {
+    let user = printable(user, MAX_SHOWN);
+    let (seen, fix) = match account {
+        Ok(Some(_)) => return,
+        Ok(None) => (
+            format!("there is no user {user} here, and the log has no login and no key of that name"),
+            "check the name; if the user was removed, read older logs as well",
+        ),
+        Err(why) => (
+            format!(
+                "the log has no login and no key of the user {user}, and it is unknown if there is one: {why}"
+            ),
+            "check the name: getent passwd USER",
+        ),
+    };
+    report.complete = false;
+    report.warnings.push(Warning::new("unknown-user", seen, fix));
 }
 
 /// Adds warnings about gaps in the log, and about what the chosen source and arguments cannot verify.
@@ -127,10 +170,11 @@ fn warn(report: &mut SessionsReport, arguments: &SessionsArgs, kind: Kind, belie
     }
     if read.unknown > 0 {
         let seen = format!(
-            "{} lines (or whole files) tell of logins or keys in a form that is not known, or are no log",
-            read.unknown
+            "{} lines may be about logins or keys and have an unknown form, or files are no logs; the first: {}",
+            read.unknown,
+            read.first_unknown.unwrap_or_default()
         );
-        let fix = "have the log written in one of the forms that the manual names, and name no other files";
+        let fix = "read them yourself; let the log be written in a form that the manual names, and name no other files";
         warn("unknown-format", seen, fix);
     }
     if read.unreadable > 0 {

@@ -9,15 +9,19 @@ use eic_core::order;
 use eic_core::sessions::MAX_LINE;
 use eic_core::sessions::join::{Join, Wanted};
 use eic_core::sessions::text_log::{LineKind, TextLog, Zone};
+use eic_core::text::printable;
 use eic_host::clock;
 use eic_host::files::open_regular;
 use eic_host::process::listen;
 
-use super::lines::{Gap, Read, TIMEOUT, each_line, ended, next_line};
+use super::lines::{Gap, Length, Read, TIMEOUT, each_line, ended, next_line};
 use super::log_error::{FOLDER, LogError, MAX_FILES, shown};
 
 /// Most bytes that are read of a file, after decompression.
 const MAX_FILE: u64 = 16 * 1024 * 1024 * 1024;
+
+/// Most characters that are shown of a line of unknown form.
+const MAX_BEGINNING: usize = 120;
 
 /// How the names of the text logs begin: on Debian, and on Red Hat.
 const NAMES: [&str; 2] = ["auth.log", "secure"];
@@ -103,8 +107,10 @@ pub(super) fn read_files<W: Wanted>(
         let name = shown(&opened.path);
         let mut log = TextLog::new(zone.clone(), opened.written);
         let broken = match opened.unpacker {
-            None => read_text(opened.file, &mut log, join, &mut read).map_err(|error| error.to_string()),
-            Some(program) => unpack(program, opened.file, &mut log, join, &mut read),
+            None => {
+                read_text(&name, opened.file, &mut log, join, &mut read).map_err(|error| error.to_string())
+            }
+            Some(program) => unpack(program, &name, opened.file, &mut log, join, &mut read),
         };
         if let Err(why) = broken {
             read.broken.get_or_insert(format!("{name}: {why}"));
@@ -120,6 +126,7 @@ pub(super) fn read_files<W: Wanted>(
 
 fn unpack<W: Wanted>(
     program: &str,
+    name: &str,
     file: File,
     log: &mut TextLog,
     join: &mut Join<W>,
@@ -127,7 +134,7 @@ fn unpack<W: Wanted>(
 ) -> Result<(), String> {
     let packed = |error: io::Error| format!("{program}: {error}");
     let mut child = listen(Command::new(program).arg("-dc"), Some(file), TIMEOUT).map_err(packed)?;
-    match read_text(&mut child, log, join, read) {
+    match read_text(name, &mut child, log, join, read) {
         Ok(()) => ended(child, program).map(drop),
         Err(error) => {
             drop(child.stop());
@@ -137,6 +144,7 @@ fn unpack<W: Wanted>(
 }
 
 fn read_text<W: Wanted>(
+    name: &str,
     source: impl io::Read,
     log: &mut TextLog,
     join: &mut Join<W>,
@@ -145,9 +153,16 @@ fn read_text<W: Wanted>(
     let mut limited = source.take(MAX_FILE);
     let mut reader = BufReader::with_capacity(MAX_LINE, &mut limited);
     let mut last = Vec::new();
-    let (mut is_first, mut unknown) = (true, 0_u64);
-    each_line(&mut reader, read, |line| {
+    let (mut is_first, mut unknown, mut number) = (true, 0_u64, 0_u64);
+    let mut first_unknown = read.first_unknown.take();
+    each_line(&mut reader, read, |line, length| {
         let text = String::from_utf8_lossy(line);
+        number = number.saturating_add(1);
+        if matches!(length, Length::Cut) {
+            is_first = false;
+            // Its beginning can show that the rest does not matter.
+            return TextLog::is_other(&text);
+        }
         if std::mem::take(&mut is_first) {
             if let Some(at) = log.instant_of(&text) {
                 join.note_time(at);
@@ -156,7 +171,11 @@ fn read_text<W: Wanted>(
         match log.parse_line(&text) {
             LineKind::Line(line) => join.take(line.host, line.at, Some(line.event)),
             LineKind::Other => {}
-            LineKind::Unknown => unknown = unknown.saturating_add(1),
+            LineKind::Unknown => {
+                unknown = unknown.saturating_add(1);
+                first_unknown
+                    .get_or_insert_with(|| format!("{name}:{number}: {}", printable(&text, MAX_BEGINNING)));
+            }
         }
         last.clear();
         last.extend_from_slice(line);
@@ -164,6 +183,10 @@ fn read_text<W: Wanted>(
     })?;
     // A file without a single line in a known form is no such log.
     let is_none = !is_first && !log.is_known() && unknown == 0;
+    if is_none {
+        first_unknown.get_or_insert_with(|| format!("{name}: no line is of a log"));
+    }
+    read.first_unknown = first_unknown;
     read.unknown = read.unknown.saturating_add(unknown).saturating_add(u64::from(is_none));
     if let Some(at) = log.instant_of(&String::from_utf8_lossy(&last)) {
         join.note_time(at);

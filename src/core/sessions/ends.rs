@@ -4,9 +4,9 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::MAX_ROWS;
-use super::event::Moment;
+use super::event::{Connection, Moment};
 use super::join::{Join, Kind, Wanted};
-use super::joined::{End, JoinedLog, Session, Why};
+use super::joined::{End, JoinedLog, Left, Session, Why};
 use super::log::ProcessId;
 use super::running::Running;
 use super::writer::Attribution;
@@ -62,6 +62,34 @@ impl<W: Wanted> Join<W> {
         self.open.insert(process, session);
     }
 
+    /// Handles sshd's line about the end of a connection. Without PAM, no other line reports the end of a session. The
+    /// line is used only when the session's process is gone: a user can write it.
+    pub(super) fn disconnected(
+        &mut self,
+        run: u32,
+        at: Moment,
+        connection: Connection,
+        (uid, source): (Option<u32>, Attribution),
+    ) {
+        let Connection { user, address, port } = connection;
+        let Some(pid) = self.connections.get(&(run, address, port)) else { return };
+        let Some(session) = self.open.get_mut(&(run, *pid)) else { return };
+        if user.is_some_and(|user| user != session.login.user) {
+            return;
+        }
+        session.left = match session.left {
+            Left::NotReported => {
+                self.tally.ends = self.tally.ends.saturating_add(1);
+                Left::At(at, uid, source)
+            }
+            Left::At(_, before, _) if before == uid => Left::At(at, uid, source),
+            // Root's line is sshd's own, for a login as root.
+            Left::At(..) if source != Attribution::User => Left::At(at, uid, source),
+            kept @ Left::At(_, _, before) if before != Attribution::User => kept,
+            Left::At(..) | Left::Contradicted => Left::Contradicted,
+        };
+    }
+
     fn remember_end(&mut self, process: ProcessId) {
         if self.ended.len() >= MAX_ROWS {
             self.ended.clear();
@@ -71,14 +99,25 @@ impl<W: Wanted> Join<W> {
 
     /// Ends a session whose process was gone at `by` at the latest. If a line has reported the end, that is the time of
     /// the end.
-    pub(super) fn end_session(&mut self, session: Session, why: Why, by: Option<Moment>) {
-        let end = session.said_end.map_or(End::Unknown(why, by), End::Closed);
+    pub(super) fn end_session(&mut self, mut session: Session, why: Why, by: Option<Moment>) {
+        let end = match (session.said_end, session.left) {
+            (Some(said), _) => End::Closed(said),
+            (None, Left::At(at, _, source)) => {
+                session.end_source = Some(source);
+                End::Closed(at)
+            }
+            (None, Left::NotReported | Left::Contradicted) => End::Unknown(why, by),
+        };
         self.finish(session, end);
     }
 
     fn finish(&mut self, session: Session, end: End) {
         let end_source = session.end_source.filter(|_| matches!(end, End::Closed(_)));
         let session = Session { end, end_source, ..session };
+        let connection = session.connection();
+        if self.connections.get(&connection) == Some(&session.login.pid) {
+            self.connections.remove(&connection);
+        }
         if !self.wanted.session(&session) {
             return;
         }
@@ -87,6 +126,9 @@ impl<W: Wanted> Join<W> {
             unattributed.iter().filter(|source| **source == Some(Attribution::Unattributed)).count();
         let unattributed = u64::try_from(unattributed).unwrap_or(u64::MAX);
         self.tally.unattributed = self.tally.unattributed.saturating_add(unattributed);
+        if end_source == Some(Attribution::User) {
+            self.tally.ends_by_users = self.tally.ends_by_users.saturating_add(1);
+        }
         if session.pushes.is_empty() {
             let others = &mut self.tally.others;
             // sshd has few methods, but a text log can contain any text.
@@ -115,8 +157,9 @@ impl<W: Wanted> Join<W> {
         for (_, session) in core::mem::take(&mut self.open) {
             let is_here = self.kind == Kind::Journal || this_host.contains(&session.run);
             let Some(later) = later.filter(|_| is_here) else {
-                let end = session.said_end.filter(|_| session.end_source != Some(Attribution::Unattributed));
-                self.finish(session, end.map_or(End::Unknown(Why::NoEnd, None), End::Closed));
+                let is_unsure = session.end_source == Some(Attribution::Unattributed);
+                let session = Session { said_end: session.said_end.filter(|_| !is_unsure), ..session };
+                self.end_session(session, Why::NoEnd, None);
                 continue;
             };
             let began = Moment { wall: later.since, monotonic: None };

@@ -98,6 +98,17 @@ pub struct Accepted {
     pub key: Option<KeyName>,
 }
 
+/// A connection that ended, as sshd names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// Login name, printable. Releases of OpenSSH up to 7.5 do not name it.
+    pub user: Option<String>,
+    /// The client's address.
+    pub address: String,
+    /// The client's port.
+    pub port: u16,
+}
+
 /// An event that a line reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -124,6 +135,18 @@ pub enum Event {
     Left {
         /// sshd's process.
         pid: u32,
+    },
+    /// A connection ended that can be one of a login. After the login, sshd's process with the user's id writes this
+    /// line. It has another process id than the process that accepted the login.
+    Disconnected {
+        /// sshd's process.
+        pid: u32,
+        /// The connection.
+        connection: Connection,
+        /// The id of the user that wrote the line. `None` in a text log.
+        uid: Option<u32>,
+        /// The writer of the line.
+        source: Attribution,
     },
     /// PAM opened the session.
     Opened {
@@ -153,6 +176,8 @@ pub enum Event {
         /// The path of the program, if it wrote as root.
         program: Option<String>,
     },
+    /// A line of sshd or the agent that may be about a login or a key, but whose form is unknown.
+    Unknown,
     /// The log reports that lines were lost.
     GapCount(LogGap),
 }

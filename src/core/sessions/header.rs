@@ -8,8 +8,9 @@
 //! | `Sat 2026-11-21 17:37:28 UTC HOST IDENT[PID]: MESSAGE` | `-o short-full`, on a machine whose zone is UTC |
 //! | `1 2026-11-21T17:37:28Z HOST IDENT PID ID DATA MESSAGE` | RFC 5424 |
 //!
-//! A priority (`<86>`) can precede each form. Other forms are not supported: a stamp of local time with a year, a
-//! stamp that counts from the start of the machine, and the prefixes of container logs.
+//! A priority (`<86>`) can precede each form, and a length (RFC 6587, section 3.4.1) the priority. Other forms are not
+//! supported: a stamp of local time with a year, a stamp that counts from the start of the machine, and the prefixes of container
+//! logs.
 
 use alloc::format;
 
@@ -38,7 +39,9 @@ pub(super) struct Header<'l> {
 impl<'l> Header<'l> {
     /// Splits a line. `None` if the line has another form.
     pub(super) fn of(line: &'l str) -> Option<Self> {
-        let line = without_priority(line);
+        // A crash of the machine can leave zero bytes before a line. A shipper can leave a carriage return after it.
+        let line = line.trim_start_matches('\0').trim_end_matches('\r');
+        let line = without_priority(without_length(line));
         if let Some(rest) = line.strip_prefix("1 ") {
             return Self::of_rfc5424(rest);
         }
@@ -52,7 +55,7 @@ impl<'l> Header<'l> {
         let is_word = |text: &str| !text.is_empty() && !text.contains(' ');
         // A line without a host name has the tag at this position, which ends with a colon.
         let is_header = is_word(host) && !host.ends_with(':') && is_word(ident);
-        is_header.then_some(Self { stamp, host, ident, pid, message })
+        is_header.then_some(Self { stamp, host, ident: program(ident), pid, message: message.trim_start() })
     }
 
     /// Parses RFC 5424, section 6, from the time stamp on.
@@ -65,9 +68,10 @@ impl<'l> Header<'l> {
             Some(message) => message,
             None => after_data(rest)?,
         };
-        let message = message.strip_prefix(' ').unwrap_or(message);
+        // rsyslog keeps the space that precedes the message in RFC 3164, so there can be two.
+        let message = message.trim_start();
         let message = message.strip_prefix('\u{feff}').unwrap_or(message);
-        Some(Self { stamp, host, ident, pid: pid.parse().ok(), message })
+        Some(Self { stamp, host, ident: program(ident), pid: pid.parse().ok(), message })
     }
 }
 
@@ -87,6 +91,19 @@ fn after_data(text: &str) -> Option<&str> {
         }
     }
     (depth == 0 && !is_quoted).then_some("")
+}
+
+/// The name of a program that may have logged its path.
+fn program(ident: &str) -> &str {
+    ident.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(ident)
+}
+
+/// The line without its length (RFC 6587, section 3.4.1: `120 <86>1 ...`).
+fn without_length(line: &str) -> &str {
+    match line.split_once(' ') {
+        Some((length, rest)) if rest.starts_with('<') && length.bytes().all(|b| b.is_ascii_digit()) => rest,
+        _ => line,
+    }
 }
 
 /// The line without its priority (RFC 5424, section 6.2.1).
@@ -184,6 +201,9 @@ mod tests {
             ("<86>1 2026-11-21T18:37:28+01:00 h sshd 77 - - words", instant),
             ("1 2026-11-21T17:37:28Z h sshd 77 ID - \u{feff}words", instant),
             ("<86>1 2026-11-21T17:37:28Z h sshd 77 - [a@1 b=\"] \\\" \"][c] words", instant),
+            ("<86>1 2026-11-21T17:37:28Z h sshd 77 - -  words", instant),
+            ("63 <86>1 2026-11-21T17:37:28Z h /usr/sbin/sshd 77 - - words\r", instant),
+            ("\0\0<86>Nov 21 17:37:28 h /usr/sbin/sshd[77]:  words", local),
         ] {
             let header = Header { stamp, host: "h", ident: "sshd", pid: Some(77), message: "words" };
             assert_eq!(Header::of(line), Some(header), "{line}");

@@ -7,10 +7,10 @@ use alloc::vec::Vec;
 
 use super::MAX_ROWS;
 use super::event::{Accepted, Event, KeyName, KeyProvided, Moment};
-use super::joined::{Counts, End, RefusalCount, Session, Why};
+use super::joined::{Counts, End, Left, RefusalCount, Session, Why};
 use super::journal::Entry;
 use super::keys::Keys;
-use super::log::ProcessId;
+use super::log::{ConnectionId, ProcessId};
 use super::programs::is_called_sshd;
 use super::running::Running;
 use super::writer::Attribution;
@@ -49,6 +49,8 @@ pub struct Join<W> {
     /// The first proofs of logins that require several.
     partial: BTreeMap<ProcessId, (KeyName, Attribution)>,
     pub(super) open: BTreeMap<ProcessId, Session>,
+    /// The processes of the connections in `open`.
+    pub(super) connections: BTreeMap<ConnectionId, u32>,
     /// Processes whose sessions have ended. PAM and logind both report an end, so the second report is ignored.
     pub(super) ended: BTreeSet<ProcessId>,
     pub(super) done: Vec<Session>,
@@ -72,6 +74,7 @@ impl<W: Wanted> Join<W> {
             keys: Keys::new(),
             partial: BTreeMap::new(),
             open: BTreeMap::new(),
+            connections: BTreeMap::new(),
             ended: BTreeSet::new(),
             done: Vec::new(),
             refusals: BTreeMap::new(),
@@ -122,6 +125,7 @@ impl<W: Wanted> Join<W> {
             return;
         }
         self.has_lines = true;
+        self.look_at_user(&event);
         match event {
             Event::Provided(handover) => self.provided(run, at, handover),
             Event::Refused { reason, user, push, count, source } => {
@@ -141,6 +145,19 @@ impl<W: Wanted> Join<W> {
                 self.keys.forget_process((run, pid));
                 self.partial.remove(&(run, pid));
             }
+            Event::Disconnected { pid, connection, uid, source } => {
+                // A user's line says nothing about the keys of the process.
+                if source != Attribution::User {
+                    self.keys.forget_process((run, pid));
+                    self.partial.remove(&(run, pid));
+                }
+                self.disconnected(run, at, connection, (uid, source));
+            }
+            Event::Unknown => {
+                if self.wanted.covers(at) {
+                    self.tally.unknown = self.tally.unknown.saturating_add(1);
+                }
+            }
             Event::Opened { pid, source } => {
                 let is_silent = !self.open.contains_key(&(run, pid)) && self.wanted.covers(at);
                 if is_silent && !self.look_at_source(source, at) {
@@ -152,6 +169,17 @@ impl<W: Wanted> Join<W> {
             Event::Disbelieved { uid, program } => self.disbelieved(uid, program, at),
             Event::GapCount(_) => {}
         }
+    }
+
+    /// Notes whether the log knows the user that the query names.
+    fn look_at_user(&mut self, event: &Event) {
+        let user = match event {
+            Event::Provided(handover) => handover.user.as_deref(),
+            Event::Refused { user, .. } => user.as_deref(),
+            Event::Accepted(login, _) | Event::Partial(login, _) => Some(login.user.as_str()),
+            _ => None,
+        };
+        self.tally.knows_user |= user.is_some_and(|user| self.wanted.names(user));
     }
 
     fn disbelieved(&mut self, uid: u32, program: Option<String>, at: Moment) {
@@ -302,12 +330,14 @@ impl<W: Wanted> Join<W> {
             end: End::Open,
             end_source: None,
             said_end: None,
+            left: Left::NotReported,
             is_alive: false,
             run,
             sequence,
         };
         session.is_alive =
             self.running.as_ref().is_some_and(|running| running.is_of(self.kind, scope, &session));
+        self.connections.insert(session.connection(), process.1);
         self.open.insert(process, session);
     }
 }

@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::event::{Accepted, KeyName, Moment, Push};
+use super::log::ConnectionId;
 use super::losses::LogGaps;
 use super::writer::Attribution;
 
@@ -64,10 +65,28 @@ pub struct Session {
     pub end_source: Option<Attribution>,
     /// The time at which a line reported the end, if that line did not end the session. See `Join::said_to_end`.
     pub(super) said_end: Option<Moment>,
+    /// What sshd's processes with a user's id reported about the end of the connection.
+    pub(super) left: Left,
     /// Whether the session's process existed before the log was read.
     pub(super) is_alive: bool,
     pub(super) run: u32,
     pub(super) sequence: u64,
+}
+
+impl Session {
+    pub(super) fn connection(&self) -> ConnectionId {
+        (self.run, self.login.address.clone(), self.login.port)
+    }
+}
+
+/// A report that the connection of a session ended. Without PAM, no other line reports the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    NotReported,
+    /// When, the id of the user that wrote the line, and its writer.
+    At(Moment, Option<u32>, Attribution),
+    /// Several users wrote such a line. At most one of them is right.
+    Contradicted,
 }
 
 /// A key that the agent gave to sshd.
@@ -109,6 +128,12 @@ pub struct Counts {
     pub others: BTreeMap<String, u64>,
     /// Ends of sessions.
     pub ends: u64,
+    /// Sessions whose end only a process with a user's id reported.
+    pub ends_by_users: u64,
+    /// Lines of sshd or the agent that may be about a login or a key, but whose form is unknown.
+    pub unknown: u64,
+    /// Whether the log has a login or a key of the user that the query names.
+    pub knows_user: bool,
     /// Keys that the agent gave to sshd.
     pub given: u64,
     /// Sessions whose key several principals pushed. It is unknown whose push the login used.
@@ -139,10 +164,9 @@ impl Counts {
     /// Whether the log has no known gap.
     pub(super) fn is_complete(&self) -> bool {
         let Self { left_out, ends_alone, silent, unknown_sshd, unattributed, losses, .. } = self;
-        let Self { open_before, open_unlogged, .. } = self;
-        [*left_out, *ends_alone, *silent, *unknown_sshd, *unattributed, *open_before, *open_unlogged]
-            == [0; 7]
-            && losses.is_empty()
+        let Self { open_before, open_unlogged, unknown, .. } = self;
+        let lines = [*left_out, *ends_alone, *silent, *unknown_sshd, *unattributed, *unknown];
+        lines == [0; 6] && [*open_before, *open_unlogged] == [0; 2] && losses.is_empty()
     }
 }
 

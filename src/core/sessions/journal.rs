@@ -10,7 +10,7 @@ use alloc::string::String;
 
 use super::event::{Event, KeyName, KeyProvided, Moment, Push, PushClaim};
 use super::losses::{JOURNALD, LogGap, of_journald};
-use super::message::{claim, of_agent, of_sshd, reason_name, user_name};
+use super::message::{begins_with_us, claim, of_agent, of_sshd, reason_name, user_name};
 use super::programs::{Programs, Unit};
 use super::raw::Raw;
 use super::writer::{AgentUser, Attribution, Forged, TrustedPush, Writer};
@@ -85,9 +85,7 @@ impl Journal {
         let writer = Writer::new(raw.uid.number()?, program, unit, &self.programs);
         let event = match raw.identifier.text()? {
             IDENT => self.of_agent(raw, writer),
-            "sshd" | "sshd-session" | "sshd-auth" => of_root(raw, writer, |login, session| {
-                of_sshd(raw.pid.number()?, raw.message.text()?, login, session)
-            }),
+            "sshd" | "sshd-session" | "sshd-auth" => of_root(raw, writer),
             "systemd-logind" if raw.message_id.text() == Some(SESSION_STOP) => {
                 let pid = raw.leader.number()?;
                 Some(
@@ -144,9 +142,11 @@ impl Journal {
             push.map(Push::Trusted)
         };
         match kind {
-            Some("provided") => provided(raw, trusted),
-            Some("refused") if raw.reason.text().is_some() => refused(raw, source, trusted),
-            Some("failed") => refused(raw, source, |_| None),
+            Some("provided") => provided(raw, trusted).or(Some(Event::Unknown)),
+            Some("refused") if raw.reason.text().is_some() => {
+                refused(raw, source, trusted).or(Some(Event::Unknown))
+            }
+            Some("failed") => refused(raw, source, |_| None).or(Some(Event::Unknown)),
             Some("provider") => None,
             // The count of a flood, or a line from syslog. The claims are unverified until `vouched` applies the
             // writer.
@@ -155,20 +155,27 @@ impl Journal {
     }
 }
 
-/// Reads a line of sshd, or of PAM in sshd's process. Both write as root. A line under another user id could be that
-/// user's forgery.
-fn of_root(
-    raw: &Raw<'_>,
-    writer: Writer,
-    read: impl FnOnce(Attribution, Attribution) -> Option<Event>,
-) -> Option<Event> {
-    let (Ok(login), Ok(session)) = (writer.login(), writer.session()) else {
-        // A line without an event is no forgery. A session's own process, with the user's id, may report that its
-        // client left.
-        let event = read(Attribution::Unattributed, Attribution::Unattributed);
-        return event.filter(|event| !matches!(event, Event::Left { .. })).map(|_| forged(raw, writer));
-    };
-    read(login, session)
+/// Reads a line of sshd, or of PAM in sshd's process. Both write as root, except about the end of a connection. A line
+/// under another user id could be that user's forgery.
+fn of_root(raw: &Raw<'_>, writer: Writer) -> Option<Event> {
+    let read = |login, session| of_sshd(raw.pid.number()?, raw.message.text()?, login, session);
+    let by_root = writer.login().and_then(|login| writer.session().map(|session| (login, session)));
+    let (login, session) = by_root.unwrap_or((Attribution::Unattributed, Attribution::Unattributed));
+    match read(login, session) {
+        Some(Event::Disconnected { pid, connection, .. }) => {
+            let uid = Some(writer.uid());
+            Some(writer.connection().map_or_else(
+                |Forged| forged(raw, writer),
+                |source| Event::Disconnected { pid, connection, uid, source },
+            ))
+        }
+        // A session's own process, with the user's id, may report that its client left.
+        Some(Event::Left { .. }) if by_root.is_err() => None,
+        Some(_) if by_root.is_err() => Some(forged(raw, writer)),
+        // journalctl does not print text that is too long. Text that is not UTF-8 is an array.
+        None if by_root.is_ok() && raw.message.text().is_none_or(begins_with_us) => Some(Event::Unknown),
+        event => event,
+    }
 }
 
 /// The event for a line in the name of another program.

@@ -9,5 +9,8 @@ pub enum Kind {
     Text,
 }
 
+/// The number of a machine's run (or of a machine, in a text log), and the client's address and port.
+pub(super) type ConnectionId = (u32, alloc::string::String, u16);
+
 /// The number of a machine's run (or of a machine, in a text log), and the process id.
 pub(super) type ProcessId = (u32, u32);

@@ -4,9 +4,9 @@ use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 
-use super::event::{Accepted, Event, KeyName, KeyProvided, Push, PushClaim};
+use super::event::{Accepted, Connection, Event, KeyName, KeyProvided, Push, PushClaim};
 use super::writer::Attribution;
-use crate::audit_line::CHOSEN_INPUTS;
+use crate::audit_line::{CHOSEN_INPUTS, IDENT};
 use crate::text::{MAX_SHOWN, one_line, printable};
 
 /// Longest principal that is shown, in characters: the length of IAM's longest ARN.
@@ -23,6 +23,9 @@ pub(crate) fn of_sshd(pid: u32, message: &str, login: Attribution, session: Attr
     }
     if let Some(proof) = message.strip_prefix("Partial ") {
         return accepted(pid, proof).map(|accepted| Event::Partial(accepted, login));
+    }
+    if let Some(connection) = connection(message) {
+        return Some(Event::Disconnected { pid, connection, uid: None, source: login });
     }
     if LEFT.iter().any(|words| message.starts_with(words)) {
         return Some(Event::Left { pid });
@@ -48,6 +51,40 @@ const LEFT: [&str; 9] = [
     "ssh_dispatch_run_fatal: ",
 ];
 
+/// Beginnings of sshd's last line about a connection with a login, before `user USER ADDRESS port PORT` (OpenSSH,
+/// packet.c, `sshpkt_fmt_connection_id`; serverloop.c, `client_alive_check`). Before the login, sshd writes
+/// `authenticating user` or `invalid user`, and `[preauth]` at the end. OpenSSH up to 7.5 leaves out the user.
+const ENDED: [&str; 6] = [
+    "Connection closed by ",
+    "Connection from ",
+    "Connection reset by ",
+    "Disconnected from ",
+    "Disconnecting ",
+    "Timeout, client not responding from ",
+];
+
+/// The connection that ended, if it can be one of a login.
+fn connection(message: &str) -> Option<Connection> {
+    let rest = ENDED.iter().find_map(|words| message.strip_prefix(words))?;
+    let (rest, port) = rest.rsplit_once(" port ")?;
+    let digits = port.find(|c: char| !c.is_ascii_digit()).unwrap_or(port.len());
+    let (port, after) = port.split_at_checked(digits)?;
+    // `Connection from ADDRESS port PORT on …` is the beginning of a connection (LogLevel VERBOSE).
+    if !(after.is_empty() || after.starts_with(": ") || after == " timed out") || after.contains("[preauth]")
+    {
+        return None;
+    }
+    let (user, address) = match rest.rsplit_once(' ') {
+        Some((who, address)) => (Some(who.strip_prefix("user ")?), address),
+        None => (None, rest),
+    };
+    Some(Connection {
+        user: user.map(|user| printable(user, MAX_USER)),
+        address: address.to_owned(),
+        port: port.parse().ok()?,
+    })
+}
+
 const PAM: &str = "pam_unix(sshd:session): session ";
 const PROVIDING: &str = "Providing ssh key from EC2 Instance Connect with fingerprint: ";
 
@@ -62,7 +99,41 @@ pub(crate) fn tells_of_us(line: &str) -> bool {
 /// the client, such as a login name.
 #[must_use]
 pub(crate) fn begins_with_us(message: &str) -> bool {
-    ["Accepted ", PAM, PROVIDING].iter().any(|words| message.starts_with(words))
+    let message = repeated(message);
+    OURS.iter().any(|words| message.starts_with(words))
+}
+
+const OURS: [&str; 3] = ["Accepted ", PAM, PROVIDING];
+
+/// The message in `message repeated 2 times: [ MESSAGE]`, as rsyslog writes it with `RepeatedMsgReduction on`.
+fn repeated(message: &str) -> &str {
+    let rest = message.strip_prefix("message repeated ").and_then(|rest| rest.split_once(" times: ["));
+    rest.map_or(message, |(_, inner)| inner.trim_start())
+}
+
+/// Whether a message of another program is a line of sshd or the agent, or contains one with its header: a log of
+/// another machine, or of a container.
+#[must_use]
+pub(crate) fn wraps_us(ident: &str, message: &str) -> bool {
+    let is_whole = |message: &str| match of_sshd(0, message, Attribution::Text, Attribution::Text) {
+        Some(Event::Accepted(..)) => message.contains(" ssh2"),
+        Some(Event::Closed { .. } | Event::Opened { .. }) => true,
+        _ => message.starts_with(PROVIDING),
+    };
+    let names_us = |before: &str| {
+        let mut words = before.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        words.any(|word| matches!(word, "sshd" | "sshd-session" | "sshd-auth" | IDENT))
+    };
+    if is_whole(message) {
+        return ident.contains("ssh") || names_us(ident);
+    }
+    OURS.iter().any(|words| {
+        message.split_once(words).is_some_and(|(before, _)| {
+            before.ends_with([' ', '"', '['])
+                && names_us(before)
+                && message.get(before.len()..).is_some_and(is_whole)
+        })
+    })
 }
 
 /// `METHOD for USER from ADDRESS port PORT ssh2[: TYPE FINGERPRINT]` (OpenSSH, auth.c, `auth_log`).
@@ -81,24 +152,52 @@ fn accepted(pid: u32, login: &str) -> Option<Accepted> {
         if address.is_empty() || address.len() > 64 || !address.bytes().all(is_address) {
             return None;
         }
+        let key = proof.strip_prefix(": ").map(signing_key);
+        // A line that was cut off, or a new form of fingerprint: it is unknown whether the key was pushed.
+        if method == "publickey" && key == Some(SigningKey::Unknown) {
+            return None;
+        }
         Some(Accepted {
             pid,
             user: printable(user, MAX_USER),
             method: method.to_owned(),
             address: address.to_owned(),
             port: port.parse().ok()?,
-            key: proof.strip_prefix(": ").and_then(plain_key),
+            key: key.and_then(SigningKey::plain),
         })
     })
 }
 
-/// The key in `ED25519 SHA256:…`. `None` for a certificate (`ED25519-CERT SHA256:… ID …`), because only plain keys can
-/// be pushed.
-fn plain_key(proof: &str) -> Option<KeyName> {
+/// The key that a login used.
+#[derive(PartialEq, Eq)]
+enum SigningKey {
+    /// A plain key: `ED25519 SHA256:…`. Only plain keys can be pushed.
+    Plain(KeyName),
+    /// A certificate (`ED25519-CERT SHA256:… ID …`).
+    Certificate,
+    /// The text has another form.
+    Unknown,
+}
+
+impl SigningKey {
+    fn plain(self) -> Option<KeyName> {
+        match self {
+            Self::Plain(key) => Some(key),
+            Self::Certificate | Self::Unknown => None,
+        }
+    }
+}
+
+fn signing_key(proof: &str) -> SigningKey {
     let mut words = proof.split(' ');
-    let kind = words.next().filter(|kind| !kind.ends_with("-CERT"))?;
-    let key = words.next().and_then(KeyName::parse)?;
-    (!kind.is_empty() && words.next().is_none()).then_some(key)
+    let kind = words.next().unwrap_or_default();
+    if kind.ends_with("-CERT") {
+        return SigningKey::Certificate;
+    }
+    match (words.next().and_then(KeyName::parse), words.next()) {
+        (Some(key), None) if !kind.is_empty() => SigningKey::Plain(key),
+        _ => SigningKey::Unknown,
+    }
 }
 
 /// Parses a message of the agent from its text alone. A text log has no other fields.

@@ -68,6 +68,10 @@ impl Wanted for Question {
         self.since.is_none_or(|since| at.wall / SECOND >= since.as_unix())
     }
 
+    fn names(&self, user: &str) -> bool {
+        self.user.as_deref() == Some(user)
+    }
+
     fn moment(&self, at: Moment, user: Option<&str>, push: Option<&Push>) -> bool {
         let is_theirs = self.principal.is_none() || push.is_some_and(|push| self.fits(push));
         self.is_in_time(at, Some(at)) && self.is_user(user) && is_theirs && !self.open

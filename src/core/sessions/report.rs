@@ -29,7 +29,7 @@ pub struct SessionsReport {
     pub asked: ShownQuestion,
     /// The log that was read.
     pub log: Log,
-    /// Whether the log has no known gap.
+    /// Whether the log has no known gap, and the query asks about a user that exists.
     pub complete: bool,
     /// Logins with pushed keys. With `--all`, all logins.
     pub sessions: Vec<ShownSession>,

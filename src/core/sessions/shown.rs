@@ -163,7 +163,7 @@ pub struct UntrustedWriter {
 const fn is_attributed(source: Attribution) -> Option<bool> {
     match source {
         Attribution::Attested(_) => Some(true),
-        Attribution::Unattributed => Some(false),
+        Attribution::Unattributed | Attribution::User => Some(false),
         Attribution::Text => None,
     }
 }

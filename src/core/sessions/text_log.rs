@@ -11,7 +11,7 @@ use ::time::OffsetDateTime;
 use super::event::{Event, Moment, Push};
 use super::header::{Header, Stamp, seconds};
 use super::losses::of_text;
-use super::message::{begins_with_us, of_agent, of_sshd, tells_of_us};
+use super::message::{begins_with_us, of_agent, of_sshd, tells_of_us, wraps_us};
 use super::writer::Attribution;
 use crate::audit_line::IDENT;
 use crate::order;
@@ -135,21 +135,35 @@ impl TextLog {
         self.is_known = true;
         let Header { stamp, host, ident, pid, message } = header;
         let event = match ident {
-            "sshd" | "sshd-session" => {
+            "sshd" | "sshd-session" | "sshd-auth" => {
                 pid.and_then(|pid| of_sshd(pid, message, Attribution::Text, Attribution::Text))
             }
             IDENT => of_agent(message, Push::Unverified),
             _ => of_text(ident, message).map(Event::GapCount),
         };
-        let is_ours = matches!(ident, "sshd" | "sshd-session" | IDENT);
+        // Other programs may pass on a line of sshd. The messages of sshd and the agent themselves can contain text of
+        // a client, such as a login name, so only their beginning counts.
+        let may_be_login = match ident {
+            "sshd" | "sshd-session" | "sshd-auth" | IDENT => begins_with_us(message),
+            _ => wraps_us(ident, message),
+        };
         match event {
             Some(event) => match self.instant(stamp) {
                 Some(at) => LineKind::Line(Line { at, host, event }),
                 None => LineKind::Unknown,
             },
-            None if is_ours && begins_with_us(message) => LineKind::Unknown,
+            None if may_be_login => LineKind::Unknown,
             None => LineKind::Other,
         }
+    }
+
+    /// Whether the beginning of a line shows that the line does not matter here.
+    #[must_use]
+    pub fn is_other(beginning: &str) -> bool {
+        Header::of(beginning).is_some_and(|header| {
+            !matches!(header.ident, "sshd" | "sshd-session" | "sshd-auth" | IDENT)
+                && !wraps_us(header.ident, header.message)
+        })
     }
 
     /// The moment of a line with any content.

@@ -11,6 +11,8 @@ pub trait Wanted {
     fn lists(&self, session: &Session) -> bool;
     /// Whether `at` is not before the start of the queried time.
     fn covers(&self, at: Moment) -> bool;
+    /// Whether the query is about this login name alone.
+    fn names(&self, user: &str) -> bool;
     /// Whether a refusal or an unused key passes.
     fn moment(&self, at: Moment, user: Option<&str>, push: Option<&Push>) -> bool;
 }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use serde::Serialize;
 
 use super::join::Kind;
-use super::joined::JoinedLog;
+use super::joined::{Counts, JoinedLog};
 use super::losses::{GapCount, LogGaps};
 use super::question::Question;
 use super::shown::{SECOND, shown};
@@ -59,20 +59,13 @@ pub(super) fn warnings(question: &Question, kind: Kind, found: &JoinedLog) -> Ve
             "lines were lost, or sshd does not write to this log; to list the sessions, run: ps -C sshd,sshd-session -o pid,lstart,args",
         );
     }
-    let level = "set LogLevel INFO or VERBOSE in sshd_config (also in its Match blocks), and reload sshd";
-    if tally.silent > 0 {
-        let seen = format!("PAM opened {}, but sshd did not log a login", sessions(tally.silent));
-        warn("log-level", seen, level);
-    } else if tally.given > 0 && tally.logins == 0 {
-        let seen = "the agent gave keys to sshd, but sshd logged no login".to_owned();
-        warn("log-level", seen, level);
-    }
-    if tally.logins > 0 && tally.ends == 0 {
-        warn(
-            "no-ends",
-            "the log contains logins, but no end of a session".to_owned(),
-            "set UsePAM yes in sshd_config, and use pam_unix.so as a session module in /etc/pam.d/sshd",
+    of_sshd(tally, &mut warn);
+    if tally.unknown > 0 {
+        let seen = format!(
+            "{} entries of sshd or of the agent may be about logins or keys, and have an unknown form",
+            tally.unknown
         );
+        warn("unknown-format", seen, "look at them: journalctl -o json -t sshd -t sshd-session -t eic-agent");
     }
     if tally.stepped_back >= SECOND {
         let by = tally.stepped_back / SECOND;
@@ -133,6 +126,32 @@ pub(super) fn warnings(question: &Question, kind: Kind, found: &JoinedLog) -> Ve
 pub(super) fn begins_late(question: &Question, found: &JoinedLog) -> bool {
     let first = found.span.map(|(first, _)| first.wall / SECOND);
     question.since.zip(first).is_some_and(|(since, first)| since.as_unix() < first)
+}
+
+/// What sshd does not log.
+fn of_sshd(tally: &Counts, warn: &mut impl FnMut(&'static str, String, &str)) {
+    let level = "set LogLevel INFO or VERBOSE in sshd_config (also in its Match blocks), and reload sshd";
+    if tally.silent > 0 {
+        let seen = format!("PAM opened {}, but sshd did not log a login", sessions(tally.silent));
+        warn("log-level", seen, level);
+    } else if tally.given > 0 && tally.logins == 0 {
+        let seen = "the agent gave keys to sshd, but sshd logged no login".to_owned();
+        warn("log-level", seen, level);
+    }
+    if tally.logins > 0 && tally.ends == 0 {
+        warn(
+            "no-ends",
+            "the log contains logins, but no end of a session".to_owned(),
+            "set UsePAM yes in sshd_config, and use pam_unix.so as a session module in /etc/pam.d/sshd",
+        );
+    }
+    if tally.ends_by_users > 0 {
+        let seen = format!(
+            "{} ended by lines of processes with the users' own ids, so a user can have written them",
+            sessions(tally.ends_by_users)
+        );
+        warn("ends-by-users", seen, "set UsePAM yes in sshd_config: then root logs the end of each session");
+    }
 }
 
 fn of_losses(losses: &LogGaps, warn: &mut impl FnMut(&'static str, String, &str)) {

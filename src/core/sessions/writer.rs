@@ -25,6 +25,9 @@ pub enum Attribution {
     Attested(Attested),
     /// Root wrote the line, but it is unknown whether the expected program did so.
     Unattributed,
+    /// A process with a user's id wrote the line. It is sshd's process for a session of that user, or the user forged
+    /// the line: a process can write to the log and then run sshd's program.
+    User,
     /// Unknown: the line is from a text log, in which any user can write.
     Text,
 }
@@ -73,6 +76,16 @@ impl Writer {
     /// Checks the writer of a line of an agent that still is root. sshd runs the agent in sshd's own unit.
     pub(super) const fn agent(self) -> Result<Attribution, Forged> {
         self.attribute(Program::Agent, matches!(self.unit, Unit::Sshd))
+    }
+
+    /// Checks the writer of sshd's line about the end of a connection. After the login, sshd's process has the user's
+    /// id.
+    pub(super) const fn connection(self) -> Result<Attribution, Forged> {
+        match self.program {
+            _ if self.is_root() => self.session(),
+            Program::Sshd | Program::Missing => Ok(Attribution::User),
+            Program::Logind | Program::Agent | Program::Other => Err(Forged),
+        }
     }
 
     const fn attribute(self, expected: Program, is_its_unit: bool) -> Result<Attribution, Forged> {

@@ -33,15 +33,15 @@ fn missing_log_line_of_sshd_is_reported_with_the_setting_to_change() {
         assert!(fix(&shown, 1).contains("LogLevel INFO"), "{shown:#}");
         assert_eq!(shown["unused"].as_array().unwrap().len(), 1);
 
-        // Without PAM, no line logs the end of a session. The process is gone.
+        // Without PAM, only sshd's process with the user's id logs the end of a session.
         login(world, "UsePAM no\n", &without_pam);
         journal.wait_for(&without_pam.fingerprint());
         until("sshd's process is gone", || session(&report(world, &[]), &without_pam)["state"] != "open");
         let shown = report(world, &["--since", "1m"]);
         let gone = session(&shown, &without_pam);
         assert_eq!(
-            (push(gone).0, &gone["state"], &gone["why"]),
-            (ALICE, &"unknown".into(), &"process-gone".into())
+            (push(gone).0, &gone["state"], &gone["end_attributed"]),
+            (ALICE, &"closed".into(), &false.into())
         );
 
         // With MD5 fingerprints, the agent gives all keys of the user, and sshd's line names no key that the agent

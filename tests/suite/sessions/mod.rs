@@ -5,6 +5,7 @@ mod journal;
 mod limits;
 mod losses;
 mod text;
+mod unread;
 
 use std::fs;
 use std::process::Command;

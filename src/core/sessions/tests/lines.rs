@@ -176,11 +176,13 @@ fn principal_is_trusted_only_from_the_agents_user() {
 }
 
 #[test]
-fn repeated_or_binary_field_is_ignored() {
+fn line_of_sshd_or_the_agent_in_an_unknown_form_is_reported() {
     let mut log = Log::new();
     for value in [json!([ALICE, BOB]), json!([255, 254]), Value::Null] {
         log.entry(AGENT, 7, "eic-agent", &json!({ "EIC_EVENT": "provided", "EIC_USER": "u", "EIC_SSHD_PID": "1", "EIC_FINGERPRINT": value }));
-        assert_eq!(event(&log), None, "{value}");
+        assert_eq!(event(&log), Some(Event::Unknown), "{value}");
+        log.entry(0, 7, "sshd", &json!({ "MESSAGE": value }));
+        assert_eq!(event(&log), Some(Event::Unknown), "{value}");
     }
     let mut journal = reader();
     for bad in
@@ -204,9 +206,19 @@ fn a_line_of_sshd_or_logind_that_a_user_wrote_is_disbelieved() {
         let by_user = event(log.entry(1000, 5, name, &closed));
         assert_eq!(by_user, Some(Event::Disbelieved { uid: 1000, program: None }));
     }
-    // A session's own process may report that its client left.
+    // A session's own process may report that its client left. Another program may not.
     let own = json!({ "MESSAGE": "Disconnected from user u 192.0.2.1 port 4000" });
-    assert_eq!(event(log.entry(1000, 5, "sshd", &own)), None);
+    let by_user = event(log.entry(1000, 5, "sshd", &own));
+    assert!(
+        matches!(by_user, Some(Event::Disconnected { source: Attribution::User, uid: Some(1000), .. })),
+        "{by_user:?}"
+    );
+    let mut forged = own;
+    forged["_EXE"] = json!("/usr/bin/logger");
+    assert_eq!(
+        event(log.entry(1000, 5, "sshd", &forged)),
+        Some(Event::Disbelieved { uid: 1000, program: None })
+    );
     let removed = json!({ "MESSAGE_ID": "3354939424b4456d9802ca8333ed424a", "LEADER": "5", "MESSAGE": "Removed session 1." });
     let by_root = event(log.entry(0, 1, "systemd-logind", &removed));
     assert!(

@@ -1,5 +1,6 @@
 //! Tests of the join and the report. The tests write the logs.
 
+mod disconnects;
 mod joins;
 mod lines;
 mod missing;
