@@ -1,14 +1,16 @@
-//! Checks of one login name: `access`, `account` and `shell`.
+//! Checks of one login name: `access`, `account` and `shell`, and `pam` at the end.
 
 use std::path::Path;
 
+use eic_core::identity::LoginName;
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_core::time::Timestamp;
 use eic_host::accounts::{Account, entries};
 use eic_host::sshd::keyword::Keyword;
 
 use super::access::{ACCESS, access};
-use super::check::{Check, CheckStatus};
+use super::check::{Check, CheckStatus, LIVE_RUN};
+use super::pam::{self, AccountStep, Answer};
 use super::sshd::{Sshd, SshdUnavailable};
 
 const ACCOUNT: &str = "sshd lets nobody in whose account is not there, is locked or has expired";
@@ -23,50 +25,76 @@ const PAM_NOLOGIN: [&str; 2] = ["/run/nologin", NOLOGIN];
 
 const SECONDS_OF_DAY: u64 = 86_400;
 
-/// `access`, `account` and `shell`. Skipped if no login name is given.
-pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, now: Timestamp) -> Vec<Check> {
+/// Checks of the login name, and what PAM says of it.
+pub(super) struct AccountChecks {
+    /// `access`, `account` and `shell`.
+    pub(super) checks: Vec<Check>,
+    /// `pam`, the last step of a login.
+    pub(super) pam: Check,
+}
+
+/// Skipped if no login name is given.
+pub(super) fn checks(
+    sshd: &Result<Sshd, SshdUnavailable>,
+    user: Option<&str>,
+    now: Timestamp,
+) -> AccountChecks {
     let links = [("access", ACCESS), ("account", ACCOUNT), ("shell", SHELL)];
+    let unasked = |checks: Vec<Check>| AccountChecks { checks, pam: pam::check(sshd, user, None) };
     let Some(user) = user else {
-        return links.map(|(id, why)| Check::skipped(id, why, "no login name; add --user USER")).into();
+        return unasked(
+            links.map(|(id, why)| Check::skipped(id, why, "no login name; add --user USER")).into(),
+        );
     };
     let name = printable(user, MAX_SHOWN);
+    let can_be_pushed_for = LoginName::try_from(user).is_ok();
+    // No change of the account helps a name for which no key can be pushed.
+    let follows: &[_] = if can_be_pushed_for { &[] } else { &[LIVE_RUN] };
     let account = match Account::look_up(user) {
         Ok(Some(account)) => account,
         Ok(None) => {
             let seen = format!("there is no user {name}");
-            let fix = format!("log in as a user that is there, or: sudo useradd --create-home {name}");
+            let fix = if can_be_pushed_for {
+                format!("log in as a user that is there, or: sudo useradd --create-home {name}")
+            } else {
+                "log in as a user that is there".to_owned()
+            };
             let gone = |id, why| Check::skipped(id, why, seen.clone());
-            return vec![
+            return unasked(vec![
                 gone("access", ACCESS),
-                Check::fail("account", ACCOUNT, seen.clone(), fix),
+                Check::fail("account", ACCOUNT, seen.clone(), fix).after(follows),
                 gone("shell", SHELL),
-            ];
+            ]);
         }
         Err(why) => {
-            return links
-                .map(|(id, reason)| {
-                    Check::skipped(id, reason, format!("the name service does not answer: {why}"))
-                })
-                .into();
+            let seen = format!("the name service does not answer: {why}");
+            return unasked(links.map(|(id, reason)| Check::skipped(id, reason, seen.clone())).into());
         }
     };
-    vec![
+    let is_root = nix::unistd::Uid::effective().is_root();
+    let step = match sshd {
+        Ok(asked) if is_root && pam::is_used(sshd) == Some(true) => Some(AccountStep::ask(asked, &account)),
+        _ => None,
+    };
+    let checks = vec![
         match sshd {
             Ok(sshd) => access(sshd, &account),
             Err(blind) => blind.skipped("access", ACCESS),
         },
-        account_check(sshd, &account, now),
+        account_check(sshd, &account, step.as_ref(), now),
         skip_if_unknown(sshd, shell(sshd, &account)),
-    ]
-}
-
-/// Whether sshd uses PAM for accounts. `None` if sshd's configuration is unknown.
-fn uses_pam(sshd: &Result<Sshd, SshdUnavailable>) -> Option<bool> {
-    sshd.as_ref().ok().map(|sshd| sshd.running.value(Keyword::UsePAM) == Some("yes"))
+    ];
+    let checks = checks.into_iter().map(|check| check.after(follows)).collect();
+    AccountChecks { checks, pam: pam::check(sshd, Some(user), step.as_ref()).after(follows) }
 }
 
 /// `account`: whether sshd or PAM refuses a locked or expired account (OpenSSH auth.c, `allowed_user`; `pam_unix(8)`).
-fn account_check(sshd: &Result<Sshd, SshdUnavailable>, account: &Account, now: Timestamp) -> Check {
+fn account_check(
+    sshd: &Result<Sshd, SshdUnavailable>,
+    account: &Account,
+    step: Option<&Result<AccountStep, String>>,
+    now: Timestamp,
+) -> Check {
     const ID: &str = "account";
     let name = printable(&account.name, MAX_SHOWN);
     let there = format!("{name} is uid {}", account.uid);
@@ -74,48 +102,95 @@ fn account_check(sshd: &Result<Sshd, SshdUnavailable>, account: &Account, now: T
         let seen = format!("{there}; run with sudo to see whether it is locked or has expired");
         return Check::skipped(ID, ACCOUNT, seen);
     }
-    let shadow = match entries("shadow", &[&account.name]) {
-        Ok(text) => text,
-        Err(why) => return Check::skipped(ID, ACCOUNT, format!("{there}; {why}")),
-    };
-    let Some(shadow) = shadow.lines().find_map(|line| Shadow::parse(line, &account.name)) else {
-        return Check::ok(ID, ACCOUNT, format!("{there}; it has no line in /etc/shadow"));
-    };
-    let Some(uses_pam) = uses_pam(sshd) else {
+    let Some(uses_pam) = pam::is_used(sshd) else {
         return Check::skipped(ID, ACCOUNT, format!("{there}; whether PAM judges it, sshd does not tell"));
     };
+    let shadow = match entries("shadow", &[&account.name]) {
+        Ok(text) => text.lines().find_map(|line| Shadow::parse(line, &account.name)),
+        Err(why) => return Check::skipped(ID, ACCOUNT, format!("{there}; {why}")),
+    };
     let today = i64::try_from(now.as_unix() / SECONDS_OF_DAY).unwrap_or(i64::MAX);
-    let (seen, fix) = match shadow.account_state(today, uses_pam) {
-        AccountStatus::Good if shadow.is_locked => {
-            return Check::ok(
-                ID,
-                ACCOUNT,
-                format!("{there}; its password is locked, which PAM does not mind"),
-            );
+    match step {
+        Some(Ok(step)) => judged_by_pam(step, &name, &there, shadow.as_ref(), today),
+        Some(Err(why)) => {
+            Check::skipped(ID, ACCOUNT, format!("{there}; whether PAM lets it in is not known: {why}"))
         }
-        AccountStatus::Good => return Check::ok(ID, ACCOUNT, format!("{there}, neither locked nor expired")),
-        AccountStatus::Locked => (
+        None if uses_pam => Check::skipped(ID, ACCOUNT, format!("{there}; PAM was not asked")),
+        None => judged_by_sshd(&name, &there, shadow.as_ref(), today),
+    }
+}
+
+/// The judgement of sshd itself, if it does not use PAM.
+fn judged_by_sshd(name: &str, there: &str, shadow: Option<&Shadow>, today: i64) -> Check {
+    const ID: &str = "account";
+    let Some(shadow) = shadow else {
+        return Check::ok(ID, ACCOUNT, format!("{there}; it has no line in /etc/shadow"));
+    };
+    match shadow.account_state(today) {
+        AccountStatus::Good => Check::ok(ID, ACCOUNT, format!("{there}, neither locked nor expired")),
+        AccountStatus::Locked => Check::fail(
+            ID,
+            ACCOUNT,
             format!("{name} is locked (! in /etc/shadow), and UsePAM is no"),
             format!("sudo usermod -p '*' {name}"),
         ),
-        AccountStatus::Expired(days) => (
+        AccountStatus::Expired(days) => Check::fail(
+            ID,
+            ACCOUNT,
             format!("{name} expired {} days ago", today.saturating_sub(days)),
             format!("sudo chage -E -1 {name}"),
         ),
-        AccountStatus::PasswordDead => (
-            format!("the password of {name} expired, and PAM lets nobody in with it any more"),
-            format!("sudo chage -I -1 -M -1 {name}"),
-        ),
-        AccountStatus::PasswordOld => {
-            let seen =
-                format!("the password of {name} has to be changed, and PAM asks for that at the login");
-            let fix = if shadow.changed == Some(0) {
+    }
+}
+
+/// The judgement of PAM's module `pam_unix`, if it decides.
+fn judged_by_pam(step: &AccountStep, name: &str, there: &str, shadow: Option<&Shadow>, today: i64) -> Check {
+    const ID: &str = "account";
+    let Some(answer) = step.refused_by_unix() else {
+        let is_locked = shadow.is_some_and(|shadow| shadow.is_locked);
+        let seen = match (step.is_unix_content(), is_locked) {
+            (true, true) => format!("{there}; password locked; key login still works"),
+            (true, false) => format!("{there}, neither locked nor expired"),
+            (false, _) => format!("{there}; the check \"pam\" says whether PAM lets it in"),
+        };
+        return if step.is_unix_content() || step.is_good() {
+            Check::ok(ID, ACCOUNT, seen)
+        } else {
+            Check::skipped(ID, ACCOUNT, seen)
+        };
+    };
+    let (seen, fix) = match answer {
+        Answer::NewAuthtokReqd => {
+            let fix = if shadow.is_some_and(|shadow| shadow.changed == Some(0)) {
                 format!("sudo chage -d \"$(date +%F)\" {name}")
             } else {
                 format!("sudo chage -M -1 {name}")
             };
-            return Check::warn(ID, ACCOUNT, seen, fix);
+            let how = if shadow.is_some_and(Shadow::has_password) {
+                "PAM asks for the old one in a terminal, and ends every other login"
+            } else {
+                "PAM asks for the old one, and there is none"
+            };
+            (format!("the password of {name} has to be changed: {how}"), fix)
         }
+        Answer::AuthtokExpired => (
+            format!("the password of {name} expired too long ago; PAM ends every login"),
+            format!("sudo chage -I -1 -M -1 {name}"),
+        ),
+        Answer::AcctExpired => {
+            let days = shadow.and_then(|shadow| shadow.expires).map(|day| today.saturating_sub(day));
+            let when = days.map_or_else(String::new, |days| format!(" {days} days ago"));
+            (format!("{name} expired{when}"), format!("sudo chage -E -1 {name}"))
+        }
+        Answer::AuthinfoUnavail if shadow.is_none() => {
+            (format!("/etc/shadow has no line of {name}, and PAM ends every login"), "sudo pwconv".to_owned())
+        }
+        other => (
+            format!("PAM's module pam_unix refuses {name}: {}", other.name()),
+            format!(
+                "see pam_unix in the log of sshd, and: sudo unix_chkpwd {name} chkexpiry </dev/null; echo $?"
+            ),
+        ),
     };
     Check::fail(ID, ACCOUNT, seen, fix)
 }
@@ -123,12 +198,12 @@ fn account_check(sshd: &Result<Sshd, SshdUnavailable>, account: &Account, now: T
 /// A line of shadow(5). Days are counted since 1970. An empty field is `None`.
 struct Shadow {
     is_locked: bool,
+    has_hash: bool,
     changed: Option<i64>,
-    longest: Option<i64>,
-    inactive: Option<i64>,
     expires: Option<i64>,
 }
 
+/// sshd's judgement without PAM.
 #[derive(Debug, PartialEq, Eq)]
 enum AccountStatus {
     Good,
@@ -136,42 +211,34 @@ enum AccountStatus {
     Locked,
     /// Expired since this day.
     Expired(i64),
-    /// The password is so old that it can no longer be changed at a login.
-    PasswordDead,
-    /// The password has to be changed.
-    PasswordOld,
 }
 
 impl Shadow {
     fn parse(line: &str, name: &str) -> Option<Self> {
         let mut fields = line.split(':');
         (fields.next()? == name).then_some(())?;
-        let is_locked = fields.next()?.starts_with('!');
+        let password = fields.next()?;
         let mut days = fields.map(|field| field.parse::<i64>().ok().filter(|day| *day >= 0));
         let changed = days.next()?;
-        let (longest, inactive, expires) = (days.nth(1)?, days.nth(1)?, days.next()?);
-        Some(Self { is_locked, changed, longest, inactive, expires })
+        let expires = days.nth(4)?;
+        Some(Self {
+            is_locked: password.starts_with('!'),
+            has_hash: password.starts_with('$'),
+            changed,
+            expires,
+        })
     }
 
-    fn account_state(&self, today: i64, uses_pam: bool) -> AccountStatus {
-        // For PAM, the account expires on that day. For sshd, it expires on the day after.
-        let last = |day: i64| if uses_pam { day } else { day.saturating_add(1) };
+    /// Whether a password can be typed.
+    const fn has_password(&self) -> bool {
+        self.has_hash
+    }
+
+    const fn account_state(&self, today: i64) -> AccountStatus {
         match self.expires {
-            Some(day) if today >= last(day) => return AccountStatus::Expired(day),
-            _ if !uses_pam => {
-                return if self.is_locked { AccountStatus::Locked } else { AccountStatus::Good };
-            }
-            _ => {}
-        }
-        let Some(changed) = self.changed else { return AccountStatus::Good };
-        if changed == 0 {
-            return AccountStatus::PasswordOld;
-        }
-        let Some(longest) = self.longest else { return AccountStatus::Good };
-        let age = today.saturating_sub(changed);
-        match self.inactive {
-            Some(inactive) if age > longest.saturating_add(inactive) => AccountStatus::PasswordDead,
-            _ if age > longest => AccountStatus::PasswordOld,
+            // For PAM, the account expires on that day. For sshd, it expires on the day after.
+            Some(day) if today > day => AccountStatus::Expired(day),
+            _ if self.is_locked => AccountStatus::Locked,
             _ => AccountStatus::Good,
         }
     }
@@ -192,7 +259,7 @@ fn shell(sshd: &Result<Sshd, SshdUnavailable>, account: &Account) -> Check {
     const ID: &str = "shell";
     let name = printable(&account.name, MAX_SHOWN);
     let running = sshd.as_ref().ok().map(|sshd| &sshd.running);
-    let nologin = if uses_pam(sshd) == Some(false) { &[NOLOGIN] } else { PAM_NOLOGIN.as_slice() };
+    let nologin = if pam::is_used(sshd) == Some(false) { &[NOLOGIN] } else { PAM_NOLOGIN.as_slice() };
     if let Some(file) = nologin.iter().find(|file| account.uid != 0 && Path::new(file).exists()) {
         let seen = format!("{file} keeps everybody out but root");
         return Check::fail(
@@ -238,26 +305,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn account_states_agree_with_sshd_and_pam() {
+    fn account_states_agree_with_sshd() {
         use AccountStatus as S;
-        for (line, without, with) in [
-            ("u:*:19000:0:99999:7:::", S::Good, S::Good),
-            ("u:!:19000:0:99999:7:::", S::Locked, S::Good),
-            ("u:!!:19000:0:99999:7:::", S::Locked, S::Good),
-            ("u:*:19000:0:99999:7::19999:", S::Expired(19999), S::Expired(19999)),
-            ("u:*:19000:0:99999:7::20000:", S::Good, S::Expired(20000)),
-            ("u:*:19000:0:99999:7::20001:", S::Good, S::Good),
-            ("u:*:19000:0:99999:7::-1:", S::Good, S::Good),
-            ("u:*:0:0:99999:7:::", S::Good, S::PasswordOld),
-            ("u:*:19000:0:90:7:::", S::Good, S::PasswordOld),
-            ("u:*:19000:0:90:7:14::", S::Good, S::PasswordDead),
-            ("u:*:19990:0:90:7:14::", S::Good, S::Good),
-            ("u:*::::::::", S::Good, S::Good),
+        for (line, state) in [
+            ("u:*:19000:0:99999:7:::", S::Good),
+            ("u:!:19000:0:99999:7:::", S::Locked),
+            ("u:!!:19000:0:99999:7:::", S::Locked),
+            ("u:*:19000:0:99999:7::19999:", S::Expired(19999)),
+            ("u:*:19000:0:99999:7::20000:", S::Good),
+            ("u:*:19000:0:99999:7::-1:", S::Good),
+            ("u:*:0:0:90:7:14::", S::Good),
+            ("u:*::::::::", S::Good),
         ] {
             let shadow = Shadow::parse(line, "u").unwrap();
-            assert_eq!(shadow.account_state(20000, false), without, "{line}");
-            assert_eq!(shadow.account_state(20000, true), with, "{line}");
+            assert_eq!(shadow.account_state(20000), state, "{line}");
         }
         assert!(Shadow::parse("u:*:1:2", "u").is_none() && Shadow::parse("v:*:1:2:3:4:5:6:", "u").is_none());
+        assert!(Shadow::parse("u:$y$j:1:2:3:4:5:6:", "u").unwrap().has_password());
     }
 }

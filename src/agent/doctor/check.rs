@@ -10,6 +10,9 @@ use crate::layout::fit;
 /// The id of the check that runs the command which sshd is configured to run.
 pub(super) const LIVE_RUN: &str = "answer";
 
+/// The id of the check of sshd's authentication methods. Its warning says that a key is not enough.
+pub(super) const PUBLIC_KEYS: &str = "public-keys";
+
 /// The verdict of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -35,15 +38,18 @@ pub(crate) struct Check {
     pub(crate) why: &'static str,
     /// What to do. `None` if nothing is wrong.
     pub(crate) fix: Option<String>,
+    /// Checks whose failure can cause this one: see [`super::causes`].
+    #[serde(skip)]
+    pub(super) after: &'static [&'static str],
 }
 
 impl Check {
     pub(super) fn ok(id: &'static str, why: &'static str, seen: impl Into<String>) -> Self {
-        Self { id, verdict: CheckStatus::Ok, seen: seen.into(), why, fix: None }
+        Self { id, verdict: CheckStatus::Ok, seen: seen.into(), why, fix: None, after: &[] }
     }
 
     pub(super) fn skipped(id: &'static str, why: &'static str, seen: impl Into<String>) -> Self {
-        Self { id, verdict: CheckStatus::Skipped, seen: seen.into(), why, fix: None }
+        Self { id, verdict: CheckStatus::Skipped, seen: seen.into(), why, fix: None, after: &[] }
     }
 
     pub(super) fn warn(
@@ -52,7 +58,7 @@ impl Check {
         seen: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self { id, verdict: CheckStatus::Warn, seen: seen.into(), why, fix: Some(fix.into()) }
+        Self { id, verdict: CheckStatus::Warn, seen: seen.into(), why, fix: Some(fix.into()), after: &[] }
     }
 
     pub(super) fn fail(
@@ -61,11 +67,21 @@ impl Check {
         seen: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self { id, verdict: CheckStatus::Fail, seen: seen.into(), why, fix: Some(fix.into()) }
+        Self { id, verdict: CheckStatus::Fail, seen: seen.into(), why, fix: Some(fix.into()), after: &[] }
     }
 }
 
 impl Check {
+    /// Declares checks whose failure can cause this one.
+    pub(super) fn after(self, after: &'static [&'static str]) -> Self {
+        Self { after, ..self }
+    }
+
+    /// Whether the result decides about the login, and only a login can tell it. All such checks use these words.
+    fn is_unknown(&self) -> bool {
+        self.verdict == CheckStatus::Skipped && self.seen.starts_with("not known")
+    }
+
     /// Whether the check was skipped because it needs root. All such checks use these words.
     fn wants_root(&self) -> bool {
         self.verdict == CheckStatus::Skipped && self.seen.contains("run with sudo")
@@ -131,13 +147,6 @@ pub(super) struct DoctorReport {
 }
 
 impl DoctorReport {
-    /// Finds the cause: the first failed check, because it can cause the later failures. If no check failed, the first
-    /// warning.
-    pub(super) fn find_cause(&mut self) {
-        let first = |verdict| self.checks.iter().find(|check| check.verdict == verdict);
-        self.cause = first(CheckStatus::Fail).or_else(|| first(CheckStatus::Warn)).map(|check| check.id);
-    }
-
     pub(super) fn is_broken(&self) -> bool {
         self.checks.iter().any(|check| check.verdict == CheckStatus::Fail)
     }
@@ -170,18 +179,26 @@ impl DoctorReport {
             1 => Some("1 link was not looked at: run with sudo".to_owned()),
             many => Some(format!("{many} links were not looked at: run with sudo")),
         };
+        let unknown = self.checks.iter().find(|check| check.is_unknown());
         let Some(cause) = self.checks.iter().find(|check| Some(check.id) == self.cause) else {
-            return unseen.map_or_else(
-                || "Nothing is wrong that can be seen from here.".to_owned(),
-                |unseen| format!("Nothing is broken as far as was seen, and {unseen}."),
-            );
+            return match (unseen, unknown) {
+                (Some(unseen), _) => format!("Nothing is broken as far as was seen, and {unseen}."),
+                (None, Some(unknown)) => format!(
+                    "No fault was found. Whether a login works is not known: {}: {}",
+                    unknown.id,
+                    one_line(&unknown.seen)
+                ),
+                (None, None) => "Nothing is wrong that can be seen from here.".to_owned(),
+            };
         };
         let likely = match unseen {
             _ if cause.verdict == CheckStatus::Fail => "Most likely cause of a refused login".to_owned(),
             Some(unseen) => format!("Worth a look, and {unseen}"),
-            // The live run refused all keys that are pushed now.
-            None if cause.id == LIVE_RUN => "No key that is pushed now is taken".to_owned(),
-            None => "Logins should work; worth a look".to_owned(),
+            None if cause.id == PUBLIC_KEYS => "A key alone does not log in".to_owned(),
+            None => unknown.map_or_else(
+                || "Logins should work; worth a look".to_owned(),
+                |unknown| format!("Whether a login works is not known ({}); worth a look", unknown.id),
+            ),
         };
         let fix = cause.fix.as_deref().unwrap_or_default();
         format!("{likely}: {}: {}\nDo this first: {}", cause.id, one_line(&cause.seen), one_line(fix))
@@ -250,7 +267,16 @@ mod tests {
             concludes(vec![hidden("a"), Check::ok("b", "w", "fine"), hidden("c")]),
             "Nothing is broken as far as was seen, and 2 links were not looked at: run with sudo."
         );
+        let unknown = || Check::skipped("pam", "w", "not known: only a login tells");
+        assert_eq!(
+            concludes(vec![unknown(), Check::ok("b", "w", "fine")]),
+            "No fault was found. Whether a login works is not known: pam: not known: only a login tells"
+        );
         let weak = Check::warn("b", "w", "old", "renew");
+        assert!(
+            concludes(vec![weak.clone(), unknown()])
+                .starts_with("Whether a login works is not known (pam); worth a look: b: old")
+        );
         assert_eq!(
             concludes(vec![hidden("a"), weak.clone()]),
             "Worth a look, and 1 link was not looked at: run with sudo: b: old\nDo this first: renew"

@@ -1,4 +1,4 @@
-//! Which keys sshd accepts for this login: `public-keys`, `key-types` and `revoked-keys`.
+//! Which keys sshd accepts for this login: `public-keys`, `auth-tries`, `key-types` and `revoked-keys`.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read as _};
@@ -9,11 +9,13 @@ use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::pattern_list;
 use nix::fcntl::OFlag;
 
-use super::check::Check;
+use super::check::{Check, PUBLIC_KEYS};
 use super::sshd::{Sshd, SshdUnavailable};
 use crate::sshd_setup::shown_reload;
 
 const KEYS: &str = "a pushed key is a public key; sshd must take public keys, and nothing besides";
+const TRIES: &str =
+    "sshd counts each key that it refuses, and a client may offer the keys of its agent first";
 const TYPES: &str = "sshd does not even ask about a key whose algorithm it does not accept";
 const REVOKED: &str = "where sshd cannot read its list of revoked keys, it refuses every key";
 
@@ -27,15 +29,21 @@ const USUAL: [&str; 2] = ["ssh-ed25519", "ssh-rsa"];
 /// many.
 const MAX_KINDS: usize = 8;
 
+/// sshd's default of `MaxAuthTries`.
+const USUAL_TRIES: u32 = 6;
+
 /// Length of the shortest RSA key that clients push, in bits.
 const RSA_BITS: u32 = 2048;
 
 /// All checks of this file. `pushed` has the algorithms of the keys that are pushed now, if known.
 pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>, pushed: &[String]) -> Vec<Check> {
     match sshd {
-        Ok(sshd) => vec![public_keys(sshd), key_types(sshd, pushed), revoked_keys(sshd)],
+        Ok(sshd) => {
+            vec![public_keys(sshd), auth_tries(sshd), key_types(sshd, pushed), revoked_keys(sshd)]
+        }
         Err(blind) => vec![
-            blind.skipped("public-keys", KEYS),
+            blind.skipped(PUBLIC_KEYS, KEYS),
+            blind.skipped("auth-tries", TRIES),
             blind.skipped("key-types", TYPES),
             blind.skipped("revoked-keys", REVOKED),
         ],
@@ -43,7 +51,7 @@ pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>, pushed: &[String]) ->
 }
 
 fn public_keys(sshd: &Sshd) -> Check {
-    const ID: &str = "public-keys";
+    const ID: &str = PUBLIC_KEYS;
     const TAKES: Keyword = Keyword::PubkeyAuthentication;
     const METHODS: Keyword = Keyword::AuthenticationMethods;
     let reload = shown_reload(&sshd.machine);
@@ -78,6 +86,42 @@ fn public_keys(sshd: &Sshd) -> Check {
     } else {
         Check::fail(ID, KEYS, format!("{seen}: no key is asked for"), fix)
     }
+}
+
+/// `auth-tries`: `MaxAuthTries`. A low value is a note: hardened images set it, and a client can offer one key.
+fn auth_tries(sshd: &Sshd) -> Check {
+    const ID: &str = "auth-tries";
+    const KEYWORD: Keyword = Keyword::MaxAuthTries;
+    let Some(text) = sshd.running.value(KEYWORD) else {
+        return Check::skipped(ID, TRIES, "sshd does not tell MaxAuthTries");
+    };
+    let Ok(tries) = text.parse::<i64>() else {
+        return Check::skipped(
+            ID,
+            TRIES,
+            format!("MaxAuthTries {} is not understood", printable(text, MAX_SHOWN)),
+        );
+    };
+    let seen = format!("MaxAuthTries is {tries}{}", sshd.place(KEYWORD, text));
+    if tries < 1 {
+        let reload = shown_reload(&sshd.machine);
+        let fix = sshd.offer(KEYWORD, &USUAL_TRIES.to_string()).map_or_else(
+            || format!("take MaxAuthTries out, then: {reload}"),
+            |offer| format!("set {offer} there, then: {reload}"),
+        );
+        return Check::fail(ID, TRIES, format!("{seen}: sshd ends each login before it looks at a key"), fix);
+    }
+    if tries >= i64::from(USUAL_TRIES) {
+        return Check::ok(ID, TRIES, format!("MaxAuthTries is {tries}"));
+    }
+    let keys = if tries == 1 { "1 other key".to_owned() } else { format!("{tries} other keys") };
+    Check::ok(
+        ID,
+        TRIES,
+        format!(
+            "{seen}; after {keys}, sshd refuses a client. Such a client needs: ssh -o IdentitiesOnly=yes -i KEY"
+        ),
+    )
 }
 
 fn key_types(sshd: &Sshd, pushed: &[String]) -> Check {

@@ -32,12 +32,19 @@ const TIMEOUT: Duration = Duration::from_secs(65);
 
 /// Runs the command. Call this while we are root. `before` has the checks of whether sshd can run it at all.
 pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, before: &[Check]) -> Check {
+    let Some(user) = user else {
+        return match sshd {
+            Ok(_) => Check::skipped(ID, ANSWER, "no login name; add --user USER"),
+            Err(blind) => blind.skipped(ID, ANSWER),
+        };
+    };
+    let Ok(user) = LoginName::try_from(user) else {
+        let seen = format!("no key can be pushed for the name {}", printable(user, MAX_SHOWN));
+        return Check::fail(ID, ANSWER, seen, "log in as a user whose name EC2 Instance Connect takes");
+    };
     let sshd = match sshd {
         Ok(sshd) => sshd,
         Err(blind) => return blind.skipped(ID, ANSWER),
-    };
-    let Some(user) = user else {
-        return Check::skipped(ID, ANSWER, "no login name; add --user USER");
     };
     let (command, runs_as) = sshd.wired(|wired| (wired.running.command.clone(), wired.running.user.clone()));
     let command = command.unwrap_or_default();
@@ -51,10 +58,6 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, be
     if before.iter().any(stops) {
         return Check::skipped(ID, ANSWER, "sshd cannot run it; a link above says why");
     }
-    let Ok(user) = LoginName::try_from(user) else {
-        let seen = format!("no key can be pushed for the name {}", printable(user, MAX_SHOWN));
-        return Check::fail(ID, ANSWER, seen, "log in as a user whose name EC2 Instance Connect takes");
-    };
     let account = match Account::look_up(runs_as.as_deref().unwrap_or_default()) {
         Ok(Some(account)) => account,
         Ok(None) => return Check::skipped(ID, ANSWER, "there is no user to run it as"),
@@ -77,14 +80,31 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, be
     }
 }
 
-/// Turns a failure into a skipped check if an earlier check already explains it.
-pub(super) fn skip_if_explained(answer: Check, service: &[Check]) -> Check {
+/// Turns a failure into a skipped check if an earlier check already explains it. Names the user of the run if only that
+/// user does not reach the metadata service. `asked_as` is the user who asked it for `service`.
+pub(super) fn explained(answer: Check, service: &[Check], asked_as: &str) -> Check {
     let is_explained = service.iter().any(|check| check.verdict == CheckStatus::Fail);
-    if is_explained && matches!(answer.verdict, CheckStatus::Fail | CheckStatus::Warn) {
+    let is_bad = matches!(answer.verdict, CheckStatus::Fail | CheckStatus::Warn);
+    if is_explained && is_bad {
         return Check::skipped(ID, ANSWER, format!("a link above comes first ({})", answer.seen));
     }
-    answer
+    let unreached = [Reason::MetadataTimeout, Reason::MetadataUnreachable].map(Reason::as_str);
+    let words = answer.seen.strip_prefix("as ").and_then(|rest| rest.split_once(NO_DECISION));
+    let Some((runs_as, _)) = words.filter(|(runs_as, note)| {
+        *runs_as != asked_as && unreached.iter().any(|reason| note.starts_with(reason))
+    }) else {
+        return answer;
+    };
+    let seen = format!("{}; {asked_as} gets an answer, so a firewall may refuse {runs_as}", answer.seen);
+    let fix = format!(
+        "let {runs_as} through to the metadata service: look for meta skuid in sudo nft list ruleset, and for --uid-owner in sudo iptables -S OUTPUT; {}",
+        answer.fix.as_deref().unwrap_or_default()
+    );
+    Check { seen, fix: Some(fix), ..answer }
 }
+
+/// The words between the user and the reason.
+const NO_DECISION: &str = ", it ends without a decision: ";
 
 /// Our own part of the command, without chained providers.
 struct ConfiguredRun {
@@ -135,7 +155,7 @@ impl ConfiguredRun {
         let notes: Vec<_> = told.lines().map(|line| line.strip_prefix(&ours).unwrap_or(line)).collect();
         if !said.status.success() {
             let note = notes.first().map_or_else(|| said.status.to_string(), |note| printable(note, 1024));
-            let seen = format!("as {runs_as}, it ends without a decision: {note}");
+            let seen = format!("as {runs_as}{NO_DECISION}{note}");
             return Check::fail(ID, ANSWER, seen, self.fix(&note, &again));
         }
         let keys = said.stdout.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
@@ -147,7 +167,8 @@ impl ConfiguredRun {
                 let fix = format!(
                     "see sudo {IDENT} explain {user}, and {reason} in eic-agent's docs/troubleshooting.md"
                 );
-                Check::warn(ID, ANSWER, seen, fix)
+                // The keys that are pushed now log nobody in.
+                Check::fail(ID, ANSWER, seen, fix)
             }
             (0, None) => {
                 Check::ok(ID, ANSWER, format!("as {runs_as}, it works; no key is pushed for {user}"))

@@ -6,6 +6,7 @@ use eic_core::identity::LoginName;
 use eic_core::reason::Reason;
 use eic_core::time::Timestamp;
 use eic_core::verification::CLOCK_SKEW;
+use eic_login::config::DEFAULT_PATH;
 use eic_login::imds::{Endpoint, ImdsError};
 
 use super::check::Check;
@@ -34,12 +35,18 @@ pub(super) const fn fix_unless_timeout(reason: Reason, otherwise: &'static str) 
     }
 }
 
-/// `metadata`: the token, and the keys of `user`, which every login fetches next.
+/// Whether this failure may be that of a connect.
+pub(super) const fn is_no_connection(error: &ImdsError) -> bool {
+    matches!(error, ImdsError::Timeout { .. } | ImdsError::Unreachable(..))
+}
+
+/// `metadata`: the token, and the keys of `user`, which every login fetches next. `endpoints` are asked as a login asks
+/// them. `refused_user` is the user of this process, if a firewall refuses that user and not root.
 pub(super) fn metadata(
-    endpoint: &Endpoint,
+    endpoints: &[Endpoint],
     fetched: &Fetched,
     user: Option<&LoginName>,
-    other_works: bool,
+    refused_user: Option<&str>,
 ) -> Check {
     const ID: &str = "metadata";
     let Some(error) = &fetched.refused else {
@@ -48,14 +55,16 @@ pub(super) fn metadata(
                 fix_unless_timeout(error.reason(), "find out what answers in place of the metadata service");
             return Check::fail(ID, METADATA, format!("{}: {error}", error.reason()), fix);
         }
-        let server = fetched.capture.server.as_deref().unwrap_or("an unnamed server");
-        return Check::ok(
-            ID,
-            METADATA,
-            format!("{endpoint} ({server}) gave a token in {:.1} ms", fetched.token.as_secs_f64() * 1000.0),
-        );
+        return Check::ok(ID, METADATA, answered_by(endpoints, fetched));
     };
-    let seen = format!("{endpoint}: {}: {error}", error.reason());
+    let seen = format!("{}: {error}", error.reason());
+    if let Some(refused) = refused_user {
+        let seen = format!("a firewall refuses {refused}, and lets root through: {seen}");
+        let fix = format!(
+            "let {refused} through to the metadata service: look for meta skuid in sudo nft list ruleset, and for --uid-owner in sudo iptables -S OUTPUT"
+        );
+        return Check::fail(ID, METADATA, seen, fix);
+    }
     let fix = match error {
         ImdsError::Timeout { .. } => {
             "let packets to 169.254.169.254 through (nft list ruleset, iptables -S); in a container raise the hop limit: aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2"
@@ -69,22 +78,40 @@ pub(super) fn metadata(
         }
         _ => "find out what answers in place of the metadata service",
     };
-    if other_works { Check::warn(ID, METADATA, seen, fix) } else { Check::fail(ID, METADATA, seen, fix) }
+    Check::fail(ID, METADATA, seen, fix)
 }
 
-/// `metadata-v6`: the service's second address, which is normally disabled.
+/// Which address answered. That only the second does is no fault: an instance in an IPv6-only subnet is like that.
+fn answered_by(endpoints: &[Endpoint], fetched: &Fetched) -> String {
+    let server = fetched.capture.server.as_deref().unwrap_or("an unnamed server");
+    let endpoint = fetched.capture.endpoint.as_deref().unwrap_or("the service");
+    let seen =
+        format!("{endpoint} ({server}) gave a token in {:.1} ms", fetched.token.as_secs_f64() * 1000.0);
+    match endpoints.first().map(ToString::to_string) {
+        Some(first) if first != endpoint => format!(
+            "{seen}; {first} does not answer, as on an IPv6-only instance. To ask {endpoint} at once, set endpoint = \"{endpoint}\" below [imds] in {DEFAULT_PATH}"
+        ),
+        _ => seen,
+    }
+}
+
+/// `metadata-v6`: the service's second address, which is normally disabled. No login needs it if the first answers.
 pub(super) fn metadata_v6(endpoint: &Endpoint, fetched: &Fetched, other_works: bool) -> Check {
     const ID: &str = "metadata-v6";
     match &fetched.refused {
-        None => Check::ok(ID, METADATA, format!("{endpoint} answers")),
+        None if other_works => Check::ok(ID, METADATA, format!("{endpoint} answers")),
+        None => Check::ok(
+            ID,
+            METADATA,
+            format!("{endpoint} answers; logins do not ask it, because the first address takes connections"),
+        ),
         Some(ImdsError::Unreachable(..)) => {
             Check::ok(ID, METADATA, format!("{endpoint} is off, as it usually is"))
         }
-        Some(error) if other_works => Check::warn(
+        Some(error) if other_works => Check::ok(
             ID,
             METADATA,
-            format!("{endpoint}: {}: {error}", error.reason()),
-            "nothing, as long as the other address answers",
+            format!("{endpoint} does not answer, and no login needs it: {}", error.reason()),
         ),
         Some(error) => Check::skipped(ID, METADATA, format!("{endpoint}: {}", error.reason())),
     }

@@ -7,18 +7,22 @@
 //! | [`signer`] | `region`, `trust-store`, `signer`, `staples` |
 //! | [`server`] | `openssh`, `listener`, `command`, `command-user`, `unit-override` |
 //! | [`command_path`] | `command-path` |
-//! | [`keys`] | `public-keys`, `key-types`, `revoked-keys` |
+//! | [`keys`] | `public-keys`, `auth-tries`, `key-types`, `revoked-keys` |
 //! | [`providers`] | `providers` |
 //! | [`access`] | `access` |
 //! | [`account`] | `account`, `shell` |
 //! | [`system`] | `selinux`, `log`, `unit`, `confinement` |
 //! | [`log_limit`] | `log-limit` |
 //! | [`live_run`] | `answer` |
+//! | [`pam`] | `pam` |
 //!
-//! Not checked: PAM modules and `/etc/hosts.deny`. They may refuse a login that sshd accepts.
+//! [`causes`] finds the failure that causes the others.
+//!
+//! Not checked: PAM's session step and `/etc/hosts.deny`. They may refuse a login that sshd accepts.
 
 mod access;
 mod account;
+mod causes;
 mod check;
 mod command_path;
 mod keys;
@@ -26,7 +30,9 @@ mod live_run;
 mod log_limit;
 mod metadata;
 mod own_words;
+mod pam;
 mod providers;
+mod reach_metadata;
 mod server;
 mod service;
 mod signer;
@@ -70,19 +76,19 @@ pub(super) fn run(
     let sshd = sshd::Sshd::inspect(user);
     let listener = sshd.as_ref().ok().and_then(|sshd| sshd.machine.listener.as_ref()).map(|sshd| sshd.pid);
     let before = server::checks(&sshd);
-    let after = account::checks(&sshd, user, clock.started())
-        .into_iter()
-        .chain(system::checks(listener, audit_required));
+    let login = account::checks(&sshd, user, clock.started());
+    let after = login.checks.into_iter().chain(system::checks(listener, audit_required));
     let after: Vec<_> = std::iter::once(providers::check(&sshd)).chain(after).collect();
     let answer = live_run::check(&sshd, user, &before);
     let runs = runs(&sshd);
     let service = service::checks(settled, &runs, user, clock);
     let mut checks = service.checks;
-    let answer = live_run::skip_if_explained(answer, &checks);
+    let answer = live_run::explained(answer, &checks, &service.asked_as);
     checks.extend(before);
     checks.extend(keys::checks(&sshd, &service.pushed));
     checks.extend(after);
     checks.push(answer);
+    checks.push(login.pam);
     let mut report = DoctorReport {
         schema_version: 1,
         version: env!("CARGO_PKG_VERSION"),

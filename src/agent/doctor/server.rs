@@ -74,22 +74,22 @@ fn openssh(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
         return Check::fail(ID, OPENSSH, "there is no sshd on this machine", fix);
     }
     match installed_release() {
-        None => Check::skipped(ID, OPENSSH, "sshd does not tell its release; run: sshd -V"),
-        Some(release) if release < Release::OLDEST => Check::warn(
+        Err(why) => Check::skipped(ID, OPENSSH, format!("sshd does not tell its release: {why}")),
+        Ok(release) if release < Release::OLDEST => Check::warn(
             ID,
             OPENSSH,
             format!("expected {} or later, got {release}", Release::OLDEST),
             "update OpenSSH",
         ),
         // Not a warning: supported distributions have such releases, and the operator cannot change that.
-        Some(release) if release < FILES_FIRST => Check::ok(
+        Ok(release) if release < FILES_FIRST => Check::ok(
             ID,
             OPENSSH,
             format!(
                 "{release}; it asks the command before it reads authorized_keys, so every login waits for it"
             ),
         ),
-        Some(release) => Check::ok(ID, OPENSSH, release.to_string()),
+        Ok(release) => Check::ok(ID, OPENSSH, release.to_string()),
     }
 }
 
@@ -120,15 +120,46 @@ fn listener(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
     let asked = || {
         output_with_timeout(Command::new("systemctl").args(["is-active", "--quiet"]).args(sockets), TIMEOUT)
     };
-    if units::systemd_runs() && asked().is_ok_and(|said| said.status.success()) {
-        return Check::ok(ID, LISTENER, "systemd starts an sshd for each connection");
+    if units::systemd_runs() {
+        match asked() {
+            Ok(said) if said.status.success() => {
+                return Check::ok(ID, LISTENER, "systemd starts an sshd for each connection");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let seen = format!("no sshd runs; systemctl is-active {}: {error}", sockets.join(" "));
+                return Check::skipped(ID, LISTENER, seen);
+            }
+        }
     }
-    let fix = if units::systemd_runs() {
+    let start = if units::systemd_runs() {
         format!("sudo systemctl start {}", units::sshd_unit())
     } else {
         format!("start sshd: sudo {}", machine.server.program().display())
     };
-    Check::fail(ID, LISTENER, "no sshd runs", fix)
+    let fix = match sshd.as_ref().ok().and_then(missing_host_key) {
+        Some(key) => format!("make sshd's host key: {key}; then: {start}"),
+        None => start,
+    };
+    let failed = Check::fail(ID, LISTENER, "no sshd runs", fix);
+    // sshd does not start with a configuration that it refuses.
+    if matches!(sshd, Err(SshdUnavailable::Broken(..))) { failed.after(&["command"]) } else { failed }
+}
+
+/// The command that makes a host key, if sshd has none. sshd does not start then.
+fn missing_host_key(sshd: &Sshd) -> Option<String> {
+    let is_temporary = |key: &&str| key.contains("/eic-agent.") && key.ends_with("/host-key");
+    let keys: Vec<_> = sshd.running.values(Keyword::HostKey).collect();
+    // sshd was queried with a temporary key, because it has no other. It prints its usual keys only without one.
+    let was_temporary = keys.iter().any(is_temporary);
+    let first = keys.into_iter().find(|key| !is_temporary(key)).unwrap_or("/etc/ssh/ssh_host_");
+    was_temporary.then(|| {
+        if first.starts_with("/etc/ssh/ssh_host_") {
+            "sudo ssh-keygen -A".to_owned()
+        } else {
+            format!("sudo ssh-keygen -q -N '' -t ed25519 -f {}", printable(first, MAX_SHOWN))
+        }
+    })
 }
 
 fn is_listened_at(port: u16) -> bool {

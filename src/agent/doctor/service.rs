@@ -15,8 +15,10 @@ use eic_login::privileges::PrivilegesError;
 
 use super::check::Check;
 use super::metadata::{
-    METADATA, clock_is_right, fix_unless_timeout, instance_is_this, metadata, metadata_v6, proxy,
+    METADATA, clock_is_right, fix_unless_timeout, instance_is_this, is_no_connection, metadata, metadata_v6,
+    proxy,
 };
+use super::reach_metadata::{RootConnects, own_name};
 use super::signer::{SIGNER, region, signer, trust_store};
 use crate::capture::replay;
 use crate::capture::{CaptureRequest, Fetched, fetch};
@@ -24,12 +26,17 @@ use crate::config::{rules, unsupported};
 use crate::environment;
 use crate::run_user::RunUser;
 
+/// The kernel's sysfs, which identifies the machine.
+const SYSFS: &str = "/sys";
+
 /// The results of these checks, and the algorithms of the pushed keys for later checks.
 #[derive(Default)]
 pub(super) struct Service {
     pub(super) checks: Vec<Check>,
     /// The algorithms of the keys that are pushed for the user now.
     pub(super) pushed: Vec<String>,
+    /// The user as whom the metadata service was asked.
+    pub(super) asked_as: String,
 }
 
 /// How sshd runs the agent.
@@ -51,6 +58,7 @@ fn unreadable(id: &'static str, why: &'static str, obstacle: &Obstacle) -> Check
 pub(super) struct RootFindings {
     settings: Result<Settings, ConfigError>,
     environment: environment::EnvironmentBefore,
+    root: RootConnects,
 }
 
 impl RootFindings {
@@ -65,21 +73,26 @@ pub(super) fn before(user: Option<&str>) -> RootFindings {
     let settings = Settings::resolve(&CommandLine::default());
     let environment =
         settings.as_ref().map(|settings| environment::renew_record(settings, user)).unwrap_or_default();
-    RootFindings { settings, environment }
+    let is_ec2 = Machine::detect(Path::new(SYSFS)) != Machine::NotEc2;
+    let asked = settings.as_ref().ok().filter(|_| is_ec2).map(Settings::endpoints);
+    RootFindings { settings, environment, root: RootConnects::try_all(asked.unwrap_or_default()) }
 }
 
 /// Runs the checks up to the signer. Gives up root's rights first, because they read answers from the network.
 pub(super) fn checks(before: RootFindings, runs: &Runs, user: Option<&str>, clock: Clock) -> Service {
-    let machine = Machine::detect(Path::new("/sys"));
+    let machine = Machine::detect(Path::new(SYSFS));
     let was_root = nix::unistd::Uid::effective().is_root();
     let kept = runs.user.give_up_root().err();
     let settings = settings(&before, runs, was_root, kept.as_ref());
-    let mut service = Service { checks: vec![is_ec2(&machine), settings], pushed: Vec::new() };
+    let asked_as = own_name();
+    let mut service = Service { checks: vec![is_ec2(&machine), settings], pushed: Vec::new(), asked_as };
     match (before.settings, &machine, kept) {
         (_, Machine::NotEc2, _) => service.skip(&ALL, "this is no EC2 instance"),
         (Err(_), ..) => service.skip(&ALL, "the settings say where to ask, and cannot be read"),
         (_, _, Some(error)) => service.skip(&ALL, &error.to_string()),
-        (Ok(settings), ..) => service.fetch_and_check(&machine, &settings, runs, user, clock),
+        (Ok(settings), ..) => {
+            service.fetch_and_check(&machine, &settings, (runs, &before.root), user, clock);
+        }
     }
     service
 }
@@ -182,15 +195,15 @@ impl Service {
         &mut self,
         machine: &Machine,
         settings: &Settings,
-        runs: &Runs,
+        (runs, root): (&Runs, &RootConnects),
         user: Option<&str>,
         clock: Clock,
     ) {
         let user = user.and_then(|name| LoginName::try_from(name).ok());
         let users: Vec<_> = user.iter().cloned().collect();
-        let get = |endpoint: &Endpoint| {
+        let get = |endpoints: &[Endpoint]| {
             fetch(&CaptureRequest {
-                endpoints: std::slice::from_ref(endpoint),
+                endpoints,
                 allowed: settings.timeout.value,
                 machine,
                 users: &users,
@@ -198,27 +211,25 @@ impl Service {
             })
         };
         let endpoints = settings.endpoints();
-        let mut answers = endpoints.iter().map(|endpoint| (endpoint, get(endpoint)));
-        let first = answers.next();
-        let second = answers.next();
-        let Some((endpoint, fetched)) = &first else {
-            return self.skip(&ALL, "the settings name no endpoint");
-        };
-        let works = |answer: &Option<(&Endpoint, Fetched)>| {
-            answer.as_ref().is_some_and(|(_, fetched)| fetched.refused.is_none())
-        };
-        self.checks.push(metadata(endpoint, fetched, user.as_ref(), works(&second)));
-        self.checks.push(match &second {
+        // As a login asks: the next address only if there is no connection to the one before.
+        let fetched = get(&endpoints);
+        let is_refused = fetched.refused.as_ref().is_some_and(is_no_connection) && root.is_refused_by_user();
+        let refused_user = is_refused.then_some(self.asked_as.as_str());
+        self.checks.push(metadata(&endpoints, &fetched, user.as_ref(), refused_user));
+        self.checks.push(match endpoints.get(1) {
             None => Check::skipped("metadata-v6", METADATA, "the settings name one address"),
-            Some((endpoint, fetched)) => metadata_v6(endpoint, fetched, works(&first)),
+            Some(second) if fetched.capture.endpoint.as_deref() == Some(second.to_string().as_str()) => {
+                Check::ok("metadata-v6", METADATA, format!("{second} answers"))
+            }
+            Some(second) => {
+                metadata_v6(second, &get(std::slice::from_ref(second)), fetched.refused.is_none())
+            }
         });
-        let chosen =
-            if works(&first) { first } else { second.filter(|(_, fetched)| fetched.refused.is_none()) };
-        let Some((_, fetched)) = chosen else {
+        if fetched.refused.is_some() {
             self.checks.push(proxy(None));
             let rest = ["instance", "clock", "region", "trust-store", "signer", "staples"];
             return self.skip(&rest, "the metadata service does not answer");
-        };
+        }
         self.check_evidence(&fetched, settings, runs, user.as_ref(), clock);
     }
 

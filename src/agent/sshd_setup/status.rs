@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use eic_core::audit_line::IDENT;
 use eic_core::reason::Reason;
@@ -29,9 +28,6 @@ use crate::run_user::RunUser;
 
 /// The kernel's sysfs, which identifies the machine.
 const SYSFS: &str = "/sys";
-
-/// Timeout of the token request. Short, because `status` must not delay its caller, for example the unit.
-const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The report. Its JSON form is an interface with a `schema_version`; fields may be added to it.
 #[derive(Debug, Default, Serialize)]
@@ -246,8 +242,9 @@ impl StatusReport {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
         let asked = match runtime {
+            // Wait as long as a login waits.
             Ok(runtime) => runtime
-                .block_on(ImdsSession::open(&settings.endpoints(), TIMEOUT))
+                .block_on(ImdsSession::open(&settings.endpoints(), settings.timeout.value))
                 .map_err(|error| format!("{}: {error}", error.reason())),
             Err(error) => Err(error.to_string()),
         };

@@ -1,7 +1,7 @@
 //! The addresses of the metadata service.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use eic_core::text::{MAX_SHOWN, printable};
@@ -48,6 +48,15 @@ impl Endpoint {
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.0.port_or_known_default()
+    }
+
+    /// The address and port of the service. An endpoint has no host name, so this asks no resolver.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        let port = self.port()?;
+        let host = self.0.host_str()?;
+        let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        Some(SocketAddr::new(literal.parse().ok()?, port))
     }
 
     /// The URL of `path`. The path begins with a slash.
@@ -101,6 +110,9 @@ mod tests {
         let ports: Vec<_> = Endpoint::of_service().iter().map(Endpoint::port).collect();
         assert_eq!(ports, [Some(80), Some(80)]);
         assert_eq!("http://[::1]:8080".parse::<Endpoint>().unwrap().port(), Some(8080));
+        let addresses: Vec<_> =
+            Endpoint::of_service().iter().map(|endpoint| endpoint.address().unwrap().to_string()).collect();
+        assert_eq!(addresses, ["169.254.169.254:80", "[fd00:ec2::254]:80"]);
     }
 
     #[test]

@@ -221,7 +221,7 @@ pub(super) fn account_rows() -> Vec<Row> {
             },
         )),
         follow(
-            &["access", "shell"],
+            &["access", "shell", "pam"],
             Row {
                 user: "nosuch",
                 ..row(
@@ -256,19 +256,22 @@ pub(super) fn account_rows() -> Vec<Row> {
                 fix: "sudo chage -E -1 ec2-user",
             },
         ),
-        either(row(
-            "a password to be changed",
-            |world| {
-                edited("/etc/shadow", "ec2-user:*:19000:", "ec2-user:*:0:")(world);
-                edited(CONFIG, "UsePAM no", "UsePAM yes")(world);
-            },
-            Finding {
-                check: "account",
-                verdict: "warn",
-                seen: "the password of ec2-user has to be changed",
-                fix: "sudo chage -d",
-            },
-        )),
+        follow(
+            &["pam"],
+            row(
+                "a password to be changed",
+                |world| {
+                    edited("/etc/shadow", "ec2-user:*:19000:", "ec2-user:*:0:")(world);
+                    edited(CONFIG, "UsePAM no", "UsePAM yes")(world);
+                },
+                Finding {
+                    check: "account",
+                    verdict: "fail",
+                    seen: "the password of ec2-user has to be changed",
+                    fix: "sudo chage -d",
+                },
+            ),
+        ),
         row(
             "nologin",
             edited("/etc/passwd", "/home/ec2-user:/bin/sh", "/home/ec2-user:/usr/sbin/nologin"),

@@ -10,6 +10,7 @@ mod service;
 mod sound;
 mod system;
 mod unseen;
+mod verdict;
 
 use std::any::Any;
 use std::fs;
@@ -128,12 +129,14 @@ const NO_SSHD: &[&str] = &[
     "command-user",
     "command-path",
     "public-keys",
+    "auth-tries",
     "key-types",
     "revoked-keys",
     "providers",
     "access",
     "account",
     "answer",
+    "pam",
 ];
 
 fn refused(row: Row) -> Row {

@@ -146,7 +146,7 @@ fn run_rows() -> Vec<Row> {
             },
             Finding {
                 check: "answer",
-                verdict: "warn",
+                verdict: "fail",
                 seen: "no key for ec2-user; refused: denied-by-rule",
                 fix: "explain ec2-user",
             },

@@ -1,0 +1,45 @@
+//! Which user of this machine connects to the metadata service. A firewall can refuse one user and let another through
+//! (nft `meta skuid`, iptables `--uid-owner`).
+
+use std::net::TcpStream;
+use std::time::Duration;
+
+use eic_core::audit_line::IDENT;
+use eic_host::accounts::Account;
+use eic_login::imds::Endpoint;
+use nix::unistd::Uid;
+
+/// Timeout of one connect. The service is a hop away at most, and the kernel repeats a lost packet after a second.
+const TIMEOUT: Duration = Duration::from_millis(1200);
+
+/// The endpoints to which root connects. Nothing is sent, and nothing is read.
+#[derive(Debug, Default)]
+pub(super) struct RootConnects(Vec<Endpoint>);
+
+impl RootConnects {
+    /// Connects as root, before root's rights are given up. For other users this does nothing.
+    pub(super) fn try_all(endpoints: Vec<Endpoint>) -> Self {
+        if !Uid::effective().is_root() {
+            return Self::default();
+        }
+        Self(endpoints.into_iter().filter(connects).collect())
+    }
+
+    /// Whether a rule about users keeps this process out, now that it has another user: root connected to one of the
+    /// endpoints, and this user connects to none of those.
+    pub(super) fn is_refused_by_user(&self) -> bool {
+        !Uid::effective().is_root() && !self.0.is_empty() && !self.0.iter().any(connects)
+    }
+}
+
+fn connects(endpoint: &Endpoint) -> bool {
+    endpoint.address().is_some_and(|address| TcpStream::connect_timeout(&address, TIMEOUT).is_ok())
+}
+
+/// The name of this process's user: of those that root changes to, or the number of another.
+pub(super) fn own_name() -> String {
+    let uid = Uid::effective().as_raw();
+    let known = ["root", IDENT, "nobody"];
+    let name = known.into_iter().find(|name| Account::find(name).is_some_and(|account| account.uid == uid));
+    name.map_or_else(|| format!("uid {uid}"), str::to_owned)
+}
