@@ -221,7 +221,7 @@ pub(super) fn account_rows() -> Vec<Row> {
             },
         )),
         follow(
-            &["access", "shell", "pam"],
+            &["access", "shell"],
             Row {
                 user: "nosuch",
                 ..row(
