@@ -1,5 +1,6 @@
 //! `sessions`: real daemons log real logins, and the report must show who logged in.
 
+mod corpus;
 mod forged;
 mod journal;
 mod limits;
