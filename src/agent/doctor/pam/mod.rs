@@ -4,13 +4,15 @@
 //! | --- | --- |
 //! | [`rules`] | the rules of the account step |
 //! | [`modules`] | the answers of modules |
-//! | [`answer`] | libpam's judgement of all answers |
+//! | [`answer`] | the names of answers |
+//! | [`stack`] | libpam's judgement of all answers |
 //!
 //! Not asked: the session step. Its modules may end a session that the account step allows.
 
 mod answer;
 mod modules;
 mod rules;
+mod stack;
 
 use std::path::Path;
 
@@ -19,9 +21,9 @@ use eic_host::accounts::Account;
 use eic_host::sshd::keyword::Keyword;
 
 pub(super) use answer::Answer;
-use answer::{Outcome, judge};
 use modules::{Login, ask_unix};
 use rules::{Module, Rule};
+use stack::{Outcome, judge};
 
 use super::check::Check;
 use super::sshd::{Sshd, SshdUnavailable};
