@@ -13,6 +13,7 @@
 //! | --- | --- |
 //! | [`cli`] | the command line, and the names that the program may be called by |
 //! | [`commands`] | the dispatch to the subcommands |
+//! | `advice` | commands in messages, for root or for an operator |
 //! | `sshd_setup` | `enable`, `disable`, `status`: this machine's sshd, and our lines in its configuration |
 //! | `doctor`, `explain` | diagnosis, and what to do about each fault |
 //! | `verify`, [`capture`] | verification of evidence from files; all answers of metadata as one document |
@@ -34,6 +35,7 @@
 // Tests may panic: a panic is a failed test. `.clippy.toml` allows more for tests.
 #![cfg_attr(test, allow(clippy::string_slice, clippy::arithmetic_side_effects, clippy::unnecessary_wraps))]
 
+mod advice;
 pub mod capture;
 pub mod cli;
 pub mod commands;

@@ -108,7 +108,7 @@ fn fault_that_blocks_every_key_is_explained() {
         assert_eq!(report["judgement"]["keys"][0]["verdict"], "accepted", "{text}");
         assert!(text.contains("sshd would be given nothing of ours for ubuntu: see the note."), "{text}");
         assert!(
-            report["sshd"]["note"].as_str().unwrap().contains("run: eic-agent enable"),
+            report["sshd"]["note"].as_str().unwrap().contains("run: sudo eic-agent enable"),
             "sshd does not run the agent: {report:#}"
         );
 

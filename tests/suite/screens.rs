@@ -4,7 +4,7 @@ use std::process::Command;
 
 use eic_emulator::Config;
 
-use crate::doctor::enabled;
+use crate::doctor::{enabled, have_it_read};
 use crate::wiring::agent;
 use crate::world::{BOB, Key, World, installed, on_an_instance, test_path};
 
@@ -95,6 +95,7 @@ fn doctor_fits_into_80_columns_and_into_its_terminal() {
         let _sshd = enabled(world);
         std::fs::write("/etc/ssh/sshd_config.d/05-site.conf", "AuthorizedKeysCommand /usr/bin/id %u\n")
             .unwrap();
+        have_it_read();
         let piped = agent(world, &["doctor", "--user", "ec2-user"]).out;
         assert_fits(&piped, 80);
         assert!(piped.lines().any(|line| line.starts_with("                        ")), "{piped}");
@@ -132,6 +133,7 @@ fn quiet_doctor_shows_only_what_is_not_ok() {
         assert!(!sound.out.lines().any(|line| line.starts_with("ok ")), "{}", sound.out);
         std::fs::write("/etc/ssh/sshd_config.d/05-site.conf", "AuthorizedKeysCommand /usr/bin/id %u\n")
             .unwrap();
+        have_it_read();
         let broken = agent(world, &["doctor", "--quiet", "--user", "ec2-user"]);
         assert_eq!(broken.status, Some(1), "{}", broken.out);
         assert!(broken.out.contains("FAIL     command "), "{}", broken.out);

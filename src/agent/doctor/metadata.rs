@@ -6,6 +6,7 @@ use eic_core::identity::LoginName;
 use eic_core::reason::Reason;
 use eic_core::time::Timestamp;
 use eic_core::verification::CLOCK_SKEW;
+use eic_host::instance::Machine;
 use eic_login::config::DEFAULT_PATH;
 use eic_login::imds::{Endpoint, ImdsError};
 
@@ -45,6 +46,7 @@ pub(super) const fn is_no_connection(error: &ImdsError) -> bool {
 pub(super) fn metadata(
     endpoints: &[Endpoint],
     fetched: &Fetched,
+    machine: &Machine,
     user: Option<&LoginName>,
     refused_user: Option<&str>,
 ) -> Check {
@@ -66,13 +68,14 @@ pub(super) fn metadata(
         return Check::fail(ID, METADATA, seen, fix);
     }
     let fix = match error {
-        ImdsError::Timeout { .. } => {
-            "let packets to 169.254.169.254 through (nft list ruleset, iptables -S); in a container raise the hop limit: aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2"
-        }
+        ImdsError::Timeout { .. } => &format!(
+            "let packets to 169.254.169.254 through (nft list ruleset, iptables -S); in a container raise the hop limit: {}",
+            change_option(machine, "--http-put-response-hop-limit 2")
+        ),
         ImdsError::Unreachable(..) => {
             "see that a route leads there (ip route get 169.254.169.254) and no firewall refuses it (nft list ruleset)"
         }
-        ImdsError::Forbidden(_) => "aws ec2 modify-instance-metadata-options --http-endpoint enabled",
+        ImdsError::Forbidden(_) => &change_option(machine, "--http-endpoint enabled"),
         ImdsError::Throttled(..) => {
             "find what else asks so often: at most 1,024 packets a second go to link-local services"
         }
@@ -93,6 +96,16 @@ fn answered_by(endpoints: &[Endpoint], fetched: &Fetched) -> String {
         ),
         _ => seen,
     }
+}
+
+/// The command that changes an option of this instance's metadata service. An instance under Xen has its id only in
+/// metadata, so the operator must write it.
+fn change_option(machine: &Machine, option: &str) -> String {
+    let id = match machine {
+        Machine::Known(id) => id.as_str(),
+        Machine::Xen | Machine::NotEc2 => "INSTANCE-ID",
+    };
+    format!("aws ec2 modify-instance-metadata-options --instance-id {id} {option}")
 }
 
 /// `metadata-v6`: the service's second address, which is normally disabled. No login needs it if the first answers.

@@ -45,6 +45,7 @@ use check::{DoctorReport, Style};
 use eic_host::stdout::write_once;
 use eic_login::Clock;
 
+use crate::advice::Reader;
 use crate::cli::DoctorArgs;
 use crate::layout;
 use crate::outcome::Outcome;
@@ -69,11 +70,12 @@ pub(super) fn run(
     out: &mut impl Write,
     notes: &mut impl Write,
 ) -> Outcome {
+    let reader = Reader::detect();
     let user = arguments.user.as_deref();
     // The checks that need root come first. Answers from the network are not read as root.
     let settled = service::before(user);
     let audit_required = settled.audit_required();
-    let sshd = sshd::Sshd::inspect(user);
+    let sshd = sshd::Sshd::of_login(user);
     let listener = sshd.as_ref().ok().and_then(|sshd| sshd.machine.listener.as_ref()).map(|sshd| sshd.pid);
     let before = server::checks(&sshd);
     let login = account::checks(&sshd, user, clock.started());
@@ -89,6 +91,10 @@ pub(super) fn run(
     checks.extend(after);
     checks.push(answer);
     checks.push(login.pam);
+    for check in &mut checks {
+        check.seen = reader.adapt(&check.seen);
+        check.fix = check.fix.take().map(|fix| reader.adapt(&fix));
+    }
     let mut report = DoctorReport {
         schema_version: 1,
         version: env!("CARGO_PKG_VERSION"),

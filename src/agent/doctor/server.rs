@@ -12,7 +12,6 @@ use eic_host::files::head_of_regular;
 use eic_host::process::output_with_timeout;
 use eic_host::sshd::command::{CommandOwner, command_owner, split};
 use eic_host::sshd::keyword::Keyword;
-use eic_host::sshd::listener;
 use eic_host::sshd::release::installed_release;
 use eic_host::sshd::server::CONFIG;
 use eic_host::sshd::units;
@@ -20,9 +19,10 @@ use eic_host::sshd::units;
 use super::check::Check;
 use super::command_path::{PATH, command_path};
 use super::own_words::words_of;
-use super::sshd::{Sshd, SshdUnavailable, failed, not_asked};
+use super::sshd::{Sshd, SshdUnavailable, failed, not_asked, shown_fix};
 use crate::sshd_setup::{
-    SetupState, SshdState, is_ours, placed, shown, shown_reload, user_fault, where_from,
+    OtherServer, SetupFault, SetupState, SshdState, is_ours, placed, shown, shown_reload, user_fault,
+    where_from,
 };
 
 const OPENSSH: &str = "sshd is what lets anybody in; this program works with OpenSSH 7.4 and later";
@@ -53,7 +53,7 @@ pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>) -> Vec<Check> {
     let mut checks = vec![openssh(sshd), listener(sshd)];
     match sshd {
         Ok(sshd) => checks.extend(sshd.wired(|wired| {
-            [command(sshd, wired), command_user(wired), command_path(wired), unit_override(Some(wired))]
+            [command(wired), command_user(wired), command_path(wired), unit_override(Some(wired))]
         })),
         Err(blind) => checks.extend([
             unread_command(blind),
@@ -104,7 +104,9 @@ fn listener(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
     let servers: Vec<_> =
         machine.listener.iter().chain(&machine.others).map(|server| format!("pid {}", server.pid)).collect();
     if !servers.is_empty() {
-        return Check::ok(ID, LISTENER, format!("sshd runs ({})", servers.join(", ")));
+        let others: Vec<_> =
+            OtherServer::all(&machine).iter().map(|other| format!("; another {other}")).collect();
+        return Check::ok(ID, LISTENER, format!("sshd runs ({}){}", servers.join(", "), others.concat()));
     }
     if !nix::unistd::Uid::effective().is_root() {
         return Check::skipped(ID, LISTENER, "run with sudo to see whether an sshd runs");
@@ -176,13 +178,16 @@ fn listens(line: &str, port: u16) -> bool {
     state == Some("0A") && is_there == Some(port)
 }
 
-fn command(sshd: &Sshd, wired: &SetupState<'_>) -> Check {
+fn command(wired: &SetupState<'_>) -> Check {
     const ID: &str = "command";
     let own = &wired.machine.own;
     let in_force = wired.running.command.as_deref();
     let place = wired.winner().map_or_else(|| "on the running sshd's own command line".to_owned(), placed);
     let seen = format!("{} ({place})", shown(in_force));
     let program = program_of(in_force);
+    if let Some(unread) = wired.unread_fault() {
+        return unread_files(wired, &seen, unread);
+    }
     if let Some(lost) = wired.lost() {
         let is_there = program.is_file();
         return match command_owner(in_force, own) {
@@ -190,7 +195,7 @@ fn command(sshd: &Sshd, wired: &SetupState<'_>) -> Check {
                 ID,
                 COMMAND,
                 format!("Amazon's own command is asked, not this program: {seen}"),
-                format!("sudo {IDENT} enable"),
+                shown_fix(lost.fix),
             ),
             CommandOwner::Other if is_there && is_copy(&program, in_force) => Check::warn(
                 ID,
@@ -214,11 +219,6 @@ fn command(sshd: &Sshd, wired: &SetupState<'_>) -> Check {
         let why = "run with sudo to see what the running sshd was started with";
         return Check::skipped(ID, COMMAND, format!("by the files, it is {seen}; {why}"));
     }
-    if let Some(file) = unread(sshd) {
-        let seen =
-            format!("{} was changed after sshd had read it; by the files, it is {seen}", file.display());
-        return Check::warn(ID, COMMAND, seen, shown_reload(wired.machine));
-    }
     let mut seen = seen;
     let winner = wired.winner();
     for other in wired.sources.conditional().filter(|other| Some(*other) != winner) {
@@ -231,6 +231,16 @@ fn command(sshd: &Sshd, wired: &SetupState<'_>) -> Check {
         let _ = write!(seen, "; for some logins another may be set at {hidden}");
     }
     Check::ok(ID, COMMAND, seen)
+}
+
+/// `command`, if the running sshd may not have read the files as they are now.
+fn unread_files(wired: &SetupState<'_>, filed: &str, unread: SetupFault) -> Check {
+    const ID: &str = "command";
+    let unread = SetupFault { seen: format!("{}; by the files, it is {filed}", unread.seen), ..unread };
+    if wired.unread.is_some_and(|unread| unread.is_certain) {
+        return failed(ID, COMMAND, unread);
+    }
+    Check::skipped(ID, COMMAND, format!("{}; to be sure: {}", unread.seen, shown_fix(unread.fix)))
 }
 
 /// `command`, if sshd's effective configuration is unknown.
@@ -300,14 +310,6 @@ fn is_copy(program: &Path, command: Option<&str>) -> bool {
     let words = command.map(split).unwrap_or_default();
     program.file_name().is_some_and(|name| name == IDENT)
         && words.get(1).is_some_and(|word| word == "authorized-keys")
-}
-
-/// A configuration file that was changed after the running server read it.
-fn unread(sshd: &Sshd) -> Option<PathBuf> {
-    let pid = sshd.machine.listener.as_ref()?.pid;
-    let pid_file = sshd.running.value(Keyword::PidFile)?;
-    listener::unread(pid, Path::new(pid_file), sshd.sources.files.iter().map(PathBuf::as_path))
-        .map(Path::to_owned)
 }
 
 /// Whether a file contains our own command.

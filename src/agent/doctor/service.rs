@@ -215,7 +215,7 @@ impl Service {
         let fetched = get(&endpoints);
         let is_refused = fetched.refused.as_ref().is_some_and(is_no_connection) && root.is_refused_by_user();
         let refused_user = is_refused.then_some(self.asked_as.as_str());
-        self.checks.push(metadata(&endpoints, &fetched, user.as_ref(), refused_user));
+        self.checks.push(metadata(&endpoints, &fetched, machine, user.as_ref(), refused_user));
         self.checks.push(match endpoints.get(1) {
             None => Check::skipped("metadata-v6", METADATA, "the settings name one address"),
             Some(second) if fetched.capture.endpoint.as_deref() == Some(second.to_string().as_str()) => {

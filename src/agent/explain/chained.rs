@@ -1,7 +1,6 @@
 //! Finds the command that sshd runs, and runs the other providers that it names, as in a login.
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
@@ -10,15 +9,16 @@ use eic_core::identity::LoginName;
 use eic_core::text::printable_bytes;
 use eic_host::accounts::Account;
 use eic_host::reach::{Reach, Subject, Use};
-use eic_host::sshd::command::{CommandOwner, split};
+use eic_host::sshd::command::split;
 use eic_host::sshd::tokens::expand;
 use eic_login::config::CommandLine;
 use eic_login::providers;
 use serde::Serialize;
 
+use crate::advice::Reader;
 use crate::capture::milliseconds;
 use crate::cli::{Cli, Command, resolve_name};
-use crate::sshd_setup::{self, ProgramState};
+use crate::sshd_setup::{Inspection, ProgramState};
 
 /// Timeout of a provider.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,28 +63,23 @@ impl Chain {
     pub(super) fn run(user: &LoginName, offered: Option<&Fingerprint>) -> Self {
         let mut chain = Self::default();
         if let Err(why) = chain.inspect(user, offered) {
-            chain.note = Some(why);
+            chain.note = Some(Reader::detect().adapt(&why));
         }
         chain
     }
 
     fn inspect(&mut self, user: &LoginName, offered: Option<&Fingerprint>) -> Result<(), String> {
-        let (effective, holder, own) = sshd_setup::in_force_for(Some(user.as_str()))?;
+        let inspection = Inspection::of_login(Some(user.as_str())).map_err(String::from)?;
+        let (effective, faults, state) =
+            inspection.wired(|wired| (wired.running.clone(), wired.faults(), wired.program_state()));
         self.command.clone_from(&effective.command);
         self.user.clone_from(&effective.user);
         let command = effective.command.as_deref().unwrap_or_default();
-        match holder {
-            CommandOwner::Ours => {}
-            CommandOwner::Amazons if sshd_setup::is_ours(Some(command), &own) => {}
-            CommandOwner::Amazons => {
-                return Err("sshd asks Amazon's own command; run: eic-agent enable".to_owned());
-            }
-            CommandOwner::Nobody => {
-                return Err(
-                    "sshd asks nobody: no AuthorizedKeysCommand is set; run: eic-agent enable".to_owned()
-                );
-            }
-            CommandOwner::Other => return Err("sshd asks another program; run: eic-agent status".to_owned()),
+        if let Some(fault) = faults?.first() {
+            return Err(fault.to_string());
+        }
+        if let ProgramState::Unknown(why) = state {
+            return Err(format!("whether sshd can run this program is not known: {why}"));
         }
         let words =
             split(command).iter().map(|word| expand(word, user, offered)).collect::<Result<Vec<_>, _>>()?;
@@ -93,20 +88,6 @@ impl Chain {
             return Err("this program does not understand the arguments that sshd gives it".to_owned());
         };
         self.settings = arguments.overrides.settings();
-        if !effective.takes_keys {
-            return Err("sshd takes no keys of this user: PubkeyAuthentication is no".to_owned());
-        }
-        let program = words_of(command).next().unwrap_or_default();
-        match ProgramState::of(Path::new(&program), effective.user.as_deref()) {
-            ProgramState::Runs | ProgramState::Insecure(_) => {}
-            ProgramState::Faulty(fault) => return Err(fault.to_string()),
-            ProgramState::Unknown(why) => {
-                return Err(format!("whether sshd can run this program is not known: {why}"));
-            }
-        }
-        if let Some(fault) = sshd_setup::user_fault(effective.user.as_deref())? {
-            return Err(fault.seen);
-        }
         self.asks = true;
         if arguments.providers.is_empty() {
             return Ok(());
@@ -146,8 +127,4 @@ impl Chain {
         }
         Ok(())
     }
-}
-
-fn words_of(command: &str) -> impl Iterator<Item = String> {
-    split(command).into_iter()
 }

@@ -6,12 +6,13 @@ use eic_core::audit_line::IDENT;
 use eic_host::accounts::Account;
 use eic_host::sshd::command::{CommandOwner, chained, command_owner, leads_to, split};
 use eic_host::sshd::keyword::Keyword;
+use eic_host::sshd::last_read::Unread;
 use eic_host::sshd::place::read_config;
 use eic_host::sshd::server::EffectiveCommand;
 use eic_host::sshd::sources::{Setting, Sources};
 use eic_host::sshd::units;
 
-use super::{DROP_IN, SshdState, shown};
+use super::{DROP_IN, ProgramState, SshdState, shown as shown_command};
 
 /// The package's file for systemd-sysusers(8), which creates the user.
 const SYSUSERS: &str = "/usr/lib/sysusers.d/eic-agent.conf";
@@ -26,7 +27,7 @@ pub(crate) struct SetupFault {
 impl std::fmt::Display for SetupFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.fix {
-            Fix::Run(command) => write!(f, "{}; run: {command}", self.seen),
+            Fix::Run(command) => write!(f, "{}; run: sudo {command}", self.seen),
             Fix::Do(words) => write!(f, "{}; {words}", self.seen),
         }
     }
@@ -51,16 +52,82 @@ pub(crate) struct SetupState<'a> {
     pub(crate) filed: &'a EffectiveCommand,
     /// For a login that no `Match` applies to.
     pub(crate) general: &'a EffectiveCommand,
+    /// What the running server may not have read as it is now.
+    pub(crate) unread: Option<&'a Unread>,
 }
 
 impl SetupState<'_> {
+    /// Every reason why the server that runs does not use this program, or may not. The first is the first cause.
+    pub(crate) fn faults(&self) -> Result<Vec<SetupFault>, String> {
+        let Some(unread) = self.unread_fault() else { return self.filed_faults() };
+        // The files show what the server does only after it reads them.
+        let later = |fault: SetupFault| SetupFault { seen: format!("after that: {}", fault.seen), ..fault };
+        Ok(std::iter::once(unread).chain(self.filed_faults()?.into_iter().map(later)).collect())
+    }
+
+    /// The same for a server that has read the files as they are now.
+    pub(crate) fn filed_faults(&self) -> Result<Vec<SetupFault>, String> {
+        if let Some(lost) = self.lost() {
+            return Ok(vec![lost]);
+        }
+        let mut faults = Vec::new();
+        if let ProgramState::Faulty(fault) = self.program_state() {
+            faults.push(fault);
+        }
+        faults.extend(user_fault(self.running.user.as_deref())?.map(|fault| self.as_started(fault)));
+        if !self.running.takes_keys {
+            let setting = "set PubkeyAuthentication yes";
+            let winner = self.sources.of(Keyword::PubkeyAuthentication, "no");
+            let place = winner.map_or_else(String::new, |winner| format!(" ({})", placed(winner)));
+            faults.push(SetupFault {
+                seen: format!("sshd takes no keys at all: PubkeyAuthentication is no{place}"),
+                fix: Fix::Do(format!("{setting}, then: {}", shown_reload(self.machine))),
+            });
+        }
+        Ok(faults)
+    }
+
+    /// Whether sshd can run this program as the effective command. The program of another command does not matter.
+    pub(crate) fn program_state(&self) -> ProgramState {
+        if self.lost().is_some() {
+            return ProgramState::Runs;
+        }
+        let command = self.running.command.as_deref().unwrap_or_default();
+        let program = split(command).into_iter().next().unwrap_or_default();
+        ProgramState::of(Path::new(&program), self.running.user.as_deref())
+    }
+
+    /// Why it is unknown whether the running server uses what the files have. `None` if it has read them, or if its command
+    /// line wins over them.
+    pub(crate) fn unread_fault(&self) -> Option<SetupFault> {
+        let (unread, listener) = (self.unread?, self.machine.listener.as_ref()?);
+        if self.is_on_command_line() && !is_ours(self.running.command.as_deref(), &self.machine.own) {
+            return None;
+        }
+        let path = unread.path.display();
+        let seen = if unread.is_certain {
+            format!(
+                "sshd (pid {}) has not read {path} since it changed, so what sshd does now is not known",
+                listener.pid
+            )
+        } else {
+            format!(
+                "{path} changed after sshd (pid {}) was started, and whether sshd has read it since is not known, because sshd has no pid file of root's",
+                listener.pid
+            )
+        };
+        let command = if unread.is_certain { reload(self.machine) } else { restart(self.machine) };
+        Some(SetupFault { seen, fix: command })
+    }
+
     /// Why sshd does not run this program. `None` if it does.
     pub(crate) fn lost(&self) -> Option<SetupFault> {
         let command = self.running.command.as_deref();
         if is_ours(command, &self.machine.own) {
             return None;
         }
-        let seen = format!("sshd does not ask this program: AuthorizedKeysCommand is {}", shown(command));
+        let seen =
+            format!("sshd does not ask this program: AuthorizedKeysCommand is {}", shown_command(command));
         if self.is_on_command_line() {
             let seen = format!("{seen}, which it was started with and which wins over every file");
             return Some(SetupFault { seen, fix: self.started_otherwise() });
@@ -109,6 +176,9 @@ impl SetupState<'_> {
 
     fn fix(&self) -> Fix {
         let command = self.running.command.as_deref();
+        if !self.machine.is_main {
+            return self.fix_by_hand();
+        }
         // `enable` cannot override a Match.
         let Some(winner) = self.winner().filter(|winner| winner.within.is_some()) else {
             let chain = if command_owner(command, &self.machine.own) == CommandOwner::Other {
@@ -125,6 +195,19 @@ impl SetupState<'_> {
             }
             None => format!("take {winner} out, then: {reload}"),
         })
+    }
+
+    /// What to do in the configuration of a server that `enable` does not change.
+    fn fix_by_hand(&self) -> Fix {
+        let (own, config) = (self.machine.own.display(), self.machine.config.display());
+        let takes = match self.winner() {
+            Some(winner) if self.running.command.is_some() => format!("take {winner} out, and "),
+            _ => String::new(),
+        };
+        Fix::Do(format!(
+            "to use it there, {takes}write \"AuthorizedKeysCommand {own} authorized-keys %u %f\" and \"AuthorizedKeysCommandUser {IDENT}\" at the start of {config}, then: {}",
+            shown_reload(self.machine)
+        ))
     }
 
     /// Settings that make sshd run this program, and this program run the command in force as its current user.
@@ -149,19 +232,23 @@ impl SetupState<'_> {
 
     /// What to do about a server that was started with `-o AuthorizedKeysCommand`.
     fn started_otherwise(&self) -> Fix {
+        let pid = self.machine.listener.as_ref().map_or_else(String::new, |l| format!(" (pid {})", l.pid));
+        let by_hand = format!(
+            "take -o AuthorizedKeysCommand out of what starts sshd{pid}, if it is still there, and restart sshd"
+        );
+        if !self.machine.is_main {
+            return Fix::Do(by_hand);
+        }
         let files = units::overrides();
         if !files.is_empty() {
             return Fix::Do(where_from(&files));
         }
-        let restart = format!("systemctl restart {}", units::sshd_unit());
-        if units::systemd_runs() {
-            return Fix::Do(format!(
-                "no unit starts it so any more: sudo {restart} (open sessions stay); if that does not help, find what starts sshd with -o AuthorizedKeysCommand"
-            ));
+        if !units::systemd_runs() {
+            return Fix::Do(by_hand);
         }
-        let pid = self.machine.listener.as_ref().map_or_else(String::new, |l| format!(" (pid {})", l.pid));
         Fix::Do(format!(
-            "take -o AuthorizedKeysCommand out of what starts sshd{pid}, if it still stands there, and restart it"
+            "no unit starts it so any more: sudo systemctl restart {} (open sessions stay); if that does not help, find what starts sshd with -o AuthorizedKeysCommand",
+            units::sshd_unit()
         ))
     }
 }
@@ -200,13 +287,36 @@ pub(crate) fn user_fault(user: Option<&str>) -> Result<Option<SetupFault>, Strin
     Ok(Some(SetupFault { seen, fix }))
 }
 
-/// The command that makes sshd reload its configuration.
+/// The command that makes sshd reload its configuration, with sudo.
 pub(crate) fn shown_reload(machine: &SshdState) -> String {
-    match &machine.listener {
-        _ if units::systemd_runs() => format!("sudo systemctl reload {}", units::sshd_unit()),
-        Some(listener) => format!("sudo kill -HUP {}", listener.pid),
-        None => "start sshd".to_owned(),
+    shown(reload(machine))
+}
+
+fn shown(fix: Fix) -> String {
+    match fix {
+        Fix::Run(command) => format!("sudo {command}"),
+        Fix::Do(words) => words,
     }
+}
+
+/// How sshd is made to read its configuration again.
+fn reload(machine: &SshdState) -> Fix {
+    match &machine.listener {
+        // A server that systemd started for a socket would lose the socket.
+        Some(_) if machine.is_unit && units::has_socket() => restart(machine),
+        Some(_) if machine.is_unit => Fix::Run(format!("systemctl reload {}", units::sshd_unit())),
+        Some(listener) => Fix::Run(format!("kill -HUP {}", listener.pid)),
+        None if units::systemd_runs() => Fix::Run(format!("systemctl restart {}", units::sshd_unit())),
+        None => Fix::Do("start sshd".to_owned()),
+    }
+}
+
+/// How sshd is restarted. Open sessions stay.
+fn restart(machine: &SshdState) -> Fix {
+    if machine.is_unit {
+        return Fix::Run(format!("systemctl restart {}", units::sshd_unit()));
+    }
+    Fix::Do("restart sshd (open sessions stay)".to_owned())
 }
 
 /// How to remove the command that these unit files set.

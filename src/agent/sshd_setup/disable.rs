@@ -41,7 +41,7 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
     let servers = server.as_ref().map(|server| Listener::all(server.program())).unwrap_or_default();
     let mut changes = Vec::new();
     let (places, mut faults) = super::places(&servers);
-    let (listener, _) = super::chosen(servers);
+    let (listener, _) = super::chosen(servers, units::sshd_pid());
     let unknown = listener.as_ref().and_then(Listener::unknown_config).map(|(seen, _)| seen);
     let config = listener.and_then(|listener| listener.config).filter(|_| unknown.is_none());
     let config = config.as_deref().unwrap_or(Path::new(CONFIG));

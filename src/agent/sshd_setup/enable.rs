@@ -18,15 +18,20 @@ use eic_login::privileges::give_up_root;
 use super::chain::{chain_of, judge_written, keep_users_of_matches};
 use super::install::{CommandAndUser, EnableError, own_pair, put_in, undo};
 use super::pin::{Plan, other_settings};
-use super::{CommandsInForce, ProgramState, SshdState, shown, user_fault, where_from};
+use super::{
+    CommandsInForce, Inspection, OtherServer, ProgramState, SetupFault, SshdState, shown, user_fault,
+    where_from,
+};
+use crate::advice::Reader;
 use crate::cli::EnableArgs;
 use crate::config::unsupported;
 use crate::environment;
 use crate::outcome::Outcome;
 
 pub(crate) fn run(arguments: &EnableArgs, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+    let reader = Reader::detect();
     let mut say = |line: String| {
-        let _ = writeln!(out, "{}", one_line(&line));
+        let _ = writeln!(out, "{}", one_line(&reader.adapt(&line)));
     };
     let (outcome, before, why) = match enable(arguments, &mut say) {
         Ok(()) => return Outcome::Done,
@@ -34,7 +39,7 @@ pub(crate) fn run(arguments: &EnableArgs, out: &mut impl Write, notes: &mut impl
         Err(EnableError::LeftAlone(why)) => (Outcome::LeftAlone, "nothing is changed: ", why),
         Err(EnableError::Stuck(why)) => (Outcome::Undecided, "", why),
     };
-    let _ = writeln!(notes, "{IDENT}: {before}{}", one_line(&why));
+    let _ = writeln!(notes, "{IDENT}: {before}{}", one_line(&reader.adapt(&why)));
     outcome
 }
 
@@ -71,7 +76,7 @@ fn enable(arguments: &EnableArgs, say: &mut impl FnMut(String)) -> Result<(), En
     if let Some(plan) = plan {
         say(plan.carry_out().map_err(EnableError::Stuck)?);
     }
-    for line in warnings(&machine, &in_force) {
+    for line in warnings(&machine) {
         say(line);
     }
     // The unit runs `status`, which renews the same record in another process.
@@ -173,7 +178,7 @@ fn reload_or_advise(
         (Some(done), _) => say(done),
         // A server that was started with its own command keeps that command after a reload.
         (None, Some(listener)) if in_force.running.is_none() => {
-            say(format!("sshd (pid {0}) has no systemd unit; reload it: kill -HUP {0}", listener.pid));
+            say(format!("sshd (pid {0}) has no systemd unit; reload it: sudo kill -HUP {0}", listener.pid));
         }
         (None, _) => {}
     }
@@ -227,7 +232,7 @@ fn pair(machine: &SshdState, filed: &EffectiveCommand, chain: bool) -> Result<Co
         return chain_of(machine, command, filed.user.as_deref().unwrap_or_default());
     }
     Err(EnableError::LeftAlone(format!(
-        "another AuthorizedKeysCommand is in force{}: {} as {}; to run both, use: eic-agent enable --chain",
+        "another AuthorizedKeysCommand is in force{}: {} as {}; to run both, run: sudo eic-agent enable --chain",
         place.map_or_else(String::new, |place| format!(" ({place})")),
         shown(Some(command)),
         filed.user.as_deref().unwrap_or("no user")
@@ -235,7 +240,7 @@ fn pair(machine: &SshdState, filed: &EffectiveCommand, chain: bool) -> Result<Co
 }
 
 /// Notes and warnings for the operator after a successful run.
-fn warnings(machine: &SshdState, before: &CommandsInForce) -> Vec<String> {
+fn warnings(machine: &SshdState) -> Vec<String> {
     let mut lines = Vec::new();
     let sources = Sources::read(&machine.config);
     for except in sources.conditional() {
@@ -247,12 +252,8 @@ fn warnings(machine: &SshdState, before: &CommandsInForce) -> Vec<String> {
     for hidden in sources.hidden() {
         lines.push(format!("warning: sshd may read another AuthorizedKeysCommand at {hidden}"));
     }
-    for other in &machine.others {
-        let config = other
-            .config
-            .as_deref()
-            .map_or_else(|| "no file of its own".into(), |file| file.display().to_string());
-        lines.push(format!("note: another sshd (pid {}, {config}) is not changed", other.pid));
+    for other in OtherServer::all(machine) {
+        lines.push(format!("note: this does not change another {other}"));
     }
     lines.extend(machine.unclear().map(|unclear| format!("warning: {unclear}")));
     let overrides = units::overrides();
@@ -261,11 +262,15 @@ fn warnings(machine: &SshdState, before: &CommandsInForce) -> Vec<String> {
             "warning: sshd's unit sets an AuthorizedKeysCommand that wins over every file: {}",
             where_from(&overrides)
         ));
-    } else if before.running.is_some() {
-        lines.push(
-            "warning: the running sshd was started with its own AuthorizedKeysCommand; it uses the new one after a restart (open sessions stay): systemctl restart sshd"
-                .to_owned(),
-        );
+    } else if let Some(fault) = remaining(machine) {
+        lines.push(format!("warning: {fault}"));
     }
     lines
+}
+
+/// Why the server that runs still does not use this program, judged as `status` does. Whether it has read the files is not
+/// asked here: `enable` has just reloaded it, or has told the operator to.
+fn remaining(machine: &SshdState) -> Option<SetupFault> {
+    let after = Inspection::of_files(machine.clone(), None).ok()?;
+    after.wired(|wired| wired.filed_faults().ok()?.into_iter().next())
 }

@@ -4,7 +4,9 @@ mod chain;
 mod diagnose;
 mod disable;
 mod enable;
+mod inspection;
 mod install;
+mod others;
 mod pin;
 mod program;
 mod status;
@@ -24,6 +26,8 @@ pub(super) use diagnose::{
 };
 pub(super) use disable::run as disable;
 pub(super) use enable::run as enable;
+pub(super) use inspection::{Inspection, InspectionError};
+pub(super) use others::OtherServer;
 pub(super) use program::ProgramState;
 pub(super) use status::run as status;
 
@@ -34,6 +38,7 @@ pub(super) const DROP_IN: &str = "/etc/ssh/sshd_config.d/10-eic-agent.conf";
 const PACKAGED: &str = "/usr/bin/eic-agent";
 
 /// The state of this machine's sshd that matters for the agent.
+#[derive(Clone)]
 pub(super) struct SshdState {
     pub(super) server: Server,
     /// The running server that serves logins.
@@ -44,6 +49,10 @@ pub(super) struct SshdState {
     pub(super) config: PathBuf,
     /// Path of this program, for sshd to run.
     pub(super) own: PathBuf,
+    /// Whether this is the server that `enable` configures.
+    is_main: bool,
+    /// Whether the running server is the main process of sshd's systemd unit.
+    is_unit: bool,
 }
 
 /// The effective command.
@@ -111,7 +120,18 @@ impl SshdState {
         let server =
             Server::find().map_err(|insecure| SshdUnknown::insecure("sshd is not run", &insecure))?;
         let server = server.ok_or(SshdUnknown::Absent)?;
-        let (listener, others) = chosen(Listener::all(server.program()));
+        let of_unit = units::sshd_pid();
+        let (listener, others) = chosen(Listener::all(server.program()), of_unit);
+        let is_unit = of_unit.is_some() && listener.as_ref().map(|listener| listener.pid) == of_unit;
+        Ok(Self { others, is_unit, ..Self::of(server, listener)? })
+    }
+
+    /// The state of a server that `enable` does not configure.
+    fn of_other(&self, listener: Listener) -> Result<Self, SshdUnknown> {
+        Ok(Self { is_main: false, ..Self::of(self.server.clone(), Some(listener))? })
+    }
+
+    fn of(server: Server, listener: Option<Listener>) -> Result<Self, SshdUnknown> {
         if let Some((seen, fix)) = listener.as_ref().and_then(Listener::unknown_config) {
             return Err(SshdUnknown::Refused(SetupFault { seen, fix: Fix::Do(fix.to_owned()) }));
         }
@@ -122,7 +142,7 @@ impl SshdState {
         }
         let own = own_path();
         let own = own.canonicalize().unwrap_or(own);
-        Ok(Self { server, listener, others, config, own })
+        Ok(Self { server, listener, others: Vec::new(), config, own, is_main: true, is_unit: false })
     }
 
     /// Why the options of the running server are unknown. Such an option may override all files.
@@ -175,8 +195,7 @@ fn secure(config: &Path) -> Result<(), SshdUnknown> {
 
 /// Splits the servers into the one that serves logins, and the others. The first choice is the server of systemd's
 /// unit. The second is a server with the default configuration. Without systemd, the only server is the third.
-fn chosen(mut all: Vec<Listener>) -> (Option<Listener>, Vec<Listener>) {
-    let of_unit = units::sshd_pid();
+fn chosen(mut all: Vec<Listener>, of_unit: Option<u32>) -> (Option<Listener>, Vec<Listener>) {
     let place = all
         .iter()
         .position(|listener| Some(listener.pid) == of_unit)
@@ -256,15 +275,4 @@ fn not_for_sshd(insecure: &Insecure) -> String {
 
 pub(super) fn shown(command: Option<&str>) -> String {
     command.map_or_else(|| "none".to_owned(), |command| printable(command, MAX_SHOWN))
-}
-
-/// The effective command for logins of this user, its owner, and the path of this program. The options of the running
-/// server override the files.
-pub(super) fn in_force_for(user: Option<&str>) -> Result<(EffectiveCommand, CommandOwner, PathBuf), String> {
-    let machine = SshdState::detect().map_err(String::from)?;
-    let printed = machine.server.printed(&machine.config, machine.options(), user);
-    let printed = printed.map_err(|error| format!("{}: {error}", machine.config.display()))?;
-    let effective = EffectiveCommand::of(&printed);
-    let holder = machine.command_owner(&effective);
-    Ok((effective, holder, machine.own))
 }

@@ -8,8 +8,6 @@ use eic_core::reason::Reason;
 use eic_core::text::one_line;
 use eic_host::instance;
 use eic_host::reach::{Obstacle, Use};
-use eic_host::sshd::command::split;
-use eic_host::sshd::sources::Sources;
 use eic_host::sshd::units;
 use eic_host::stdout::write_once;
 use eic_login::config::{CommandLine, Settings};
@@ -18,7 +16,8 @@ use eic_login::privileges::PrivilegesError;
 use serde::Serialize;
 
 use super::pin::other_settings;
-use super::{ProgramState, SetupState, SshdState, shown, user_fault};
+use super::{Inspection, OtherServer, ProgramState, SshdState, shown};
+use crate::advice::Reader;
 use crate::cli::StatusArgs;
 use crate::config::{Unsupported, unsupported};
 use crate::environment;
@@ -45,6 +44,8 @@ struct StatusReport {
     problems: Vec<String>,
     /// Facts that the operator should know, and that do not prevent logins.
     warnings: Vec<String>,
+    /// Other servers that run. Their state has no influence on `in_use`.
+    others: Vec<OtherServer>,
     /// Whether sshd's effective configuration is known. If not, the text report has "not known".
     #[serde(skip)]
     is_known: bool,
@@ -62,6 +63,9 @@ struct Wiring {
     /// The file that sets the command. `None` if the running server's command line sets it.
     file: Option<PathBuf>,
     line: Option<usize>,
+    /// A file or folder of the configuration that the running server may not have read as it is now. If set, `command`,
+    /// `user` and `file` are about its next reading.
+    unread: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &StatusArgs, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
@@ -72,7 +76,14 @@ pub(crate) fn run(arguments: &StatusArgs, out: &mut impl Write, notes: &mut impl
         let _ = write_once(format!("{words}\n").as_bytes(), out);
         return if is_ec2 { Outcome::Done } else { Outcome::Undecided };
     }
-    let report = StatusReport::make(&here);
+    let reader = Reader::detect();
+    let mut report = StatusReport::make(&here);
+    for message in report.problems.iter_mut().chain(&mut report.warnings) {
+        *message = reader.adapt(message);
+    }
+    for other in &mut report.others {
+        other.adapt(reader);
+    }
     let written = if arguments.json {
         write_once(json(&report).as_bytes(), out)
     } else {
@@ -169,26 +180,31 @@ impl StatusReport {
         self.sshd.program = Some(machine.server.program().to_owned());
         self.sshd.pid = machine.listener.as_ref().map(|listener| listener.pid);
         self.sshd.config = Some(machine.config.clone());
-        let in_force =
-            machine.in_force().map_err(|error| format!("{}: {error}", machine.config.display()))?;
-        let effective = in_force.running.as_ref().unwrap_or(&in_force.filed);
+        self.others = OtherServer::all(&machine);
+        let inspection = Inspection::of(machine, None).map_err(String::from)?;
         self.is_known = true;
-        self.sshd.command.clone_from(&effective.command);
-        self.sshd.user.clone_from(&effective.user);
-        let sources = Sources::read(&machine.config);
-        let from = effective.command.as_deref().and_then(|command| sources.of_command(command));
-        if let Some(from) = from.filter(|_| in_force.running.is_none()) {
-            self.sshd.file = Some(from.file.clone());
-            self.sshd.line = Some(from.line);
+        let (machine, sources) = (&inspection.machine, &inspection.sources);
+        inspection.wired(|wired| {
+            self.sshd.command.clone_from(&wired.running.command);
+            self.sshd.user.clone_from(&wired.running.user);
+            let unread = wired.unread.filter(|_| wired.unread_fault().is_some());
+            self.sshd.unread = unread.map(|unread| unread.path.clone());
+            let from = wired.winner();
+            self.sshd.file = from.map(|from| from.file.clone());
+            self.sshd.line = from.map(|from| from.line);
+            self.problems.extend(wired.faults()?.iter().map(ToString::to_string));
+            match wired.program_state() {
+                ProgramState::Insecure(insecure) => self.warnings.push(insecure.to_string()),
+                ProgramState::Unknown(why) => {
+                    self.warnings.push(format!("whether sshd can run this program is not known: {why}"));
+                }
+                ProgramState::Runs | ProgramState::Faulty(_) => {}
+            }
+            Ok::<(), String>(())
+        })?;
+        if machine.listener.is_none() && !self.others.is_empty() {
+            self.warnings.push(format!("no sshd that runs uses {}", machine.config.display()));
         }
-        let wired = SetupState {
-            machine: &machine,
-            sources: &sources,
-            running: effective,
-            filed: &in_force.filed,
-            general: effective,
-        };
-        self.diagnose(&wired)?;
         self.warnings.extend(machine.unclear());
         for except in sources.conditional() {
             self.warnings.push(format!(
@@ -206,30 +222,6 @@ impl StatusReport {
                 "{} starts sshd with an AuthorizedKeysCommand that wins over every file",
                 file.display()
             ));
-        }
-        Ok(())
-    }
-
-    /// Adds a problem if the effective command is not this program, or sshd would not run it.
-    fn diagnose(&mut self, wired: &SetupState<'_>) -> Result<(), String> {
-        if let Some(lost) = wired.lost() {
-            self.problems.push(lost.to_string());
-            return Ok(());
-        }
-        let command = wired.running.command.as_deref().unwrap_or_default();
-        let program = split(command).into_iter().next().unwrap_or_default();
-        match ProgramState::of(Path::new(&program), wired.running.user.as_deref()) {
-            ProgramState::Runs => {}
-            ProgramState::Faulty(fault) => self.problems.push(fault.to_string()),
-            ProgramState::Insecure(insecure) => self.warnings.push(insecure.to_string()),
-            ProgramState::Unknown(why) => {
-                self.warnings.push(format!("whether sshd can run this program is not known: {why}"));
-            }
-        }
-        let user = user_fault(wired.running.user.as_deref())?;
-        self.problems.extend(user.map(|fault| wired.as_started(fault).to_string()));
-        if !wired.running.takes_keys {
-            self.problems.push("sshd takes no keys at all: PubkeyAuthentication is no".to_owned());
         }
         Ok(())
     }
@@ -259,9 +251,16 @@ impl std::fmt::Display for StatusReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut line = |name: &str, value: &str| writeln!(f, "{name:<9} {}", one_line(value));
         let known = |value: &str| if self.is_known { value.to_owned() } else { "not known".to_owned() };
-        line("in use", &known(if self.in_use { "yes" } else { "no" }))?;
+        let is_unread = self.sshd.unread.is_some();
+        let in_use = match (self.in_use, is_unread) {
+            (true, _) => "yes",
+            (false, true) => "not known",
+            (false, false) => "no",
+        };
+        line("in use", &known(in_use))?;
+        let later = if is_unread { ", which sshd may not have read" } else { "" };
         let place = match (&self.sshd.file, self.sshd.line) {
-            (Some(file), Some(number)) => format!(" ({}:{number})", file.display()),
+            (Some(file), Some(number)) => format!(" ({}:{number}{later})", file.display()),
             _ => String::new(),
         };
         line("command", &known(&format!("{}{place}", shown(self.sshd.command.as_deref()))))?;
@@ -273,6 +272,9 @@ impl std::fmt::Display for StatusReport {
             None => "not asked",
         };
         line("metadata", metadata)?;
+        for other in &self.others {
+            line("another", &other.to_string())?;
+        }
         for warning in &self.warnings {
             line("warning", warning)?;
         }

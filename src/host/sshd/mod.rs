@@ -7,6 +7,8 @@
 //! | [`offer`] | settings that this sshd accepts, for advice |
 //! | [`command`] | the words of an `AuthorizedKeysCommand`, and the program's owner |
 //! | [`listener`] | the running server, and the options on its command line |
+//! | [`last_read`] | whether the running server has read the files as they are now |
+//! | [`sockets`] | the ports at which a process listens |
 //! | [`environment`] | which variables sshd permits in sessions, and the record of that |
 //! | [`pattern_list`] | sshd's pattern lists |
 //! | [`trace`] | the files and folders that sshd reads |
@@ -25,6 +27,7 @@ pub mod environment;
 mod globs;
 pub mod grammar;
 pub mod keyword;
+pub mod last_read;
 pub mod listener;
 pub mod offer;
 pub mod pattern_list;
@@ -35,6 +38,7 @@ mod reading;
 pub mod release;
 pub mod replace;
 pub mod server;
+pub mod sockets;
 pub mod sources;
 pub mod tokens;
 pub mod trace;

@@ -79,6 +79,14 @@ fn field<'s>(status: &'s str, name: &str) -> Option<&'s str> {
     status.lines().find_map(|line| line.strip_prefix(name))
 }
 
+/// The start time in `/proc/PID/stat`, in ticks since the boot (`proc_pid_stat(5)`, field 22). The name of the program,
+/// field 2, may contain spaces and parentheses.
+pub(super) fn start_ticks(stat: &[u8]) -> Option<u64> {
+    let stat = String::from_utf8_lossy(stat);
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(19)?.parse().ok()
+}
+
 /// Whether all four user ids in this `/proc/PID/status` are root's.
 #[must_use]
 pub fn is_roots(status: &str) -> bool {

@@ -68,6 +68,12 @@ pub fn reload_sshd() -> Result<Option<String>, String> {
     systemctl(&[verb, unit]).map(|()| Some(done))
 }
 
+/// Whether a socket of systemd's starts sshd.
+#[must_use]
+pub fn has_socket() -> bool {
+    systemd_runs() && first_active(SSHD_SOCKETS).is_ok_and(|socket| socket.is_some())
+}
+
 /// The main process of sshd's unit.
 #[must_use]
 pub fn sshd_pid() -> Option<u32> {

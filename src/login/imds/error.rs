@@ -67,7 +67,7 @@ impl fmt::Display for ImdsError {
             ),
             Self::Forbidden(path) => write!(
                 f,
-                "{path} answered 403; enable the metadata service: aws ec2 modify-instance-metadata-options --http-endpoint enabled"
+                "{path} answered 403; enable the metadata service: aws ec2 modify-instance-metadata-options --instance-id ID --http-endpoint enabled"
             ),
             Self::TokenRefused(path) => {
                 write!(f, "{path} answered 401 to a fresh token; is a proxy in between?")

@@ -75,7 +75,7 @@ provision /run/offer/current
 check "its exit status, for a folder" 0 "$status"
 check "the version that is installed" "$VERSION" "$(version)"
 check_pair ec2-user "$OURS as eic-agent"
-kill -HUP "$sshd_pid"
+# The script has reloaded sshd.
 wait_for_sshd
 push ec2-user pushed
 check_login ec2-user pushed

@@ -21,7 +21,7 @@ for file in README.md docs/install.md; do
     follow $file 'sudo sh provision URL FINGERPRINT' "s,provision URL FINGERPRINT,/run/provision $WEB/sound $FINGERPRINT,"
     check "the version that is installed" "$VERSION" "$(version)"
     check_pair ec2-user "$OURS as eic-agent"
-    kill -HUP "$sshd_pid"
+    # The script has reloaded sshd.
     wait_for_sshd
     push ec2-user pushed
     check_login ec2-user pushed

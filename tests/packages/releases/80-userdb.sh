@@ -32,9 +32,9 @@ bullseye | bookworm) cell='not shipped' ;;
     check "the exit status of enable --chain" 0 "$status"
     check_pair ec2-user "/usr/bin/eic-agent authorized-keys %u %f -- $userdb_as"
     check_sshd_t
+    restart_unit
     agent status
     check "status' exit status" 0 "$status"
-    restart_unit
     push ec2-user pushed
     check_login ec2-user pushed
     check_login ec2-user provider

@@ -19,6 +19,7 @@ use std::path::Path;
 use std::process::Command;
 
 use eic_emulator::Config;
+pub(crate) use sound::have_it_read;
 use sound::{Sound, doctor, verdicts};
 
 use crate::wiring::{CONFIG, INCLUDE, agent, lay_out};
@@ -57,6 +58,8 @@ struct Row {
     follows: &'static [&'static str],
     /// Whether a pushed ed25519 key still logs in.
     login: Login,
+    /// Whether the running sshd reads its configuration before `doctor` runs.
+    is_read: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -73,7 +76,15 @@ fn row(name: &'static str, breaks: impl Fn(&World) + 'static, says: Finding) -> 
         breaks(world);
         Box::new(())
     });
-    Row { name, user: "ec2-user", breaks, says: vec![says], follows: &[], login: Login::AsSaid }
+    Row {
+        name,
+        user: "ec2-user",
+        breaks,
+        says: vec![says],
+        follows: &[],
+        login: Login::AsSaid,
+        is_read: true,
+    }
 }
 
 /// Adds lines to `sshd_config`, before the `Include`.
@@ -160,7 +171,10 @@ fn wired(world: &World) -> (Sshd, Syslog) {
 pub(crate) fn enabled(world: &World) -> Sshd {
     let host = Key::ed25519(world, "host");
     let host = host.file().display();
-    lay_out(&format!("{INCLUDE}HostKey {host}\nListenAddress 127.0.0.1\nUsePAM no\nPidFile none\n"), &[]);
+    lay_out(
+        &format!("{INCLUDE}HostKey {host}\nListenAddress 127.0.0.1\nUsePAM no\nPidFile /run/sshd.pid\n"),
+        &[],
+    );
     // This time limit applies to the command that `enable` writes, and to each command that queries metadata.
     world.configure_unhurried("");
     let ran = agent(world, &["enable"]);

@@ -7,7 +7,7 @@ use std::process::Command;
 use eic_emulator::Config;
 use serde_json::Value;
 
-use super::sound::verdicts;
+use super::sound::{have_it_read, verdicts};
 use super::{NO_SSHD, edited, mode, wired, with};
 use crate::documents::assert_screen;
 use crate::screens::words;
@@ -58,6 +58,7 @@ fn text_report_names_cause_and_fix_and_works_without_root() {
         assert!(ran.out.ends_with("\nNothing is wrong that can be seen from here.\n"), "{}", ran.out);
 
         with("DenyUsers ec2-user\n")(world);
+        have_it_read();
         let ran = agent(world, &["doctor", "--user", "ec2-user"]);
         assert_eq!(ran.status, Some(1), "{}", ran.out);
         let seen = "DenyUsers has ec2-user (/etc/ssh/sshd_config:1)";
@@ -124,6 +125,7 @@ fn screen_of_troubleshooting_md_is_what_doctor_prints() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let _running = wired(world);
         fs::write("/etc/ssh/sshd_config.d/05-site.conf", "AuthorizedKeysCommand /usr/bin/id %u\n").unwrap();
+        have_it_read();
         let printed = agent(world, &["doctor", "--user", "ec2-user"]);
         assert_eq!(printed.status, Some(1), "{}", printed.out);
         // The path of the agent differs from the document's. `assert_screen` accepts another release of OpenSSH.

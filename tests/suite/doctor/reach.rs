@@ -388,7 +388,7 @@ fn enable_refuses_a_program_that_its_user_cannot_reach() {
         assert_eq!(ran.status, Some(0), "{}", ran.err);
         folder(world, 0o750, 0);
         let ran = agent(world, &["enable"]);
-        let fix = format!("run: chmod a+x {}", world.path("bin").display());
+        let fix = format!("run: sudo chmod a+x {}", world.path("bin").display());
         assert!(ran.status == Some(1) && ran.err.contains(&fix), "{}{}", ran.out, ran.err);
         assert!(ran.err.contains("nothing is changed") && !Path::new(OURS).exists(), "{}", ran.err);
         run(&["sh", "-c", fix.strip_prefix("run: ").unwrap()]);

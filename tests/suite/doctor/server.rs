@@ -56,6 +56,8 @@ fn command_rows() -> Vec<Row> {
                 fs::copy("/usr/sbin/sshd", "/run/real-sshd").unwrap();
                 covered(old.to_str().unwrap(), "/usr/sbin/sshd")
             }),
+            // sshd would run the script at SIGHUP.
+            is_read: false,
             ..row(
                 "an old sshd",
                 |_| {},

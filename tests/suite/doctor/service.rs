@@ -203,13 +203,13 @@ fn metadata_rows() -> Vec<Row> {
             "403",
             || Fault::token().status(403),
             "metadata-forbidden",
-            "modify-instance-metadata-options --http-endpoint enabled",
+            "modify-instance-metadata-options --instance-id i-0123456789abcdef0 --http-endpoint enabled",
         ),
         metadata(
             "silent",
             || Fault::token().delay(Duration::from_secs(3600)),
             "metadata-timeout",
-            "--http-put-response-hop-limit 2",
+            "--instance-id i-0123456789abcdef0 --http-put-response-hop-limit 2",
         ),
         metadata("429", || Fault::token().status(429), "metadata-throttled", "1,024 packets a second"),
         metadata(

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Login, Row, mode, shows};
 use crate::wiring::{CONFIG, OURS, agent};
-use crate::world::{BOB, Key, World};
+use crate::world::{BOB, Key, World, until};
 
 /// The sound state: the files that rows change, the verdict of each check, and a key to log in with.
 pub(super) struct Sound {
@@ -18,6 +18,9 @@ pub(super) struct Sound {
     pub(super) checks: BTreeMap<String, String>,
     key: Key,
 }
+
+/// Where sshd writes its process id.
+const PID_FILE: &str = "/run/sshd.pid";
 
 const KEPT: [&str; 5] = [CONFIG, OURS, "/etc/passwd", "/etc/shadow", "/etc/group"];
 
@@ -55,6 +58,9 @@ impl Sound {
     /// Breaks one link. Returns every difference from the row: `doctor` must name this link and no other.
     pub(super) fn check(&self, world: &World, row: &Row) -> Vec<String> {
         let broken = (row.breaks)(world);
+        if row.is_read {
+            have_it_read();
+        }
         let (status, report) = ask(world, row.user);
         let mut faults = Vec::new();
         let mut expect = |holds: bool, what: &Value| {
@@ -93,6 +99,7 @@ impl Sound {
         }
         drop(broken);
         self.restore(world);
+        have_it_read();
         faults
     }
 
@@ -101,6 +108,22 @@ impl Sound {
         assert!(faults.is_empty(), "{}", faults.join("\n"));
         assert_eq!(verdicts(&doctor(world)), self.checks, "the machine is sound again");
     }
+}
+
+/// Has the running sshd read its configuration as it is now, if it has a pid file and would accept the configuration.
+pub(crate) fn have_it_read() {
+    let Ok(pid) = fs::read_to_string(PID_FILE) else { return };
+    let tested = Command::new("/usr/sbin/sshd").arg("-t").output();
+    let is_sound = tested.is_ok_and(|tested| tested.status.success());
+    let runs =
+        fs::read_to_string(format!("/proc/{}/comm", pid.trim())).is_ok_and(|name| name.trim() == "sshd");
+    if !is_sound || !runs {
+        return;
+    }
+    // sshd removes the file at SIGHUP, and writes it again when it has read its configuration.
+    fs::remove_file(PID_FILE).unwrap();
+    assert!(Command::new("kill").args(["-HUP", pid.trim()]).status().unwrap().success());
+    until("sshd has read its configuration", || fs::read_to_string(PID_FILE).is_ok_and(|now| now == pid));
 }
 
 /// Pushes the key and logs in through a new `sshd -i`, which reads the current configuration.
@@ -162,6 +185,7 @@ fn tried(world: &World, row: &Row, report: &Value) -> Option<Value> {
     let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", world.path("bin").display());
     let ran = Command::new("sh").args(["-c", command]).env("PATH", path).output().unwrap();
     assert!(ran.status.success(), "{}: {command}: {}", row.name, String::from_utf8_lossy(&ran.stderr));
+    have_it_read();
     Some(ask(world, row.user).1)
 }
 

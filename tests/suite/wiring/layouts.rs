@@ -198,7 +198,7 @@ fn occupied() -> Vec<Layout> {
             name: "userdb",
             config: INCLUDE.into(),
             drop_ins: vec![USERDB],
-            says: "eic-agent enable --chain",
+            says: "to run both, run: sudo eic-agent enable --chain",
             ..refused()
         },
         Layout {

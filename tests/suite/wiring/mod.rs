@@ -4,6 +4,7 @@
 mod changes;
 mod layouts;
 mod others;
+mod running;
 mod servers;
 mod status;
 

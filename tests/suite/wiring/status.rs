@@ -20,9 +20,9 @@ fn status_reports_each_problem() {
             assert!(report["problems"].to_string().contains(says), "{name}: {report:#}");
         };
         lay_out(INCLUDE, &[]);
-        wrong("not wired", "AuthorizedKeysCommand is none; run: eic-agent enable");
+        wrong("not wired", "AuthorizedKeysCommand is none; run: sudo eic-agent enable");
         lay_out(SSS, &[]);
-        wrong("another's", "run: eic-agent enable --chain");
+        wrong("another's", "run: sudo eic-agent enable --chain");
         lay_out("NoSuchSetting\n", &[]);
         wrong("a fault", "NoSuchSetting");
 

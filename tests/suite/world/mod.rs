@@ -135,6 +135,8 @@ pub(crate) fn on_an_instance_for(
         .arg(&exe)
         .args(only(test))
         .env(INSIDE, root)
+        // As after sudo(8), so that commands in messages begin with sudo.
+        .env("SUDO_USER", "operator")
         .stdin(Stdio::null())
         .output()
         .expect("timeout (coreutils) and unshare (util-linux) are installed");

@@ -264,7 +264,7 @@ impl World {
         Login { ok, took, said: format!("{said}{}", String::from_utf8_lossy(&output.stderr)) }
     }
 
-    fn ssh_command(keys: &[&Key]) -> Command {
+    pub(crate) fn ssh_command(keys: &[&Key]) -> Command {
         let mut command = Command::new("ssh");
         command.args([
             "-F",

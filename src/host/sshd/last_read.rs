@@ -1,0 +1,169 @@
+//! Whether the running server has read the configuration as it is now.
+//!
+//! A server reads its configuration when it starts and at SIGHUP. Neither the start time of its process nor anything else
+//! in /proc changes at SIGHUP. But sshd then writes its pid file again (OpenSSH sshd.c, `main`), so that the file's
+//! time is the time of the last reading. Without a pid file, only the time of the start is known.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::globs::folder;
+use super::process::{ProcFolder, start_ticks};
+use super::sources::Sources;
+use crate::files::read_open;
+use crate::ownership::open_trusted;
+
+/// Unit of the times in `/proc/PID/stat`: ticks per second (`USER_HZ`, the same on every Linux that is supported).
+const TICKS: u64 = 100;
+
+/// Maximum length of a pid file.
+const MAX_PID_FILE: usize = 64;
+
+/// How long a reload may take. A server that got SIGHUP first ends its listening, then runs itself again.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Time between two looks at the pid file.
+const STEP: Duration = Duration::from_millis(20);
+
+/// A change is recent, so that a reload may be under way, if it is not older than this.
+const RECENT: Duration = Duration::from_secs(15);
+
+/// A file or folder of the configuration that the running server may not have read as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Whether it changed after the last reading. If not, it changed after the start, and the time of the last reading is
+    /// unknown.
+    pub is_certain: bool,
+    changed: SystemTime,
+}
+
+impl Unread {
+    /// The first file or folder that changed after the server `pid` read its configuration. `pid_file` is the path
+    /// that the server writes its id to, if it has one. If the change is recent, this waits for a reload to end.
+    #[must_use]
+    pub fn find(pid: u32, pid_file: Option<&Path>, sources: &Sources) -> Option<Self> {
+        let started = Instant::now();
+        loop {
+            let unread = Self::now(pid, pid_file, sources)?;
+            let is_recent = unread.changed.elapsed().is_ok_and(|age| age < RECENT);
+            if pid_file.is_none() || !is_recent || started.elapsed() > PATIENCE {
+                return Some(unread);
+            }
+            sleep(STEP);
+        }
+    }
+
+    fn now(pid: u32, pid_file: Option<&Path>, sources: &Sources) -> Option<Self> {
+        let written = pid_file.and_then(|file| written(file, pid));
+        let read_at = written.or_else(|| started(pid));
+        let is_newer = |changed: SystemTime| read_at.is_none_or(|read_at| changed > read_at);
+        let (path, changed) = changes(sources).find(|(_, changed)| is_newer(*changed))?;
+        Some(Self { path, is_certain: written.is_some(), changed })
+    }
+}
+
+/// When the server `pid` wrote its id into this file. `None` if the file has another id, or if a user other than root
+/// could have written it.
+fn written(pid_file: &Path, pid: u32) -> Option<SystemTime> {
+    let file = open_trusted(pid_file).ok()?;
+    let content = read_open(&file, MAX_PID_FILE).ok()?;
+    let is_its = String::from_utf8_lossy(&content).trim() == pid.to_string();
+    let written = file.metadata().ok()?.modified().ok()?;
+    // After the clock was set back, the times of files say nothing.
+    (is_its && written <= SystemTime::now()).then_some(written)
+}
+
+/// When a process was started. The kernel counts that time from the boot. A thread that starts now shows what the kernel
+/// counts now, also in a container with its own uptime.
+fn started(pid: u32) -> Option<SystemTime> {
+    let ticks = |folder: &str| start_ticks(&ProcFolder::open(Path::new(folder)).ok()?.file("stat")?);
+    let then = ticks(&format!("/proc/{pid}"))?;
+    let own = || {
+        let stat = fs::read("/proc/thread-self/stat").ok()?;
+        Some((start_ticks(&stat)?, SystemTime::now()))
+    };
+    let (now, at) = thread::Builder::new().spawn(own).ok()?.join().ok()??;
+    let age = now.checked_sub(then)?.checked_mul(1000)?.checked_div(TICKS)?;
+    at.checked_sub(Duration::from_millis(age))
+}
+
+/// The files of the configuration, and then the folders from which a file may have been removed, with the time of their
+/// last change. That is the time of the inode: a copy can keep the time of its content.
+fn changes(sources: &Sources) -> impl Iterator<Item = (PathBuf, SystemTime)> {
+    let files = sources.files.iter().cloned();
+    let patterns = sources.includes.iter().map(|include| PathBuf::from(&include.value));
+    let folders =
+        patterns.filter(|pattern| !pattern.exists()).filter_map(|pattern| watched(&folder(&pattern)));
+    files.chain(folders).filter_map(|path| {
+        let changed = [fs::symlink_metadata(&path), fs::metadata(&path)].into_iter().flatten();
+        let changed = changed.filter_map(|status| changed_at(&status)).max()?;
+        Some((path, changed))
+    })
+}
+
+/// The folder, or if it is missing, the next one up. `/etc` and `/` change too often to say anything.
+fn watched(folder: &Path) -> Option<PathBuf> {
+    let mut present = folder.ancestors().filter(|folder| folder.is_dir());
+    present
+        .next()
+        .filter(|folder| *folder != Path::new("/etc") && *folder != Path::new("/"))
+        .map(Path::to_owned)
+}
+
+fn changed_at(status: &Metadata) -> Option<SystemTime> {
+    let seconds = u64::try_from(status.ctime()).ok()?;
+    let nanoseconds = u32::try_from(status.ctime_nsec()).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn start_of_a_process_is_known_to_a_hundredth_of_a_second() {
+        let before = SystemTime::now();
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let after = SystemTime::now();
+        sleep(Duration::from_millis(300));
+        let found = started(child.id()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let tick = Duration::from_millis(20);
+        assert!(found >= before - tick && found <= after + tick, "{before:?} {found:?} {after:?}");
+    }
+
+    #[test]
+    fn file_newer_than_the_process_is_unread_and_a_reload_cannot_be_told() {
+        let folder = std::env::temp_dir().join(format!("eic-agent-last-read-{}", std::process::id()));
+        fs::create_dir_all(folder.join("d")).unwrap();
+        let main = folder.join("main");
+        fs::write(&main, format!("Include {}/d/*.conf\n", folder.display())).unwrap();
+        fs::write(folder.join("d/a.conf"), "").unwrap();
+        sleep(Duration::from_millis(50));
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        sleep(Duration::from_millis(50));
+        let unread = || Unread::find(child.id(), None, &Sources::read_by(&main, false));
+        assert_eq!(unread(), None);
+        let found = |unread: Option<Unread>| unread.map(|unread| (unread.path, unread.is_certain));
+        // The time of the content stays in the past.
+        Command::new("touch").args(["-d", "2001-01-01"]).arg(folder.join("d/a.conf")).status().unwrap();
+        assert_eq!(found(unread()), Some((folder.join("d/a.conf"), false)));
+        fs::remove_file(folder.join("d/a.conf")).unwrap();
+        assert_eq!(found(unread()), Some((folder.join("d"), false)));
+        // Another user's pid file proves nothing.
+        let pid_file = folder.join("pid");
+        fs::write(&pid_file, child.id().to_string()).unwrap();
+        assert_eq!(written(&pid_file, child.id()), None);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
