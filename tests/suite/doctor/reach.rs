@@ -10,7 +10,7 @@ use eic_emulator::Config;
 use serde_json::Value;
 
 use super::sound::log_in;
-use super::{enabled, mode, run};
+use super::{enabled, have_it_read, mode, run};
 use crate::wiring::{OURS, agent};
 use crate::world::{BOB, Key, World, on_an_instance, on_an_instance_for, test_path};
 
@@ -104,6 +104,7 @@ fn faults(world: &World, key: &Key, case: &Case) -> Vec<String> {
         }
     };
     (case.breaks)(world);
+    have_it_read();
     let (logs_in, said) = log_in(world, "ec2-user", key);
     expect(logs_in == case.logs_in, &format!("the login: {said}"));
     let (status, doctor) = report(world, &["doctor", "--json", "--user", "ec2-user"]);
@@ -151,6 +152,7 @@ fn compare(name: &str, cases: fn() -> Vec<Case>) {
         for case in cases() {
             all.extend(faults(world, &key, &case));
             before.restore(world);
+            have_it_read();
         }
         assert!(all.is_empty(), "{}", all.join("\n"));
     });
@@ -391,7 +393,7 @@ fn enable_refuses_a_program_that_its_user_cannot_reach() {
         let fix = format!("run: sudo chmod a+x {}", world.path("bin").display());
         assert!(ran.status == Some(1) && ran.err.contains(&fix), "{}{}", ran.out, ran.err);
         assert!(ran.err.contains("nothing is changed") && !Path::new(OURS).exists(), "{}", ran.err);
-        run(&["sh", "-c", fix.strip_prefix("run: ").unwrap()]);
+        run(&["sh", "-c", fix.strip_prefix("run: sudo ").unwrap()]);
         assert_eq!(agent(world, &["enable"]).status, Some(0));
         let key = Key::ed25519(world, "pushed");
         let (logs_in, said) = log_in(world, "ec2-user", &key);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use eic_emulator::Config;
 use serde_json::Value;
 
-use super::{enabled, mode, run};
+use super::{enabled, have_it_read, mode, run};
 use crate::wiring::{OURS, agent};
 use crate::world::{World, on_an_instance, test_path, until};
 
@@ -63,6 +63,7 @@ fn file_server_that_does_not_answer_is_named() {
         let line = format!("{} authorized-keys %u %f -- {}/provider", own.display(), silent.folder);
         fs::write(OURS, format!("AuthorizedKeysCommand {line}\nAuthorizedKeysCommandUser eic-agent\n"))
             .unwrap();
+        have_it_read();
         let started = Instant::now();
         let ran = agent(world, &["doctor", "--json"]);
         let check = check(&ran.out, "providers");
