@@ -138,7 +138,7 @@ pub(super) fn decide(
         // If the record could not be renewed, report that instead of the fault of the old record.
         (EnvironmentError::Unknown(..), Some((unwritten, remedy))) => {
             let remedy =
-                if *remedy == RENEW { format!("mend that, then {RENEW}") } else { (*remedy).to_owned() };
+                if *remedy == RENEW { format!("correct that, then {RENEW}") } else { (*remedy).to_owned() };
             EnvironmentError::Unknown(unwritten.clone(), remedy)
         }
         // A new record in a folder that this user cannot enter does not help.

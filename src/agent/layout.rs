@@ -33,9 +33,14 @@ pub(crate) fn json(document: &impl Serialize) -> String {
     without_error_codes(&format!("{:#}\n", serde_json::json!(document)))
 }
 
+/// Fits a report for people into the width of standard output.
+pub(crate) fn fit_report(text: &str) -> String {
+    fit(&for_reader(text), width())
+}
+
 /// Fits a report of one fact per line, if a person reads it. In a pipe or the journal, each fact stays one line.
 pub(crate) fn fit_for_terminal(text: &str) -> String {
-    if stdout().is_terminal() { fit(text, width()) } else { without_error_codes(text) }
+    if stdout().is_terminal() { fit_report(text) } else { for_reader(text) }
 }
 
 /// Standard error. On a terminal, its lines are fitted; elsewhere, each message stays one line.
@@ -67,8 +72,8 @@ impl Write for Notes {
         if let Some(end) = self.line.iter().rposition(|byte| *byte == b'\n') {
             let rest = self.line.split_off(end.saturating_add(1));
             let lines = std::mem::replace(&mut self.line, rest);
-            let text = String::from_utf8_lossy(&lines);
-            let text = self.width.map_or_else(|| without_error_codes(&text), |width| fit(&text, width));
+            let text = for_reader(&String::from_utf8_lossy(&lines));
+            let text = self.width.map_or_else(|| text.clone(), |width| fit(&text, width));
             stderr().write_all(text.as_bytes())?;
         }
         Ok(bytes.len())
@@ -108,11 +113,36 @@ pub(crate) fn without_error_codes(text: &str) -> String {
     plain
 }
 
+/// The text as this reader needs it: without error codes, and for root's own shell without `sudo`.
+pub(crate) fn for_reader(text: &str) -> String {
+    let text = without_error_codes(text);
+    if is_root_shell() { without_sudo(&text) } else { text }
+}
+
+/// Whether root called this program without sudo. A service's output goes to the journal, which other users read.
+fn is_root_shell() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some();
+    nix::unistd::Uid::current().is_root() && !is_set("SUDO_USER") && !is_set("JOURNAL_STREAM")
+}
+
+fn without_sudo(text: &str) -> String {
+    let mut words = text.split("sudo ");
+    let mut plain = words.next().unwrap_or_default().to_owned();
+    for part in words {
+        // sudo with an option of its own, and words about sudo, stay.
+        let begins_command = plain.ends_with([' ', '\n', '`']) || plain.is_empty();
+        if !begins_command || plain.ends_with("with ") || part.starts_with('-') {
+            plain.push_str("sudo ");
+        }
+        plain.push_str(part);
+    }
+    plain
+}
+
 /// Fits every line of `text` into `width` columns, without breaking a word. The rest of a long line is indented to its
 /// last table column.
 #[must_use]
 pub fn fit(text: &str, width: usize) -> String {
-    let text = without_error_codes(text);
     let mut fitted = String::with_capacity(text.len());
     for line in text.lines() {
         fit_line(line, width, &mut fitted);
@@ -205,6 +235,15 @@ mod tests {
         assert_eq!(without_error_codes("/x: No such file (os error 2); y"), "/x: No such file; y");
         for text in ["plain", "a (os error x) b", "a (os error 2"] {
             assert_eq!(without_error_codes(text), text);
+        }
+    }
+
+    #[test]
+    fn sudo_is_left_out_for_root() {
+        assert_eq!(without_sudo("run: sudo eic-agent enable"), "run: eic-agent enable");
+        assert_eq!(without_sudo("sudo a && sudo b; run `sudo c`"), "a && b; run `c`");
+        for text in ["run it with sudo to see it", "sudo -u eic-agent x", "visudo x"] {
+            assert_eq!(without_sudo(text), text);
         }
     }
 

@@ -38,7 +38,7 @@ fn find(clock: Clock) -> Result<(Region, Domain), String> {
     let settings = Settings::resolve(&CommandLine::default()).map_err(|error| error.to_string())?;
     let machine = Machine::detect(Path::new("/sys"));
     if machine == Machine::NotEc2 {
-        return Err("this is no EC2 instance".to_owned());
+        return Err("this is not an EC2 instance".to_owned());
     }
     // No keys are needed. An empty list would fetch the keys of all users, so name one that has none.
     let users: [LoginName; 1] = ["nobody".parse().map_err(|error| format!("{error}"))?];

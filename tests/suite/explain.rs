@@ -75,11 +75,11 @@ fn every_pushed_entry_gets_its_verdict() {
         for words in [
             "sshd runs    ",
             "trusted: managed-ssh-signer.us-east-1.amazonaws.com",
-            "allowed by: operators",
+            "allowed by the rule \"operators\"",
             "everyone else (a rule of this instance)",
             "(claimed)",
             "2 lines, ",
-            "\nsshd would be given 1 key of ours and 2 lines of other providers for ubuntu.\n",
+            "\nsshd would get 1 pushed key and 2 lines of other providers for ubuntu.\n",
         ] {
             assert!(text.contains(words), "{words}: {text}");
         }
@@ -92,7 +92,7 @@ fn every_pushed_entry_gets_its_verdict() {
         );
         let (_, report, text) = explain(world, &["ec2-user"]);
         assert_eq!(report["keys_given"], 0);
-        assert!(text.contains("none is pushed for this user"), "{text}");
+        assert!(text.contains("no key is pushed for this user"), "{text}");
     });
 }
 
@@ -106,7 +106,7 @@ fn fault_that_blocks_every_key_is_explained() {
         let (status, report, text) = explain(world, &["ubuntu"]);
         assert_eq!((status, &report["keys_given"]), (Some(1), &Value::from(0)));
         assert_eq!(report["judgement"]["keys"][0]["verdict"], "accepted", "{text}");
-        assert!(text.contains("sshd would be given nothing of ours for ubuntu: see the note."), "{text}");
+        assert!(text.contains("sshd would get no pushed key for ubuntu: see the note."), "{text}");
         assert!(
             report["sshd"]["note"].as_str().unwrap().contains("run: sudo eic-agent enable"),
             "sshd does not run the agent: {report:#}"
@@ -142,7 +142,7 @@ fn fault_that_blocks_every_key_is_explained() {
         refuses("settings", "/error", "settings-invalid");
         world.configure("");
         world.without_asset_tag();
-        refuses("not EC2", "/error", "no EC2 instance");
+        refuses("not EC2", "/error", "not an EC2 instance");
         assert_eq!(agent(world, &["explain", "no name"]).status, Some(2));
     });
 }

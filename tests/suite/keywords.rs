@@ -75,13 +75,13 @@ const KEYWORDS: [Keyword; 9] = [
         line: "AllowUsers root",
         id: "access",
         verdict: "fail",
-        seen: "AllowUsers does not have ec2-user (/etc/ssh/sshd_config:1)",
+        seen: "AllowUsers does not contain ec2-user (/etc/ssh/sshd_config:1)",
     },
     Keyword {
         line: "DenyUsers ec2-user",
         id: "access",
         verdict: "fail",
-        seen: "DenyUsers has ec2-user (/etc/ssh/sshd_config:1)",
+        seen: "DenyUsers contains ec2-user (/etc/ssh/sshd_config:1)",
     },
     Keyword {
         line: "AllowGroups root",
@@ -93,7 +93,7 @@ const KEYWORDS: [Keyword; 9] = [
         line: "DenyGroups ec2-user",
         id: "access",
         verdict: "fail",
-        seen: "DenyGroups has ec2-user (/etc/ssh/sshd_config:1)",
+        seen: "DenyGroups contains ec2-user (/etc/ssh/sshd_config:1)",
     },
     Keyword {
         line: "PubkeyAuthentication no",

@@ -207,7 +207,7 @@ fn doctor_reports_the_path_that_failed_and_does_not_blame_the_sender() {
                     seen.starts_with("metadata-throttled: ") || seen.contains(": metadata-throttled: ");
                 must(is_told && seen.contains(path) && check["verdict"] == "fail", &check)?;
                 let fix = check["fix"].as_str().unwrap();
-                must(fix.starts_with("see that metadata answers in time"), &check)
+                must(fix.starts_with("find out why metadata answers late"), &check)
             });
             world.emulator.clear_faults();
         }

@@ -166,7 +166,7 @@ fn enable_pins_once_and_keeps_the_operators_settings() {
         }
         world.without_asset_tag();
         let (status, said) = enable(world, &["--pin"]);
-        assert!(status == Some(1) && said.contains("this is no EC2 instance"), "{said}");
+        assert!(status == Some(1) && said.contains("this is not an EC2 instance"), "{said}");
     });
 }
 

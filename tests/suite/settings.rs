@@ -200,8 +200,7 @@ fn options_that_this_openssh_does_not_know_are_refused() {
         );
         let (status, _, faults) = config(world, &[]);
         assert!(
-            status == Some(1)
-                && faults.contains("expected OpenSSH 8.4 or later, this instance has OpenSSH 7.4"),
+            status == Some(1) && faults.contains("expected OpenSSH 8.4 or later, got OpenSSH 7.4"),
             "{faults}"
         );
         world.configure("[keys]\noptions = \"restrict\"\nenvironment = true\n");
@@ -296,7 +295,7 @@ fn config_shows_each_value_in_force_and_its_source() {
             "imds.timeout     3.0                          /etc/eic-agent.toml:2",
             "trust.ca_dir     \"/etc/ssl/certs\"             command line",
             "trust.roots      \"system\"                     default",
-            "rule #1          deny users root              /etc/eic-agent.toml:3",
+            "rule #1          deny users [\"root\"]          /etc/eic-agent.toml:3",
         ] {
             assert!(shown.lines().any(|shown| shown == line), "{line:?} is not in\n{shown}");
         }
@@ -345,8 +344,9 @@ fn shipped_settings_file_is_valid_and_shows_every_setting() {
         world.configure(&uncommented.collect::<Vec<_>>().join("\n"));
         let (status, all, faults) = config(world, &[]);
         assert_eq!((status, faults.as_str()), (Some(0), ""), "{all}");
-        assert!(all.lines().skip(1).all(|line| line.contains(" /etc/eic-agent.toml:")), "{all}");
-        assert_eq!(all.lines().count(), 1 + 11 + 1, "{all}");
+        // The source of a long value is on the next line.
+        assert_eq!(all.matches(" /etc/eic-agent.toml:").count(), 11 + 1, "{all}");
+        assert!(!all.contains(" default"), "{all}");
     });
 }
 

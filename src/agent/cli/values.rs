@@ -28,7 +28,7 @@ pub(super) fn parse_when(text: &str) -> Result<When, String> {
     let refuse = || {
         let came = printable(text, MAX_SHOWN);
         format!(
-            "expected RFC 3339 (2025-01-30T12:00:00Z), a day (2025-01-30), Unix seconds, or an age such as 90m, 12h or 30d; got {came}"
+            "expected RFC 3339 (2025-01-30T12:00:00Z), a day (2025-01-30), Unix seconds, or a duration, such as 90m, 12h or 30d; got {came}"
         )
     };
     let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];

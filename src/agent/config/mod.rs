@@ -17,6 +17,7 @@ use eic_login::privileges::{PrivilegesError, give_up_root};
 use self::show::ConfigReport;
 use crate::cli::ConfigArgs;
 use crate::environment::{self, EnvironmentBefore};
+use crate::layout::fit_report;
 use crate::outcome::Outcome;
 
 pub(super) fn run(arguments: &ConfigArgs, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
@@ -47,7 +48,7 @@ fn show(arguments: &ConfigArgs, settings: &Settings, out: &mut impl Write) -> io
         text.push('\n');
         text
     } else {
-        shown.to_string()
+        fit_report(&shown.to_string())
     };
     write_once(text.as_bytes(), out)
 }
@@ -90,10 +91,10 @@ pub(super) fn unsupported(
 ) -> Vec<Unsupported> {
     let mut faults = Vec::new();
     if let Some((needed, installed)) = too_old(&settings.line_prefix()) {
-        let has = installed.map_or_else(|| "none that tells its release".to_owned(), |r| r.to_string());
+        let has = installed.map_or_else(|| "an sshd of unknown release".to_owned(), |r| r.to_string());
         faults.push(Unsupported {
             reason: Reason::SettingsInvalid,
-            said: format!("keys: expected {needed} or later, this instance has {has}"),
+            said: format!("keys: expected {needed} or later, got {has}"),
         });
     }
     if let Err(error) = environment::decide(settings, before, kept) {

@@ -1,7 +1,7 @@
 //! The settings as `eic-agent config` shows them.
 
 use eic_core::policy::{Action, Glob, Rule};
-use eic_core::text::{MAX_SHOWN, printable};
+use eic_core::text::{MAX_SHOWN, one_line, printable};
 use eic_core::verification::RevocationPolicy;
 use eic_host::trust_store::Roots;
 use eic_login::config::{DEFAULT_PATH, Origin, Settings, Sourced};
@@ -80,6 +80,11 @@ impl ConfigReport {
             rule_problems: problems(settings),
         }
     }
+}
+
+/// Strings as in the settings file: `["root", "adm*"]`.
+fn quoted(list: &[String]) -> String {
+    format!("[\"{}\"]", list.join("\", \""))
 }
 
 fn setting<T>(
@@ -162,20 +167,16 @@ impl std::fmt::Display for ConfigReport {
                 ("key_types", &rule.key_types),
             ];
             let said = lists.iter().filter(|(_, list)| !list.is_empty());
-            let said: Vec<_> = said.map(|(name, list)| format!("{name} {}", list.join(" "))).collect();
+            let said: Vec<_> = said.map(|(name, list)| format!("{name} {}", quoted(list))).collect();
             let what = format!(
                 "{} {}",
                 rule.action,
                 if said.is_empty() { "all".to_owned() } else { said.join(", ") }
             );
-            let name = format!("rule {}", rule.name);
-            writeln!(
-                f,
-                "{:<16} {:<28} {}",
-                printable(&name, MAX_SHOWN),
-                printable(&what, MAX_SHOWN),
-                from(&rule.from)
-            )?;
+            // A rule without a name has a number: #1.
+            let quote = if rule.name.starts_with('#') { "" } else { "\"" };
+            let name = format!("rule {quote}{}{quote}", rule.name);
+            writeln!(f, "{:<16} {:<28} {}", printable(&name, MAX_SHOWN), one_line(&what), from(&rule.from))?;
         }
         Ok(())
     }

@@ -13,7 +13,8 @@ use super::sshd::{Sshd, then_reload};
 
 const ID: &str = "access";
 
-pub(super) const ACCESS: &str = "sshd turns away whom its lists do not let in, whatever the key";
+pub(super) const ACCESS: &str =
+    "sshd refuses users that its lists of users and groups exclude, even with a valid key";
 
 /// Timeout of id(1).
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -30,11 +31,11 @@ pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
     if let Some((pattern, from)) = listed(&list(Keyword::DenyUsers), &account.name) {
         let place = sshd.place(Keyword::DenyUsers, pattern);
         let shown = printable(pattern, MAX_SHOWN);
-        let fix = format!("take {shown} out of DenyUsers{then}");
+        let fix = format!("remove {shown} from DenyUsers{then}");
         match from {
-            None => return Check::fail(ID, ACCESS, format!("DenyUsers has {shown}{place}"), fix),
+            None => return Check::fail(ID, ACCESS, format!("DenyUsers contains {shown}{place}"), fix),
             Some(from) => {
-                let seen = format!("DenyUsers has {shown}{place}: nobody logs in as {name} from {from}");
+                let seen = format!("DenyUsers contains {shown}{place}: no login as {name} from {from}");
                 return Check::warn(ID, ACCESS, seen, fix);
             }
         }
@@ -43,9 +44,9 @@ pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
     match listed(&allowed, &account.name) {
         None if !allowed.is_empty() => {
             let place = sshd.place(Keyword::AllowUsers, allowed.first().copied().unwrap_or_default());
-            let seen = format!("AllowUsers does not have {name}{place}");
+            let seen = format!("AllowUsers does not contain {name}{place}");
             let fix = plain(sshd, account).map_or_else(
-                || format!("add a pattern that fits {name} to AllowUsers{then}"),
+                || format!("add a pattern that matches {name} to AllowUsers{then}"),
                 |offer| format!("add {} to AllowUsers{then}", offer.value()),
             );
             return Check::fail(ID, ACCESS, seen, fix);
@@ -53,7 +54,7 @@ pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
         Some((pattern, Some(_))) => {
             let shown = printable(pattern, MAX_SHOWN);
             only_from = Some((
-                format!("AllowUsers has only {shown}{}", sshd.place(Keyword::AllowUsers, pattern)),
+                format!("AllowUsers contains only {shown}{}", sshd.place(Keyword::AllowUsers, pattern)),
                 shown,
             ));
         }
@@ -63,10 +64,10 @@ pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
         return check;
     }
     if let Some((seen, pattern)) = only_from {
-        let seen = format!("{seen}: other addresses than that are turned away");
+        let seen = format!("{seen}: sshd refuses other addresses");
         let fix = plain(sshd, account).map_or_else(
-            || "log in from there".to_owned(),
-            |offer| format!("log in from there, or add {} beside {pattern}{then}", offer.value()),
+            || "log in from that address".to_owned(),
+            |offer| format!("log in from that address, or add {} beside {pattern}{then}", offer.value()),
         );
         return Check::warn(ID, ACCESS, seen, fix);
     }
@@ -76,7 +77,7 @@ pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
     let seen = if set.is_empty() {
         format!("sshd has no list of users or groups; {name} may log in")
     } else {
-        format!("{} let {name} in", set.join(" and "))
+        format!("{} allow {name}", set.join(" and "))
     };
     Check::ok(ID, ACCESS, seen)
 }
@@ -120,7 +121,7 @@ fn groups(sshd: &Sshd, account: &Account, denied: &[&str], allowed: &[&str]) -> 
     let groups = match groups_of(account) {
         Ok(groups) => groups,
         Err(why) => {
-            return Some(Check::skipped(ID, ACCESS, format!("the groups of {name} are not known: {why}")));
+            return Some(Check::skipped(ID, ACCESS, format!("the groups of {name} are unknown: {why}")));
         }
     };
     let fits = |pattern: &&&str| groups.iter().any(|group| Glob::new(pattern).matches(group));
@@ -128,8 +129,8 @@ fn groups(sshd: &Sshd, account: &Account, denied: &[&str], allowed: &[&str]) -> 
     if let Some(pattern) = denied.iter().find(fits) {
         let place = sshd.place(Keyword::DenyGroups, pattern);
         let shown = printable(pattern, MAX_SHOWN);
-        let seen = format!("DenyGroups has {shown}{place}, and {name} is in it");
-        return Some(Check::fail(ID, ACCESS, seen, format!("take {shown} out of DenyGroups{then}")));
+        let seen = format!("DenyGroups contains {shown}{place}, and {name} is in it");
+        return Some(Check::fail(ID, ACCESS, seen, format!("remove {shown} from DenyGroups{then}")));
     }
     if allowed.is_empty() || allowed.iter().any(|pattern| fits(&pattern)) {
         return None;

@@ -13,8 +13,9 @@ use super::check::{Check, CheckStatus, LIVE_RUN};
 use super::pam::{self, AccountStep, Answer};
 use super::sshd::{Sshd, SshdUnavailable};
 
-const ACCOUNT: &str = "sshd lets nobody in whose account is not there, is locked or has expired";
-const SHELL: &str = "sshd turns away who has no shell, and a shell like nologin ends every session";
+const ACCOUNT: &str = "sshd refuses a user whose account does not exist, is locked or has expired";
+const SHELL: &str =
+    "sshd refuses a user without a valid shell, and a shell such as nologin ends every session";
 
 /// Shells that end every session at once.
 const NO_SHELLS: [&str; 3] = ["nologin", "false", "true"];
@@ -55,7 +56,7 @@ pub(super) fn checks(
         Ok(None) => {
             let seen = format!("there is no user {name}");
             let fix = if can_be_pushed_for {
-                format!("log in as a user that is there, or: sudo useradd --create-home {name}")
+                format!("log in as an existing user, or: sudo useradd --create-home {name}")
             } else {
                 "log in as a user that is there".to_owned()
             };
@@ -103,7 +104,7 @@ fn account_check(
         return Check::skipped(ID, ACCOUNT, seen);
     }
     let Some(uses_pam) = pam::is_used(sshd) else {
-        return Check::skipped(ID, ACCOUNT, format!("{there}; whether PAM judges it, sshd does not tell"));
+        return Check::skipped(ID, ACCOUNT, format!("{there}; sshd does not report whether PAM checks it"));
     };
     let shadow = match entries("shadow", &[&account.name]) {
         Ok(text) => text.lines().find_map(|line| Shadow::parse(line, &account.name)),
@@ -248,7 +249,7 @@ impl Shadow {
 fn skip_if_unknown(sshd: &Result<Sshd, SshdUnavailable>, check: Check) -> Check {
     match sshd {
         Err(SshdUnavailable::NeedsRoot(_)) if check.verdict == CheckStatus::Fail => {
-            let seen = format!("{}; run with sudo to see whether sshd minds", check.seen);
+            let seen = format!("{}; run with sudo to see whether sshd refuses the login", check.seen);
             Check::skipped(check.id, check.why, seen)
         }
         _ => check,
@@ -261,7 +262,7 @@ fn shell(sshd: &Result<Sshd, SshdUnavailable>, account: &Account) -> Check {
     let running = sshd.as_ref().ok().map(|sshd| &sshd.running);
     let nologin = if pam::is_used(sshd) == Some(false) { &[NOLOGIN] } else { PAM_NOLOGIN.as_slice() };
     if let Some(file) = nologin.iter().find(|file| account.uid != 0 && Path::new(file).exists()) {
-        let seen = format!("{file} keeps everybody out but root");
+        let seen = format!("{file} blocks all users except root");
         return Check::fail(
             ID,
             SHELL,

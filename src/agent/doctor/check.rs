@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use eic_core::text::one_line;
 use serde::Serialize;
 
-use crate::layout::fit;
+use crate::layout::{fit, for_reader};
 
 /// The id of the check that runs the command which sshd is configured to run.
 pub(super) const LIVE_RUN: &str = "answer";
@@ -168,7 +168,7 @@ impl DoctorReport {
             }
         }
         let _ = writeln!(text, "\n{}", self.conclusion());
-        let text = fit(&text, style.width);
+        let text = fit(&for_reader(&text), style.width);
         if style.colours { coloured(&text) } else { text }
     }
 
@@ -176,19 +176,19 @@ impl DoctorReport {
         let hidden = self.checks.iter().filter(|check| check.wants_root()).count();
         let unseen = match hidden {
             0 => None,
-            1 => Some("1 link was not looked at: run with sudo".to_owned()),
-            many => Some(format!("{many} links were not looked at: run with sudo")),
+            1 => Some("1 check was skipped: run with sudo".to_owned()),
+            many => Some(format!("{many} checks were skipped: run with sudo")),
         };
         let unknown = self.checks.iter().find(|check| check.is_unknown());
         let Some(cause) = self.checks.iter().find(|check| Some(check.id) == self.cause) else {
             return match (unseen, unknown) {
-                (Some(unseen), _) => format!("Nothing is broken as far as was seen, and {unseen}."),
+                (Some(unseen), _) => format!("No fault was found, but {unseen}."),
                 (None, Some(unknown)) => format!(
                     "No fault was found. Whether a login works is not known: {}: {}",
                     unknown.id,
                     one_line(&unknown.seen)
                 ),
-                (None, None) => "Nothing is wrong that can be seen from here.".to_owned(),
+                (None, None) => "No fault was found.".to_owned(),
             };
         };
         let likely = match unseen {
@@ -259,13 +259,10 @@ mod tests {
     fn skipped_check_is_not_reported_as_ok() {
         let hidden = |id| Check::skipped(id, "w", "run with sudo to see it");
         let concludes = |checks| report(checks).conclusion();
-        assert_eq!(
-            concludes(vec![Check::skipped("a", "w", "no login name")]),
-            "Nothing is wrong that can be seen from here."
-        );
+        assert_eq!(concludes(vec![Check::skipped("a", "w", "no login name")]), "No fault was found.");
         assert_eq!(
             concludes(vec![hidden("a"), Check::ok("b", "w", "fine"), hidden("c")]),
-            "Nothing is broken as far as was seen, and 2 links were not looked at: run with sudo."
+            "No fault was found, but 2 checks were skipped: run with sudo."
         );
         let unknown = || Check::skipped("pam", "w", "not known: only a login tells");
         assert_eq!(
@@ -279,9 +276,9 @@ mod tests {
         );
         assert_eq!(
             concludes(vec![hidden("a"), weak.clone()]),
-            "Worth a look, and 1 link was not looked at: run with sudo: b: old\nDo this first: renew"
+            "No fault was found that ends a login, but 1 check was skipped: run with sudo: b: old\nDo this first: renew"
         );
-        assert!(concludes(vec![weak]).starts_with("Logins should work; worth a look: b: "));
+        assert!(concludes(vec![weak]).starts_with("Logins should work; one warning: b: "));
         let broken = Check::fail("b", "w", "gone", "renew");
         assert!(concludes(vec![hidden("a"), broken]).starts_with("Most likely cause of a refused login: b"));
     }

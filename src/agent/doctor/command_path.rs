@@ -7,7 +7,8 @@ use super::server::program_of;
 use super::sshd::{failed, not_asked};
 use crate::sshd_setup::{ProgramState, SetupState, is_ours};
 
-pub(super) const PATH: &str = "sshd runs only what is root's and writable by nobody else, up to /";
+pub(super) const PATH: &str =
+    "root must own the command and every folder above it, and only root may write them";
 
 pub(super) fn command_path(wired: &SetupState<'_>) -> Check {
     const ID: &str = "command-path";
@@ -17,7 +18,11 @@ pub(super) fn command_path(wired: &SetupState<'_>) -> Check {
     }
     let program = program_of(command);
     match ProgramState::of(&program, wired.running.user.as_deref()) {
-        ProgramState::Runs => Check::ok(ID, PATH, format!("{}: root's alone, up to /", program.display())),
+        ProgramState::Runs => Check::ok(
+            ID,
+            PATH,
+            format!("{}: only root can write it and the folders above it", program.display()),
+        ),
         ProgramState::Faulty(fault) => failed(ID, PATH, fault),
         ProgramState::Unknown(why) => {
             let seen = format!("whether sshd can run {} is not known: {why}", program.display());

@@ -13,11 +13,11 @@ use super::check::{Check, PUBLIC_KEYS};
 use super::sshd::{Sshd, SshdUnavailable};
 use crate::sshd_setup::shown_reload;
 
-const KEYS: &str = "a pushed key is a public key; sshd must take public keys, and nothing besides";
+const KEYS: &str = "a pushed key is a public key; sshd must accept public keys, and require nothing else";
 const TRIES: &str =
     "sshd counts each key that it refuses, and a client may offer the keys of its agent first";
-const TYPES: &str = "sshd does not even ask about a key whose algorithm it does not accept";
-const REVOKED: &str = "where sshd cannot read its list of revoked keys, it refuses every key";
+const TYPES: &str = "sshd never runs the command for a key whose algorithm it does not accept";
+const REVOKED: &str = "if sshd cannot read its list of revoked keys, it refuses every key";
 
 /// The keyword since OpenSSH 8.5, and the older one.
 const ACCEPTED: [Keyword; 2] = [Keyword::PubkeyAcceptedAlgorithms, Keyword::PubkeyAcceptedKeyTypes];
@@ -59,7 +59,7 @@ fn public_keys(sshd: &Sshd) -> Check {
         let place = sshd.place(TAKES, "no");
         let seen = format!("PubkeyAuthentication is no{place}");
         let fix = sshd.offer(TAKES, "yes").map_or_else(
-            || format!("take that line out, then: {reload}"),
+            || format!("remove that line, then: {reload}"),
             |offer| format!("set {offer} there, then: {reload}"),
         );
         return Check::fail(ID, KEYS, seen, fix);
@@ -78,13 +78,13 @@ fn public_keys(sshd: &Sshd) -> Check {
     let seen =
         format!("AuthenticationMethods is {}{}", printable(value, MAX_SHOWN), sshd.place(METHODS, first));
     let fix = sshd.offer(METHODS, &format!("publickey {value}")).map_or_else(
-        || format!("take AuthenticationMethods out, then: {reload}"),
+        || format!("remove AuthenticationMethods, then: {reload}"),
         |offer| format!("add publickey as a list of its own: {offer}, then: {reload}"),
     );
     if lists.iter().any(|list| list.iter().any(is_key)) {
         Check::warn(ID, KEYS, format!("{seen}: a key alone is not enough"), fix)
     } else {
-        Check::fail(ID, KEYS, format!("{seen}: no key is asked for"), fix)
+        Check::fail(ID, KEYS, format!("{seen}: sshd accepts no key"), fix)
     }
 }
 
@@ -99,7 +99,7 @@ fn auth_tries(sshd: &Sshd) -> Check {
         return Check::skipped(
             ID,
             TRIES,
-            format!("MaxAuthTries {} is not understood", printable(text, MAX_SHOWN)),
+            format!("MaxAuthTries {} cannot be parsed", printable(text, MAX_SHOWN)),
         );
     };
     let seen = format!("MaxAuthTries is {tries}{}", sshd.place(KEYWORD, text));
@@ -128,7 +128,7 @@ fn key_types(sshd: &Sshd, pushed: &[String]) -> Check {
     const ID: &str = "key-types";
     let found = ACCEPTED.iter().find_map(|keyword| Some((*keyword, sshd.running.value(*keyword)?)));
     let Some((keyword, accepted)) = found else {
-        return Check::skipped(ID, TYPES, "sshd does not tell which algorithms it accepts");
+        return Check::skipped(ID, TYPES, "sshd does not report which algorithms it accepts");
     };
     let (wanted, whose) =
         if pushed.is_empty() { (USUAL.to_vec(), "usual") } else { (kinds(pushed), "pushed") };
@@ -186,7 +186,7 @@ fn fix_of(sshd: &Sshd, keyword: Keyword, accepted: &str, refused: &[&str]) -> St
     let push = (!usable.is_empty()).then(|| format!("push a key of another type ({})", usable.join(" or ")));
     match (push, add(refused)) {
         (Some(push), Some(add)) => format!("{push}, or {add}"),
-        (Some(push), None) => format!("{push}; this sshd does not know the other"),
+        (Some(push), None) => format!("{push}; this sshd does not support the other"),
         (None, Some(add)) => add,
         (None, None) => add(&USUAL).map_or_else(
             || format!("push a key of a type that {keyword} has"),
@@ -214,9 +214,9 @@ fn revoked_keys(sshd: &Sshd) -> Check {
         Err(error) => {
             let seen = format!("RevokedKeys {shown}{}: {error}", sshd.place(KEYWORD, file));
             let fix = if error.kind() == ErrorKind::NotFound {
-                format!("put {shown} back; where no key was ever revoked, an empty file does")
+                format!("restore {shown}; if no key was ever revoked, an empty file is enough")
             } else {
-                format!("put a list that can be read at {shown}")
+                format!("replace {shown} by a readable list")
             };
             Check::fail(ID, REVOKED, seen, fix)
         }

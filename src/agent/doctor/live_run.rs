@@ -24,8 +24,7 @@ use crate::cli::AuthorizedKeysArgs;
 use crate::sshd_setup::{is_ours, shown_reload};
 
 const ID: &str = LIVE_RUN;
-const ANSWER: &str =
-    "what sshd runs may see less than root does; this is that very run, and the log has it like a login's";
+const ANSWER: &str = "this runs the command as sshd does, as the same user; the log records it like a login";
 
 /// Timeout of the run. The longest timeout that can be set is a minute, and a run ends itself a second later.
 const TIMEOUT: Duration = Duration::from_secs(65);
@@ -40,7 +39,7 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, be
     };
     let Ok(user) = LoginName::try_from(user) else {
         let seen = format!("no key can be pushed for the name {}", printable(user, MAX_SHOWN));
-        return Check::fail(ID, ANSWER, seen, "log in as a user whose name EC2 Instance Connect takes");
+        return Check::fail(ID, ANSWER, seen, "log in as a user whose name EC2 Instance Connect allows");
     };
     let sshd = match sshd {
         Ok(sshd) => sshd,
@@ -52,7 +51,7 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, be
         return not_asked(ID, ANSWER);
     }
     if !nix::unistd::Uid::effective().is_root() {
-        return Check::skipped(ID, ANSWER, "run with sudo to run it as sshd does");
+        return Check::skipped(ID, ANSWER, "run with sudo to run the command as sshd does");
     }
     // A server that has not read the files yet does not keep this run from running what the files have.
     let is_unread = |check: &Check| check.id == "command" && sshd.unread.is_some();
@@ -60,11 +59,11 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, be
         check.verdict == CheckStatus::Fail && check.id.starts_with("command") && !is_unread(check)
     };
     if before.iter().any(stops) {
-        return Check::skipped(ID, ANSWER, "sshd cannot run it; a link above says why");
+        return Check::skipped(ID, ANSWER, "sshd cannot run the command; a check above has the cause");
     }
     let account = match Account::look_up(runs_as.as_deref().unwrap_or_default()) {
         Ok(Some(account)) => account,
-        Ok(None) => return Check::skipped(ID, ANSWER, "there is no user to run it as"),
+        Ok(None) => return Check::skipped(ID, ANSWER, "the user that sshd would run it as does not exist"),
         Err(why) => return Check::skipped(ID, ANSWER, why),
     };
     match ConfiguredRun::parse(&command, &user) {
@@ -72,13 +71,13 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, be
         Ok(asked) if asked.read.user.as_encoded_bytes() != user.as_str().as_bytes() => {
             let place = sshd.wired(|wired| wired.winner().map(ToString::to_string)).unwrap_or_default();
             let got = printable_bytes(asked.read.user.as_encoded_bytes(), MAX_SHOWN);
-            let seen = format!("the login name that it is given is {got}, expected {user}");
+            let seen = format!("expected the login name {user} as its first argument, got {got}");
             let fix = format!("write %u before %f in {place}, then: {}", shown_reload(&sshd.machine));
             Check::fail(ID, ANSWER, seen, fix)
         }
         Ok(asked) if Machine::detect(&asked.read.sysfs) == Machine::NotEc2 => {
-            let seen = format!("{} says that this is no EC2 instance", asked.read.sysfs.display());
-            Check::fail(ID, ANSWER, seen, "take --sysfs out of AuthorizedKeysCommand")
+            let seen = format!("{} says that this is not an EC2 instance", asked.read.sysfs.display());
+            Check::fail(ID, ANSWER, seen, "remove --sysfs from AuthorizedKeysCommand")
         }
         Ok(asked) => asked.run(&user, &account),
     }
@@ -90,7 +89,7 @@ pub(super) fn explained(answer: Check, service: &[Check], asked_as: &str) -> Che
     let is_explained = service.iter().any(|check| check.verdict == CheckStatus::Fail);
     let is_bad = matches!(answer.verdict, CheckStatus::Fail | CheckStatus::Warn);
     if is_explained && is_bad {
-        return Check::skipped(ID, ANSWER, format!("a link above comes first ({})", answer.seen));
+        return Check::skipped(ID, ANSWER, format!("a check above has the cause ({})", answer.seen));
     }
     let unreached = [Reason::MetadataTimeout, Reason::MetadataUnreachable].map(Reason::as_str);
     let words = answer.seen.strip_prefix("as ").and_then(|rest| rest.split_once(NO_DECISION));
@@ -150,8 +149,8 @@ impl ConfiguredRun {
         let said = match output_with_timeout(&mut command, TIMEOUT) {
             Ok(said) => said,
             Err(error) => {
-                let seen = format!("as {runs_as}, it cannot be run: {error}");
-                return Check::fail(ID, ANSWER, seen, format!("mend that, until this works: {again}"));
+                let seen = format!("as {runs_as}, the command cannot be run: {error}");
+                return Check::fail(ID, ANSWER, seen, format!("correct that, then check with: {again}"));
             }
         };
         let told = String::from_utf8_lossy(&said.stderr).into_owned();
@@ -175,7 +174,7 @@ impl ConfiguredRun {
                 Check::fail(ID, ANSWER, seen, fix)
             }
             (0, None) => {
-                Check::ok(ID, ANSWER, format!("as {runs_as}, it works; no key is pushed for {user}"))
+                Check::ok(ID, ANSWER, format!("works as {runs_as}; no key is pushed for {user} now"))
             }
             (1, _) => Check::ok(ID, ANSWER, format!("1 key for {user}")),
             (keys, _) => Check::ok(ID, ANSWER, format!("{keys} keys for {user}")),

@@ -15,7 +15,7 @@ use eic_login::audit::Audit;
 use super::check::Check;
 
 const ID: &str = "log-limit";
-const WHY: &str = "a line that is in journald's queue is dropped where sshd's unit logs more than it may";
+const WHY: &str = "journald drops lines, also audit lines, if sshd's unit logs more than its rate limit";
 
 /// Most of a configuration file that is read, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
@@ -30,26 +30,22 @@ const UNLIMITED_PER_SECOND: u64 = 1_000_000;
 pub(super) fn check(listener: Option<u32>, audit_required: bool) -> Check {
     let takes = Audit::to_system().destination().map(Path::to_owned);
     if takes.is_none_or(|socket| !socket.starts_with("/run/systemd/journal")) {
-        return Check::skipped(ID, WHY, "journald does not take what is logged");
+        return Check::skipped(ID, WHY, "journald does not receive the log lines");
     }
     let of_listener = listener.and_then(|pid| unit_of(&format!("/proc/{pid}/cgroup")));
     let Some(unit) = of_listener.or_else(|| systemd_runs().then(|| format!("{}.service", sshd_unit())))
     else {
-        return Check::skipped(
-            ID,
-            WHY,
-            "sshd runs in no unit of systemd's; whether a limit holds is unknown",
-        );
+        return Check::skipped(ID, WHY, "sshd runs in no systemd unit; whether a limit applies is unknown");
     };
     let limit = match Limit::of(Path::new("/"), &unit) {
         Ok(limit) => limit,
         Err(why) => return Check::skipped(ID, WHY, format!("unknown: {why}")),
     };
     if !limit.holds() {
-        return Check::ok(ID, WHY, format!("journald drops nothing of {unit}"));
+        return Check::ok(ID, WHY, format!("journald has no rate limit for {unit}"));
     }
     let seen = format!(
-        "journald drops what {unit} logs beyond {} lines in {}{}, or more on a disk with much room",
+        "journald drops lines of {unit} beyond {} lines in {}{}; with much free disk space, the limit is higher",
         limit.burst,
         limit.interval(),
         if limit == DEFAULT { " (its default since release 240)" } else { "" }
@@ -62,7 +58,7 @@ pub(super) fn check(listener: Option<u32>, audit_required: bool) -> Check {
         WHY,
         seen,
         format!(
-            "write LogRateLimitIntervalSec=1us below [Service] into /etc/systemd/system/{unit}.d/log.conf, then: sudo systemctl daemon-reload && sudo systemctl restart {unit} (open sessions stay)"
+            "write LogRateLimitIntervalSec=1us below [Service] into /etc/systemd/system/{unit}.d/log.conf, then: sudo systemctl daemon-reload && sudo systemctl restart {unit} (open sessions continue)"
         ),
     )
 }
@@ -164,7 +160,7 @@ impl Limit {
                 continue;
             };
             let (name, value) = (name.trim_end(), value.trim_start());
-            let unclear = || format!("{name}={value} is not understood");
+            let unclear = || format!("{name}={value} cannot be parsed");
             match name {
                 // RateLimitInterval is the old name.
                 "RateLimitIntervalSec" | "RateLimitInterval" => {
@@ -282,7 +278,7 @@ mod tests {
         std::os::unix::fs::symlink("x", units.join("log-rate-limit-burst:ssh.service")).unwrap();
         assert!(of("ssh.service").is_err());
         write("etc/systemd/journald.conf.d/99.conf", "[Journal]\nRateLimitIntervalSec=soon\n");
-        assert!(of("other.service").unwrap_err().ends_with("RateLimitIntervalSec=soon is not understood"));
+        assert!(of("other.service").unwrap_err().ends_with("RateLimitIntervalSec=soon cannot be parsed"));
         write("etc/systemd/journald.conf.d/99.conf", "[Journal]\nRateLimitIntervalSec=0\n");
         assert!(!of("other.service").unwrap().holds());
         fs::remove_dir_all(root).unwrap();

@@ -22,15 +22,15 @@ const NOTICEABLE_SKEW: u64 = 30;
 /// make a comparison with curl misleading.
 const PROXY_VARIABLES: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
 
-pub(super) const METADATA: &str = "pushed keys are in the instance's metadata and nowhere else";
-const CLOCK: &str = "a key is good for a minute, and certificates between their dates, by this clock";
+pub(super) const METADATA: &str = "only the metadata service has the pushed keys";
+const CLOCK: &str = "this clock decides whether a key (60 s) and the certificates are valid";
 
 /// What to do about an item that could not be fetched. After a timeout this is always the same, because a timeout does
 /// not indicate any other fault.
 pub(super) const fn fix_unless_timeout(reason: Reason, otherwise: &'static str) -> &'static str {
     match reason {
         Reason::MetadataTimeout | Reason::MetadataThrottled | Reason::MetadataUnreachable => {
-            "see that metadata answers in time: at most 1,024 packets a second go to link-local services"
+            "find out why metadata answers late: at most 1,024 packets a second go to link-local services"
         }
         _ => otherwise,
     }
@@ -54,7 +54,7 @@ pub(super) fn metadata(
     let Some(error) = &fetched.refused else {
         if let Some(error) = user.and_then(|user| replay::keys(&fetched.capture, user).err()) {
             let fix =
-                fix_unless_timeout(error.reason(), "find out what answers in place of the metadata service");
+                fix_unless_timeout(error.reason(), "find out what answers instead of the metadata service");
             return Check::fail(ID, METADATA, format!("{}: {error}", error.reason()), fix);
         }
         return Check::ok(ID, METADATA, answered_by(endpoints, fetched));
@@ -69,17 +69,17 @@ pub(super) fn metadata(
     }
     let fix = match error {
         ImdsError::Timeout { .. } => &format!(
-            "let packets to 169.254.169.254 through (nft list ruleset, iptables -S); in a container raise the hop limit: {}",
+            "allow packets to 169.254.169.254 (nft list ruleset, iptables -S); in a container raise the hop limit: {}",
             change_option(machine, "--http-put-response-hop-limit 2")
         ),
         ImdsError::Unreachable(..) => {
-            "see that a route leads there (ip route get 169.254.169.254) and no firewall refuses it (nft list ruleset)"
+            "check that a route leads there (ip route get 169.254.169.254) and that no firewall refuses it (nft list ruleset)"
         }
         ImdsError::Forbidden(_) => &change_option(machine, "--http-endpoint enabled"),
         ImdsError::Throttled(..) => {
-            "find what else asks so often: at most 1,024 packets a second go to link-local services"
+            "find the program that sends so many requests: at most 1,024 packets a second go to link-local services"
         }
-        _ => "find out what answers in place of the metadata service",
+        _ => "find out what answers instead of the metadata service",
     };
     Check::fail(ID, METADATA, seen, fix)
 }
@@ -119,7 +119,7 @@ pub(super) fn metadata_v6(endpoint: &Endpoint, fetched: &Fetched, other_works: b
             format!("{endpoint} answers; logins do not ask it, because the first address takes connections"),
         ),
         Some(ImdsError::Unreachable(..)) => {
-            Check::ok(ID, METADATA, format!("{endpoint} is off, as it usually is"))
+            Check::ok(ID, METADATA, format!("{endpoint} is off (the usual state)"))
         }
         Some(error) if other_works => Check::ok(
             ID,
@@ -134,7 +134,7 @@ pub(super) fn metadata_v6(endpoint: &Endpoint, fetched: &Fetched, other_works: b
 /// variables in the environment are only named.
 pub(super) fn proxy(fetched: Option<&Fetched>) -> Check {
     const ID: &str = "proxy";
-    const WHY: &str = "what stands between can keep keys back, though it can forge none";
+    const WHY: &str = "a proxy can withhold keys, but cannot forge one";
     if let Some(via) = fetched.and_then(|fetched| fetched.via.as_deref()) {
         return Check::warn(
             ID,
@@ -149,18 +149,14 @@ pub(super) fn proxy(fetched: Option<&Fetched>) -> Check {
             ID,
             WHY,
             format!("expected the server EC2ws, got {server}"),
-            "find out who answers at that address",
+            "find out which program answers at that address",
         );
     }
     let set: Vec<_> = PROXY_VARIABLES.into_iter().filter(|name| env::var_os(name).is_some()).collect();
     if set.is_empty() {
-        return Check::ok(ID, WHY, "none is seen");
+        return Check::ok(ID, WHY, "none found");
     }
-    Check::ok(
-        ID,
-        WHY,
-        format!("none is seen; {} is set here, and has no effect on eic-agent", set.join(", ")),
-    )
+    Check::ok(ID, WHY, format!("none found; {} is set here, and has no effect on eic-agent", set.join(", ")))
 }
 
 /// `instance`: compares the firmware's instance id with that of metadata. The firmware's id is the reliable one.
@@ -173,13 +169,13 @@ pub(super) fn instance_is_this(fetched: &Fetched) -> Check {
             ID,
             WHY,
             format!("{}: {error}", error.reason()),
-            fix_unless_timeout(error.reason(), "find out what answers in place of the metadata service"),
+            fix_unless_timeout(error.reason(), "find out what answers instead of the metadata service"),
         ),
         (Some(own), Ok(theirs)) if own != "xen" && own != theirs.as_str() => Check::fail(
             ID,
             WHY,
             format!("the machine's firmware says {own}, metadata says {theirs}"),
-            "find out what answers in place of the metadata service: it is another instance's",
+            "find out what answers instead of the metadata service: it is another instance's",
         ),
         (_, Ok(theirs)) => Check::ok(ID, WHY, format!("metadata agrees: {theirs}")),
     }
@@ -189,7 +185,7 @@ pub(super) fn clock_is_right(date: Option<&str>, now: Timestamp) -> Check {
     const ID: &str = "clock";
     const FIX: &str = "set the clock: chronyc makestep, with the Amazon Time Sync Service 169.254.169.123";
     let Some(theirs) = date.and_then(Timestamp::of_http_date) else {
-        return Check::skipped(ID, CLOCK, "the metadata service tells no time");
+        return Check::skipped(ID, CLOCK, "the metadata service sends no time");
     };
     let (behind, ahead) = (now.seconds_until(theirs), theirs.seconds_until(now));
     let off = behind.max(ahead);
@@ -229,7 +225,7 @@ mod tests {
     #[test]
     fn proxy_in_front_of_metadata_is_named() {
         for (server, via, verdict, seen) in [
-            (Some("EC2ws"), None, CheckStatus::Ok, "none is seen"),
+            (Some("EC2ws"), None, CheckStatus::Ok, "none found"),
             (Some("EC2ws"), Some("1.1 squid"), CheckStatus::Warn, "Via: 1.1 squid"),
             (Some("nginx"), None, CheckStatus::Warn, "expected the server EC2ws, got nginx"),
         ] {

@@ -52,7 +52,7 @@ use crate::outcome::Outcome;
 use crate::run_user::RunUser;
 use crate::sshd_setup::is_ours;
 
-/// The user of a run. Unknown if sshd does not run this program.
+/// The user of a run. Unknown if sshd does not run eic-agent.
 fn runs(sshd: &Result<sshd::Sshd, sshd::SshdUnavailable>) -> service::Runs {
     let Ok(sshd) = sshd else { return service::Runs::default() };
     let (command, user) = sshd.wired(|wired| (wired.running.command.clone(), wired.running.user.clone()));

@@ -12,7 +12,7 @@ use super::sshd::{Sshd, SshdUnavailable, not_asked};
 use crate::sshd_setup::{is_ours, shown, shown_reload};
 
 const PROVIDERS: &str =
-    "sshd runs one command only; others are asked through ours, and their keys go missing";
+    "sshd runs one command only; eic-agent runs the others, and without them their keys are missing";
 
 /// `providers`: whether each chained provider can run.
 pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
@@ -26,29 +26,31 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
         return not_asked(ID, PROVIDERS);
     }
     let Ok(words) = words_of(command.as_deref()) else {
-        return Check::skipped(ID, PROVIDERS, "the command's words are not understood");
+        return Check::skipped(ID, PROVIDERS, "the arguments of the command cannot be parsed");
     };
     let asked = providers::split(&words.providers);
     let names: Vec<_> = asked.iter().map(|provider| provider.program().display().to_string()).collect();
     let names = names.join(" and ");
     let place = sshd.wired(|wired| wired.winner().map(ToString::to_string)).unwrap_or_default();
-    let mend = |what: &str| format!("{what} in {place}, then: {}", shown_reload(&sshd.machine));
+    let correct = |what: &str| format!("{what} in {place}, then: {}", shown_reload(&sshd.machine));
     match &words.provider_user {
         _ if asked.is_empty() => return Check::ok(ID, PROVIDERS, "none is chained"),
         Some(wanted) if Account::find(wanted).is_none() => {
             let seen = format!(
-                "{names} cannot run: --provider-user {} does not stand in /etc/passwd",
+                "{names} cannot run: --provider-user {} is not in /etc/passwd",
                 printable(wanted, MAX_SHOWN)
             );
-            return Check::warn(ID, PROVIDERS, seen, mend("name a user that does"));
+            return Check::warn(ID, PROVIDERS, seen, correct("name a user that is"));
         }
         Some(wanted) if user.as_deref() != Some("root") => {
             let runs = shown(user.as_deref());
             let seen =
                 format!("{names} runs as {runs}, not as --provider-user {}", printable(wanted, MAX_SHOWN));
             let pair = sshd.machine.server.accepts_pair(command.as_deref().unwrap_or_default(), "root");
-            let fix = pair
-                .map_or_else(|| mend("take --provider-user out"), |(_, user)| mend(&format!("set {user}")));
+            let fix = pair.map_or_else(
+                || correct("remove --provider-user"),
+                |(_, user)| correct(&format!("set {user}")),
+            );
             return Check::warn(ID, PROVIDERS, seen, fix);
         }
         _ => {}
@@ -68,7 +70,7 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
             Some(Ok(Reach::No(obstacle))) => {
                 let program = provider.program().display();
                 let seen = format!("{program} is not run: {}", obstacle.seen());
-                let advice = || mend(&format!("{}, or take it out", obstacle.advice(&program.to_string())));
+                let advice = || correct(&format!("{}, or remove it", obstacle.advice(&program.to_string())));
                 let fix = obstacle.command().map_or_else(advice, |command| format!("sudo {command}"));
                 return Check::warn(ID, PROVIDERS, seen, fix);
             }
@@ -78,7 +80,7 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
         }
         if let Err(insecure) = ownership::check(provider.program()) {
             let program = provider.program().display();
-            let advice = || mend(&format!("{}, or take it out", insecure.advice(&program.to_string())));
+            let advice = || correct(&format!("{}, or remove it", insecure.advice(&program.to_string())));
             let fix = insecure.remedy().map_or_else(advice, |command| format!("sudo {command}"));
             let seen = format!("{} is not run: {}", provider.program().display(), insecure.seen());
             return Check::warn(ID, PROVIDERS, seen, fix);

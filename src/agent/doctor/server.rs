@@ -25,11 +25,11 @@ use crate::sshd_setup::{
     where_from,
 };
 
-const OPENSSH: &str = "sshd is what lets anybody in; this program works with OpenSSH 7.4 and later";
-const LISTENER: &str = "without a server that listens there is no login at all";
+const OPENSSH: &str = "eic-agent needs OpenSSH 7.4 or later";
+const LISTENER: &str = "no login is possible if no sshd listens";
 const COMMAND: &str = "sshd takes pushed keys only from the AuthorizedKeysCommand that is in force";
-const USER: &str = "sshd runs the command as AuthorizedKeysCommandUser, and not at all without";
-const OVERRIDE: &str = "settings on sshd's command line win over every file of its configuration";
+const USER: &str = "sshd runs the command only if AuthorizedKeysCommandUser names a user";
+const OVERRIDE: &str = "options on sshd's command line override every file of its configuration";
 
 /// First release that reads `authorized_keys` before it runs the command (OpenSSH 8.1, auth2-pubkey.c).
 const FILES_FIRST: Release = Release(8, 1);
@@ -74,7 +74,7 @@ fn openssh(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
         return Check::fail(ID, OPENSSH, "there is no sshd on this machine", fix);
     }
     match installed_release() {
-        Err(why) => Check::skipped(ID, OPENSSH, format!("sshd does not tell its release: {why}")),
+        Err(why) => Check::skipped(ID, OPENSSH, format!("sshd does not report its release: {why}")),
         Ok(release) if release < Release::OLDEST => Check::warn(
             ID,
             OPENSSH,
@@ -86,7 +86,7 @@ fn openssh(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
             ID,
             OPENSSH,
             format!(
-                "{release}; it asks the command before it reads authorized_keys, so every login waits for it"
+                "{release}; it runs the command before it reads authorized_keys, so every login waits for it"
             ),
         ),
         Ok(release) => Check::ok(ID, OPENSSH, release.to_string()),
@@ -116,7 +116,11 @@ fn listener(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
         .flat_map(|sshd| sshd.running.values(Keyword::Port).filter_map(|port| port.parse().ok()))
         .collect();
     if let Some(port) = ports.iter().find(|port| is_listened_at(**port)) {
-        return Check::ok(ID, LISTENER, format!("port {port} is listened at, by no sshd that runs on"));
+        return Check::ok(
+            ID,
+            LISTENER,
+            format!("a process listens at port {port}, but no sshd keeps running"),
+        );
     }
     let sockets = ["ssh.socket", "sshd.socket"];
     let asked = || {
@@ -194,30 +198,30 @@ fn command(wired: &SetupState<'_>) -> Check {
             CommandOwner::Amazons if is_there => Check::warn(
                 ID,
                 COMMAND,
-                format!("Amazon's own command is asked, not this program: {seen}"),
+                format!("sshd runs Amazon's command, not eic-agent: {seen}"),
                 shown_fix(lost.fix),
             ),
             CommandOwner::Other if is_there && is_copy(&program, in_force) => Check::warn(
                 ID,
                 COMMAND,
-                format!("another copy of this program is asked: {seen}; this one is {}", own.display()),
-                format!("sudo {} doctor, to ask that one", program.display()),
+                format!("sshd runs another copy of eic-agent: {seen}; this one is {}", own.display()),
+                format!("sudo {} doctor (checks that copy)", program.display()),
             ),
             _ => failed(ID, COMMAND, lost),
         };
     }
     if let Err(words) = words_of(in_force) {
         let fix =
-            format!("mend it as {IDENT} authorized-keys --help says, then: {}", shown_reload(wired.machine));
-        return Check::fail(ID, COMMAND, format!("this program does not understand {seen}: {words}"), fix);
+            format!("correct it (see {IDENT} authorized-keys --help), then: {}", shown_reload(wired.machine));
+        return Check::fail(ID, COMMAND, format!("eic-agent does not accept {seen}: {words}"), fix);
     }
     // The server's command line is unknown, and may override every file.
     if let Some(why) = wired.machine.unclear() {
-        return Check::skipped(ID, COMMAND, format!("by the files, it is {seen}; {why}"));
+        return Check::skipped(ID, COMMAND, format!("the files set {seen}; {why}"));
     }
     if !nix::unistd::Uid::effective().is_root() {
         let why = "run with sudo to see what the running sshd was started with";
-        return Check::skipped(ID, COMMAND, format!("by the files, it is {seen}; {why}"));
+        return Check::skipped(ID, COMMAND, format!("the files set {seen}; {why}"));
     }
     let mut seen = seen;
     let winner = wired.winner();
@@ -250,7 +254,7 @@ fn unread_command(blind: &SshdUnavailable) -> Check {
         SshdUnavailable::Broken(words, config) => {
             let file =
                 if config == Path::new(CONFIG) { String::new() } else { format!(" -f {}", config.display()) };
-            let fix = format!("mend that, until this says nothing: sudo sshd -t{file}");
+            let fix = format!("correct that; then this prints nothing: sudo sshd -t{file}");
             Check::fail(ID, COMMAND, words.clone(), fix)
         }
         SshdUnavailable::Refused(fault) => failed(ID, COMMAND, fault.clone()),

@@ -87,8 +87,8 @@ pub(super) fn checks(before: RootFindings, runs: &Runs, user: Option<&str>, cloc
     let asked_as = own_name();
     let mut service = Service { checks: vec![is_ec2(&machine), settings], pushed: Vec::new(), asked_as };
     match (before.settings, &machine, kept) {
-        (_, Machine::NotEc2, _) => service.skip(&ALL, "this is no EC2 instance"),
-        (Err(_), ..) => service.skip(&ALL, "the settings say where to ask, and cannot be read"),
+        (_, Machine::NotEc2, _) => service.skip(&ALL, "this is not an EC2 instance"),
+        (Err(_), ..) => service.skip(&ALL, "the settings, which name the metadata service, cannot be read"),
         (_, _, Some(error)) => service.skip(&ALL, &error.to_string()),
         (Ok(settings), ..) => {
             service.fetch_and_check(&machine, &settings, (runs, &before.root), user, clock);
@@ -100,8 +100,7 @@ pub(super) fn checks(before: RootFindings, runs: &Runs, user: Option<&str>, cloc
 /// `settings`: whether the settings are valid, and sshd supports them.
 fn settings(before: &RootFindings, runs: &Runs, was_root: bool, kept: Option<&PrivilegesError>) -> Check {
     const ID: &str = "settings";
-    const WHY: &str =
-        "a settings file with a fault, or one that sshd does not follow, hands out no pushed key at all";
+    const WHY: &str = "with a fault in the settings, no pushed key can log in";
     let settings = match &before.settings {
         Ok(settings) => settings,
         Err(ConfigError::File(path, FileError::Unreadable(error)))
@@ -120,7 +119,7 @@ fn settings(before: &RootFindings, runs: &Runs, was_root: bool, kept: Option<&Pr
                 ID,
                 WHY,
                 seen,
-                format!("mend {DEFAULT_PATH}; eic-agent config shows every fault"),
+                format!("correct {DEFAULT_PATH}; this shows every fault: sudo eic-agent config"),
             );
         }
     };
@@ -141,12 +140,12 @@ fn settings(before: &RootFindings, runs: &Runs, was_root: bool, kept: Option<&Pr
     match unsupported(settings, &before.environment, kept).into_iter().next() {
         Some(fault) => {
             let seen = format!("{}: {}", fault.reason, fault.said);
-            Check::fail(ID, WHY, seen, "do that; sudo eic-agent config shows every fault")
+            Check::fail(ID, WHY, seen, "correct that; this shows every fault: sudo eic-agent config")
         }
         None => match &settings.file {
             Some(file) if !rules::problems(settings).is_empty() => dead_rule(file, settings),
-            Some(file) => Check::ok(ID, WHY, format!("{} is sound", file.display())),
-            None => Check::ok(ID, WHY, format!("no {DEFAULT_PATH}: the defaults")),
+            Some(file) => Check::ok(ID, WHY, format!("{} is valid", file.display())),
+            None => Check::ok(ID, WHY, format!("no {DEFAULT_PATH}: defaults apply")),
         },
     }
 }
@@ -173,15 +172,15 @@ const ALL: [&str; 9] =
 
 fn is_ec2(machine: &Machine) -> Check {
     const ID: &str = "machine";
-    const WHY: &str = "keys can be pushed to EC2 instances only, and each is signed for one instance";
+    const WHY: &str = "keys can be pushed only to EC2 instances, and each key is signed for one instance";
     match machine {
         Machine::Known(id) => Check::ok(ID, WHY, format!("{id} (Nitro or metal)")),
-        Machine::Xen => Check::ok(ID, WHY, "an instance under Xen; metadata tells its id"),
+        Machine::Xen => Check::ok(ID, WHY, "a Xen instance; its id comes from metadata"),
         Machine::NotEc2 => Check::fail(
             ID,
             WHY,
-            "neither board_asset_tag nor the hypervisor's uuid below /sys is EC2's",
-            "use another way to log in; in a container, let it see the machine's /sys",
+            "not an EC2 instance: /sys has neither an instance id (board_asset_tag) nor EC2's hypervisor uuid",
+            "log in by other means; in a container, mount the host's /sys",
         ),
     }
 }
@@ -276,9 +275,9 @@ impl Service {
                         "ask AWS support whether EC2 Instance Connect is up in this region",
                     ),
                 ));
-                self.skip(&["staples"], "there is no signer to vouch for");
+                self.skip(&["staples"], "there are no signer certificates");
             }
-            _ => self.skip(&["signer", "staples"], "region and trusted roots come first"),
+            _ => self.skip(&["signer", "staples"], "the region or the trusted roots are unknown"),
         }
         let keys = user.and_then(|user| replay::keys(&fetched.capture, user).ok().flatten());
         let entries = keys.iter().flat_map(KeyBundle::entries).filter_map(|entry| entry.as_ref().ok());

@@ -22,7 +22,7 @@ use crate::capture::replay;
 use crate::run_user::RunUser;
 
 pub(super) const SIGNER: &str =
-    "a key counts only with the signature of this region's signer, whom a trusted root vouches for";
+    "a key is valid only if this region's signer signed it, and a trusted root certifies the signer";
 
 /// `region`: the name of the region's signer, and whether metadata agrees with the pins. If it does not agree, logins
 /// still work as long as the pinned signer is served.
@@ -34,15 +34,15 @@ pub(super) fn region(
 ) -> Check {
     const ID: &str = "region";
     match name {
-        Ok(name) if pins.is_empty() => Check::ok(ID, SIGNER, format!("its signer is {name}")),
+        Ok(name) if pins.is_empty() => Check::ok(ID, SIGNER, format!("the signer is {name}")),
         Ok(name) => match disagreement(pins, capture) {
             None => {
-                Check::ok(ID, SIGNER, format!("its signer is {name}; metadata agrees with the pinned {pins}"))
+                Check::ok(ID, SIGNER, format!("the signer is {name}; metadata agrees with the pinned {pins}"))
             }
             Some(other) => {
                 let seen = format!("{DEFAULT_PATH} pins {pins}, and metadata says {other}");
                 let fix = format!(
-                    "if this image was copied from another region, correct [trust] in {DEFAULT_PATH}; if not, find out what answers in place of the metadata service"
+                    "if this image was copied from another region, correct [trust] in {DEFAULT_PATH}; if not, find out what answers instead of the metadata service"
                 );
                 if is_trusted() {
                     Check::warn(ID, SIGNER, seen, fix)
@@ -55,7 +55,7 @@ pub(super) fn region(
             ID,
             SIGNER,
             format!("{}: {error}", error.reason()),
-            fix_unless_timeout(error.reason(), "find out what answers in place of the metadata service"),
+            fix_unless_timeout(error.reason(), "find out what answers instead of the metadata service"),
         ),
     }
 }
@@ -109,8 +109,8 @@ pub(super) fn trust_store(
             Check::warn(
                 ID,
                 SIGNER,
-                format!("trusted roots: {}{}; left out: {first}{more}", anchors.count(), place(settings)),
-                "let only root write what was left out",
+                format!("trusted roots: {}{}; ignored: {first}{more}", anchors.count(), place(settings)),
+                "make the ignored files writable by root only",
             )
         }
         (Err(error), _) if error.is_unreadable() && error.remedy().is_none() => match blocked() {
@@ -127,7 +127,7 @@ pub(super) fn trust_store(
             let is_chosen = settings.ca_file.value.is_some() || settings.ca_dir.value.is_some();
             let fix = match error.remedy() {
                 Some(remedy) => format!("sudo {remedy}"),
-                None if is_chosen => format!("mend what [trust] in {DEFAULT_PATH} names"),
+                None if is_chosen => format!("correct the files that [trust] in {DEFAULT_PATH} names"),
                 None => "install the package ca-certificates".to_owned(),
             };
             Check::fail(ID, SIGNER, format!("{}: {error}", error.reason()), fix)
@@ -162,7 +162,7 @@ pub(super) fn signer(
         Ok(path) => path,
         Err(error) => {
             let refused = refused("signer", &error);
-            return vec![refused, Check::skipped("staples", SIGNER, "there is no path to vouch for")];
+            return vec![refused, Check::skipped("staples", SIGNER, "the signer has no certificate path")];
         }
     };
     let shown: Vec<_> = path.certificates().map(|certificate| left(certificate, now)).collect();
@@ -176,7 +176,7 @@ pub(super) fn signer(
             "staples",
             SIGNER,
             format!("{reason}: {detail}"),
-            fix_unless_timeout(*reason, "find out what answers in place of the metadata service"),
+            fix_unless_timeout(*reason, "find out what answers instead of the metadata service"),
         ),
         (None, Ok(proven)) => {
             let left = proven.path().iter().map(|step| match &step.staple {
@@ -202,19 +202,21 @@ fn refused(id: &'static str, error: &SignerError) -> Check {
         | Reason::SignerNotYetValid
         | Reason::StapleStale
         | Reason::StapleNotYetValid => {
-            "see that the clock is right; if it is, wait for the service to renew what it serves"
+            "check the clock; if it is right, wait until AWS renews the certificates and staples"
         }
         Reason::SignerUntrusted => {
-            "update the package ca-certificates; under roots = \"amazon\" see that Amazon's roots are in it"
+            "update the package ca-certificates; with roots = \"amazon\", check that it has Amazon's roots"
         }
-        Reason::SignerRevoked => "trust none of its keys; ask AWS support",
-        Reason::StapleMissing => "wait for the service to serve them again; then ask AWS support",
+        Reason::SignerRevoked => "do not trust any key of this signer; ask AWS support",
+        Reason::StapleMissing => {
+            "wait until the service has them again; if that does not help, ask AWS support"
+        }
         Reason::SignerNameMismatch
         | Reason::SignerConstrained
         | Reason::SignerKeyUsage
         | Reason::SignerKeyUnsuitable
-        | Reason::SignerTooCostly => "find out what answers in place of the metadata service",
-        _ => "wait for the service to renew what it serves; then ask AWS support",
+        | Reason::SignerTooCostly => "find out what answers instead of the metadata service",
+        _ => "wait until AWS renews the certificates and staples; if that does not help, ask AWS support",
     };
     Check::fail(id, SIGNER, format!("{reason}: {error}"), fix)
 }

@@ -8,10 +8,10 @@ impl SshdUnavailable {
     /// A check that is skipped for this reason.
     pub(super) fn skipped(&self, id: &'static str, why: &'static str) -> Check {
         let seen = match self {
-            Self::Absent => "there is no sshd to ask".to_owned(),
-            Self::Refused(_) => "sshd is not asked; the check \"command\" says why".to_owned(),
+            Self::Absent => "there is no sshd".to_owned(),
+            Self::Refused(_) => "sshd was not run; the check \"command\" has the reason".to_owned(),
             Self::Broken(..) => "sshd refuses its configuration".to_owned(),
-            Self::NeedsRoot(_) => "sshd tells root only; run with sudo to see it".to_owned(),
+            Self::NeedsRoot(_) => "only root can query sshd; run with sudo".to_owned(),
         };
         Check::skipped(id, why, seen)
     }
@@ -29,7 +29,7 @@ pub(super) fn failed(id: &'static str, why: &'static str, fault: SetupFault) -> 
 }
 
 pub(super) fn not_asked(id: &'static str, why: &'static str) -> Check {
-    Check::skipped(id, why, "sshd does not ask this program")
+    Check::skipped(id, why, "sshd does not run eic-agent")
 }
 
 /// `, then: …` with the command that makes sshd reload its configuration.

@@ -15,10 +15,11 @@ use eic_login::audit::Audit;
 use super::check::Check;
 use super::log_limit;
 
-const SELINUX: &str = "where SELinux enforces, sshd's programs reach the metadata service only by our module";
-const LOG: &str = "the log says which keys were handed over, and why one was not";
-const CONFINEMENT: &str = "what a run could do if metadata ever took it over; no login needs it";
-const UNIT: &str = "the unit says in systemctl whether sshd uses this program; no login needs it";
+const SELINUX: &str =
+    "if SELinux enforces, programs of sshd reach the metadata service only with eic-agent's module";
+const LOG: &str = "the log records which keys sshd got, and why a key was refused";
+const CONFINEMENT: &str = "limits what a compromised run can do; logins do not need it";
+const UNIT: &str = "the unit shows in systemctl whether sshd uses eic-agent; logins do not need it";
 
 /// File in which the kernel reports whether `SELinux` is enforcing.
 const ENFORCE: &str = "/sys/fs/selinux/enforce";
@@ -42,14 +43,14 @@ fn selinux() -> Check {
         None => return Check::ok(ID, SELINUX, "not used"),
         Some(b"1") => {}
         Some(_) => {
-            return Check::ok(ID, SELINUX, "permissive: what it minds is logged and happens all the same");
+            return Check::ok(ID, SELINUX, "permissive: SELinux logs violations and blocks nothing");
         }
     }
     if !nix::unistd::Uid::effective().is_root() {
         return Check::skipped(
             ID,
             SELINUX,
-            "enforcing; run with sudo to see whether our module is installed",
+            "enforcing; run with sudo to see whether eic-agent's module is installed",
         );
     }
     let modules = match output_with_timeout(Command::new("semodule").arg("-l"), TIMEOUT) {
@@ -59,7 +60,7 @@ fn selinux() -> Check {
     };
     // Older releases of semodule print a version after the name.
     if modules.lines().any(|line| line.split_whitespace().next() == Some(IDENT)) {
-        return Check::ok(ID, SELINUX, "enforcing, and our module is installed");
+        return Check::ok(ID, SELINUX, "enforcing, and eic-agent's module is installed");
     }
     let fix = if Path::new(MODULE).is_file() {
         format!("sudo semodule -X 200 -i {MODULE}")
@@ -74,16 +75,16 @@ fn selinux() -> Check {
 fn log(audit_required: bool) -> Check {
     const ID: &str = "log";
     if let Some(socket) = Audit::to_system().destination() {
-        return Check::ok(ID, LOG, format!("{} takes what is logged", socket.display()));
+        return Check::ok(ID, LOG, format!("{} accepts log lines", socket.display()));
     }
-    let seen = "neither the journal nor /dev/log takes anything, so nothing is logged";
+    let seen = "neither the journal nor /dev/log accepts lines, so nothing is logged";
     let fix = if systemd_runs() {
         "sudo systemctl start systemd-journald.socket systemd-journald.service"
     } else {
         "start a syslog daemon, for example rsyslog"
     };
     if audit_required {
-        let seen = format!("{seen}, and [audit] required lets no pushed key log in without a line");
+        let seen = format!("{seen}, and [audit] required refuses pushed keys without a log line");
         return Check::fail(ID, LOG, seen, fix);
     }
     Check::warn(ID, LOG, seen, fix)
@@ -107,7 +108,7 @@ fn confinement() -> Check {
             ID,
             CONFINEMENT,
             format!("a run that confines itself ends with {}", said.status),
-            format!("report it with the kernel's release (uname -r), to whom {IDENT} is from"),
+            format!("report it, with the kernel's release (uname -r), to the supplier of {IDENT}"),
         ),
     }
 }
@@ -137,7 +138,7 @@ fn unit() -> Check {
             ID,
             UNIT,
             format!("{OWN_UNIT} failed"),
-            format!("mend what eic-agent status says, then: sudo systemctl restart {OWN_UNIT}"),
+            format!("correct what eic-agent status reports, then: sudo systemctl restart {OWN_UNIT}"),
         ),
         _ if !enabled => Check::warn(
             ID,
@@ -149,7 +150,7 @@ fn unit() -> Check {
             Check::ok(ID, UNIT, format!("{OWN_UNIT} is enabled and active"))
         }
         _ if says("Result") == "exec-condition" => {
-            Check::ok(ID, UNIT, format!("{OWN_UNIT} is enabled; it found no EC2 instance to start on"))
+            Check::ok(ID, UNIT, format!("{OWN_UNIT} is enabled; it does not start outside EC2"))
         }
         _ => Check::warn(
             ID,

@@ -85,7 +85,7 @@ impl Chain {
             split(command).iter().map(|word| expand(word, user, offered)).collect::<Result<Vec<_>, _>>()?;
         let parsed = Cli::try_parse_from(resolve_name(words.into_iter().map(OsString::from)));
         let Ok(Cli { command: Command::AuthorizedKeys(arguments) }) = parsed else {
-            return Err("this program does not understand the arguments that sshd gives it".to_owned());
+            return Err("eic-agent does not accept its arguments in AuthorizedKeysCommand; run: sudo eic-agent doctor".to_owned());
         };
         self.settings = arguments.overrides.settings();
         self.asks = true;
@@ -93,7 +93,7 @@ impl Chain {
             return Ok(());
         }
         if !nix::unistd::Uid::effective().is_root() {
-            return Err("run with sudo to ask the other providers, too".to_owned());
+            return Err("run with sudo to run the other providers too".to_owned());
         }
         // As in a login: the user of `--provider-user`, else the `AuthorizedKeysCommandUser`.
         let runs_as = arguments.provider_user.as_deref().or(effective.user.as_deref());

@@ -121,17 +121,14 @@ impl Document {
             _ => row(f, "signer", &format!("trusted: {}, {} certificates", signer.name, signer.path.len()))?,
         }
         if signer.trusted && report.keys.is_empty() {
-            row(f, "key", "none is pushed for this user, or its minute is over")?;
+            row(f, "key", "no key is pushed for this user now; a pushed key expires after 60 s")?;
         }
         report.keys.iter().try_for_each(|key| show(key, f))?;
         if self.withheld {
             row(
                 f,
                 "withheld",
-                &format!(
-                    "{}: no log takes anything, and [audit] required demands one",
-                    Reason::AuditUnavailable
-                ),
+                &format!("{}: [audit] required is set, and no log accepts lines", Reason::AuditUnavailable),
             )?;
         }
         Ok(())
@@ -144,7 +141,7 @@ fn show(key: &Key, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     row(f, "key", &format!("{fingerprint} {}", key.algorithm.as_deref().unwrap_or_default()))?;
     let verdict = match (key.verdict, key.reason, &key.detail, key.seconds_left) {
         (verdict, Some(reason), Some(detail), _) => format!("{verdict}: {reason}: {detail}"),
-        ("not-offered", ..) => "proven, but not the key that was asked for".to_owned(),
+        ("not-offered", ..) => "valid, but not the requested key".to_owned(),
         (verdict, _, _, Some(left)) => format!("{verdict}, {left} s left"),
         (verdict, ..) => verdict.to_owned(),
     };
@@ -158,8 +155,8 @@ fn show(key: &Key, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
     }
     match &key.rule {
-        Some(rule) => row(f, "  rule", &format!("allowed by: {rule}")),
-        None if key.verdict == "accepted" => row(f, "  rule", "none is about it, so it is allowed"),
+        Some(rule) => row(f, "  rule", &format!("allowed by the rule \"{rule}\"")),
+        None if key.verdict == "accepted" => row(f, "  rule", "no rule matched: allowed"),
         None => Ok(()),
     }
 }
@@ -189,21 +186,17 @@ impl fmt::Display for Document {
         let mut shown = vec![format!("settings {} ms", times.settings)];
         shown.extend(times.token.map(|took| format!("token {took} ms")));
         shown.extend(slowest.map(|(path, took)| {
-            format!("{} items side by side, the slowest {took} ms ({path})", times.items.len())
+            format!("{} items in parallel, the slowest {took} ms ({path})", times.items.len())
         }));
-        shown.extend(times.judgement.map(|took| format!("judgement {took} ms")));
+        shown.extend(times.judgement.map(|took| format!("verification {took} ms")));
         row(f, "times", &shown.join(", "))?;
         if !self.sshd.asks {
-            return writeln!(
-                f,
-                "\nsshd would be given nothing of ours for {}: see the note.",
-                one_line(&self.user)
-            );
+            return writeln!(f, "\nsshd would get no pushed key for {}: see the note.", one_line(&self.user));
         }
         writeln!(
             f,
-            "\nsshd would be given {} of ours and {} of other providers for {}.",
-            counted(self.keys_given, "key"),
+            "\nsshd would get {} and {} of other providers for {}.",
+            counted(self.keys_given, "pushed key"),
             counted(self.provider_lines, "line"),
             one_line(&self.user)
         )

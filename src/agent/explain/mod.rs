@@ -25,7 +25,7 @@ use crate::capture::{CaptureRequest, Fetched, fetch};
 use crate::cli::ExplainArgs;
 use crate::config::unsupported;
 use crate::environment::{self, EnvironmentBefore};
-use crate::layout::{fit, json, width};
+use crate::layout::{fit_report, json};
 use crate::outcome::Outcome;
 use crate::run_user::RunUser;
 use crate::verify::{Unproven, VerifyReport, verify_case};
@@ -55,7 +55,7 @@ pub(super) fn run(
     let settings = settings.and_then(|settings| supported(settings, &before));
     let own = settings.and_then(|settings| evaluate(arguments, clock, &settings, &mut times));
     let document = Document::new(arguments, clock, own, chain, times);
-    let text = if arguments.json { json(&document) } else { fit(&document.to_string(), width()) };
+    let text = if arguments.json { json(&document) } else { fit_report(&document.to_string()) };
     match write_once(text.as_bytes(), out) {
         Ok(()) if document.gives_any() => Outcome::Done,
         _ => Outcome::Undecided,
@@ -82,7 +82,7 @@ fn evaluate(
 ) -> Result<Evaluation, String> {
     let machine = Machine::detect(Path::new("/sys"));
     if machine == Machine::NotEc2 {
-        return Err("this is no EC2 instance: no key can be pushed to it".to_owned());
+        return Err("this is not an EC2 instance: no key can be pushed to it".to_owned());
     }
     let fetched = fetch(&CaptureRequest {
         endpoints: &settings.endpoints(),

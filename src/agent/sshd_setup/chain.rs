@@ -71,7 +71,7 @@ fn understand(machine: &SshdState, filed: &EffectiveCommand) -> Result<(), Enabl
     let sources = Sources::read(&machine.config);
     if let Some(unclear) = sources.unclear.first() {
         return Err(EnableError::LeftAlone(format!(
-            "{unclear}; releases of sshd read this in different ways, so --chain refuses it: write it plainly, then run this again"
+            "{unclear}; releases of sshd read this in different ways, so --chain refuses it: write it in plain form, then run this again"
         )));
     }
     let is_set = |value: &&str| !value.eq_ignore_ascii_case("none");
@@ -133,7 +133,7 @@ pub(super) fn keep_users_of_matches(
     let sources = Sources::read(&machine.config);
     if let Some(hidden) = sources.hidden().next() {
         return Err(EnableError::LeftAlone(format!(
-            "an AuthorizedKeysCommand may be set at {hidden}, and would run as {}; releases of sshd read this in different ways: write it plainly, then run this again",
+            "an AuthorizedKeysCommand may be set at {hidden}, and would run as {}; releases of sshd read this in different ways: write it in plain form, then run this again",
             pair.user
         )));
     }

@@ -80,7 +80,7 @@ impl SetupState<'_> {
             let winner = self.sources.of(Keyword::PubkeyAuthentication, "no");
             let place = winner.map_or_else(String::new, |winner| format!(" ({})", placed(winner)));
             faults.push(SetupFault {
-                seen: format!("sshd takes no keys at all: PubkeyAuthentication is no{place}"),
+                seen: format!("sshd accepts no keys: PubkeyAuthentication is no{place}"),
                 fix: Fix::Do(format!("{setting}, then: {}", shown_reload(self.machine))),
             });
         }
@@ -120,16 +120,16 @@ impl SetupState<'_> {
         Some(SetupFault { seen, fix: command })
     }
 
-    /// Why sshd does not run this program. `None` if it does.
+    /// Why sshd does not run eic-agent. `None` if it does.
     pub(crate) fn lost(&self) -> Option<SetupFault> {
         let command = self.running.command.as_deref();
         if is_ours(command, &self.machine.own) {
             return None;
         }
         let seen =
-            format!("sshd does not ask this program: AuthorizedKeysCommand is {}", shown_command(command));
+            format!("sshd does not run eic-agent: AuthorizedKeysCommand is {}", shown_command(command));
         if self.is_on_command_line() {
-            let seen = format!("{seen}, which it was started with and which wins over every file");
+            let seen = format!("{seen}, from sshd's command line, which overrides every file");
             return Some(SetupFault { seen, fix: self.started_otherwise() });
         }
         let place = self.winner().map_or_else(String::new, |winner| format!(" ({})", placed(winner)));
@@ -158,16 +158,16 @@ impl SetupState<'_> {
         let mut commands = self.sources.commands.iter().filter(is_ours);
         if let Some(first) = commands.clone().find(|setting| setting.within.is_none()) {
             let is_conditional = self.winner().is_some_and(|winner| winner.within.is_some());
-            let why = if is_conditional { "a Match wins over it" } else { "the first value wins" };
-            return format!("; ours is at {first}, and {why}");
+            let why = if is_conditional { "a Match block overrides it" } else { "sshd uses the first value" };
+            return format!("; eic-agent's line is at {first}, but {why}");
         }
         if let Some(ours) = commands.next() {
-            return format!("; ours is at {}, which is not about this login", placed(ours));
+            return format!("; eic-agent's line is at {}, which does not apply to this login", placed(ours));
         }
         let drop_in = Path::new(DROP_IN);
         if !self.sources.files.iter().any(|file| file == drop_in) && names(drop_in, own) {
             return format!(
-                "; ours in {DROP_IN} is not read: {} does not include it",
+                "; sshd does not read eic-agent's lines in {DROP_IN}: {} does not include it",
                 self.machine.config.display()
             );
         }
@@ -191,9 +191,9 @@ impl SetupState<'_> {
         let reload = shown_reload(self.machine);
         Fix::Do(match self.both() {
             Some(pair) => {
-                format!("take {winner} out, or have both asked: {pair} there; then: {reload}")
+                format!("remove {winner}, or run both: write {pair} there; then: {reload}")
             }
-            None => format!("take {winner} out, then: {reload}"),
+            None => format!("remove {winner}, then: {reload}"),
         })
     }
 
@@ -247,7 +247,7 @@ impl SetupState<'_> {
             return Fix::Do(by_hand);
         }
         Fix::Do(format!(
-            "no unit starts it so any more: sudo systemctl restart {} (open sessions stay); if that does not help, find what starts sshd with -o AuthorizedKeysCommand",
+            "no unit starts it so any more: sudo systemctl restart {} (open sessions continue); if that does not help, find what starts sshd with -o AuthorizedKeysCommand",
             units::sshd_unit()
         ))
     }
@@ -268,17 +268,17 @@ pub(crate) fn is_ours(command: Option<&str>, own: &Path) -> bool {
 /// Why sshd cannot run a command as this user. A user name with a `%` token depends on the login, and is not checked.
 pub(crate) fn user_fault(user: Option<&str>) -> Result<Option<SetupFault>, String> {
     let Some(user) = user else {
-        let seen = "sshd does not run this program: no AuthorizedKeysCommandUser is set".to_owned();
+        let seen = "sshd does not run eic-agent: no AuthorizedKeysCommandUser is set".to_owned();
         return Ok(Some(SetupFault { seen, fix: Fix::Run(format!("{IDENT} enable")) }));
     };
     if user.contains('%') || Account::find(user).is_some() || Account::look_up(user)?.is_some() {
         return Ok(None);
     }
     let seen = format!(
-        "sshd does not run this program: its AuthorizedKeysCommandUser {user:?} does not stand in /etc/passwd, nor does getent know it"
+        "sshd does not run eic-agent: its AuthorizedKeysCommandUser {user:?} is neither in /etc/passwd nor known to getent"
     );
     let fix = if user != IDENT {
-        Fix::Do(format!("name a user that is there, for example {IDENT}"))
+        Fix::Do(format!("name an existing user, for example {IDENT}"))
     } else if Path::new(SYSUSERS).is_file() {
         Fix::Run("systemd-sysusers eic-agent.conf".to_owned())
     } else {
@@ -316,14 +316,14 @@ fn restart(machine: &SshdState) -> Fix {
     if machine.is_unit {
         return Fix::Run(format!("systemctl restart {}", units::sshd_unit()));
     }
-    Fix::Do("restart sshd (open sessions stay)".to_owned())
+    Fix::Do("restart sshd (open sessions continue)".to_owned())
 }
 
 /// How to remove the command that these unit files set.
 pub(crate) fn where_from(files: &[PathBuf]) -> String {
     let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
     format!(
-        "take AuthorizedKeysCommand out of {}, then: sudo systemctl daemon-reload, and: sudo systemctl restart {} (open sessions stay)",
+        "remove AuthorizedKeysCommand from {}, then: sudo systemctl daemon-reload && sudo systemctl restart {} (open sessions continue)",
         names.join(" and "),
         units::sshd_unit()
     )

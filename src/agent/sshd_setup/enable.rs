@@ -61,7 +61,7 @@ fn enable(arguments: &EnableArgs, say: &mut impl FnMut(String)) -> Result<(), En
     let plan = if arguments.pin { Some(plan_pin(&machine, &in_force)?) } else { None };
     if machine.command_owner(&in_force.filed) == CommandOwner::Ours {
         say(format!(
-            "sshd is wired already: AuthorizedKeysCommand {}",
+            "sshd already uses eic-agent: AuthorizedKeysCommand {}",
             shown(in_force.filed.command.as_deref())
         ));
         if let Some(fault) = user_fault(in_force.filed.user.as_deref())? {
@@ -88,11 +88,11 @@ fn enable(arguments: &EnableArgs, say: &mut impl FnMut(String)) -> Result<(), En
     }
     // Last, because it gives up root's rights.
     match settings {
-        Err(error) => say(format!("warning: no pushed key is handed out: {}: {error}", error.reason())),
+        Err(error) => say(format!("warning: no pushed key can log in: {}: {error}", error.reason())),
         Ok(settings) => {
             let kept = give_up_root().err();
             for fault in unsupported(&settings, &before, kept.as_ref()) {
-                say(format!("warning: no pushed key is handed out: {}: {}", fault.reason, fault.said));
+                say(format!("warning: no pushed key can log in: {}: {}", fault.reason, fault.said));
             }
         }
     }
@@ -145,7 +145,9 @@ fn wire(
     say(format!("AuthorizedKeysCommand {}", pair.command));
     say(format!("AuthorizedKeysCommandUser {}", pair.user));
     if chain && pair.command.contains(" -- ") {
-        say("note: the other command has as much time as [imds] timeout in /etc/eic-agent.toml (default: 5 s)".to_owned());
+        let timeout = Settings::resolve(&CommandLine::default())
+            .map_or(5.0, |settings| settings.timeout.value.as_secs_f64());
+        say(format!("note: the chained command gets the same timeout (imds.timeout, {timeout} s)"));
     }
     reload_or_advise(machine, in_force, reloaded, say);
     Ok(())
@@ -192,9 +194,9 @@ fn check_overrides(machine: &SshdState, in_force: &CommandsInForce) -> Result<()
         in_force.running.as_ref().filter(|running| machine.command_owner(running) == CommandOwner::Other)
     {
         let fix =
-            if overrides.is_empty() { "find what starts it".to_owned() } else { where_from(&overrides) };
+            if overrides.is_empty() { "find out what starts it".to_owned() } else { where_from(&overrides) };
         return Err(EnableError::LeftAlone(format!(
-            "sshd was started with -o AuthorizedKeysCommand {}, which wins over every file; {fix}",
+            "sshd was started with -o AuthorizedKeysCommand {}, which overrides every file; {fix}",
             shown(running.command.as_deref())
         )));
     }
@@ -203,7 +205,7 @@ fn check_overrides(machine: &SshdState, in_force: &CommandsInForce) -> Result<()
         return Ok(());
     }
     Err(EnableError::LeftAlone(format!(
-        "sshd's unit starts it with another AuthorizedKeysCommand, which wins over every file; {}",
+        "sshd's unit starts it with another AuthorizedKeysCommand, which overrides every file; {}",
         where_from(&foreign)
     )))
 }
@@ -259,7 +261,7 @@ fn warnings(machine: &SshdState) -> Vec<String> {
     let overrides = units::overrides();
     if !overrides.is_empty() {
         lines.push(format!(
-            "warning: sshd's unit sets an AuthorizedKeysCommand that wins over every file: {}",
+            "warning: sshd's unit sets an AuthorizedKeysCommand that overrides every file: {}",
             where_from(&overrides)
         ));
     } else if let Some(fault) = remaining(machine) {

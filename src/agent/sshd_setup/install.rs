@@ -96,7 +96,7 @@ fn put_into(
     let effective = test.and_then(|()| machine.server.effective(&machine.config, &[]));
     let lost = match effective {
         Ok(effective) if pair.is(&effective) => return Ok(Ok(change)),
-        Ok(effective) => format!("{} would not win over {}", place.display(), shown_pair(&effective)),
+        Ok(effective) => format!("{} would not override {}", place.display(), shown_pair(&effective)),
         Err(error) => format!("{}: {error}", place.display()),
     };
     undo(change).map_err(InstallError::Stuck)?;
@@ -145,7 +145,7 @@ impl From<InstallError> for EnableError {
 pub(super) fn own_pair(machine: &SshdState) -> Result<CommandAndUser, EnableError> {
     if Account::find(IDENT).is_none() {
         return Err(EnableError::Failed(format!(
-            "there is no user {IDENT} for sshd to run it as; run: systemd-sysusers, or useradd --system --no-create-home --shell /usr/sbin/nologin {IDENT}"
+            "there is no user {IDENT} for sshd to run it as; run: sudo systemd-sysusers eic-agent.conf, or: sudo useradd --system --no-create-home --shell /usr/sbin/nologin {IDENT}"
         )));
     }
     Ok(CommandAndUser { command: plain(&machine.own), user: IDENT.to_owned() })

@@ -92,10 +92,10 @@ impl SshdUnknown {
         }
         let otherwise = || match insecure {
             Insecure::Unreadable(_, error) if error.kind() == std::io::ErrorKind::NotFound => {
-                "put it back, or correct the link or the Include that names it".to_owned()
+                "restore it, or correct the link or the Include that names it".to_owned()
             }
             Insecure::Unreadable(..) => insecure.advice("it"),
-            _ => "make it a file of root's alone, up to /".to_owned(),
+            _ => "root must own it and every folder above it, and only root may write them".to_owned(),
         };
         let fix = insecure.remedy().map_or_else(|| Fix::Do(otherwise()), Fix::Run);
         Self::Refused(SetupFault { seen: format!("{what}: {}", insecure.seen()), fix })
@@ -149,7 +149,7 @@ impl SshdState {
     pub(super) fn unclear(&self) -> Option<String> {
         let listener = self.listener.as_ref().filter(|listener| !listener.is_clear)?;
         Some(format!(
-            "running sshd (pid {}): the agent cannot separate its arguments; put these options into {} instead",
+            "running sshd (pid {}): the agent cannot separate its arguments; move its options into {}",
             listener.pid,
             self.config.display()
         ))

@@ -51,7 +51,7 @@ impl Plan {
         };
         replace(before.as_deref(), after)
             .map(|()| format!("pinned region {region} and domain {domain} in {DEFAULT_PATH}"))
-            .map_err(|why| format!("sshd is wired, but nothing is pinned: {why}"))
+            .map_err(|why| format!("sshd uses eic-agent, but region and domain are not pinned: {why}"))
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: &StatusArgs, out: &mut impl Write, notes: &mut impl
     let here = instance::Machine::detect(Path::new(SYSFS));
     if arguments.is_ec2 {
         let is_ec2 = here != instance::Machine::NotEc2;
-        let words = if is_ec2 { "this is an EC2 instance" } else { "this is no EC2 instance" };
+        let words = if is_ec2 { "this is an EC2 instance" } else { "this is not an EC2 instance" };
         let _ = write_once(format!("{words}\n").as_bytes(), out);
         return if is_ec2 { Outcome::Done } else { Outcome::Undecided };
     }
@@ -116,14 +116,14 @@ impl StatusReport {
         let file = settings.file.iter().filter(|_| !has_other_settings).map(|file| (file.clone(), Use::Read));
         if let Some(Ok(obstacle)) = user.blocked(&file.collect::<Vec<_>>()) {
             let told = told(Reason::SettingsUnreadable, &obstacle);
-            self.problems.push(format!("no pushed key is handed out: {told}"));
+            self.problems.push(format!("no pushed key can log in: {told}"));
         }
         let store = settings.trust_store();
         let Some(Ok(obstacle)) = user.blocked(&store.places()) else { return };
         match store.load() {
             Err(error) => {
                 let told = told(error.reason(), &obstacle);
-                self.problems.push(format!("no pushed key is handed out: {told}"));
+                self.problems.push(format!("no pushed key can log in: {told}"));
             }
             // The other sources may lack the signer's root.
             Ok(_) => self.warnings.push(told(Reason::TrustStoreUnusable, &obstacle)),
@@ -148,7 +148,7 @@ impl StatusReport {
         }
         let settings = Settings::resolve(&CommandLine::default());
         if let Err(error) = &settings {
-            report.problems.push(format!("no pushed key is handed out: {}: {error}", error.reason()));
+            report.problems.push(format!("no pushed key can log in: {}: {error}", error.reason()));
         }
         // Query sshd while we are root. Then give root's rights up.
         let before =
@@ -160,12 +160,12 @@ impl StatusReport {
             report.look_at_files(&user, settings, has_other);
             let faults = unsupported(settings, &before, kept.as_ref());
             let told =
-                |fault: Unsupported| format!("no pushed key is handed out: {}: {}", fault.reason, fault.said);
+                |fault: Unsupported| format!("no pushed key can log in: {}: {}", fault.reason, fault.said);
             report.problems.extend(faults.into_iter().map(told));
         }
         match (settings, here) {
             (_, instance::Machine::NotEc2) => {
-                report.warnings.push("this is no EC2 instance: no key can be pushed to it".to_owned());
+                report.warnings.push("this is not an EC2 instance: no key can be pushed to it".to_owned());
             }
             (Ok(settings), _) => report.ask_metadata(&settings, kept),
             (Err(_), _) => {}
@@ -219,7 +219,7 @@ impl StatusReport {
         }
         for file in units::overrides() {
             self.warnings.push(format!(
-                "{} starts sshd with an AuthorizedKeysCommand that wins over every file",
+                "{} starts sshd with an AuthorizedKeysCommand that overrides every file",
                 file.display()
             ));
         }
@@ -229,7 +229,7 @@ impl StatusReport {
     fn ask_metadata(&mut self, settings: &Settings, kept: Option<PrivilegesError>) {
         // Answers from the network are not read as root.
         if let Some(error) = kept {
-            self.warnings.push(format!("the metadata service was not asked: {error}"));
+            self.warnings.push(format!("the metadata service was not queried: {error}"));
             return;
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
@@ -269,7 +269,7 @@ impl std::fmt::Display for StatusReport {
         let metadata = match self.metadata {
             Some(true) => "answers",
             Some(false) => "does not answer",
-            None => "not asked",
+            None => "not queried",
         };
         line("metadata", metadata)?;
         for other in &self.others {

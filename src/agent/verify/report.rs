@@ -230,7 +230,7 @@ impl Key {
             write!(notes, ", until {expires}")?;
         }
         if let Some(rule) = &self.rule {
-            write!(notes, ", allowed by the rule {rule}")?;
+            write!(notes, ", allowed by the rule \"{rule}\"")?;
         }
         if let Some(id) = &self.request_id {
             write!(notes, ", request-id {id}")?;

@@ -75,7 +75,7 @@ impl fmt::Display for KeyOptionsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown(name) => {
-                write!(f, "sshd knows no option \"{name}\" (sshd(8), AUTHORIZED_KEYS FILE FORMAT)")
+                write!(f, "sshd has no option \"{name}\" (sshd(8), AUTHORIZED_KEYS FILE FORMAT)")
             }
             Self::NoValue(name) => write!(f, "expected {name}=\"...\", got no value"),
             Self::OptionValue(name) => write!(f, "expected {name} alone, got a value"),

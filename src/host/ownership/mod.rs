@@ -66,7 +66,9 @@ impl Insecure {
             Self::Writable(path, _) if path == Path::new("/") => {
                 "give / its usual owner and rights back: root's, and only root may write it".to_owned()
             }
-            Self::Owner(..) | Self::Writable(..) => format!("move {what} to a folder of root's alone"),
+            Self::Owner(..) | Self::Writable(..) => {
+                format!("move {what} to a folder that only root can write")
+            }
             Self::NotAbsolute(_) => format!("give {what} an absolute path"),
             Self::NotAFile(path) => format!("{} must be a regular file; put {what} back", path.display()),
             Self::Unreadable(path, error) => unreadable_advice(path, error, what),

@@ -78,7 +78,7 @@ impl fmt::Display for ServerError {
         match self {
             Self::NotRun(error) => write!(f, "sshd cannot be run: {error}"),
             Self::NoHostKey(error) => {
-                write!(f, "sshd needs a host key, and none can be created: {error}")
+                write!(f, "sshd needs a host key, and creating one failed: {error}")
             }
             Self::Refused(words) => write!(f, "sshd says: {words}"),
         }

@@ -10,7 +10,7 @@ use eic_core::policy::{Action, Glob, Rule};
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_core::verification::RevocationPolicy;
 use eic_host::trust_store::Roots;
-use serde::de::{DeserializeOwned, Visitor};
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
@@ -224,14 +224,12 @@ impl<'i> Section<'i> {
 
     /// Reads patterns. A pattern that can never match is a fault, because the rule would have no effect.
     fn globs(&mut self, name: &str, faults: &mut Faults, kind: PatternKind) -> Vec<Glob> {
-        let globs = self.checked(name, faults, |patterns: Vec<String>| {
+        let globs = self.checked(name, faults, |TextList(patterns)| {
             if let Some(dead) = patterns.iter().find(|pattern| !kind.can_match(pattern)) {
                 return Err(format!("expected {}, got {}", kind.words(), shown(dead)));
             }
             if patterns.is_empty() {
-                return Err(
-                    "expected at least one pattern, got []; leave the line out to match all".to_owned()
-                );
+                return Err("expected at least one pattern, got []; remove the line to match all".to_owned());
             }
             Ok(patterns.iter().map(|pattern| Glob::new(pattern)).collect())
         });
@@ -282,11 +280,43 @@ impl PatternKind {
 
     const fn words(self) -> &'static str {
         match self {
-            Self::User => "a login name or a pattern of one, root or adm*",
-            Self::Principal => "an ARN or a pattern of one, arn:aws:sts::*:assumed-role/Admin/*",
-            Self::Account => "twelve digits or a pattern of them",
-            Self::KeyType => "a key algorithm or a pattern of one, ssh-ed25519 or sk-*",
+            Self::User => "a login name or a pattern, such as root or adm*",
+            Self::Principal => "an ARN or a pattern, such as arn:aws:sts::*:assumed-role/Admin/*",
+            Self::Account => "twelve digits or a pattern, such as 1234*",
+            Self::KeyType => "a key algorithm or a pattern, such as ssh-ed25519 or sk-*",
         }
+    }
+}
+
+/// A list of strings.
+struct TextList(Vec<String>);
+
+impl<'de> Deserialize<'de> for TextList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextListVisitor)
+    }
+}
+
+struct TextListVisitor;
+
+impl<'de> Visitor<'de> for TextListVisitor {
+    type Value = TextList;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list: [\"root\"]")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<TextList, E> {
+        let text = shown(text);
+        Err(E::custom(format_args!("expected a list: [{text}], got {text}")))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<TextList, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = list.next_element()? {
+            texts.push(text);
+        }
+        Ok(TextList(texts))
     }
 }
 

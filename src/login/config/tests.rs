@@ -133,7 +133,7 @@ fn every_fault_has_line_key_and_expected_value() {
         ),
         (
             "[keys]\noptions = \"no-such\"\n",
-            vec!["2: keys.options: sshd knows no option \"no-such\" (sshd(8), AUTHORIZED_KEYS FILE FORMAT)"],
+            vec!["2: keys.options: sshd has no option \"no-such\" (sshd(8), AUTHORIZED_KEYS FILE FORMAT)"],
         ),
         (
             "[keys]\noptions = \"pty\\nssh-ed25519 AAAA\"\n",
@@ -155,7 +155,7 @@ fn every_fault_has_line_key_and_expected_value() {
         ),
         (
             "[[rule]]\naction = \"deny\"\nusers = []\n",
-            vec!["3: rule 1.users: expected at least one pattern, got []; leave the line out to match all"],
+            vec!["3: rule 1.users: expected at least one pattern, got []; remove the line to match all"],
         ),
         (
             "[[rule]]\naction = \"deny\"\nuser = [\"root\"]\n",
@@ -193,7 +193,10 @@ fn every_fault_has_line_key_and_expected_value() {
             "2: imds.timeout: invalid type: string \"5\", expected a number of seconds, 0.1 to 60",
         ),
         ("[keys]\nenvironment = \"yes\"\n", "2: keys.environment: invalid type: string"),
-        ("[[rule]]\naction = \"deny\"\nusers = \"root\"\n", "3: rule 1.users: invalid type: string"),
+        (
+            "[[rule]]\naction = \"deny\"\nusers = \"root\"\n",
+            "3: rule 1.users: expected a list: [\"root\"], got \"root\"",
+        ),
         ("[imds\n", "1: "),
         ("\n\n= 1\n", "3: "),
         ("[trust]\nroots = \"amazon\"\nroots = \"system\"\n", "3: "),

@@ -44,7 +44,7 @@ pub(super) fn key_rows() -> Vec<Row> {
             Finding {
                 check: "public-keys",
                 verdict: "fail",
-                seen: "AuthenticationMethods is password (/etc/ssh/sshd_config:1): no key",
+                seen: "AuthenticationMethods is password (/etc/ssh/sshd_config:1): sshd accepts no key",
                 fix: "add publickey",
             },
         ),
@@ -85,7 +85,7 @@ pub(super) fn key_rows() -> Vec<Row> {
                 check: "key-types",
                 verdict: "fail",
                 seen: "PubkeyAcceptedAlgorithms refuses ssh-future@example.com keys",
-                fix: "push a key of another type (ed25519 or RSA); this sshd does not know the other",
+                fix: "push a key of another type (ed25519 or RSA); this sshd does not support the other",
             },
         )),
         either(row(
@@ -120,7 +120,7 @@ pub(super) fn key_rows() -> Vec<Row> {
                 check: "revoked-keys",
                 verdict: "fail",
                 seen: "RevokedKeys /etc/ssh/revoked_keys (/etc/ssh/sshd_config:1): No such file",
-                fix: "put /etc/ssh/revoked_keys back",
+                fix: "restore /etc/ssh/revoked_keys",
             },
         ),
         row(
@@ -130,7 +130,7 @@ pub(super) fn key_rows() -> Vec<Row> {
                 check: "revoked-keys",
                 verdict: "fail",
                 seen: "Is a directory",
-                fix: "put a list that can be read at /etc/ssh",
+                fix: "replace /etc/ssh by a readable list",
             },
         ),
         row(
@@ -156,7 +156,7 @@ pub(super) fn account_rows() -> Vec<Row> {
             Finding {
                 check: "access",
                 verdict: "fail",
-                seen: "AllowUsers does not have ec2-user (/etc/ssh/sshd_config:1)",
+                seen: "AllowUsers does not contain ec2-user (/etc/ssh/sshd_config:1)",
                 fix: "add ec2-user to AllowUsers, then: sudo kill -HUP",
             },
         ),
@@ -166,8 +166,8 @@ pub(super) fn account_rows() -> Vec<Row> {
             Finding {
                 check: "access",
                 verdict: "warn",
-                seen: "AllowUsers has only ec2-user@10.0.0.0/8",
-                fix: "log in from there",
+                seen: "AllowUsers contains only ec2-user@10.0.0.0/8",
+                fix: "log in from that address",
             },
         )),
         row(
@@ -176,8 +176,8 @@ pub(super) fn account_rows() -> Vec<Row> {
             Finding {
                 check: "access",
                 verdict: "fail",
-                seen: "DenyUsers has ec2-* (/etc/ssh/sshd_config:1)",
-                fix: "take ec2-* out of DenyUsers",
+                seen: "DenyUsers contains ec2-* (/etc/ssh/sshd_config:1)",
+                fix: "remove ec2-* from DenyUsers",
             },
         ),
         row(
@@ -196,8 +196,8 @@ pub(super) fn account_rows() -> Vec<Row> {
             Finding {
                 check: "access",
                 verdict: "fail",
-                seen: "DenyGroups has ec2-user",
-                fix: "take ec2-user out of DenyGroups",
+                seen: "DenyGroups contains ec2-user",
+                fix: "remove ec2-user from DenyGroups",
             },
         ),
         root(row(
@@ -267,7 +267,7 @@ pub(super) fn account_rows() -> Vec<Row> {
                 Finding {
                     check: "account",
                     verdict: "fail",
-                    seen: "the password of ec2-user has to be changed",
+                    seen: "the password of ec2-user must be changed",
                     fix: "sudo chage -d",
                 },
             ),
@@ -308,7 +308,7 @@ pub(super) fn account_rows() -> Vec<Row> {
             Finding {
                 check: "shell",
                 verdict: "fail",
-                seen: "/etc/nologin keeps everybody out",
+                seen: "/etc/nologin blocks all users",
                 fix: "sudo rm /etc/nologin",
             },
         ),

@@ -18,7 +18,8 @@ fn running_server_that_differs_from_the_files_is_reported() {
         let foreign =
             ["-o", "AuthorizedKeysCommand /usr/bin/env %u", "-o", "AuthorizedKeysCommandUser nobody"];
         let sshd = Sshd::listen(&foreign);
-        let told = "AuthorizedKeysCommand is /usr/bin/env %u, which it was started with and which wins over every file";
+        let told =
+            "AuthorizedKeysCommand is /usr/bin/env %u, from sshd's command line, which overrides every file";
         let started = row(
             "-o",
             |_| {},
@@ -26,7 +27,7 @@ fn running_server_that_differs_from_the_files_is_reported() {
                 check: "command",
                 verdict: "fail",
                 seen: told,
-                fix: "take -o AuthorizedKeysCommand out of what starts sshd (pid ",
+                fix: "remove -o AuthorizedKeysCommand from what starts sshd (pid ",
             },
         );
         let mut faults = sound.check(world, &either(follow(NOT_ASKED, started)));
@@ -36,13 +37,13 @@ fn running_server_that_differs_from_the_files_is_reported() {
                     check: "command",
                     verdict: "fail",
                     seen: told,
-                    fix: "take AuthorizedKeysCommand out of /etc/default/ssh, then: sudo systemctl daemon-reload",
+                    fix: "remove AuthorizedKeysCommand from /etc/default/ssh, then: sudo systemctl daemon-reload",
                 },
                 Finding {
                     check: "unit-override",
                     verdict: "fail",
                     seen: "/etc/default/ssh starts sshd with",
-                    fix: "take AuthorizedKeysCommand out of /etc/default/ssh",
+                    fix: "remove AuthorizedKeysCommand from /etc/default/ssh",
                 },
             ],
             ..row(

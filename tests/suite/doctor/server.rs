@@ -103,7 +103,7 @@ fn command_rows() -> Vec<Row> {
                 Finding {
                     check: "command",
                     verdict: "fail",
-                    seen: "is /usr/bin/env (/etc/ssh/sshd_config.d/05-x.conf:1); ours is at /etc/ssh/sshd_config.d/10-eic-agent.conf:2, and the first value wins",
+                    seen: "is /usr/bin/env (/etc/ssh/sshd_config.d/05-x.conf:1); eic-agent's line is at /etc/ssh/sshd_config.d/10-eic-agent.conf:2, but sshd uses the first value",
                     fix: "sudo eic-agent enable --chain",
                 },
             ),
@@ -118,7 +118,7 @@ fn command_rows() -> Vec<Row> {
                 Finding {
                     check: "command",
                     verdict: "fail",
-                    seen: "inside \"Match User ec2-user\"); ours is at /etc/ssh/sshd_config.d/10-eic-agent.conf:2, and a Match wins over it",
+                    seen: "inside \"Match User ec2-user\"); eic-agent's line is at /etc/ssh/sshd_config.d/10-eic-agent.conf:2, but a Match block overrides it",
                     fix: "authorized-keys --provider-user nobody %u %f -- /usr/bin/env %u and AuthorizedKeysCommandUser root there",
                 },
             ),
@@ -134,7 +134,7 @@ fn command_rows() -> Vec<Row> {
                 Finding {
                     check: "command",
                     verdict: "fail",
-                    seen: "10-eic-agent.conf:3, inside \"Match User git\", which is not about this login",
+                    seen: "10-eic-agent.conf:3, inside \"Match User git\", which does not apply to this login",
                     fix: "sudo eic-agent enable",
                 },
             ),
@@ -147,7 +147,7 @@ fn command_rows() -> Vec<Row> {
                 Finding {
                     check: "command",
                     verdict: "fail",
-                    seen: "ours in /etc/ssh/sshd_config.d/10-eic-agent.conf is not read: /etc/ssh/sshd_config does not include it",
+                    seen: "sshd does not read eic-agent's lines in /etc/ssh/sshd_config.d/10-eic-agent.conf: /etc/ssh/sshd_config does not include it",
                     fix: "sudo eic-agent enable",
                 },
             ),
@@ -183,7 +183,7 @@ fn command_rows() -> Vec<Row> {
                     Finding {
                         check: "command",
                         verdict: "warn",
-                        seen: "Amazon's own command is asked",
+                        seen: "sshd runs Amazon's command",
                         fix: "sudo eic-agent enable",
                     },
                 )
@@ -202,7 +202,7 @@ fn runnable_rows() -> Vec<Row> {
             Finding {
                 check: "command-user",
                 verdict: "fail",
-                seen: "AuthorizedKeysCommandUser \"nosuch\" does not stand in /etc/passwd",
+                seen: "AuthorizedKeysCommandUser \"nosuch\" is neither in /etc/passwd",
                 fix: "eic-agent",
             },
         ),
@@ -216,7 +216,7 @@ fn runnable_rows() -> Vec<Row> {
             Finding {
                 check: "command-user",
                 verdict: "fail",
-                seen: "nor does getent know it",
+                seen: "nor known to getent",
                 fix: "sudo useradd --system",
             },
         ),
@@ -282,7 +282,7 @@ fn runnable_rows() -> Vec<Row> {
                 check: "unit-override",
                 verdict: "warn",
                 seen: "/etc/systemd/system/ssh.service.d/x.conf starts sshd with an AuthorizedKeysCommand of its own, from its next start",
-                fix: "take AuthorizedKeysCommand out of /etc/systemd/system/ssh.service.d/x.conf",
+                fix: "remove AuthorizedKeysCommand from /etc/systemd/system/ssh.service.d/x.conf",
             },
         ),
     ];
@@ -299,7 +299,7 @@ fn provider_rows() -> Vec<Row> {
                 check: "providers",
                 verdict: "warn",
                 seen: "/usr/bin/nosuch is not run: /usr/bin/nosuch: No such file",
-                fix: "put /usr/bin/nosuch back",
+                fix: "restore /usr/bin/nosuch",
             },
         ),
         row(
@@ -322,7 +322,7 @@ fn provider_rows() -> Vec<Row> {
             Finding {
                 check: "providers",
                 verdict: "warn",
-                seen: "--provider-user nosuch does not stand in /etc/passwd",
+                seen: "--provider-user nosuch is not in /etc/passwd",
                 fix: "10-eic-agent.conf:1",
             },
         ),
@@ -354,7 +354,7 @@ fn answer_rows() -> Vec<Row> {
             Finding {
                 check: "answer",
                 verdict: "fail",
-                seen: "as eic-agent, it ends without a decision: metadata-",
+                seen: "as eic-agent, the command made no decision: metadata-",
                 fix: "authorized-keys --config /etc/other.toml ec2-user",
             },
         ),
@@ -374,8 +374,8 @@ fn answer_rows() -> Vec<Row> {
             Finding {
                 check: "answer",
                 verdict: "fail",
-                seen: "/home says that this is no EC2 instance",
-                fix: "take --sysfs out",
+                seen: "/home says that this is not an EC2 instance",
+                fix: "remove --sysfs",
             },
         ),
         row(
@@ -384,7 +384,7 @@ fn answer_rows() -> Vec<Row> {
             Finding {
                 check: "answer",
                 verdict: "fail",
-                seen: "the login name that it is given is SHA256:",
+                seen: "as its first argument, got SHA256:",
                 fix: "write %u before %f in /etc/ssh/sshd_config.d/10-eic-agent.conf:2, then: sudo kill -HUP",
             },
         ),

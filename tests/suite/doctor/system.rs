@@ -57,7 +57,7 @@ pub(super) fn rows() -> Vec<Row> {
                 Finding {
                     check: "selinux",
                     verdict: "ok",
-                    seen: "enforcing, and our module is installed",
+                    seen: "enforcing, and eic-agent's module is installed",
                     fix: "",
                 },
             )

@@ -345,7 +345,7 @@ fn every_layout_is_wired_or_left_as_it_was() {
 
             let again = agent(world, layout.arguments);
             assert_eq!((again.status, snapshot() == after), (Some(0), true), "{name}: {}", again.err);
-            assert!(again.out.contains("wired already"), "{name}: {}", again.out);
+            assert!(again.out.contains("already uses eic-agent"), "{name}: {}", again.out);
 
             let out = agent(world, &["disable"]);
             assert_eq!(out.status, Some(0), "{name}: {}", out.err);

@@ -32,7 +32,7 @@ pub(crate) struct Ran {
 }
 
 pub(crate) fn agent(world: &World, arguments: &[&str]) -> Ran {
-    let output = Command::new(world.agent()).args(arguments).output().unwrap();
+    let output = Command::new(world.agent()).args(arguments).env("SUDO_USER", "ubuntu").output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Ran { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }

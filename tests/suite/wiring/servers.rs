@@ -46,7 +46,7 @@ fn running_servers_command_line_is_respected() {
             let ran = agent(world, arguments);
             assert_eq!(ran.status, Some(3), "{}", ran.err);
             assert!(
-                ran.err.contains("-o AuthorizedKeysCommand /usr/bin/id %u, which wins over every file"),
+                ran.err.contains("-o AuthorizedKeysCommand /usr/bin/id %u, which overrides every file"),
                 "{}",
                 ran.err
             );
@@ -68,7 +68,7 @@ fn running_servers_command_line_is_respected() {
         assert!(!ran.out.contains("kill -HUP"), "a reload would change nothing: {}", ran.out);
         let (code, report) = status(world);
         assert_eq!((code, &report["sshd"]["pid"]), (Some(1), &Value::from(sshd.pid())), "{report:#}");
-        assert!(report["problems"][0].as_str().unwrap().contains("which it was started with"), "{report:#}");
+        assert!(report["problems"][0].as_str().unwrap().contains("which overrides every file"), "{report:#}");
         drop(sshd);
         assert_eq!(status(world).0, Some(0));
         assert_eq!(agent(world, &["disable"]).status, Some(0));
@@ -104,7 +104,7 @@ fn setting_that_wins_later_is_refused_and_named() {
         let foreign =
             ["-o", "AuthorizedKeysCommand /usr/bin/id %u", "-o", "AuthorizedKeysCommandUser nobody"];
         let sshd = Sshd::listen(&foreign);
-        refuses("a server with another command on its command line", 3, "wins over every file");
+        refuses("a server with another command on its command line", 3, "overrides every file");
         drop(sshd);
         let sshd = Sshd::listen(&["-o", "ForceCommand /bin/true -q x", "-f", CONFIG]);
         let ran = agent(world, &["enable"]);

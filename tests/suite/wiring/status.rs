@@ -59,7 +59,7 @@ fn status_reports_each_problem() {
         world.configure("");
         let passwd = fs::read_to_string("/etc/passwd").unwrap();
         fs::write("/etc/passwd", passwd.replace("eic-agent:", "other:")).unwrap();
-        wrong("no user", "AuthorizedKeysCommandUser \\\"eic-agent\\\" does not stand in /etc/passwd");
+        wrong("no user", "AuthorizedKeysCommandUser \\\"eic-agent\\\" is neither in /etc/passwd");
         fs::write("/etc/passwd", passwd).unwrap();
         fs::set_permissions(world.path("bin"), fs::Permissions::from_mode(0o777)).unwrap();
         wrong("a folder", "writable");

@@ -141,7 +141,7 @@ impl Reader<'_> {
 }
 
 fn unclear(place: &str) -> String {
-    format!("the rule at {place} is not understood")
+    format!("the rule at {place} cannot be parsed")
 }
 
 /// Lines without comments, with the number of the first line of each. A backslash continues a line.
