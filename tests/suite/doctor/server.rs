@@ -299,7 +299,7 @@ fn provider_rows() -> Vec<Row> {
                 check: "providers",
                 verdict: "warn",
                 seen: "/usr/bin/nosuch is not run: /usr/bin/nosuch: No such file",
-                fix: "restore /usr/bin/nosuch",
+                fix: "put /usr/bin/nosuch back",
             },
         ),
         row(
