@@ -107,7 +107,7 @@ pub(super) fn explained(answer: Check, service: &[Check], asked_as: &str) -> Che
 }
 
 /// The words between the user and the reason.
-const NO_DECISION: &str = ", it ends without a decision: ";
+const NO_DECISION: &str = ", the command made no decision: ";
 
 /// Our own part of the command, without chained providers.
 struct ConfiguredRun {

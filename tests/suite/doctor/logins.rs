@@ -267,7 +267,7 @@ pub(super) fn account_rows() -> Vec<Row> {
                 Finding {
                     check: "account",
                     verdict: "fail",
-                    seen: "the password of ec2-user must be changed",
+                    seen: "the password of ec2-user has to be changed",
                     fix: "sudo chage -d",
                 },
             ),

@@ -108,7 +108,7 @@ fn setting_that_wins_later_is_refused_and_named() {
         drop(sshd);
         let sshd = Sshd::listen(&["-o", "ForceCommand /bin/true -q x", "-f", CONFIG]);
         let ran = agent(world, &["enable"]);
-        assert!(ran.status == Some(1) && ran.err.contains("cannot separate the arguments"), "{}", ran.err);
+        assert!(ran.status == Some(1) && ran.err.contains("cannot separate its arguments"), "{}", ran.err);
         drop(sshd);
 
         fs::write(Path::new(DROP_INS).join("05-a.conf"), "AuthorizedKeysCommandUser nosuch\n").unwrap();
