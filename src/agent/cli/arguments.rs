@@ -1,4 +1,4 @@
-//! What each subcommand takes.
+//! The arguments of each subcommand.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ pub struct AuthorizedKeysArgs {
     /// Fingerprint of the offered key (sshd's %f); with SHA256:..., print only that key
     #[arg(value_name = "FINGERPRINT")]
     pub fingerprint: Option<OsString>,
-    /// User to run the providers as, when started as root [default: the user that sshd chose]
+    /// User to run the providers as, if started as root [default: the user that sshd runs this program as]
     #[arg(long, value_name = "NAME")]
     pub provider_user: Option<String>,
     /// Other AuthorizedKeysCommand to run as well, with its arguments; -- before each
@@ -224,8 +224,9 @@ agent's user wrote the line. A login or its end is verified only if these fields
 name sshd or systemd-logind as the program (_EXE, _SYSTEMD_UNIT). If journald
 was too late to see the program, the line is unattributed. Its session is listed
 as unverified. If a process id is reused within five seconds, journald can name
-the wrong program: keep kernel.pid_max at systemd's 4194304. Any user can write
-to a text log, so principals from there are shown as unverified. Examples:
+the wrong program: keep kernel.pid_max at 4194304, which systemd sets. Any user
+can write to a text log, so principals from there are shown as unverified.
+Examples:
   sudo eic-agent sessions --since 30d
   sudo eic-agent sessions --open --user ec2-user
   sudo eic-agent sessions --principal '*:assumed-role/Admin/*' --json |
@@ -236,16 +237,16 @@ Exit status: 0 the list is complete; 1 no log can be read, or something is
 missing or unattributed (a warning names it); 2 the command line is wrong or
 FILE cannot be read.")]
 pub struct SessionsArgs {
-    /// Omit what ended before TIME
+    /// Omit sessions that ended before TIME, and older keys and refusals
     #[arg(long, value_name = "TIME", value_parser = parse_when)]
     pub since: Option<When>,
-    /// Omit what began after TIME
+    /// Omit everything that began after TIME
     #[arg(long, value_name = "TIME", value_parser = parse_when)]
     pub until: Option<When>,
     /// Only logins as this user
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
-    /// Only keys of principals whose ARN matches: * is any characters, ? is one
+    /// Only keys whose principal's ARN matches; * matches any characters, ? matches one
     #[arg(long, value_name = "GLOB")]
     pub principal: Option<String>,
     /// Only sessions that are open now
@@ -282,12 +283,12 @@ Enable replaces Amazon's own command, and leaves any other command alone:
 
 Every file of sshd's configuration, and every directory above it, must belong to
 root and be writable by root only. With --chain, enable refuses a line that
-releases of sshd read in different ways (quotation marks, sets in an Include),
-and names it.
+releases of sshd read in different ways (quotation marks, sets such as [ab] in
+an Include), and names it.
 
-Exit status: 0 sshd uses eic-agent, now or already; 1 it could not be done,
-nothing is changed; 2 the command line is wrong; 3 another AuthorizedKeysCommand
-is in force and was left alone.")]
+Exit status: 0 sshd uses eic-agent, also if it did before; 1 it could not be
+done, and the message says whether anything is changed; 2 the command line is
+wrong; 3 another AuthorizedKeysCommand is in force and was left alone.")]
 pub struct EnableArgs {
     /// Also run the AuthorizedKeysCommand that is in force now, as its own user
     #[arg(long)]
@@ -340,7 +341,7 @@ pub struct UserIds {
     pub uid: u32,
     /// Group id
     pub gid: u32,
-    /// Ids of all groups, with commas
+    /// Ids of all groups, separated by commas
     #[arg(value_parser = parse_groups)]
     pub groups: Groups,
 }
@@ -403,7 +404,7 @@ and its author can choose both. If that matters, give --at and --instance-id:
 Exit status: 0 at least one key was accepted; 1 no key was accepted; 2 the
 command line is wrong or a file cannot be read.")]
 pub struct VerifyArgs {
-    /// File from eic-agent capture, instead of the next five; --instance-id and --signer-name may override it
+    /// File from eic-agent capture; replaces the next five options, but --instance-id and --signer-name override it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "signer_cert", "ocsp_dir"])]
     pub capture: Option<PathBuf>,
     /// Key bundle, as active-keys/USER/ serves it; - for standard input
