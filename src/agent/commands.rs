@@ -10,7 +10,7 @@ use crate::cli::{Cli, Command};
 use crate::outcome::Outcome;
 use crate::{capture, config, confinement, doctor, explain, placement, reach, sessions, sshd_setup, verify};
 
-/// Whether this is a command about sshd that root runs by hand.
+/// Whether this is one of the commands that inspect or change sshd's setup.
 const fn is_by_hand(command: &Command) -> bool {
     matches!(
         command,
@@ -25,7 +25,8 @@ const fn is_by_hand(command: &Command) -> bool {
 /// Runs a command. The result goes to `out`, and messages for people go to `notes`.
 pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     if is_by_hand(&cli.command) {
-        // sshd's umask instead of the caller's, for the files and programs of these commands.
+        // These commands write files and start programs, and the caller's umask must not matter for that. sshd also
+        // forbids write access by the group and by others (OpenSSH sshd.c).
         let _ = umask(Mode::from_bits_truncate(0o022));
     }
     let clock = Clock::start();

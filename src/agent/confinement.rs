@@ -1,5 +1,5 @@
-//! `confinement`: confines itself as a run does, and prints which layers hold. `doctor` runs it as a separate process,
-//! because a confined process cannot check anything else.
+//! `confinement`: confines itself as a run does, and prints which layers of the confinement are in force. `doctor` runs
+//! it as a separate process, because a confined process cannot check anything else.
 
 use std::io::Write;
 

@@ -1,5 +1,5 @@
-//! `[keys] environment = true` in the systemd unit and in commands that a person runs. As root, these renew the record
-//! of what sshd permits. Runs as another user read that record.
+//! The setting `[keys] environment`, in the commands that the systemd unit or a person runs. As root, these commands
+//! renew the record of the environment variables that sshd permits. Runs as another user read that record.
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
@@ -69,9 +69,9 @@ fn ask_and_record(user: Option<&str>) -> Result<EnvironmentBefore, (String, &'st
     })
 }
 
-/// Queries sshd, and returns its configuration and the files that it read. No file may change while sshd reads it:
-/// either the last change is older than the query, or the files are the same before and after the query. The running
-/// server must have read the same files. If it is reloading now, this function waits for it.
+/// Queries sshd, and returns its configuration and the files that it read. The result counts only if no file changed
+/// while sshd read it: the last change is older than the query, or the files are the same before and after the query.
+/// The running server must also have read these files. Otherwise this function tries again, until [`SETTLING`] is over.
 fn ask_until_settled(
     machine: &sshd_setup::SshdState,
     user: Option<&str>,
@@ -141,7 +141,7 @@ pub(super) fn decide(
                 if *remedy == RENEW { format!("correct that, then {RENEW}") } else { (*remedy).to_owned() };
             EnvironmentError::Unknown(unwritten.clone(), remedy)
         }
-        // A new record in a folder that this user cannot enter does not help.
+        // If this user cannot read the record, a new record does not help. Report that instead.
         (EnvironmentError::Unknown(seen, remedy), None) => match closed_record() {
             Some((seen, remedy)) => EnvironmentError::Unknown(seen, remedy),
             None => EnvironmentError::Unknown(seen, remedy),

@@ -12,10 +12,10 @@ const DEFAULT_WIDTH: usize = 80;
 /// Longer lines are hard to read, and narrower columns break most lines.
 const WIDTHS: std::ops::RangeInclusive<usize> = 40..=100;
 
-/// A table's last column begins before this column. Later gaps belong to the text.
+/// The last column of a table begins at this column or before. Gaps after it belong to the text.
 const LAST_COLUMN: usize = 40;
 
-/// Programs at the begin of a command. A command that fits on one line is not split, so that it can be copied.
+/// Programs at the beginning of a command. A command that fits on one line is not split, so that it can be copied.
 const PROGRAMS: [&str; 4] = ["sudo", "aws", "chmod", "systemctl"];
 
 /// The width of text for standard output.
@@ -47,7 +47,7 @@ pub(crate) fn fit_for_terminal(text: &str) -> String {
 pub struct Notes {
     /// `None` if standard error is no terminal.
     width: Option<usize>,
-    /// The begin of a line.
+    /// The beginning of a line whose end was not written yet.
     line: Vec<u8>,
 }
 

@@ -21,16 +21,21 @@
 //! | `sessions` | logins found in the log |
 //! | [`layout`] | width and colours of what people read |
 //!
+//! In these comments, *a run* is one run of `authorized-keys`, as sshd starts it for a login (see [`eic_login`]).
+//!
 //! # Threats
 //!
-//! An attacker who controls the answers of the metadata service cannot add a key: the agent believes nothing without the
-//! signature of AWS's signer for the region, for this instance. The region is pinned in the settings, or read from
-//! metadata. Such an attacker can withhold keys, and the agent cannot prevent that. A principal who may push keys gets
-//! each key accepted for a minute, and cannot keep others out: entries are decided one by one, within bounds. If the agent
-//! fails, sshd continues with its other methods.
+//! An attacker who controls the answers of the metadata service cannot add a key. The agent accepts a key only with a
+//! signature for this instance by AWS's signer for the region. The region is pinned in the settings, or read from
+//! metadata. Such an attacker can withhold keys, and the agent cannot prevent that.
 //!
-//! The agent trusts the kernel and its firmware tables, the trust store, root, and the clock to within
-//! [`eic_core::verification::CLOCK_SKEW`] for staples.
+//! A principal who may push keys can log in with each key for a minute. Such a principal cannot make the agent refuse
+//! the keys of others: it decides each entry of a bundle separately, up to
+//! [`MAX_ENTRIES`](eic_core::evidence::key_bundle::MAX_ENTRIES). If the agent fails, sshd continues with its other
+//! methods.
+//!
+//! The agent trusts the kernel and its firmware tables, the trust store, and root. It also trusts the clock. For the
+//! dates of staples, the clock may be wrong by [`CLOCK_SKEW`](eic_core::verification::CLOCK_SKEW) seconds.
 
 // Tests may panic: a panic is a failed test. `.clippy.toml` allows more for tests.
 #![cfg_attr(test, allow(clippy::string_slice, clippy::arithmetic_side_effects, clippy::unnecessary_wraps))]

@@ -7,8 +7,8 @@ use eic_agent::commands;
 use eic_agent::layout::{Notes, fit, width};
 use eic_host::stdout::write_once;
 
-/// musl's allocator requests a group of pages from the kernel for each object size, and returns it at once. That costs
-/// 130 system calls and 60 page faults per run. dlmalloc requests 64 KiB at a time.
+/// For each object size, musl's allocator requests a group of pages from the kernel, and returns the group as soon as
+/// it is free. That costs 130 system calls and 60 page faults per run. dlmalloc requests 64 KiB at a time.
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

@@ -40,7 +40,7 @@ fn find(clock: Clock) -> Result<(Region, Domain), String> {
     if machine == Machine::NotEc2 {
         return Err("this is not an EC2 instance".to_owned());
     }
-    // No keys are needed. An empty list would fetch the keys of all users, so name one that has none.
+    // No keys are needed. An empty list would fetch the keys of all users, so name a user that has none.
     let users: [LoginName; 1] = ["nobody".parse().map_err(|error| format!("{error}"))?];
     let fetched = fetch(&CaptureRequest {
         endpoints: &settings.endpoints(),

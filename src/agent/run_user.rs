@@ -30,8 +30,9 @@ impl RunUser {
         self.subject.is_some()
     }
 
-    /// Gives up root's rights. The checks that follow have the rights of a run as the agent's own user. Another user is
-    /// not taken on: then a fault of that user alone, such as a firewall rule, shows as one.
+    /// Gives up root's rights. The checks that follow run as the agent's own user. If sshd runs the agent as another
+    /// user, this does not become that user. If only that user has a fault, for example a firewall rule, then the check
+    /// `answer` of `doctor` is the only one that fails.
     pub(crate) fn give_up_root(&self) -> Result<(), PrivilegesError> {
         let Some(subject) = self.subject.as_ref().filter(|subject| subject.name == IDENT) else {
             return give_up_root();
@@ -40,8 +41,8 @@ impl RunUser {
         become_run_user(uid, gid, groups)
     }
 
-    /// The first of these paths that is there and that a run cannot use. The inner error is the reason why this is
-    /// unknown. If the user of a run is unknown, this is about the current user.
+    /// What prevents a run from using the first of these paths that exists and that it cannot use. The inner error is
+    /// the reason why this is unknown. If the user of a run is unknown, the current user is checked.
     pub(crate) fn blocked(&self, paths: &[(PathBuf, Use)]) -> Option<Result<Obstacle, String>> {
         let current = Subject::current("this user");
         let subject = self.subject.as_ref().or(current.as_ref())?;

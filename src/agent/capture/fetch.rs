@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::capture::document::{self, Capture, CapturedAnswer, Item};
 
-/// Most users whose keys are fetched.
+/// Maximum number of users whose keys are fetched.
 const MAX_USERS: usize = 32;
 
 /// What to fetch, and when.

@@ -3,7 +3,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | [`arguments`] | the arguments of each subcommand |
-//! | `values` | argument types that the core does not have |
+//! | `values` | argument types that `eic-core` does not have |
 
 pub mod arguments;
 mod values;
@@ -86,8 +86,8 @@ struct AuthorizedKeysCli {
 impl Cli {
     /// Parses the command line.
     ///
-    /// `authorized-keys` is parsed with the definition of that one subcommand. To build the definitions of all
-    /// subcommands takes a third of a run without a key. If that parser fails, the full one parses again and
+    /// `authorized-keys` is parsed with the definition of that one subcommand. The definitions of all subcommands would
+    /// take a third of the time of a run that finds no key. If the short parser fails, the full parser parses again and
     /// reports the error.
     pub fn of(arguments: &[OsString]) -> Result<Self, clap::Error> {
         let words =
@@ -113,7 +113,8 @@ pub fn resolve_name(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStri
 }
 
 /// Empties a login name that looks like an option. Only a directory service can have such a name, and no key can be
-/// pushed for it. The parser must not take it for an option, because a chained provider may know the name.
+/// pushed for it. If the parser took the name for an option, it would fail. But the run must go on, because a chained
+/// provider may have keys for that name.
 fn disarm_user(arguments: &mut [OsString]) {
     let own = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
     let Some([_, subcommand, .., user, offered]) = arguments.get_mut(..own) else { return };

@@ -1,4 +1,4 @@
-//! Argument types that the core does not have.
+//! Argument types that `eic-core` does not have.
 
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_core::time::{NotATimestamp, Timestamp};

@@ -101,8 +101,8 @@ fn pinned_text(
     place.map(Some).ok_or_else(|| PinError::NoPlace(path.to_owned(), lines))
 }
 
-/// Candidates for the new text: one with the lines below each line that looks like `[trust]`, and as the last one the
-/// text with a new table at its end.
+/// Candidates for the new text. For each line that looks like `[trust]`, one candidate has the new lines below that
+/// line. The last candidate has a new table at its end.
 fn candidates<'t>(text: &'t str, lines: &'t str) -> impl Iterator<Item = String> + 't {
     let is_header = |line: &str| {
         let (header, _) = line.split_once('#').unwrap_or((line, ""));

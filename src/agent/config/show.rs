@@ -28,7 +28,7 @@ struct ShownSetting {
     from: From,
 }
 
-/// `{"origin": "file", "line": 3}`
+/// The source of a setting, for example `{"origin": "file", "line": 3}`.
 #[derive(Debug, Serialize)]
 struct From {
     origin: &'static str,

@@ -147,8 +147,9 @@ fn groups(sshd: &Sshd, account: &Account, denied: &[&str], allowed: &[&str]) -> 
     Some(Check::fail(ID, ACCESS, seen, fix))
 }
 
-/// The first pattern that matches, and the addresses that it applies to. The user part has no negation. The part after
-/// an `@` is a list of addresses or host names (OpenSSH match.c, `match_user`).
+/// The pattern that matches, and the addresses that it applies to (`None` for all addresses). A pattern for all
+/// addresses has precedence. The user part has no negation. The part after an `@` is a list of addresses or host names
+/// (OpenSSH match.c, `match_user`).
 fn listed<'p>(patterns: &[&'p str], name: &str) -> Option<(&'p str, Option<String>)> {
     let fits = |pattern: &str| Glob::new(pattern).matches(name);
     let mut from_somewhere = None;

@@ -121,7 +121,8 @@ impl CheckStatus {
     }
 }
 
-/// Colours the verdict at the begin of each line. Lines are coloured last, because the codes have no width.
+/// Colours the verdict at the beginning of each line. Call this after the lines are fitted, because colour codes take
+/// no columns.
 fn coloured(text: &str) -> String {
     let line = |line: &str| {
         let verdict = CheckStatus::ALL.iter().find_map(|verdict| {

@@ -25,8 +25,8 @@ const ACCEPTED: [Keyword; 2] = [Keyword::PubkeyAcceptedAlgorithms, Keyword::Pubk
 /// Algorithms of the key types that EC2 Instance Connect accepts (SendSSHPublicKey, "Supported key types").
 const USUAL: [&str; 2] = ["ssh-ed25519", "ssh-rsa"];
 
-/// Most algorithms of pushed keys that are checked. sshd is queried about each, and a fake metadata service could name
-/// many.
+/// Maximum number of algorithms of pushed keys that are checked. sshd is queried about each, and a fake metadata
+/// service could name many.
 const MAX_KINDS: usize = 8;
 
 /// sshd's default of `MaxAuthTries`.

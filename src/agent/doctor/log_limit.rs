@@ -17,7 +17,7 @@ use super::check::Check;
 const ID: &str = "log-limit";
 const WHY: &str = "journald drops lines, also audit lines, if sshd's unit logs more than its rate limit";
 
-/// Most of a configuration file that is read, in bytes.
+/// Maximum number of bytes of a configuration file that are read.
 const MAX_BYTES: usize = 64 * 1024;
 
 /// journald's default limit since systemd 240 (journald.conf(5)).

@@ -25,8 +25,8 @@ const PROXY_VARIABLES: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "AL
 pub(super) const METADATA: &str = "only the metadata service has the pushed keys";
 const CLOCK: &str = "this clock decides whether a key (60 s) and the certificates are valid";
 
-/// What to do about an item that could not be fetched. After a timeout this is always the same, because a timeout does
-/// not indicate any other fault.
+/// What to do about an item that could not be fetched. If the service answered too late, throttled the request, or
+/// could not be reached, this does not depend on the item.
 pub(super) const fn fix_unless_timeout(reason: Reason, otherwise: &'static str) -> &'static str {
     match reason {
         Reason::MetadataTimeout | Reason::MetadataThrottled | Reason::MetadataUnreachable => {
@@ -130,7 +130,7 @@ pub(super) fn metadata_v6(endpoint: &Endpoint, fetched: &Fetched, other_works: b
     }
 }
 
-/// `proxy`: a proxy between us and the service. It is detected by the `Via` header or by another `Server` header. Proxy
+/// `proxy`: a proxy between us and the service. A `Via` header shows it, or a `Server` header other than `EC2ws`. Proxy
 /// variables in the environment are only named.
 pub(super) fn proxy(fetched: Option<&Fetched>) -> Check {
     const ID: &str = "proxy";

@@ -78,7 +78,7 @@ pub(super) fn before(user: Option<&str>) -> RootFindings {
     RootFindings { settings, environment, root: RootConnects::try_all(asked.unwrap_or_default()) }
 }
 
-/// Runs the checks up to the signer. Gives up root's rights first, because they read answers from the network.
+/// Runs the checks up to the signer. Gives up root's rights first, because the checks read answers from the network.
 pub(super) fn checks(before: RootFindings, runs: &Runs, user: Option<&str>, clock: Clock) -> Service {
     let machine = Machine::detect(Path::new(SYSFS));
     let was_root = nix::unistd::Uid::effective().is_root();
@@ -123,7 +123,7 @@ fn settings(before: &RootFindings, runs: &Runs, was_root: bool, kept: Option<&Pr
             );
         }
     };
-    // With --config, a run reads another file, and `answer` runs it.
+    // If our command in sshd's configuration has --config, a run reads that file. The check `answer` covers it.
     let file =
         settings.file.iter().filter(|_| !runs.has_other_settings).map(|file| (file.clone(), Use::Read));
     match runs.user.blocked(&file.collect::<Vec<_>>()) {

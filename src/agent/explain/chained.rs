@@ -23,10 +23,10 @@ use crate::sshd_setup::{Inspection, ProgramState};
 /// Timeout of a provider.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Most lines of a provider's answer that are shown.
+/// Maximum number of lines of a provider's answer that are shown.
 const MAX_PRINTED: usize = 16;
 
-/// Most characters of such a line that are shown.
+/// Maximum number of characters of such a line that are shown.
 const MAX_LINE: usize = 120;
 
 /// The command that sshd runs, and the answers of the providers.
@@ -36,12 +36,12 @@ pub(super) struct Chain {
     pub(super) command: Option<String>,
     /// `AuthorizedKeysCommandUser`.
     pub(super) user: Option<String>,
-    /// Whether sshd is configured to run this program for the user, and would not refuse to.
+    /// Whether sshd is configured to run this program for the user, and can run it.
     pub(super) asks: bool,
     /// Why sshd does not run it, or why it or the providers could not be checked.
     pub(super) note: Option<String>,
     pub(super) providers: Vec<Answered>,
-    /// The settings options among the arguments in sshd's configuration.
+    /// The options that override settings, from the command in sshd's configuration.
     #[serde(skip)]
     pub(super) settings: CommandLine,
 }
@@ -52,7 +52,7 @@ pub(super) struct Answered {
     pub(super) lines: usize,
     /// The first lines, printable and shortened.
     pub(super) printed: Vec<String>,
-    /// Why its answer is not used, or only a part of it.
+    /// Why its answer is not used, or is used only in part.
     pub(super) reason: Option<&'static str>,
     pub(super) detail: Option<String>,
     pub(super) took_ms: f64,
@@ -101,7 +101,7 @@ impl Chain {
         for provider in providers::split(&arguments.providers) {
             let subject = runs.as_ref().map(Subject::without_groups);
             let reach = subject.map(|subject| Reach::of(&subject, provider.program(), Use::Execute));
-            // The access would wait without end.
+            // Do not start a provider whose path does not answer: that would wait without end.
             match reach {
                 Some(Reach::No(obstacle)) if obstacle.is_silent() => return Err(obstacle.seen()),
                 _ => {}

@@ -18,7 +18,8 @@ use super::lines::{Length, Read, TIMEOUT, each_line, ended, next_line};
 const CHOOSES_FIELDS: u32 = 236;
 
 /// The first entry of the journal, and whether the journal hides entries from this user. `None` if the journal is
-/// empty. The system's journal has precedence, because a user's own journal may go further back.
+/// empty. Prefers the first entry of the system's journal: a user's own journal may go further back, but sshd does not
+/// log there.
 pub(super) fn begins() -> Result<Option<(Vec<u8>, bool)>, String> {
     let Some((any, hidden)) = first(&[])? else { return Ok(None) };
     let systems = first(&["--system"]).ok().flatten();

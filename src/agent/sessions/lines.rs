@@ -26,8 +26,8 @@ pub(super) fn ended(child: StreamingChild, name: &str) -> Result<Vec<u8>, String
 pub(super) struct Read {
     pub(super) lines: u64,
     pub(super) unreadable: u64,
-    /// Number of lines in a text log about a login or a key whose form is unknown, plus the number of files that are no
-    /// such log.
+    /// Number of lines in text logs that are about a login or a key and have an unknown form, plus the number of files
+    /// that are no such log.
     pub(super) unknown: u64,
     /// The first of these: file, number and beginning of the line.
     pub(super) first_unknown: Option<String>,

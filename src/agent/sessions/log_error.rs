@@ -12,7 +12,7 @@ use crate::outcome::Outcome;
 /// Directory of the text logs.
 pub(super) const FOLDER: &str = "/var/log";
 
-/// Most files that are read.
+/// Maximum number of files that are read.
 pub(super) const MAX_FILES: usize = 1000;
 
 /// An error that prevents a report.

@@ -22,7 +22,7 @@ const MICROS: u64 = 1_000_000;
 /// Timeout of zdump(8) and date(1).
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Most processes that are read: the largest `pid_max`.
+/// Maximum number of processes that are read: the largest `pid_max`.
 const MAX_PROCESSES: usize = 4_194_304;
 
 /// The current boot of this machine, and its sshd processes.
@@ -47,10 +47,11 @@ pub(super) fn running(now: Timestamp) -> Running {
 /// Longest time from an event to its line in the log, in microseconds.
 const SETTLED: u64 = 5_000_000;
 
-/// The processes among `logins` (process ids and titles) whose client has logged in. Each has a child process that
-/// began before `by` and serves the client. For a user other than root, this is sshd's own process after the login
-/// (OpenSSH sshd-session.c, `privsep_postauth`). For root, it is any process that sshd started. sshd also has child
-/// processes before the login, and their titles show that.
+/// The sshd processes among `logins` (process ids and titles) whose client has logged in. Such a process has a child
+/// process that serves the client and that began at `by` or before, in microseconds since boot. For a user other than
+/// root, the child is sshd's own process after the login (OpenSSH sshd-session.c, `privsep_postauth`). For root, the
+/// child is any process that sshd started. sshd's child processes from before the login do not count. Their titles show
+/// what they are.
 fn let_in(logins: &BTreeMap<u32, String>, by: u64) -> Vec<u32> {
     let client_of = |pid: u32| {
         let stat = text(&format!("/proc/{pid}/stat"));
@@ -87,8 +88,8 @@ fn pids() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// The programs that this machine runs as sshd, if only root can have installed them. Other users than root cannot read
-/// this, and get an empty list.
+/// Paths of the programs that run as sshd on this machine, without those that a user other than root can change. Only
+/// root can read these paths. For other users, the list is empty.
 pub(super) fn sshd_programs() -> Vec<String> {
     let programs = processes().filter_map(|process| {
         let path = process.program?;

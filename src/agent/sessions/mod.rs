@@ -79,7 +79,8 @@ fn write_json(report: &SessionsReport, out: &mut impl Write) -> io::Result<()> {
     }
 }
 
-/// Opens the log with root's rights, if we have them. Reads it without, because other programs wrote the text.
+/// Opens the log with root's rights, if we have them. Gives these rights up before it reads the log, because other
+/// programs wrote the text.
 fn build_report(arguments: &SessionsArgs, now: Timestamp) -> Result<SessionsReport, LogError> {
     let question = question(arguments, now)?;
     let account = arguments.user.as_deref().map(|user| (user, Account::look_up(user)));

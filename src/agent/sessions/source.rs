@@ -21,8 +21,8 @@ pub(super) enum LogSource {
 }
 
 impl LogSource {
-    /// Opens these files. If none are given, opens the journal, or if that is empty or cannot be read, the text logs in
-    /// `/var/log`.
+    /// Opens these files. If none are given, opens the journal. If the journal is empty or cannot be read, opens the
+    /// text logs in `/var/log`.
     pub(super) fn find(files: &[PathBuf]) -> Result<Self, LogError> {
         if files.len() > MAX_FILES {
             return Err(LogError::TooManyFiles(files.len()));

@@ -17,7 +17,7 @@ use eic_host::process::listen;
 use super::lines::{Gap, Length, Read, TIMEOUT, each_line, ended, next_line};
 use super::log_error::{FOLDER, LogError, MAX_FILES, shown};
 
-/// Most bytes that are read of a file, after decompression.
+/// Maximum number of bytes that are read of a file, after decompression.
 const MAX_FILE: u64 = 16 * 1024 * 1024 * 1024;
 
 /// Most characters that are shown of a line of unknown form.
@@ -100,7 +100,8 @@ pub(super) fn read_files<W: Wanted>(
         let begins = opened.begins(&zone).map_err(|error| LogError::File(opened.path.clone(), error))?;
         in_order.push((begins, opened));
     }
-    // If two files begin in the same second, the file with the higher number is older.
+    // If two files begin in the same second, `auth.log.2` is older than `auth.log.1`, and that is older than
+    // `auth.log`.
     let in_order =
         order::by(in_order, |(one, a), (other, b)| one.cmp(other).then_with(|| b.path.cmp(&a.path)));
     for (_, opened) in in_order {

@@ -13,7 +13,7 @@ use eic_host::sshd::sources::Sources;
 use super::install::{CommandAndUser, EnableError, own_pair};
 use super::{CommandsInForce, SshdState, shown};
 
-/// Most of `/etc/group` that is read, in bytes.
+/// Maximum number of bytes of `/etc/group` that are read.
 const MAX_GROUP_BYTES: usize = 1024 * 1024;
 
 /// Puts our command in front of the command in force. sshd runs the agent as root. The agent runs the other command as
@@ -121,7 +121,7 @@ fn supplementary_group(user: &str) -> Option<String> {
 }
 
 /// If a `Match` sets a command and no user, sshd runs the command as the user that is set outside of the `Match`.
-/// Refuses to change that user, above all to root.
+/// Refuses to change that user: the command could then run as root.
 pub(super) fn keep_users_of_matches(
     machine: &SshdState,
     filed: &EffectiveCommand,

@@ -335,7 +335,7 @@ pub(crate) fn placed(setting: &Setting) -> String {
     within.map_or_else(|| setting.to_string(), |within| format!("{setting}, inside \"Match {within}\""))
 }
 
-/// Whether a file sets our command. For a file that sshd does not read.
+/// Whether a file that sshd does not read would set our command.
 fn names(file: &Path, own: &Path) -> bool {
     let content = read_config(file).ok().flatten().unwrap_or_default();
     String::from_utf8_lossy(&content).lines().any(|line| {

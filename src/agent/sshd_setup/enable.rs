@@ -123,7 +123,7 @@ fn wire(
     keep_users_of_matches(machine, &in_force.filed, &pair)?;
     check_program(Some(&pair.command), Some(&pair.user), say)?;
     let change = put_in(machine, &pair)?;
-    // Check again: another program of root's may have changed the files after the first check.
+    // Check again: another program that runs as root may have changed the files after the first check.
     if let Err(refusal) = judge_written(machine, in_force, &pair) {
         undo(change).map_err(EnableError::Stuck)?;
         return Err(refusal);

@@ -57,9 +57,9 @@ pub(super) fn put_in(machine: &SshdState, pair: &CommandAndUser) -> Result<Chang
     Err(InstallError::Clean(why))
 }
 
-/// Has sshd check the result before any file is changed: a temporary copy of the main file, in the same directory, with
-/// our lines at the top. Lines that are not in force there cannot be in force anywhere. This also finds lines that this
-/// release of sshd does not know.
+/// Before any file is changed, has sshd check a temporary copy of the main file. The copy is in the same directory, and
+/// has our lines at the top. Lines that are not in force at the top cannot be in force anywhere. This also finds lines
+/// that this release of sshd does not know.
 fn try_beside(machine: &SshdState, pair: &CommandAndUser, lines: &str) -> Result<(), String> {
     let config = &machine.config;
     let fault = |error: io::Error| format!("{}: {error}", config.display());

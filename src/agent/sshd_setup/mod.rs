@@ -194,7 +194,8 @@ fn secure(config: &Path) -> Result<(), SshdUnknown> {
 }
 
 /// Splits the servers into the one that serves logins, and the others. The first choice is the server of systemd's
-/// unit. The second is a server with the default configuration. Without systemd, the only server is the third.
+/// unit. The second choice is a server with the default configuration. The third choice is for machines without
+/// systemd: the server, if there is only one.
 fn chosen(mut all: Vec<Listener>, of_unit: Option<u32>) -> (Option<Listener>, Vec<Listener>) {
     let place = all
         .iter()

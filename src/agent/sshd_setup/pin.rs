@@ -23,8 +23,8 @@ use crate::config::pin::{Pinned, pin};
 /// Timeout of the query: the longest timeout that can be set, plus 5 seconds.
 const TIMEOUT: Duration = Duration::from_secs(65);
 
-/// A new settings file gets the owner and mode of this file: the agent's user must be able to read it, and every user
-/// may.
+/// A new settings file gets the owner and mode of this file. The agent's user must be able to read the settings, and
+/// every user may read them.
 const READ_BY_ALL: &str = "/etc/passwd";
 
 /// A planned change of the settings. `enable` carries it out after sshd is set up.

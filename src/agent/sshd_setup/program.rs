@@ -33,10 +33,10 @@ impl ProgramState {
                 return Self::Faulty(SetupFault { seen, fix });
             }
             Some(Reach::Unknown(why)) => return Self::Unknown(why),
-            // A user that does not exist is a fault of its own.
+            // `user_fault` reports a user that does not exist.
             Some(Reach::Yes) | None => {}
         }
-        // What satisfies the agent's own rule satisfies sshd's.
+        // The agent's own rule is stricter than sshd's rule. A program that satisfies it needs no further check.
         let Err(insecure) = ownership::check(program) else { return Self::Runs };
         match SshdRule::of(program, group_rule()) {
             SshdRule::Runs(_) => Self::Insecure(insecure),

@@ -102,8 +102,8 @@ fn run_user(report: &StatusReport) -> RunUser {
 }
 
 impl StatusReport {
-    /// Adds what a run cannot read, although it is there. Call this with the rights of `user`. With other settings, the
-    /// settings file does not matter.
+    /// Adds a problem or a warning for files that exist and that a run cannot read. Call this with the rights of
+    /// `user`. If sshd's configuration names another settings file, the default settings file does not matter.
     fn look_at_files(&mut self, user: &RunUser, settings: &Settings, has_other_settings: bool) {
         if !user.is_known() {
             return;
@@ -125,7 +125,7 @@ impl StatusReport {
                 let told = told(error.reason(), &obstacle);
                 self.problems.push(format!("no pushed key can log in: {told}"));
             }
-            // The other sources may lack the signer's root.
+            // Other roots were loaded. The signer's root may not be among them.
             Ok(_) => self.warnings.push(told(Reason::TrustStoreUnusable, &obstacle)),
         }
     }

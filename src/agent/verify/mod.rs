@@ -86,8 +86,8 @@ impl Unproven {
     }
 }
 
-/// Verifies the evidence. If the signer is refused, this still searches for its path. If a staple is missing, `lost`
-/// gives the reason.
+/// Verifies the evidence. If the signer is refused, this still searches for its path, for the report. If a staple is
+/// missing, `lost` gives the reason.
 pub(super) fn verify_case(
     evidence: &Evidence,
     lost: &LostStaples<(Reason, String)>,

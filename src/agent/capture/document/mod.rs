@@ -15,7 +15,7 @@ pub const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// The path of the token. A capture has an item at this path only if the service gave no token.
 pub const TOKEN: &str = "/latest/api/token";
 
-/// Most items that a document may hold.
+/// Maximum number of items of a document.
 const MAX_ITEMS: usize = 512;
 
 /// Value of the field `document`.

@@ -110,7 +110,7 @@ fn is_armour(text: &str) -> bool {
     text.len() > 200 && lines.all(|line| is_mark(line) || is_base64(line))
 }
 
-/// A key bundle with its fields replaced. Of a key line, only algorithm and key stay. Signatures are removed.
+/// A key bundle with its fields replaced. A key line keeps only its algorithm and key. Signatures are removed.
 fn bundle(text: &str, stand_ins: &mut Pseudonyms) -> String {
     let mut has_key = false;
     lines(text, |line| {
