@@ -146,14 +146,15 @@ pub struct ConfigArgs {
 Run doctor as root. For other users it skips some checks, and reports which.
 With --user, doctor also runs the AuthorizedKeysCommand that is in force, as
 sshd would, but without chained providers. The log records this run like a
-login. Doctor does not check PAM modules and /etc/hosts.deny. Examples:
+login. Doctor checks PAM's account step, but neither PAM's session step nor
+/etc/hosts.deny. Examples:
   sudo eic-agent doctor --user ec2-user
   sudo eic-agent doctor --json | jq -r .cause
 
 Exit status: 0 nothing is broken; 1 something is broken; 2 the command line is
 wrong.")]
 pub struct DoctorArgs {
-    /// Also check this login name: access, account, shell, key types
+    /// Also check this login name: access, account, shell, PAM, the types of its pushed keys, and a test run
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
     /// Print one JSON document on standard output instead

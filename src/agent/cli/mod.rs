@@ -68,7 +68,7 @@ pub enum Command {
     /// Run a program as another user, with all groups of that user (doctor runs it as root)
     #[command(hide = true)]
     RunAs(RunAsArgs),
-    /// Confine this process as authorized-keys does, and report which layers hold (doctor runs it)
+    /// Confine this process as authorized-keys does, and report which layers are in force (doctor runs it)
     #[command(hide = true)]
     Confinement,
     /// Print the region and domain from metadata, if their signer is trusted (enable --pin runs it)
