@@ -1,7 +1,7 @@
-//! Commands in messages. They are written with `sudo`, for an operator who runs the agent with sudo or as another user.
-//! Root at a root shell needs no sudo, and the machine may not have it.
+//! Adapts the commands in messages to the reader. Messages are written with `sudo`, for an operator who is not root or
+//! who runs the agent with sudo. A root shell needs no sudo, and the machine may not have it.
 
-/// Who reads the messages. Find out before root's rights are given up.
+/// Who reads the messages. Call [`Reader::detect`] before root's rights are given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reader {
     /// Root at a root shell, or a service.
@@ -25,8 +25,8 @@ impl Reader {
     }
 }
 
-/// Removes `sudo` where a command begins: at the start, after punctuation, or after one of these words. Elsewhere it is an
-/// argument, such as the name of a group. `sudo -u USER` is another command for root.
+/// Removes `sudo` where a command begins: at the start, after punctuation, or after a word such as `run`. Elsewhere
+/// `sudo` is an argument, such as the name of a group. Replaces `sudo -u USER` by `runuser -u USER --`.
 fn without_sudo(message: &str) -> String {
     let begins = |word: &str| {
         word.ends_with([':', ';', ',', '(', '&', '`'])

@@ -17,7 +17,7 @@ pub struct ConfigReport {
     file: Option<String>,
     settings: Vec<ShownSetting>,
     rules: Vec<ShownRule>,
-    /// What can never match. The agent still applies the other rules, and the rest of these.
+    /// Rules and patterns that can never match. The agent applies all others.
     rule_problems: Vec<RuleProblem>,
 }
 

@@ -34,7 +34,7 @@ pub(super) struct AccountChecks {
     pub(super) pam: Check,
 }
 
-/// Skipped if no login name is given.
+/// The checks are skipped if no login name is given.
 pub(super) fn checks(
     sshd: &Result<Sshd, SshdUnavailable>,
     user: Option<&str>,
@@ -49,7 +49,7 @@ pub(super) fn checks(
     };
     let name = printable(user, MAX_SHOWN);
     let can_be_pushed_for = LoginName::try_from(user).is_ok();
-    // No change of the account helps a name for which no key can be pushed.
+    // If no key can be pushed for this name, a change of the account does not help.
     let follows: &[_] = if can_be_pushed_for { &[] } else { &[LIVE_RUN] };
     let account = match Account::look_up(user) {
         Ok(Some(account)) => account,
@@ -230,7 +230,7 @@ impl Shadow {
         })
     }
 
-    /// Whether a password can be typed.
+    /// Whether there is a password that a user could enter.
     const fn has_password(&self) -> bool {
         self.has_hash
     }

@@ -1,25 +1,25 @@
 //! Which failed check comes first: a cause comes before its consequences.
 //!
-//! The order of the checks is the order in which a login needs them. A check may fail because of one that comes later in
-//! that order, or may have a fix that cannot work before another fault is corrected. Such a dependency is declared: here
-//! if it always holds, and with [`Check::after`] if it depends on what was found.
+//! The order of the checks is the order in which a login needs them. A check may fail because of one that comes later
+//! in that order, or may have a fix that cannot work before another fault is corrected. Such a dependency is declared:
+//! here if it always holds, and with [`Check::after`] if it depends on what was found.
 
 use super::check::{Check, CheckStatus, DoctorReport, LIVE_RUN};
 
-/// Checks, and those whose failure can cause theirs.
+/// Checks, each with the checks whose failure can cause its failure.
 const CAUSES: [(&str, &[&str]); 4] = [
-    // Certificates and staples are valid between dates.
+    // If the clock is wrong, valid certificates and staples look expired.
     ("signer", &["clock"]),
     ("staples", &["clock"]),
     // The unit runs `status`, which fails for these faults.
     ("unit", &["settings", "openssh", "command", "command-user", "command-path"]),
-    // SELinux and a required log stop the run that sshd makes, and not the run of `doctor`.
+    // For these faults, a run that sshd starts hands out no key, whatever the run of `doctor` did.
     (LIVE_RUN, &["selinux", "log"]),
 ];
 
 impl DoctorReport {
-    /// Finds the cause: the first failed check that is no consequence of another. If no check failed, the first warning.
-    /// The fix of a consequence says what comes first.
+    /// Finds the cause: the first failed check that is no consequence of another. If no check failed, the first
+    /// warning. Adds to the fix of each consequence which check comes first.
     pub(super) fn find_cause(&mut self) {
         let failed: Vec<_> = self.checks.iter().filter(|check| check.verdict == CheckStatus::Fail).collect();
         let cause_of = |check: &Check| {
@@ -75,7 +75,7 @@ mod tests {
             found.cause == Some("command") && found.checks[1].fix.as_ref().unwrap().starts_with("first do")
         );
         assert_eq!(report(vec![unit()]).cause, Some("unit"));
-        // Declarations in a circle still have a cause.
+        // If two checks declare each other, there is still a cause.
         let circle = vec![listener().after(&["command"]), command().after(&["listener"])];
         assert_eq!(report(circle).cause, Some("listener"));
     }

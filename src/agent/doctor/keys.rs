@@ -88,7 +88,8 @@ fn public_keys(sshd: &Sshd) -> Check {
     }
 }
 
-/// `auth-tries`: `MaxAuthTries`. A low value is a note: hardened images set it, and a client can offer one key.
+/// `auth-tries`: `MaxAuthTries`. A low value is no warning: hardened images set it, and a client can offer only one
+/// key.
 fn auth_tries(sshd: &Sshd) -> Check {
     const ID: &str = "auth-tries";
     const KEYWORD: Keyword = Keyword::MaxAuthTries;

@@ -53,7 +53,7 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, be
     if !nix::unistd::Uid::effective().is_root() {
         return Check::skipped(ID, ANSWER, "run with sudo to run the command as sshd does");
     }
-    // A server that has not read the files yet does not keep this run from running what the files have.
+    // This runs the command that the files set, even if the running server has not read the files yet.
     let is_unread = |check: &Check| check.id == "command" && sshd.unread.is_some();
     let stops = |check: &Check| {
         check.verdict == CheckStatus::Fail && check.id.starts_with("command") && !is_unread(check)
@@ -84,7 +84,7 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, be
 }
 
 /// Turns a failure into a skipped check if an earlier check already explains it. Names the user of the run if only that
-/// user does not reach the metadata service. `asked_as` is the user who asked it for `service`.
+/// user does not reach the metadata service. `asked_as` is the user that queried it for the checks in `service`.
 pub(super) fn explained(answer: Check, service: &[Check], asked_as: &str) -> Check {
     let is_explained = service.iter().any(|check| check.verdict == CheckStatus::Fail);
     let is_bad = matches!(answer.verdict, CheckStatus::Fail | CheckStatus::Warn);
@@ -170,7 +170,7 @@ impl ConfiguredRun {
                 let fix = format!(
                     "see sudo {IDENT} explain {user}, and {reason} in eic-agent's docs/troubleshooting.md"
                 );
-                // The keys that are pushed now log nobody in.
+                // A failure, because no key that is pushed now can log in.
                 Check::fail(ID, ANSWER, seen, fix)
             }
             (0, None) => {

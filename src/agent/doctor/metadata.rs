@@ -36,7 +36,7 @@ pub(super) const fn fix_unless_timeout(reason: Reason, otherwise: &'static str) 
     }
 }
 
-/// Whether this failure may be that of a connect.
+/// Whether this error may mean that there was no connection.
 pub(super) const fn is_no_connection(error: &ImdsError) -> bool {
     matches!(error, ImdsError::Timeout { .. } | ImdsError::Unreachable(..))
 }
@@ -84,7 +84,7 @@ pub(super) fn metadata(
     Check::fail(ID, METADATA, seen, fix)
 }
 
-/// Which address answered. That only the second does is no fault: an instance in an IPv6-only subnet is like that.
+/// Which address answered. It is no fault if only the second one does: an instance in an IPv6-only subnet has no other.
 fn answered_by(endpoints: &[Endpoint], fetched: &Fetched) -> String {
     let server = fetched.capture.server.as_deref().unwrap_or("an unnamed server");
     let endpoint = fetched.capture.endpoint.as_deref().unwrap_or("the service");
@@ -99,7 +99,7 @@ fn answered_by(endpoints: &[Endpoint], fetched: &Fetched) -> String {
 }
 
 /// The command that changes an option of this instance's metadata service. An instance under Xen has its id only in
-/// metadata, so the operator must write it.
+/// metadata, so the operator must insert the id.
 fn change_option(machine: &Machine, option: &str) -> String {
     let id = match machine {
         Machine::Known(id) => id.as_str(),

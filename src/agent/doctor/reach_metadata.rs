@@ -1,5 +1,5 @@
-//! Which user of this machine connects to the metadata service. A firewall can refuse one user and let another through
-//! (nft `meta skuid`, iptables `--uid-owner`).
+//! Whether this user can connect to the metadata service, and root can. A firewall can refuse one user and let another
+//! through (nft `meta skuid`, iptables `--uid-owner`).
 
 use std::net::TcpStream;
 use std::time::Duration;
@@ -25,8 +25,8 @@ impl RootConnects {
         Self(endpoints.into_iter().filter(connects).collect())
     }
 
-    /// Whether a rule about users keeps this process out, now that it has another user: root connected to one of the
-    /// endpoints, and this user connects to none of those.
+    /// Whether a firewall refuses the user of this process. Call this after root's rights were given up. It is true if
+    /// root connected to some endpoints, and this user connects to none of them.
     pub(super) fn is_refused_by_user(&self) -> bool {
         !Uid::effective().is_root() && !self.0.is_empty() && !self.0.iter().any(connects)
     }
@@ -36,7 +36,7 @@ fn connects(endpoint: &Endpoint) -> bool {
     endpoint.address().is_some_and(|address| TcpStream::connect_timeout(&address, TIMEOUT).is_ok())
 }
 
-/// The name of this process's user: of those that root changes to, or the number of another.
+/// The name of this process's user, if that is `root`, `eic-agent` or `nobody`. For any other user, the user id.
 pub(super) fn own_name() -> String {
     let uid = Uid::effective().as_raw();
     let known = ["root", IDENT, "nobody"];

@@ -152,11 +152,12 @@ fn listener(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
     if matches!(sshd, Err(SshdUnavailable::Broken(..))) { failed.after(&["command"]) } else { failed }
 }
 
-/// The command that makes a host key, if sshd has none. sshd does not start then.
+/// The command that makes a host key, if sshd has none. Without a host key, sshd does not start.
 fn missing_host_key(sshd: &Sshd) -> Option<String> {
     let is_temporary = |key: &&str| key.contains("/eic-agent.") && key.ends_with("/host-key");
     let keys: Vec<_> = sshd.running.values(Keyword::HostKey).collect();
-    // sshd was queried with a temporary key, because it has no other. It prints its usual keys only without one.
+    // sshd was queried with a temporary key, because it has no other. With that key, it does not print its default
+    // paths.
     let was_temporary = keys.iter().any(is_temporary);
     let first = keys.into_iter().find(|key| !is_temporary(key)).unwrap_or("/etc/ssh/ssh_host_");
     was_temporary.then(|| {

@@ -35,7 +35,7 @@ pub(super) struct Service {
     pub(super) checks: Vec<Check>,
     /// The algorithms of the keys that are pushed for the user now.
     pub(super) pushed: Vec<String>,
-    /// The user as whom the metadata service was asked.
+    /// The user that queried the metadata service.
     pub(super) asked_as: String,
 }
 
@@ -210,7 +210,7 @@ impl Service {
             })
         };
         let endpoints = settings.endpoints();
-        // As a login asks: the next address only if there is no connection to the one before.
+        // As in a login, this queries the next address only if there is no connection to the one before.
         let fetched = get(&endpoints);
         let is_refused = fetched.refused.as_ref().is_some_and(is_no_connection) && root.is_refused_by_user();
         let refused_user = is_refused.then_some(self.asked_as.as_str());

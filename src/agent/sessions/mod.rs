@@ -102,7 +102,7 @@ fn build_report(arguments: &SessionsArgs, now: Timestamp) -> Result<SessionsRepo
     report.log.files.clone_from(&read.files);
     report.complete &= read.broken.is_none() && read.complaint.is_none() && read.unknown == 0;
     report.complete &= read.unreadable == 0 && !read.gaps.contains(&Gap::Hidden);
-    // The clock of another machine, whose files these are, may be ahead.
+    // Files may come from another machine, and its clock may be ahead.
     if let Some(since) = question.since.filter(|since| is_here && *since > now) {
         report.complete = false;
         let seen = format!("--since {since} is in the future: now is {now}, and nothing later is logged yet");

@@ -20,7 +20,7 @@ use super::log_error::{FOLDER, LogError, MAX_FILES, shown};
 /// Maximum number of bytes that are read of a file, after decompression.
 const MAX_FILE: u64 = 16 * 1024 * 1024 * 1024;
 
-/// Most characters that are shown of a line of unknown form.
+/// Maximum number of characters that are shown of a line of unknown form.
 const MAX_BEGINNING: usize = 120;
 
 /// How the names of the text logs begin: on Debian, and on Red Hat.
@@ -161,7 +161,7 @@ fn read_text<W: Wanted>(
         number = number.saturating_add(1);
         if matches!(length, Length::Cut) {
             is_first = false;
-            // Its beginning can show that the rest does not matter.
+            // The beginning of the line can show that the rest does not matter.
             return TextLog::is_other(&text);
         }
         if std::mem::take(&mut is_first) {

@@ -52,12 +52,13 @@ pub(crate) struct SetupState<'a> {
     pub(crate) filed: &'a EffectiveCommand,
     /// For a login that no `Match` applies to.
     pub(crate) general: &'a EffectiveCommand,
-    /// What the running server may not have read as it is now.
+    /// A file or folder that the running server may not have read since its last change.
     pub(crate) unread: Option<&'a Unread>,
 }
 
 impl SetupState<'_> {
-    /// Every reason why the server that runs does not use this program, or may not. The first is the first cause.
+    /// Every reason why the running server does not use this program, or may not use it. The first reason must be fixed
+    /// first.
     pub(crate) fn faults(&self) -> Result<Vec<SetupFault>, String> {
         let Some(unread) = self.unread_fault() else { return self.filed_faults() };
         // The files show what the server does only after it reads them.
@@ -97,8 +98,8 @@ impl SetupState<'_> {
         ProgramState::of(Path::new(&program), self.running.user.as_deref())
     }
 
-    /// Why it is unknown whether the running server uses what the files have. `None` if it has read them, or if its command
-    /// line wins over them.
+    /// Why it is unknown whether the running server uses what the files have. `None` if it has read them, or if its
+    /// command line wins over them.
     pub(crate) fn unread_fault(&self) -> Option<SetupFault> {
         let (unread, listener) = (self.unread?, self.machine.listener.as_ref()?);
         if self.is_on_command_line() && !is_ours(self.running.command.as_deref(), &self.machine.own) {
@@ -299,10 +300,10 @@ fn shown(fix: Fix) -> String {
     }
 }
 
-/// How sshd is made to read its configuration again.
+/// The fix that makes sshd read its configuration again.
 fn reload(machine: &SshdState) -> Fix {
     match &machine.listener {
-        // A server that systemd started for a socket would lose the socket.
+        // On a reload, a server that systemd started for a socket would lose the socket.
         Some(_) if machine.is_unit && units::has_socket() => restart(machine),
         Some(_) if machine.is_unit => Fix::Run(format!("systemctl reload {}", units::sshd_unit())),
         Some(listener) => Fix::Run(format!("kill -HUP {}", listener.pid)),
@@ -311,7 +312,7 @@ fn reload(machine: &SshdState) -> Fix {
     }
 }
 
-/// How sshd is restarted. Open sessions stay.
+/// The fix that restarts sshd. Open sessions stay.
 fn restart(machine: &SshdState) -> Fix {
     if machine.is_unit {
         return Fix::Run(format!("systemctl restart {}", units::sshd_unit()));

@@ -270,8 +270,8 @@ fn warnings(machine: &SshdState) -> Vec<String> {
     lines
 }
 
-/// Why the server that runs still does not use this program, judged as `status` does. Whether it has read the files is not
-/// asked here: `enable` has just reloaded it, or has told the operator to.
+/// Why the running server still does not use this program, by the judgement of `status`. This does not check whether
+/// the server has read the files: `enable` has just reloaded it, or has told the operator to reload it.
 fn remaining(machine: &SshdState) -> Option<SetupFault> {
     let after = Inspection::of_files(machine.clone(), None).ok()?;
     after.wired(|wired| wired.filed_faults().ok()?.into_iter().next())

@@ -1,5 +1,5 @@
-//! sshd's effective configuration for one login. `status`, `enable`, `doctor` and `explain` all judge the machine by it, so
-//! that they agree. sshd is queried once, for all checks.
+//! sshd's effective configuration for one login. `status`, `enable`, `doctor` and `explain` all judge the machine by
+//! it, so that they agree. sshd is queried once, for all checks.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,8 @@ pub(crate) struct Inspection {
     filed: EffectiveConfig,
     /// For a login that no `Match` applies to.
     general: EffectiveConfig,
-    /// What the running server may not have read as it is now. Then all of the above is about its next reading.
+    /// A file or folder that the running server may not have read since its last change. If set, the values above hold
+    /// only after the server has read it.
     pub(crate) unread: Option<Unread>,
 }
 

@@ -72,7 +72,7 @@ impl OtherServer {
         }
     }
 
-    /// `sshd (pid 88, port 2222, /etc/ssh/other_config)`.
+    /// For example `sshd (pid 88, port 2222, /etc/ssh/other_config)`.
     pub(super) fn name(&self) -> String {
         let ports: Vec<_> = self.ports.iter().map(u16::to_string).collect();
         let ports = match ports.len() {

@@ -63,8 +63,8 @@ struct Wiring {
     /// The file that sets the command. `None` if the running server's command line sets it.
     file: Option<PathBuf>,
     line: Option<usize>,
-    /// A file or folder of the configuration that the running server may not have read as it is now. If set, `command`,
-    /// `user` and `file` are about its next reading.
+    /// A file or folder of the configuration that the running server may not have read since its last change. If set,
+    /// `command`, `user` and `file` hold only after the server has read it.
     unread: Option<PathBuf>,
 }
 

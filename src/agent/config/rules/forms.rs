@@ -12,14 +12,14 @@ pub(super) enum Set {
     Digit,
     /// Names of IAM: `[\w+=,.@-]` (IAM API reference, `UserName`, `RoleSessionName`).
     Name,
-    /// Paths of IAM: `[!-~]` (IAM API reference, `Path`). Without `:{}[]`: a pattern with these is far more probably a
-    /// mistake than about a user with such a path.
+    /// Paths of IAM: `[!-~]` (IAM API reference, `Path`), except `:{}[]`. A pattern with one of these is probably a
+    /// mistake. Users with such a path are rare.
     Path,
     /// The first character of a login name (EC2 Instance Connect API reference, `InstanceOSUser`).
     UserFirst,
-    /// Its further characters.
+    /// A further character of a login name.
     User,
-    /// Its last character.
+    /// The last character of a login name.
     UserLast,
 }
 
@@ -88,14 +88,14 @@ impl Form {
     pub(super) fn can_match(&self, pattern: &Glob) -> bool {
         let pattern: Vec<char> = pattern.as_str().chars().collect();
         let width = pattern.len().saturating_add(1);
-        // The positions in the pattern that some text of the form up to `place` reaches.
+        // The positions in the pattern that a text of the form can reach with its characters up to `place`.
         let mut reached = vec![false; width];
         set(&mut reached, 0);
         skip_stars(&pattern, &mut reached);
         for place in &self.0 {
             let mut next = step(&pattern, &reached, place.set);
             if place.is_repeated {
-                // Each round reaches a further position of the pattern, or none.
+                // Each round reaches at least one new position in the pattern, or is the last.
                 loop {
                     let again = step(&pattern, &next, place.set);
                     let is_new = again.iter().zip(&next).any(|(again, next)| *again && !*next);
@@ -142,7 +142,7 @@ fn step(pattern: &[char], reached: &[bool], allowed: Set) -> Vec<bool> {
     next
 }
 
-/// A star can stand for no character.
+/// A star also matches no character at all.
 fn skip_stars(pattern: &[char], reached: &mut [bool]) {
     for (at, wanted) in pattern.iter().enumerate() {
         if *wanted == '*' && reached.get(at).copied().unwrap_or(false) {

@@ -1,7 +1,7 @@
 //! Rules, or patterns in them, that can never match.
 //!
-//! Such a rule is no fault of the file: a run ignores it, as it always did. If a run refused all keys because of it, an
-//! upgrade of the agent could lock people out. So only `config` and `doctor` report it.
+//! A run ignores such a rule, and does not refuse the settings file. If it refused all keys because of the rule, an
+//! upgrade of the agent could lock people out. So only `config` and `doctor` report the rule.
 //!
 //! | file | holds |
 //! | --- | --- |
@@ -22,10 +22,10 @@ use serde::Serialize;
 use self::forms::{Form, Set};
 pub(crate) use self::values::principal as check_principal;
 
-/// Most problems that are reported.
+/// Maximum number of problems that are reported.
 const MAX_PROBLEMS: usize = 50;
 
-/// Most comparisons of two patterns. A file of 256 KiB can have more pairs.
+/// Maximum number of comparisons of two patterns. A file of 256 KiB can have more pairs.
 const MAX_COMPARISONS: usize = 1_000_000;
 
 /// A rule, or a pattern of it, that can never match.
@@ -127,7 +127,8 @@ fn check<'r>(
     }
 }
 
-/// What follows for the keys that the rule is about. A value that is unknown matches every list of a rule that denies.
+/// The consequence for keys, if no pattern of a list can match. An unknown value matches every list of a rule that
+/// denies.
 fn effect(rule: &Rule, list: &str) -> &'static str {
     match (rule.action, list) {
         (Action::Allow, _) => "; so the rule allows no key",
@@ -144,7 +145,7 @@ fn has_principal_of_account(rule: &Rule, domain: Option<&Domain>) -> bool {
     }
     let forms: Vec<_> = rule.accounts.iter().map(|account| Form::default().text(account.as_str())).collect();
     let any = Form::default().times(Set::Digit, 12);
-    // The accounts of an ARN with wildcards in other places are all that is compared, so a long list stays cheap.
+    // For long lists, this only checks that a principal of the rule can be of any account.
     if forms.len().saturating_mul(rule.principals.len()) > 10_000 {
         return rule.principals.iter().any(|principal| values::can_be_caller(principal, domain, &any));
     }
@@ -192,8 +193,8 @@ fn list_covers(
     Some(narrow.iter().all(|narrow| wide.iter().any(|wide| pattern_covers(wide, narrow))))
 }
 
-/// Whether each text that matches `narrow` matches `wide`. May answer no although it does, never yes although it does
-/// not: a wide pattern takes the wildcards of the narrow one as characters, so only a star can match a star.
+/// Whether each text that matches `narrow` also matches `wide`. The answer no may be wrong, the answer yes never is.
+/// This matches `wide` against the pattern `narrow` as if that were a text. Then a `?` of `wide` must not match a `*`.
 fn pattern_covers(wide: &Glob, narrow: &Glob) -> bool {
     let can_mislead = wide.as_str().contains('?') && narrow.as_str().contains('*');
     wide == narrow || (!can_mislead && wide.matches(narrow.as_str()))

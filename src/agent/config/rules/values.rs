@@ -1,5 +1,5 @@
-//! What the lists of a rule can match: callers of the API, their accounts, login names and key algorithms. For a
-//! pattern that matches none of them, the text says why and which pattern would match.
+//! What the lists of a rule can match: callers of the API, their accounts, login names and key algorithms. If a pattern
+//! matches none of them, the error says why, and which pattern would match.
 
 use eic_core::identity::Domain;
 use eic_core::policy::Glob;
@@ -32,13 +32,13 @@ const ALGORITHMS: [&str; 9] = [
     "ssh-xmss@openssh.com",
 ];
 
-/// Most alternatives of `{A,B}` that are spelled out.
+/// Maximum number of alternatives of `{A,B}` that are spelled out.
 const MAX_ALTERNATIVES: usize = 8;
 
 /// Whether the principal of any signed key can match. The error says why not, and what would match.
 ///
-/// The service signs the ARN of the caller as STS reports it (`GetCallerIdentity`): of a user, of a session of a role, of
-/// a federated user, or of the account's root user.
+/// The service signs the ARN of the caller as STS reports it (`GetCallerIdentity`): of a user, of a session of a role,
+/// of a federated user, or of the account's root user.
 pub(crate) fn principal(pattern: &Glob, domain: Option<&Domain>) -> Result<(), String> {
     let account = Form::default().times(Set::Digit, 12);
     if can_be_caller(pattern, domain, &account) {
@@ -192,7 +192,7 @@ fn with_account(text: &str) -> String {
     parts.join(":")
 }
 
-/// `x{A,B}y` as `xAy` and `xBy`. Only the first pair of braces.
+/// Expands `x{A,B}y` to `xAy` and `xBy`. Expands only the first pair of braces.
 fn alternatives(text: &str) -> Vec<String> {
     let Some((before, (inner, after))) =
         text.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)))

@@ -31,10 +31,10 @@ use super::sshd::{Sshd, SshdUnavailable};
 const ID: &str = "pam";
 const PAM: &str = "sshd ends a login that PAM's account step refuses, after it has accepted the key";
 
-/// The usual name of the service: the name of the program (OpenSSH auth-pam.h, `SSHD_PAM_SERVICE`).
+/// sshd's usual name for PAM: the name of the program (OpenSSH auth-pam.h, `SSHD_PAM_SERVICE`).
 const SERVICE: &str = "sshd";
 
-/// Most modules that a message names.
+/// Maximum number of modules that a message names.
 const MAX_NAMED: usize = 4;
 
 /// The account step for one account.
@@ -145,7 +145,7 @@ impl AccountStep {
         self.module(rule).is_some_and(|module| module.name() == "pam_unix")
     }
 
-    /// `pam_nologin` with its usual files, which `shell` checks.
+    /// Whether this is `pam_nologin` with its usual files. The check `shell` reports these files.
     fn is_plain_nologin(&self, rule: usize) -> bool {
         self.module(rule).is_some_and(|module| module.name() == "pam_nologin" && module.arguments.is_empty())
     }

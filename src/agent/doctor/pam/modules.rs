@@ -1,4 +1,4 @@
-//! What a module of PAM's account step answers for a login with a key, where that can be told without a login.
+//! What a module of PAM's account step answers for a login with a key, if that can be known without a login.
 
 use std::path::Path;
 use std::process::Command;
@@ -34,7 +34,7 @@ const LIBRARIES: [&str; 8] = [
 /// Files that `pam_nologin(8)` looks for.
 const NOLOGIN: [&str; 2] = ["/var/run/nologin", "/etc/nologin"];
 
-/// Most of a module's configuration that is read, in bytes.
+/// Maximum number of bytes of a module's configuration that are read.
 const MAX_BYTES: usize = 256 * 1024;
 
 /// The account that logs in, and what `pam_unix` says of it.
@@ -57,7 +57,7 @@ pub(super) fn ask_unix(name: &str) -> Result<Answer, String> {
     ownership::check(program).map_err(|insecure| format!("unix_chkpwd is not run: {insecure}"))?;
     let said = output_with_timeout(Command::new(program).args([name, "chkexpiry"]), TIMEOUT)
         .map_err(|error| format!("unix_chkpwd: {error}"))?;
-    // The numbers of security/_pam_types.h.
+    // The exit status is an answer of PAM, by its number in security/_pam_types.h.
     match said.status.code() {
         Some(0) => Ok(Answer::Success),
         Some(6) => Ok(Answer::PermDenied),
@@ -80,7 +80,7 @@ impl Login<'_> {
         match module.name() {
             "pam_unix" => self.unix.map(|answer| match answer {
                 Answer::AuthinfoUnavail if has("broken_shadow") => Answer::Success,
-                // Of a login with a key, pam_unix saw no password.
+                // This option applies if pam_unix did not check a password, as in a login with a key (pam_unix(8)).
                 Answer::NewAuthtokReqd | Answer::AuthtokExpired if has("no_pass_expiry") => Answer::Success,
                 answer => answer,
             }),
@@ -93,7 +93,7 @@ impl Login<'_> {
                 Some(if self.is_local { Answer::Success } else { Answer::PermDenied })
             }
             "pam_succeed_if" => self.succeed_if(&module.arguments),
-            // With no rule, these let everyone in.
+            // Without rules, these modules let everyone in.
             "pam_access" if module.arguments.is_empty() && is_empty_folder("/etc/security/access.d") => {
                 has_no_rule("/etc/security/access.conf").then_some(Answer::Success)
             }

@@ -7,7 +7,7 @@ use eic_host::files::read_regular;
 
 use super::answer::Answer;
 
-/// Most of a file that is read, in bytes, most rules of a stack, and most files inside each other.
+/// Maximum number of bytes of a file, of rules of a stack, and of files that include each other.
 const MAX_BYTES: usize = 64 * 1024;
 const MAX_RULES: usize = 256;
 const MAX_DEPTH: usize = 16;
@@ -37,7 +37,7 @@ pub(super) struct Rule {
     pub(super) level: usize,
     /// `FILE:LINE`
     pub(super) place: String,
-    /// `None` for the begin of a substack.
+    /// `None` for the beginning of a substack.
     pub(super) module: Option<Module>,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Module {
     /// As written: a file name, or an absolute path.
     pub(super) file: String,
     pub(super) arguments: Vec<String>,
-    /// The action for each value. `default` is under `None`.
+    /// The action for each value. `None` means `default`.
     actions: Vec<(Option<String>, Action)>,
 }
 
@@ -57,7 +57,7 @@ impl Module {
         base.strip_suffix(".so").unwrap_or(base)
     }
 
-    /// libpam treats a value without an action as a fault.
+    /// The action for an answer. libpam treats an answer without an action as `bad`.
     pub(super) fn action(&self, answer: Answer) -> Action {
         let of = |wanted: Option<&str>| {
             self.actions.iter().find(|(value, _)| value.as_deref() == wanted).map(|(_, action)| *action)
@@ -106,7 +106,7 @@ impl Reader<'_> {
             let Some(kind) = words.next() else { continue };
             let Some(control) = words.next() else { return Err(unclear(&place)) };
             let kind = kind.trim_start_matches('-').to_ascii_lowercase();
-            // Debian includes a file for all steps.
+            // Debian's `@include` is for the rules of all steps.
             let is_debians = kind == "@include";
             if !is_debians && kind != "account" {
                 continue;

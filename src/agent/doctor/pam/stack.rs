@@ -3,18 +3,18 @@
 use super::answer::Answer;
 use super::rules::{Action, Rule};
 
-/// What is tried for a module whose answer is unknown. Every other answer is treated like `perm_denied` by the usual
-/// controls.
+/// The answers that are tried for a module whose answer is unknown. The usual controls treat every other answer like
+/// `perm_denied`.
 const TRIED: [Answer; 4] = [Answer::Success, Answer::PermDenied, Answer::UserUnknown, Answer::Ignore];
 
-/// Most modules whose answers are tried. Each multiplies the work by four.
+/// Maximum number of modules whose answers are tried. Each multiplies the work by four.
 const MAX_UNKNOWN: usize = 4;
 
 /// The result of the account step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Good,
-    /// The answer, and the place of the rule that it is from, in the list of rules.
+    /// The answer, and the index of the rule that it is from. The index is `None` if no rule decided.
     Refused(Answer, Option<usize>),
     /// The rules whose answers decide, and are unknown.
     Unknown(Vec<usize>),
@@ -33,7 +33,8 @@ pub(super) fn judge(rules: &[Rule], answers: &[Option<Answer>]) -> Outcome {
     if reached.is_empty() {
         return first.clone();
     }
-    // A refusal is certain only if it has one cause whatever the unknown modules answer.
+    // A refusal is certain only if no answers of the unknown modules let the login in. Report a module whose answer is
+    // known.
     let known =
         |outcome: &&Outcome| matches!(outcome, Outcome::Refused(_, Some(rule)) if !reached.contains(rule));
     match outcomes.iter().find(known) {
@@ -82,7 +83,7 @@ enum Impression {
 /// Walks through the stack as libpam does. The error is the first rule whose answer is needed and unknown.
 fn dispatch(rules: &[Rule], answers: &[Option<Answer>]) -> Result<Outcome, usize> {
     let mut impression = Impression::Undefined;
-    // The impression at the begin of each open substack.
+    // The impression at the beginning of each open substack.
     let mut outer: Vec<Impression> = vec![impression];
     let mut at = 0;
     while let Some(rule) = rules.get(at) {
@@ -133,7 +134,7 @@ fn dispatch(rules: &[Rule], answers: &[Option<Answer>]) -> Result<Outcome, usize
     })
 }
 
-/// The last rule of `count` rules after `at`. A substack counts as one. `None` if there are fewer.
+/// The index of the last of the `count` rules after `at`. A substack counts as one rule. `None` if there are fewer.
 fn skipped(rules: &[Rule], mut at: usize, count: usize) -> Option<usize> {
     let level = rules.get(at)?.level;
     for _ in 0..count {
