@@ -96,7 +96,7 @@ fn allows_colours(no_color: Option<impl AsRef<OsStr>>, term: Option<impl AsRef<O
     !is_forbidden && !is_dumb
 }
 
-/// The text without Rust's codes of errors: the operating system's own tools print `No such file or directory` alone.
+/// The text without Rust's error codes, such as ` (os error 2)`. The operating system's own tools do not print them.
 pub(crate) fn without_error_codes(text: &str) -> String {
     const CODE: &str = " (os error ";
     let mut parts = text.split(CODE);

@@ -30,7 +30,7 @@
 //! metadata. Such an attacker can withhold keys, and the agent cannot prevent that.
 //!
 //! A principal who may push keys can log in with each key for a minute. Such a principal cannot make the agent refuse
-//! the keys of others: it decides each entry of a bundle separately, up to
+//! the keys of others: the agent decides each entry of a bundle separately, up to
 //! [`MAX_ENTRIES`](eic_core::evidence::key_bundle::MAX_ENTRIES). If the agent fails, sshd continues with its other
 //! methods.
 //!

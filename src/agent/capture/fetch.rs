@@ -39,7 +39,7 @@ pub(crate) struct Fetched {
     pub(crate) token: Duration,
     /// This machine's time when the token arrived.
     pub(crate) greeted: Timestamp,
-    /// The `Via` header of the answer: a proxy between us and the service.
+    /// The `Via` header of the answer. A proxy between us and the service adds it.
     pub(crate) via: Option<String>,
     /// Why there is no token. The capture contains this error too.
     pub(crate) refused: Option<ImdsError>,

@@ -53,7 +53,7 @@ pub(crate) fn signer_name(capture: &Capture, pins: &Pins) -> Result<SignerName, 
     Ok(SignerName::of_service(&region, &domain))
 }
 
-/// The region from metadata, or from its availability zone.
+/// The region from metadata. If metadata has no region, the region of the availability zone from metadata.
 pub(crate) fn region(capture: &Capture) -> Result<Region, RunError> {
     match text(capture, REGION)? {
         Some(region) => region_from(Some(&region), None),

@@ -107,7 +107,7 @@ impl AuthorizedKeysArgs {
     }
 
     /// The given options that change which files and services the run reads, each with its value. Empty if the run
-    /// uses the instance's own.
+    /// reads only the instance's own files and services.
     #[must_use]
     pub fn chosen_inputs(&self) -> Vec<(&'static str, String)> {
         let Overrides { config, imds_endpoint, timeout: _, trust } = &self.overrides;

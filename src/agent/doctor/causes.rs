@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn declared_checks_come_in_no_circle() {
+    fn declared_causes_have_no_cycle() {
         for (id, causes) in CAUSES {
             for cause in causes {
                 assert_ne!(id, *cause);

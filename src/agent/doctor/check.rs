@@ -77,7 +77,7 @@ impl Check {
         Self { after, ..self }
     }
 
-    /// Whether the result decides about the login, and only a login can tell it. All such checks use these words.
+    /// Whether the check was skipped because only a login can show its result. All such checks use these words.
     fn is_unknown(&self) -> bool {
         self.verdict == CheckStatus::Skipped && self.seen.starts_with("not known")
     }

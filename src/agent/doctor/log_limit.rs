@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn last_setting_wins_and_the_units_own_wins_over_all() {
+    fn limit_of_the_unit_overrides_the_last_limit_of_journald() {
         let root = std::env::temp_dir().join(format!("eic-agent-log-limit-{}", std::process::id()));
         let write = |name: &str, text: &str| {
             let file = root.join(name);

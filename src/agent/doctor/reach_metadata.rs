@@ -1,5 +1,5 @@
-//! Whether this user can connect to the metadata service, and root can. A firewall can refuse one user and let another
-//! through (nft `meta skuid`, iptables `--uid-owner`).
+//! Tries connections to the metadata service as root and as the user of the checks. A firewall can refuse one user and
+//! let another through (nft `meta skuid`, iptables `--uid-owner`).
 
 use std::net::TcpStream;
 use std::time::Duration;

@@ -96,7 +96,7 @@ fn openssh(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
 /// `listener`: whether an sshd listens, or systemd starts one for each connection.
 fn listener(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
     const ID: &str = "listener";
-    // Do not use `sshd`: even if the configuration is broken, a server may still run with the previous one.
+    // Do not use the argument `sshd`: if the configuration is broken, a server may still run with the previous one.
     let machine = match SshdState::detect() {
         Ok(machine) => machine,
         Err(unseen) => return SshdUnavailable::from(unseen).skipped(ID, LISTENER),

@@ -1,4 +1,5 @@
-//! `enable`: makes sshd run this program. If that fails, it changes nothing and reports the reason.
+//! `enable`: makes sshd run this program. If that fails, it restores the files, and reports the reason. If it cannot
+//! restore a file, it reports that too.
 
 use std::io::Write;
 use std::path::Path;

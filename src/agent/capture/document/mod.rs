@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn capture_without_a_token_has_no_items() {
+    fn capture_without_a_token_answers_each_path_with_that_error() {
         let mut capture = capture();
         let failed = CapturedAnswer::Failed(Reason::MetadataForbidden, "403".to_owned());
         capture.items = vec![Item::new(TOKEN, 1.0, failed.clone())];

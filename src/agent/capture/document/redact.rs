@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn many_replacements_keep_the_document_small() {
+    fn document_with_many_pseudonyms_stays_small() {
         let letters = ('a'..='z').map(String::from);
         let numbers = (0..50_000).map(|number| format!("r{number}"));
         let requests = letters.chain(numbers).collect::<Vec<_>>().join("\n#Request=");

@@ -142,7 +142,7 @@ fn step(pattern: &[char], reached: &[bool], allowed: Set) -> Vec<bool> {
     next
 }
 
-/// A star also matches no character at all.
+/// A star also matches the empty text.
 fn skip_stars(pattern: &[char], reached: &mut [bool]) {
     for (at, wanted) in pattern.iter().enumerate() {
         if *wanted == '*' && reached.get(at).copied().unwrap_or(false) {
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn form_and_pattern_meet_exactly() {
+    fn pattern_can_match_only_texts_of_the_form() {
         let form =
             || Form::default().text("a").times(Set::Digit, 2).text(":").some(Set::Name).up_to(Set::Name, 1);
         for (pattern, can) in [

@@ -137,7 +137,7 @@ fn effect(rule: &Rule, list: &str) -> &'static str {
     }
 }
 
-/// Whether any principal of the rule can be of one of its accounts. Accounts with wildcards are not compared.
+/// Whether any principal of the rule can belong to one of its accounts. Accounts with wildcards are not compared.
 fn has_principal_of_account(rule: &Rule, domain: Option<&Domain>) -> bool {
     let is_plain = |account: &Glob| !account.as_str().contains(['*', '?']);
     if rule.principals.is_empty() || rule.accounts.is_empty() || !rule.accounts.iter().all(is_plain) {
@@ -145,7 +145,7 @@ fn has_principal_of_account(rule: &Rule, domain: Option<&Domain>) -> bool {
     }
     let forms: Vec<_> = rule.accounts.iter().map(|account| Form::default().text(account.as_str())).collect();
     let any = Form::default().times(Set::Digit, 12);
-    // For long lists, this only checks that a principal of the rule can be of any account.
+    // For long lists, this only checks whether a principal of the rule can belong to any account at all.
     if forms.len().saturating_mul(rule.principals.len()) > 10_000 {
         return rule.principals.iter().any(|principal| values::can_be_caller(principal, domain, &any));
     }
@@ -193,8 +193,9 @@ fn list_covers(
     Some(narrow.iter().all(|narrow| wide.iter().any(|wide| pattern_covers(wide, narrow))))
 }
 
-/// Whether each text that matches `narrow` also matches `wide`. The answer no may be wrong, the answer yes never is.
-/// This matches `wide` against the pattern `narrow` as if that were a text. Then a `?` of `wide` must not match a `*`.
+/// Whether each text that matches `narrow` also matches `wide`. `false` may be wrong, `true` never is. This treats the
+/// pattern `narrow` as a text. If it has a `*` and another pattern `wide` has a `?`, the answer is `false`: the `*` can
+/// be more than one character.
 fn pattern_covers(wide: &Glob, narrow: &Glob) -> bool {
     let can_mislead = wide.as_str().contains('?') && narrow.as_str().contains('*');
     wide == narrow || (!can_mislead && wide.matches(narrow.as_str()))

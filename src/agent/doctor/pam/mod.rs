@@ -31,7 +31,7 @@ use super::sshd::{Sshd, SshdUnavailable};
 const ID: &str = "pam";
 const PAM: &str = "sshd ends a login that PAM's account step refuses, after it has accepted the key";
 
-/// sshd's usual name for PAM: the name of the program (OpenSSH auth-pam.h, `SSHD_PAM_SERVICE`).
+/// sshd's usual PAM service: the name of the program (OpenSSH auth-pam.h, `SSHD_PAM_SERVICE`).
 const SERVICE: &str = "sshd";
 
 /// Maximum number of modules that a message names.
