@@ -45,7 +45,7 @@ pub(crate) fn fit_for_terminal(text: &str) -> String {
 
 /// Standard error. On a terminal, its lines are fitted; elsewhere, each message stays one line.
 pub struct Notes {
-    /// `None` if standard error is no terminal.
+    /// Columns of a line. `None` if standard error is no terminal.
     width: Option<usize>,
     /// The beginning of a line whose end was not written yet.
     line: Vec<u8>,
@@ -113,13 +113,14 @@ pub(crate) fn without_error_codes(text: &str) -> String {
     plain
 }
 
-/// The text as this reader needs it: without error codes, and for root's own shell without `sudo`.
+/// Adapts the text to its reader: removes error codes, and removes `sudo` if root reads it at a root shell.
 pub(crate) fn for_reader(text: &str) -> String {
     let text = without_error_codes(text);
     if is_root_shell() { without_sudo(&text) } else { text }
 }
 
-/// Whether root called this program without sudo. A service's output goes to the journal, which other users read.
+/// Whether root called this program at a root shell. The answer is no for a service: other users read its output in the
+/// journal.
 fn is_root_shell() -> bool {
     let is_set = |name| std::env::var_os(name).is_some();
     nix::unistd::Uid::current().is_root() && !is_set("SUDO_USER") && !is_set("JOURNAL_STREAM")
@@ -129,7 +130,7 @@ fn without_sudo(text: &str) -> String {
     let mut words = text.split("sudo ");
     let mut plain = words.next().unwrap_or_default().to_owned();
     for part in words {
-        // sudo with an option of its own, and words about sudo, stay.
+        // If sudo has an option, or the text is about sudo itself, it stays.
         let begins_command = plain.ends_with([' ', '\n', '`']) || plain.is_empty();
         if !begins_command || plain.ends_with("with ") || part.starts_with('-') {
             plain.push_str("sudo ");
