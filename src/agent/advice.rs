@@ -4,16 +4,19 @@
 /// Who reads the messages. Call [`Reader::detect`] before root's rights are given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reader {
-    /// Root at a root shell, or a service.
+    /// Root at a root shell.
     Root,
-    /// Another user, also if the agent runs by sudo(8), which sets `SUDO_USER`.
+    /// Another user, also if the agent runs by sudo(8), which sets `SUDO_USER`, or as a service, whose output
+    /// operators read in the journal.
     Operator,
 }
 
 impl Reader {
     pub(crate) fn detect() -> Self {
         let by_sudo = std::env::var_os("SUDO_USER").is_some_and(|user| user != "root");
-        if nix::unistd::Uid::effective().is_root() && !by_sudo { Self::Root } else { Self::Operator }
+        let is_service = std::env::var_os("JOURNAL_STREAM").is_some();
+        let is_root = nix::unistd::Uid::effective().is_root();
+        if is_root && !by_sudo && !is_service { Self::Root } else { Self::Operator }
     }
 
     /// The message with commands for this reader.
@@ -25,29 +28,34 @@ impl Reader {
     }
 }
 
-/// Removes `sudo` where a command begins: at the start, after punctuation, or after a word such as `run`. Elsewhere
-/// `sudo` is an argument, such as the name of a group. Replaces `sudo -u USER` by `runuser -u USER --`.
+/// Removes `sudo` where a command begins: at the start of a line, after punctuation, or after a word such as `run`.
+/// Elsewhere `sudo` is an argument, such as the name of a group. Replaces `sudo -u USER` by `runuser -u USER --`.
 fn without_sudo(message: &str) -> String {
-    let begins = |word: &str| {
-        word.ends_with([':', ';', ',', '(', '&', '`'])
-            || ["and", "or", "run", "see", "use", "with"].contains(&word)
+    message.split('\n').map(line_without_sudo).collect::<Vec<_>>().join("\n")
+}
+
+fn line_without_sudo(line: &str) -> String {
+    let begins = |before: &String| {
+        before.ends_with([':', ';', ',', '(', '&', '`'])
+            || ["and", "or", "run", "see", "use"].contains(&before.as_str())
     };
-    let mut words: Vec<&str> = Vec::new();
-    let mut rest = message.split(' ').peekable();
+    let mut words: Vec<String> = Vec::new();
+    let mut rest = line.split(' ').peekable();
     while let Some(word) = rest.next() {
-        let is_command = words.last().is_none_or(|before| begins(before));
-        match word.strip_suffix("sudo") {
-            Some(mark @ ("" | "`" | "(")) if is_command || !mark.is_empty() => match rest.peek() {
-                Some(&"-u") => {
-                    // `sudo -u USER PROGRAM` becomes `runuser -u USER -- PROGRAM`.
-                    words.push("runuser");
-                    words.extend(rest.by_ref().take(2));
-                    words.push("--");
-                }
-                Some(next) if mark.is_empty() && !next.starts_with('-') => {}
-                _ => words.push(word),
-            },
-            _ => words.push(word),
+        let is_command = words.iter().rev().find(|before| !before.is_empty()).is_none_or(begins);
+        let mark = word.strip_suffix("sudo");
+        let mark = mark.filter(|mark| ["`", "("].contains(mark) || (mark.is_empty() && is_command));
+        match (mark, rest.peek().copied()) {
+            (Some(mark), Some("-u")) => {
+                words.push(format!("{mark}runuser"));
+                words.extend(rest.by_ref().take(2).map(str::to_owned));
+                words.push("--".to_owned());
+            }
+            (Some(mark), Some(next)) if !next.starts_with('-') => {
+                words.push(format!("{mark}{next}"));
+                rest.next();
+            }
+            _ => words.push(word.to_owned()),
         }
     }
     words.join(" ")
@@ -71,6 +79,9 @@ mod tests {
             ("do that; sudo eic-agent config shows it", "do that; eic-agent config shows it"),
             ("sudo -u eic-agent /usr/bin/x a", "runuser -u eic-agent -- /usr/bin/x a"),
             ("sudo usermod -aG sudo moe", "usermod -aG sudo moe"),
+            ("run it with sudo to see it", "run it with sudo to see it"),
+            ("visudo x; run `sudo c`", "visudo x; run `c`"),
+            ("  fix:  sudo a\n        sudo b", "  fix:  a\n        b"),
             ("a sudo", "a sudo"),
             ("run: sudo", "run: sudo"),
             ("", ""),

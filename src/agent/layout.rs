@@ -6,6 +6,8 @@ use std::io::{self, IsTerminal as _, Write, stderr, stdout};
 use eic_host::terminal::columns;
 use serde::Serialize;
 
+use crate::advice::Reader;
+
 /// Width of text that goes to a file or a pipe, or to a terminal of unknown width.
 const DEFAULT_WIDTH: usize = 80;
 
@@ -116,28 +118,7 @@ pub(crate) fn without_error_codes(text: &str) -> String {
 /// Adapts the text to its reader: removes error codes, and removes `sudo` if root reads it at a root shell.
 pub(crate) fn for_reader(text: &str) -> String {
     let text = without_error_codes(text);
-    if is_root_shell() { without_sudo(&text) } else { text }
-}
-
-/// Whether root called this program at a root shell. The answer is no for a service: other users read its output in the
-/// journal.
-fn is_root_shell() -> bool {
-    let is_set = |name| std::env::var_os(name).is_some();
-    nix::unistd::Uid::current().is_root() && !is_set("SUDO_USER") && !is_set("JOURNAL_STREAM")
-}
-
-fn without_sudo(text: &str) -> String {
-    let mut words = text.split("sudo ");
-    let mut plain = words.next().unwrap_or_default().to_owned();
-    for part in words {
-        // If sudo has an option, or the text is about sudo itself, it stays.
-        let begins_command = plain.ends_with([' ', '\n', '`']) || plain.is_empty();
-        if !begins_command || plain.ends_with("with ") || part.starts_with('-') {
-            plain.push_str("sudo ");
-        }
-        plain.push_str(part);
-    }
-    plain
+    Reader::detect().adapt(&text)
 }
 
 /// Fits every line of `text` into `width` columns, without breaking a word. The rest of a long line is indented to its
@@ -236,15 +217,6 @@ mod tests {
         assert_eq!(without_error_codes("/x: No such file (os error 2); y"), "/x: No such file; y");
         for text in ["plain", "a (os error x) b", "a (os error 2"] {
             assert_eq!(without_error_codes(text), text);
-        }
-    }
-
-    #[test]
-    fn sudo_is_left_out_for_root() {
-        assert_eq!(without_sudo("run: sudo eic-agent enable"), "run: eic-agent enable");
-        assert_eq!(without_sudo("sudo a && sudo b; run `sudo c`"), "a && b; run `c`");
-        for text in ["run it with sudo to see it", "sudo -u eic-agent x", "visudo x"] {
-            assert_eq!(without_sudo(text), text);
         }
     }
 

@@ -194,10 +194,10 @@ impl DoctorReport {
         };
         let likely = match unseen {
             _ if cause.verdict == CheckStatus::Fail => "Most likely cause of a refused login".to_owned(),
-            Some(unseen) => format!("Worth a look, and {unseen}"),
+            Some(unseen) => format!("No fault was found that ends a login, but {unseen}"),
             None if cause.id == PUBLIC_KEYS => "A key alone does not log in".to_owned(),
             None => unknown.map_or_else(
-                || "Logins should work; worth a look".to_owned(),
+                || "Logins should work; one warning".to_owned(),
                 |unknown| format!("Whether a login works is not known ({}); worth a look", unknown.id),
             ),
         };

@@ -1,9 +1,11 @@
 //! `command-path`: whether sshd can run the program of the command, by sshd's own rules.
 
+use std::path::PathBuf;
+
 use eic_host::ownership::Insecure;
+use eic_host::sshd::command::split;
 
 use super::check::Check;
-use super::server::program_of;
 use super::sshd::{failed, not_asked};
 use crate::sshd_setup::{ProgramState, SetupState, is_ours};
 
@@ -41,4 +43,8 @@ pub(super) fn command_path(wired: &SetupState<'_>) -> Check {
             Check::warn(ID, PATH, seen, fix)
         }
     }
+}
+
+pub(super) fn program_of(command: Option<&str>) -> PathBuf {
+    command.and_then(|command| split(command).into_iter().next()).unwrap_or_default().into()
 }

@@ -1,7 +1,7 @@
 //! Checks of sshd itself: its release, whether it runs, and whether it is configured to run this program and can.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use eic_host::sshd::server::CONFIG;
 use eic_host::sshd::units;
 
 use super::check::Check;
-use super::command_path::{PATH, command_path};
+use super::command_path::{PATH, command_path, program_of};
 use super::own_words::words_of;
 use super::sshd::{Sshd, SshdUnavailable, failed, not_asked, shown_fix};
 use crate::sshd_setup::{
@@ -304,10 +304,6 @@ fn unit_override(wired: Option<&SetupState<'_>>) -> Check {
     } else {
         Check::warn(ID, OVERRIDE, format!("{seen}, from its next start on"), fix)
     }
-}
-
-pub(super) fn program_of(command: Option<&str>) -> PathBuf {
-    command.and_then(|command| split(command).into_iter().next()).unwrap_or_default().into()
 }
 
 /// Whether a command is another copy of this program, judged by its name and subcommand.

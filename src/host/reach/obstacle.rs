@@ -8,12 +8,15 @@ use nix::errno::Errno;
 use nix::sys::stat::{FileStat, SFlag, stat};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use super::walk::{EXECUTE, READ};
 use super::{Stop, Subject};
 use crate::ownership::is_shared;
 
 /// Extended attributes with access lists: `acl(5)`, and those of NFS 4.
 const ACLS: [&str; 2] = ["system.posix_acl_access", "system.nfs4_acl"];
+
+/// Mode bits of one class.
+pub(super) const READ: u32 = 4;
+pub(super) const EXECUTE: u32 = 1;
 
 /// Homes, and folders whose content is secret.
 const CLOSED: [&str; 3] = ["/root", "/etc/ssl/private", "/etc/pki/tls/private"];

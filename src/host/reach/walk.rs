@@ -16,15 +16,11 @@ use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
 
 use super::Subject;
-use super::obstacle::{Allowed, allowed};
+use super::obstacle::{Allowed, EXECUTE, READ, allowed};
 use crate::ownership::{Step, steps};
 
 /// Maximum number of links in one path. This is the kernel's limit (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
-
-/// Mode bits of one class.
-pub(super) const READ: u32 = 4;
-pub(super) const EXECUTE: u32 = 1;
 
 /// What a path is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
