@@ -46,7 +46,7 @@ mod tests {
 
     fn report(checks: Vec<Check>) -> DoctorReport {
         let mut report = DoctorReport {
-            schema_version: 1,
+            schema_version: 2,
             version: "0",
             at: String::new(),
             user: None,

@@ -96,7 +96,7 @@ pub(super) fn run(
         check.fix = check.fix.take().map(|fix| reader.adapt(&fix));
     }
     let mut report = DoctorReport {
-        schema_version: 1,
+        schema_version: 2,
         version: env!("CARGO_PKG_VERSION"),
         at: clock.started().to_string(),
         user: arguments.user.clone(),

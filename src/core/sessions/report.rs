@@ -94,7 +94,7 @@ impl SessionsReport {
         };
         let disbelieved = tally.disbelieved.iter().map(liar).collect();
         Self {
-            schema_version: 1,
+            schema_version: 2,
             version: env!("CARGO_PKG_VERSION"),
             at: now.to_string(),
             asked: ShownQuestion::of(question),

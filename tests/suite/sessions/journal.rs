@@ -118,7 +118,7 @@ fn schema_rejects_other_forms(world: &World, report: &serde_json::Value) {
     is_valid(world, report).unwrap();
     for (from, to) in [
         ("\"closed\"", "\"ended\""),
-        ("\"schema_version\":1", "\"schema_version\":2"),
+        ("\"schema_version\":2", "\"schema_version\":1"),
         ("\"verified\":true", "\"verified\":\"yes\""),
         ("\"why\":null", "\"why\":\"restart\""),
     ] {
