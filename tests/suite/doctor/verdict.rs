@@ -9,7 +9,7 @@ use eic_emulator::{Config, Emulator, Fault};
 use serde_json::Value;
 
 use super::sound::ask;
-use super::{enabled, mode, run, with};
+use super::{enabled, have_it_read, mode, run, with};
 use crate::wiring::{CONFIG, agent};
 use crate::world::{BOB, Key, Sshd, Syslog, World, on_an_instance, on_an_instance_for, test_path};
 
@@ -325,6 +325,7 @@ fn no_account_is_advised_for_a_name_that_no_key_can_be_pushed_for() {
         assert_eq!((status, &report["cause"]), (Some(1), &Value::from("answer")), "{report:#}");
         assert!(!report.to_string().contains("useradd"), "{report:#}");
         with("AllowUsers root\n")(world);
+        have_it_read();
         fs::write(
             "/etc/passwd",
             fs::read_to_string("/etc/passwd").unwrap() + "a$b:x:60200:60200::/:/bin/sh\n",
