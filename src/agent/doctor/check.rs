@@ -79,7 +79,7 @@ impl Check {
 
     /// Whether the check was skipped because only a login can show its result. All such checks use these words.
     fn is_unknown(&self) -> bool {
-        self.verdict == CheckStatus::Skipped && self.seen.starts_with("not known")
+        self.verdict == CheckStatus::Skipped && self.seen.contains("not known")
     }
 
     /// Whether the check was skipped because it needs root. All such checks use these words.

@@ -163,7 +163,7 @@ fn warn(report: &mut SessionsReport, arguments: &SessionsArgs, kind: Kind, belie
     let begins_late = report.warnings.iter().any(is_late);
     let mut warn = |id, seen: String, fix: &str| report.warnings.push(Warning::new(id, seen, fix));
     if let Some(why) = read.broken {
-        warn("broken-off", why, "what was read until then is here; mend it, and ask again");
+        warn("broken-off", why, "the report has only the lines before that; repair the log and run again");
     }
     if let Some(said) = read.complaint {
         let seen = format!("journalctl could not read all of the journal: {said}");
@@ -212,7 +212,7 @@ fn warn(report: &mut SessionsReport, arguments: &SessionsArgs, kind: Kind, belie
             ),
             Gap::ZoneUnknown => (
                 "time-zone",
-                "the time zone of this machine cannot be told: stamps without one are read as UTC",
+                "the time zone of this machine is not known: stamps without one are read as UTC",
                 "install zdump(8), or have rsyslog write RFC 3339 stamps",
             ),
         };

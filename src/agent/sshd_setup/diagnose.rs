@@ -235,7 +235,7 @@ impl SetupState<'_> {
     fn started_otherwise(&self) -> Fix {
         let pid = self.machine.listener.as_ref().map_or_else(String::new, |l| format!(" (pid {})", l.pid));
         let by_hand = format!(
-            "take -o AuthorizedKeysCommand out of what starts sshd{pid}, if it is still there, and restart sshd"
+            "remove -o AuthorizedKeysCommand from the unit or script that starts sshd{pid}, if it is still there, and restart sshd"
         );
         if !self.machine.is_main {
             return Fix::Do(by_hand);

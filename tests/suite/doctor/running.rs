@@ -27,7 +27,7 @@ fn running_server_that_differs_from_the_files_is_reported() {
                 check: "command",
                 verdict: "fail",
                 seen: told,
-                fix: "take -o AuthorizedKeysCommand out of what starts sshd (pid ",
+                fix: "remove -o AuthorizedKeysCommand from the unit or script that starts sshd (pid ",
             },
         );
         let mut faults = sound.check(world, &either(follow(NOT_ASKED, started)));

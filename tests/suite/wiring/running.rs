@@ -257,7 +257,10 @@ fn all_commands_give_one_fix_for_a_command_on_the_servers_command_line() {
                 sshd.reload();
             }
             assert!(!instance.logs_in_at(22), "{what}");
-            let fix = format!("take -o AuthorizedKeysCommand out of what starts sshd (pid {})", sshd.pid());
+            let fix = format!(
+                "remove -o AuthorizedKeysCommand from the unit or script that starts sshd (pid {})",
+                sshd.pid()
+            );
             assert!(ran.out.contains(&fix), "{what}: {}", ran.out);
             let (code, report) = status(world);
             assert_eq!(code, Some(1), "{what}: {report:#}");

@@ -64,7 +64,11 @@ fn running_servers_command_line_is_respected() {
         let sshd = Sshd::listen(&amazons);
         let ran = agent(world, &["enable"]);
         assert_eq!(ran.status, Some(0), "{}", ran.err);
-        assert!(ran.out.contains("take -o AuthorizedKeysCommand out of what starts sshd"), "{}", ran.out);
+        assert!(
+            ran.out.contains("remove -o AuthorizedKeysCommand from the unit or script that starts sshd"),
+            "{}",
+            ran.out
+        );
         assert!(!ran.out.contains("kill -HUP"), "a reload would change nothing: {}", ran.out);
         let (code, report) = status(world);
         assert_eq!((code, &report["sshd"]["pid"]), (Some(1), &Value::from(sshd.pid())), "{report:#}");
