@@ -33,7 +33,7 @@ sed -i '$d' "$CONFIG"
 
 # The settings of the running server count, not those after its next start.
 start_sshd -o 'AuthorizedKeysCommand /usr/bin/foreign %u' -o 'AuthorizedKeysCommandUser nobody'
-says "while sshd runs with another command" 1 'started with'
+says "while sshd runs with another command" 1 "from sshd's command line"
 stop_sshd
 start_sshd
 says "while sshd runs" 0 'yes'
