@@ -29,7 +29,13 @@ await "the report contains the session's end" has_state closed
 check "the session after its end" "ec2-user 127.0.0.1 bob true closed" "$(report)"
 check "the key that was not used" "$unused_key" "$(jq -r '.unused[].fingerprint' "$MACHINE/sessions.json" | grep -Fx "$unused_key" || cat "$MACHINE/sessions.json")"
 agent sessions
-check "sessions' exit status" 0 "$status"
+# On a busy machine, journald may not identify the writer of a line before that process ends. The report is then incomplete.
+case $output in
+*'warning: unattributed'*) complete=1 ;;
+*) complete=0 ;;
+esac
+check "sessions' exit status" $complete "$status"
+check "other warnings" '' "$(printf '%s\n' "$output" | grep '^warning: ' | grep -v '^warning: unattributed' || :)"
 check_says "sessions, for people," 'ec2-user from 127\.0\.0\.1 port' "$output"
 check_says "sessions, for people," "key +$(literal "$session_key")" "$output"
 
