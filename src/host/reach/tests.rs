@@ -51,7 +51,9 @@ fn rights_are_computed_by_class_and_place() {
         denied(&folder, "0711", "list and enter", 'r').replace("a+r", "a+rx")
     );
     assert!(ask(&other, &root.join("dangling"), Use::Read).contains("nowhere is missing"));
-    assert!(ask(&other, &root.join("circle"), Use::Read).contains("Too many levels of symbolic links"));
+    // musl and glibc describe this error in different words.
+    let a_loop = std::io::Error::from(nix::errno::Errno::ELOOP).to_string();
+    assert!(ask(&other, &root.join("circle"), Use::Read).contains(&a_loop));
     assert!(ask(&other, &file.join("x"), Use::Read).contains("Not a directory"));
     assert!(ask(&other, &folder, Use::Read).contains("Is a directory"));
     assert_eq!(seen(&Reach::of(&other, Path::new("x"), Use::Read)), "unknown: x is not an absolute path");
