@@ -17,7 +17,7 @@ use crate::pki::{Hierarchy, Staple};
 use crate::record::{Records, RequestRecord, Service};
 
 /// A callback for each new metadata connection. If it returns false, the emulator closes the connection.
-pub(crate) type ServerHeaders = Arc<dyn Fn(&mut Wire) -> io::Result<bool> + Send + Sync>;
+pub(crate) type Greeting = Arc<dyn Fn(&mut Wire) -> io::Result<bool> + Send + Sync>;
 
 pub(crate) struct World {
     pub(crate) config: Config,
@@ -30,7 +30,7 @@ pub(crate) struct World {
     clock_offset: AtomicI64,
     signer: Mutex<Signer>,
     items: Mutex<BTreeMap<String, Option<Vec<u8>>>>,
-    greeting: Mutex<Option<ServerHeaders>>,
+    greeting: Mutex<Option<Greeting>>,
 }
 
 struct Signer {
@@ -120,7 +120,7 @@ impl World {
         self.pushed.push(user, expires, entry);
     }
 
-    pub(crate) fn set_greeting(&self, greeting: Option<ServerHeaders>) {
+    pub(crate) fn set_greeting(&self, greeting: Option<Greeting>) {
         *self.greeting.lock().unwrap_or_else(PoisonError::into_inner) = greeting;
     }
 

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users() {
+    fn user_name_outside_the_pattern_is_refused() {
         let long = "a".repeat(31);
         for good in
             ["root", "_x", "a", "ec2-user", "a@b.c", "machine$", "a.", "0a", "1.2", &format!("{long}$")]
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn instances_and_zones() {
+    fn instance_id_or_zone_outside_its_pattern_is_refused() {
         assert!(is_instance_id("i-0123456789abcdef0") && is_instance_id("i-01234567"));
         for bad in ["i-0123456", "i-0123456789ABCDEF0", "x-0123456789abcdef0", ""] {
             assert!(!is_instance_id(bad), "{bad}");
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn keys() {
+    fn key_of_another_form_is_refused() {
         let body = BASE64.encode(&[&[0, 0, 0, 11], &b"ssh-ed25519"[..], &[0, 0, 0, 32], &[7; 32]].concat());
         let key = format!("ssh-ed25519 {body}");
         assert_eq!(public_key(&format!("{key} me@here\n")), Ok(format!("{key} me@here").as_str()));

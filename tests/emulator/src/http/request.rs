@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn percent_encoding() {
+    fn percent_encoding_is_decoded() {
         assert_eq!(percent_decode("a%2Bb+c%", false), "a+b+c%");
         assert_eq!(percent_decode("a%2Bb+c%zz", true), "a+b c%zz");
     }

@@ -136,7 +136,7 @@ fn clients_can_find_the_instance() {
 }
 
 #[test]
-fn query_errors() {
+fn wrong_query_gets_its_error_code() {
     let emulator = Emulator::start(Config::default()).unwrap();
     for (form, code) in [
         ("Action=DescribeInstances&InstanceId.1=i-00000000000000000", "InvalidInstanceID.NotFound"),

@@ -57,7 +57,7 @@ fn items_need_a_valid_token() {
 }
 
 #[test]
-fn items_and_listings() {
+fn items_and_listings_are_served_with_a_token() {
     let config = Config { zone: "us-west-2-lax-1a".into(), ..Config::default() };
     let emulator = Emulator::start(config).unwrap();
     for (path, body) in [
