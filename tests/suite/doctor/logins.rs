@@ -124,7 +124,7 @@ pub(super) fn key_rows() -> Vec<Row> {
             },
         ),
         row(
-            "no list but a folder",
+            "a folder instead of the list of revoked keys",
             with("RevokedKeys /etc/ssh\n"),
             Finding {
                 check: "revoked-keys",
@@ -161,7 +161,7 @@ pub(super) fn account_rows() -> Vec<Row> {
             },
         ),
         refused(row(
-            "AllowUsers from somewhere",
+            "AllowUsers from another address",
             with("AllowUsers ubuntu ec2-user@10.0.0.0/8\n"),
             Finding {
                 check: "access",

@@ -47,14 +47,14 @@ struct Finding {
     fix: &'static str,
 }
 
-/// One broken link, and every check whose result differs then.
+/// One broken link, and each check whose result it changes.
 struct Row {
     name: &'static str,
     user: &'static str,
     breaks: Box<dyn Fn(&World) -> Broken>,
     /// The first one is the reported cause.
     says: Vec<Finding>,
-    /// Ids of the checks that are then skipped.
+    /// Ids of the checks that `doctor` then skips.
     follows: &'static [&'static str],
     /// Whether a pushed ed25519 key still logs in.
     login: Login,

@@ -1,5 +1,5 @@
-//! Paths that the user of a run cannot reach, and sshd's rule for programs. Each case compares `doctor`, `status` and
-//! `explain` with a real login, runs the fix if it is a command, and logs in again.
+//! Paths that the user of a run cannot reach, and sshd's rule about the owner and mode of a program. Each case compares
+//! `doctor`, `status` and `explain` with a real login, runs the fix if it is a command, and logs in again.
 
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
@@ -22,7 +22,7 @@ struct Expected {
     check: &'static str,
     verdict: &'static str,
     seen: &'static str,
-    /// The begin of the fix. Empty if there must be none.
+    /// The start of the fix. Empty if there must be none.
     fix: &'static str,
 }
 
@@ -45,7 +45,7 @@ fn fails(check: &'static str, seen: &'static str, fix: &'static str) -> Expected
     Expected { check, verdict: "fail", seen, fix }
 }
 
-/// The group of the tests, with these members.
+/// Adds the group of the tests, with these members.
 fn group(members: &str) {
     let text = fs::read_to_string("/etc/group").unwrap();
     fs::write("/etc/group", format!("{text}eictest:x:{GROUP}:{members}\n")).unwrap();
@@ -110,7 +110,8 @@ fn faults(world: &World, key: &Key, case: &Case) -> Vec<String> {
     let (status, doctor) = report(world, &["doctor", "--json", "--user", "ec2-user"]);
     expect((status == Some(0)) == logs_in, &format!("doctor ends with {status:?}: {doctor:#}"));
     let (status, told) = report(world, &["status", "--json"]);
-    // `status` does not ask metadata for the signer, so it cannot know whether another trust store has its root.
+    // `status` does not ask metadata for the signer, so it cannot know whether another trust store has the signer's
+    // root.
     let warns = told["warnings"].to_string().contains(case.expected.seen);
     let agrees = (status == Some(0)) == logs_in || (warns && case.expected.check == "trust-store");
     expect(agrees, &format!("status ends with {status:?}: {told:#}"));
@@ -168,7 +169,7 @@ fn unreadable_file_of_a_run_is_not_reported_as_missing() {
     compare(test_path!(), file_cases);
 }
 
-/// Whether this sshd accepts what a group may write, if root is alone in it.
+/// Whether this sshd accepts a path that a group may write, if only root is in that group. Debian's sshd does.
 fn is_debian() -> bool {
     Path::new("/etc/debian_version").exists()
 }
@@ -292,7 +293,7 @@ fn command_cases() -> Vec<Case> {
     };
     cases.push(alone("a folder that root's group may write", "", 0));
     cases.push(alone("a folder that a group with root alone may write", "root", GROUP));
-    // A change of the mode does not remove it, so it is the last.
+    // This case is the last one, because `restore` does not remove the access list.
     cases.push(case(
         "an access list",
         false,

@@ -47,7 +47,7 @@ fn running_server_that_differs_from_the_files_is_reported() {
                 },
             ],
             ..row(
-                "-o of the environment",
+                "-o in the unit's environment file",
                 |_| {
                     fs::write("/etc/default/ssh", "SSHD_OPTS='-o \"AuthorizedKeysCommand /usr/bin/env\"'\n")
                         .unwrap();

@@ -369,7 +369,7 @@ fn answer_rows() -> Vec<Row> {
             },
         ),
         row(
-            "another machine on our line",
+            "another /sys on our line",
             edited(OURS, "authorized-keys", "authorized-keys --sysfs /home"),
             Finding {
                 check: "answer",

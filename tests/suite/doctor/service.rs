@@ -46,8 +46,7 @@ fn answers(path: &'static str, text: &'static str) -> impl Fn(&World) {
     move |world| world.emulator.inject(Fault::at(path).respond(Response::text(text)))
 }
 
-/// Shortens the time limit, for a row whose run lasts until this limit. The row tests this timeout, or only what
-/// happens before it.
+/// Shortens the time limit. This is for rows that test the timeout, or something that happens before it.
 fn hasten(world: &World) {
     world.configure("[imds]\ntimeout = 2\n");
 }

@@ -110,7 +110,8 @@ impl Sound {
     }
 }
 
-/// Has the running sshd read its configuration as it is now, if it has a pid file and would accept the configuration.
+/// Makes the running sshd read its current configuration. Does nothing if no sshd with a pid file runs, or if sshd
+/// would refuse the configuration.
 pub(crate) fn have_it_read() {
     let Ok(pid) = fs::read_to_string(PID_FILE) else { return };
     let tested = Command::new("/usr/sbin/sshd").arg("-t").output();
@@ -172,7 +173,7 @@ fn accepts(world: &World, setting: &str) -> bool {
     said.status.success()
 }
 
-/// Programs in a fix that this test runs, because their effect is immediate.
+/// If a fix starts with one of these programs, the test runs the fix, because its effect is immediate.
 const MENDING: [&str; 6] = ["eic-agent", "chmod", "chown", "chage", "usermod", "useradd"];
 
 /// Runs the fix of the row's first finding, if it is a command of [`MENDING`]. Returns the report after it.

@@ -1,4 +1,4 @@
-//! What `doctor` cannot see: it says so, and neither guesses nor waits without end.
+//! What `doctor` cannot see. It must say so. It must not guess, and it must not wait without end.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -11,7 +11,7 @@ use super::{enabled, have_it_read, mode, run};
 use crate::wiring::{OURS, agent};
 use crate::world::{World, on_an_instance, test_path, until};
 
-/// A file system whose server never answers: a mounted FUSE of which no process reads the requests.
+/// A file system whose server never answers: a FUSE mount whose requests no process reads.
 struct Silent {
     holder: Child,
     folder: String,

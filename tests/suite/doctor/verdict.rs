@@ -23,7 +23,7 @@ enum Verdict {
     Good,
     /// This check fails.
     Fails(&'static str),
-    /// Only a login tells, because of this module.
+    /// `doctor` cannot tell whether the login works, because of this PAM module.
     Unknown(&'static str),
 }
 
@@ -36,7 +36,7 @@ struct Machine {
     verdict: Verdict,
     /// Whether a pushed key logs in.
     logs_in: bool,
-    /// Words of the check that fails or is unknown, or of `account`.
+    /// A part of what `doctor` says: in the check that fails, in `pam` if the verdict is unknown, else in `account`.
     says: &'static str,
 }
 
@@ -206,7 +206,7 @@ fn differences(world: &World, key: &Key, machine: &Machine) -> Vec<String> {
         }
     };
     expect(words.contains(machine.says), "words");
-    // A fix that is a command repairs the machine.
+    // The fix is a command. It must repair the machine.
     if machine.verdict == Verdict::Fails("account") {
         let fix = text(&report, "account", "fix");
         let command = fix.strip_prefix("sudo ").unwrap_or_else(|| panic!("{fix}"));
@@ -253,7 +253,7 @@ fn verdict_about_pam_and_the_account_is_that_of_a_login() {
         let (_, report) = ask(world, USER);
         assert!(check(&report, "pam")["verdict"] == "ok" && logs_in(world, &key), "{report:#}");
 
-        // Without unix_chkpwd, nothing is claimed.
+        // If unix_chkpwd does not work, `doctor` makes no claim about the account.
         pam(UNIX);
         for program in ["/usr/sbin/unix_chkpwd", "/sbin/unix_chkpwd"] {
             if Path::new(program).exists() {
@@ -280,7 +280,7 @@ fn refused_key_is_a_failure() {
 }
 
 #[test]
-fn configuration_that_sshd_refuses_comes_before_the_server_that_does_not_run() {
+fn refused_configuration_is_named_before_the_stopped_server() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let (sshd, _log) = (enabled(world), Syslog::bind());
         drop(sshd);
@@ -318,7 +318,7 @@ fn configuration_that_sshd_refuses_comes_before_the_server_that_does_not_run() {
 }
 
 #[test]
-fn no_account_is_advised_for_a_name_that_no_key_can_be_pushed_for() {
+fn useradd_is_not_advised_for_a_name_that_ec2_refuses() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let _running = (enabled(world), Syslog::bind());
         let (status, report) = ask(world, "a$b");
@@ -356,14 +356,14 @@ fn user_that_a_firewall_refuses_is_named() {
             assert!(text(&report, "metadata", "fix").contains("let eic-agent through"));
             assert!(!logs_in(world, &key), "{refusal}");
         }
-        // A rule for all users names nobody.
+        // If the rule is for all users, `doctor` names no user.
         run(&["nft", "flush chain ip away out"]);
         run(&["nft", "add rule ip away out ip daddr 169.254.169.254 drop"]);
         let (_, report) = ask(world, USER);
         let seen = text(&report, "metadata", "seen");
         assert!(!seen.contains("a firewall refuses"), "{seen}");
         run(&["nft", "delete table ip away"]);
-        // Nor does a service that takes connections and is silent.
+        // If the service accepts connections and never answers, `doctor` does not blame a firewall.
         world.emulator.inject(Fault::token().delay(Duration::from_secs(600)));
         let seen = text(&ask(world, USER).1, "metadata", "seen");
         assert!(seen.starts_with("metadata-timeout") && !seen.contains("firewall refuses"), "{seen}");
@@ -394,7 +394,7 @@ fn instance_with_ipv6_only_is_ok_and_the_faster_setting_works() {
     });
 }
 
-/// The first address takes connections and refuses, so a login never comes to the second.
+/// The service at the first address accepts connections and refuses requests, so a login never tries the second.
 #[test]
 fn second_address_does_not_help_a_login_that_the_first_refuses() {
     on_an_instance(test_path!(), Config::default(), |world| {
