@@ -152,7 +152,7 @@ fn own_line_is_updated_when_the_program_has_moved() {
         let run = |argument: &str| Command::new(&moved).arg(argument).output().unwrap();
         assert_eq!(run("enable").status.code(), Some(0));
         assert_eq!(pair(world, "ubuntu").0, format!("{} authorized-keys --timeout 3 %u %f", moved.display()));
-        // The drop-in is masked, as administrators do. `disable` still removes the lines in `sshd_config`.
+        // A link to /dev/null masks the drop-in. `disable` still removes the lines in `sshd_config`.
         fs::create_dir(DROP_INS).unwrap();
         symlink("/dev/null", OURS).unwrap();
         assert_eq!(run("disable").status.code(), Some(0));

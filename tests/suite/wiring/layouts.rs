@@ -58,7 +58,8 @@ fn chained_in(file: &'static str) -> Layout {
     }
 }
 
-/// `enable` changes nothing. Another command is in force, unless the row has another status.
+/// `enable` changes nothing. Status 3 means that another command is in force. A row with another fault sets its own
+/// status.
 fn refused() -> Layout {
     Layout { status: 3, wired: None, says: "", ..wired_in("") }
 }
@@ -126,7 +127,7 @@ fn free() -> Vec<Layout> {
             ..wired_in(OURS)
         },
         Layout {
-            name: "another name in our file",
+            name: "our file exists and has other settings",
             config: INCLUDE.into(),
             drop_ins: vec![("10-eic-agent.conf", "# mine\nUsePAM no\n")],
             ..wired_in(OURS)
@@ -165,7 +166,7 @@ fn chained() -> Vec<Layout> {
             ..chained_in(OURS)
         },
         Layout {
-            name: "as the login name",
+            name: "a command that runs as the login name",
             config: "AuthorizedKeysCommand /bin/true %h\nAuthorizedKeysCommandUser %u\n".into(),
             command: "%u %f -- /bin/true %h",
             user: "%u",
@@ -202,14 +203,14 @@ fn occupied() -> Vec<Layout> {
             ..refused()
         },
         Layout {
-            name: "a command and a user of different files",
+            name: "a command and a user in different files",
             config: format!("{INCLUDE}AuthorizedKeysCommand /bin/true\n"),
             drop_ins: vec![("90-a.conf", "AuthorizedKeysCommandUser nobody\n")],
             says: "/bin/true as nobody",
             ..refused()
         },
         Layout {
-            name: "a Match about everybody",
+            name: "a Match for all users",
             config: "Match all\nAuthorizedKeysCommand /bin/true\nAuthorizedKeysCommandUser nobody\n".into(),
             says: "/bin/true as nobody",
             ..refused()
@@ -236,20 +237,20 @@ fn occupied() -> Vec<Layout> {
             ..refused()
         },
         Layout {
-            name: "a Match about everybody but eic-agent",
+            name: "a Match for all users except eic-agent",
             config: "Match User *,!eic-agent\n  Include /etc/ssh/[s]shd_config.d/*.conf\n".into(),
             drop_ins: vec![("50-a.conf", SSS)],
             says: "/usr/bin/id as nobody",
             ..refused()
         },
         Layout {
-            name: "a Match about sshd's own port",
+            name: "a Match for sshd's own port",
             config: AT_ITS_PORT.into(),
             says: "/bin/true as nobody",
             ..refused()
         },
         Layout {
-            name: "none set inside a Match about everybody",
+            name: "none set inside a Match for all users",
             config: "Match all\n  AuthorizedKeysCommand None\n".into(),
             status: 1,
             says: "none (/etc/ssh/sshd_config:2, inside \"Match all\") would stay in force",
@@ -297,7 +298,7 @@ fn not_chained() -> Vec<Layout> {
             ..refused()
         },
         Layout {
-            name: "a Match about everybody",
+            name: "a Match for all users",
             config: "Match all\nAuthorizedKeysCommand /bin/true\nAuthorizedKeysCommandUser nobody\n".into(),
             arguments: CHAIN,
             status: 1,

@@ -1,5 +1,5 @@
-//! What the server that runs does, compared with `status`, `doctor` and `explain`: a server that has not read the files, a
-//! second server, and a command on the server's command line.
+//! `status`, `doctor` and `explain` must report what the running server does. The cases are a server that has not read
+//! the files, a second server, and a command on the server's command line.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -69,7 +69,8 @@ impl<'w> Instance<'w> {
         assert!(self.logs_in_at(22), "{what}");
     }
 
-    /// `status`, `doctor` and `explain` name the same path, and do not say that the server uses the agent. Gives the problem.
+    /// `status`, `doctor` and `explain` name the same path, and do not say that the server uses the agent. Returns the
+    /// problem that `status` reports.
     fn assert_unread(&self, what: &str, path: &str, verdict: &str) -> String {
         let (code, report) = status(self.world);
         assert_eq!((code, &report["sshd"]["unread"]), (Some(1), &Value::from(path)), "{what}: {report:#}");
@@ -105,7 +106,7 @@ fn server_that_has_not_read_the_files_is_reported_with_the_command_to_reload_it(
         sshd.wait_until_it_listens();
         instance.assert_in_use("reloaded");
 
-        // The time of the content is not the time of the change: a copy can keep it.
+        // A copied file can keep an old modification time, so the agent must compare the change time.
         let old = Path::new(DROP_INS).join("05-foreign.conf");
         fs::write(&old, "AuthorizedKeysCommand /usr/bin/env %u\nAuthorizedKeysCommandUser nobody\n").unwrap();
         assert!(Command::new("touch").args(["-d", "2020-01-01"]).arg(&old).status().unwrap().success());
@@ -117,14 +118,14 @@ fn server_that_has_not_read_the_files_is_reported_with_the_command_to_reload_it(
         assert_eq!((code, &report["sshd"]["unread"]), (Some(1), &Value::Null), "{report:#}");
         assert!(report["problems"][0].as_str().unwrap().contains("05-foreign.conf:1"), "{report:#}");
 
-        // A file that is gone leaves its mark on the folder only.
+        // If a file is removed, only the time of its folder changes.
         fs::remove_file(&old).unwrap();
         assert!(!instance.logs_in_at(22), "the server still uses the other command");
         instance.assert_unread("removed", DROP_INS, "fail");
         sshd.reload();
         instance.assert_in_use("reloaded again");
 
-        // After `disable`, too.
+        // The same holds after `disable`.
         assert_eq!(agent(world, &["disable"]).status, Some(0));
         assert!(instance.logs_in_at(22));
         instance.assert_unread("disabled", DROP_INS, "fail");
@@ -146,7 +147,7 @@ fn server_without_a_pid_file_of_its_own_is_judged_by_its_start() {
         instance.assert_in_use("restarted");
         drop(sshd);
 
-        // A pid file that another user can write proves nothing, nor does that of another process.
+        // A pid file proves nothing if another user can write it, or if it has the number of another process.
         let theirs = PathBuf::from("/run/theirs");
         fs::create_dir(&theirs).unwrap();
         chown(&theirs, Some(60100), None).unwrap();
@@ -222,7 +223,7 @@ fn second_server_is_judged_separately() {
         let note = format!("note: this does not change another sshd (pid {}, port 2222, ", second.0.id());
         assert!(agent(world, &["enable"]).out.contains(&note));
 
-        // What the message advises works, and is known to wait for a reload.
+        // The settings that the message advises work after a reload. Until then, `status` asks for the reload.
         let advised = [setting("AuthorizedKeysCommand"), setting("AuthorizedKeysCommandUser")].concat();
         fs::write(config, format!("{advised}Port 2222\n{base}")).unwrap();
         let judged = other();
@@ -240,7 +241,7 @@ fn second_server_is_judged_separately() {
 }
 
 #[test]
-fn all_commands_give_one_fix_for_a_command_on_the_servers_command_line() {
+fn all_commands_give_the_same_fix_for_a_command_on_the_servers_command_line() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let instance = Instance::new(world, "/run/sshd.pid");
         let amazons = "/usr/share/ec2-instance-connect/eic_run_authorized_keys";

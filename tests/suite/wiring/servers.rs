@@ -93,7 +93,7 @@ fn running_servers_command_line_is_respected() {
 }
 
 #[test]
-fn setting_that_wins_later_is_refused_and_named() {
+fn enable_names_the_setting_that_would_override_its_lines() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let host = Key::ed25519(world, "host");
         let base = format!("{INCLUDE}HostKey {}\nListenAddress 127.0.0.1\n", host.file().display());

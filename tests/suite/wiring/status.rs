@@ -28,7 +28,7 @@ fn status_reports_each_problem() {
 
         lay_out(INCLUDE, &[]);
         assert_eq!(agent(world, &["enable"]).status, Some(0));
-        // `status` waits two seconds for a token. A busy machine may need more.
+        // `status` waits for a token as long as a login, five seconds here. A busy machine may need more.
         until("metadata gives a token in time", || status(world).1["metadata"] == true);
         let (code, report) = status(world);
         assert_eq!(
@@ -85,7 +85,7 @@ fn status_reports_each_problem() {
 
         world.lose_address("169.254.169.254/32");
         let (code, report) = status(world);
-        assert_eq!((code, &report["metadata"]), (Some(0), &Value::Bool(false)), "metadata is a warning");
+        assert_eq!((code, &report["metadata"]), (Some(0), &Value::Bool(false)), "only a warning");
         assert!(
             report["warnings"][0]
                 .as_str()
