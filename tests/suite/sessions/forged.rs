@@ -41,8 +41,8 @@ fn go(mut program: Child) {
     assert!(!program.wait().unwrap().success(), "sudo must refuse the command");
 }
 
-/// Like [`setuid_program`], with a process number that another process had. A user has to start some thousand
-/// processes to get it. The test sets the kernel's counter instead.
+/// Like [`setuid_program`], with a process number that another process had. A user would have to start thousands of
+/// processes to get this number. The test sets the kernel's counter instead.
 fn setuid_program_as(pid: u32, uid: u32, fields: &str) -> Child {
     for _ in 0..1000 {
         reap_session_of(pid);

@@ -35,8 +35,8 @@ fn forge(world: &World, journal: &Journald, key: &Key, sshd_pid: u64) {
         ),
     );
     journal.wait_for("Accepted publickey for root");
-    // The real binary, with the machine's settings, and with a service that the user chooses. Both runs are logged
-    // with this user's id.
+    // The user also runs the real agent: with the machine's settings, and with a metadata service of the user's choice.
+    // The log has this user's id for both runs.
     assert!(world.run_as("ubuntu", &["ec2-user"]).keys().contains("ssh-ed25519"));
     let chosen = ["--imds-endpoint", "http://169.254.169.254", "ec2-user"];
     assert!(world.run_as("ubuntu", &chosen).keys().contains("ssh-ed25519"));

@@ -14,11 +14,11 @@ use crate::world::{
     Journald, Key, Sshd, UNHURRIED, World, installed, on_an_instance, put_into_unit, test_path, until,
 };
 
-/// The interval of journald's rate limit, in seconds. It is longer than sshd needs from a key to the login.
+/// The interval of journald's rate limit, in seconds. It is longer than the time from the key command to the login.
 const INTERVAL: u64 = 20;
 
-/// Waits for a line on its input, writes each line to the log as one message, reports that it has done so, and stays
-/// until its input ends.
+/// A program that waits for a line on its input. Then it writes the given number of messages to the log, prints
+/// `written`, and runs until its input ends.
 const WRITER: &str = "import socket, sys\n\
     log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
     log.connect('/dev/log')\n\

@@ -86,7 +86,7 @@ fn user_that_neither_the_machine_nor_its_log_knows_is_reported() {
         assert_eq!(unknown(&["--user", "ec2-uesr"]), (true, false.into()));
         assert!(!unknown(&["--user", "ec2-user"]).0);
         assert!(!unknown(&["--user", "ubuntu"]).0, "the machine knows this user, who did not log in");
-        // A removed user is in the log.
+        // The log still contains the name of a removed user.
         let file =
             write(world, &["Nov 21 10:00:00 h sshd[7]: Accepted password for gone from ::1 port 1 ssh2"]);
         assert!(!unknown(&["--user", "gone", &file]).0);

@@ -200,7 +200,7 @@ impl World {
         file
     }
 
-    /// Mounts a program that reports this release over sshd and ssh.
+    /// Replaces sshd and ssh with a program that reports this release.
     pub(crate) fn replace_sshd(&self, says: &str) {
         let script =
             self.script("old-sshd", &format!("echo 'unknown option -- V' >&2; echo '{says}' >&2; exit 1"));
@@ -299,7 +299,8 @@ impl World {
     }
 }
 
-/// The longest time on a busy machine: of a run that ends by itself, and of any other run after its time limit.
+/// The longest time that a run may take on a busy machine: in all, if the run ends by itself, else after its time
+/// limit.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Time limits in seconds for a run that lasts until its limit. If a busy machine did not get far enough within one

@@ -1,8 +1,8 @@
 //! Lines that real log daemons wrote: each file is read completely, or the report says that it is not.
 //!
-//! The files in `corpus` are of rsyslog 8.2302 and syslog-ng 3.38, which got the same lines as from syslog(3). Their
-//! names are those of the templates. Debian's syslog-ng cannot be installed beside rsyslog, so the tests do not start it.
-//! journalctl runs in the test.
+//! rsyslog 8.2302 and syslog-ng 3.38 wrote the files in `corpus`. Both daemons got the same lines, in the form in which
+//! syslog(3) sends them. The name of a file is that of its template. Debian's syslog-ng cannot be installed beside
+//! rsyslog, so the tests do not start these daemons. journalctl runs in the test.
 
 use std::fs;
 use std::process::Command;
@@ -29,7 +29,7 @@ fn file_of_each_daemon_is_read_or_reported() {
             ("rsyslog-file", true),
             ("rsyslog-traditional", true),
             ("rsyslog-protocol23", true),
-            // All lines are in one.
+            // The template writes no line breaks, so the file is one line.
             ("rsyslog-forward", false),
             ("syslog-ng-bsd", true),
             ("syslog-ng-iso", true),
@@ -54,7 +54,7 @@ fn file_of_each_daemon_is_read_or_reported() {
                 assert_eq!((status, &shown["complete"]), (Some(1), &false.into()), "{name}: {shown:#}");
                 assert!(ids(&shown).contains(&"unknown-format"), "{name}: {shown:#}");
             }
-            // Without PAM, sshd's line about the connection is the only one about the end.
+            // Without PAM, only sshd's line about the disconnection shows the end of the session.
             let without_pam: String = text
                 .lines()
                 .filter(|line| !line.contains("pam_unix"))
