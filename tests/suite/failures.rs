@@ -36,7 +36,7 @@ fn faults_and_reasons() -> Vec<(&'static str, &'static str, Vec<Fault>)> {
         ),
         ("empty token", "metadata-malformed", vec![Fault::token().respond(Response::text(""))]),
         (
-            "token of a page",
+            "a page instead of a token",
             "metadata-malformed",
             vec![Fault::token().respond(Response::text("<html> </html>"))],
         ),

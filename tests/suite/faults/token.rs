@@ -40,7 +40,7 @@ fn content_rows() -> Vec<Row> {
         token("with a bare LF", b"AQAEA==\nX: y"),
         token("of UTF-8", "Schlüssel".as_bytes()),
         token("of other bytes", b"\xff\xfe"),
-        token("of a page", b"<!DOCTYPE html><html><body>Log in</body></html>\n"),
+        token("that is a page", b"<!DOCTYPE html><html><body>Log in</body></html>\n"),
         faulty(
             "a token of 1025 bytes",
             Undecided(

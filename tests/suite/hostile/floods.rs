@@ -197,7 +197,7 @@ fn staples() -> Vec<Row> {
         })
         .only_served(),
         // The decoder sorts the parts of a SET. Sixteen of these staples once took a second.
-        good("fourteen staples of a responder with 300 names in one place", |e| {
+        good("fourteen staples of a responder with 300 names in one RDN", |e| {
             let names: Vec<_> = (0..300).rev().map(|number| format!("{number:03}")).collect();
             let names: Vec<_> = names.iter().map(String::as_str).collect();
             let name = eic_emulator::pki::Name::new().cns_in_one_place(&names);

@@ -40,7 +40,7 @@ fn common_names() -> Vec<Row> {
         bad("another name, then the name", MISMATCH, |e| {
             subject(e, Name::common("www.tenant.example").cn(SIGNER));
         }),
-        bad("both names in one place", MISMATCH, |e| {
+        bad("both names in one RDN", MISMATCH, |e| {
             subject(e, Name::new().cns_in_one_place(&[SIGNER, "www.tenant.example"]));
         }),
         good("the name with other attributes", |e| subject(e, Name::authority(SIGNER))),

@@ -116,7 +116,7 @@ fn others() -> Vec<Row> {
             let root = e.signer.root.key.clone();
             e.staple(0, |staple| staple.signed_by(&root));
         }),
-        bad("a stranger, in his own name", RESPONDER, |e| {
+        bad("a stranger, in its own name", RESPONDER, |e| {
             let stranger = e.stranger.intermediate.key.clone();
             e.staple(0, |staple| staple.signed_by(&stranger));
         }),
@@ -124,11 +124,11 @@ fn others() -> Vec<Row> {
             let (key, name) = (e.stranger.intermediate.key.clone(), e.signer.intermediate.name.clone());
             e.staple(0, |staple| staple.signed_by(&key).responder(ResponderId::Name(name)));
         }),
-        bad("a stranger, by the issuer's key", SIGNATURE, |e| {
+        bad("a stranger, with the issuer's key hash", SIGNATURE, |e| {
             let (key, id) = (e.stranger.intermediate.key.clone(), e.signer.intermediate.key.public().id());
             e.staple(0, |staple| staple.signed_by(&key).responder(ResponderId::Key(id)));
         }),
-        bad("a stranger, who sends the issuer's certificate along", RESPONDER, |e| {
+        bad("a stranger, with the issuer's certificate in the staple", RESPONDER, |e| {
             let (key, certificate) = (e.stranger.intermediate.key.clone(), e.signer.chain[1].0.clone());
             e.staple(0, |staple| staple.delegated_to(certificate, &key));
         }),
@@ -136,7 +136,7 @@ fn others() -> Vec<Row> {
             let name = e.signer.intermediate.name.clone();
             e.staple(0, |staple| staple.responder(ResponderId::Name(name)));
         }),
-        good("the issuer, who sends his own certificate along", |e| {
+        good("the issuer, with its own certificate in the staple", |e| {
             let (key, certificate) = (e.signer.intermediate.key.clone(), e.signer.chain[1].0.clone());
             e.staple(0, |staple| staple.delegated_to(certificate, &key));
         }),
@@ -144,7 +144,7 @@ fn others() -> Vec<Row> {
             let name = e.signer.root.name.clone();
             e.staple(0, |staple| staple.responder(ResponderId::Name(name)));
         }),
-        bad("the issuer, by an empty key", RESPONDER, |e| {
+        bad("the issuer, with an empty key hash", RESPONDER, |e| {
             e.staple(0, |staple| staple.responder(ResponderId::Key(Vec::new())));
         }),
     ]

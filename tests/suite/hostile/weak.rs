@@ -11,7 +11,7 @@ const UNSUITABLE: &str = "signer-key-unsuitable";
 
 judge_rows!();
 
-/// RSA of 1,024 bits is not allowed since 2013 (NIST SP 800-131A). The agent accepts 2,048 bits or more.
+/// NIST SP 800-131A disallows RSA of 1,024 bits from 2014 on. The agent accepts 2,048 bits or more.
 fn small(e: &Evidence) -> RsaKey {
     let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("hostile-keys/rsa-1024");
     let kept = std::fs::read(&file).ok().and_then(|der| RsaKey::from_pkcs1_der(&der).ok());
@@ -54,7 +54,7 @@ fn rows() -> Vec<Row> {
             e.intermediate(|authority| authority);
             e.signer.chain.truncate(2);
         }),
-        bad("a leaf of 16,384 bits, as large as a bomb", UNSUITABLE, |e| {
+        bad("a leaf of 16,384 bits, which is slow to verify", UNSUITABLE, |e| {
             leaf_key(e, &PublicKey::of_numbers(&[0xc5; 2048], &[1, 0, 1]));
         }),
         // With the exponent 1, a signature equals its message, so anyone could write one.
@@ -102,7 +102,7 @@ fn rows() -> Vec<Row> {
         }),
         bad("a leaf whose signature is all zeros", UNTRUSTED, |e| e.leaf(|leaf| leaf.signature(&[0; 256]))),
         bad("a leaf whose signature is empty", UNTRUSTED, |e| e.leaf(|leaf| leaf.signature(&[]))),
-        bad("a leaf whose signature is one number too large", UNTRUSTED, |e| {
+        bad("a leaf whose signature is larger than the modulus", UNTRUSTED, |e| {
             e.leaf(|leaf| leaf.signature(&[0xff; 256]));
         }),
         // RFC 5280 section 4.1.1.2: the outer algorithm must be the one that is signed.
