@@ -1,4 +1,5 @@
-//! The agent prints no key without a log line, for any user and with any kind of log.
+//! The agent logs each key that it prints, for any user and in any kind of log. With `[audit] required = true`, it
+//! prints no key that it cannot log.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -183,7 +184,7 @@ impl Unit {
     /// Creates the group below `/sys/fs/cgroup`, where the private instance has its control groups.
     fn new() -> Self {
         let slice = Path::new("/sys/fs/cgroup")
-            .join(format!("eic{}.slice", fs::read_to_string(BOOT_ID).unwrap().trim()));
+            .join(format!("eic{}.slice", fs::read_to_string(UUIDS).unwrap().trim()));
         let unit = slice.join("ssh.service");
         fs::create_dir_all(&unit).unwrap();
         fs::create_dir_all("/run/systemd/units").unwrap();
@@ -215,7 +216,7 @@ impl Unit {
 }
 
 /// A source of unique names for private instances: the kernel gives each reader a new UUID.
-const BOOT_ID: &str = "/proc/sys/kernel/random/uuid";
+const UUIDS: &str = "/proc/sys/kernel/random/uuid";
 
 impl Drop for Unit {
     fn drop(&mut self) {

@@ -24,7 +24,7 @@ fn provider_of(world: &World, key: &Key) -> String {
 }
 
 #[test]
-fn both_providers_users_log_in_with_metadata_up_and_down() {
+fn users_of_agent_and_provider_log_in_with_metadata_up_and_down() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let (pushed, theirs) = (Key::ed25519(world, "pushed"), Key::ed25519(world, "theirs"));
         let provider = provider_of(world, &theirs);

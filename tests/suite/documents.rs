@@ -358,8 +358,7 @@ fn readme_is_short() {
     assert!(readme.split_whitespace().count() <= 1600, "{} words", readme.split_whitespace().count());
 }
 
-/// A package ships the documents in the folders that they have here. So a link works there, too, unless it leads into
-/// the source.
+/// A package keeps the folders of the documents. So the links between documents work in a package too.
 #[test]
 fn links_of_the_documents_lead_to_files_and_sections() {
     let mut links = 0;

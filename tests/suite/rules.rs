@@ -56,7 +56,7 @@ fn rule_that_never_matches_is_reported_with_the_form_that_does() {
                 )),
                 "{pattern}: {said}"
             );
-            // No machine is locked out: the rule denies nothing, as before, and the report says so.
+            // `config` fails, but the login still works: the rule denies nothing, and the report says so.
             assert!(world.ssh("ec2-user", &[&key]).ok, "{pattern}");
             assert!(said.contains("so the rule denies no key"), "{pattern}: {said}");
 

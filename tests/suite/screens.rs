@@ -225,7 +225,7 @@ fn reports_fit_into_their_terminal() {
             }
         }
         assert_fits(&agent(world, &["explain", "ec2-user"]).out, 80);
-        // The journal has one line for each fact.
+        // Without a terminal, a message is not wrapped, so that the journal has it in one entry.
         let enabled = agent(world, &["enable"]).err;
         assert_eq!(enabled.lines().count(), 1, "{enabled}");
         let missing = agent(world, &["verify", "--capture", "/missing"]);

@@ -104,7 +104,7 @@ fn options_restrict_the_session_and_the_environment_names_the_principal() {
         let sshd_config = block("docs/settings.md", "PermitUserEnvironment EIC_*");
         let key = Key::ed25519(world, "key");
         world.emulator.push("ec2-user", &key.line(), BOB);
-        // sshd does not permit the variables. The agent refuses the key, instead of a session without the variables.
+        // sshd does not permit the variables. A session would lack them, so the agent refuses the key.
         let refused = "settings-invalid: keys.environment: expected PermitUserEnvironment EIC_*";
         let run = world.run(&["ec2-user"]);
         assert!(run.notes().contains(refused), "{run:?}");
@@ -276,7 +276,7 @@ fn root_that_another_authority_issued_ends_a_path() {
         world.emulator.push("ec2-user", &key.line(), BOB);
         let run = world.run(&["ec2-user"]);
         assert_eq!(run.keys(), format!("{}\n", key.bare_line()), "{run:?}");
-        // The reason for a refusal is found with all roots, and within the time limit.
+        // If no path is good, the agent searches again with all roots, to find the reason.
         world.emulator.set_staples(Vec::new());
         let run = world.run(&["ec2-user"]);
         assert!(run.notes().contains("staple-missing"), "{}", run.notes());
