@@ -85,7 +85,7 @@ kill_everywhere() {
         failed "$what, traced" "exit status 0" "$(cat "$MACHINE/said")"
     check "$what: sshd's files that were opened for writing" none \
         "$(grep -E '^open(at)?\(.*"(/etc/ssh/sshd_config|/etc/ssh/sshd_config\.d/[^"]*\.conf)".*O_(WRONLY|RDWR|CREAT)' "$ROOT/run/trace" | grep . || echo none)"
-    check "$what: renames and removals without an fsync of the new content before or of the folder after" none \
+    check "$what: renames before an fsync of the content, and changes without an fsync of the folder after them" none \
         "$(unsynced "$ROOT/run/trace" | grep . || echo none)"
     steps "$ROOT/run/trace" >"$MACHINE/steps"
     reached=0
@@ -116,7 +116,8 @@ kill_everywhere() {
         "$(grep -qE '^(rename|unlink)' "$MACHINE/steps" && echo yes || echo no)"
 }
 
-# unsynced TRACE: prints renames that a power cut could make visible before their content, and changes it could undo.
+# unsynced TRACE: prints renames that a power cut could make visible before their content, and changes that a power
+# cut could undo.
 unsynced() {
     awk '
         /^fsync|^fdatasync/ { synced = 1; pending = ""; next }

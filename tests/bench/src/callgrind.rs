@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use crate::world::{AGENTS_USER, World, uid};
 
-/// The instructions that this command executes in user mode, as the agent's user. Its output must contain `expected`,
-/// or be empty without `expected`.
+/// The instructions that this command executes in user mode, as the agent's user. Its output must contain `expected`.
+/// Without `expected`, the output must be empty.
 pub(crate) fn instructions(world: &World, command: &[String], expected: Option<&str>) -> u64 {
     // valgrind opens this file before the program runs, because the agent later forbids itself to open files.
     let log = world.shared_folder().join("callgrind");

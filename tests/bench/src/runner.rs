@@ -31,7 +31,7 @@ pub(crate) struct Sample {
 }
 
 /// Runs the commands in turn for `rounds` rounds, and returns the samples of each. Every second round runs in reverse
-/// order. Otherwise a command would always start with the processor's caches as the same other command left them. The
+/// order. Otherwise a command would always run after the same other command, which fills the processor's caches. The
 /// output of a good run contains `expected`. Without `expected`, the output must be empty.
 pub(crate) fn in_turn(
     world: &World,

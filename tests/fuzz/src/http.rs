@@ -26,7 +26,7 @@ use tokio::time::{Instant, advance, sleep};
 const ALLOWED: Duration = Duration::from_millis(1500);
 /// How far the clock advances when both ends wait.
 const TICK: Duration = Duration::from_millis(25);
-/// The clock advances only after both ends were polled this often without progress, and not before this time.
+/// The clock advances only after this many polls of both ends without progress, and after this time without progress.
 /// `LONGER_IDLE_LIMIT` is for inputs whose bytes may have arrived late.
 const IDLE_LIMIT: (u32, Duration) = (12, Duration::ZERO);
 const LONGER_IDLE_LIMIT: (u32, Duration) = (12, Duration::from_millis(50));

@@ -26,7 +26,7 @@ check_sshd_t
 check_pair ec2-user "$OURS as eic-agent"
 check "the unit is enabled" enabled "$(in_root systemctl is-enabled eic-agent.service 2>&1)"
 # systemd 252 forgets that ssh.service runs if another unit names its alias before the alias exists.
-check "the names of sshd's units in it" "After=ssh.service ssh.socket, ReloadPropagatedFrom=ssh.service" \
+check "the names of sshd's units in eic-agent.service" "After=ssh.service ssh.socket, ReloadPropagatedFrom=ssh.service" \
     "$(grep -E '^(After|ReloadPropagatedFrom)=.*ssh' "$ROOT/usr/lib/systemd/system/eic-agent.service" | sed '$!s/$/,/' | tr '\n' ' ' | sed 's/ $//')"
 check "its other name" eic-agent.service \
     "$(readlink "$ROOT/usr/lib/systemd/system/ec2-instance-connect.service")"

@@ -69,7 +69,7 @@ check "the reference's entry point" "the reference, eic_run_authorized_keys" \
 check "the unit's file is the reference's" "Description=EC2 Instance Connect Host Key Harvesting (look-alike)" \
     "$(grep ^Description= "$ROOT/lib/systemd/system/ec2-instance-connect.service")"
 run apt-get install --yes eic-agent
-check "apt-get's exit status, and again" 0 "$status"
+check "apt-get's exit status, over the reference again" 0 "$status"
 check_pair ec2-user "$OURS as eic-agent"
 check "the unit's other name" "eic-agent.service" "$(readlink "$ROOT/usr/lib/systemd/system/ec2-instance-connect.service")"
 

@@ -13,7 +13,7 @@ check "apt-get's exit status" 0 "$status"
 check "the version that is installed" "$LATER_VERSION" "$(version)"
 keep etc/ssh now
 check_same "/etc/ssh after the upgrade" "$MACHINE/before" "$MACHINE/now"
-check "the unit is enabled" disabled "$(in_root systemctl is-enabled eic-agent.service 2>&1)"
+check "the unit" disabled "$(in_root systemctl is-enabled eic-agent.service 2>&1)"
 run dpkg --configure eic-agent
 run dpkg-reconfigure eic-agent
 check "dpkg-reconfigure's exit status" 0 "$status"

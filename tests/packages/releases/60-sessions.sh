@@ -29,7 +29,8 @@ await "the report contains the session's end" has_state closed
 check "the session after its end" "ec2-user 127.0.0.1 bob true closed" "$(report)"
 check "the key that was not used" "$unused_key" "$(jq -r '.unused[].fingerprint' "$MACHINE/sessions.json" | grep -Fx "$unused_key" || cat "$MACHINE/sessions.json")"
 agent sessions
-# On a busy machine, journald may not identify the writer of a line before that process ends. The report is then incomplete.
+# On a busy machine, journald may not identify the writer of a line before that process ends. The report is then
+# incomplete.
 case $output in
 *'warning: unattributed'*) complete=1 ;;
 *) complete=0 ;;

@@ -66,7 +66,8 @@ line="Providing ssh key from EC2 Instance Connect with fingerprint: $key, reques
 run "runuser -u nobody -- logger -p authpriv.info -t eic-agent '$line'"
 run "printf 'MESSAGE=x\nSYSLOG_IDENTIFIER=eic-agent\nEIC_EVENT=provided\nEIC_USER=ec2-user\nEIC_FINGERPRINT=$key\nEIC_PRINCIPAL=$bob\nEIC_SSHD_PID=$pid\n_UID=0\n' | runuser -u nobody -- logger --journald"
 run "runuser -u nobody -- logger -p authpriv.info -t sshd --id=$pid 'pam_unix(sshd:session): session closed for user ec2-user'"
-# The agent, run by another user: with its default settings it logs as that user, with other settings it does not log.
+# Another user runs the agent: with the machine's settings, and with an endpoint of the user's choice. The log has that
+# user's id for both runs.
 run 'runuser -u nobody -- eic-agent authorized-keys ec2-user'
 run 'runuser -u nobody -- eic-agent authorized-keys --imds-endpoint http://169.254.169.254 ec2-user'
 report
