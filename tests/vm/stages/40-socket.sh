@@ -1,5 +1,6 @@
 #!/bin/sh
-# systemd listens and starts an sshd for each connection. This is Ubuntu's default since 22.10, and an option of Debian.
+# systemd listens, and starts sshd at the first connection (`Accept=no`). This is Ubuntu's default since 22.10, and an
+# option of Debian.
 
 run 'systemctl stop ssh.service && systemctl --no-reload disable ssh.service && systemctl --no-reload enable ssh.socket && systemctl start ssh.socket'
 check "systemctl's exit status" 0 "$status"
