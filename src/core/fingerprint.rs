@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_sha256_fingerprints_narrow() {
+    fn only_sha256_fingerprints_of_an_offer_are_read() {
         assert_eq!(Fingerprint::offered("MD5:16:27:ac"), None);
         assert_eq!(Fingerprint::offered("ssh-ed25519"), None);
         let empty = Fingerprint::of(b"");
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn fingerprints_by_hand_are_checked() {
+    fn typed_fingerprint_must_be_complete() {
         assert!("SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU".parse::<Fingerprint>().is_ok());
         for bad in ["", "foo", "MD5:aa", "sha256:x", "SHA256:", "SHA256:AAAA", "SHA256:!!"] {
             assert!(bad.parse::<Fingerprint>().is_err(), "{bad}");

@@ -1,6 +1,6 @@
 //! Checked names: login names, instance ids, regions, domains and signer names.
 //!
-//! Each type has a private inner value. Its only constructor is `TryFrom`, or a function that is built on it. So a
+//! Each type has a private inner value. Its constructors check the text, or make it from parts that were checked. So a
 //! function that takes an [`InstanceId`] does not check it again.
 
 use alloc::borrow::ToOwned;
@@ -127,8 +127,8 @@ checked_text!(
     }
 );
 
-/// `services/domain` of the AWS partitions aws and aws-us-gov (both `amazonaws.com`), aws-cn, aws-iso, aws-iso-b,
-/// aws-iso-e, aws-iso-f and aws-eusc.
+/// The values of the metadata item `services/domain` in the AWS partitions aws and aws-us-gov (both `amazonaws.com`),
+/// aws-cn, aws-iso, aws-iso-b, aws-iso-e, aws-iso-f and aws-eusc.
 const AWS_DOMAINS: [&str; 7] = [
     "amazonaws.com",
     "amazonaws.com.cn",

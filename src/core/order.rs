@@ -41,7 +41,7 @@ mod tests {
                 .collect();
             let mut sorted = items.clone();
             sorted.sort_by_key(|(key, _)| *key);
-            assert_eq!(by_key(items.clone(), |(key, _)| *key), sorted, "stable, and all of {length}");
+            assert_eq!(by_key(items.clone(), |(key, _)| *key), sorted, "{length} items");
             sorted.sort_by(|(one, _), (other, _)| other.cmp(one));
             let turned = by_key(items, |(key, _)| *key);
             assert_eq!(by(turned, |(one, _), (other, _)| other.cmp(one)), sorted);

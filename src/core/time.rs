@@ -1,4 +1,4 @@
-//! Instants. The command reads the clock once per run and passes the instant to all functions.
+//! Instants. The program reads the clock once per run, and passes the instant to the functions of this crate.
 
 use core::fmt;
 use core::str::FromStr;

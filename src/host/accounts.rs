@@ -61,7 +61,7 @@ impl Account {
     }
 }
 
-/// Time limit of the name service. A directory that is down needs time until it reports that.
+/// Time limit of the name service. It takes time to find that a directory server is down.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Returns the lines of getent(1) for `keys`. Skips keys that getent would take for options.

@@ -1,8 +1,9 @@
 //! Decides for `[keys] environment = true` whether sshd permits the variables in sessions. All commands use this
 //! module.
 //!
-//! A run that sshd starts as root queries sshd. Any other run uses the record that root wrote, because sshd may not
-//! answer it. Without a valid record, it tries to query sshd. If the answer is unknown, the run prints no key.
+//! A run that sshd starts as root queries sshd. Any other run uses the record that root wrote, because sshd may
+//! refuse to answer it. Without a valid record, it tries to query sshd. If the answer is unknown, the run prints no
+//! key.
 
 use std::path::{Path, PathBuf};
 

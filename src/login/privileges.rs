@@ -45,14 +45,14 @@ pub fn give_up_root() -> Result<(), PrivilegesError> {
     become_user(account.uid, account.gid, &[])
 }
 
-/// For commands that people run: if this process is root, becomes the user that sshd runs the agent as, with its
-/// groups, so that the command sees what a login sees. Refuses root as that user.
+/// If this process is root, changes to the user that sshd runs the agent as, with that user's groups. Commands that
+/// people run call this, so that they see what a login sees. It is an error if that user is root.
 pub fn become_run_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), PrivilegesError> {
     if !Uid::effective().is_root() {
         return Ok(());
     }
     if uid == 0 {
-        return Err(PrivilegesError::Kept("that user is root, too".to_owned()));
+        return Err(PrivilegesError::Kept("the user that sshd runs the agent as is root, too".to_owned()));
     }
     become_user(uid, gid, groups)
 }

@@ -83,7 +83,7 @@ impl<W: Wanted> Join<W> {
                 Left::At(at, uid, source)
             }
             Left::At(_, before, _) if before == uid => Left::At(at, uid, source),
-            // Root's line is sshd's own, for a login as root.
+            // Prefer root's line to a user's. For a login as root, sshd's process keeps root's id.
             Left::At(..) if source != Attribution::User => Left::At(at, uid, source),
             kept @ Left::At(_, _, before) if before != Attribution::User => kept,
             Left::At(..) | Left::Contradicted => Left::Contradicted,
@@ -97,8 +97,8 @@ impl<W: Wanted> Join<W> {
         self.ended.insert(process);
     }
 
-    /// Ends a session whose process was gone at `by` at the latest. If a line has reported the end, that is the time of
-    /// the end.
+    /// Ends a session whose process was gone at `by` at the latest. If a line has reported the end, the session
+    /// ended at the time of that line.
     pub(super) fn end_session(&mut self, mut session: Session, why: Why, by: Option<Moment>) {
         let end = match (session.said_end, session.left) {
             (Some(said), _) => End::Closed(said),

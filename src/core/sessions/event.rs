@@ -116,13 +116,13 @@ pub enum Event {
     Provided(KeyProvided),
     /// The agent refused keys, or made no decision (`failed`).
     Refused {
-        /// The stable name of the cause. `None` for a line that counts the rest of a flood.
+        /// The stable name of the cause. `None` for a line that counts further refusals.
         reason: Option<String>,
         /// Login name.
         user: Option<String>,
         /// The push, if its claims were signed.
         push: Option<Push>,
-        /// The number of keys: 1, or the count in the line about a flood.
+        /// The number of keys: 1, or the count of further refusals.
         count: u64,
         /// The writer of the line.
         source: Attribution,
@@ -136,8 +136,8 @@ pub enum Event {
         /// sshd's process.
         pid: u32,
     },
-    /// A connection ended that can be one of a login. After the login, sshd's process with the user's id writes this
-    /// line. It has another process id than the process that accepted the login.
+    /// A connection ended, perhaps after a login. After a login, sshd's process with the user's id writes this line.
+    /// Another process, with another process id, accepted the login.
     Disconnected {
         /// sshd's process.
         pid: u32,

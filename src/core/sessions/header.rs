@@ -8,9 +8,9 @@
 //! | `Sat 2026-11-21 17:37:28 UTC HOST IDENT[PID]: MESSAGE` | `-o short-full`, on a machine whose zone is UTC |
 //! | `1 2026-11-21T17:37:28Z HOST IDENT PID ID DATA MESSAGE` | RFC 5424 |
 //!
-//! A priority (`<86>`) can precede each form, and a length (RFC 6587, section 3.4.1) the priority. Other forms are not
-//! supported: a stamp of local time with a year, a stamp that counts from the start of the machine, and the prefixes of container
-//! logs.
+//! A priority (`<86>`) can precede each form. A length (RFC 6587, section 3.4.1) can precede the priority. Other forms
+//! are not supported: a stamp of local time with a year, a stamp that counts from the start of the machine, and the
+//! prefixes of container logs.
 
 use alloc::format;
 

@@ -46,7 +46,7 @@ pub struct Entry {
 /// The first user id that is not a system user's in Linux distributions.
 const FIRST_USER: u32 = 1000;
 
-/// Maximum number of units, apart from sshd's own, that are remembered because sshd or the agent wrote there.
+/// Maximum number of units in `Journal`.
 const MAX_UNITS: usize = 100;
 
 /// The reader of journal entries.
@@ -54,13 +54,14 @@ const MAX_UNITS: usize = 100;
 pub struct Journal {
     agent: Option<AgentUser>,
     programs: Programs,
-    /// Units with other names in which sshd or the agent wrote. Lost lines of these units matter too.
+    /// Units that are not known as sshd's, but from which sshd or the agent wrote to the log. Lost lines of these units
+    /// matter too.
     units: BTreeSet<String>,
 }
 
 impl Journal {
-    /// Makes a reader that trusts lines of this user as the agent's, and of these programs as sshd's. `None` if there
-    /// is no such user.
+    /// Makes a reader that trusts lines of the user `agent` as the agent's, and of these programs as sshd's. `agent` is
+    /// `None` if the machine has no such user.
     #[must_use]
     pub fn new(agent: Option<AgentUser>, programs: Programs) -> Self {
         Self { agent, programs, units: BTreeSet::new() }
@@ -148,8 +149,8 @@ impl Journal {
             }
             Some("failed") => refused(raw, source, |_| None).or(Some(Event::Unknown)),
             Some("provider") => None,
-            // The count of a flood, or a line from syslog. The claims are unverified until `vouched` applies the
-            // writer.
+            // The count of further refusals, or a line from syslog. The text alone proves nothing.
+            // `vouched` adds the writer of the entry.
             _ => vouched(of_agent(raw.message.text()?, Push::Unverified)?, source, trusted),
         }
     }

@@ -139,7 +139,7 @@ impl Keys {
             keys.retain(|index| given.get(index).is_some_and(|given| is_waiting(given.last)));
             !keys.is_empty()
         });
-        // Next time at twice the number, so that the total work stays linear.
+        // Wait until the number has doubled, so that the total work stays linear.
         self.tidy_at = self.given.len().saturating_mul(2).clamp(TIDY, MAX_ROWS);
     }
 

@@ -51,9 +51,10 @@ const LEFT: [&str; 9] = [
     "ssh_dispatch_run_fatal: ",
 ];
 
-/// Beginnings of sshd's last line about a connection with a login, before `user USER ADDRESS port PORT` (OpenSSH,
-/// packet.c, `sshpkt_fmt_connection_id`; serverloop.c, `client_alive_check`). Before the login, sshd writes
-/// `authenticating user` or `invalid user`, and `[preauth]` at the end. OpenSSH up to 7.5 leaves out the user.
+/// Beginnings of sshd's last line about a connection with a login. `user USER ADDRESS port PORT` follows (OpenSSH,
+/// packet.c, `sshpkt_fmt_connection_id`; serverloop.c, `client_alive_check`). If the connection ends before a login,
+/// sshd writes `authenticating user` or `invalid user` instead, and `[preauth]` at the end. OpenSSH up to 7.5 leaves
+/// out the user.
 const ENDED: [&str; 6] = [
     "Connection closed by ",
     "Connection from ",
@@ -111,8 +112,8 @@ fn repeated(message: &str) -> &str {
     rest.map_or(message, |(_, inner)| inner.trim_start())
 }
 
-/// Whether a message of another program is a line of sshd or the agent, or contains one with its header: a log of
-/// another machine, or of a container.
+/// Whether a message of another program is a line of sshd or the agent, or contains one with its header. Programs that
+/// forward the log of another machine or of a container write such messages.
 #[must_use]
 pub(crate) fn wraps_us(ident: &str, message: &str) -> bool {
     let is_whole = |message: &str| match of_sshd(0, message, Attribution::Text, Attribution::Text) {

@@ -9,7 +9,8 @@ use super::shown::SECOND;
 use crate::policy::Glob;
 use crate::time::Timestamp;
 
-/// The filters of a query. `None` and `false` do not restrict it, except for `all`.
+/// The filters of a query. A filter that is `None` or `false` does not restrict it. `all` is different: it extends the
+/// query.
 #[derive(Clone, Debug)]
 pub struct Question {
     /// Omit sessions that ended before this instant, and keys and refusals from before it.

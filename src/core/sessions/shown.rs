@@ -123,7 +123,7 @@ pub struct ShownKey {
 /// The refusals with one cause.
 #[derive(Debug, Serialize)]
 pub struct ShownRefusal {
-    /// The stable name of the cause. Null for a line that counts the rest of a flood.
+    /// The stable name of the cause. Null for a line that counts further refusals.
     pub reason: Option<String>,
     /// The number of refusals in the log. sshd asks twice for a login, so each refused key counts twice.
     pub count: u64,

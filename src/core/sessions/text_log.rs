@@ -208,8 +208,9 @@ impl TextLog {
         Some(Moment { wall, monotonic: None })
     }
 
-    /// Finds the year of a stamp. The clock may have been set back by up to a week. So the result is the first such
-    /// local time that is at most a week before the previous line, or after it. It is never later than the file.
+    /// Finds the year of a stamp, and returns the local time. The clock may have been set back by up to a week. So the
+    /// year is the first one in which the stamp is not more than a week earlier than the previous line. The result is
+    /// never later than the file.
     fn without_a_year(&mut self, month: &str, day: &str, clock: &str) -> Option<i64> {
         let end = self.written.saturating_add(DAY);
         let near = self.last.unwrap_or(self.written);

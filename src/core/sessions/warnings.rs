@@ -128,7 +128,7 @@ pub(super) fn begins_late(question: &Question, found: &JoinedLog) -> bool {
     question.since.zip(first).is_some_and(|(since, first)| since.as_unix() < first)
 }
 
-/// What sshd does not log.
+/// Warns about lines that sshd did not log.
 fn of_sshd(tally: &Counts, warn: &mut impl FnMut(&'static str, String, &str)) {
     let level = "set LogLevel INFO or VERBOSE in sshd_config (also in its Match blocks), and reload sshd";
     if tally.silent > 0 {
@@ -147,7 +147,7 @@ fn of_sshd(tally: &Counts, warn: &mut impl FnMut(&'static str, String, &str)) {
     }
     if tally.ends_by_users > 0 {
         let seen = format!(
-            "{} ended by lines of processes with the users' own ids, so a user can have written them",
+            "for {}, only a process with the user's own id reported the end, so the user can have forged it",
             sessions(tally.ends_by_users)
         );
         warn("ends-by-users", seen, "set UsePAM yes in sshd_config: then root logs the end of each session");

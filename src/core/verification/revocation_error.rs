@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 pub enum RevocationError {
     /// No staple is about this certificate; holds the number of staples.
     Missing(usize),
-    /// No staple is about this certificate, and a staple that was served cannot be read; holds why.
+    /// A staple that may be about this certificate cannot be read, or has a defect; holds why.
     Unreadable(String),
     /// The signer of the staple is neither the issuer nor a responder that the issuer authorized; holds why.
     Responder(&'static str),

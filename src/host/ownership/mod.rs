@@ -64,7 +64,7 @@ impl Insecure {
     pub fn advice(&self, what: &str) -> String {
         match self {
             Self::Writable(path, _) if path == Path::new("/") => {
-                "give / its usual owner and rights back: root's, and only root may write it".to_owned()
+                "restore the usual mode of /: only root may write there".to_owned()
             }
             Self::Owner(..) | Self::Writable(..) => {
                 format!("move {what} to a folder that only root can write")

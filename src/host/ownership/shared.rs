@@ -8,7 +8,8 @@ use super::{STICKY, WRITABLE};
 const SHARED: [&str; 9] =
     ["/", "/home", "/tmp", "/var/tmp", "/dev", "/dev/shm", "/run", "/run/lock", "/proc"];
 
-/// Folders of the system that only root changes. A sticky bit there is no reason to keep a group's right to write.
+/// Folders of the system that only root changes. They are not shared, even if one has the sticky bit and a group may
+/// write it.
 const SYSTEM: [&str; 11] = [
     "/usr",
     "/usr/bin",

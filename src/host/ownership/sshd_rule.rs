@@ -13,21 +13,21 @@ use crate::accounts::entries;
 /// Mode bit that lets others write.
 const OTHERS_WRITABLE: u32 = 0o002;
 
-/// What sshd does with what a group may write.
+/// How sshd treats files and folders that a group may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupRule {
-    /// It refuses it.
+    /// sshd refuses them.
     Refused,
-    /// It accepts it, if no other user is in the group.
+    /// sshd accepts them if no user except root is in the group.
     OwnersAlone,
 }
 
-/// What sshd does with a program.
+/// Whether sshd runs a program.
 #[derive(Debug)]
 pub enum SshdRule {
-    /// It runs it. Holds the folders and files on the way that a group may write.
+    /// sshd runs it. Holds each file and folder of its path that a group may write.
     Runs(Vec<PathBuf>),
-    /// It refuses it. The second value says why a group's right to write matters.
+    /// sshd refuses it. If a group may write, the second value says why that group is not root's alone.
     Refuses(Insecure, Option<String>),
     /// Unknown. Holds the reason.
     Unknown(String),
@@ -76,7 +76,7 @@ impl SshdRule {
     }
 }
 
-/// Why Debian's sshd does not take this group for root's alone. `None` if it does.
+/// Why this group is not root's alone by the rule of Debian's sshd. `None` if it is root's alone.
 fn other_member(gid: u32) -> Result<Option<String>, String> {
     let group = entries("group", &[&gid.to_string()])?;
     let Some(line) = group.lines().next() else {

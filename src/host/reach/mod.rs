@@ -26,7 +26,7 @@ pub use walk::{Stop, Use, try_path};
 /// Time limit for one path. A file server that is down does not answer at all.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The kernel reads so many bytes of a script's first line (`BINPRM_BUF_SIZE`).
+/// Maximum number of bytes of a script's first line that the kernel reads (`BINPRM_BUF_SIZE`).
 const MAX_FIRST_LINE: usize = 256;
 
 /// The name by which the agent calls itself. It is also in the title of the process.
@@ -60,7 +60,7 @@ impl Subject {
         Ok(Self { groups, ..Self::without_groups(account) })
     }
 
-    /// The user without supplementary groups, as after a run that was started as root has given up root's rights.
+    /// The user without supplementary groups. A run that sshd starts as root has these rights after it gave up root's.
     #[must_use]
     pub fn without_groups(account: &Account) -> Self {
         Self { name: account.name.clone(), uid: account.uid, gid: account.gid, groups: Vec::new() }
@@ -132,7 +132,8 @@ impl Reach {
         else {
             return reach;
         };
-        // Not seen as a script by a process that may not read it. A program needs no right to be read.
+        // If this process may not read the file, it cannot know that the file is a script, and treats it as a program.
+        // The kernel also runs a program that the user may not read.
         let Some(interpreter) = interpreter_of(interpreter) else { return reach };
         match Self::of_file(subject, path, Use::Read) {
             Self::Yes => Self::of_file(subject, &interpreter, Use::Execute),
@@ -197,7 +198,7 @@ fn interpreter_of(script: &Path) -> Option<PathBuf> {
     Some(PathBuf::from(OsStr::from_bytes(name)))
 }
 
-/// Makes this process a process of that user, irrevocably. Root keeps its groups and rights only as root.
+/// Makes this process a process of that user, irrevocably. Root's rights are gone then, unless the user is root.
 pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), String> {
     let kept = |error: nix::Error| error.to_string();
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));

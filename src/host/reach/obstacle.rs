@@ -180,7 +180,7 @@ impl Obstacle {
             Kind::Missing if self.asked == Path::new(what) => format!("put {what} back"),
             Kind::Missing => format!("put {what} back at {asked}"),
             Kind::Mode { .. } if self.place == Path::new("/") => {
-                "give / its usual owner and rights back: root's, and every user may enter it".to_owned()
+                "restore the usual mode of /: every user may enter it".to_owned()
             }
             Kind::Mode { .. } => format!("move {what} to a folder that every user may enter"),
             Kind::Acl => format!("let the access list of {place} admit {user}; getfacl {place} shows it"),
@@ -209,7 +209,7 @@ impl Obstacle {
     }
 }
 
-/// Whether a shell takes the path as it is shown.
+/// Whether a shell reads the path unchanged, without quotation marks.
 fn is_plain(path: &Path) -> bool {
     path.to_str()
         .is_some_and(|path| path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+@:,".contains(&b)))

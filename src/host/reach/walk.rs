@@ -94,7 +94,7 @@ pub fn try_path(path: &Path, need: Use) -> Result<(), Stop> {
 }
 
 fn use_it(path: &Path, need: Use) -> Result<(), Errno> {
-    // Not blocked by a FIFO without a writer.
+    // Do not wait for the writer of a FIFO.
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let status = stat(path)?;
     match (need, kind(&status)) {
@@ -126,7 +126,7 @@ pub(super) fn compute(subject: &Subject, path: &Path, need: Use) -> Result<Resul
         Allowed::No => Err(Ended::Stopped(Stop::new(place, Errno::EACCES, bits))),
         Allowed::Unknown(why) => Err(Ended::Unknown(why)),
     };
-    // What this process cannot see, it does not know of the other user.
+    // If this process may not look into a folder, it does not know whether the other user may.
     let unseen = |stop: Stop| match stop.errno() {
         Errno::EACCES | Errno::EPERM => {
             Ended::Unknown(format!("{} is closed to this user; run with sudo", stop.place().display()))

@@ -106,7 +106,7 @@ impl std::fmt::Display for NotChainable {
 /// The agent's command line with `other` as a provider. `user` is the provider's user, if it differs from sshd's.
 pub fn chained(own: &Path, other: &str, user: Option<&str>) -> Result<String, NotChainable> {
     let words = split(other);
-    // sshd's output was not UTF-8, so bytes of the command are lost.
+    // A replacement character means that sshd's output was not UTF-8. Some bytes of the command are then unknown.
     if words.is_empty() || !is_balanced(other) || other.contains(char::REPLACEMENT_CHARACTER) {
         return Err(NotChainable::Unreadable);
     }

@@ -1,8 +1,8 @@
 //! Whether the running server has read the configuration as it is now.
 //!
-//! A server reads its configuration when it starts and at SIGHUP. Neither the start time of its process nor anything else
-//! in /proc changes at SIGHUP. But sshd then writes its pid file again (OpenSSH sshd.c, `main`), so that the file's
-//! time is the time of the last reading. Without a pid file, only the time of the start is known.
+//! A server reads its configuration when it starts and at SIGHUP. Neither the start time of its process nor anything
+//! else in /proc changes at SIGHUP. But sshd then writes its pid file again (OpenSSH sshd.c, `main`), so that the
+//! file's time is the time of the last reading. Without a pid file, only the time of the start is known.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
@@ -22,13 +22,13 @@ const TICKS: u64 = 100;
 /// Maximum length of a pid file.
 const MAX_PID_FILE: usize = 64;
 
-/// How long a reload may take. A server that got SIGHUP first ends its listening, then runs itself again.
+/// How long a reload may take. After SIGHUP, a server closes its sockets and executes itself again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Time between two looks at the pid file.
 const STEP: Duration = Duration::from_millis(20);
 
-/// A change is recent, so that a reload may be under way, if it is not older than this.
+/// Maximum age of a recent change. After a recent change, a reload may be under way.
 const RECENT: Duration = Duration::from_secs(15);
 
 /// A file or folder of the configuration that the running server may not have read as it is now.
@@ -36,8 +36,8 @@ const RECENT: Duration = Duration::from_secs(15);
 pub struct Unread {
     /// The file or folder.
     pub path: PathBuf,
-    /// Whether it changed after the last reading. If not, it changed after the start, and the time of the last reading is
-    /// unknown.
+    /// Whether it changed after the last reading. If not, it changed after the start, and the time of the last reading
+    /// is unknown.
     pub is_certain: bool,
     changed: SystemTime,
 }
@@ -78,8 +78,8 @@ fn written(pid_file: &Path, pid: u32) -> Option<SystemTime> {
     (is_its && written <= SystemTime::now()).then_some(written)
 }
 
-/// When a process was started. The kernel counts that time from the boot. A thread that starts now shows what the kernel
-/// counts now, also in a container with its own uptime.
+/// When a process was started. The kernel stores this as the time since the boot. The start time of a new thread is the
+/// current time in the same units, also in a container with its own uptime. The difference is the age of the process.
 fn started(pid: u32) -> Option<SystemTime> {
     let ticks = |folder: &str| start_ticks(&ProcFolder::open(Path::new(folder)).ok()?.file("stat")?);
     let then = ticks(&format!("/proc/{pid}"))?;
@@ -93,7 +93,7 @@ fn started(pid: u32) -> Option<SystemTime> {
 }
 
 /// The files of the configuration, and then the folders from which a file may have been removed, with the time of their
-/// last change. That is the time of the inode: a copy can keep the time of its content.
+/// last change. This is the time at which the inode changed, because a copy can keep the time of its content.
 fn changes(sources: &Sources) -> impl Iterator<Item = (PathBuf, SystemTime)> {
     let files = sources.files.iter().cloned();
     let patterns = sources.includes.iter().map(|include| PathBuf::from(&include.value));
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn file_newer_than_the_process_is_unread_and_a_reload_cannot_be_told() {
+    fn file_newer_than_the_process_is_uncertain_without_a_pid_file() {
         let folder = std::env::temp_dir().join(format!("eic-agent-last-read-{}", std::process::id()));
         fs::create_dir_all(folder.join("d")).unwrap();
         let main = folder.join("main");

@@ -239,8 +239,8 @@ struct HostKey {
 impl HostKey {
     /// Creates an ECDSA key. Every release and every crypto policy supports ECDSA.
     fn make() -> io::Result<Self> {
-        // A folder below /run does not survive a boot. Root does not use a folder that other users can write, nor
-        // one from the environment. There, another user could replace the key's folder before ssh-keygen writes
+        // A folder below /run does not survive a boot. Root uses neither a folder that other users can write nor the
+        // folder that TMPDIR names. There, another user could replace the key's folder before ssh-keygen writes
         // into it.
         let places: &[&str] = if Uid::effective().is_root() { &["/run", "/"] } else { &["/tmp"] };
         let is_safe = |place: &Path| !Uid::effective().is_root() || check_folder(place).is_ok();

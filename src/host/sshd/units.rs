@@ -170,7 +170,7 @@ pub fn overrides() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Whether such a file sets Amazon's own command.
+/// Whether a file of [`overrides`] sets Amazon's own command.
 #[must_use]
 pub fn starts_amazons(file: &Path) -> bool {
     let content = read_unit_file(file).ok().flatten().unwrap_or_default();
@@ -179,7 +179,7 @@ pub fn starts_amazons(file: &Path) -> bool {
     words.any(|word| is_amazons(Path::new(word)))
 }
 
-/// Such files that this user may not read. Their content is unknown.
+/// Files that [`overrides`] skips, because this user may not read them.
 #[must_use]
 pub fn unreadable() -> Vec<PathBuf> {
     let files = unit_files().into_iter().chain(ENVIRONMENT_FILES.iter().map(PathBuf::from));

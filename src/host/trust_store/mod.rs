@@ -1,7 +1,7 @@
 //! The sources of the root certificates: the operator's files or the distribution's.
 //!
 //! A run opens the files before it reads foreign data. It reads and parses them only if there is a key to verify.
-//! So a run without a key saves the time, and a run with a key no longer needs the right to open files.
+//! So a run without a key saves that time. A run with a key needs no right to open files when it reads foreign data.
 //!
 //! A distribution ships about 140 roots. The agent first parses only the roots that the signer's certificates name.
 //! If no path ends in one of these, the agent parses all roots.
@@ -147,7 +147,7 @@ impl fmt::Display for TrustStoreError {
                 write!(f, "{} holds no hashed certificate; run: openssl rehash {0}", path.display())
             }
             Self::Insecure(path, insecure) => write!(f, "the trust store {}: {insecure}", path.display()),
-            // The package may be installed. It does not help.
+            // Do not advise to install the package: it may be installed already.
             Self::NoneFound(tried) if self.is_unreadable() => {
                 f.write_str("no CA certificates can be read")?;
                 tried.iter().try_for_each(|why| write!(f, "; {why}"))

@@ -101,7 +101,7 @@ impl Audit {
         logged
     }
 
-    /// Logs refused entries. A flood of refusals is counted and not repeated.
+    /// Logs refused entries. After the first eight, one line counts the rest.
     pub(crate) fn refused<'r>(&self, refusals: impl Iterator<Item = &'r Refusal>, user: &LoginName) {
         for event in refusal_events(refusals, user) {
             self.send(event);
@@ -156,7 +156,8 @@ struct WaitBudget {
 impl WaitBudget {
     const STEP: Duration = Duration::from_millis(2);
     const STEPS: u32 = 125;
-    /// Past the deadline: enough for a daemon that is a few lines behind, too short for a user to notice.
+    /// Longest wait past the deadline. It is enough for a daemon that is a few lines behind, and a user does not notice
+    /// it.
     const LAST: Duration = Duration::from_millis(50);
 
     const fn new() -> Self {

@@ -88,7 +88,7 @@ pub fn run(arguments: &Arguments, clock: Clock, out: &mut impl Write, notes: &mu
     let own = match ready {
         Ok(Ok(ready)) => ready.run_until(deadline, &audit),
         Ok(Err(failed)) => failed,
-        // sshd connects no terminal.
+        // sshd gives a command no terminal, so a person runs this one.
         Err(impossible) if stderr().is_terminal() => RunOutput::nothing(impossible.notes(arguments)),
         Err(_) => RunOutput::nothing(Vec::new()),
     };

@@ -2,9 +2,9 @@
 //! OpenSSH 9.3, sshd prints its configuration only for root. In any release, other users cannot read a
 //! configuration of mode 0600.
 //!
-//! The record contains the sshd in question and every file and folder that sshd read. If any of them has changed,
-//! the record is invalid. The sshd program itself is not included, so an upgrade of OpenSSH does not invalidate the
-//! record.
+//! The record contains the path of sshd's configuration file, sshd's `-o` options for the keyword, and the state of
+//! every file and folder that sshd read. If any of them has changed, the record is invalid. The program of sshd is
+//! not included, so an upgrade of OpenSSH does not invalidate the record.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};

@@ -238,7 +238,8 @@ fn program() -> Option<BpfProgram> {
     Some(program)
 }
 
-/// The condition for numbers from here up to the next range. `None` means refused.
+/// The first number of a range, and the condition for all its numbers. The range ends before the next one. `None` means
+/// refused.
 type Range = (u32, Option<&'static [&'static [Argument]]>);
 
 fn ranges() -> Option<Vec<Range>> {
