@@ -20,7 +20,7 @@
 //! makes a `VerifiedKey`. So the compiler enforces the order of the checks.
 
 #![cfg_attr(not(test), no_std)]
-// In addition to what clippy.toml allows in tests: a panic fails the test, which is what a test is for.
+// Allowed in tests in addition to the exceptions in clippy.toml: a panic is how a test fails.
 #![cfg_attr(test, allow(clippy::string_slice, clippy::arithmetic_side_effects, clippy::unnecessary_wraps))]
 
 extern crate alloc;

@@ -33,8 +33,9 @@ impl fmt::Display for PrivilegesError {
     }
 }
 
-/// If this process is root, changes its user to `eic-agent` irrevocably. Clears the supplementary groups, and sets
-/// all three group ids and all three user ids (setuid(2), "SETUID demystified"). Then checks the result.
+/// If this process is root, changes irrevocably to the user `eic-agent`, or to `nobody` if that user does not exist.
+/// Clears the supplementary groups, and sets all three group ids and all three user ids (setuid(2), "SETUID
+/// demystified"). Then checks the result.
 pub fn give_up_root() -> Result<(), PrivilegesError> {
     if !Uid::effective().is_root() {
         return Ok(());

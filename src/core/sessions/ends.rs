@@ -83,7 +83,7 @@ impl<W: Wanted> Join<W> {
                 Left::At(at, uid, source)
             }
             Left::At(_, before, _) if before == uid => Left::At(at, uid, source),
-            // Prefer root's line to a user's. For a login as root, sshd's process keeps root's id.
+            // Root's line is sshd's own, for a login as root.
             Left::At(..) if source != Attribution::User => Left::At(at, uid, source),
             kept @ Left::At(_, _, before) if before != Attribution::User => kept,
             Left::At(..) | Left::Contradicted => Left::Contradicted,

@@ -18,7 +18,7 @@ pub struct Attested {
     _private: (),
 }
 
-/// The known writer of a line.
+/// What is known about the writer of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attribution {
     /// The expected program wrote the line, or the agent's user.

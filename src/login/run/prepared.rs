@@ -103,7 +103,7 @@ pub(super) struct PreparedRun {
 
 /// No key can have been pushed, so the run finishes without one. sshd gets no message about it: such logins are usual.
 pub(super) struct NoKeyPossible {
-    /// Whether the login name is the cause, or else the machine.
+    /// The cause: the login name if true, the machine if false.
     is_name: bool,
     settings: Option<ConfigError>,
 }

@@ -96,7 +96,7 @@ fn another_users_line_about_an_end_makes_the_end_unknown() {
     log.entry(1001, 15, "sshd", &line);
     let report = log.report(&everything(), Some(&gone));
     assert_eq!(report["sessions"][0]["state"], "unknown");
-    // Root's own line wins, before and after.
+    // Root's line counts more than a user's, whichever comes first.
     for uids in [[0, 1001], [1001, 0]] {
         let mut log = Log::new();
         log.provided(10, &key('a'), ALICE).accepted(10, &key('a'));
@@ -110,7 +110,7 @@ fn another_users_line_about_an_end_makes_the_end_unknown() {
             "{uids:?}"
         );
     }
-    // A line from before the login of a later connection from the same port is not its end.
+    // The line of an earlier connection with the same port does not end a later login.
     let mut log = Log::new();
     log.entry(1000, 9, "sshd", &line).provided(10, &key('a'), ALICE).accepted(10, &key('a'));
     assert_eq!(log.report(&everything(), Some(&gone))["sessions"][0]["state"], "unknown");

@@ -92,8 +92,8 @@ fn roots_with_another_subject_are_skipped() {
     assert_eq!(path.certificates().count(), 1);
 }
 
-/// Reads a store in two ways: only the roots that may have issued a certificate of the chain, and all roots. Of both
-/// results, returns the roots whose name is the issuer of a certificate of the chain.
+/// Reads a store in two ways: only the roots that may have issued a certificate of the chain, and all roots. Returns
+/// from each result the roots whose name is the issuer of a certificate of the chain.
 fn chosen_and_all(store: &[u8], chain: &SignerChain) -> [Vec<Vec<u8>>; 2] {
     let names: Vec<_> = chain
         .certificates()

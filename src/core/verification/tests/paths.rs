@@ -147,7 +147,7 @@ fn key_expires_at_its_timestamp() {
 }
 
 #[test]
-fn missing_staple_is_reported_before_an_expired_root() {
+fn missing_staple_is_reported_instead_of_an_expired_root() {
     let hierarchy = hierarchy();
     let root = |issuer: &Issuer, until| {
         issuer.certificate().validity(NOW - 9000, until).self_signed(&issuer.key).pem()

@@ -133,7 +133,7 @@ fn fault_of_the_first_leaf_with_the_name_is_reported() {
     assert_eq!(told(&[&usage, &names], true), Some(Reason::SignerKeyUsage));
     assert_eq!(told(&[&names, &usage], true), Some(Reason::SignerNameMismatch));
     assert_eq!(told(&[&usage, &good], true), None);
-    // A leaf that lacks only a staple is reported before any other.
+    // If a leaf lacks only a staple, its fault is reported instead of those of other leaves.
     assert_eq!(told(&[&usage, &good], false), Some(Reason::StapleMissing));
     assert_eq!(told(&[&good, &usage], false), Some(Reason::StapleMissing));
 }

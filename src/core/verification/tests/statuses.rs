@@ -161,7 +161,7 @@ fn answer_with_contradictory_dates_does_not_count() {
 }
 
 #[test]
-fn staple_that_does_not_count_is_reported_before_a_missing_one() {
+fn staple_that_does_not_count_is_reported_instead_of_a_missing_one() {
     let hierarchy = hierarchy();
     let bytes = [&hierarchy.staple(0, NOW).build().der[..], &[0]].concat();
     let staples = [Staple { der: bytes, ..hierarchy.staple(0, NOW).build() }];
