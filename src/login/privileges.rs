@@ -53,7 +53,7 @@ pub fn become_run_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), Privile
         return Ok(());
     }
     if uid == 0 {
-        return Err(PrivilegesError::Kept("the user that sshd runs the agent as is root, too".to_owned()));
+        return Err(PrivilegesError::Kept("sshd also runs the agent as root".to_owned()));
     }
     become_user(uid, gid, groups)
 }
