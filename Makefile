@@ -23,7 +23,7 @@ RUNNER := $(if $(ROOT),,$(if $(shell command -v sudo),$(SUDO_RUNNER)))
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-demo: ## Push a key, log in with it, and see another key refused, all on this machine
+demo: ## Push a key, log in with it, and see three other keys refused, all on this machine
 	@tests/setup demo
 	@echo "Building (two minutes or more the first time) ..."
 	@cargo build --quiet --locked --release --package eic-agent --package eic-emulator
