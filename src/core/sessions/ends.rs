@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use super::MAX_ROWS;
 use super::event::{Connection, Moment};
@@ -77,16 +78,19 @@ impl<W: Wanted> Join<W> {
         if user.is_some_and(|user| user != session.login.user) {
             return;
         }
+        let reported = Left::At(at, uid, source);
         session.left = match session.left {
             Left::NotReported => {
                 self.tally.ends = self.tally.ends.saturating_add(1);
-                Left::At(at, uid, source)
+                reported
             }
-            Left::At(_, before, _) if before == uid => Left::At(at, uid, source),
-            // Root's line is sshd's own, for a login as root.
-            Left::At(..) if source != Attribution::User => Left::At(at, uid, source),
-            kept @ Left::At(_, _, before) if before != Attribution::User => kept,
-            Left::At(..) | Left::Contradicted => Left::Contradicted,
+            before => match before.trust().cmp(&source.trust()) {
+                Ordering::Less => reported,
+                Ordering::Greater => before,
+                // The last line of one writer is the end.
+                Ordering::Equal if matches!(before, Left::At(_, writer, _) if writer == uid) => reported,
+                Ordering::Equal => Left::Contradicted,
+            },
         };
     }
 
@@ -100,13 +104,14 @@ impl<W: Wanted> Join<W> {
     /// Ends a session whose process was gone at `by` at the latest. If a line has reported the end, the session
     /// ended at the time of that line.
     pub(super) fn end_session(&mut self, mut session: Session, why: Why, by: Option<Moment>) {
+        let trust = session.end_source.filter(|_| session.said_end.is_some()).map(Attribution::trust);
         let end = match (session.said_end, session.left) {
-            (Some(said), _) => End::Closed(said),
-            (None, Left::At(at, _, source)) => {
+            (_, Left::At(at, _, source)) if trust.is_none_or(|trust| trust < source.trust()) => {
                 session.end_source = Some(source);
                 End::Closed(at)
             }
-            (None, Left::NotReported | Left::Contradicted) => End::Unknown(why, by),
+            (Some(said), _) => End::Closed(said),
+            (None, _) => End::Unknown(why, by),
         };
         self.finish(session, end);
     }
@@ -128,6 +133,9 @@ impl<W: Wanted> Join<W> {
         self.tally.unattributed = self.tally.unattributed.saturating_add(unattributed);
         if end_source == Some(Attribution::User) {
             self.tally.ends_by_users = self.tally.ends_by_users.saturating_add(1);
+        }
+        if session.left == Left::Contradicted && matches!(end, End::Unknown(..)) {
+            self.tally.ends_contradict = self.tally.ends_contradict.saturating_add(1);
         }
         if session.pushes.is_empty() {
             let others = &mut self.tally.others;

@@ -85,8 +85,18 @@ pub(super) enum Left {
     NotReported,
     /// When, the id of the user that wrote the line, and its writer.
     At(Moment, Option<u32>, Attribution),
-    /// Several users wrote such a line. At most one of them is right.
+    /// Several users wrote such a line, and root wrote none. At most one of them is right.
     Contradicted,
+}
+
+impl Left {
+    /// See [`Attribution::trust`].
+    pub(super) const fn trust(self) -> u8 {
+        match self {
+            Self::At(_, _, source) => source.trust(),
+            Self::NotReported | Self::Contradicted => Attribution::User.trust(),
+        }
+    }
 }
 
 /// A key that the agent gave to sshd.
@@ -130,6 +140,8 @@ pub struct Counts {
     pub ends: u64,
     /// Sessions whose end only a process with a user's id reported.
     pub ends_by_users: u64,
+    /// Sessions whose end is unknown because lines of several users contradict one another.
+    pub ends_contradict: u64,
     /// Lines of sshd or the agent that may be about a login or a key, but whose form is unknown.
     pub unknown: u64,
     /// Whether the log has a login or a key of the user that the query names.

@@ -145,12 +145,20 @@ fn of_sshd(tally: &Counts, warn: &mut impl FnMut(&'static str, String, &str)) {
             "set UsePAM yes in sshd_config, and use pam_unix.so as a session module in /etc/pam.d/sshd",
         );
     }
+    let with_pam = "set UsePAM yes in sshd_config: then root logs the end of each session";
     if tally.ends_by_users > 0 {
         let seen = format!(
             "for {}, only a process with the user's own id reported the end, so the user can have forged it",
             sessions(tally.ends_by_users)
         );
-        warn("ends-by-users", seen, "set UsePAM yes in sshd_config: then root logs the end of each session");
+        warn("ends-by-users", seen, with_pam);
+    }
+    if tally.ends_contradict > 0 {
+        let seen = format!(
+            "several users wrote that the connection ended, for {}; a user forged a line, and the end is unknown",
+            sessions(tally.ends_contradict)
+        );
+        warn("ends-contradict", seen, with_pam);
     }
 }
 

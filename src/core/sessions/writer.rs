@@ -32,6 +32,17 @@ pub enum Attribution {
     Text,
 }
 
+impl Attribution {
+    /// How far a line is trusted, if it contradicts another line. A higher number is more trusted.
+    pub(super) const fn trust(self) -> u8 {
+        match self {
+            Self::Attested(_) => 2,
+            Self::Unattributed => 1,
+            Self::User | Self::Text => 0,
+        }
+    }
+}
+
 /// Another program or user wrote a line in the name of sshd, logind or the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Forged;

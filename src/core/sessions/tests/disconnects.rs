@@ -116,6 +116,78 @@ fn another_users_line_about_an_end_makes_the_end_unknown() {
     assert_eq!(log.report(&everything(), Some(&gone))["sessions"][0]["state"], "unknown");
 }
 
+/// One report of the end of a login as root: the writer, and whether it knows that the line is sshd's.
+enum Report {
+    Attested,
+    Unattributed,
+    By(u32),
+}
+
+/// A login whose end is reported by these lines, one per second. The first line comes one second after the login.
+fn ended_by(reports: &[Report]) -> Value {
+    let mut log = Log::new();
+    log.provided(10, &key('a'), ALICE).accepted(10, &key('a'));
+    let line = json!({ "MESSAGE": GONE });
+    for report in reports {
+        match report {
+            Report::Attested => log.entry(0, 10, "sshd", &line),
+            Report::Unattributed => log.unattributed(10, "sshd", line.clone()),
+            Report::By(uid) => log.entry(*uid, 14, "sshd", &line),
+        };
+    }
+    log.report(&everything(), Some(&running(BOOT, &[])))
+}
+
+#[test]
+fn end_is_that_of_the_most_trusted_line() {
+    use Report::{Attested, By, Unattributed};
+    for (reports, seconds, attributed) in [
+        (&[Attested, Unattributed][..], 1, true),
+        (&[Unattributed, Attested], 2, true),
+        (&[Attested, Unattributed, By(1000)], 1, true),
+        (&[Unattributed, By(1000)], 1, false),
+        (&[By(1000), Unattributed], 2, false),
+        (&[By(1000), By(1001), Unattributed], 3, false),
+        (&[By(1000), By(1001), Attested, Unattributed], 3, true),
+        // sshd writes several lines. The last one is the end.
+        (&[Attested, Attested], 2, true),
+    ] {
+        let report = ended_by(reports);
+        let session = &report["sessions"][0];
+        assert_eq!(
+            (&session["state"], &session["seconds"], &session["end_attributed"]),
+            (&json!("closed"), &json!(seconds), &json!(attributed)),
+            "{report:#}"
+        );
+    }
+}
+
+#[test]
+fn sshds_attested_line_wins_over_an_unattributed_line_of_pam() {
+    let mut log = Log::new();
+    log.provided(10, &key('a'), ALICE).accepted(10, &key('a'));
+    log.unattributed(10, "sshd", json!({ "MESSAGE": CLOSED }));
+    log.entry(0, 10, "sshd", &json!({ "MESSAGE": GONE }));
+    let report = log.report(&everything(), Some(&running(BOOT, &[])));
+    let session = &report["sessions"][0];
+    assert_eq!((&session["seconds"], &session["end_attributed"]), (&json!(2), &json!(true)), "{report:#}");
+}
+
+#[test]
+fn contradicting_lines_about_an_end_are_a_warning() {
+    use Report::{Attested, By};
+    let report = ended_by(&[By(1000), By(1001)]);
+    let warning = &report["warnings"][0];
+    assert_eq!(
+        (ids(&report), &report["sessions"][0]["end_attributed"]),
+        (vec!["ends-contradict"], &Value::Null)
+    );
+    assert!(warning["seen"].as_str().unwrap().contains("1 session"), "{warning}");
+    for known in [&[By(1000), By(1000)][..], &[By(1000), By(1001), Attested]] {
+        assert!(!ids(&ended_by(known)).contains(&"ends-contradict"));
+    }
+}
+
 #[test]
 fn disconnect_in_a_text_log_ends_a_session() {
     let accepted = format!("Nov 21 12:00:00 h sshd[10]: {}", accepted(&key('a')));
