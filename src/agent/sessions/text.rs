@@ -1,5 +1,6 @@
 //! Reads text logs, also those compressed by gzip, xz or zstd.
 
+use std::cmp::Reverse;
 use std::fs::File;
 use std::io::{self, BufReader, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,9 @@ const MAX_BEGINNING: usize = 120;
 /// How the names of the text logs begin: on Debian, and on Red Hat.
 const NAMES: [&str; 2] = ["auth.log", "secure"];
 
+/// How the names of compressed files end.
+const PACKED: [&str; 3] = [".gz", ".xz", ".zst"];
+
 /// An open file, with its path and the time of its last change.
 pub(super) struct Opened {
     path: PathBuf,
@@ -33,6 +37,27 @@ pub(super) struct Opened {
     written: i64,
     /// The program that decompresses it. `None` if it is not compressed.
     unpacker: Option<&'static str>,
+}
+
+/// The place of a file among the files of one log, which begin in the same second. The oldest is the least. logrotate
+/// appends a number that grows with the age, or a date (`dateext`).
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Rotation {
+    Dated(u64),
+    Numbered(Reverse<u64>),
+    Current,
+}
+
+impl Rotation {
+    fn of(path: &Path) -> Self {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = PACKED.iter().find_map(|packed| name.strip_suffix(packed)).unwrap_or(name);
+        let number = |(_, number): (&str, &str)| number.parse().ok();
+        if let Some(number) = name.rsplit_once('.').and_then(number) {
+            return Self::Numbered(Reverse(number));
+        }
+        name.rsplit_once('-').and_then(number).map_or(Self::Current, Self::Dated)
+    }
 }
 
 /// The text logs in `/var/log`, including rotated files: `auth.log.2.gz`, `secure-20250130`.
@@ -100,10 +125,7 @@ pub(super) fn read_files<W: Wanted>(
         let begins = opened.begins(&zone).map_err(|error| LogError::File(opened.path.clone(), error))?;
         in_order.push((begins, opened));
     }
-    // If two files begin in the same second, `auth.log.2` is older than `auth.log.1`, and that is older than
-    // `auth.log`.
-    let in_order =
-        order::by(in_order, |(one, a), (other, b)| one.cmp(other).then_with(|| b.path.cmp(&a.path)));
+    let in_order = order::by_key(in_order, |(begins, opened)| (*begins, Rotation::of(&opened.path)));
     for (_, opened) in in_order {
         let name = shown(&opened.path);
         let mut log = TextLog::new(zone.clone(), opened.written);
@@ -197,4 +219,40 @@ fn read_text<W: Wanted>(
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {gib} GiB")));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use eic_core::sessions::join::Kind;
+    use eic_core::sessions::question::Question;
+
+    use super::*;
+
+    #[test]
+    fn files_that_begin_in_the_same_second_are_read_from_the_oldest_to_the_newest() {
+        let folder = std::env::temp_dir().join(format!("eic-agent-rotated-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for (names, oldest_first) in [
+            (
+                ["auth.log", "auth.log.1", "auth.log.10.gz", "auth.log.2.gz"],
+                ["auth.log.10.gz", "auth.log.2.gz", "auth.log.1", "auth.log"],
+            ),
+            (
+                ["secure", "secure-20250201", "secure-20250130.xz", "secure-20241231"],
+                ["secure-20241231", "secure-20250130.xz", "secure-20250201", "secure"],
+            ),
+        ] {
+            let opened = names.map(|name| {
+                let path = folder.join(name);
+                std::fs::write(&path, "2025-01-30T12:00:00Z h cron[7]: x\n").unwrap();
+                Opened::new(&path).unwrap()
+            });
+            let all =
+                Question { since: None, until: None, user: None, principal: None, open: false, all: true };
+            let mut join = Join::new(Kind::Text, all, None);
+            let read = read_files(opened.into(), Some(Zone::default()), &mut join).unwrap();
+            assert_eq!(read.files, oldest_first.map(|name| folder.join(name).display().to_string()));
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }
