@@ -123,3 +123,26 @@ fn doctor_and_json_report_a_rule_that_never_matches() {
         assert_eq!(json["rule_problems"], serde_json::json!([]));
     });
 }
+
+#[test]
+fn rule_for_a_path_with_rare_characters_is_probably_a_mistake_and_still_denies() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let _sshd = Sshd::start(world);
+        for (name, path) in [("one", "[team]"), ("two", "a:b")] {
+            let key = Key::ed25519(world, name);
+            let bob = format!("arn:aws:iam::012345678901:user/{path}/bob");
+            world.emulator.push("ec2-user", &key.line(), &bob);
+            world.configure(&deny("principals", std::slice::from_ref(&bob)));
+            let (status, said) = config(world);
+            let words =
+                format!("/etc/eic-agent.toml:1: rule 1.principals: \"{bob}\" is probably a mistake: ");
+            assert!(status == 0 && said.starts_with(&words), "{status}: {said}");
+            let json: Value = serde_json::from_str(&agent(world, &["config", "--json"]).out).unwrap();
+            assert_eq!(json["rule_problems"], serde_json::json!([]), "{json:#}");
+            assert_eq!(json["rule_warnings"][0]["key"], "rule 1.principals", "{json:#}");
+            assert!(!world.ssh("ec2-user", &[&key]).ok, "the rule matches, so it denies");
+            world.configure("");
+            assert!(world.ssh("ec2-user", &[&key]).ok, "without the rule, the key is let in");
+        }
+    });
+}

@@ -7,7 +7,7 @@ use eic_host::trust_store::Roots;
 use eic_login::config::{DEFAULT_PATH, Origin, Settings, Sourced};
 use serde::Serialize;
 
-use super::rules::{RuleProblem, problems};
+use super::rules::{RuleProblem, doubts, problems};
 
 /// The settings, ready to be printed. Under the same `schema_version`, fields may be added, but no field changes its
 /// meaning.
@@ -19,6 +19,8 @@ pub struct ConfigReport {
     rules: Vec<ShownRule>,
     /// Rules and patterns that can never match. The agent applies all others.
     rule_problems: Vec<RuleProblem>,
+    /// Patterns that can match, but are probably a mistake.
+    rule_warnings: Vec<RuleProblem>,
 }
 
 #[derive(Debug, Serialize)]
@@ -78,6 +80,7 @@ impl ConfigReport {
             ],
             rules: settings.rules.iter().map(ShownRule::of).collect(),
             rule_problems: problems(settings),
+            rule_warnings: doubts(settings),
         }
     }
 }

@@ -143,27 +143,28 @@ fn settings(before: &RootFindings, runs: &Runs, was_root: bool, kept: Option<&Pr
             Check::fail(ID, WHY, seen, "correct that; this shows every fault: sudo eic-agent config")
         }
         None => match &settings.file {
-            Some(file) if !rules::problems(settings).is_empty() => dead_rule(file, settings),
-            Some(file) => Check::ok(ID, WHY, format!("{} is valid", file.display())),
+            Some(file) => rule_that_matches_no_caller(file, settings)
+                .unwrap_or_else(|| Check::ok(ID, WHY, format!("{} is valid", file.display()))),
             None => Check::ok(ID, WHY, format!("no {DEFAULT_PATH}: defaults apply")),
         },
     }
 }
 
-/// A rule, or a pattern of it, that can never match. It stops no login, but a rule that denies does not deny.
-fn dead_rule(file: &Path, settings: &Settings) -> Check {
-    let problems = rules::problems(settings);
-    let first = problems.first().map(ToString::to_string).unwrap_or_default();
+/// A rule, or a pattern of it, that can never match or is probably a mistake. It stops no login, but a rule that denies
+/// does not deny.
+fn rule_that_matches_no_caller(file: &Path, settings: &Settings) -> Option<Check> {
+    let problems = [rules::problems(settings), rules::doubts(settings)].concat();
+    let first = problems.first()?;
     let more = match problems.len().saturating_sub(1) {
         0 => String::new(),
         more => format!(" (and {more} more)"),
     };
-    Check::warn(
+    Some(Check::warn(
         "settings",
         "a rule that can never match neither allows nor denies what it was written for",
         format!("{}:{first}{more}", file.display()),
         format!("correct the rule in {}; sudo eic-agent config shows every such rule", file.display()),
-    )
+    ))
 }
 
 /// The ids of the checks in [`Service::fetch_and_check`], in order.

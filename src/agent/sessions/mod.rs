@@ -33,7 +33,7 @@ use log_error::LogError;
 use source::LogSource;
 
 use crate::cli::SessionsArgs;
-use crate::config::rules::check_principal;
+use crate::config::rules::{check_principal, doubt_principal};
 use crate::layout::fit_for_terminal;
 use crate::outcome::Outcome;
 
@@ -107,6 +107,10 @@ fn build_report(arguments: &SessionsArgs, now: Timestamp) -> Result<SessionsRepo
         report.complete = false;
         let seen = format!("--since {since} is in the future: now is {now}, and nothing later is logged yet");
         report.warnings.push(Warning::new("since-in-future", seen, "check the year of --since"));
+    }
+    if let Some(why) = question.principal.as_ref().and_then(|pattern| doubt_principal(pattern, None)) {
+        let fix = "check the pattern of --principal";
+        report.warnings.push(Warning::new("principal-unlikely", format!("--principal: {why}"), fix));
     }
     if let Some((user, account)) = account.filter(|_| !knows_user) {
         warn_of_user(&mut report, user, account);

@@ -5,6 +5,9 @@
 
 use eic_core::policy::Glob;
 
+/// Characters that are rare in paths of IAM.
+pub(super) const RARE: &str = ":{}[]";
+
 /// A set of characters.
 #[derive(Clone, Copy)]
 pub(super) enum Set {
@@ -12,9 +15,11 @@ pub(super) enum Set {
     Digit,
     /// Names of IAM: `[\w+=,.@-]` (IAM API reference, `UserName`, `RoleSessionName`).
     Name,
-    /// Paths of IAM: `[!-~]` (IAM API reference, `Path`), except `:{}[]`. A pattern with one of these is probably a
-    /// mistake. Users with such a path are rare.
+    /// Paths of IAM: `[!-~]` (IAM API reference, `Path`).
     Path,
+    /// Paths of IAM without `:{}[]`. Users with one of these in their path are rare, so a pattern with one of these is
+    /// probably a mistake.
+    UsualPath,
     /// The first character of a login name (EC2 Instance Connect API reference, `InstanceOSUser`).
     UserFirst,
     /// A further character of a login name.
@@ -29,7 +34,8 @@ impl Set {
             Self::One(one) => c == one,
             Self::Digit => c.is_ascii_digit(),
             Self::Name => c.is_ascii_alphanumeric() || "_+=,.@-".contains(c),
-            Self::Path => c.is_ascii_graphic() && !":{}[]".contains(c),
+            Self::Path => c.is_ascii_graphic(),
+            Self::UsualPath => c.is_ascii_graphic() && !RARE.contains(c),
             Self::UserFirst => c.is_ascii_alphabetic() || c == '_',
             Self::User => c.is_ascii_alphanumeric() || "@._-".contains(c),
             Self::UserLast => c.is_ascii_alphanumeric() || "$_-".contains(c),

@@ -1,4 +1,4 @@
-//! Rules, or patterns in them, that can never match.
+//! Rules, or patterns in them, that can never match, and patterns that are probably a mistake.
 //!
 //! A run ignores such a rule, and does not refuse the settings file. If it refused all keys because of the rule, an
 //! upgrade of the agent could lock people out. So only `config` and `doctor` report the rule.
@@ -20,7 +20,7 @@ use eic_login::config::{Origin, Settings, Sourced};
 use serde::Serialize;
 
 use self::forms::{Form, Set};
-pub(crate) use self::values::principal as check_principal;
+pub(crate) use self::values::{doubt as doubt_principal, principal as check_principal};
 
 /// Maximum number of problems that are reported.
 const MAX_PROBLEMS: usize = 50;
@@ -28,14 +28,14 @@ const MAX_PROBLEMS: usize = 50;
 /// Maximum number of comparisons of two patterns. A file of 256 KiB can have more pairs.
 const MAX_COMPARISONS: usize = 1_000_000;
 
-/// A rule, or a pattern of it, that can never match.
+/// A rule, or a pattern of it, that can never match or is probably a mistake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct RuleProblem {
     /// The line of the rule.
     pub(crate) line: usize,
     /// The rule, or a list of it, such as `rule 1.principals`.
     pub(crate) key: String,
-    /// Why it can never match, and what would match.
+    /// Why, and what would match.
     pub(crate) what: String,
 }
 
@@ -66,6 +66,24 @@ pub(crate) fn problems(settings: &Settings) -> Vec<RuleProblem> {
     }
     problems.truncate(MAX_PROBLEMS);
     problems
+}
+
+/// The patterns that can match, but are probably a mistake.
+pub(crate) fn doubts(settings: &Settings) -> Vec<RuleProblem> {
+    let domain = settings.domain.value.as_ref();
+    let doubts = settings.rules.iter().enumerate().flat_map(|(index, Sourced { value: rule, origin })| {
+        let line = if let Origin::File(line) = origin { *line } else { 0 };
+        rule.principals.iter().filter_map(move |pattern| {
+            let why = doubt_principal(pattern, domain)?;
+            let shown = printable(pattern.as_str(), MAX_SHOWN);
+            Some(RuleProblem {
+                line,
+                key: format!("rule {}.principals", index.saturating_add(1)),
+                what: format!("\"{shown}\" is probably a mistake: {why}"),
+            })
+        })
+    });
+    doubts.take(MAX_PROBLEMS).collect()
 }
 
 /// Judges the value of a pattern.

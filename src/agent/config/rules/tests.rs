@@ -91,6 +91,48 @@ fn principal_that_a_caller_can_have_is_no_problem() {
     }
 }
 
+/// What is probably a mistake, and is not certain.
+fn doubts_of(text: &str) -> Vec<String> {
+    let settings = Settings::of_text(&CommandLine::default(), Path::new("/x"), text).unwrap();
+    doubts(&settings).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn principal_with_a_rare_character_in_the_path_is_probably_a_mistake() {
+    for (pattern, words) in [
+        ("arn:aws:iam::123456789012:user/a:b/bob", "in their IAM path"),
+        ("arn:aws:iam::*:user/[team]/*", "brackets are not sets"),
+        (
+            "arn:aws:iam::*:user/{dev,ops}/bob",
+            "expected \"arn:aws:iam::*:user/dev/bob\", \"arn:aws:iam::*:user/ops/bob\"",
+        ),
+        ("*/[a]/*", "brackets are not sets"),
+    ] {
+        for action in ["allow", "deny"] {
+            let text = format!(
+                "[[rule]]\naction = \"{action}\"\nprincipals = ['{pattern}']\naccounts = ['123456789012']\n"
+            );
+            assert_eq!(of(&text), [""; 0], "{pattern}");
+            let said = doubts_of(&text);
+            assert_eq!(said.len(), 1, "{pattern}");
+            assert!(said[0].contains("\" is probably a mistake: ") && said[0].contains(words), "{said:?}");
+            assert!(!said[0].contains("never") && !said[0].contains("so the rule"), "{said:?}");
+        }
+    }
+    // Each names something else than a user with such a path.
+    for pattern in [
+        "arn:aws:iam::*:role/Demo",
+        "arn:aws:iam::*:user/{bob,alice}",
+        "arn:aws:sts::[0-9]*:assumed-role/Demo/*",
+        "arn:aws:iam::12345678901:user/[team]/bob",
+        "*:role/Demo",
+        "*{Admin,Dev}*",
+    ] {
+        let text = format!("[[rule]]\naction = \"deny\"\nprincipals = ['{pattern}']\n");
+        assert_eq!((of(&text).len(), doubts_of(&text).len()), (1, 0), "{pattern}");
+    }
+}
+
 #[test]
 fn partition_of_another_domain_is_reported() {
     let pinned = |domain: &str, arn: &str| {
@@ -104,6 +146,8 @@ fn partition_of_another_domain_is_reported() {
         "{said:?}"
     );
     assert!(said[0].ends_with("; so the rule denies no key of a known principal"), "{said:?}");
+    let said = pinned("amazonaws.com.cn", "arn:aws:iam::123456789012:user/[team]/bob");
+    assert!(said[0].contains("expected \"arn:aws-cn:iam::123456789012:user/[team]/bob\""), "{said:?}");
     for (domain, partition) in [
         ("amazonaws.com", "aws"),
         ("amazonaws.com", "aws-us-gov"),

@@ -5,7 +5,7 @@ use eic_core::identity::Domain;
 use eic_core::policy::Glob;
 use eic_core::text::{MAX_SHOWN, printable};
 
-use super::forms::{Form, Set};
+use super::forms::{Form, RARE, Set};
 
 /// The AWS partitions, each with the services domain of its instances (botocore, `partitions.json`).
 const PARTITIONS: [(&str, &str); 8] = [
@@ -40,15 +40,32 @@ const MAX_ALTERNATIVES: usize = 8;
 /// The service signs the ARN of the caller as STS reports it (`GetCallerIdentity`): of a user, of a session of a role,
 /// of a federated user, or of the account's root user.
 pub(crate) fn principal(pattern: &Glob, domain: Option<&Domain>) -> Result<(), String> {
-    let account = Form::default().times(Set::Digit, 12);
-    if can_be_caller(pattern, domain, &account) {
-        return Ok(());
+    if can_be_caller(pattern, domain, &any_account()) { Ok(()) } else { Err(why_no_caller(pattern, domain)) }
+}
+
+/// Why a pattern that can match is probably a mistake. `None` if it is not.
+pub(crate) fn doubt(pattern: &Glob, domain: Option<&Domain>) -> Option<String> {
+    if !can_be_caller(pattern, domain, &any_account()) || is_usual(pattern, domain, &any_account()) {
+        return None;
     }
+    let only = "it matches only users with one of :{}[] in their IAM path";
+    let is_set = pattern.as_str().contains(['{', '}', '[', ']']);
+    let why = if is_set { format!("; {}", why_no_caller(pattern, domain)) } else { String::new() };
+    Some(format!("{only}{why}"))
+}
+
+fn any_account() -> Form {
+    Form::default().times(Set::Digit, 12)
+}
+
+fn why_no_caller(pattern: &Glob, domain: Option<&Domain>) -> String {
+    let account = any_account();
     if pattern.as_str().is_empty() {
-        return Err("expected an ARN or a pattern of one, got nothing".to_owned());
+        return "expected an ARN or a pattern of one, got nothing".to_owned();
     }
     let text = pattern.as_str();
-    let is_other_partition = can_be_caller(pattern, None, &account);
+    let is_other_partition =
+        !can_be_caller(pattern, domain, &account) && can_be_caller(pattern, None, &account);
     let (why, tries) = if is_other_partition {
         let wanted = domain.map_or("", Domain::as_str);
         let names: Vec<_> =
@@ -60,13 +77,35 @@ pub(crate) fn principal(pattern: &Glob, domain: Option<&Domain>) -> Result<(), S
     } else {
         explain(text)
     };
-    let good: Vec<_> =
-        tries.into_iter().filter(|text| can_be_caller(&Glob::new(text), domain, &account)).collect();
-    Err(with_advice(&why, &good))
+    let is_good = |text: &Glob| {
+        is_usual(text, domain, &account) || (is_other_partition && can_be_caller(text, domain, &account))
+    };
+    let good: Vec<_> = tries.into_iter().filter(|text| is_good(&Glob::new(text))).collect();
+    with_advice(&why, &good)
 }
 
 /// Whether a caller whose account has this form can match.
 pub(super) fn can_be_caller(pattern: &Glob, domain: Option<&Domain>, account: &Form) -> bool {
+    is_usual(pattern, domain, account)
+        || (has_rare_path(pattern.as_str()) && is_caller(pattern, domain, account, Set::Path))
+}
+
+/// Whether such a caller can match that has no rare character in its path.
+fn is_usual(pattern: &Glob, domain: Option<&Domain>, account: &Form) -> bool {
+    is_caller(pattern, domain, account, Set::UsualPath)
+}
+
+/// Whether the pattern contains a rare character in the path of a user.
+///
+/// In `arn:aws:iam::*:role/Demo`, the `*` could match `123456789012:user/x`, and `:role/` could be in the path. But the
+/// author meant a role.
+fn has_rare_path(text: &str) -> bool {
+    let Some((before, path)) = text.split_once('/') else { return false };
+    let kind = before.rsplit(':').next().unwrap_or_default();
+    (kind == "user" || kind.contains(['*', '?'])) && path.contains(|c| RARE.contains(c))
+}
+
+fn is_caller(pattern: &Glob, domain: Option<&Domain>, account: &Form, path: Set) -> bool {
     let wanted = |(_, of): &&(&str, &str)| domain.is_none_or(|domain| domain.as_str() == *of);
     PARTITIONS.iter().filter(wanted).any(|(partition, _)| {
         let arn = |service: &str| {
@@ -83,7 +122,7 @@ pub(super) fn can_be_caller(pattern: &Glob, domain: Option<&Domain>, account: &F
             arn("sts").text("assumed-role/").some(Set::Name).text("/").some(Set::Name),
             arn("sts").text("federated-user/").some(Set::Name),
             arn("iam").text("user/").some(Set::Name),
-            arn("iam").text("user/").some(Set::Path).text("/").some(Set::Name),
+            arn("iam").text("user/").some(path).text("/").some(Set::Name),
             arn("iam").text("root"),
         ]
         .iter()
