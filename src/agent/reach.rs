@@ -5,7 +5,8 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use eic_core::audit_line::IDENT;
-use eic_host::reach::{Use, become_user, try_path};
+use eic_host::privileges::become_user;
+use eic_host::reach::{Use, try_path};
 use eic_host::stdout::write_once;
 
 use crate::cli::{ReachArgs, RunAsArgs, UserIds};

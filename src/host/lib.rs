@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`files`], [`stdout`], [`clock`] | bounded reads; standard output; the system clock |
 //! | [`ownership`] | sshd's rule for trusted files |
+//! | [`privileges`] | the change of this process's user |
 //! | [`reach`] | whether a user can use a path |
 //! | [`accounts`] | users, from `/etc/passwd` or the name service |
 //! | [`process`] | other programs, run with a time limit |
@@ -21,6 +22,7 @@ pub mod clock;
 pub mod files;
 pub mod instance;
 pub mod ownership;
+pub mod privileges;
 pub mod process;
 pub mod reach;
 pub mod sshd;

@@ -1,12 +1,11 @@
 //! Drops root's privileges permanently.
 
 use std::fmt;
-use std::path::Path;
 
 use eic_core::audit_line::IDENT;
 use eic_host::accounts::Account;
-use eic_host::files::head_of_regular;
-use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
+use eic_host::privileges::become_user;
+use nix::unistd::Uid;
 
 /// The users to change to, in this order: the agent's own user, then `nobody`.
 const UNPRIVILEGED: [&str; 2] = [IDENT, "nobody"];
@@ -34,8 +33,7 @@ impl fmt::Display for PrivilegesError {
 }
 
 /// If this process is root, changes irrevocably to the user `eic-agent`, or to `nobody` if that user does not exist.
-/// Clears the supplementary groups, and sets all three group ids and all three user ids (setuid(2), "SETUID
-/// demystified"). Then checks the result.
+/// Clears the supplementary groups.
 pub fn give_up_root() -> Result<(), PrivilegesError> {
     if !Uid::effective().is_root() {
         return Ok(());
@@ -43,7 +41,7 @@ pub fn give_up_root() -> Result<(), PrivilegesError> {
     let known = UNPRIVILEGED.iter().filter_map(|name| Account::find(name));
     let account = known.into_iter().find(|account| account.uid != 0 && account.gid != 0);
     let account = account.ok_or(PrivilegesError::NoUser)?;
-    become_user(account.uid, account.gid, &[])
+    become_other(account.uid, account.gid, &[])
 }
 
 /// If this process is root, changes to the user that sshd runs the agent as, with that user's groups. Commands that
@@ -52,39 +50,13 @@ pub fn become_run_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), Privile
     if !Uid::effective().is_root() {
         return Ok(());
     }
+    become_other(uid, gid, groups)
+}
+
+/// Changes to a user that is not root. [`become_user`] also changes to root.
+fn become_other(uid: u32, gid: u32, groups: &[u32]) -> Result<(), PrivilegesError> {
     if uid == 0 {
         return Err(PrivilegesError::Kept("sshd also runs the agent as root".to_owned()));
     }
-    become_user(uid, gid, groups)
-}
-
-fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), PrivilegesError> {
-    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-    let more: Vec<_> = groups.iter().copied().map(Gid::from_raw).collect();
-    let kept = |error: nix::Error| PrivilegesError::Kept(error.to_string());
-    setgroups(&more).map_err(kept)?;
-    setresgid(gid, gid, gid).map_err(kept)?;
-    setresuid(uid, uid, uid).map_err(kept)?;
-    let (users, groups) = (getresuid().map_err(kept)?, getresgid().map_err(kept)?);
-    let given_up = [users.real, users.effective, users.saved].iter().all(|id| *id == uid)
-        && [groups.real, groups.effective, groups.saved].iter().all(|id| *id == gid);
-    if !given_up {
-        return Err(PrivilegesError::Kept("the ids did not change".to_owned()));
-    }
-    // With SECBIT_NO_SETUID_FIXUP, capabilities survive the change of ids (capabilities(7)).
-    match capabilities() {
-        Some(kept) => Err(PrivilegesError::Kept(format!("capabilities {kept} are still there"))),
-        None => Ok(()),
-    }
-}
-
-/// The first set of capabilities that is not empty. Without /proc, only the ids are checked.
-fn capabilities() -> Option<String> {
-    let status = head_of_regular(Path::new("/proc/self/status"), 16 * 1024).ok()?;
-    let text = String::from_utf8_lossy(&status).into_owned();
-    let mut sets = text.lines().filter_map(|line| {
-        let (name, set) = line.split_once(':')?;
-        matches!(name, "CapPrm" | "CapEff" | "CapAmb").then(|| set.trim().to_owned())
-    });
-    sets.find(|set| set.chars().any(|digit| digit != '0'))
+    become_user(uid, gid, groups).map_err(PrivilegesError::Kept)
 }

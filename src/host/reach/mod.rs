@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use nix::unistd::{Gid, Uid, getgroups, getresgid, getresuid, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid, getgroups, getresgid, getresuid};
 
 use crate::accounts::{Account, group_ids};
 use crate::files::head_of_regular;
@@ -107,7 +107,7 @@ impl Subject {
         self.gid == gid || self.groups.contains(&gid)
     }
 
-    /// The numbers for the hidden subcommands, which call [`become_user`].
+    /// The numbers for the hidden subcommands, which call [`crate::privileges::become_user`].
     fn words(&self) -> [String; 3] {
         let groups: Vec<_> = self.groups.iter().map(ToString::to_string).collect();
         [self.uid.to_string(), self.gid.to_string(), groups.join(",")]
@@ -196,20 +196,6 @@ fn interpreter_of(script: &Path) -> Option<PathBuf> {
     let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?.trim_ascii_start();
     let name = line.split(u8::is_ascii_whitespace).next().filter(|name| !name.is_empty())?;
     Some(PathBuf::from(OsStr::from_bytes(name)))
-}
-
-/// Makes this process a process of that user, irrevocably. Root's rights are gone then, unless the user is root.
-pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), String> {
-    let kept = |error: nix::Error| error.to_string();
-    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-    let groups: Vec<_> = groups.iter().copied().map(Gid::from_raw).collect();
-    setgroups(&groups).map_err(kept)?;
-    setresgid(gid, gid, gid).map_err(kept)?;
-    setresuid(uid, uid, uid).map_err(kept)?;
-    let (users, now) = (getresuid().map_err(kept)?, getresgid().map_err(kept)?);
-    let is_done = [users.real, users.effective, users.saved].iter().all(|id| *id == uid)
-        && [now.real, now.effective, now.saved].iter().all(|id| *id == gid);
-    if is_done { Ok(()) } else { Err("the ids did not change".to_owned()) }
 }
 
 #[cfg(test)]

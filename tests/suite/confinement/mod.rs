@@ -2,6 +2,7 @@
 //! that wait are checked from outside. A filter over the test's own thread imitates kernels with fewer features.
 
 mod attempts;
+mod privileges;
 
 use std::collections::BTreeMap;
 use std::fs;
