@@ -128,6 +128,43 @@ start_sshd -o "AuthorizedKeysCommand /usr/share/ec2-instance-connect/eic_run_aut
 provision "$DEB"
 check "its exit status, if the server has options of Amazon's package" 1 "$status"
 check_says "it" 'sshd does not use eic-agent: no image should be made' "$output"
+
+# The file of the process id is old: another process has that id now. The script must send it no signal.
+mkdir "$ROOT/run/other"
+cp "$ROOT/usr/bin/sleep" "$ROOT/run/other/sshd"
+for user in root ec2-user; do
+    become setpriv --reuid "$user" --clear-groups /run/other/sshd 600 </dev/null >"$MACHINE/other" 2>&1 &
+    other=$!
+    tries=0
+    until [ "$(cat "/proc/$other/comm")" = sshd ]; do
+        tries=$((tries + 1))
+        [ $tries -le 100 ] || {
+            failed "another process starts" sshd "$(cat "$MACHINE/other")"
+            break
+        }
+        sleep 0.1
+    done
+    echo $other >"$ROOT/run/sshd.pid"
+    provision "$DEB"
+    check "its exit status, if the process id is that of another process" 1 "$status"
+    check "the other process of $user" sshd "$(cat "/proc/$other/comm" 2>&1)"
+    kill $other || :
+    wait $other || :
+    provision "$DEB"
+    check "its exit status, if the process id is that of no process" 1 "$status"
+    check_says "it" 'sshd does not use eic-agent: no image should be made' "$output"
+done
+
+# A reload with a configuration that sshd cannot read would end the server.
+echo "$sshd_pid" >"$ROOT/run/sshd.pid"
+echo 'NoSuchKeyword yes' >"$ROOT/etc/ssh/sshd_config.d/99-broken.conf"
+provision "$DEB"
+check "its exit status, if sshd cannot read its configuration" 1 "$status"
+check_says "it" 'NoSuchKeyword' "$output"
+sleep 1
+check "the server" "$sshd_pid" "$(listeners)"
+rm "$ROOT/etc/ssh/sshd_config.d/99-broken.conf"
+
 stop_sshd
 start_sshd
 provision "$DEB"
