@@ -81,9 +81,7 @@ shape() {
 
 # documented FILE START: the fenced block of a document that begins with START.
 documented() {
-    awk -v start="$2" '/^```/ { fenced = !fenced; first = fenced; shown = 0; next }
-        first { shown = index($0 "\n", start) == 1; first = 0 } fenced && shown { print; found = 1 }
-        END { exit !found }' "$PROJECT/$1" || failed "$1" "a block that begins with: $2" none
+    "$PROJECT/tests/block" "$PROJECT/$1" "$2" || failed "$1" "one block that begins with: $2" "see above"
 }
 
 # --- rpm and dnf of this machine, applied to the tree -----------------------------------------------------------------

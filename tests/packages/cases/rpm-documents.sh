@@ -29,7 +29,8 @@ start_sshd
 push ec2-user pushed
 check_login ec2-user pushed
 
-follow 'sudo dnf remove eic-agent\n'
+follow 'sudo dnf remove eic-agent
+'
 check "the package after the removal" "" "$(installed)"
 check_sshd_t
 
