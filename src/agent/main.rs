@@ -1,5 +1,6 @@
 //! The binary: parses the command line, runs the command, and returns the exit status.
 
+use std::io::{IsTerminal as _, stderr};
 use std::process::ExitCode;
 
 use eic_agent::cli::{Cli, resolve_name};
@@ -14,7 +15,10 @@ use eic_host::stdout::write_once;
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
-    let cli = match Cli::of(&resolve_name(std::env::args_os())) {
+    let arguments = resolve_name(std::env::args_os());
+    // sshd connects no terminal.
+    let unknown = Cli::unknown_option(&arguments, || stderr().is_terminal());
+    let cli = match unknown.map_or_else(|| Cli::of(&arguments), Err) {
         Ok(cli) => cli,
         Err(refused) => {
             // clap also returns `--help` and `--version` as an `Err`, but not for standard error.

@@ -209,6 +209,18 @@ fn nearest_subcommand_or_option_is_suggested() {
 }
 
 #[test]
+fn misspelt_option_of_authorized_keys_is_named_only_on_a_terminal() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let arguments = ["authorized-keys", "--timout=3", "ec2-user"];
+        let by_sshd = agent(world, &arguments);
+        assert_eq!((by_sshd.status, by_sshd.out.as_str(), by_sshd.err.as_str()), (Some(0), "", ""));
+        let (status, shown) = on_a_terminal(world, 80, &[], &arguments);
+        assert_eq!(status, Some(2), "{shown}");
+        assert!(words(&shown).contains("a similar argument exists: '--timeout'"), "{shown}");
+    });
+}
+
+#[test]
 fn reports_fit_into_their_terminal() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let _sshd = enabled(world);

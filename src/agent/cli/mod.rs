@@ -13,7 +13,8 @@ mod tests;
 
 use std::ffi::{OsStr, OsString};
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand};
 use eic_host::sshd::command::AUTHORIZED_KEYS_NAMES;
 
 pub use self::arguments::{
@@ -91,13 +92,33 @@ impl Cli {
     /// reports the error.
     pub fn of(arguments: &[OsString]) -> Result<Self, clap::Error> {
         let words =
-            arguments.get(1..).filter(|words| words.first().is_some_and(|word| word == "authorized-keys"));
+            arguments.get(1..).filter(|words| words.first().is_some_and(|word| word == AUTHORIZED_KEYS));
         if let Some(Ok(alone)) = words.map(AuthorizedKeysCli::try_parse_from) {
             return Ok(Self { command: Command::AuthorizedKeys(alone.arguments) });
         }
         Self::try_parse_from(arguments)
     }
+
+    /// The error about an unknown option of `authorized-keys`, with a similar option. `None` if there is no such option.
+    ///
+    /// The parser accepts any word as the login name, so that a run for sshd goes on. A person may have misspelt an
+    /// option.
+    pub fn unknown_option(arguments: &[OsString], is_for_person: impl Fn() -> bool) -> Option<clap::Error> {
+        let own = arguments.split(|word| word == "--").next()?;
+        let has_option = || own.iter().any(|word| word.as_encoded_bytes().starts_with(b"-"));
+        if own.get(1).is_none_or(|word| word != AUTHORIZED_KEYS) || !has_option() || !is_for_person() {
+            return None;
+        }
+        let strict = Self::command().mut_subcommand(AUTHORIZED_KEYS, |command| {
+            command.mut_args(|argument| argument.allow_hyphen_values(false))
+        });
+        let error = strict.try_get_matches_from(arguments).err()?;
+        (error.kind() == ErrorKind::UnknownArgument).then_some(error)
+    }
 }
+
+/// The name of the subcommand that sshd runs.
+const AUTHORIZED_KEYS: &str = "authorized-keys";
 
 /// The arguments, with the subcommand `authorized-keys` inserted if the program was called by a name of Amazon's
 /// agent.
@@ -106,7 +127,7 @@ pub fn resolve_name(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStri
     let name = arguments.next().unwrap_or_else(|| "eic-agent".into());
     let called_as = std::path::Path::new(&name).file_name().and_then(OsStr::to_str);
     let implied = called_as.is_some_and(|called_as| AUTHORIZED_KEYS_NAMES.contains(&called_as));
-    let subcommand = implied.then(|| "authorized-keys".into());
+    let subcommand = implied.then(|| AUTHORIZED_KEYS.into());
     let mut resolved: Vec<_> = std::iter::once(name).chain(subcommand).chain(arguments).collect();
     disarm_user(&mut resolved);
     resolved
@@ -118,7 +139,7 @@ pub fn resolve_name(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStri
 fn disarm_user(arguments: &mut [OsString]) {
     let own = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
     let Some([_, subcommand, .., user, offered]) = arguments.get_mut(..own) else { return };
-    if subcommand != "authorized-keys" {
+    if subcommand != AUTHORIZED_KEYS {
         return;
     }
     let is_fingerprint =

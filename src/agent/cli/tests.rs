@@ -113,6 +113,32 @@ fn short_and_full_parser_of_authorized_keys_agree() {
 }
 
 #[test]
+fn unknown_option_of_authorized_keys_is_named_with_a_similar_one() {
+    let unknown = |line: &str| {
+        let words: Vec<_> = ["eic-agent", "authorized-keys"].into_iter().chain(line.split(' ')).collect();
+        let words: Vec<_> = words.into_iter().map(OsString::from).collect();
+        assert!(Cli::unknown_option(&words, || false).is_none(), "{line}");
+        Cli::unknown_option(&words, || true).map(|error| error.to_string())
+    };
+    for (line, similar) in [
+        ("--timout=3 u", "'--timeout'"),
+        ("--timout 3 u SHA256:x", "'--timeout'"),
+        ("u --confg /x", "'--config'"),
+        ("--sysf /s", "'--sysfs'"),
+        ("--provider-usr x u -- /a", "'--provider-user'"),
+    ] {
+        let said = unknown(line).unwrap();
+        assert!(said.contains(&format!("a similar argument exists: {similar}")), "{line}: {said}");
+    }
+    for line in ["u", "--timeout 3 u SHA256:x", "u -- /a --timout 3", "- SHA256:x", "--help", "u --timeout x"]
+    {
+        assert_eq!(unknown(line), None, "{line}");
+    }
+    let other = ["eic-agent", "doctor", "--quite"].map(OsString::from);
+    assert!(Cli::unknown_option(&other, || true).is_none(), "the full parser reports it");
+}
+
+#[test]
 fn options_that_choose_inputs_are_listed_with_their_values() {
     let words = "eic-agent authorized-keys --timeout 3 --config /c --imds-endpoint http://127.0.0.1:1338 --ca-file /f --ca-dir /d --sysfs /s u";
     let parsed = parse(&words.split(' ').collect::<Vec<_>>()).unwrap();
