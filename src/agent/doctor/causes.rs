@@ -42,20 +42,8 @@ impl DoctorReport {
 
 #[cfg(test)]
 mod tests {
+    use super::super::check::report;
     use super::*;
-
-    fn report(checks: Vec<Check>) -> DoctorReport {
-        let mut report = DoctorReport {
-            schema_version: 2,
-            version: "0",
-            at: String::new(),
-            user: None,
-            checks,
-            cause: None,
-        };
-        report.find_cause();
-        report
-    }
 
     #[test]
     fn consequence_is_not_the_cause_and_its_fix_comes_second() {

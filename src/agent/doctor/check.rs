@@ -206,24 +206,20 @@ impl DoctorReport {
     }
 }
 
+/// The report of these checks, with its cause.
+#[cfg(test)]
+pub(super) fn report(checks: Vec<Check>) -> DoctorReport {
+    let mut report =
+        DoctorReport { schema_version: 2, version: "0", at: String::new(), user: None, checks, cause: None };
+    report.find_cause();
+    report
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const PLAIN: Style = Style { width: 80, colours: false, quiet: false };
-
-    fn report(checks: Vec<Check>) -> DoctorReport {
-        let mut report = DoctorReport {
-            schema_version: 2,
-            version: "0",
-            at: String::new(),
-            user: None,
-            checks,
-            cause: None,
-        };
-        report.find_cause();
-        report
-    }
 
     #[test]
     fn first_failed_check_is_the_cause() {

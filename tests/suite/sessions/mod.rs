@@ -15,7 +15,7 @@ use eic_emulator::Entry;
 use serde_json::Value;
 
 use crate::wiring::{Ran, agent};
-use crate::world::{INSTANCE, Key, World, installed};
+use crate::world::{INSTANCE, Journald, Key, Sshd, World, installed};
 
 const ALICE: &str = "arn:aws:sts::123456789012:assumed-role/Admin/alice@example.com";
 const CAROL: &str = "arn:aws:iam::210987654321:user/carol";
@@ -79,6 +79,17 @@ fn push(session: &Value) -> (&str, &str, &str, bool) {
 
 fn ids(report: &Value) -> Vec<&str> {
     report["warnings"].as_array().unwrap().iter().map(|warning| warning["id"].as_str().unwrap()).collect()
+}
+
+/// Logs one finished login as `ec2-user`, with a pushed key of Alice.
+fn logged_login(world: &World) -> (Journald, Key) {
+    let journal = Journald::start(world);
+    let _sshd = Sshd::with_pam(world, "");
+    let key = Key::ed25519(world, "alice");
+    world.emulator.push("ec2-user", &key.line(), ALICE);
+    assert!(world.ssh("ec2-user", &[&key]).ok);
+    journal.wait_for("session closed for user ec2-user");
+    (journal, key)
 }
 
 /// Offers a key that cannot be used, because its owner has forgotten the passphrase.

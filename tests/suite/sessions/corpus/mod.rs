@@ -10,8 +10,8 @@ use std::process::Command;
 use eic_emulator::Config;
 use serde_json::Value;
 
-use super::{ALICE, ids, is_valid, ran};
-use crate::world::{Journald, Key, Sshd, World, on_an_instance, test_path};
+use super::{ALICE, ids, is_valid, logged_login, ran};
+use crate::world::{World, on_an_instance, test_path};
 
 fn read(world: &World, path: &str) -> (Option<i32>, Value) {
     let said = ran(world, &["--json", path]);
@@ -72,12 +72,7 @@ fn file_of_each_daemon_is_read_or_reported() {
 #[test]
 fn each_format_of_journalctl_is_read_or_reported() {
     on_an_instance(test_path!(), Config::default(), |world| {
-        let journal = Journald::start(world);
-        let _sshd = Sshd::with_pam(world, "");
-        let key = Key::ed25519(world, "alice");
-        world.emulator.push("ec2-user", &key.line(), ALICE);
-        assert!(world.ssh("ec2-user", &[&key]).ok);
-        journal.wait_for("session closed for user ec2-user");
+        let (_journal, key) = logged_login(world);
         for (format, is_known) in [
             ("short", true),
             ("short-precise", true),
