@@ -7,10 +7,12 @@ use eic_host::files::read_regular;
 
 use super::answer::Answer;
 
-/// Maximum number of bytes of a file, of rules of a stack, and of files that include each other.
+/// Maximum number of bytes of a file, of rules of a stack, of files that include each other, and of files in all. A
+/// file that is included twice counts twice.
 const MAX_BYTES: usize = 64 * 1024;
 const MAX_RULES: usize = 256;
 const MAX_DEPTH: usize = 16;
+const MAX_FILES: usize = 64;
 
 /// Folders of rules, in the order of libpam: the administrator's, then the vendor's.
 const FOLDERS: [&str; 3] = ["etc/pam.d", "usr/lib/pam.d", "usr/etc/pam.d"];
@@ -68,7 +70,7 @@ impl Module {
 
 /// The rules of the account step of `service`. An error says why they are not known.
 pub(super) fn read(root: &Path, service: &str) -> Result<Vec<Rule>, String> {
-    let mut reader = Reader { root, rules: Vec::new() };
+    let mut reader = Reader { root, rules: Vec::new(), files: 0 };
     let found = find(root, service);
     if let Some(file) = &found {
         reader.read(file, 0, 0)?;
@@ -92,6 +94,8 @@ fn find(root: &Path, name: &str) -> Option<PathBuf> {
 struct Reader<'r> {
     root: &'r Path,
     rules: Vec<Rule>,
+    /// The number of files that were read.
+    files: usize,
 }
 
 impl Reader<'_> {
@@ -99,6 +103,10 @@ impl Reader<'_> {
         if depth > MAX_DEPTH {
             return Err(format!("{} is included too deeply", file.display()));
         }
+        if self.files >= MAX_FILES {
+            return Err(format!("{}: more than {MAX_FILES} files are included", file.display()));
+        }
+        self.files = self.files.saturating_add(1);
         let text = read_regular(file, MAX_BYTES).map_err(|error| format!("{}: {error}", file.display()))?;
         for (number, line) in lines(&String::from_utf8_lossy(&text)) {
             let place = format!("{}:{number}", file.display());
@@ -260,6 +268,22 @@ mod tests {
         write("other", "account required pam_deny.so\n");
         assert_eq!(read(&root, "sshd").unwrap().len(), 1);
         assert_eq!(read(&root, "gone").unwrap().len(), 1);
+        std::fs::remove_dir_all(root).unwrap();
+    }
+
+    /// Without a bound, 16 levels of 1,000 includes each would be read.
+    #[test]
+    fn files_that_are_included_are_bounded_in_number() {
+        let root = std::env::temp_dir().join(format!("eic-agent-pam-many-{}", std::process::id()));
+        let folder = root.join("etc/pam.d");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("empty"), "").unwrap();
+        for (count, is_read) in [(MAX_FILES - 1, true), (MAX_FILES, false), (2 * MAX_FILES, false)] {
+            let text = format!("account required pam_deny.so\n{}", "account include empty\n".repeat(count));
+            std::fs::write(folder.join("sshd"), text).unwrap();
+            let rules = read(&root, "sshd");
+            assert_eq!(rules.is_ok(), is_read, "{count}: {rules:?}");
+        }
         std::fs::remove_dir_all(root).unwrap();
     }
 }
