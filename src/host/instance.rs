@@ -19,6 +19,15 @@ pub enum Machine {
 }
 
 impl Machine {
+    /// The instance id, if the firmware has it.
+    #[must_use]
+    pub const fn id(&self) -> Option<&InstanceId> {
+        match self {
+            Self::Known(id) => Some(id),
+            Self::Xen | Self::NotEc2 => None,
+        }
+    }
+
     /// Reads `sysfs` (`/sys`). On Nitro, the firmware's board asset tag is the instance id. On Xen, the
     /// hypervisor's uuid begins with `ec2` ("Detect whether a host is an EC2 instance", EC2 User Guide).
     #[must_use]

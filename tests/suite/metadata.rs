@@ -6,7 +6,9 @@ use std::time::Duration;
 use eic_emulator::pki::StapleName;
 use eic_emulator::{Config, Emulator, Entry, Fault};
 
+use crate::doctor::enabled;
 use crate::failures::assert_undecided;
+use crate::wiring::agent;
 use crate::world::{BOB, INSTANCE, Key, Syslog, World, on_an_instance, test_path};
 
 pub(crate) const USER: &str = "ec2-user";
@@ -215,5 +217,28 @@ fn thousands_of_entries_are_answered_in_time() {
         let run = world.run(&[USER]);
         assert_eq!((run.status(), run.keys()), (Some(0), format!("{}\n", key.bare_line())));
         assert_eq!(run.notes().lines().count(), 8, "{}", run.notes());
+    });
+}
+
+#[test]
+fn advice_for_a_disabled_service_names_the_instance_if_its_id_is_known() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let _sshd = enabled(world);
+        world.emulator.inject(Fault::token().status(403));
+        let told = || {
+            let by_hand = [&["status"][..], &["explain", USER]].map(|words| {
+                let ran = agent(world, words);
+                format!("{}{}", ran.out, ran.err)
+            });
+            let said = by_hand.into_iter().chain([world.run(&[USER]).notes()]);
+            said.map(|said| said.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+        };
+        for said in told() {
+            assert!(said.contains("--instance-id i-0123456789abcdef0 --http-endpoint enabled"), "{said}");
+        }
+        world.become_xen();
+        for said in told() {
+            assert!(said.contains("--instance-id and the id of this instance"), "{said}");
+        }
     });
 }

@@ -53,7 +53,7 @@ pub(crate) fn fetch(wanted: &CaptureRequest<'_>) -> Fetched {
         Ok(runtime) => runtime.block_on(everything(wanted)),
         Err(error) => Err(ImdsError::Unreachable("the network".to_owned(), error.to_string())),
     };
-    fetched.unwrap_or_else(|error| {
+    fetched.map_err(|error| error.on(wanted.machine)).unwrap_or_else(|error| {
         let token = started.elapsed();
         let mut capture = Capture::new(wanted.now, name_of(wanted.machine));
         capture.items.push(Item::new(

@@ -8,7 +8,7 @@ use eic_core::time::Timestamp;
 use eic_core::verification::CLOCK_SKEW;
 use eic_host::instance::Machine;
 use eic_login::config::DEFAULT_PATH;
-use eic_login::imds::{Endpoint, ImdsError};
+use eic_login::imds::{Endpoint, ImdsError, change_option};
 
 use super::check::Check;
 use crate::capture::Fetched;
@@ -70,12 +70,12 @@ pub(super) fn metadata(
     let fix = match error {
         ImdsError::Timeout { .. } => &format!(
             "allow packets to 169.254.169.254 (nft list ruleset, iptables -S); in a container raise the hop limit: {}",
-            change_option(machine, "--http-put-response-hop-limit 2")
+            change_option(machine.id(), "--http-put-response-hop-limit 2")
         ),
         ImdsError::Unreachable(..) => {
             "check that a route leads there (ip route get 169.254.169.254) and that no firewall refuses it (nft list ruleset)"
         }
-        ImdsError::Forbidden(_) => &change_option(machine, "--http-endpoint enabled"),
+        ImdsError::Forbidden(..) => &change_option(machine.id(), "--http-endpoint enabled"),
         ImdsError::Throttled(..) => {
             "find the program that sends so many requests: at most 1,024 packets a second go to link-local services"
         }
@@ -96,16 +96,6 @@ fn answered_by(endpoints: &[Endpoint], fetched: &Fetched) -> String {
         ),
         _ => seen,
     }
-}
-
-/// The command that changes an option of this instance's metadata service. An instance under Xen has its id only in
-/// metadata, so the operator must insert the id.
-fn change_option(machine: &Machine, option: &str) -> String {
-    let id = match machine {
-        Machine::Known(id) => id.as_str(),
-        Machine::Xen | Machine::NotEc2 => "INSTANCE-ID",
-    };
-    format!("aws ec2 modify-instance-metadata-options --instance-id {id} {option}")
 }
 
 /// `metadata-v6`: the service's second address, which is normally disabled. No login needs it if the first answers.

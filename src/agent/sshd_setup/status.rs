@@ -237,6 +237,7 @@ impl StatusReport {
             // Wait as long as a login waits.
             Ok(runtime) => runtime
                 .block_on(ImdsSession::open(&settings.endpoints(), settings.timeout.value))
+                .map_err(|error| error.on(&instance::Machine::detect(Path::new(SYSFS))))
                 .map_err(|error| format!("{}: {error}", error.reason())),
             Err(error) => Err(error.to_string()),
         };

@@ -90,6 +90,17 @@ impl RunError {
     }
 }
 
+impl RunError {
+    /// The same error, with the id of the instance on which it occurred, if its message needs it.
+    #[must_use]
+    pub fn on(self, machine: &Machine) -> Self {
+        match self {
+            Self::Imds(error) => Self::Imds(error.on(machine)),
+            other => other,
+        }
+    }
+}
+
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

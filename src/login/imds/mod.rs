@@ -8,5 +8,5 @@ mod retry;
 mod session;
 
 pub use endpoint::{Endpoint, NotAnEndpoint};
-pub use error::ImdsError;
+pub use error::{ImdsError, change_option};
 pub use session::{Body, ImdsSession, ServerHeaders, TOKEN_TTL_SECONDS};

@@ -169,7 +169,7 @@ impl ImdsSession {
             match answer.status {
                 StatusCode::OK => return Ok(Some(Body { bytes: answer.body, cut: answer.cut })),
                 StatusCode::NOT_FOUND => return Ok(None),
-                StatusCode::FORBIDDEN => return Err(ImdsError::Forbidden(path.to_owned())),
+                StatusCode::FORBIDDEN => return Err(ImdsError::Forbidden(path.to_owned(), None)),
                 StatusCode::UNAUTHORIZED => token = self.replace(&token, path).await?,
                 other => return Err(ImdsError::Status(path.to_owned(), other.as_u16())),
             }
@@ -215,7 +215,7 @@ async fn request_token(
         exchange(client, endpoints, Method::PUT, TOKEN_PATH, &headers, MAX_TOKEN_BYTES, clock).await?;
     match answer.status {
         StatusCode::OK => {}
-        StatusCode::FORBIDDEN => return Err(ImdsError::Forbidden(TOKEN_PATH.to_owned())),
+        StatusCode::FORBIDDEN => return Err(ImdsError::Forbidden(TOKEN_PATH.to_owned(), None)),
         other => return Err(ImdsError::Status(TOKEN_PATH.to_owned(), other.as_u16())),
     }
     if answer.cut {

@@ -283,12 +283,13 @@ impl OpenedRun {
             pins: settings.pins(),
             clock,
         };
-        runtime.block_on(async {
+        let decided = runtime.block_on(async {
             // The time since the start of the run counts too.
             let (begun, allowed) = (clock.since(), settings.timeout.value);
             let session = ImdsSession::open_since(begun, &settings.endpoints(), allowed).await?;
             decide_from_metadata(session, request).await
-        })
+        });
+        decided.map_err(|error| error.on(machine))
     }
 
     fn hand_over(&self, decision: &Decision, how: &OutputOptions, audit: &Audit) -> RunOutput {
