@@ -14,7 +14,8 @@ use eic_host::sshd::environment::PermittedVariables;
 use eic_host::sshd::environment::record::{PLACE, Record, RecordError, RecordedServer};
 use eic_host::sshd::environment::source::{ConfigSource, ConfigSourceError};
 use eic_host::sshd::keyword::Keyword;
-use eic_host::sshd::listener::{Listener, unread};
+use eic_host::sshd::last_read::unread;
+use eic_host::sshd::listener::Listener;
 use eic_host::sshd::server::Server;
 use eic_host::sshd::trace::{ConfigTrace, QueryMode};
 

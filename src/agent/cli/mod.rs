@@ -2,10 +2,14 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | [`arguments`] | the arguments of each subcommand |
+//! | [`authorized_keys`] | the arguments of `authorized-keys`, and the options that it shares with other subcommands |
+//! | [`arguments`] | the arguments of the subcommands that people run |
+//! | [`hidden`] | the arguments of the hidden subcommands |
 //! | `values` | argument types that `eic-core` does not have |
 
 pub mod arguments;
+pub mod authorized_keys;
+pub mod hidden;
 mod values;
 
 #[cfg(test)]
@@ -18,9 +22,11 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use eic_host::sshd::command::AUTHORIZED_KEYS_NAMES;
 
 pub use self::arguments::{
-    AuthorizedKeysArgs, CaptureArgs, ConfigArgs, DisableArgs, DoctorArgs, EnableArgs, ExplainArgs, Overrides,
-    ReachArgs, RunAsArgs, SessionsArgs, StatusArgs, SuperviseArgs, Trust, UserIds, VerifyArgs,
+    CaptureArgs, ConfigArgs, DisableArgs, DoctorArgs, EnableArgs, ExplainArgs, SessionsArgs, StatusArgs,
+    VerifyArgs,
 };
+pub use self::authorized_keys::{AuthorizedKeysArgs, Overrides, Trust};
+pub use self::hidden::{ReachArgs, RunAsArgs, SuperviseArgs, UserIds};
 pub use self::values::When;
 
 /// Hands sshd the SSH keys that EC2 Instance Connect pushed to this instance, after proving each one.

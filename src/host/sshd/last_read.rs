@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::globs::folder;
 use super::process::{ProcFolder, start_ticks};
 use super::sources::Sources;
-use crate::files::read_open;
+use crate::files::{head_of_regular, read_open};
 use crate::ownership::open_trusted;
 
 /// Unit of the times in `/proc/PID/stat`: ticks per second (`USER_HZ`, the same on every Linux that is supported).
@@ -65,6 +65,21 @@ impl Unread {
         let (path, changed) = changes(sources).find(|(_, changed)| is_newer(*changed))?;
         Some(Self { path, is_certain: written.is_some(), changed })
     }
+}
+
+/// The first of `paths` that was changed after the server `pid` read it. The server writes its process id into
+/// `pid_file` at every start and reload. Returns `None` if the file does not contain `pid`, because the time of the
+/// reload is then unknown.
+#[must_use]
+pub fn unread<'p>(pid: u32, pid_file: &Path, mut paths: impl Iterator<Item = &'p Path>) -> Option<&'p Path> {
+    let said = head_of_regular(pid_file, 32).ok()?;
+    let is_its = String::from_utf8_lossy(&said).trim() == pid.to_string();
+    let read_at = fs::metadata(pid_file).ok()?.modified().ok().filter(|_| is_its)?;
+    let now = SystemTime::now();
+    paths.find(|path| {
+        let changed = fs::metadata(path).and_then(|status| status.modified());
+        changed.is_ok_and(|changed| changed > read_at && changed <= now)
+    })
 }
 
 /// When the server `pid` wrote its id into this file. `None` if the file has another id, or if a user other than root

@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use eic_core::order;
 use eic_core::text::{MAX_SHOWN, printable_bytes};
@@ -12,7 +11,6 @@ use eic_core::text::{MAX_SHOWN, printable_bytes};
 use super::keyword::Keyword;
 use super::process::ProcFolder;
 use super::server::CONFIG;
-use crate::files::head_of_regular;
 
 /// Maximum number of ancestor processes that are checked: sshd's process for the connection, the server, and a
 /// script in between. If sshd is further up, for example above a user's shell, it did not start this process as its
@@ -184,21 +182,6 @@ impl Listener {
 
 fn shown(path: &Path) -> String {
     printable_bytes(path.as_os_str().as_bytes(), MAX_SHOWN)
-}
-
-/// The first of `paths` that was changed after the server `pid` read it. The server writes its process id into
-/// `pid_file` at every start and reload. Returns `None` if the file does not contain `pid`, because the time of the
-/// reload is then unknown.
-#[must_use]
-pub fn unread<'p>(pid: u32, pid_file: &Path, mut paths: impl Iterator<Item = &'p Path>) -> Option<&'p Path> {
-    let said = head_of_regular(pid_file, 32).ok()?;
-    let is_its = String::from_utf8_lossy(&said).trim() == pid.to_string();
-    let read_at = fs::metadata(pid_file).ok()?.modified().ok().filter(|_| is_its)?;
-    let now = SystemTime::now();
-    paths.find(|path| {
-        let changed = fs::metadata(path).and_then(|status| status.modified());
-        changed.is_ok_and(|changed| changed > read_at && changed <= now)
-    })
 }
 
 /// Joins the words after an `-o` to its value, up to the next `-o`. The flag is false if one of the words may be an

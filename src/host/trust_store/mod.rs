@@ -13,19 +13,18 @@
 //! have added one file from a folder such as Debian's `/usr/local/share`, which the group `staff` could write until
 //! release 11.
 
+mod error;
 mod places;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use eic_core::evidence::chain::SignerChain;
-use eic_core::reason::Reason;
 use eic_core::verification::{AnchorsError, TrustAnchors};
+pub use error::TrustStoreError;
 use places::{has_certificates, open_bundle, open_own_bundle, read_hashed, unreadable};
 
 use crate::files::read_open;
@@ -84,81 +83,6 @@ pub enum Owner {
     Root,
     /// Any user: only the caller uses the result, and the caller chooses the roots (`verify`).
     Anyone,
-}
-
-/// Why there are no roots.
-#[derive(Debug, Clone)]
-pub enum TrustStoreError {
-    /// A file or directory cannot be read.
-    Unreadable(PathBuf, Arc<io::Error>),
-    /// Users other than root can change a file or directory.
-    Insecure(PathBuf, Arc<Insecure>),
-    /// A directory holds no hashed certificate.
-    NotHashed(PathBuf),
-    /// No source of the distribution has roots. Holds the errors of the sources that exist.
-    NoneFound(Vec<Self>),
-    /// The files contain no root.
-    Anchors(PathBuf, AnchorsError),
-}
-
-impl TrustStoreError {
-    /// The stable reason of this error.
-    #[must_use]
-    pub fn reason(&self) -> Reason {
-        if self.is_insecure() { Reason::TrustStoreInsecure } else { Reason::TrustStoreUnusable }
-    }
-
-    /// Whether a file or directory is there and cannot be read.
-    #[must_use]
-    pub fn is_unreadable(&self) -> bool {
-        match self {
-            Self::Unreadable(_, error) => error.kind() != io::ErrorKind::NotFound,
-            Self::NoneFound(tried) => tried.iter().any(Self::is_unreadable),
-            Self::Insecure(..) | Self::NotHashed(_) | Self::Anchors(..) => false,
-        }
-    }
-
-    fn is_insecure(&self) -> bool {
-        match self {
-            Self::Insecure(..) => true,
-            Self::NoneFound(tried) => tried.iter().any(Self::is_insecure),
-            Self::Unreadable(..) | Self::NotHashed(_) | Self::Anchors(..) => false,
-        }
-    }
-
-    /// A command that fixes the cause, if there is one.
-    #[must_use]
-    pub fn remedy(&self) -> Option<String> {
-        match self {
-            Self::Insecure(_, insecure) => insecure.remedy(),
-            Self::NoneFound(tried) => tried.iter().find_map(Self::remedy),
-            Self::Unreadable(..) | Self::NotHashed(_) | Self::Anchors(..) => None,
-        }
-    }
-}
-
-impl fmt::Display for TrustStoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(path, error) => {
-                write!(f, "the trust store {} cannot be read: {error}", path.display())
-            }
-            Self::NotHashed(path) => {
-                write!(f, "{} holds no hashed certificate; run: openssl rehash {0}", path.display())
-            }
-            Self::Insecure(path, insecure) => write!(f, "the trust store {}: {insecure}", path.display()),
-            // Do not advise to install the package: it may be installed already.
-            Self::NoneFound(tried) if self.is_unreadable() => {
-                f.write_str("no CA certificates can be read")?;
-                tried.iter().try_for_each(|why| write!(f, "; {why}"))
-            }
-            Self::NoneFound(tried) => {
-                f.write_str("no CA certificates found; install the package ca-certificates")?;
-                tried.iter().try_for_each(|why| write!(f, "; {why}"))
-            }
-            Self::Anchors(path, error) => write!(f, "the trust store {}: {error}", path.display()),
-        }
-    }
 }
 
 impl TrustStore {

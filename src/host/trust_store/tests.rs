@@ -1,5 +1,6 @@
 use std::fs;
 
+use eic_core::reason::Reason;
 use eic_emulator::pki::{Hierarchy, KeyPool};
 
 use super::places::is_hash_name;

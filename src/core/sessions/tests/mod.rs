@@ -5,6 +5,7 @@ mod joins;
 mod lines;
 mod missing;
 mod shown;
+mod stamps;
 mod trust;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,65 @@
+//! The arguments of the hidden subcommands, which the program runs itself.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use eic_login::config::parse_seconds;
+
+/// Arguments of the hidden `supervise`, which runs one provider.
+#[derive(Debug, Args)]
+pub struct SuperviseArgs {
+    /// Seconds after which the provider is ended
+    #[arg(value_parser = parse_seconds)]
+    pub timeout: Duration,
+    /// The provider's real path
+    pub program: PathBuf,
+    /// The provider's path as configured, and its arguments
+    #[arg(last = true, required = true)]
+    pub command: Vec<OsString>,
+}
+
+/// The numbers of a user, for the hidden subcommands that root runs as that user.
+#[derive(Debug, Args)]
+pub struct UserIds {
+    /// User id
+    pub uid: u32,
+    /// Group id
+    pub gid: u32,
+    /// Ids of all groups, separated by commas
+    #[arg(value_parser = parse_groups)]
+    pub groups: Groups,
+}
+
+/// Group ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Groups(pub Vec<u32>);
+
+fn parse_groups(text: &str) -> Result<Groups, std::num::ParseIntError> {
+    text.split(',').filter(|id| !id.is_empty()).map(str::parse).collect::<Result<_, _>>().map(Groups)
+}
+
+/// Arguments of the hidden `reach`.
+#[derive(Debug, Args)]
+pub struct ReachArgs {
+    /// The user.
+    #[command(flatten)]
+    pub user: UserIds,
+    /// execute, read or list
+    pub need: String,
+    /// The path
+    #[arg(last = true, required = true)]
+    pub path: PathBuf,
+}
+
+/// Arguments of the hidden `run-as`.
+#[derive(Debug, Args)]
+pub struct RunAsArgs {
+    /// The user.
+    #[command(flatten)]
+    pub user: UserIds,
+    /// The program and its arguments
+    #[arg(last = true, required = true)]
+    pub command: Vec<OsString>,
+}
