@@ -3,6 +3,7 @@
 
 pub mod file;
 mod reader;
+mod values;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use eic_core::key_options::KeyOptions;
 use eic_core::order;
@@ -10,13 +9,12 @@ use eic_core::policy::{Action, Glob, Rule};
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_core::verification::RevocationPolicy;
 use eic_host::trust_store::Roots;
-use serde::de::{DeserializeOwned, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::FileSettings;
-use super::parse_seconds;
+use super::values::{Seconds, TextList, shown};
 
 /// Maximum number of rules. Each key is compared with all of them.
 const MAX_RULES: usize = 1000;
@@ -288,65 +286,6 @@ impl PatternKind {
     }
 }
 
-/// A list of strings.
-struct TextList(Vec<String>);
-
-impl<'de> Deserialize<'de> for TextList {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextListVisitor)
-    }
-}
-
-struct TextListVisitor;
-
-impl<'de> Visitor<'de> for TextListVisitor {
-    type Value = TextList;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list: [\"root\"]")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<TextList, E> {
-        let text = shown(text);
-        Err(E::custom(format_args!("expected a list: [{text}], got {text}")))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<TextList, A::Error> {
-        let mut texts = Vec::new();
-        while let Some(text) = list.next_element()? {
-            texts.push(text);
-        }
-        Ok(TextList(texts))
-    }
-}
-
-/// Seconds, as an integer or a float.
-struct Seconds(Duration);
-
-impl<'de> Deserialize<'de> for Seconds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SecondsVisitor)
-    }
-}
-
-struct SecondsVisitor;
-
-impl Visitor<'_> for SecondsVisitor {
-    type Value = Seconds;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number of seconds, 0.1 to 60")
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<Seconds, E> {
-        parse_seconds(&seconds.to_string()).map(Seconds).map_err(E::custom)
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, seconds: f64) -> Result<Seconds, E> {
-        parse_seconds(&seconds.to_string()).map(Seconds).map_err(E::custom)
-    }
-}
-
 fn absolute(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     if path.is_absolute() { Ok(path) } else { Err(format!("expected an absolute path, got {}", shown(text))) }
@@ -354,10 +293,6 @@ fn absolute(text: &str) -> Result<PathBuf, String> {
 
 fn one_of(known: &[&str], came: &str) -> String {
     format!("expected \"{}\", got {}", known.join("\" or \""), shown(came))
-}
-
-fn shown(text: &str) -> String {
-    format!("\"{}\"", printable(text, MAX_SHOWN))
 }
 
 fn words(error: impl fmt::Display) -> String {

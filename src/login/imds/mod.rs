@@ -4,9 +4,11 @@
 
 mod endpoint;
 mod error;
+mod exchange;
 mod retry;
 mod session;
 
 pub use endpoint::{Endpoint, NotAnEndpoint};
 pub use error::{ImdsError, change_option};
-pub use session::{Body, ImdsSession, ServerHeaders, TOKEN_TTL_SECONDS};
+pub use exchange::ServerHeaders;
+pub use session::{Body, ImdsSession, TOKEN_TTL_SECONDS};
