@@ -17,7 +17,7 @@ mod tests;
 
 use std::ffi::{OsStr, OsString};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use eic_host::sshd::command::AUTHORIZED_KEYS_NAMES;
 
@@ -118,7 +118,9 @@ impl Cli {
         let strict = Self::command().mut_subcommand(AUTHORIZED_KEYS, |command| {
             command.mut_args(|argument| argument.allow_hyphen_values(false))
         });
-        let error = strict.try_get_matches_from(arguments).err()?;
+        let mut error = strict.try_get_matches_from(arguments).err()?;
+        // clap suggests to write `--` before the word. But a word after `--` is a provider.
+        error.remove(ContextKind::Suggested);
         (error.kind() == ErrorKind::UnknownArgument).then_some(error)
     }
 }

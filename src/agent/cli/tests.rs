@@ -129,6 +129,7 @@ fn unknown_option_of_authorized_keys_is_named_with_a_similar_one() {
     ] {
         let said = unknown(line).unwrap();
         assert!(said.contains(&format!("a similar argument exists: {similar}")), "{line}: {said}");
+        assert!(!said.contains("use '-- "), "a word after -- is a provider: {said}");
     }
     for line in ["u", "--timeout 3 u SHA256:x", "u -- /a --timout 3", "- SHA256:x", "--help", "u --timeout x"]
     {
