@@ -43,7 +43,7 @@ impl fmt::Display for LogError {
                 write!(f, "no log can be read: {}: {error}; run it with sudo", shown(path))
             }
             Self::TooManyFiles(count) => {
-                write!(f, "expected at most {MAX_FILES} files, got {count}; ask for a part at a time")
+                write!(f, "expected at most {MAX_FILES} files, got {count}; name fewer files at a time")
             }
             Self::NoLog(journal) => write!(
                 f,

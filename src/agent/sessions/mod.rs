@@ -152,7 +152,7 @@ fn warn_of_user(report: &mut SessionsReport, user: &str, account: Result<Option<
         ),
         Err(why) => (
             format!(
-                "the log has no login and no key of the user {user}, and it is unknown if there is one: {why}"
+                "the log has no login and no key of the user {user}, and it is unknown whether that user exists: {why}"
             ),
             "check the name: getent passwd USER",
         ),
@@ -171,20 +171,24 @@ fn warn(report: &mut SessionsReport, arguments: &SessionsArgs, kind: Kind, belie
     }
     if let Some(said) = read.complaint {
         let seen = format!("journalctl could not read all of the journal: {said}");
-        warn("journal-damaged", seen, "look at the files with journalctl --verify; what they held is lost");
+        warn(
+            "journal-damaged",
+            seen,
+            "look at the files with journalctl --verify; the damaged entries are lost",
+        );
     }
     if read.unknown > 0 {
         let seen = format!(
-            "{} lines may be about logins or keys and have an unknown form, or files are no logs; the first: {}",
+            "{} lines or files have an unknown form, and may be about logins or keys; the first: {}",
             read.unknown,
             read.first_unknown.unwrap_or_default()
         );
-        let fix = "read them yourself; let the log be written in a form that the manual names, and name no other files";
+        let fix = "read them yourself; configure the log daemon to write RFC 5424 or another form that eic-agent's docs/audit.md names; name only logs";
         warn("unknown-format", seen, fix);
     }
     if read.unreadable > 0 {
-        let seen = format!("{} lines are too long or no lines of such a log", read.unreadable);
-        warn("unreadable", seen, "look whether somebody has changed the log");
+        let seen = format!("{} lines are too long, or do not have the form of this log", read.unreadable);
+        warn("unreadable", seen, "check whether another program or a user has changed the log");
     }
     if kind == Kind::Journal && begins_late && text::has_text_logs() {
         let seen = "there are text logs as well, which may go further back".to_owned();
@@ -192,8 +196,8 @@ fn warn(report: &mut SessionsReport, arguments: &SessionsArgs, kind: Kind, belie
     }
     match kind {
         Kind::Text => {
-            let seen = "anybody can write to a text log: no principal of it is verified".to_owned();
-            warn("text-log", seen, "log to systemd's journal, which has from the kernel who wrote");
+            let seen = "any user can write to a text log, so its principals are not verified".to_owned();
+            warn("text-log", seen, "use systemd's journal: there, the kernel says which user wrote a line");
         }
         Kind::Journal if !believed => {
             let agent = printable(&arguments.agent_user, MAX_SHOWN);
@@ -211,13 +215,13 @@ fn warn(report: &mut SessionsReport, arguments: &SessionsArgs, kind: Kind, belie
             ),
             Gap::YearsUnsure => (
                 "years",
-                "stamps without a year go back: they span more than one, or the clock was set back by weeks",
+                "the time stamps have no year and go back: the log spans more than a year, or the clock was set back by weeks",
                 "rotate the log at least once a year",
             ),
             Gap::ZoneUnknown => (
                 "time-zone",
-                "the time zone of this machine is not known: stamps without one are read as UTC",
-                "install zdump(8), or have rsyslog write RFC 3339 stamps",
+                "the time zone of this machine is not known: time stamps without a zone are read as UTC",
+                "install zdump(8), or configure rsyslog to write time stamps in RFC 3339",
             ),
         };
         warn(id, seen.to_owned(), fix);

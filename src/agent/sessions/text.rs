@@ -207,7 +207,7 @@ fn read_text<W: Wanted>(
     // A file without a single line in a known form is no such log.
     let is_none = !is_first && !log.is_known() && unknown == 0;
     if is_none {
-        first_unknown.get_or_insert_with(|| format!("{name}: no line is of a log"));
+        first_unknown.get_or_insert_with(|| format!("{name}: no line has the form of a log"));
     }
     read.first_unknown = first_unknown;
     read.unknown = read.unknown.saturating_add(unknown).saturating_add(u64::from(is_none));
