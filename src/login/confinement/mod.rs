@@ -150,7 +150,7 @@ impl Confinement {
     fn tiers(self) -> [(&'static str, bool); 6] {
         [
             ("no new privileges", self.privileges),
-            ("bounds", self.bounds),
+            ("resource limits", self.bounds),
             ("Landlock for files", self.landlock >= Landlock::Files),
             ("for TCP ports", self.landlock >= Landlock::Ports),
             ("for signals", self.landlock >= Landlock::Signals),
@@ -159,7 +159,7 @@ impl Confinement {
     }
 }
 
-/// Lists active and missing tiers: `no new privileges, bounds, a system call filter; not here: Landlock for files,
+/// Lists active and missing tiers: `no new privileges, resource limits, a system call filter; missing: Landlock for files,
 /// …`.
 impl fmt::Display for Confinement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -169,8 +169,8 @@ impl fmt::Display for Confinement {
         };
         match (words(true), words(false)) {
             (held, missing) if missing.is_empty() => f.write_str(&held),
-            (held, missing) if held.is_empty() => write!(f, "not here: {missing}"),
-            (held, missing) => write!(f, "{held}; not here: {missing}"),
+            (held, missing) if held.is_empty() => write!(f, "missing: {missing}"),
+            (held, missing) => write!(f, "{held}; missing: {missing}"),
         }
     }
 }
@@ -184,13 +184,15 @@ mod tests {
         let whole = Confinement { privileges: true, bounds: true, landlock: Landlock::Signals, filter: true };
         assert_eq!(
             whole.to_string(),
-            "no new privileges, bounds, Landlock for files, for TCP ports, for signals, a system call filter"
+            "no new privileges, resource limits, Landlock for files, for TCP ports, for signals, a system call filter"
         );
         let old = Confinement { landlock: Landlock::None, ..whole };
         assert_eq!(
             old.to_string(),
-            "no new privileges, bounds, a system call filter; not here: Landlock for files, for TCP ports, for signals"
+            "no new privileges, resource limits, a system call filter; missing: Landlock for files, for TCP ports, for signals"
         );
-        assert!(Confinement::default().to_string().starts_with("not here: no new privileges, bounds, "));
+        assert!(
+            Confinement::default().to_string().starts_with("missing: no new privileges, resource limits, ")
+        );
     }
 }

@@ -38,17 +38,17 @@ fn without(calls: &[libc::c_long]) {
 type Kernel = (&'static str, &'static [libc::c_long], &'static str);
 
 const KERNELS: [Kernel; 4] = [
-    ("this", &[], "no new privileges, bounds, Landlock for files"),
+    ("this", &[], "no new privileges, resource limits, Landlock for files"),
     (
         "without Landlock",
         &[libc::SYS_landlock_create_ruleset],
-        "not here: Landlock for files, for TCP ports, for signals",
+        "missing: Landlock for files, for TCP ports, for signals",
     ),
-    ("without seccomp", &[libc::SYS_seccomp], "for signals; not here: a system call filter"),
+    ("without seccomp", &[libc::SYS_seccomp], "for signals; missing: a system call filter"),
     (
         "without both",
         &[libc::SYS_landlock_create_ruleset, libc::SYS_seccomp],
-        "no new privileges, bounds; not here: Landlock for files, for TCP ports, for signals, a system call filter",
+        "no new privileges, resource limits; missing: Landlock for files, for TCP ports, for signals, a system call filter",
     ),
 ];
 
