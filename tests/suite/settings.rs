@@ -194,13 +194,16 @@ fn options_that_this_openssh_does_not_know_are_refused() {
         let run = world.run(&["ec2-user"]);
         assert_eq!((run.status(), run.keys().as_str()), (Some(1), ""));
         assert!(
-            run.notes().contains("settings-invalid: [keys] needs OpenSSH 8.4, this instance has OpenSSH 7.4"),
+            run.notes().contains(
+                "settings-invalid: [keys] needs OpenSSH 8.4 or later, this instance has OpenSSH 7.4"
+            ),
             "{}",
             run.notes()
         );
         let (status, _, faults) = config(world, &[]);
         assert!(
-            status == Some(1) && faults.contains("expected OpenSSH 8.4 or later, got OpenSSH 7.4"),
+            status == Some(1)
+                && faults.contains("[keys] needs OpenSSH 8.4 or later, this instance has OpenSSH 7.4"),
             "{faults}"
         );
         world.configure("[keys]\noptions = \"restrict\"\nenvironment = true\n");

@@ -91,10 +91,13 @@ pub(super) fn unsupported(
 ) -> Vec<Unsupported> {
     let mut faults = Vec::new();
     if let Some((needed, installed)) = too_old(&settings.line_prefix()) {
-        let has = installed.map_or_else(|| "an sshd of unknown release".to_owned(), |r| r.to_string());
+        let has = installed.map_or_else(
+            || "the release of this instance is unknown".to_owned(),
+            |installed| format!("this instance has {installed}"),
+        );
         faults.push(Unsupported {
             reason: Reason::SettingsInvalid,
-            said: format!("keys: expected {needed} or later, got {has}"),
+            said: format!("[keys] needs {needed} or later, {has}"),
         });
     }
     if let Err(error) = environment::decide(settings, before, kept) {

@@ -328,7 +328,7 @@ fn check_release(prefix: &LinePrefix) -> Option<(Reason, String)> {
         || "the release of this instance is unknown".to_owned(),
         |installed| format!("this instance has {installed}"),
     );
-    Some((Reason::SettingsInvalid, format!("[keys] needs {needed}, {has}")))
+    Some((Reason::SettingsInvalid, format!("[keys] needs {needed} or later, {has}")))
 }
 
 /// sshd also silently omits a variable that it does not permit.
