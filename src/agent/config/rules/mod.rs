@@ -119,7 +119,7 @@ fn check<'r>(
     if !has_principal_of_account(rule, domain) {
         add(
             "accounts",
-            format!("no principal of this rule is of these accounts{}", effect(rule, "accounts")),
+            format!("no principal of this rule belongs to these accounts{}", effect(rule, "accounts")),
         );
         return;
     }

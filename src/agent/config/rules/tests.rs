@@ -197,7 +197,10 @@ fn other_lists_are_compared_with_what_exists() {
     let both = of(
         "[[rule]]\naction = \"deny\"\naccounts = [\"111111111111\"]\nprincipals = [\"arn:aws:iam::222222222222:user/*\"]\n",
     );
-    assert!(both[0].contains("rule 1.accounts: no principal of this rule is of these accounts"), "{both:?}");
+    assert!(
+        both[0].contains("rule 1.accounts: no principal of this rule belongs to these accounts"),
+        "{both:?}"
+    );
     let one = of("[[rule]]\naction = \"deny\"\nusers = [\"root\", \"1x\"]\n");
     assert!(one.len() == 1 && !one[0].contains("so the rule"), "{one:?}");
 }

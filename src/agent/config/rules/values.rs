@@ -294,7 +294,7 @@ pub(super) fn user(pattern: &Glob) -> Result<(), String> {
     if form.can_match(pattern) {
         return Ok(());
     }
-    Err("the API takes no such login name: it begins with a letter or _, and has at most 32 characters"
+    Err("no key can be pushed for such a login name: a name begins with a letter or _, and has at most 32 characters"
         .to_owned())
 }
 
