@@ -33,7 +33,7 @@ fn capture_is_judged_on_another_machine_at_its_own_instant() {
         world.without_asset_tag();
         let ran = agent(world, &["verify", "--capture", &file]);
         assert_eq!((ran.status, ran.out.trim()), (Some(0), key.bare_line().as_str()), "{}", ran.err);
-        assert!(ran.err.starts_with("the capture claims: taken 20"), "{}", ran.err);
+        assert!(ran.err.starts_with("the capture claims that it was taken 20"), "{}", ran.err);
         let other_id = agent(world, &["verify", "--capture", &file, "--instance-id", "i-0fedcba9876543210"]);
         assert!(other_id.status == Some(1) && other_id.err.contains("wrong-instance"), "{}", other_id.err);
         let later = agent(world, &["verify", "--capture", &file, "--at", "2999-01-01T00:00:00Z"]);

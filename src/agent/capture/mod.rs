@@ -82,8 +82,7 @@ fn fill(
         return Ok(Err(format!("{}: {error}; {file} contains this error", error.reason())));
     }
     let users: Vec<_> = replay::users(&capture).iter().map(ToString::to_string).collect();
-    let of =
-        if users.is_empty() { "no user's keys".to_owned() } else { format!("keys of {}", users.join(", ")) };
+    let of = if users.is_empty() { "no keys".to_owned() } else { format!("keys of {}", users.join(", ")) };
     Ok(Ok(format!("wrote {}: {} items, {of}", arguments.file.display(), capture.items.len())))
 }
 

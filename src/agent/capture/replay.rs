@@ -144,7 +144,7 @@ fn required(capture: &Capture, path: &str) -> Result<String, RunError> {
 }
 
 fn too_long(path: &str) -> String {
-    format!("the answer for {path} is longer than the metadata service's")
+    format!("the answer for {path} is longer than any answer of the metadata service")
 }
 
 fn missing(path: &str) -> RunError {

@@ -48,7 +48,7 @@ was left alone.";
 pub enum Command {
     /// Print the proven keys that are pushed for USER (sshd's AuthorizedKeysCommand)
     AuthorizedKeys(AuthorizedKeysArgs),
-    /// Verify keys from files instead of metadata, and show why
+    /// Verify keys from files, and show why each is accepted or refused
     Verify(VerifyArgs),
     /// Check every link from the metadata service to a login, and report what to fix
     Doctor(DoctorArgs),

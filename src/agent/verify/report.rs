@@ -128,7 +128,7 @@ impl VerifyReport {
             let instance = instance.as_deref().unwrap_or("an unnamed machine");
             writeln!(
                 notes,
-                "the capture claims: taken {taken_at} on {instance}; no rules and no settings of any machine apply"
+                "the capture claims that it was taken {taken_at} on {instance}; no rules and no settings of any machine apply"
             )?;
         }
         if self.redacted {

@@ -135,7 +135,10 @@ impl Capture {
             return refuse(format!("{} items, at most {MAX_ITEMS} are read", capture.items.len()));
         }
         if capture.taken_at().is_none() {
-            return refuse(format!("taken_at \"{}\"", printable(&capture.taken_at, MAX_SHOWN)));
+            return refuse(format!(
+                "taken_at \"{}\", which is not RFC 3339",
+                printable(&capture.taken_at, MAX_SHOWN)
+            ));
         }
         Ok(capture)
     }
