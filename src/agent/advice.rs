@@ -6,8 +6,8 @@
 pub(crate) enum Reader {
     /// Root at a root shell.
     Root,
-    /// Another user, also if the agent runs by sudo(8), which sets `SUDO_USER`, or as a service, whose output
-    /// operators read in the journal.
+    /// Another user, or root by sudo(8), which sets `SUDO_USER`. Also the reader of a service's messages: operators read
+    /// them in the journal.
     Operator,
 }
 

@@ -130,7 +130,7 @@ pub(super) fn decide(
         return Ok(());
     }
     if let (Some(kept), None) = (kept, &before.permitted) {
-        return Err(EnvironmentError::Unknown(kept.to_string(), "create that user".to_owned()));
+        return Err(EnvironmentError::Unknown(kept.to_string(), format!("after that, {RENEW}")));
     }
     // Use the sshd that serves logins. This command may have been started under another sshd.
     let found = before.permitted.clone().map_or_else(|| find(before.subject.as_ref()), Ok);

@@ -41,8 +41,8 @@ impl RunUser {
         become_run_user(uid, gid, groups)
     }
 
-    /// What prevents a run from using the first of these paths that exists and that it cannot use. The inner error is
-    /// the reason why this is unknown. If the user of a run is unknown, the current user is checked.
+    /// The obstacle at the first of these paths that exists and that a run cannot use. The inner error is the reason why
+    /// this is unknown. If the user of a run is unknown, the current user is checked.
     pub(crate) fn blocked(&self, paths: &[(PathBuf, Use)]) -> Option<Result<Obstacle, String>> {
         let current = Subject::current("this user");
         let subject = self.subject.as_ref().or(current.as_ref())?;

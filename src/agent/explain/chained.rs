@@ -79,7 +79,7 @@ impl Chain {
             return Err(fault.to_string());
         }
         if let ProgramState::Unknown(why) = state {
-            return Err(format!("whether sshd can run this program is not known: {why}"));
+            return Err(format!("it is not known whether sshd can run this program: {why}"));
         }
         let words =
             split(command).iter().map(|word| expand(word, user, offered)).collect::<Result<Vec<_>, _>>()?;

@@ -108,12 +108,12 @@ impl SetupState<'_> {
         let path = unread.path.display();
         let seen = if unread.is_certain {
             format!(
-                "sshd (pid {}) has not read {path} since it changed, so what sshd does now is not known",
+                "sshd (pid {}) has not read {path} since it changed, so it is not known what sshd does now",
                 listener.pid
             )
         } else {
             format!(
-                "{path} changed after sshd (pid {}) was started, and whether sshd has read it since is not known, because sshd has no pid file of root's",
+                "{path} changed after sshd (pid {}) was started, and it is not known whether sshd has read it since, because sshd has no pid file that belongs to root",
                 listener.pid
             )
         };
@@ -202,11 +202,11 @@ impl SetupState<'_> {
     fn fix_by_hand(&self) -> Fix {
         let (own, config) = (self.machine.own.display(), self.machine.config.display());
         let takes = match self.winner() {
-            Some(winner) if self.running.command.is_some() => format!("take {winner} out, and "),
+            Some(winner) if self.running.command.is_some() => format!("remove {winner}, and "),
             _ => String::new(),
         };
         Fix::Do(format!(
-            "to use it there, {takes}write \"AuthorizedKeysCommand {own} authorized-keys %u %f\" and \"AuthorizedKeysCommandUser {IDENT}\" at the start of {config}, then: {}",
+            "to use {IDENT} there, {takes}write \"AuthorizedKeysCommand {own} authorized-keys %u %f\" and \"AuthorizedKeysCommandUser {IDENT}\" at the start of {config}, then: {}",
             shown_reload(self.machine)
         ))
     }
@@ -248,7 +248,7 @@ impl SetupState<'_> {
             return Fix::Do(by_hand);
         }
         Fix::Do(format!(
-            "no unit starts it so any more: sudo systemctl restart {} (open sessions continue); if that does not help, find what starts sshd with -o AuthorizedKeysCommand",
+            "no unit sets AuthorizedKeysCommand any more: sudo systemctl restart {} (open sessions continue); if that does not help, find what starts sshd with -o AuthorizedKeysCommand",
             units::sshd_unit()
         ))
     }

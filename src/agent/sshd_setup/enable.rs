@@ -164,7 +164,7 @@ fn check_program(
     match ProgramState::of(Path::new(&program), user) {
         ProgramState::Faulty(fault) => return Err(EnableError::Failed(fault.to_string())),
         ProgramState::Unknown(why) => {
-            say(format!("warning: whether sshd can run this program is not known: {why}"));
+            say(format!("warning: it is not known whether sshd can run this program: {why}"));
         }
         ProgramState::Runs | ProgramState::Insecure(_) => {}
     }

@@ -265,7 +265,7 @@ fn not_for_sshd(insecure: &Insecure) -> String {
     let path = own_path();
     match ProgramState::of(&path, Some("root")) {
         ProgramState::Faulty(fault) => format!("sshd would not run this program: {fault}"),
-        ProgramState::Unknown(why) => format!("sshd may not run this program: {why}"),
+        ProgramState::Unknown(why) => format!("it is not known whether sshd can run this program: {why}"),
         ProgramState::Runs | ProgramState::Insecure(_) => {
             let fix =
                 insecure.remedy().map_or_else(|| insecure.advice("the program"), |fix| format!("run: {fix}"));

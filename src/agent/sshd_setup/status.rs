@@ -196,14 +196,14 @@ impl StatusReport {
             match wired.program_state() {
                 ProgramState::Insecure(insecure) => self.warnings.push(insecure.to_string()),
                 ProgramState::Unknown(why) => {
-                    self.warnings.push(format!("whether sshd can run this program is not known: {why}"));
+                    self.warnings.push(format!("it is not known whether sshd can run this program: {why}"));
                 }
                 ProgramState::Runs | ProgramState::Faulty(_) => {}
             }
             Ok::<(), String>(())
         })?;
         if machine.listener.is_none() && !self.others.is_empty() {
-            self.warnings.push(format!("no sshd that runs uses {}", machine.config.display()));
+            self.warnings.push(format!("no running sshd uses {}", machine.config.display()));
         }
         self.warnings.extend(machine.unclear());
         for except in sources.conditional() {
