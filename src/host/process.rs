@@ -35,7 +35,7 @@ pub fn output_with_timeout(program: &mut Command, allowed: Duration) -> io::Resu
         // The thread sends the result right after its `wait`. So while there is no result, the process id still
         // belongs to the child.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        Err(io::Error::new(io::ErrorKind::TimedOut, format!("no end after {} s", allowed.as_secs())))
+        Err(io::Error::new(io::ErrorKind::TimedOut, format!("timed out after {} s", allowed.as_secs())))
     })
 }
 

@@ -120,7 +120,7 @@ fn line_that_chain_does_not_understand_is_refused_and_named() {
                 || said.contains("/etc/ssh/nowhere")
                 || said.contains("/etc/ssh/large")
                 || said.contains("/etc/ssh/folder")
-                || said.contains("no end after")
+                || said.contains("timed out after")
                 || said.contains("/etc/ssh/open")
                 || said.contains("Too many recursive");
             assert!(is_named, "{name}: {said}");

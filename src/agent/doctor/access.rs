@@ -53,21 +53,19 @@ pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
         }
         Some((pattern, Some(_))) => {
             let shown = printable(pattern, MAX_SHOWN);
-            only_from = Some((
-                format!("AllowUsers contains only {shown}{}", sshd.place(Keyword::AllowUsers, pattern)),
-                shown,
-            ));
+            let place = sshd.place(Keyword::AllowUsers, pattern);
+            only_from = Some(format!("AllowUsers contains only {shown}{place}"));
         }
         _ => {}
     }
     if let Some(check) = groups(sshd, account, &list(Keyword::DenyGroups), &list(Keyword::AllowGroups)) {
         return check;
     }
-    if let Some((seen, pattern)) = only_from {
+    if let Some(seen) = only_from {
         let seen = format!("{seen}: sshd refuses other addresses");
         let fix = plain(sshd, account).map_or_else(
             || "log in from that address".to_owned(),
-            |offer| format!("log in from that address, or add {} beside {pattern}{then}", offer.value()),
+            |offer| format!("log in from that address, or add {} to AllowUsers{then}", offer.value()),
         );
         return Check::warn(ID, ACCESS, seen, fix);
     }

@@ -58,7 +58,7 @@ pub(super) fn checks(
             let fix = if can_be_pushed_for {
                 format!("log in as an existing user, or: sudo useradd --create-home {name}")
             } else {
-                "log in as a user that is there".to_owned()
+                "log in as an existing user".to_owned()
             };
             let gone = |id, why| Check::skipped(id, why, seen.clone());
             return unasked(vec![
@@ -113,9 +113,11 @@ fn account_check(
     let today = i64::try_from(now.as_unix() / SECONDS_OF_DAY).unwrap_or(i64::MAX);
     match step {
         Some(Ok(step)) => judged_by_pam(step, &name, &there, shadow.as_ref(), today),
-        Some(Err(why)) => {
-            Check::skipped(ID, ACCOUNT, format!("{there}; whether PAM lets it in is not known: {why}"))
-        }
+        Some(Err(why)) => Check::skipped(
+            ID,
+            ACCOUNT,
+            format!("{there}; it is not known whether PAM allows the login: {why}"),
+        ),
         None if uses_pam => Check::skipped(ID, ACCOUNT, format!("{there}; PAM was not asked")),
         None => judged_by_sshd(&name, &there, shadow.as_ref(), today),
     }
@@ -138,7 +140,7 @@ fn judged_by_sshd(name: &str, there: &str, shadow: Option<&Shadow>, today: i64) 
         AccountStatus::Expired(days) => Check::fail(
             ID,
             ACCOUNT,
-            format!("{name} expired {} days ago", today.saturating_sub(days)),
+            format!("the account {name} expired {} days ago", today.saturating_sub(days)),
             format!("sudo chage -E -1 {name}"),
         ),
     }
@@ -150,9 +152,9 @@ fn judged_by_pam(step: &AccountStep, name: &str, there: &str, shadow: Option<&Sh
     let Some(answer) = step.refused_by_unix() else {
         let is_locked = shadow.is_some_and(|shadow| shadow.is_locked);
         let seen = match (step.is_unix_content(), is_locked) {
-            (true, true) => format!("{there}; password locked; key login still works"),
+            (true, true) => format!("{there}; its password is locked, but a login with a key works"),
             (true, false) => format!("{there}, neither locked nor expired"),
-            (false, _) => format!("{there}; the check \"pam\" says whether PAM lets it in"),
+            (false, _) => format!("{there}; the check \"pam\" says whether PAM allows the login"),
         };
         return if step.is_unix_content() || step.is_good() {
             Check::ok(ID, ACCOUNT, seen)
@@ -181,7 +183,7 @@ fn judged_by_pam(step: &AccountStep, name: &str, there: &str, shadow: Option<&Sh
         Answer::AcctExpired => {
             let days = shadow.and_then(|shadow| shadow.expires).map(|day| today.saturating_sub(day));
             let when = days.map_or_else(String::new, |days| format!(" {days} days ago"));
-            (format!("{name} expired{when}"), format!("sudo chage -E -1 {name}"))
+            (format!("the account {name} expired{when}"), format!("sudo chage -E -1 {name}"))
         }
         Answer::AuthinfoUnavail if shadow.is_none() => {
             (format!("/etc/shadow has no line of {name}, and PAM ends every login"), "sudo pwconv".to_owned())
@@ -272,7 +274,10 @@ fn shell(sshd: &Result<Sshd, SshdUnavailable>, account: &Account) -> Check {
     }
     let setting = |keyword| running.and_then(|running| running.value(keyword));
     if let Some(root) = setting(Keyword::ChrootDirectory) {
-        let seen = format!("sessions are in ChrootDirectory {}; not looked into", printable(root, MAX_SHOWN));
+        let seen = format!(
+            "sessions run in ChrootDirectory {}; doctor does not check the shell there",
+            printable(root, MAX_SHOWN)
+        );
         return Check::skipped(ID, SHELL, seen);
     }
     // passwd(5): an empty field means /bin/sh.
@@ -287,7 +292,12 @@ fn shell(sshd: &Result<Sshd, SshdUnavailable>, account: &Account) -> Check {
         Ok(status) => {
             use std::os::unix::fs::PermissionsExt as _;
             if !status.is_file() || status.permissions().mode() & 0o111 == 0 {
-                return Check::fail(ID, SHELL, format!("the shell of {name}, {shown}, cannot be run"), other);
+                return Check::fail(
+                    ID,
+                    SHELL,
+                    format!("the shell of {name}, {shown}, is not an executable file"),
+                    other,
+                );
             }
         }
     }

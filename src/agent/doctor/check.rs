@@ -77,7 +77,7 @@ impl Check {
         Self { after, ..self }
     }
 
-    /// Whether the check was skipped because only a login can show its result. All such checks use these words.
+    /// Whether the check was skipped because its result is not known, even for root. All such checks use these words.
     fn is_unknown(&self) -> bool {
         self.verdict == CheckStatus::Skipped && self.seen.contains("not known")
     }
@@ -185,7 +185,7 @@ impl DoctorReport {
             return match (unseen, unknown) {
                 (Some(unseen), _) => format!("No fault was found, but {unseen}."),
                 (None, Some(unknown)) => format!(
-                    "No fault was found. Whether a login works is not known: {}: {}",
+                    "No fault was found, but it is not known whether a login works: {}: {}",
                     unknown.id,
                     one_line(&unknown.seen)
                 ),
@@ -194,11 +194,11 @@ impl DoctorReport {
         };
         let likely = match unseen {
             _ if cause.verdict == CheckStatus::Fail => "Most likely cause of a refused login".to_owned(),
-            Some(unseen) => format!("No fault was found that ends a login, but {unseen}"),
+            Some(unseen) => format!("No fault was found that prevents a login, but {unseen}. Warning"),
             None if cause.id == PUBLIC_KEYS => "A key alone does not log in".to_owned(),
             None => unknown.map_or_else(
-                || "Logins should work; one warning".to_owned(),
-                |unknown| format!("Whether a login works is not known ({}); worth a look", unknown.id),
+                || "Logins should work. Warning".to_owned(),
+                |unknown| format!("It is not known whether a login works (see {}). Warning", unknown.id),
             ),
         };
         let fix = cause.fix.as_deref().unwrap_or_default();
@@ -261,21 +261,21 @@ mod tests {
             concludes(vec![hidden("a"), Check::ok("b", "w", "fine"), hidden("c")]),
             "No fault was found, but 2 checks were skipped: run with sudo."
         );
-        let unknown = || Check::skipped("pam", "w", "not known: only a login tells");
+        let unknown = || Check::skipped("pam", "w", "not known: only a login shows it");
         assert_eq!(
             concludes(vec![unknown(), Check::ok("b", "w", "fine")]),
-            "No fault was found. Whether a login works is not known: pam: not known: only a login tells"
+            "No fault was found, but it is not known whether a login works: pam: not known: only a login shows it"
         );
         let weak = Check::warn("b", "w", "old", "renew");
         assert!(
             concludes(vec![weak.clone(), unknown()])
-                .starts_with("Whether a login works is not known (pam); worth a look: b: old")
+                .starts_with("It is not known whether a login works (see pam). Warning: b: old")
         );
         assert_eq!(
             concludes(vec![hidden("a"), weak.clone()]),
-            "No fault was found that ends a login, but 1 check was skipped: run with sudo: b: old\nDo this first: renew"
+            "No fault was found that prevents a login, but 1 check was skipped: run with sudo. Warning: b: old\nDo this first: renew"
         );
-        assert!(concludes(vec![weak]).starts_with("Logins should work; one warning: b: "));
+        assert!(concludes(vec![weak]).starts_with("Logins should work. Warning: b: "));
         let broken = Check::fail("b", "w", "gone", "renew");
         assert!(concludes(vec![hidden("a"), broken]).starts_with("Most likely cause of a refused login: b"));
     }

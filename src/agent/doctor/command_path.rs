@@ -27,7 +27,7 @@ pub(super) fn command_path(wired: &SetupState<'_>) -> Check {
         ),
         ProgramState::Faulty(fault) => failed(ID, PATH, fault),
         ProgramState::Unknown(why) => {
-            let seen = format!("whether sshd can run {} is not known: {why}", program.display());
+            let seen = format!("it is not known whether sshd can run {}: {why}", program.display());
             Check::skipped(ID, PATH, seen)
         }
         ProgramState::Insecure(insecure) => {
@@ -35,7 +35,7 @@ pub(super) fn command_path(wired: &SetupState<'_>) -> Check {
                 insecure.remedy().map_or_else(|| insecure.advice("the program"), |fix| format!("sudo {fix}"));
             let seen = match &insecure {
                 Insecure::Writable(place, mode) if mode & 0o002 == 0 => format!(
-                    "the group of {} may write it; sshd still runs it here, while only its owner is in that group",
+                    "the group of {} may write it; sshd still runs it, as long as only its owner is in that group",
                     place.display()
                 ),
                 insecure => format!("sshd runs it, but other users can change it: {}", insecure.seen()),

@@ -94,7 +94,7 @@ fn auth_tries(sshd: &Sshd) -> Check {
     const ID: &str = "auth-tries";
     const KEYWORD: Keyword = Keyword::MaxAuthTries;
     let Some(text) = sshd.running.value(KEYWORD) else {
-        return Check::skipped(ID, TRIES, "sshd does not tell MaxAuthTries");
+        return Check::skipped(ID, TRIES, "sshd does not report MaxAuthTries");
     };
     let Ok(tries) = text.parse::<i64>() else {
         return Check::skipped(
@@ -107,7 +107,7 @@ fn auth_tries(sshd: &Sshd) -> Check {
     if tries < 1 {
         let reload = shown_reload(&sshd.machine);
         let fix = sshd.offer(KEYWORD, &USUAL_TRIES.to_string()).map_or_else(
-            || format!("take MaxAuthTries out, then: {reload}"),
+            || format!("remove MaxAuthTries, then: {reload}"),
             |offer| format!("set {offer} there, then: {reload}"),
         );
         return Check::fail(ID, TRIES, format!("{seen}: sshd ends each login before it looks at a key"), fix);
@@ -187,10 +187,10 @@ fn fix_of(sshd: &Sshd, keyword: Keyword, accepted: &str, refused: &[&str]) -> St
     let push = (!usable.is_empty()).then(|| format!("push a key of another type ({})", usable.join(" or ")));
     match (push, add(refused)) {
         (Some(push), Some(add)) => format!("{push}, or {add}"),
-        (Some(push), None) => format!("{push}; this sshd does not support the other"),
+        (Some(push), None) => format!("{push}; this sshd does not support the refused keys"),
         (None, Some(add)) => add,
         (None, None) => add(&USUAL).map_or_else(
-            || format!("push a key of a type that {keyword} has"),
+            || format!("push a key of a type that {keyword} accepts"),
             |add| format!("push an {} key, and {add}", USUAL.map(shown_type).join(" or ")),
         ),
     }

@@ -59,11 +59,13 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, be
         check.verdict == CheckStatus::Fail && check.id.starts_with("command") && !is_unread(check)
     };
     if before.iter().any(stops) {
-        return Check::skipped(ID, ANSWER, "sshd cannot run the command; a check above has the cause");
+        return Check::skipped(ID, ANSWER, "sshd cannot run the command; a check above shows the cause");
     }
     let account = match Account::look_up(runs_as.as_deref().unwrap_or_default()) {
         Ok(Some(account)) => account,
-        Ok(None) => return Check::skipped(ID, ANSWER, "the user that sshd would run it as does not exist"),
+        Ok(None) => {
+            return Check::skipped(ID, ANSWER, "the user that sshd runs the command as does not exist");
+        }
         Err(why) => return Check::skipped(ID, ANSWER, why),
     };
     match ConfiguredRun::parse(&command, &user) {
@@ -71,7 +73,8 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, be
         Ok(asked) if asked.read.user.as_encoded_bytes() != user.as_str().as_bytes() => {
             let place = sshd.wired(|wired| wired.winner().map(ToString::to_string)).unwrap_or_default();
             let got = printable_bytes(asked.read.user.as_encoded_bytes(), MAX_SHOWN);
-            let seen = format!("expected the login name {user} as its first argument, got {got}");
+            let seen =
+                format!("expected the login name {user} as the first argument of the command, got {got}");
             let fix = format!("write %u before %f in {place}, then: {}", shown_reload(&sshd.machine));
             Check::fail(ID, ANSWER, seen, fix)
         }
@@ -89,7 +92,7 @@ pub(super) fn explained(answer: Check, service: &[Check], asked_as: &str) -> Che
     let is_explained = service.iter().any(|check| check.verdict == CheckStatus::Fail);
     let is_bad = matches!(answer.verdict, CheckStatus::Fail | CheckStatus::Warn);
     if is_explained && is_bad {
-        return Check::skipped(ID, ANSWER, format!("a check above has the cause ({})", answer.seen));
+        return Check::skipped(ID, ANSWER, format!("a check above shows the cause ({})", answer.seen));
     }
     let unreached = [Reason::MetadataTimeout, Reason::MetadataUnreachable].map(Reason::as_str);
     let words = answer.seen.strip_prefix("as ").and_then(|rest| rest.split_once(NO_DECISION));
@@ -98,9 +101,10 @@ pub(super) fn explained(answer: Check, service: &[Check], asked_as: &str) -> Che
     }) else {
         return answer;
     };
-    let seen = format!("{}; {asked_as} gets an answer, so a firewall may refuse {runs_as}", answer.seen);
+    let seen =
+        format!("{}; {asked_as} gets an answer, so a firewall may refuse the user {runs_as}", answer.seen);
     let fix = format!(
-        "let {runs_as} through to the metadata service: look for meta skuid in sudo nft list ruleset, and for --uid-owner in sudo iptables -S OUTPUT; {}",
+        "let the user {runs_as} through to the metadata service: look for \"meta skuid\" in the output of: sudo nft list ruleset, and for \"--uid-owner\" in the output of: sudo iptables -S OUTPUT; {}",
         answer.fix.as_deref().unwrap_or_default()
     );
     Check { seen, fix: Some(fix), ..answer }

@@ -35,11 +35,15 @@ pub(super) fn check(listener: Option<u32>, audit_required: bool) -> Check {
     let of_listener = listener.and_then(|pid| unit_of(&format!("/proc/{pid}/cgroup")));
     let Some(unit) = of_listener.or_else(|| systemd_runs().then(|| format!("{}.service", sshd_unit())))
     else {
-        return Check::skipped(ID, WHY, "sshd runs in no systemd unit; whether a limit applies is unknown");
+        return Check::skipped(
+            ID,
+            WHY,
+            "sshd runs in no systemd unit; it is unknown whether a limit applies",
+        );
     };
     let limit = match Limit::of(Path::new("/"), &unit) {
         Ok(limit) => limit,
-        Err(why) => return Check::skipped(ID, WHY, format!("unknown: {why}")),
+        Err(why) => return Check::skipped(ID, WHY, format!("the rate limit is unknown: {why}")),
     };
     if !limit.holds() {
         return Check::ok(ID, WHY, format!("journald has no rate limit for {unit}"));

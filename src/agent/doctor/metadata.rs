@@ -30,7 +30,7 @@ const CLOCK: &str = "this clock decides whether a key (60 s) and the certificate
 pub(super) const fn fix_unless_timeout(reason: Reason, otherwise: &'static str) -> &'static str {
     match reason {
         Reason::MetadataTimeout | Reason::MetadataThrottled | Reason::MetadataUnreachable => {
-            "find out why metadata answers late: at most 1,024 packets a second go to link-local services"
+            "find out why metadata answers late: EC2 allows 1,024 packets a second to link-local services"
         }
         _ => otherwise,
     }
@@ -61,9 +61,9 @@ pub(super) fn metadata(
     };
     let seen = format!("{}: {error}", error.reason());
     if let Some(refused) = refused_user {
-        let seen = format!("a firewall refuses {refused}, and lets root through: {seen}");
+        let seen = format!("a firewall refuses the user {refused}, and lets root through: {seen}");
         let fix = format!(
-            "let {refused} through to the metadata service: look for meta skuid in sudo nft list ruleset, and for --uid-owner in sudo iptables -S OUTPUT"
+            "let the user {refused} through to the metadata service: look for \"meta skuid\" in the output of: sudo nft list ruleset, and for \"--uid-owner\" in the output of: sudo iptables -S OUTPUT"
         );
         return Check::fail(ID, METADATA, seen, fix);
     }
@@ -77,7 +77,7 @@ pub(super) fn metadata(
         }
         ImdsError::Forbidden(..) => &change_option(machine.id(), "--http-endpoint enabled"),
         ImdsError::Throttled(..) => {
-            "find the program that sends so many requests: at most 1,024 packets a second go to link-local services"
+            "find the program that sends so many requests: EC2 allows 1,024 packets a second to link-local services"
         }
         _ => "find out what answers instead of the metadata service",
     };
@@ -165,7 +165,7 @@ pub(super) fn instance_is_this(fetched: &Fetched) -> Check {
             ID,
             WHY,
             format!("the machine's firmware says {own}, metadata says {theirs}"),
-            "find out what answers instead of the metadata service: it is another instance's",
+            "find out what answers instead of the metadata service: it gives the metadata of another instance",
         ),
         (_, Ok(theirs)) => Check::ok(ID, WHY, format!("metadata agrees: {theirs}")),
     }
@@ -173,16 +173,17 @@ pub(super) fn instance_is_this(fetched: &Fetched) -> Check {
 
 pub(super) fn clock_is_right(date: Option<&str>, now: Timestamp) -> Check {
     const ID: &str = "clock";
-    const FIX: &str = "set the clock: chronyc makestep, with the Amazon Time Sync Service 169.254.169.123";
+    const FIX: &str =
+        "set the clock: sudo chronyc makestep, with the Amazon Time Sync Service 169.254.169.123";
     let Some(theirs) = date.and_then(Timestamp::of_http_date) else {
         return Check::skipped(ID, CLOCK, "the metadata service sends no time");
     };
     let (behind, ahead) = (now.seconds_until(theirs), theirs.seconds_until(now));
     let off = behind.max(ahead);
     let seen = match (behind, ahead) {
-        (0..=2, 0..=2) => "within 2 s of the metadata service's".to_owned(),
-        (behind, 0) => format!("{behind} s behind the metadata service's ({now} here, {theirs} there)"),
-        (_, ahead) => format!("{ahead} s ahead of the metadata service's ({now} here, {theirs} there)"),
+        (0..=2, 0..=2) => "within 2 s of the metadata service's clock".to_owned(),
+        (behind, 0) => format!("{behind} s behind the metadata service's clock ({now} here, {theirs} there)"),
+        (_, ahead) => format!("{ahead} s ahead of the metadata service's clock ({now} here, {theirs} there)"),
     };
     match off {
         0..=NOTICEABLE_SKEW => Check::ok(ID, CLOCK, seen),

@@ -18,7 +18,7 @@
 //!
 //! [`causes`] finds the failure that causes the others.
 //!
-//! Not checked: PAM's session step and `/etc/hosts.deny`. They may refuse a login that sshd accepts.
+//! PAM's session step and `/etc/hosts.deny` are not checked. They may refuse a login that sshd accepts.
 
 mod access;
 mod account;

@@ -16,7 +16,7 @@ pub(super) fn words_of(command: Option<&str>) -> Result<AuthorizedKeysArgs, Stri
 pub(super) fn understood(words: Vec<String>) -> Result<AuthorizedKeysArgs, String> {
     match Cli::try_parse_from(resolve_name(words.into_iter().map(OsString::from))) {
         Ok(Cli { command: Command::AuthorizedKeys(words) }) => Ok(words),
-        Ok(_) => Err("it is another subcommand".to_owned()),
+        Ok(_) => Err("expected the subcommand authorized-keys, got another".to_owned()),
         Err(error) => {
             let text = error.to_string();
             let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());

@@ -40,7 +40,12 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
                 "{names} cannot run: --provider-user {} is not in /etc/passwd",
                 printable(wanted, MAX_SHOWN)
             );
-            return Check::warn(ID, PROVIDERS, seen, correct("name a user that is"));
+            return Check::warn(
+                ID,
+                PROVIDERS,
+                seen,
+                correct("write a user of /etc/passwd after --provider-user"),
+            );
         }
         Some(wanted) if user.as_deref() != Some("root") => {
             let runs = shown(user.as_deref());
@@ -90,7 +95,7 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
         return Check::skipped(
             ID,
             PROVIDERS,
-            format!("whether {} can run {names} is not known: {why}", shown(runs)),
+            format!("it is not known whether {} can run {names}: {why}", shown(runs)),
         );
     }
     Check::ok(ID, PROVIDERS, format!("{names}, as {}", shown(runs)))

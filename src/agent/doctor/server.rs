@@ -119,7 +119,9 @@ fn listener(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
         return Check::ok(
             ID,
             LISTENER,
-            format!("a process listens at port {port}, but no sshd keeps running"),
+            format!(
+                "a process listens at port {port}, but no sshd runs; it may start an sshd for each connection"
+            ),
         );
     }
     let sockets = ["ssh.socket", "sshd.socket"];
@@ -241,7 +243,7 @@ fn command(wired: &SetupState<'_>) -> Check {
 /// `command`, if the running sshd may not have read the files as they are now.
 fn unread_files(wired: &SetupState<'_>, filed: &str, unread: SetupFault) -> Check {
     const ID: &str = "command";
-    let unread = SetupFault { seen: format!("{}; by the files, it is {filed}", unread.seen), ..unread };
+    let unread = SetupFault { seen: format!("{}; the files set {filed}", unread.seen), ..unread };
     if wired.unread.is_some_and(|unread| unread.is_certain) {
         return failed(ID, COMMAND, unread);
     }
@@ -255,7 +257,7 @@ fn unread_command(blind: &SshdUnavailable) -> Check {
         SshdUnavailable::Broken(words, config) => {
             let file =
                 if config == Path::new(CONFIG) { String::new() } else { format!(" -f {}", config.display()) };
-            let fix = format!("correct that; then this prints nothing: sudo sshd -t{file}");
+            let fix = format!("correct that until this prints nothing: sudo sshd -t{file}");
             Check::fail(ID, COMMAND, words.clone(), fix)
         }
         SshdUnavailable::Refused(fault) => failed(ID, COMMAND, fault.clone()),
@@ -302,7 +304,7 @@ fn unit_override(wired: Option<&SetupState<'_>>) -> Check {
     if is_running {
         Check::fail(ID, OVERRIDE, seen, fix)
     } else {
-        Check::warn(ID, OVERRIDE, format!("{seen}, from its next start on"), fix)
+        Check::warn(ID, OVERRIDE, format!("{seen}, from sshd's next start on"), fix)
     }
 }
 

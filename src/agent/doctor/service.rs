@@ -132,7 +132,7 @@ fn settings(before: &RootFindings, runs: &Runs, was_root: bool, kept: Option<&Pr
             return Check::skipped(
                 ID,
                 WHY,
-                format!("valid, but whether a run can read them is not known: {why}"),
+                format!("valid, but it is not known whether the agent can read them in a login: {why}"),
             );
         }
         None => {}

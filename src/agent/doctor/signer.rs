@@ -119,9 +119,7 @@ pub(super) fn trust_store(
                 Check::fail(ID, SIGNER, seen, closed(&obstacle))
             }
             Some(Err(why)) => Check::skipped(ID, SIGNER, format!("{error}; {why}")),
-            None => {
-                Check::skipped(ID, SIGNER, format!("{error}; run with sudo to read them as sshd's run does"))
-            }
+            None => Check::skipped(ID, SIGNER, format!("{error}; run with sudo to read them as in a login")),
         },
         (Err(error), _) => {
             let is_chosen = settings.ca_file.value.is_some() || settings.ca_dir.value.is_some();
@@ -209,7 +207,7 @@ fn refused(id: &'static str, error: &SignerError) -> Check {
         }
         Reason::SignerRevoked => "do not trust any key of this signer; ask AWS support",
         Reason::StapleMissing => {
-            "wait until the service has them again; if that does not help, ask AWS support"
+            "wait until the metadata service has the staples again; if that does not help, ask AWS support"
         }
         Reason::SignerNameMismatch
         | Reason::SignerConstrained

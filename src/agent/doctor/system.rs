@@ -107,7 +107,7 @@ fn confinement() -> Check {
         None => Check::warn(
             ID,
             CONFINEMENT,
-            format!("a run that confines itself ends with {}", said.status),
+            format!("eic-agent ends with {} when it confines itself", said.status),
             format!("report it, with the kernel's release (uname -r), to the supplier of {IDENT}"),
         ),
     }
@@ -126,7 +126,7 @@ fn unit() -> Check {
     let enabled = matches!(says("UnitFileState"), "enabled" | "enabled-runtime" | "static" | "alias");
     match (says("LoadState"), says("ActiveState")) {
         ("not-found", _) => {
-            Check::skipped(ID, UNIT, format!("there is no {OWN_UNIT}; eic-agent status says the same"))
+            Check::skipped(ID, UNIT, format!("there is no {OWN_UNIT}; run sudo eic-agent status instead"))
         }
         ("masked", _) => Check::warn(
             ID,

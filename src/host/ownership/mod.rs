@@ -109,7 +109,7 @@ fn unreadable_advice(path: &Path, error: &io::Error, what: &str) -> String {
             format!("the disk or file system of {path} is faulty; the kernel's log has more: dmesg")
         }
         Some(Errno::ESTALE | Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::EHOSTDOWN) => {
-            format!("see that the file server of {path} answers, or move {what} to a local disk")
+            format!("check that the file server of {path} answers, or move {what} to a local disk")
         }
         _ => format!("make {path} accessible again"),
     }

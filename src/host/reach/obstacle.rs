@@ -96,7 +96,9 @@ impl Obstacle {
             Errno::EACCES | Errno::EPERM => Self::refusal(subject, &place, stop.bits, errno),
             _ => Kind::Error(errno),
         };
-        Self { asked: asked.to_owned(), place, user: subject.name.clone(), kind }
+        // In a sentence, the name `nobody` alone reads as "no user".
+        let user = if subject.name == "nobody" { "the user nobody".to_owned() } else { subject.name.clone() };
+        Self { asked: asked.to_owned(), place, user, kind }
     }
 
     fn refusal(subject: &Subject, place: &Path, bits: u32, errno: Errno) -> Kind {
@@ -139,7 +141,7 @@ impl Obstacle {
                 };
                 format!("the mode of {place} is {mode:04o}, and {user} needs the right to {right}")
             }
-            Kind::Acl => format!("the access list of {place} keeps {user} out"),
+            Kind::Acl => format!("the access list of {place} denies {user} access"),
             Kind::NoExec => format!("{place} is on a file system that is mounted with noexec"),
             Kind::Refused(errno) => {
                 format!("{place}: {}, although the mode allows it to {user}", io::Error::from(*errno))
@@ -183,10 +185,12 @@ impl Obstacle {
                 "restore the usual mode of /: every user may enter it".to_owned()
             }
             Kind::Mode { .. } => format!("move {what} to a folder that every user may enter"),
-            Kind::Acl => format!("let the access list of {place} admit {user}; getfacl {place} shows it"),
+            Kind::Acl => format!(
+                "change the access list of {place} so that it allows {user}; to see it: getfacl {place}"
+            ),
             Kind::NoExec => format!("move {what} to a file system that is mounted without noexec"),
             Kind::Refused(_) => format!(
-                "find what else guards {place}: a security module such as SELinux or AppArmor (see the kernel's log), or a file server's rules"
+                "find what else protects {place}: a security module such as SELinux or AppArmor (see the kernel's log), or a file server's rules"
             ),
             Kind::Error(Errno::ELOOP) => {
                 format!(
@@ -202,7 +206,7 @@ impl Obstacle {
             }
             Kind::Error(Errno::ESTALE | Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::EHOSTDOWN)
             | Kind::Silent(_) => {
-                format!("see that the file server of {place} answers, or move {what} to a local disk")
+                format!("check that the file server of {place} answers, or move {what} to a local disk")
             }
             Kind::Error(_) => format!("make {place} accessible again"),
         }

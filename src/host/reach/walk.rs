@@ -129,7 +129,7 @@ pub(super) fn compute(subject: &Subject, path: &Path, need: Use) -> Result<Resul
     // If this process may not look into a folder, it does not know whether the other user may.
     let unseen = |stop: Stop| match stop.errno() {
         Errno::EACCES | Errno::EPERM => {
-            Ended::Unknown(format!("{} is closed to this user; run with sudo", stop.place().display()))
+            Ended::Unknown(format!("this user has no access to {}; run with sudo", stop.place().display()))
         }
         _ => Ended::Stopped(stop),
     };

@@ -85,7 +85,7 @@ pub(super) fn key_rows() -> Vec<Row> {
                 check: "key-types",
                 verdict: "fail",
                 seen: "PubkeyAcceptedAlgorithms refuses ssh-future@example.com keys",
-                fix: "push a key of another type (ed25519 or RSA); this sshd does not support the other",
+                fix: "push a key of another type (ed25519 or RSA); this sshd does not support the refused keys",
             },
         )),
         either(row(
@@ -298,7 +298,7 @@ pub(super) fn account_rows() -> Vec<Row> {
             Finding {
                 check: "shell",
                 verdict: "fail",
-                seen: "/etc/passwd, cannot be run",
+                seen: "/etc/passwd, is not an executable file",
                 fix: "sudo usermod -s /bin/sh ec2-user",
             },
         ),

@@ -280,7 +280,7 @@ fn command_cases() -> Vec<Case> {
             folder(world, 0o775, gid);
         };
         if is_debian() {
-            let seen = "bin may write it; sshd still runs it here, while only its owner is in that group";
+            let seen = "bin may write it; sshd still runs it, as long as only its owner is in that group";
             case(
                 name,
                 true,
@@ -298,7 +298,7 @@ fn command_cases() -> Vec<Case> {
         "an access list",
         false,
         |world| access_list(&world.path("bin"), world.uid("eic-agent")),
-        refused("the access list of", "let the access list of"),
+        refused("the access list of", "change the access list of"),
     ));
     cases
 }

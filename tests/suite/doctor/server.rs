@@ -238,7 +238,7 @@ fn runnable_rows() -> Vec<Row> {
                 Finding {
                     check: "command-path",
                     verdict: "warn",
-                    seen: "bin may write it; sshd still runs it here",
+                    seen: "bin may write it; sshd still runs it",
                     fix: "sudo chmod go-w /",
                 }
             } else {
@@ -281,7 +281,7 @@ fn runnable_rows() -> Vec<Row> {
             Finding {
                 check: "unit-override",
                 verdict: "warn",
-                seen: "/etc/systemd/system/ssh.service.d/x.conf starts sshd with an AuthorizedKeysCommand of its own, from its next start",
+                seen: "/etc/systemd/system/ssh.service.d/x.conf starts sshd with an AuthorizedKeysCommand of its own, from sshd's next start",
                 fix: "remove AuthorizedKeysCommand from /etc/systemd/system/ssh.service.d/x.conf",
             },
         ),
@@ -384,7 +384,7 @@ fn answer_rows() -> Vec<Row> {
             Finding {
                 check: "answer",
                 verdict: "fail",
-                seen: "as its first argument, got SHA256:",
+                seen: "as the first argument of the command, got SHA256:",
                 fix: "write %u before %f in /etc/ssh/sshd_config.d/10-eic-agent.conf:2, then: sudo kill -HUP",
             },
         ),

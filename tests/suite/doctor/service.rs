@@ -130,7 +130,7 @@ fn run_rows() -> Vec<Row> {
                 Finding {
                     check: "answer",
                     verdict: "fail",
-                    seen: "eic-agent gets an answer, so a firewall may refuse nobody",
+                    seen: "eic-agent gets an answer, so a firewall may refuse the user nobody",
                     fix: "sudo -u nobody /",
                 },
             )
@@ -245,7 +245,7 @@ fn place_rows() -> Vec<Row> {
                 check: "instance",
                 verdict: "fail",
                 seen: "the machine's firmware says i-0123456789abcdef0, metadata says i-0fedcba9876543210",
-                fix: "another instance's",
+                fix: "the metadata of another instance",
             },
         )),
         either(row(
@@ -337,7 +337,7 @@ fn signer_rows() -> Vec<Row> {
                 check: "staples",
                 verdict: "fail",
                 seen: "staple-missing",
-                fix: "wait until the service has them again",
+                fix: "wait until the metadata service has the staples again",
             },
         )),
         refused(row(

@@ -68,7 +68,7 @@ fn file_server_that_does_not_answer_is_named() {
         let ran = agent(world, &["doctor", "--json"]);
         let check = check(&ran.out, "providers");
         assert!(check["seen"].as_str().unwrap().contains("does not answer within 5 s"), "{check:#}");
-        assert!(check["fix"].as_str().unwrap().starts_with("see that the file server of "), "{check:#}");
+        assert!(check["fix"].as_str().unwrap().starts_with("check that the file server of "), "{check:#}");
         let ran = agent(world, &["explain", "--json", "ec2-user"]);
         assert!(ran.out.contains("does not answer within 5 s"), "{}{}", ran.out, ran.err);
         assert!(started.elapsed() < Duration::from_secs(300), "{:?}", started.elapsed());

@@ -58,7 +58,7 @@ fn machines() -> Vec<Machine> {
             UNIX,
             Fine,
             true,
-            "password locked; key login still works",
+            "password is locked, but a login with a key works",
         ),
         machine("no password, and it has to be changed", expired, debian, account, false, "there is none"),
         machine("old password", "ec2-user:*:19000:0:90:7:::", UNIX, account, false, "has to be changed"),
@@ -110,7 +110,7 @@ fn machines() -> Vec<Machine> {
             "account required pam_unix.so\naccount required pam_access.so\n",
             Unknown("pam_access"),
             false,
-            "only a login tells",
+            "only a login shows",
         ),
         machine(
             "access rule behind pam_localuser",
@@ -201,7 +201,7 @@ fn differences(world: &World, key: &Key, machine: &Machine) -> Vec<String> {
             let seen = text(&report, "pam", "seen");
             expect(check(&report, "pam")["verdict"] == "skipped" && seen.contains(module), "pam");
             let screen = agent(world, &["doctor", "--user", USER]).out;
-            expect(screen.contains("Whether a login works is not known"), &screen);
+            expect(screen.contains("not known whether a login works"), &screen);
             seen
         }
     };
@@ -352,8 +352,11 @@ fn user_that_a_firewall_refuses_is_named() {
             let (status, report) = ask(world, USER);
             assert_eq!((status, &report["cause"]), (Some(1), &Value::from("metadata")), "{report:#}");
             let seen = text(&report, "metadata", "seen");
-            assert!(seen.starts_with("a firewall refuses eic-agent, and lets root through: "), "{seen}");
-            assert!(text(&report, "metadata", "fix").contains("let eic-agent through"));
+            assert!(
+                seen.starts_with("a firewall refuses the user eic-agent, and lets root through: "),
+                "{seen}"
+            );
+            assert!(text(&report, "metadata", "fix").contains("let the user eic-agent through"));
             assert!(!logs_in(world, &key), "{refusal}");
         }
         // If the rule is for all users, `doctor` names no user.
@@ -459,6 +462,6 @@ fn sshd_that_hangs_is_reported_with_the_time_that_was_waited() {
         }
         let (_, report) = ask(world, USER);
         let seen = text(&report, "openssh", "seen");
-        assert!(seen.contains("/usr/sbin/sshd -V: no end after 5 s"), "{report:#}");
+        assert!(seen.contains("/usr/sbin/sshd -V: timed out after 5 s"), "{report:#}");
     });
 }

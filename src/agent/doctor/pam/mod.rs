@@ -1,4 +1,4 @@
-//! `pam`: what PAM's account step says of the login. sshd asks it after it has accepted the key.
+//! `pam`: what PAM's account step says of the login. sshd runs this step after it has accepted the key.
 //!
 //! | module | has |
 //! | --- | --- |
@@ -7,7 +7,7 @@
 //! | [`answer`] | the names of answers |
 //! | [`stack`] | libpam's judgement of all answers |
 //!
-//! Not asked: the session step. Its modules may end a session that the account step allows.
+//! The session step is not checked. Its modules may end a session that the account step allows.
 
 mod answer;
 mod modules;
@@ -102,7 +102,7 @@ impl AccountStep {
             Outcome::Good => Check::ok(
                 ID,
                 PAM,
-                format!("PAM's account step lets {name} in; its session step is not asked"),
+                format!("PAM's account step lets {name} in; its session step is not checked"),
             ),
             Outcome::Refused(_, None) => Check::fail(
                 ID,
@@ -131,7 +131,10 @@ impl AccountStep {
                     Err(why) if rules.iter().any(|rule| self.is_unix(*rule)) => format!(" ({why})"),
                     _ => String::new(),
                 };
-                let seen = format!("not known: only a login tells what {} decides{why}", named.join(" and "));
+                let seen = format!(
+                    "PAM's answer is not known: only a login shows what {} decides{why}",
+                    named.join(" and ")
+                );
                 Check::skipped(ID, PAM, seen)
             }
         }
@@ -167,7 +170,7 @@ pub(super) fn check(
     }
     match step {
         Some(Ok(step)) => step.check(&name),
-        Some(Err(why)) => Check::skipped(ID, PAM, format!("not known: {why}")),
+        Some(Err(why)) => Check::skipped(ID, PAM, format!("PAM's answer is not known: {why}")),
         None if nix::unistd::Uid::effective().is_root() => {
             Check::skipped(ID, PAM, format!("there is no account {name} to ask about"))
         }
