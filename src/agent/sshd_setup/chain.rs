@@ -147,7 +147,7 @@ pub(super) fn keep_users_of_matches(
     }
     let Some(lacking) = sources.without_user().next() else { return Ok(()) };
     Err(EnableError::LeftAlone(format!(
-        "the AuthorizedKeysCommand of {lacking}, inside \"Match {}\", would be run by {} instead of {}; write its own AuthorizedKeysCommandUser below it, then run this again",
+        "the AuthorizedKeysCommand of {lacking}, inside \"Match {}\", would run as {} instead of {}; write its own AuthorizedKeysCommandUser below it, then run this again",
         lacking.within.as_deref().unwrap_or_default(),
         pair.user,
         filed.user.as_deref().unwrap_or("no user")

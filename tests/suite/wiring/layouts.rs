@@ -233,7 +233,7 @@ fn occupied() -> Vec<Layout> {
         Layout {
             name: "a Match without a user, and a user outside",
             config: USER_OUTSIDE.into(),
-            says: "would be run by eic-agent instead of nobody",
+            says: "would run as eic-agent instead of nobody",
             ..refused()
         },
         Layout {
@@ -266,7 +266,7 @@ fn not_chained() -> Vec<Layout> {
             name: "a Match with a command and no user",
             config: format!("{SSS}Match User git\n  AuthorizedKeysCommand /bin/gitkeys %u\n"),
             arguments: CHAIN,
-            says: "/etc/ssh/sshd_config:4, inside \"Match User git\", would be run by root instead of nobody",
+            says: "/etc/ssh/sshd_config:4, inside \"Match User git\", would run as root instead of nobody",
             ..refused()
         },
         Layout {
