@@ -34,6 +34,7 @@ mod keywords;
 mod load;
 mod logins;
 mod lost_staples;
+mod machines;
 mod metadata;
 mod openssl_tree;
 mod pins;

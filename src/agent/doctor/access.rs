@@ -36,7 +36,7 @@ pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
             None => return Check::fail(ID, ACCESS, format!("DenyUsers contains {shown}{place}"), fix),
             Some(from) => {
                 let seen = format!("DenyUsers contains {shown}{place}: no login as {name} from {from}");
-                return Check::warn(ID, ACCESS, seen, fix);
+                return Check::warn(ID, ACCESS, seen, fix).left_open();
             }
         }
     }
@@ -67,7 +67,7 @@ pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
             || "log in from that address".to_owned(),
             |offer| format!("log in from that address, or add {} to AllowUsers{then}", offer.value()),
         );
-        return Check::warn(ID, ACCESS, seen, fix);
+        return Check::warn(ID, ACCESS, seen, fix).left_open();
     }
     let lists = [Keyword::AllowUsers, Keyword::DenyUsers, Keyword::AllowGroups, Keyword::DenyGroups];
     let set = lists.into_iter().filter(|keyword| !list(*keyword).is_empty());

@@ -308,7 +308,15 @@ fn shell(sshd: &Result<Sshd, SshdUnavailable>, account: &Account) -> Check {
     {
         return Check::fail(ID, SHELL, format!("the shell of {name}, {shown}, ends every session"), other);
     }
-    Check::ok(ID, SHELL, shown)
+    match setting(Keyword::ForceCommand).filter(|command| *command != "none") {
+        None => Check::ok(ID, SHELL, shown),
+        Some(command) => {
+            let command = printable(command, MAX_SHOWN);
+            let seen =
+                format!("{shown}; ForceCommand runs instead of every command: {command}; not looked into");
+            Check::ok(ID, SHELL, seen).left_open()
+        }
+    }
 }
 
 #[cfg(test)]

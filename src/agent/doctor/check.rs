@@ -13,6 +13,33 @@ pub(super) const LIVE_RUN: &str = "answer";
 /// The id of the check of sshd's authentication methods. Its warning says that a key is not enough.
 pub(super) const PUBLIC_KEYS: &str = "public-keys";
 
+/// The checks that decide whether a login with a pushed key works. If one of them was skipped, that is not known.
+const DECISIVE: [&str; 23] = [
+    "machine",
+    "settings",
+    "metadata",
+    "instance",
+    "clock",
+    "region",
+    "trust-store",
+    "signer",
+    "staples",
+    "listener",
+    "command",
+    "command-user",
+    "command-path",
+    PUBLIC_KEYS,
+    "auth-tries",
+    "key-types",
+    "revoked-keys",
+    "access",
+    "account",
+    "shell",
+    "selinux",
+    LIVE_RUN,
+    "pam",
+];
+
 /// The verdict of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -41,15 +68,38 @@ pub(crate) struct Check {
     /// Checks whose failure can cause this one: see [`super::causes`].
     #[serde(skip)]
     pub(super) after: &'static [&'static str],
+    /// Whether the login decides although the check has a result. For example, it depends on the client's address.
+    #[serde(skip)]
+    pub(super) is_open: bool,
+}
+
+/// What a login of the user with a pushed key will do, according to all checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Forecast {
+    /// Every decisive check is good.
+    Works,
+    /// A check failed.
+    Fails,
+    /// No check failed, but a decisive check was skipped, or it depends on the client.
+    NotKnown,
 }
 
 impl Check {
     pub(super) fn ok(id: &'static str, why: &'static str, seen: impl Into<String>) -> Self {
-        Self { id, verdict: CheckStatus::Ok, seen: seen.into(), why, fix: None, after: &[] }
+        Self { id, verdict: CheckStatus::Ok, seen: seen.into(), why, fix: None, after: &[], is_open: false }
     }
 
     pub(super) fn skipped(id: &'static str, why: &'static str, seen: impl Into<String>) -> Self {
-        Self { id, verdict: CheckStatus::Skipped, seen: seen.into(), why, fix: None, after: &[] }
+        Self {
+            id,
+            verdict: CheckStatus::Skipped,
+            seen: seen.into(),
+            why,
+            fix: None,
+            after: &[],
+            is_open: false,
+        }
     }
 
     pub(super) fn warn(
@@ -58,7 +108,15 @@ impl Check {
         seen: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self { id, verdict: CheckStatus::Warn, seen: seen.into(), why, fix: Some(fix.into()), after: &[] }
+        Self {
+            id,
+            verdict: CheckStatus::Warn,
+            seen: seen.into(),
+            why,
+            fix: Some(fix.into()),
+            after: &[],
+            is_open: false,
+        }
     }
 
     pub(super) fn fail(
@@ -67,7 +125,15 @@ impl Check {
         seen: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self { id, verdict: CheckStatus::Fail, seen: seen.into(), why, fix: Some(fix.into()), after: &[] }
+        Self {
+            id,
+            verdict: CheckStatus::Fail,
+            seen: seen.into(),
+            why,
+            fix: Some(fix.into()),
+            after: &[],
+            is_open: false,
+        }
     }
 }
 
@@ -77,9 +143,15 @@ impl Check {
         Self { after, ..self }
     }
 
-    /// Whether the check was skipped because its result is not known, even for root. All such checks use these words.
-    fn is_unknown(&self) -> bool {
-        self.verdict == CheckStatus::Skipped && self.seen.contains("not known")
+    /// Declares that this check cannot predict the login.
+    pub(super) fn left_open(self) -> Self {
+        Self { is_open: true, ..self }
+    }
+
+    /// Whether this check lets the login's outcome be unknown.
+    fn hides_the_outcome(&self) -> bool {
+        let is_skipped = self.verdict == CheckStatus::Skipped && DECISIVE.contains(&self.id);
+        self.is_open || is_skipped
     }
 
     /// Whether the check was skipped because it needs root. All such checks use these words.
@@ -145,9 +217,20 @@ pub(super) struct DoctorReport {
     pub(super) checks: Vec<Check>,
     /// The id of the check that most likely explains a refused login.
     pub(super) cause: Option<&'static str>,
+    /// What a login of `user` will do.
+    pub(super) login: Option<Forecast>,
 }
 
 impl DoctorReport {
+    /// Finds the cause, and what a login will do.
+    pub(super) fn new(user: Option<String>, at: String, checks: Vec<Check>) -> Self {
+        let version = env!("CARGO_PKG_VERSION");
+        let mut report = Self { schema_version: 2, version, at, user, checks, cause: None, login: None };
+        report.find_cause();
+        report.login = report.forecast();
+        report
+    }
+
     pub(super) fn is_broken(&self) -> bool {
         self.checks.iter().any(|check| check.verdict == CheckStatus::Fail)
     }
@@ -173,6 +256,18 @@ impl DoctorReport {
         if style.colours { coloured(&text) } else { text }
     }
 
+    /// What a login of the user will do. `None` without `--user`, because every check of the account is skipped then.
+    fn forecast(&self) -> Option<Forecast> {
+        self.user.as_ref()?;
+        Some(if self.is_broken() {
+            Forecast::Fails
+        } else if self.checks.iter().any(Check::hides_the_outcome) {
+            Forecast::NotKnown
+        } else {
+            Forecast::Works
+        })
+    }
+
     fn conclusion(&self) -> String {
         let hidden = self.checks.iter().filter(|check| check.wants_root()).count();
         let unseen = match hidden {
@@ -180,26 +275,28 @@ impl DoctorReport {
             1 => Some("1 check was skipped: run with sudo".to_owned()),
             many => Some(format!("{many} checks were skipped: run with sudo")),
         };
-        let unknown = self.checks.iter().find(|check| check.is_unknown());
+        let open = self.checks.iter().find(|check| check.hides_the_outcome());
+        let open = open.filter(|_| self.login == Some(Forecast::NotKnown));
         let Some(cause) = self.checks.iter().find(|check| Some(check.id) == self.cause) else {
-            return match (unseen, unknown) {
+            return match (unseen, open) {
                 (Some(unseen), _) => format!("No fault was found, but {unseen}."),
-                (None, Some(unknown)) => format!(
+                (None, Some(open)) => format!(
                     "No fault was found, but it is not known whether a login works: {}: {}",
-                    unknown.id,
-                    one_line(&unknown.seen)
+                    open.id,
+                    one_line(&open.seen)
                 ),
                 (None, None) => "No fault was found.".to_owned(),
             };
         };
-        let likely = match unseen {
+        let likely = match (unseen, open) {
             _ if cause.verdict == CheckStatus::Fail => "Most likely cause of a refused login".to_owned(),
-            Some(unseen) => format!("No fault was found that prevents a login, but {unseen}. Warning"),
-            None if cause.id == PUBLIC_KEYS => "A key alone does not log in".to_owned(),
-            None => unknown.map_or_else(
-                || "Logins should work. Warning".to_owned(),
-                |unknown| format!("It is not known whether a login works (see {}). Warning", unknown.id),
-            ),
+            (Some(unseen), _) => format!("No fault was found that prevents a login, but {unseen}. Warning"),
+            (None, Some(_)) if cause.id == PUBLIC_KEYS => "A key alone does not log in".to_owned(),
+            (None, Some(open)) => format!("It is not known whether a login works (see {}). Warning", open.id),
+            (None, None) if self.user.is_none() => {
+                "No fault was found that prevents every login. Warning".to_owned()
+            }
+            (None, None) => "Logins should work. Warning".to_owned(),
         };
         let fix = cause.fix.as_deref().unwrap_or_default();
         format!("{likely}: {}: {}\nDo this first: {}", cause.id, one_line(&cause.seen), one_line(fix))
@@ -209,10 +306,7 @@ impl DoctorReport {
 /// The report of these checks, with its cause.
 #[cfg(test)]
 pub(super) fn report(checks: Vec<Check>) -> DoctorReport {
-    let mut report =
-        DoctorReport { schema_version: 2, version: "0", at: String::new(), user: None, checks, cause: None };
-    report.find_cause();
-    report
+    DoctorReport::new(Some("ec2-user".to_owned()), String::new(), checks)
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ fn public_keys(sshd: &Sshd) -> Check {
         |offer| format!("add publickey as a list of its own: {offer}, then: {reload}"),
     );
     if lists.iter().any(|list| list.iter().any(is_key)) {
-        Check::warn(ID, KEYS, format!("{seen}: a key alone is not enough"), fix)
+        Check::warn(ID, KEYS, format!("{seen}: a key alone is not enough"), fix).left_open()
     } else {
         Check::fail(ID, KEYS, format!("{seen}: sshd accepts no key"), fix)
     }

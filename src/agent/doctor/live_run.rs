@@ -15,7 +15,7 @@ use eic_host::process::output_with_timeout;
 use eic_host::reach::Subject;
 use eic_host::sshd::command::split;
 use eic_host::sshd::tokens::expand;
-use eic_login::config::DEFAULT_PATH;
+use eic_login::config::{DEFAULT_PATH, Settings};
 
 use super::check::{Check, CheckStatus, LIVE_RUN};
 use super::own_words::understood;
@@ -178,11 +178,22 @@ impl ConfiguredRun {
                 Check::fail(ID, ANSWER, seen, fix)
             }
             (0, None) => {
-                Check::ok(ID, ANSWER, format!("works as {runs_as}; no key is pushed for {user} now"))
+                let works = format!("works as {runs_as}; no key is pushed for {user} now");
+                if self.has_rules() {
+                    let seen = format!("{works}, and the rules of the settings decide about each key");
+                    return Check::ok(ID, ANSWER, seen).left_open();
+                }
+                Check::ok(ID, ANSWER, works)
             }
             (1, _) => Check::ok(ID, ANSWER, format!("1 key for {user}")),
             (keys, _) => Check::ok(ID, ANSWER, format!("{keys} keys for {user}")),
         }
+    }
+
+    /// Whether the settings of the run have rules, which may deny a key.
+    fn has_rules(&self) -> bool {
+        let settings = Settings::resolve(&self.read.overrides.settings());
+        settings.is_ok_and(|settings| !settings.rules.is_empty())
     }
 
     fn fix(&self, note: &str, again: &str) -> String {

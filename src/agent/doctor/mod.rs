@@ -95,15 +95,7 @@ pub(super) fn run(
         check.seen = reader.adapt(&check.seen);
         check.fix = check.fix.take().map(|fix| reader.adapt(&fix));
     }
-    let mut report = DoctorReport {
-        schema_version: 2,
-        version: env!("CARGO_PKG_VERSION"),
-        at: clock.started().to_string(),
-        user: arguments.user.clone(),
-        checks,
-        cause: None,
-    };
-    report.find_cause();
+    let report = DoctorReport::new(arguments.user.clone(), clock.started().to_string(), checks);
     let text = if arguments.json {
         layout::json(&report)
     } else {

@@ -93,7 +93,7 @@ fn openssh(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
     }
 }
 
-/// `listener`: whether an sshd listens, or systemd starts one for each connection.
+/// `listener`: whether an sshd listens, or systemd starts it when a client connects.
 fn listener(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
     const ID: &str = "listener";
     // Do not use the argument `sshd`: if the configuration is broken, a server may still run with the previous one.
@@ -131,7 +131,7 @@ fn listener(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
     if units::systemd_runs() {
         match asked() {
             Ok(said) if said.status.success() => {
-                return Check::ok(ID, LISTENER, "systemd starts an sshd for each connection");
+                return Check::ok(ID, LISTENER, "systemd starts sshd when a client connects");
             }
             Ok(_) => {}
             Err(error) => {
@@ -203,13 +203,15 @@ fn command(wired: &SetupState<'_>) -> Check {
                 COMMAND,
                 format!("sshd runs Amazon's command, not eic-agent: {seen}"),
                 shown_fix(lost.fix),
-            ),
+            )
+            .left_open(),
             CommandOwner::Other if is_there && is_copy(&program, in_force) => Check::warn(
                 ID,
                 COMMAND,
                 format!("sshd runs another copy of eic-agent: {seen}; this one is {}", own.display()),
                 format!("sudo {} doctor (checks that copy)", program.display()),
-            ),
+            )
+            .left_open(),
             _ => failed(ID, COMMAND, lost),
         };
     }

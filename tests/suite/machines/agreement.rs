@@ -1,0 +1,304 @@
+//! Compares what `status`, `doctor`, `explain` and `config` say about a machine with real logins.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::wiring::agent;
+use crate::world::{BOB, Key, World};
+
+/// The result of a command with `--json`.
+#[derive(Debug)]
+pub(crate) struct Said {
+    code: Option<i32>,
+    report: Value,
+}
+
+impl Said {
+    fn by(world: &World, arguments: &[&str]) -> Self {
+        let ran = agent(world, arguments);
+        let report = serde_json::from_str(&ran.out)
+            .unwrap_or_else(|_| panic!("{arguments:?}: {}{}", ran.out, ran.err));
+        Self { code: ran.status, report }
+    }
+}
+
+/// Whom to log in, and with which keys.
+pub(crate) struct Attempt<'w> {
+    pub(crate) world: &'w World,
+    pub(crate) user: &'w str,
+    /// This key is pushed for each login.
+    pub(crate) pushed: &'w Key,
+    /// A key in the user's own `authorized_keys`, if the machine has such a file.
+    pub(crate) own: Option<&'w Key>,
+}
+
+/// Which sshd a login goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Server {
+    /// The one that runs. It may not have read the files as they are now.
+    Running,
+    /// A new one, which reads the files.
+    New,
+    /// A new one that has no `AuthorizedKeysCommand`.
+    WithoutCommand,
+}
+
+/// What real logins did, and what the commands say.
+#[derive(Debug)]
+pub(crate) struct Observation {
+    /// Whether the pushed key logs in at the running server, and at a new one.
+    pushed: [bool; 2],
+    /// Whether the user's own key logs in at a new server, with the command and without it.
+    own: Option<[bool; 2]>,
+    status: Said,
+    doctor: Said,
+    explain: Said,
+    /// Exit status of `config`.
+    config: Option<i32>,
+}
+
+/// Causes that `status` does not look for: they concern one user, the evidence of the service, or the clients' keys.
+const NOT_FOR_STATUS: [&str; 19] = [
+    "machine",
+    "metadata",
+    "instance",
+    "clock",
+    "region",
+    "trust-store",
+    "signer",
+    "staples",
+    "public-keys",
+    "auth-tries",
+    "key-types",
+    "revoked-keys",
+    "access",
+    "account",
+    "shell",
+    "selinux",
+    "log",
+    "answer",
+    "pam",
+];
+
+/// Causes that `explain` does not look for: sshd refuses the login, whatever the agent prints.
+const NOT_FOR_EXPLAIN: [&str; 10] = [
+    "listener",
+    "public-keys",
+    "auth-tries",
+    "key-types",
+    "revoked-keys",
+    "access",
+    "account",
+    "shell",
+    "selinux",
+    "pam",
+];
+
+/// Causes for which sshd refuses every key of the user, not only a pushed one.
+const FOR_EVERY_KEY: [&str; 7] =
+    ["public-keys", "auth-tries", "key-types", "revoked-keys", "access", "account", "pam"];
+
+impl Attempt<'_> {
+    /// Makes the logins and asks the commands.
+    pub(crate) fn observe(&self) -> Observation {
+        let user = self.user;
+        let pushed = [Server::Running, Server::New].map(|server| self.pushed_key_logs_in(server));
+        let own =
+            self.own.map(|key| [Server::New, Server::WithoutCommand].map(|server| self.logs_in(key, server)));
+        let status = Said::by(self.world, &["status", "--json"]);
+        self.world.emulator.push(user, &self.pushed.line(), BOB);
+        let doctor = Said::by(self.world, &["doctor", "--json", "--user", user]);
+        let explain = Said::by(self.world, &["explain", "--json", user]);
+        self.world.emulator.clear_keys();
+        let config = agent(self.world, &["config"]).status;
+        Observation { pushed, own, status, doctor, explain, config }
+    }
+
+    fn pushed_key_logs_in(&self, server: Server) -> bool {
+        self.world.emulator.push(self.user, &self.pushed.line(), BOB);
+        let logs_in = self.logs_in(self.pushed, server);
+        self.world.emulator.clear_keys();
+        logs_in
+    }
+
+    fn logs_in(&self, key: &Key, server: Server) -> bool {
+        let mut ssh = World::ssh_command(&[key]);
+        let without = "-o AuthorizedKeysCommand=none -o AuthorizedKeysCommandUser=nobody";
+        let host = match server {
+            Server::Running => "127.0.0.1",
+            Server::New | Server::WithoutCommand => "instance",
+        };
+        match server {
+            Server::Running => {}
+            Server::New => _ = ssh.args(["-o", "ProxyCommand=/usr/sbin/sshd -i"]),
+            Server::WithoutCommand => {
+                ssh.arg("-o").arg(format!("ProxyCommand=/usr/sbin/sshd -i {without}"));
+            }
+        }
+        let ran = ssh.arg(format!("{}@{host}", self.user)).arg("id -un").output().unwrap();
+        String::from_utf8_lossy(&ran.stdout).trim() == self.user
+    }
+}
+
+impl Observation {
+    fn forecast(&self) -> &str {
+        self.doctor.report["login"].as_str().unwrap()
+    }
+
+    fn cause(&self) -> &str {
+        self.doctor.report["cause"].as_str().unwrap_or("none")
+    }
+
+    fn check(&self, id: &str) -> &Value {
+        let checks = self.doctor.report["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["id"] == id).unwrap()
+    }
+
+    /// Every statement of a command that the logins refute.
+    pub(crate) fn contradictions(&self) -> Vec<String> {
+        let [running, new] = self.pushed;
+        let logs_in = running && new;
+        let (forecast, cause) = (self.forecast(), self.cause());
+        let in_use = self.status.report["in_use"] == true;
+        let is_unread = !self.status.report["sshd"]["unread"].is_null();
+        // `explain` reports what sshd gets by the files. Its note says that the running server may not have read them.
+        let explained = self.explain.code == Some(0);
+        let config_is_refused =
+            self.check("settings")["seen"].as_str().unwrap().starts_with("settings-invalid");
+        let refused = |causes: &[&str]| forecast == "fails" && causes.contains(&cause);
+        let rules = [
+            (forecast == "works" && !logs_in, "doctor says that a login works, and none does"),
+            (forecast == "fails" && logs_in, "doctor says that logins fail, and they work"),
+            (
+                (self.doctor.code == Some(1)) != (forecast == "fails"),
+                "doctor's exit status is not its verdict",
+            ),
+            ((self.status.code == Some(0)) != in_use, "the exit status of status is not its verdict"),
+            (!in_use && !is_unread && logs_in, "status says that the agent is not in use, and it is"),
+            (
+                in_use && !logs_in && forecast != "not-known" && !refused(&NOT_FOR_STATUS),
+                "status finds nothing, and logins fail for a reason that it looks for",
+            ),
+            (
+                explained && !new && forecast == "works",
+                "explain says that sshd gets the key, and logins fail",
+            ),
+            (
+                explained && !new && forecast == "fails" && !refused(&NOT_FOR_EXPLAIN) && !is_unread,
+                "explain says that sshd gets the key, and doctor that it does not",
+            ),
+            (!explained && logs_in, "explain says that sshd gets no key, and it does"),
+            (config_is_refused && self.config == Some(0), "config accepts what doctor refuses"),
+            (self.config == Some(2) && !config_is_refused, "config refuses what doctor accepts"),
+            (
+                self.own.is_some_and(|[with, without]| with != without),
+                "the agent's command changes the result of a login with another key",
+            ),
+            (
+                refused(&FOR_EVERY_KEY) && self.own.is_some_and(|[_, without]| without) && !is_unread,
+                "doctor says that sshd refuses every key of the user, and it accepts one",
+            ),
+        ];
+        let broken: Vec<_> =
+            rules.iter().filter(|(is_broken, _)| *is_broken).map(|(_, rule)| *rule).collect();
+        if broken.is_empty() {
+            return Vec::new();
+        }
+        vec![format!("{}\n{}", broken.join("; "), self.summary())]
+    }
+
+    /// The deeds and the words, for the report of a failure.
+    pub(crate) fn summary(&self) -> String {
+        let found = self.doctor.report["checks"].as_array().unwrap().iter().filter(|check| {
+            check["verdict"] != "ok"
+                || ["command", "access", "account", "shell", "pam"].contains(&check["id"].as_str().unwrap())
+        });
+        let lines: Vec<_> = found
+            .map(|check| {
+                format!("    {} {} {} | {}", check["verdict"], check["id"], check["seen"], check["fix"])
+            })
+            .collect();
+        format!(
+            "  logins: pushed key, running server and new one: {:?}; own key, with the command and without: {:?}\n  status {:?} {}\n  explain {:?} {} {} {}\n  config {:?}\n  doctor {:?}: login {}, cause {}\n{}",
+            self.pushed,
+            self.own,
+            self.status.code,
+            self.status.report,
+            self.explain.code,
+            self.explain.report["sshd"],
+            self.explain.report["error"],
+            self.explain.report["judgement"]["keys"],
+            self.config,
+            self.doctor.code,
+            self.forecast(),
+            self.cause(),
+            lines.join("\n")
+        )
+    }
+}
+
+/// Programs in a fix that the tests run, because their effect is immediate.
+const MENDING: [&str; 8] = ["eic-agent", "chmod", "chown", "chage", "usermod", "useradd", "pwconv", "rm"];
+
+/// At most this many faults of one machine are mended.
+const MAX_FAULTS: usize = 8;
+
+/// The commands of a fix: after `sudo`, and after `then: sudo`.
+fn commands(fix: &str) -> Vec<String> {
+    let ends = [", unless", "; then", ", then", " (", ", or "];
+    let parts = fix.split("then: ").map(str::trim);
+    let command = |part: &str| {
+        let command = part.strip_prefix("sudo ")?;
+        let end = ends.iter().filter_map(|end| command.find(end)).min().unwrap_or(command.len());
+        Some(command[..end].to_owned())
+    };
+    parts.map_while(command).collect()
+}
+
+impl Attempt<'_> {
+    /// Does what `doctor` says first, as long as that is a command. Returns every fix that did not help.
+    pub(crate) fn mend(&self, have_it_read: impl Fn()) -> Vec<String> {
+        let mut done: Vec<(String, Value)> = Vec::new();
+        for _ in 0..MAX_FAULTS {
+            let doctor = Said::by(self.world, &["doctor", "--json", "--user", self.user]);
+            let Some(cause) = doctor.report["cause"].as_str() else { return self.confirmed(&done) };
+            let checks = doctor.report["checks"].as_array().unwrap();
+            let check = checks.iter().find(|check| check["id"] == cause).unwrap();
+            let (verdict, fix) = (&check["verdict"], check["fix"].as_str().unwrap());
+            if let Some((fix, _)) = done.iter().find(|(_, seen)| *seen == check["seen"]) {
+                return vec![format!("{fix}: did not help: {check:#}")];
+            }
+            let commands = commands(fix);
+            let program = commands.first().and_then(|command| command.split(' ').next()).unwrap_or_default();
+            if verdict != "fail" || !(MENDING.contains(&program) || program == "kill") {
+                return if verdict == "fail" { Vec::new() } else { self.confirmed(&done) };
+            }
+            for command in &commands {
+                if command.starts_with("kill -HUP ") {
+                    have_it_read();
+                    continue;
+                }
+                let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.world.path("bin").display());
+                let ran = Command::new("sh").args(["-c", command]).env("PATH", path).output().unwrap();
+                if !ran.status.success() {
+                    return vec![format!("{command}: {}", String::from_utf8_lossy(&ran.stderr))];
+                }
+            }
+            if program == "eic-agent" {
+                have_it_read();
+            }
+            done.push((fix.to_owned(), check["seen"].clone()));
+        }
+        vec![format!("no end of faults: {done:#?}")]
+    }
+
+    /// Compares the mended machine with logins.
+    fn confirmed(&self, done: &[(String, Value)]) -> Vec<String> {
+        if done.is_empty() {
+            return Vec::new();
+        }
+        let found = self.observe().contradictions();
+        found.iter().map(|found| format!("after {done:#?}: {found}")).collect()
+    }
+}
