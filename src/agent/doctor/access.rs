@@ -8,7 +8,7 @@ use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::offer::Offer;
 use eic_login::config::{CommandLine, Settings};
 
-use super::check::Check;
+use super::check::{Check, PUBLIC_KEYS};
 use super::sshd::{Sshd, then_reload};
 
 const ID: &str = "access";
@@ -18,6 +18,34 @@ pub(super) const ACCESS: &str =
 
 /// Timeout of id(1).
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// The checks of settings that a `Match` can set.
+const SET_BY_MATCH: [&str; 9] = [
+    "command",
+    "command-user",
+    "command-path",
+    PUBLIC_KEYS,
+    "auth-tries",
+    "key-types",
+    "revoked-keys",
+    ID,
+    "shell",
+];
+
+/// Marks the results that another client might not get: a `Match` for some addresses may set something else.
+pub(super) fn mark_dependence_on_client(checks: &mut [Check], sshd: &Sshd, user: &str) {
+    let Some(setting) = sshd.sources.of_connections(user).next() else { return };
+    let note = format!(
+        "; for some connections, another rule applies at {setting}: Match {}",
+        printable(setting.within.as_deref().unwrap_or_default(), MAX_SHOWN)
+    );
+    for check in checks.iter_mut().filter(|check| SET_BY_MATCH.contains(&check.id)) {
+        check.is_open = true;
+        if check.id == ID {
+            check.seen.push_str(&note);
+        }
+    }
+}
 
 /// `access`: whether sshd's lists allow this user.
 pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {

@@ -11,11 +11,14 @@ use eic_host::sshd::keyword::Keyword;
 use super::access::{ACCESS, access};
 use super::check::{Check, CheckStatus, LIVE_RUN};
 use super::pam::{self, AccountStep, Answer};
-use super::sshd::{Sshd, SshdUnavailable};
+use super::sshd::{Sshd, SshdUnavailable, then_reload};
 
 const ACCOUNT: &str = "sshd refuses a user whose account does not exist, is locked or has expired";
 const SHELL: &str =
     "sshd refuses a user without a valid shell, and a shell such as nologin ends every session";
+
+/// sshd's default of `MaxSessions`.
+const USUAL_SESSIONS: &str = "10";
 
 /// Shells that end every session at once.
 const NO_SHELLS: [&str; 3] = ["nologin", "false", "true"];
@@ -258,6 +261,19 @@ fn skip_if_unknown(sshd: &Result<Sshd, SshdUnavailable>, check: Check) -> Check 
     }
 }
 
+/// A failure if sshd refuses every session.
+fn sessions(sshd: &Result<Sshd, SshdUnavailable>) -> Option<Check> {
+    const KEYWORD: Keyword = Keyword::MaxSessions;
+    let sshd = sshd.as_ref().ok()?;
+    let value = sshd.running.value(KEYWORD).filter(|value| *value == "0")?;
+    let seen = format!("MaxSessions is 0{}: sshd refuses every session", sshd.place(KEYWORD, value));
+    let then = then_reload(sshd);
+    let fix = sshd
+        .offer(KEYWORD, USUAL_SESSIONS)
+        .map_or_else(|| format!("remove that line{then}"), |offer| format!("set {offer} there{then}"));
+    Some(Check::fail("shell", SHELL, seen, fix))
+}
+
 fn shell(sshd: &Result<Sshd, SshdUnavailable>, account: &Account) -> Check {
     const ID: &str = "shell";
     let name = printable(&account.name, MAX_SHOWN);
@@ -279,6 +295,9 @@ fn shell(sshd: &Result<Sshd, SshdUnavailable>, account: &Account) -> Check {
             printable(root, MAX_SHOWN)
         );
         return Check::skipped(ID, SHELL, seen);
+    }
+    if let Some(refused) = sessions(sshd) {
+        return refused;
     }
     // passwd(5): an empty field means /bin/sh.
     let shell = if account.shell.is_empty() { "/bin/sh" } else { account.shell.as_str() };

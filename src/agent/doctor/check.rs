@@ -48,7 +48,7 @@ pub(crate) enum CheckStatus {
     Ok,
     /// Logins work, but something should be fixed.
     Warn,
-    /// Logins with a pushed key fail until this is fixed.
+    /// Must be fixed: logins with a pushed key fail, or the check could not find out because of this fault.
     Fail,
     /// Not checked. [`Check::seen`] has the reason.
     Skipped,
@@ -68,7 +68,7 @@ pub(crate) struct Check {
     /// Checks whose failure can cause this one: see [`super::causes`].
     #[serde(skip)]
     pub(super) after: &'static [&'static str],
-    /// Whether the login decides although the check has a result. For example, it depends on the client's address.
+    /// Whether the check has a result, but a login may go either way. For example, it depends on the client's address.
     #[serde(skip)]
     pub(super) is_open: bool,
 }
@@ -79,9 +79,9 @@ pub(crate) struct Check {
 pub(super) enum Forecast {
     /// Every decisive check is good.
     Works,
-    /// A check failed.
+    /// A check failed, and its fault certainly ends a login.
     Fails,
-    /// No check failed, but a decisive check was skipped, or it depends on the client.
+    /// There is no such fault, but a decisive check was skipped, or its result leaves the login open.
     NotKnown,
 }
 
@@ -259,7 +259,8 @@ impl DoctorReport {
     /// What a login of the user will do. `None` without `--user`, because every check of the account is skipped then.
     fn forecast(&self) -> Option<Forecast> {
         self.user.as_ref()?;
-        Some(if self.is_broken() {
+        let is_certain = |check: &Check| check.verdict == CheckStatus::Fail && !check.is_open;
+        Some(if self.checks.iter().any(is_certain) {
             Forecast::Fails
         } else if self.checks.iter().any(Check::hides_the_outcome) {
             Forecast::NotKnown

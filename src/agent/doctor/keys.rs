@@ -33,10 +33,17 @@ const MAX_KINDS: usize = 8;
 const USUAL_TRIES: u32 = 6;
 
 /// Length of the shortest RSA key that clients push, in bits.
-const RSA_BITS: u32 = 2048;
+const RSA_BITS: usize = 2048;
 
-/// All checks of this file. `pushed` has the algorithms of the keys that are pushed now, if known.
-pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>, pushed: &[String]) -> Vec<Check> {
+/// A key that is pushed for the user now.
+pub(super) struct PushedKey {
+    pub(super) algorithm: String,
+    /// Length of an RSA key, in bits.
+    pub(super) rsa_bits: Option<usize>,
+}
+
+/// All checks of this file. `pushed` has the keys that are pushed now, if known.
+pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>, pushed: &[PushedKey]) -> Vec<Check> {
     match sshd {
         Ok(sshd) => {
             vec![public_keys(sshd), auth_tries(sshd), key_types(sshd, pushed), revoked_keys(sshd)]
@@ -125,7 +132,7 @@ fn auth_tries(sshd: &Sshd) -> Check {
     )
 }
 
-fn key_types(sshd: &Sshd, pushed: &[String]) -> Check {
+fn key_types(sshd: &Sshd, pushed: &[PushedKey]) -> Check {
     const ID: &str = "key-types";
     let found = ACCEPTED.iter().find_map(|keyword| Some((*keyword, sshd.running.value(*keyword)?)));
     let Some((keyword, accepted)) = found else {
@@ -144,28 +151,35 @@ fn key_types(sshd: &Sshd, pushed: &[String]) -> Check {
         return if refused.len() == wanted.len() {
             Check::fail(ID, TYPES, seen, fix)
         } else {
-            Check::warn(ID, TYPES, seen, fix)
+            // It depends on the key.
+            Check::warn(ID, TYPES, seen, fix).left_open()
         };
     }
     let bits =
-        sshd.running.value(Keyword::RequiredRSASize).and_then(|bits| bits.parse::<u32>().ok()).unwrap_or(0);
-    if bits > RSA_BITS && wanted.contains(&"ssh-rsa") {
+        sshd.running.value(Keyword::RequiredRSASize).and_then(|bits| bits.parse::<usize>().ok()).unwrap_or(0);
+    let is_short = |key: &PushedKey| key.rsa_bits.is_some_and(|length| length < bits);
+    let may_be_short = if pushed.is_empty() { bits > RSA_BITS } else { pushed.iter().any(is_short) };
+    if may_be_short {
         let place = sshd.place(Keyword::RequiredRSASize, &bits.to_string());
         let seen = format!("RequiredRSASize refuses RSA keys below {bits} bits{place}");
         let other = "push an ed25519 key or a longer RSA key";
         let fix = sshd
             .offer(Keyword::RequiredRSASize, &RSA_BITS.to_string())
             .map_or_else(|| other.to_owned(), |offer| format!("{other}, or set {offer}, then: {reload}"));
-        return Check::warn(ID, TYPES, seen, fix);
+        return if !pushed.is_empty() && pushed.iter().all(is_short) {
+            Check::fail(ID, TYPES, seen, fix)
+        } else {
+            Check::warn(ID, TYPES, seen, fix).left_open()
+        };
     }
     let names: Vec<_> = wanted.iter().map(|name| shown_type(name)).collect();
     Check::ok(ID, TYPES, format!("the {whose} types are accepted: {}", names.join(", ")))
 }
 
 /// The algorithms of these keys without duplicates, at most `MAX_KINDS`.
-fn kinds(pushed: &[String]) -> Vec<&str> {
+fn kinds(pushed: &[PushedKey]) -> Vec<&str> {
     let mut kinds: Vec<&str> = Vec::new();
-    for algorithm in pushed {
+    for PushedKey { algorithm, .. } in pushed {
         if kinds.len() < MAX_KINDS && !kinds.contains(&algorithm.as_str()) {
             kinds.push(algorithm);
         }

@@ -91,6 +91,9 @@ pub(super) fn run(
     checks.extend(after);
     checks.push(answer);
     checks.push(login.pam);
+    if let (Ok(sshd), Some(user)) = (&sshd, user) {
+        access::mark_dependence_on_client(&mut checks, sshd, user);
+    }
     for check in &mut checks {
         check.seen = reader.adapt(&check.seen);
         check.fix = check.fix.take().map(|fix| reader.adapt(&fix));

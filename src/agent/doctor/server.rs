@@ -247,7 +247,7 @@ fn unread_files(wired: &SetupState<'_>, filed: &str, unread: SetupFault) -> Chec
     const ID: &str = "command";
     let unread = SetupFault { seen: format!("{}; the files set {filed}", unread.seen), ..unread };
     if wired.unread.is_some_and(|unread| unread.is_certain) {
-        return failed(ID, COMMAND, unread);
+        return failed(ID, COMMAND, unread).left_open();
     }
     Check::skipped(ID, COMMAND, format!("{}; to be sure: {}", unread.seen, shown_fix(unread.fix)))
 }
@@ -262,7 +262,7 @@ fn unread_command(blind: &SshdUnavailable) -> Check {
             let fix = format!("correct that until this prints nothing: sudo sshd -t{file}");
             Check::fail(ID, COMMAND, words.clone(), fix)
         }
-        SshdUnavailable::Refused(fault) => failed(ID, COMMAND, fault.clone()),
+        SshdUnavailable::Refused(fault) => failed(ID, COMMAND, fault.clone()).left_open(),
         SshdUnavailable::NeedsRoot(words) => {
             Check::skipped(ID, COMMAND, format!("run with sudo to see it ({words})"))
         }

@@ -14,6 +14,7 @@ use eic_login::imds::Endpoint;
 use eic_login::privileges::PrivilegesError;
 
 use super::check::Check;
+use super::keys::PushedKey;
 use super::metadata::{
     METADATA, clock_is_right, fix_unless_timeout, instance_is_this, is_no_connection, metadata, metadata_v6,
     proxy,
@@ -29,12 +30,12 @@ use crate::run_user::RunUser;
 /// The kernel's sysfs, which identifies the machine.
 const SYSFS: &str = "/sys";
 
-/// The results of these checks, and the algorithms of the pushed keys for later checks.
+/// The results of these checks, and the pushed keys for later checks.
 #[derive(Default)]
 pub(super) struct Service {
     pub(super) checks: Vec<Check>,
-    /// The algorithms of the keys that are pushed for the user now.
-    pub(super) pushed: Vec<String>,
+    /// The keys that are pushed for the user now.
+    pub(super) pushed: Vec<PushedKey>,
     /// The user that queried the metadata service.
     pub(super) asked_as: String,
 }
@@ -282,6 +283,10 @@ impl Service {
         }
         let keys = user.and_then(|user| replay::keys(&fetched.capture, user).ok().flatten());
         let entries = keys.iter().flat_map(KeyBundle::entries).filter_map(|entry| entry.as_ref().ok());
-        self.pushed = entries.map(|entry| entry.algorithm().to_owned()).collect();
+        let pushed = entries.map(|entry| PushedKey {
+            algorithm: entry.algorithm().to_owned(),
+            rsa_bits: entry.key().rsa_bits(),
+        });
+        self.pushed = pushed.collect();
     }
 }

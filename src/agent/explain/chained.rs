@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::advice::Reader;
 use crate::capture::milliseconds;
 use crate::cli::{Cli, Command, resolve_name};
-use crate::sshd_setup::{Inspection, ProgramState};
+use crate::sshd_setup::{Inspection, InspectionError, ProgramState};
 
 /// Timeout of a provider.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,6 +38,8 @@ pub(super) struct Chain {
     pub(super) user: Option<String>,
     /// Whether sshd is configured to run this program for the user, and can run it.
     pub(super) asks: bool,
+    /// Whether `asks` is certain. If not, `asks` is false, and `note` has the reason.
+    pub(super) known: bool,
     /// Why sshd does not run it, or why it or the providers could not be checked.
     pub(super) note: Option<String>,
     pub(super) providers: Vec<Answered>,
@@ -69,18 +71,25 @@ impl Chain {
     }
 
     fn inspect(&mut self, user: &LoginName, offered: Option<&Fingerprint>) -> Result<(), String> {
-        let inspection = Inspection::of_login(Some(user.as_str())).map_err(String::from)?;
-        let (effective, faults, state) =
-            inspection.wired(|wired| (wired.running.clone(), wired.faults(), wired.program_state()));
+        let inspection = Inspection::of_login(Some(user.as_str())).map_err(|error| {
+            self.known = matches!(error, InspectionError::Absent | InspectionError::Broken(..));
+            String::from(error)
+        })?;
+        let (effective, faults, state, is_unread) = inspection.wired(|wired| {
+            let is_unread = wired.unread_fault().is_some();
+            (wired.running.clone(), wired.faults(), wired.program_state(), is_unread)
+        });
         self.command.clone_from(&effective.command);
         self.user.clone_from(&effective.user);
         let command = effective.command.as_deref().unwrap_or_default();
         if let Some(fault) = faults?.first() {
+            self.known = !is_unread;
             return Err(fault.to_string());
         }
         if let ProgramState::Unknown(why) = state {
             return Err(format!("it is not known whether sshd can run this program: {why}"));
         }
+        self.known = true;
         let words =
             split(command).iter().map(|word| expand(word, user, offered)).collect::<Result<Vec<_>, _>>()?;
         let parsed = Cli::try_parse_from(resolve_name(words.into_iter().map(OsString::from)));

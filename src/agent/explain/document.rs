@@ -176,7 +176,7 @@ impl fmt::Display for Document {
         for provider in &self.sshd.providers {
             let what = match (provider.reason, &provider.detail) {
                 (Some(reason), Some(detail)) => format!("{reason}: {detail}"),
-                _ => format!("{} lines", provider.lines),
+                _ => counted(provider.lines, "line"),
             };
             row(f, "provider", &format!("{}: {what}, {} ms", provider.program, provider.took_ms))?;
             provider.printed.iter().try_for_each(|line| row(f, "  printed", line))?;
@@ -190,15 +190,20 @@ impl fmt::Display for Document {
         }));
         shown.extend(times.judgement.map(|took| format!("verification {took} ms")));
         row(f, "times", &shown.join(", "))?;
-        if !self.sshd.asks {
-            return writeln!(f, "\nsshd would get no pushed key for {}: see the note.", one_line(&self.user));
+        let user = one_line(&self.user);
+        match (self.sshd.asks, self.sshd.known) {
+            (true, _) => {}
+            (false, true) => return writeln!(f, "\nsshd would get no pushed key for {user}: see the note."),
+            (false, false) => {
+                return writeln!(f, "\nIt is not known what sshd would get for {user}: see the note.");
+            }
         }
         writeln!(
             f,
             "\nsshd would get {} and {} of other providers for {}.",
             counted(self.keys_given, "pushed key"),
             counted(self.provider_lines, "line"),
-            one_line(&self.user)
+            user
         )
     }
 }

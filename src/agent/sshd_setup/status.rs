@@ -35,6 +35,8 @@ struct StatusReport {
     version: &'static str,
     /// Whether sshd runs this program, and nothing prevents it from returning keys.
     in_use: bool,
+    /// Whether `in_use` is certain. If not, `in_use` is false.
+    known: bool,
     sshd: Wiring,
     /// `i-…`, `xen` for an instance whose firmware has no id, or `None` outside of EC2.
     instance: Option<String>,
@@ -171,6 +173,7 @@ impl StatusReport {
             (Err(_), _) => {}
         }
         report.in_use = report.problems.is_empty();
+        report.known = report.is_known && report.sshd.unread.is_none();
         report
     }
 

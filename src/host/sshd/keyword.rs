@@ -47,6 +47,7 @@ keywords! {
     Include,
     Match,
     MaxAuthTries,
+    MaxSessions,
     PAMServiceName,
     PermitRootLogin,
     PermitUserEnvironment,

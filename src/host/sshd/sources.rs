@@ -10,6 +10,7 @@ use super::command::split;
 use super::globs::fits;
 use super::grammar::Unclear;
 use super::keyword::Keyword;
+use super::pattern_list;
 use crate::ownership::Insecure;
 
 /// A setting in the configuration.
@@ -123,11 +124,48 @@ impl Sources {
         self.conditional().filter(move |command| !is_none(command) && !has_user(command))
     }
 
+    /// The settings of logins as `user` in a `Match` that depends on the connection, for example on the client's address.
+    pub fn of_connections<'s>(&'s self, user: &'s str) -> impl Iterator<Item = &'s Setting> {
+        let others = self.others.iter().map(|(_, setting)| setting);
+        let all = others.chain(&self.commands).chain(&self.users);
+        all.filter(|setting| {
+            setting.within.as_deref().is_some_and(|within| depends_on_connection(within, user))
+        })
+    }
+
     /// The users in a `Match` that sets no command. sshd runs the command that is set outside as these users.
     pub fn without_command(&self) -> impl Iterator<Item = &Setting> {
         let has_command = |user: &Setting| self.commands.iter().any(|command| command.block == user.block);
         self.users.iter().filter(move |user| user.within.is_some() && !has_command(user))
     }
+}
+
+/// Whether a `Match` can apply to `user`, and applies only to some connections (`sshd_config(5)`). Groups are not
+/// looked up: the `Match` may apply.
+fn depends_on_connection(within: &str, user: &str) -> bool {
+    let mut words = split(within).into_iter();
+    let mut depends = false;
+    while let Some(word) = words.next() {
+        let (criterion, value) = match word.split_once('=') {
+            Some((criterion, value)) => (criterion.to_ascii_lowercase(), Some(value.to_owned())),
+            None => (word.to_ascii_lowercase(), None),
+        };
+        let mut value = || value.clone().or_else(|| words.next()).unwrap_or_default();
+        match criterion.as_str() {
+            "all" | "invalid-user" => {}
+            "group" => drop(value()),
+            "user" => {
+                if !pattern_list::matches(&value(), user) {
+                    return false;
+                }
+            }
+            _ => {
+                drop(value());
+                depends = true;
+            }
+        }
+    }
+    depends
 }
 
 #[cfg(test)]
@@ -186,5 +224,23 @@ mod tests {
         assert!(!sources.would_read(&drop_ins.join("10-eic-agent.conf.new")));
         assert!(!sources.would_read(&folder.join("absent/10-eic-agent.conf")));
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn criteria_of_the_connection_are_recognized() {
+        for (within, depends) in [
+            ("User ec2-user", false),
+            ("all", false),
+            ("Address 10.0.0.0/8", true),
+            ("address=10.0.0.0/8", true),
+            ("User root Address 10.0.0.0/8", false),
+            ("User \"ec2-*,!root\" LocalPort 2222", true),
+            ("Group wheel Host *", true),
+            ("Group wheel User ec2-user", false),
+            ("Group Address", false),
+            ("RDomain x", true),
+        ] {
+            assert_eq!(depends_on_connection(within, "ec2-user"), depends, "{within}");
+        }
     }
 }

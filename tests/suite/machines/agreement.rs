@@ -161,21 +161,21 @@ impl Observation {
         let logs_in = running && new;
         let (forecast, cause) = (self.forecast(), self.cause());
         let in_use = self.status.report["in_use"] == true;
-        let is_unread = !self.status.report["sshd"]["unread"].is_null();
-        // `explain` reports what sshd gets by the files. Its note says that the running server may not have read them.
+        let (status_is_sure, explain_is_sure) =
+            (self.status.report["known"] == true, self.explain.report["sshd"]["known"] == true);
         let explained = self.explain.code == Some(0);
+        // An error of the settings or of the evidence is certain, even if it is not known whether sshd runs the agent.
+        let explain_is_sure = explain_is_sure || !self.explain.report["error"].is_null();
         let config_is_refused =
             self.check("settings")["seen"].as_str().unwrap().starts_with("settings-invalid");
         let refused = |causes: &[&str]| forecast == "fails" && causes.contains(&cause);
         let rules = [
             (forecast == "works" && !logs_in, "doctor says that a login works, and none does"),
             (forecast == "fails" && logs_in, "doctor says that logins fail, and they work"),
-            (
-                (self.doctor.code == Some(1)) != (forecast == "fails"),
-                "doctor's exit status is not its verdict",
-            ),
+            (forecast == "fails" && self.doctor.code != Some(1), "doctor: status 0, and the login fails"),
+            (forecast == "works" && self.doctor.code != Some(0), "doctor: status 1, and the login works"),
             ((self.status.code == Some(0)) != in_use, "the exit status of status is not its verdict"),
-            (!in_use && !is_unread && logs_in, "status says that the agent is not in use, and it is"),
+            (!in_use && status_is_sure && logs_in, "status says that the agent is not in use, and it is"),
             (
                 in_use && !logs_in && forecast != "not-known" && !refused(&NOT_FOR_STATUS),
                 "status finds nothing, and logins fail for a reason that it looks for",
@@ -185,10 +185,10 @@ impl Observation {
                 "explain says that sshd gets the key, and logins fail",
             ),
             (
-                explained && !new && forecast == "fails" && !refused(&NOT_FOR_EXPLAIN) && !is_unread,
+                explained && !new && forecast == "fails" && !refused(&NOT_FOR_EXPLAIN),
                 "explain says that sshd gets the key, and doctor that it does not",
             ),
-            (!explained && logs_in, "explain says that sshd gets no key, and it does"),
+            (!explained && explain_is_sure && logs_in, "explain says that sshd gets no key, and it does"),
             (config_is_refused && self.config == Some(0), "config accepts what doctor refuses"),
             (self.config == Some(2) && !config_is_refused, "config refuses what doctor accepts"),
             (
@@ -196,7 +196,7 @@ impl Observation {
                 "the agent's command changes the result of a login with another key",
             ),
             (
-                refused(&FOR_EVERY_KEY) && self.own.is_some_and(|[_, without]| without) && !is_unread,
+                refused(&FOR_EVERY_KEY) && self.own.is_some_and(|[_, without]| without),
                 "doctor says that sshd refuses every key of the user, and it accepts one",
             ),
         ];

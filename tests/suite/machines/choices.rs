@@ -103,7 +103,7 @@ pub(super) const CONDITIONS: &[&str] = &[
     "Address 10.0.0.0/8",
     "LocalPort 22",
     "Host *",
-    "User ec2-user Address 192.0.2.0/24",
+    "User ec2-user Address *,!10.0.0.0/8",
     "User ec2-user Group ec2-user",
 ];
 

@@ -155,6 +155,15 @@ impl PublicKey {
         &self.algorithm
     }
 
+    /// The length of an RSA key's modulus, in bits. `None` for other algorithms.
+    #[must_use]
+    pub fn rsa_bits(&self) -> Option<usize> {
+        let key = ssh_key::PublicKey::from_bytes(&self.blob).ok()?;
+        let modulus = key.key_data().rsa()?.n.as_positive_bytes()?;
+        let zeros = usize::try_from(modulus.first()?.leading_zeros()).ok()?;
+        modulus.len().checked_mul(8)?.checked_sub(zeros)
+    }
+
     /// The key's SHA-256 fingerprint.
     #[must_use]
     pub const fn fingerprint(&self) -> &Fingerprint {
