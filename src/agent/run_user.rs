@@ -41,6 +41,13 @@ impl RunUser {
         become_run_user(uid, gid, groups)
     }
 
+    /// Becomes the user of a run, if the process is root: the user that sshd starts, or the agent's own user.
+    pub(crate) fn take_on(&self) -> Result<(), PrivilegesError> {
+        let Some(subject) = &self.subject else { return give_up_root() };
+        let (uid, gid, groups) = subject.ids();
+        become_run_user(uid, gid, groups)
+    }
+
     /// The obstacle at the first of these paths that exists and that a run cannot use. The inner error is the reason why
     /// this is unknown. If the user of a run is unknown, the current user is checked.
     pub(crate) fn blocked(&self, paths: &[(PathBuf, Use)]) -> Option<Result<Obstacle, String>> {

@@ -86,7 +86,7 @@ pub(super) fn checks(
             Err(blind) => blind.skipped("access", ACCESS),
         },
         account_check(sshd, &account, step.as_ref(), now),
-        skip_if_unknown(sshd, shell(sshd, &account)),
+        skip_if_unknown(sshd, shell(sshd, &account, step.as_ref())),
     ];
     let checks = checks.into_iter().map(|check| check.after(follows)).collect();
     AccountChecks { checks, pam: pam::check(sshd, Some(user), step.as_ref()).after(follows) }
@@ -274,19 +274,40 @@ fn sessions(sshd: &Result<Sshd, SshdUnavailable>) -> Option<Check> {
     Some(Check::fail("shell", SHELL, seen, fix))
 }
 
-fn shell(sshd: &Result<Sshd, SshdUnavailable>, account: &Account) -> Check {
+/// The file that refuses all logins except root's. Without PAM, sshd looks for it itself (OpenSSH session.c,
+/// `do_nologin`). With PAM, only the rules of the account step do.
+fn nologin(
+    sshd: &Result<Sshd, SshdUnavailable>,
+    account: &Account,
+    step: Option<&Result<AccountStep, String>>,
+) -> Option<Check> {
+    const ID: &str = "shell";
+    let uses_pam = pam::is_used(sshd);
+    let files = if uses_pam == Some(false) { &[NOLOGIN] } else { PAM_NOLOGIN.as_slice() };
+    let file = files.iter().find(|file| account.uid != 0 && Path::new(file).exists())?;
+    match step {
+        Some(Ok(step)) if !step.is_refused_by_nologin() => return None,
+        Some(Err(_)) | None if uses_pam == Some(true) => {
+            let seen =
+                format!("{file} exists; run with sudo to see whether PAM's rules refuse a login for it");
+            return Some(Check::skipped(ID, SHELL, seen));
+        }
+        _ => {}
+    }
+    let fix = format!("sudo rm {file}, unless the machine is starting or stopping");
+    Some(Check::fail(ID, SHELL, format!("{file} blocks all users except root"), fix))
+}
+
+fn shell(
+    sshd: &Result<Sshd, SshdUnavailable>,
+    account: &Account,
+    step: Option<&Result<AccountStep, String>>,
+) -> Check {
     const ID: &str = "shell";
     let name = printable(&account.name, MAX_SHOWN);
     let running = sshd.as_ref().ok().map(|sshd| &sshd.running);
-    let nologin = if pam::is_used(sshd) == Some(false) { &[NOLOGIN] } else { PAM_NOLOGIN.as_slice() };
-    if let Some(file) = nologin.iter().find(|file| account.uid != 0 && Path::new(file).exists()) {
-        let seen = format!("{file} blocks all users except root");
-        return Check::fail(
-            ID,
-            SHELL,
-            seen,
-            format!("sudo rm {file}, unless the machine is starting or stopping"),
-        );
+    if let Some(refused) = nologin(sshd, account, step) {
+        return refused;
     }
     let setting = |keyword| running.and_then(|running| running.value(keyword));
     if let Some(root) = setting(Keyword::ChrootDirectory) {

@@ -8,7 +8,7 @@ use eic_core::audit_line::IDENT;
 use eic_core::fingerprint::Fingerprint;
 use eic_core::identity::LoginName;
 use eic_core::reason::Reason;
-use eic_core::text::{MAX_SHOWN, printable, printable_bytes};
+use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::accounts::Account;
 use eic_host::instance::Machine;
 use eic_host::process::output_with_timeout;
@@ -18,9 +18,9 @@ use eic_host::sshd::tokens::expand;
 use eic_login::config::{DEFAULT_PATH, Settings};
 
 use super::check::{Check, CheckStatus, LIVE_RUN};
-use super::own_words::understood;
 use super::sshd::{Sshd, SshdUnavailable, not_asked};
 use crate::cli::AuthorizedKeysArgs;
+use crate::sshd_setup::own_line::{another_name, understood};
 use crate::sshd_setup::{is_ours, shown_reload};
 
 const ID: &str = LIVE_RUN;
@@ -72,15 +72,11 @@ pub(super) fn check(sshd: &Result<Sshd, SshdUnavailable>, user: Option<&str>, be
         Err(why) => Check::skipped(ID, ANSWER, why),
         Ok(asked) if asked.read.user.as_encoded_bytes() != user.as_str().as_bytes() => {
             let place = sshd.wired(|wired| wired.winner().map(ToString::to_string)).unwrap_or_default();
-            let got = printable_bytes(asked.read.user.as_encoded_bytes(), MAX_SHOWN);
-            let seen =
-                format!("expected the login name {user} as the first argument of the command, got {got}");
-            let fix = format!("write %u before %f in {place}, then: {}", shown_reload(&sshd.machine));
-            Check::fail(ID, ANSWER, seen, fix)
+            let (seen, fix) = another_name(&asked.read, &format!("the login name {user}"), &place);
+            Check::fail(ID, ANSWER, seen, format!("{fix}, then: {}", shown_reload(&sshd.machine)))
         }
         Ok(asked) if Machine::detect(&asked.read.sysfs) == Machine::NotEc2 => {
-            let seen = format!("{} says that this is not an EC2 instance", asked.read.sysfs.display());
-            Check::fail(ID, ANSWER, seen, "remove --sysfs from AuthorizedKeysCommand")
+            Check::skipped(ID, ANSWER, "this is not an EC2 instance, so a run gives no key")
         }
         Ok(asked) => asked.run(&user, &account),
     }

@@ -29,7 +29,6 @@ mod keys;
 mod live_run;
 mod log_limit;
 mod metadata;
-mod own_words;
 mod pam;
 mod providers;
 mod reach_metadata;
@@ -50,7 +49,7 @@ use crate::cli::DoctorArgs;
 use crate::layout;
 use crate::outcome::Outcome;
 use crate::run_user::RunUser;
-use crate::sshd_setup::is_ours;
+use crate::sshd_setup::{is_ours, own_line};
 
 /// The user of a run. Unknown if sshd does not run eic-agent.
 fn runs(sshd: &Result<sshd::Sshd, sshd::SshdUnavailable>) -> service::Runs {
@@ -59,7 +58,7 @@ fn runs(sshd: &Result<sshd::Sshd, sshd::SshdUnavailable>) -> service::Runs {
     if !is_ours(command.as_deref(), &sshd.machine.own) {
         return service::Runs::default();
     }
-    let words = own_words::words_of(command.as_deref());
+    let words = own_line::words_of(command.as_deref());
     let has_other_settings = words.is_ok_and(|words| words.overrides.config.is_some());
     service::Runs { user: RunUser::of(user.as_deref()), has_other_settings }
 }

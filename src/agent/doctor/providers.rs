@@ -7,8 +7,8 @@ use eic_host::reach::{Reach, Subject, Use};
 use eic_login::providers;
 
 use super::check::Check;
-use super::own_words::words_of;
 use super::sshd::{Sshd, SshdUnavailable, not_asked};
+use crate::sshd_setup::own_line::words_of;
 use crate::sshd_setup::{is_ours, shown, shown_reload};
 
 const PROVIDERS: &str =

@@ -2,14 +2,11 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
 
 use eic_core::audit_line::IDENT;
 use eic_core::key_options::Release;
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::files::head_of_regular;
-use eic_host::process::output_with_timeout;
 use eic_host::sshd::command::{CommandOwner, command_owner, split};
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::release::installed_release;
@@ -18,10 +15,9 @@ use eic_host::sshd::units;
 
 use super::check::Check;
 use super::command_path::{PATH, command_path, program_of};
-use super::own_words::words_of;
 use super::sshd::{Sshd, SshdUnavailable, failed, not_asked, shown_fix};
 use crate::sshd_setup::{
-    OtherServer, SetupFault, SetupState, SshdState, is_ours, placed, shown, shown_reload, user_fault,
+    OtherServer, SetupFault, SetupState, SshdState, is_ours, placed, shown, started_on_demand, user_fault,
     where_from,
 };
 
@@ -33,12 +29,6 @@ const OVERRIDE: &str = "options on sshd's command line override every file of it
 
 /// First release that reads `authorized_keys` before it runs the command (OpenSSH 8.1, auth2-pubkey.c).
 const FILES_FIRST: Release = Release(8, 1);
-
-/// Timeout of `systemctl is-active`.
-const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Tables of TCP sockets (`proc_pid_net(5)`). The local address ends in the port, and state 0A is LISTEN.
-const SOCKETS: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 
 /// Package managers, and their command that installs sshd.
 const INSTALLERS: [(&str, &str); 4] = [
@@ -111,34 +101,11 @@ fn listener(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
     if !nix::unistd::Uid::effective().is_root() {
         return Check::skipped(ID, LISTENER, "run with sudo to see whether an sshd runs");
     }
-    let ports: Vec<u16> = sshd
-        .iter()
-        .flat_map(|sshd| sshd.running.values(Keyword::Port).filter_map(|port| port.parse().ok()))
-        .collect();
-    if let Some(port) = ports.iter().find(|port| is_listened_at(**port)) {
-        return Check::ok(
-            ID,
-            LISTENER,
-            format!(
-                "a process listens at port {port}, but no sshd runs; it may start an sshd for each connection"
-            ),
-        );
-    }
-    let sockets = ["ssh.socket", "sshd.socket"];
-    let asked = || {
-        output_with_timeout(Command::new("systemctl").args(["is-active", "--quiet"]).args(sockets), TIMEOUT)
-    };
-    if units::systemd_runs() {
-        match asked() {
-            Ok(said) if said.status.success() => {
-                return Check::ok(ID, LISTENER, "systemd starts sshd when a client connects");
-            }
-            Ok(_) => {}
-            Err(error) => {
-                let seen = format!("no sshd runs; systemctl is-active {}: {error}", sockets.join(" "));
-                return Check::skipped(ID, LISTENER, seen);
-            }
-        }
+    let ports: Vec<u16> = sshd.iter().flat_map(Sshd::ports).collect();
+    match started_on_demand(&ports) {
+        Ok(Some(how)) => return Check::ok(ID, LISTENER, how),
+        Ok(None) => {}
+        Err(why) => return Check::skipped(ID, LISTENER, format!("no sshd runs; {why}")),
     }
     let start = if units::systemd_runs() {
         format!("sudo systemctl start {}", units::sshd_unit())
@@ -171,20 +138,6 @@ fn missing_host_key(sshd: &Sshd) -> Option<String> {
     })
 }
 
-fn is_listened_at(port: u16) -> bool {
-    SOCKETS.iter().any(|table| {
-        let table = head_of_regular(Path::new(table), 4 * 1024 * 1024).unwrap_or_default();
-        String::from_utf8_lossy(&table).lines().any(|line| listens(line, port))
-    })
-}
-
-fn listens(line: &str, port: u16) -> bool {
-    let mut fields = line.split_whitespace().skip(1);
-    let (local, state) = (fields.next().unwrap_or_default(), fields.nth(1));
-    let is_there = local.rsplit_once(':').and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
-    state == Some("0A") && is_there == Some(port)
-}
-
 fn command(wired: &SetupState<'_>) -> Check {
     const ID: &str = "command";
     let own = &wired.machine.own;
@@ -215,10 +168,8 @@ fn command(wired: &SetupState<'_>) -> Check {
             _ => failed(ID, COMMAND, lost),
         };
     }
-    if let Err(words) = words_of(in_force) {
-        let fix =
-            format!("correct it (see {IDENT} authorized-keys --help), then: {}", shown_reload(wired.machine));
-        return Check::fail(ID, COMMAND, format!("eic-agent does not accept {seen}: {words}"), fix);
+    if let Some(fault) = wired.line_fault() {
+        return failed(ID, COMMAND, fault);
     }
     // The server's command line is unknown, and may override every file.
     if let Some(why) = wired.machine.unclear() {
@@ -321,19 +272,4 @@ fn is_copy(program: &Path, command: Option<&str>) -> bool {
 fn mentions(file: &Path, own: &Path) -> bool {
     let content = head_of_regular(file, eic_host::sshd::place::MAX_BYTES).unwrap_or_default();
     String::from_utf8_lossy(&content).contains(&format!("{} authorized-keys", own.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn listening_port_is_found() {
-        let here =
-            "   0: 0100007F:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1";
-        let six = "   1: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A 0:0";
-        let session = "   2: 0100007F:0016 0100007F:B3A2 01 00000000:00000000 00:00000000 00000000     0";
-        assert!(listens(here, 22) && listens(six, 22));
-        assert!(!listens(here, 2222) && !listens(session, 22) && !listens("  sl  local_address rem", 22));
-    }
 }

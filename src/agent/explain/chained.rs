@@ -1,9 +1,7 @@
 //! Finds the command that sshd runs, and runs the other providers that it names, as in a login.
 
-use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
-use clap::Parser as _;
 use eic_core::fingerprint::Fingerprint;
 use eic_core::identity::LoginName;
 use eic_core::text::printable_bytes;
@@ -17,7 +15,7 @@ use serde::Serialize;
 
 use crate::advice::Reader;
 use crate::capture::milliseconds;
-use crate::cli::{Cli, Command, resolve_name};
+use crate::sshd_setup::own_line::{another_name, understood};
 use crate::sshd_setup::{Inspection, InspectionError, ProgramState};
 
 /// Timeout of a provider.
@@ -75,9 +73,10 @@ impl Chain {
             self.known = matches!(error, InspectionError::Absent | InspectionError::Broken(..));
             String::from(error)
         })?;
-        let (effective, faults, state, is_unread) = inspection.wired(|wired| {
+        let (effective, faults, state, is_unread, winner) = inspection.wired(|wired| {
             let is_unread = wired.unread_fault().is_some();
-            (wired.running.clone(), wired.faults(), wired.program_state(), is_unread)
+            let winner = wired.winner().map(ToString::to_string);
+            (wired.running.clone(), wired.faults(), wired.program_state(), is_unread, winner)
         });
         self.command.clone_from(&effective.command);
         self.user.clone_from(&effective.user);
@@ -92,10 +91,12 @@ impl Chain {
         self.known = true;
         let words =
             split(command).iter().map(|word| expand(word, user, offered)).collect::<Result<Vec<_>, _>>()?;
-        let parsed = Cli::try_parse_from(resolve_name(words.into_iter().map(OsString::from)));
-        let Ok(Cli { command: Command::AuthorizedKeys(arguments) }) = parsed else {
-            return Err("eic-agent does not accept its arguments in AuthorizedKeysCommand; run: sudo eic-agent doctor".to_owned());
-        };
+        let arguments = understood(words)?;
+        if arguments.user.as_encoded_bytes() != user.as_str().as_bytes() {
+            let place = winner.unwrap_or_default();
+            let (seen, fix) = another_name(&arguments, &format!("the login name {user}"), &place);
+            return Err(format!("{seen}; {fix}"));
+        }
         self.settings = arguments.overrides.settings();
         self.asks = true;
         if arguments.providers.is_empty() {

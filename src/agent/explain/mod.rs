@@ -43,7 +43,7 @@ pub(super) fn run(
     let before =
         settings.as_ref().map(|settings| environment::renew_record(settings, Some(arguments.user.as_str())));
     let before = before.unwrap_or_default();
-    if let Err(error) = RunUser::of(chain.user.as_deref()).give_up_root() {
+    if let Err(error) = RunUser::of(chain.user.as_deref()).take_on() {
         let _ = writeln!(notes, "{IDENT}: {}", one_line(&error.to_string()));
         return Outcome::Undecided;
     }

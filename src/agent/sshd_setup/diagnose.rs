@@ -12,7 +12,8 @@ use eic_host::sshd::server::EffectiveCommand;
 use eic_host::sshd::sources::{Setting, Sources};
 use eic_host::sshd::units;
 
-use super::{DROP_IN, ProgramState, SshdState, shown as shown_command};
+use super::chain::chain_of;
+use super::{DROP_IN, ProgramState, SshdState, own_line, shown as shown_command};
 
 /// The package's file for systemd-sysusers(8), which creates the user.
 const SYSUSERS: &str = "/usr/lib/sysusers.d/eic-agent.conf";
@@ -72,6 +73,7 @@ impl SetupState<'_> {
             return Ok(vec![lost]);
         }
         let mut faults = Vec::new();
+        faults.extend(self.line_fault());
         if let ProgramState::Faulty(fault) = self.program_state() {
             faults.push(fault);
         }
@@ -86,6 +88,16 @@ impl SetupState<'_> {
             });
         }
         Ok(faults)
+    }
+
+    /// Why no run with our command line gives a key. `None` also if the command in force is not ours.
+    pub(crate) fn line_fault(&self) -> Option<SetupFault> {
+        let command =
+            self.running.command.as_deref().filter(|command| is_ours(Some(command), &self.machine.own))?;
+        let place = self.winner().map_or_else(|| "the running sshd's command line".to_owned(), placed);
+        let (seen, fix) = own_line::fault(command, &place)?;
+        let fix = Fix::Do(format!("{fix}, then: {}", shown_reload(self.machine)));
+        Some(self.as_started(SetupFault { seen, fix }))
     }
 
     /// Whether sshd can run this program as the effective command. The program of another command does not matter.
@@ -176,18 +188,12 @@ impl SetupState<'_> {
     }
 
     fn fix(&self) -> Fix {
-        let command = self.running.command.as_deref();
         if !self.machine.is_main {
             return self.fix_by_hand();
         }
         // `enable` cannot override a Match.
         let Some(winner) = self.winner().filter(|winner| winner.within.is_some()) else {
-            let chain = if command_owner(command, &self.machine.own) == CommandOwner::Other {
-                " --chain"
-            } else {
-                ""
-            };
-            return Fix::Run(format!("{IDENT} enable{chain}"));
+            return self.fix_by_enable();
         };
         let reload = shown_reload(self.machine);
         Fix::Do(match self.both() {
@@ -196,6 +202,21 @@ impl SetupState<'_> {
             }
             None => format!("remove {winner}, then: {reload}"),
         })
+    }
+
+    /// The fix by `enable`, which keeps another command only if it can chain it.
+    fn fix_by_enable(&self) -> Fix {
+        let command = self.running.command.as_deref().unwrap_or_default();
+        if command_owner(Some(command), &self.machine.own) != CommandOwner::Other {
+            return Fix::Run(format!("{IDENT} enable"));
+        }
+        let user = self.running.user.as_deref().unwrap_or_default();
+        let (Err(refused), Some(winner)) = (chain_of(self.machine, command, user), self.winner()) else {
+            return Fix::Run(format!("{IDENT} enable --chain"));
+        };
+        Fix::Do(format!(
+            "remove {winner}, then run: sudo {IDENT} enable. To keep that command, correct this first: {refused}"
+        ))
     }
 
     /// What to do in the configuration of a server that `enable` does not change.

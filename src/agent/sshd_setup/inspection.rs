@@ -2,14 +2,21 @@
 //! it, so that they agree. sshd is queried once, for all checks.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
+use eic_host::process::output_with_timeout;
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::last_read::Unread;
 use eic_host::sshd::offer::Offer;
 use eic_host::sshd::server::{EffectiveCommand, EffectiveConfig};
 use eic_host::sshd::sources::Sources;
+use eic_host::sshd::{sockets, units};
 
 use super::{SetupFault, SetupState, SshdState, SshdUnknown, placed};
+
+/// Timeout of `systemctl is-active`.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// sshd and its effective configuration for the login.
 pub(crate) struct Inspection {
@@ -97,6 +104,11 @@ impl Inspection {
         })
     }
 
+    /// The ports of the configuration.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = u16> {
+        self.running.values(Keyword::Port).filter_map(|port| port.parse().ok())
+    }
+
     /// A setting to recommend. `None` if this sshd does not accept it.
     pub(crate) fn offer(&self, keyword: Keyword, value: &str) -> Option<Offer> {
         self.machine.server.accepts(keyword, value)
@@ -111,6 +123,28 @@ impl Inspection {
         let is_special = !self.running.values(keyword).eq(self.general.values(keyword));
         let found = self.sources.of(keyword, value).or_else(|| self.sources.first(keyword, is_special));
         found.map_or_else(String::new, |setting| format!(" ({})", placed(setting)))
+    }
+}
+
+/// What starts sshd when a client connects, if no sshd runs now: another process at one of these ports, or a socket of
+/// systemd. `None` if nothing does. The error says why this is unknown.
+pub(crate) fn started_on_demand(ports: &[u16]) -> Result<Option<String>, String> {
+    if let Some(port) = ports.iter().find(|port| sockets::is_listened_at(**port)) {
+        return Ok(Some(format!(
+            "a process listens at port {port}, but no sshd runs; it may start an sshd for each connection"
+        )));
+    }
+    if !units::systemd_runs() {
+        return Ok(None);
+    }
+    let names = ["ssh.socket", "sshd.socket"];
+    let mut asked = Command::new("systemctl");
+    match output_with_timeout(asked.args(["is-active", "--quiet"]).args(names), TIMEOUT) {
+        Ok(said) if said.status.success() => {
+            Ok(Some("systemd starts sshd when a client connects".to_owned()))
+        }
+        Ok(_) => Ok(None),
+        Err(error) => Err(format!("systemctl is-active {}: {error}", names.join(" "))),
     }
 }
 

@@ -127,6 +127,13 @@ pub(super) enum EnableError {
     Stuck(String),
 }
 
+impl std::fmt::Display for EnableError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Failed(why) | Self::LeftAlone(why) | Self::Stuck(why)) = self;
+        f.write_str(why)
+    }
+}
+
 impl From<String> for EnableError {
     fn from(why: String) -> Self {
         Self::Failed(why)

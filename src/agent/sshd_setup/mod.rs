@@ -7,6 +7,7 @@ mod enable;
 mod inspection;
 mod install;
 mod others;
+pub(super) mod own_line;
 mod pin;
 mod program;
 mod status;
@@ -26,7 +27,7 @@ pub(super) use diagnose::{
 };
 pub(super) use disable::run as disable;
 pub(super) use enable::run as enable;
-pub(super) use inspection::{Inspection, InspectionError};
+pub(super) use inspection::{Inspection, InspectionError, started_on_demand};
 pub(super) use others::OtherServer;
 pub(super) use program::ProgramState;
 pub(super) use status::run as status;

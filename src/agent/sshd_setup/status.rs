@@ -16,7 +16,7 @@ use eic_login::privileges::PrivilegesError;
 use serde::Serialize;
 
 use super::pin::other_settings;
-use super::{Inspection, OtherServer, ProgramState, SshdState, shown};
+use super::{Inspection, OtherServer, ProgramState, SshdState, shown, started_on_demand};
 use crate::advice::Reader;
 use crate::cli::StatusArgs;
 use crate::config::{Unsupported, unsupported};
@@ -207,11 +207,23 @@ impl StatusReport {
         })?;
         if machine.listener.is_none() && !self.others.is_empty() {
             self.warnings.push(format!("no running sshd uses {}", machine.config.display()));
+        } else if machine.listener.is_none() && nix::unistd::Uid::effective().is_root() {
+            let ports: Vec<_> = inspection.ports().collect();
+            if started_on_demand(&ports) == Ok(None) {
+                self.warnings.push("no sshd runs; the command is what sshd uses after its start".to_owned());
+            }
         }
         self.warnings.extend(machine.unclear());
         for except in sources.conditional() {
             self.warnings.push(format!(
                 "logins of \"Match {}\" have the AuthorizedKeysCommand of {except}",
+                except.within.as_deref().unwrap_or_default()
+            ));
+        }
+        for except in sources.without_command() {
+            self.warnings.push(format!(
+                "sshd runs the AuthorizedKeysCommand as {} for logins of \"Match {}\" ({except})",
+                except.value,
                 except.within.as_deref().unwrap_or_default()
             ));
         }

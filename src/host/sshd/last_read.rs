@@ -61,7 +61,8 @@ impl Unread {
     fn now(pid: u32, pid_file: Option<&Path>, sources: &Sources) -> Option<Self> {
         let written = pid_file.and_then(|file| written(file, pid));
         let read_at = written.or_else(|| started(pid));
-        let is_newer = |changed: SystemTime| read_at.is_none_or(|read_at| changed > read_at);
+        // The clock of files advances in steps of some milliseconds, so a change at the same time may be a later one.
+        let is_newer = |changed: SystemTime| read_at.is_none_or(|read_at| changed >= read_at);
         let (path, changed) = changes(sources).find(|(_, changed)| is_newer(*changed))?;
         Some(Self { path, is_certain: written.is_some(), changed })
     }

@@ -4,9 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use super::process::ProcFolder;
+use crate::files::head_of_regular;
 
 /// Tables of TCP sockets (`proc_pid_net(5)`). They begin with the sockets that listen.
 const TABLES: [&str; 2] = ["net/tcp", "net/tcp6"];
+
+/// Maximum number of bytes of a table that are read.
+const MAX_TABLE: usize = 4 * 1024 * 1024;
 
 /// Maximum number of descriptors of a process that are looked at.
 const MAX_DESCRIPTORS: usize = 4096;
@@ -29,6 +33,17 @@ pub fn listening_ports(pid: u32) -> Vec<u16> {
         ports.extend(found.map(|(port, _)| *port).filter(|port| !ports.contains(port)));
     }
     ports
+}
+
+/// Whether a process listens at this port, on any address.
+#[must_use]
+pub fn is_listened_at(port: u16) -> bool {
+    let table =
+        |name: &str| head_of_regular(&Path::new("/proc/self").join(name), MAX_TABLE).unwrap_or_default();
+    TABLES.iter().any(|name| {
+        let table = table(name);
+        String::from_utf8_lossy(&table).lines().filter_map(listener).any(|(found, _)| found == port)
+    })
 }
 
 /// The inode in `socket:[INODE]`.
@@ -54,10 +69,13 @@ mod tests {
     #[test]
     fn port_of_this_process_is_found_once() {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-        let _copy = socket.try_clone().unwrap();
+        let copy = socket.try_clone().unwrap();
         let port = socket.local_addr().unwrap().port();
         let found = listening_ports(std::process::id());
         assert_eq!(found.iter().filter(|found| **found == port).count(), 1, "{found:?}");
+        assert!(is_listened_at(port));
+        drop((socket, copy));
+        assert!(!is_listened_at(port));
         assert_eq!(listening_ports(0), [0; 0]);
     }
 

@@ -67,7 +67,9 @@ enum Login {
     /// The login fails exactly if a check fails.
     AsSaid,
     Refused,
-    /// The login may succeed or fail: the fault does not prevent a login, or the result depends on the machine.
+    /// The login may succeed or fail, and `doctor` says that this is not known.
+    Open,
+    /// A login here does not show the result of the fault: the fault is imitated, or concerns another key.
     Either,
 }
 
@@ -156,6 +158,10 @@ fn refused(row: Row) -> Row {
 
 fn either(row: Row) -> Row {
     Row { login: Login::Either, ..row }
+}
+
+fn open(row: Row) -> Row {
+    Row { login: Login::Open, ..row }
 }
 
 fn follow(follows: &'static [&'static str], row: Row) -> Row {

@@ -11,8 +11,9 @@ use serde_json::Value;
 
 use super::sound::log_in;
 use super::{enabled, have_it_read, mode, run};
+use crate::machines::agreement::Attempt;
 use crate::wiring::{OURS, agent};
-use crate::world::{BOB, Key, World, on_an_instance, on_an_instance_for, test_path};
+use crate::world::{Key, World, on_an_instance, on_an_instance_for, test_path};
 
 /// A group that only the tests use.
 const GROUP: u32 = 60900;
@@ -105,20 +106,20 @@ fn faults(world: &World, key: &Key, case: &Case) -> Vec<String> {
     };
     (case.breaks)(world);
     have_it_read();
-    let (logs_in, said) = log_in(world, "ec2-user", key);
-    expect(logs_in == case.logs_in, &format!("the login: {said}"));
     let (status, doctor) = report(world, &["doctor", "--json", "--user", "ec2-user"]);
+    let attempt = Attempt { world, user: "ec2-user", pushed: key, own: None };
+    let observed = attempt.observe_with(status, doctor.clone());
+    let logs_in = observed.logs_in();
+    expect(logs_in == case.logs_in, &format!("the login: {}", observed.summary()));
     expect((status == Some(0)) == logs_in, &format!("doctor ends with {status:?}: {doctor:#}"));
+    for contradiction in observed.contradictions() {
+        expect(false, &contradiction);
+    }
     let (status, told) = report(world, &["status", "--json"]);
-    // `status` does not ask metadata for the signer, so it cannot know whether another trust store has the signer's
-    // root.
+    // `status` does not ask metadata for the signer, so it cannot know whether another trust store has its root.
     let warns = told["warnings"].to_string().contains(case.expected.seen);
     let agrees = (status == Some(0)) == logs_in || (warns && case.expected.check == "trust-store");
     expect(agrees, &format!("status ends with {status:?}: {told:#}"));
-    world.emulator.push("ec2-user", &key.line(), BOB);
-    let (status, told) = report(world, &["explain", "--json", "ec2-user"]);
-    expect((status == Some(0)) == logs_in, &format!("explain ends with {status:?}: {told:#}"));
-    world.emulator.clear_keys();
     let checks = doctor["checks"].as_array().unwrap();
     let check = checks.iter().find(|check| check["id"] == case.expected.check).unwrap();
     let text = |name: &str| check[name].as_str().unwrap_or_default();

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use eic_emulator::Config;
 
 use super::sound::{Sound, ask, doctor, verdicts};
-use super::{Finding, NOT_ASKED, Row, either, ending, follow, row, wired};
+use super::{Finding, NOT_ASKED, Row, ending, follow, open, row, wired};
 use crate::world::{Sshd, on_an_instance, test_path};
 
 #[test]
@@ -30,7 +30,7 @@ fn running_server_that_differs_from_the_files_is_reported() {
                 fix: "remove -o AuthorizedKeysCommand from the unit or script that starts sshd (pid ",
             },
         );
-        let mut faults = sound.check(world, &either(follow(NOT_ASKED, started)));
+        let mut faults = sound.check(world, &follow(NOT_ASKED, started));
         let by_a_unit = Row {
             says: vec![
                 Finding {
@@ -55,7 +55,7 @@ fn running_server_that_differs_from_the_files_is_reported() {
                 Finding { check: "", verdict: "", seen: "", fix: "" },
             )
         };
-        faults.extend(sound.check(world, &either(follow(NOT_ASKED, by_a_unit))));
+        faults.extend(sound.check(world, &follow(NOT_ASKED, by_a_unit)));
         fs::write("/etc/default/ssh", "# AuthorizedKeysCommand in a comment\n").unwrap();
         drop(sshd);
 
@@ -64,7 +64,7 @@ fn running_server_that_differs_from_the_files_is_reported() {
         assert_eq!(verdicts(&doctor(world)), sound.checks);
         let stale = Row {
             is_read: false,
-            ..either(row(
+            ..open(row(
                 "not reloaded",
                 ending("# x\n"),
                 Finding {
@@ -81,14 +81,12 @@ fn running_server_that_differs_from_the_files_is_reported() {
         assert_eq!(verdicts(&doctor(world)), sound.checks);
         drop(sshd);
 
-        // The login of this test uses `sshd -i` on a pipe, which needs no listener. A login over the network needs
-        // one.
         let away = row(
             "no sshd runs",
             |_| {},
             Finding { check: "listener", verdict: "fail", seen: "no sshd runs", fix: "start sshd: sudo /" },
         );
-        let faults = sound.check(world, &either(away));
+        let faults = sound.check(world, &away);
         assert!(faults.is_empty(), "{}", faults.join("\n"));
 
         // The operator disabled a vendor's drop-in with a link of the same name to /dev/null.

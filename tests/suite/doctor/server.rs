@@ -368,25 +368,31 @@ fn answer_rows() -> Vec<Row> {
                 fix: "--imds-endpoint http://169.254.169.253",
             },
         ),
-        row(
-            "another /sys on our line",
-            edited(OURS, "authorized-keys", "authorized-keys --sysfs /home"),
-            Finding {
-                check: "answer",
-                verdict: "fail",
-                seen: "/home says that this is not an EC2 instance",
-                fix: "remove --sysfs",
-            },
+        follow(
+            &["answer"],
+            row(
+                "another /sys on our line",
+                edited(OURS, "authorized-keys", "authorized-keys --sysfs /home"),
+                Finding {
+                    check: "command",
+                    verdict: "fail",
+                    seen: "/home does not identify an EC2 instance",
+                    fix: "remove --sysfs",
+                },
+            ),
         ),
-        row(
-            "the tokens swapped",
-            edited(OURS, "%u %f", "%f %u"),
-            Finding {
-                check: "answer",
-                verdict: "fail",
-                seen: "as the first argument of the command, got SHA256:",
-                fix: "write %u before %f in /etc/ssh/sshd_config.d/10-eic-agent.conf:2, then: sudo kill -HUP",
-            },
+        follow(
+            &["answer"],
+            row(
+                "the tokens swapped",
+                edited(OURS, "%u %f", "%f %u"),
+                Finding {
+                    check: "command",
+                    verdict: "fail",
+                    seen: "as the first argument of AuthorizedKeysCommand, got SHA256:",
+                    fix: "write %u before %f in /etc/ssh/sshd_config.d/10-eic-agent.conf:2, then: sudo kill -HUP",
+                },
+            ),
         ),
     ]
 }

@@ -8,7 +8,7 @@ use eic_emulator::Fault;
 use eic_emulator::http::Response;
 use eic_emulator::pki::{CertStatus, Hierarchy, KeyPool};
 
-use super::{Broken, Finding, Login, Row, Undo, edited, follow, mode, refused, row, run};
+use super::{Broken, Finding, Row, Undo, edited, either, follow, mode, open, refused, row, run};
 use crate::wiring::OURS;
 use crate::world::{BOB, INSTANCE, Key, World};
 
@@ -73,10 +73,6 @@ fn stapled(
             .emulator
             .set_staples(vec![change(signer.staple(0, now), now).build(), signer.staple(1, now).build()]);
     }
-}
-
-fn either(row: Row) -> Row {
-    Row { login: Login::Either, ..row }
 }
 
 fn shifted(seconds: i64) -> impl Fn(&World) {
@@ -248,7 +244,7 @@ fn place_rows() -> Vec<Row> {
                 fix: "the metadata of another instance",
             },
         )),
-        either(row(
+        open(row(
             // The service reports whole seconds, so the last digit varies.
             "ten minutes behind",
             shifted(605),

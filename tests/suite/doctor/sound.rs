@@ -9,6 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::{Login, Row, mode, shows};
+use crate::machines::agreement::Attempt;
 use crate::wiring::{CONFIG, OURS, agent};
 use crate::world::{BOB, Key, World, until};
 
@@ -17,6 +18,8 @@ pub(super) struct Sound {
     files: BTreeMap<PathBuf, Vec<u8>>,
     pub(super) checks: BTreeMap<String, String>,
     key: Key,
+    /// Is in the `authorized_keys` of `ec2-user`.
+    own: Key,
 }
 
 /// Where sshd writes its process id.
@@ -38,7 +41,13 @@ impl Sound {
         assert_eq!(report["cause"], Value::Null);
         let key = Key::ed25519(world, "pushed");
         assert!(log_in(world, "ec2-user", &key).0 && log_in(world, "root", &key).0, "a login works");
-        Self { files, checks: verdicts(&report), key }
+        let own = Key::ed25519(world, "own");
+        world.authorize("ec2-user", &own);
+        Self { files, checks: verdicts(&report), key, own }
+    }
+
+    fn own(&self, user: &str) -> Option<&Key> {
+        (user == "ec2-user").then_some(&self.own)
     }
 
     fn restore(&self, world: &World) {
@@ -90,10 +99,19 @@ impl Sound {
         let expected = match row.login {
             Login::AsSaid => Some(!fails),
             Login::Refused => Some(false),
-            Login::Either => None,
+            Login::Open | Login::Either => None,
         };
-        let (logs_in, said) = log_in(world, row.user, &self.key);
-        expect(expected.is_none_or(|expected| expected == logs_in), &Value::from(said));
+        let attempt = Attempt { world, user: row.user, pushed: &self.key, own: self.own(row.user) };
+        let observed = attempt.observe_with(status, report.clone());
+        expect(
+            expected.is_none_or(|expected| expected == observed.logs_in()),
+            &Value::from(observed.summary()),
+        );
+        if !matches!(row.login, Login::Either) {
+            for contradiction in observed.contradictions() {
+                expect(false, &Value::from(contradiction));
+            }
+        }
         if let Some(report) = tried(world, row, &report) {
             expect(verdicts(&report) == self.checks, &report);
         }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::sound::ask;
 use super::{enabled, have_it_read, mode, run, with};
+use crate::machines::agreement::Attempt;
 use crate::wiring::{CONFIG, agent};
 use crate::world::{BOB, Key, Sshd, Syslog, World, on_an_instance, on_an_instance_for, test_path};
 
@@ -178,8 +179,9 @@ fn text(report: &Value, id: &str, field: &str) -> String {
 /// Compares `doctor` with the login, and gives what differs.
 fn differences(world: &World, key: &Key, machine: &Machine) -> Vec<String> {
     let (status, report) = ask(world, USER);
-    let login = logs_in(world, key);
-    let mut faults = Vec::new();
+    let observed = Attempt { world, user: USER, pushed: key, own: None }.observe_with(status, report.clone());
+    let login = observed.logs_in();
+    let mut faults = observed.contradictions();
     let mut expect = |holds: bool, what: &str| {
         if !holds {
             faults.push(format!("{}: {what}: login {login}, status {status:?}, {report:#}", machine.name));

@@ -10,6 +10,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 use eic_emulator::Config;
 
@@ -57,6 +59,8 @@ impl Sound {
         }
         run("rm -rf /etc/ssh/* /etc/nologin && cp -a /run/sound/. /etc/ssh/");
         have_it_read();
+        // A file that changes while sshd reads it looks older than the pid file, which sshd writes after that.
+        sleep(Duration::from_millis(50));
     }
 }
 

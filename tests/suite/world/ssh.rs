@@ -162,6 +162,8 @@ impl Sshd {
 
     /// Makes sshd read its configuration again, as `systemctl reload` does, and waits until it listens.
     pub(crate) fn reload(&self) {
+        // A test may have sent SIGHUP by itself before.
+        self.waits_at.replace(listeners());
         let told = Command::new("kill").arg("-HUP").arg(self.pid().to_string()).status().unwrap();
         assert!(told.success());
         self.wait_until_it_listens();

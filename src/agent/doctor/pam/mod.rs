@@ -87,6 +87,11 @@ impl AccountStep {
         self.outcome == Outcome::Good
     }
 
+    /// Whether `pam_nologin` refuses the account because of its usual files.
+    pub(super) fn is_refused_by_nologin(&self) -> bool {
+        matches!(self.outcome, Outcome::Refused(_, Some(rule)) if self.is_plain_nologin(rule))
+    }
+
     fn place(&self, rule: usize) -> String {
         self.rules.get(rule).map_or_else(String::new, |rule| {
             let name = rule.module.as_ref().map_or("substack", Module::name);

@@ -1,0 +1,81 @@
+//! Parses our own command line in sshd's configuration, as a run parses it, and finds its faults.
+
+use std::ffi::OsString;
+
+use clap::Parser as _;
+use eic_core::audit_line::IDENT;
+use eic_core::fingerprint::Fingerprint;
+use eic_core::identity::LoginName;
+use eic_core::text::{MAX_SHOWN, printable_bytes};
+use eic_host::instance::Machine;
+use eic_host::sshd::command::split;
+use eic_host::sshd::tokens::expand;
+
+use crate::cli::{AuthorizedKeysArgs, Cli, Command, resolve_name};
+
+/// A user that every machine has, to expand the tokens of a command line.
+const ANY_USER: &str = "root";
+
+/// Why no run with this command line of ours gives a key, and what to change. `place` is where the line is.
+pub(super) fn fault(command: &str, place: &str) -> Option<(String, String)> {
+    if let Err(words) = words_of(Some(command)) {
+        return Some(not_accepted(&format!("{command} ({place})"), &words));
+    }
+    let user = LoginName::try_from(ANY_USER).ok()?;
+    let offered = Fingerprint::of(b"");
+    let own: Vec<_> = split(command).into_iter().take_while(|word| word != "--").collect();
+    let words = own.iter().map(|word| expand(word, &user, Some(&offered))).collect::<Result<_, _>>().ok()?;
+    let read = understood(words).ok()?;
+    // A literal name is right for logins of that user.
+    let is_name = read.user.to_str().is_some_and(|name| LoginName::try_from(name).is_ok());
+    if !is_name {
+        return Some(another_name(&read, "the login name", place));
+    }
+    is_not_ec2(&read)
+}
+
+/// The fault of a command line that does not parse, and the fix.
+pub(crate) fn not_accepted(line: &str, words: &str) -> (String, String) {
+    (
+        format!("{IDENT} does not accept {line}: {words}"),
+        format!("correct it (see {IDENT} authorized-keys --help)"),
+    )
+}
+
+/// The fault of a command line whose first argument is not the login name.
+pub(crate) fn another_name(read: &AuthorizedKeysArgs, expected: &str, place: &str) -> (String, String) {
+    let got = printable_bytes(read.user.as_encoded_bytes(), MAX_SHOWN);
+    (
+        format!("expected {expected} as the first argument of AuthorizedKeysCommand, got {got}"),
+        format!("write %u before %f in {place}"),
+    )
+}
+
+/// The fault of a `--sysfs` that is not that of an EC2 instance.
+pub(crate) fn is_not_ec2(read: &AuthorizedKeysArgs) -> Option<(String, String)> {
+    let has_option = read.sysfs != std::path::Path::new("/sys");
+    (has_option && Machine::detect(&read.sysfs) == Machine::NotEc2).then(|| {
+        (
+            format!("{} does not identify an EC2 instance", read.sysfs.display()),
+            "remove --sysfs from AuthorizedKeysCommand".to_owned(),
+        )
+    })
+}
+
+/// Parses our command line. Tokens such as `%u` are not expanded.
+pub(crate) fn words_of(command: Option<&str>) -> Result<AuthorizedKeysArgs, String> {
+    understood(split(command.unwrap_or_default()))
+}
+
+/// Parses the words of our command line, after tokens were expanded.
+pub(crate) fn understood(words: Vec<String>) -> Result<AuthorizedKeysArgs, String> {
+    match Cli::try_parse_from(resolve_name(words.into_iter().map(OsString::from))) {
+        Ok(Cli { command: Command::AuthorizedKeys(words) }) => Ok(words),
+        Ok(_) => Err("expected the subcommand authorized-keys, got another".to_owned()),
+        Err(error) => {
+            let text = error.to_string();
+            let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+            Err(lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned())
+        }
+    }
+}
