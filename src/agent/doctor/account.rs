@@ -1,31 +1,17 @@
 //! Checks of one login name: `access`, `account` and `shell`, and `pam` at the end.
 
-use std::path::Path;
-
 use eic_core::identity::LoginName;
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_core::time::Timestamp;
 use eic_host::accounts::{Account, entries};
-use eic_host::sshd::keyword::Keyword;
 
 use super::access::{ACCESS, access};
 use super::check::{Check, CheckStatus, LIVE_RUN};
 use super::pam::{self, AccountStep, Answer};
-use super::sshd::{Sshd, SshdUnavailable, then_reload};
+use super::shell::{SHELL, shell};
+use super::sshd::{Sshd, SshdUnavailable};
 
 const ACCOUNT: &str = "sshd refuses a user whose account does not exist, is locked or has expired";
-const SHELL: &str =
-    "sshd refuses a user without a valid shell, and a shell such as nologin ends every session";
-
-/// sshd's default of `MaxSessions`.
-const USUAL_SESSIONS: &str = "10";
-
-/// Shells that end every session at once.
-const NO_SHELLS: [&str; 3] = ["nologin", "false", "true"];
-
-/// Files that refuse all logins except root's: sshd's file, and those of `pam_nologin(8)`.
-const NOLOGIN: &str = "/etc/nologin";
-const PAM_NOLOGIN: [&str; 2] = ["/run/nologin", NOLOGIN];
 
 const SECONDS_OF_DAY: u64 = 86_400;
 
@@ -258,104 +244,6 @@ fn skip_if_unknown(sshd: &Result<Sshd, SshdUnavailable>, check: Check) -> Check 
             Check::skipped(check.id, check.why, seen)
         }
         _ => check,
-    }
-}
-
-/// A failure if sshd refuses every session.
-fn sessions(sshd: &Result<Sshd, SshdUnavailable>) -> Option<Check> {
-    const KEYWORD: Keyword = Keyword::MaxSessions;
-    let sshd = sshd.as_ref().ok()?;
-    let value = sshd.running.value(KEYWORD).filter(|value| *value == "0")?;
-    let seen = format!("MaxSessions is 0{}: sshd refuses every session", sshd.place(KEYWORD, value));
-    let then = then_reload(sshd);
-    let fix = sshd
-        .offer(KEYWORD, USUAL_SESSIONS)
-        .map_or_else(|| format!("remove that line{then}"), |offer| format!("set {offer} there{then}"));
-    Some(Check::fail("shell", SHELL, seen, fix))
-}
-
-/// The file that refuses all logins except root's. Without PAM, sshd looks for it itself (OpenSSH session.c,
-/// `do_nologin`). With PAM, only the rules of the account step do.
-fn nologin(
-    sshd: &Result<Sshd, SshdUnavailable>,
-    account: &Account,
-    step: Option<&Result<AccountStep, String>>,
-) -> Option<Check> {
-    const ID: &str = "shell";
-    let uses_pam = pam::is_used(sshd);
-    let files = if uses_pam == Some(false) { &[NOLOGIN] } else { PAM_NOLOGIN.as_slice() };
-    let file = files.iter().find(|file| account.uid != 0 && Path::new(file).exists())?;
-    match step {
-        Some(Ok(step)) if !step.is_refused_by_nologin() => return None,
-        Some(Err(_)) | None if uses_pam == Some(true) => {
-            let seen =
-                format!("{file} exists; run with sudo to see whether PAM's rules refuse a login for it");
-            return Some(Check::skipped(ID, SHELL, seen));
-        }
-        _ => {}
-    }
-    let fix = format!("sudo rm {file}, unless the machine is starting or stopping");
-    Some(Check::fail(ID, SHELL, format!("{file} blocks all users except root"), fix))
-}
-
-fn shell(
-    sshd: &Result<Sshd, SshdUnavailable>,
-    account: &Account,
-    step: Option<&Result<AccountStep, String>>,
-) -> Check {
-    const ID: &str = "shell";
-    let name = printable(&account.name, MAX_SHOWN);
-    let running = sshd.as_ref().ok().map(|sshd| &sshd.running);
-    if let Some(refused) = nologin(sshd, account, step) {
-        return refused;
-    }
-    let setting = |keyword| running.and_then(|running| running.value(keyword));
-    if let Some(root) = setting(Keyword::ChrootDirectory) {
-        let seen = format!(
-            "sessions run in ChrootDirectory {}; doctor does not check the shell there",
-            printable(root, MAX_SHOWN)
-        );
-        return Check::skipped(ID, SHELL, seen);
-    }
-    if let Some(refused) = sessions(sshd) {
-        return refused;
-    }
-    // passwd(5): an empty field means /bin/sh.
-    let shell = if account.shell.is_empty() { "/bin/sh" } else { account.shell.as_str() };
-    let shown = printable(shell, MAX_SHOWN);
-    let other = format!("sudo usermod -s /bin/sh {name}");
-    match std::fs::metadata(shell) {
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            return Check::skipped(ID, SHELL, format!("run with sudo to look at {shown}"));
-        }
-        Err(error) => return Check::fail(ID, SHELL, format!("the shell of {name}: {shown}: {error}"), other),
-        Ok(status) => {
-            use std::os::unix::fs::PermissionsExt as _;
-            if !status.is_file() || status.permissions().mode() & 0o111 == 0 {
-                return Check::fail(
-                    ID,
-                    SHELL,
-                    format!("the shell of {name}, {shown}, is not an executable file"),
-                    other,
-                );
-            }
-        }
-    }
-    let base = Path::new(shell).file_name().and_then(|base| base.to_str()).unwrap_or_default();
-    // The internal SFTP server needs no shell.
-    if NO_SHELLS.contains(&base)
-        && !setting(Keyword::ForceCommand).is_some_and(|f| f.starts_with("internal-sftp"))
-    {
-        return Check::fail(ID, SHELL, format!("the shell of {name}, {shown}, ends every session"), other);
-    }
-    match setting(Keyword::ForceCommand).filter(|command| *command != "none") {
-        None => Check::ok(ID, SHELL, shown),
-        Some(command) => {
-            let command = printable(command, MAX_SHOWN);
-            let seen =
-                format!("{shown}; ForceCommand runs instead of every command: {command}; not looked into");
-            Check::ok(ID, SHELL, seen).left_open()
-        }
     }
 }
 

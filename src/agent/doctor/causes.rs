@@ -4,7 +4,8 @@
 //! in that order, or may have a fix that cannot work before another fault is corrected. Such a dependency is declared:
 //! here if it always holds, and with [`Check::after`] if it depends on what was found.
 
-use super::check::{Check, CheckStatus, DoctorReport, LIVE_RUN};
+use super::check::{Check, CheckStatus, LIVE_RUN};
+use super::report::DoctorReport;
 
 /// Checks, each with the checks whose failure can cause its failure.
 const CAUSES: [(&str, &[&str]); 4] = [
@@ -42,7 +43,7 @@ impl DoctorReport {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::report;
+    use super::super::report::report;
     use super::*;
 
     #[test]

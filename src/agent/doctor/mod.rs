@@ -10,13 +10,14 @@
 //! | [`keys`] | `public-keys`, `auth-tries`, `key-types`, `revoked-keys` |
 //! | [`providers`] | `providers` |
 //! | [`access`] | `access` |
-//! | [`account`] | `account`, `shell` |
+//! | [`account`] | `account` |
+//! | [`shell`] | `shell` |
 //! | [`system`] | `selinux`, `log`, `unit`, `confinement` |
 //! | [`log_limit`] | `log-limit` |
 //! | [`live_run`] | `answer` |
 //! | [`pam`] | `pam` |
 //!
-//! [`causes`] finds the failure that causes the others.
+//! [`causes`] finds the failure that causes the others, and [`report`] prints all of them.
 //!
 //! PAM's session step and `/etc/hosts.deny` are not checked. They may refuse a login that sshd accepts.
 
@@ -32,17 +33,19 @@ mod metadata;
 mod pam;
 mod providers;
 mod reach_metadata;
+mod report;
 mod server;
 mod service;
+mod shell;
 mod signer;
 mod sshd;
 mod system;
 
 use std::io::Write;
 
-use check::{DoctorReport, Style};
 use eic_host::stdout::write_once;
 use eic_login::Clock;
+use report::{DoctorReport, Style};
 
 use crate::advice::Reader;
 use crate::cli::DoctorArgs;

@@ -4,6 +4,7 @@ mod chain;
 mod diagnose;
 mod disable;
 mod enable;
+mod fixes;
 mod inspection;
 mod install;
 mod others;
