@@ -1,7 +1,7 @@
 # `make` without a target lists the targets. `demo` and `test` install missing tools. They print the names first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test load build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test matrix-test test-trees vm-test boots ami-check forge-check fuzz mutants bench bench-guard
+.PHONY: help demo test load machines build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test matrix-test test-trees vm-test boots ami-check forge-check fuzz mutants bench bench-guard
 
 # The folder in which rustup installs cargo, and the folders of sshd and ip. The PATH of a login shell may not contain
 # them.
@@ -41,6 +41,13 @@ load: ## Run LOGINS=1000 logins, AT_ONCE=50, over a real sshd with faults in met
 	EIC_LOAD_LOGINS="$(LOGINS)" EIC_LOAD_AT_ONCE="$(AT_ONCE)" EIC_LOAD_AGENT="$(abspath $(TARGET))/release/eic-agent" \
 	    CI=true cargo test --quiet --locked --test suite $(RUNNER) -- --nocapture --exact \
 	    load::login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind
+
+# Before a release, compare 2,000 machines: make machines MACHINES=2000 FROM=SEED. An interrupted run names the next seed.
+MACHINES = 200
+FROM = 1
+machines: release ## Compare diagnosis with real logins: a table, and MACHINES=200 random machines from the seed FROM=1
+	@tests/setup matrix-test
+	@tests/machines $(MACHINES) $(FROM)
 
 bench: ## Measure runs, logins and, for comparison, a minimal program: prints a table, writes target/bench
 	@tests/setup bench

@@ -13,7 +13,7 @@ use eic_host::sshd::release::installed_release;
 use eic_host::sshd::server::CONFIG;
 use eic_host::sshd::units;
 
-use super::check::Check;
+use super::check::{Check, CheckStatus};
 use super::command_path::{PATH, command_path, program_of};
 use super::sshd::{Sshd, SshdUnavailable, failed, not_asked, shown_fix};
 use crate::sshd_setup::{
@@ -40,13 +40,16 @@ const INSTALLERS: [(&str, &str); 4] = [
 
 /// `openssh`, `listener`, `command`, `command-user`, `command-path` and `unit-override`.
 pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>) -> Vec<Check> {
-    let mut checks = vec![openssh(sshd), listener(sshd)];
+    let listener = listener(sshd);
+    // A server that runs works on with the configuration that it has read before.
+    let runs = listener.verdict == CheckStatus::Ok;
+    let mut checks = vec![openssh(sshd), listener];
     match sshd {
         Ok(sshd) => checks.extend(sshd.wired(|wired| {
             [command(wired), command_user(wired), command_path(wired), unit_override(Some(wired))]
         })),
         Err(blind) => checks.extend([
-            unread_command(blind),
+            if runs { unread_command(blind).left_open() } else { unread_command(blind) },
             blind.skipped("command-user", USER),
             blind.skipped("command-path", PATH),
             unit_override(None),

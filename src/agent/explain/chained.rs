@@ -70,7 +70,7 @@ impl Chain {
 
     fn inspect(&mut self, user: &LoginName, offered: Option<&Fingerprint>) -> Result<(), String> {
         let inspection = Inspection::of_login(Some(user.as_str())).map_err(|error| {
-            self.known = matches!(error, InspectionError::Absent | InspectionError::Broken(..));
+            self.known = matches!(error, InspectionError::Absent);
             String::from(error)
         })?;
         let (effective, faults, state, is_unread, winner) = inspection.wired(|wired| {

@@ -23,7 +23,7 @@ pub(crate) use sound::have_it_read;
 use sound::{Sound, doctor, verdicts};
 
 use crate::wiring::{CONFIG, INCLUDE, agent, lay_out};
-use crate::world::{Key, Sshd, Syslog, World, on_an_instance_for, test_path};
+use crate::world::{Key, Sshd, Syslog, World, on_an_instance_for, test_path, without_penalties};
 
 /// Runs the closure at the end of a row, to restore the machine.
 struct Undo<F: FnMut()>(F);
@@ -176,9 +176,11 @@ fn wired(world: &World) -> (Sshd, Syslog) {
 /// An sshd after `enable`, without a log.
 pub(crate) fn enabled(world: &World) -> Sshd {
     let host = Key::ed25519(world, "host");
-    let host = host.file().display();
+    let (penalties, host) = (without_penalties(host.file()), host.file().display());
     lay_out(
-        &format!("{INCLUDE}HostKey {host}\nListenAddress 127.0.0.1\nUsePAM no\nPidFile /run/sshd.pid\n"),
+        &format!(
+            "{INCLUDE}HostKey {host}\nListenAddress 127.0.0.1\nUsePAM no\nPidFile /run/sshd.pid\n{penalties}"
+        ),
         &[],
     );
     // This time limit applies to the command that `enable` writes, and to each command that queries metadata.

@@ -107,7 +107,7 @@ fn faults(world: &World, key: &Key, case: &Case) -> Vec<String> {
     (case.breaks)(world);
     have_it_read();
     let (status, doctor) = report(world, &["doctor", "--json", "--user", "ec2-user"]);
-    let attempt = Attempt { world, user: "ec2-user", pushed: key, own: None };
+    let attempt = Attempt { world, user: "ec2-user", pushed: key, own: None, is_read: true };
     let observed = attempt.observe_with(status, doctor.clone());
     let logs_in = observed.logs_in();
     expect(logs_in == case.logs_in, &format!("the login: {}", observed.summary()));

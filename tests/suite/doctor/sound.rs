@@ -101,7 +101,8 @@ impl Sound {
             Login::Refused => Some(false),
             Login::Open | Login::Either => None,
         };
-        let attempt = Attempt { world, user: row.user, pushed: &self.key, own: self.own(row.user) };
+        let attempt =
+            Attempt { world, user: row.user, pushed: &self.key, own: self.own(row.user), is_read: false };
         let observed = attempt.observe_with(status, report.clone());
         expect(
             expected.is_none_or(|expected| expected == observed.logs_in()),
@@ -130,19 +131,20 @@ impl Sound {
 
 /// Makes the running sshd read its current configuration. Does nothing if no sshd with a pid file runs, or if sshd
 /// would refuse the configuration.
-pub(crate) fn have_it_read() {
-    let Ok(pid) = fs::read_to_string(PID_FILE) else { return };
+pub(crate) fn have_it_read() -> bool {
+    let Ok(pid) = fs::read_to_string(PID_FILE) else { return false };
     let tested = Command::new("/usr/sbin/sshd").arg("-t").output();
     let is_sound = tested.is_ok_and(|tested| tested.status.success());
     let runs =
         fs::read_to_string(format!("/proc/{}/comm", pid.trim())).is_ok_and(|name| name.trim() == "sshd");
     if !is_sound || !runs {
-        return;
+        return false;
     }
     // sshd removes the file at SIGHUP, and writes it again when it has read its configuration.
     fs::remove_file(PID_FILE).unwrap();
     assert!(Command::new("kill").args(["-HUP", pid.trim()]).status().unwrap().success());
     until("sshd has read its configuration", || fs::read_to_string(PID_FILE).is_ok_and(|now| now == pid));
+    true
 }
 
 /// Pushes the key and logs in through a new `sshd -i`, which reads the current configuration.

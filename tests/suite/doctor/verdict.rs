@@ -179,7 +179,8 @@ fn text(report: &Value, id: &str, field: &str) -> String {
 /// Compares `doctor` with the login, and gives what differs.
 fn differences(world: &World, key: &Key, machine: &Machine) -> Vec<String> {
     let (status, report) = ask(world, USER);
-    let observed = Attempt { world, user: USER, pushed: key, own: None }.observe_with(status, report.clone());
+    let observed = Attempt { world, user: USER, pushed: key, own: None, is_read: true }
+        .observe_with(status, report.clone());
     let login = observed.logs_in();
     let mut faults = observed.contradictions();
     let mut expect = |holds: bool, what: &str| {

@@ -31,6 +31,8 @@ pub(crate) struct Attempt<'w> {
     pub(crate) pushed: &'w Key,
     /// A key in the user's own `authorized_keys`, if the machine has such a file.
     pub(crate) own: Option<&'w Key>,
+    /// Whether the running server has read the files as they are.
+    pub(crate) is_read: bool,
 }
 
 /// Which sshd a login goes to.
@@ -118,9 +120,15 @@ impl Attempt<'_> {
     pub(crate) fn observe_with(&self, code: Option<i32>, report: Value) -> Observation {
         let user = self.user;
         let doctor = Said { code, report };
-        let pushed = [Server::Running, Server::New].map(|server| self.pushed_key_logs_in(server));
-        let own =
-            self.own.map(|key| [Server::New, Server::WithoutCommand].map(|server| self.logs_in(key, server)));
+        let running = self.pushed_key_logs_in(Server::Running);
+        // A new server does the same as one that has read the files.
+        let new = (running && self.is_read) || self.pushed_key_logs_in(Server::New);
+        let pushed = [running, new];
+        // If the key logs in with the command, there is nothing to compare.
+        let own = self.own.map(|key| {
+            let with = self.logs_in(key, Server::New);
+            [with, with || self.logs_in(key, Server::WithoutCommand)]
+        });
         let status = Said::by(self.world, &["status", "--json"]);
         self.world.emulator.push(user, &self.pushed.line(), BOB);
         let explain = Said::by(self.world, &["explain", "--json", user]);
@@ -138,6 +146,8 @@ impl Attempt<'_> {
 
     fn logs_in(&self, key: &Key, server: Server) -> bool {
         let mut ssh = World::ssh_command(&[key]);
+        // The cheapest key exchange that every release has.
+        ssh.args(["-o", "KexAlgorithms=curve25519-sha256"]);
         let without = "-o AuthorizedKeysCommand=none -o AuthorizedKeysCommandUser=nobody";
         let host = match server {
             Server::Running => "127.0.0.1",
@@ -283,10 +293,16 @@ fn commands(fix: &str) -> Vec<String> {
 
 impl Attempt<'_> {
     /// Does what `doctor` says first, as long as that is a command. Returns every fix that did not help.
-    pub(crate) fn mend(&self, have_it_read: impl Fn()) -> Vec<String> {
+    pub(crate) fn mend(&self, observed: &Observation, have_it_read: impl Fn() -> bool) -> Vec<String> {
         let mut done: Vec<(String, Value)> = Vec::new();
-        for _ in 0..MAX_FAULTS {
-            let doctor = self.doctor();
+        for round in 0..MAX_FAULTS {
+            let later;
+            let doctor = if round == 0 {
+                &observed.doctor
+            } else {
+                later = self.doctor();
+                &later
+            };
             let Some(cause) = doctor.report["cause"].as_str() else { return self.confirmed(&done) };
             let checks = doctor.report["checks"].as_array().unwrap();
             let check = checks.iter().find(|check| check["id"] == cause).unwrap();
@@ -323,7 +339,7 @@ impl Attempt<'_> {
         if done.is_empty() {
             return Vec::new();
         }
-        let found = self.observe().contradictions();
+        let found = Self { is_read: false, ..*self }.observe().contradictions();
         found.iter().map(|found| format!("after {done:#?}: {found}")).collect()
     }
 }

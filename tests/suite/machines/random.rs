@@ -139,6 +139,8 @@ impl Maker<'_> {
         let path = self.chance.one(&paths(self.world)).clone();
         let mode = *self.chance.one(MODES);
         let mode = if path.is_dir() { mode } else { mode & 0o777 };
+        // Root has to be able to run the commands.
+        let mode = if path == self.world.agent() { mode | 0o100 } else { mode };
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         self.changes.push(format!("chmod {mode:04o} {}", path.display()));
     }
@@ -277,16 +279,13 @@ fn faults_of(world: &World, keys: &Keys, sound: &Sound, seed: u64) -> Option<Str
     let user = *maker.chance.one(&["ec2-user", "ec2-user", "ec2-user", "ubuntu", "root"]);
     let kind = maker.chance.below(2);
     maker.make(user);
-    let is_read = maker.chance.percent(85);
-    if is_read {
-        have_it_read();
-    }
-    let attempt = Attempt { world, user, pushed: &keys.pushed[kind], own: Some(&keys.own[kind]) };
+    let is_read = maker.chance.percent(85) && have_it_read();
+    let attempt = Attempt { world, user, pushed: &keys.pushed[kind], own: Some(&keys.own[kind]), is_read };
     let observed = attempt.observe();
     let mut faults = observed.contradictions();
     if faults.is_empty() {
         let before = observed.summary();
-        faults = attempt.mend(have_it_read);
+        faults = attempt.mend(&observed, have_it_read);
         faults.extend((!faults.is_empty()).then_some(before));
     }
     let changes = maker.changes.join("\n  ");

@@ -10,7 +10,7 @@ use eic_emulator::Config;
 use serde_json::Value;
 
 use super::{CONFIG, DROP_INS, INCLUDE, OURS, agent, lay_out, status};
-use crate::world::{BOB, Key, Sshd, World, on_an_instance, test_path, until};
+use crate::world::{BOB, Key, Sshd, World, on_an_instance, test_path, until, without_penalties};
 
 /// A machine with a running sshd, and a key to push.
 struct Instance<'w> {
@@ -23,8 +23,9 @@ impl<'w> Instance<'w> {
     fn new(world: &'w World, pid_file: &str) -> Self {
         let host = Key::ed25519(world, "host");
         let base = format!(
-            "{INCLUDE}HostKey {}\nListenAddress 127.0.0.1\nUsePAM no\nPidFile {pid_file}\n",
-            host.file().display()
+            "{INCLUDE}HostKey {}\nListenAddress 127.0.0.1\nUsePAM no\nPidFile {pid_file}\n{}",
+            host.file().display(),
+            without_penalties(host.file())
         );
         lay_out(&base, &[]);
         world.configure_unhurried("");

@@ -26,7 +26,7 @@ pub(crate) use clients::installed;
 pub(crate) use journald::{Journald, Rsyslog};
 pub(crate) use log::{Journal, Syslog};
 pub(crate) use measure::Measured;
-pub(crate) use ssh::{Key, Login, Sshd, UNHURRIED, put_into_unit, until};
+pub(crate) use ssh::{Key, Login, Sshd, UNHURRIED, put_into_unit, until, without_penalties};
 
 /// In KiB: the most memory of a run, and the additional memory if the agent is not optimized.
 const MOST_MEMORY: u64 = 16 * 1024;

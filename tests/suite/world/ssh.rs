@@ -89,6 +89,16 @@ impl Key {
     }
 }
 
+/// The line that lets a client fail as often as it likes. From release 9.8 on, sshd refuses an address for some time after
+/// failed logins (`PerSourcePenalties`). Empty for older releases, which do not know the keyword. `host_key` is any host
+/// key: sshd checks a configuration only with one.
+pub(crate) fn without_penalties(host_key: &Path) -> &'static str {
+    let line = "PerSourcePenalties no\n";
+    let mut asked = Command::new("/usr/sbin/sshd");
+    asked.args(["-t", "-f", "/dev/null", "-o", line.trim_end(), "-h"]).arg(host_key);
+    if asked.output().unwrap().status.success() { line } else { "" }
+}
+
 /// Options of a run whose result must not depend on time, so that a busy machine cannot change it.
 pub(crate) const UNHURRIED: &str = "--timeout 60";
 
