@@ -207,11 +207,6 @@ impl StatusReport {
         })?;
         if machine.listener.is_none() && !self.others.is_empty() {
             self.warnings.push(format!("no running sshd uses {}", machine.config.display()));
-        } else if machine.listener.is_none() && nix::unistd::Uid::effective().is_root() {
-            let ports: Vec<_> = inspection.ports().collect();
-            if started_on_demand(&ports) == Ok(None) {
-                self.warnings.push("no sshd runs; the command is what sshd uses after its start".to_owned());
-            }
         }
         self.warnings.extend(machine.unclear());
         for except in sources.conditional() {
@@ -237,6 +232,13 @@ impl StatusReport {
                 "{} starts sshd with an AuthorizedKeysCommand that overrides every file",
                 file.display()
             ));
+        }
+        let is_stopped = machine.listener.is_none() && self.others.is_empty();
+        if is_stopped && nix::unistd::Uid::effective().is_root() {
+            let ports: Vec<_> = inspection.ports().collect();
+            if started_on_demand(&ports) == Ok(None) {
+                self.warnings.push("no sshd runs; the command is what sshd uses after its start".to_owned());
+            }
         }
         Ok(())
     }

@@ -85,13 +85,8 @@ fn status_reports_each_problem() {
         world.lose_address("169.254.169.254/32");
         let (code, report) = status(world);
         assert_eq!((code, &report["metadata"]), (Some(0), &Value::Bool(false)), "only a warning");
-        assert!(
-            report["warnings"][0]
-                .as_str()
-                .unwrap()
-                .starts_with("the metadata service gives no token: metadata-unreachable"),
-            "{report:#}"
-        );
+        let no_token = "the metadata service gives no token: metadata-unreachable";
+        assert!(report["warnings"].to_string().contains(no_token), "{report:#}");
         assert_eq!(agent(world, &["status", "--is-ec2"]).status, Some(0));
         world.without_asset_tag();
         assert_eq!(agent(world, &["status", "--is-ec2"]).status, Some(1));
