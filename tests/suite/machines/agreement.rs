@@ -1,7 +1,5 @@
 //! Compares what `status`, `doctor`, `explain` and `config` say about a machine with real logins.
 
-use std::process::Command;
-
 use serde_json::Value;
 
 use crate::wiring::agent;
@@ -10,8 +8,8 @@ use crate::world::{BOB, Key, World};
 /// The result of a command with `--json`.
 #[derive(Debug)]
 pub(crate) struct Said {
-    code: Option<i32>,
-    report: Value,
+    pub(super) code: Option<i32>,
+    pub(super) report: Value,
 }
 
 impl Said {
@@ -54,7 +52,7 @@ pub(crate) struct Observation {
     /// Whether the user's own key logs in at a new server, with the command and without it.
     own: Option<[bool; 2]>,
     status: Said,
-    doctor: Said,
+    pub(super) doctor: Said,
     explain: Said,
     /// Exit status of `config`.
     config: Option<i32>,
@@ -112,7 +110,7 @@ impl Attempt<'_> {
         self.observe_with(code, report)
     }
 
-    fn doctor(&self) -> Said {
+    pub(super) fn doctor(&self) -> Said {
         Said::by(self.world, &["doctor", "--json", "--user", self.user])
     }
 
@@ -172,7 +170,12 @@ impl Observation {
         running && new
     }
 
-    fn forecast(&self) -> &str {
+    /// The report of `doctor`.
+    pub(super) const fn report(&self) -> &Value {
+        &self.doctor.report
+    }
+
+    pub(super) fn forecast(&self) -> &str {
         self.doctor.report["login"].as_str().unwrap()
     }
 
@@ -270,76 +273,5 @@ impl Observation {
             self.cause(),
             lines.join("\n")
         )
-    }
-}
-
-/// Programs in a fix that the tests run, because their effect is immediate.
-const MENDING: [&str; 8] = ["eic-agent", "chmod", "chown", "chage", "usermod", "useradd", "pwconv", "rm"];
-
-/// At most this many faults of one machine are mended.
-const MAX_FAULTS: usize = 8;
-
-/// The commands of a fix: after `sudo`, and after `then: sudo`.
-fn commands(fix: &str) -> Vec<String> {
-    let ends = [", unless", "; then", ", then", " (", ", or "];
-    let parts = fix.split("then: ").map(str::trim);
-    let command = |part: &str| {
-        let command = part.strip_prefix("sudo ")?;
-        let end = ends.iter().filter_map(|end| command.find(end)).min().unwrap_or(command.len());
-        Some(command[..end].to_owned())
-    };
-    parts.map_while(command).collect()
-}
-
-impl Attempt<'_> {
-    /// Does what `doctor` says first, as long as that is a command. Returns every fix that did not help.
-    pub(crate) fn mend(&self, observed: &Observation, have_it_read: impl Fn() -> bool) -> Vec<String> {
-        let mut done: Vec<(String, Value)> = Vec::new();
-        for round in 0..MAX_FAULTS {
-            let later;
-            let doctor = if round == 0 {
-                &observed.doctor
-            } else {
-                later = self.doctor();
-                &later
-            };
-            let Some(cause) = doctor.report["cause"].as_str() else { return self.confirmed(&done) };
-            let checks = doctor.report["checks"].as_array().unwrap();
-            let check = checks.iter().find(|check| check["id"] == cause).unwrap();
-            let (verdict, fix) = (&check["verdict"], check["fix"].as_str().unwrap());
-            if let Some((fix, _)) = done.iter().find(|(_, seen)| *seen == check["seen"]) {
-                return vec![format!("{fix}: did not help: {check:#}")];
-            }
-            let commands = commands(fix);
-            let program = commands.first().and_then(|command| command.split(' ').next()).unwrap_or_default();
-            if verdict != "fail" || !(MENDING.contains(&program) || program == "kill") {
-                return if verdict == "fail" { Vec::new() } else { self.confirmed(&done) };
-            }
-            for command in &commands {
-                if command.starts_with("kill -HUP ") {
-                    have_it_read();
-                    continue;
-                }
-                let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.world.path("bin").display());
-                let ran = Command::new("sh").args(["-c", command]).env("PATH", path).output().unwrap();
-                if !ran.status.success() {
-                    return vec![format!("{command}: {}", String::from_utf8_lossy(&ran.stderr))];
-                }
-            }
-            if program == "eic-agent" {
-                have_it_read();
-            }
-            done.push((fix.to_owned(), check["seen"].clone()));
-        }
-        vec![format!("no end of faults: {done:#?}")]
-    }
-
-    /// Compares the mended machine with logins.
-    fn confirmed(&self, done: &[(String, Value)]) -> Vec<String> {
-        if done.is_empty() {
-            return Vec::new();
-        }
-        let found = Self { is_read: false, ..*self }.observe().contradictions();
-        found.iter().map(|found| format!("after {done:#?}: {found}")).collect()
     }
 }

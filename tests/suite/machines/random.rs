@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use eic_emulator::Config;
 
+use super::advice::refused_settings;
 use super::agreement::Attempt;
 use super::choices::{
     AGENT_SETTINGS, CONDITIONS, Chance, MODES, NOT_IN_MATCH, PAM, SETTINGS, SHADOWS, SHELLS,
@@ -274,7 +275,9 @@ impl Keys {
 }
 
 /// Makes the machine of this seed, compares what the commands say with logins, and does what they advise.
-fn faults_of(world: &World, keys: &Keys, sound: &Sound, seed: u64) -> Option<String> {
+///
+/// Returns the verdict of `doctor` about a login, and the contradictions.
+fn compare(world: &World, keys: &Keys, sound: &Sound, seed: u64) -> (String, Option<String>) {
     let mut maker = Maker { world, chance: Chance::new(seed), changes: Vec::new() };
     let user = *maker.chance.one(&["ec2-user", "ec2-user", "ec2-user", "ubuntu", "root"]);
     let kind = maker.chance.below(2);
@@ -283,6 +286,7 @@ fn faults_of(world: &World, keys: &Keys, sound: &Sound, seed: u64) -> Option<Str
     let attempt = Attempt { world, user, pushed: &keys.pushed[kind], own: Some(&keys.own[kind]), is_read };
     let observed = attempt.observe();
     let mut faults = observed.contradictions();
+    faults.extend(refused_settings(world, observed.report()));
     if faults.is_empty() {
         let before = observed.summary();
         faults = attempt.mend(&observed, have_it_read);
@@ -296,7 +300,7 @@ fn faults_of(world: &World, keys: &Keys, sound: &Sound, seed: u64) -> Option<Str
         faults.join("\n")
     );
     sound.restore();
-    (!faults.is_empty()).then_some(told)
+    (observed.forecast().to_owned(), (!faults.is_empty()).then_some(told))
 }
 
 fn number(name: &str, default: u64) -> u64 {
@@ -323,11 +327,19 @@ fn part(part: u64, test: &str) {
         let sound = Sound::new(world);
         let progress =
             env::var("EIC_MACHINES_PROGRESS").ok().map(|folder| Path::new(&folder).join(part.to_string()));
-        let mut found = Vec::new();
+        if let Some(file) = &progress {
+            fs::write(file, format!("{from}\n")).unwrap();
+        }
+        let (mut found, mut verdicts) = (Vec::new(), BTreeMap::<String, usize>::new());
         for seed in seeds {
-            found.extend(faults_of(world, &keys, &sound, seed));
+            let (verdict, contradictions) = compare(world, &keys, &sound, seed);
+            found.extend(contradictions);
+            *verdicts.entry(verdict).or_default() += 1;
             if let Some(file) = &progress {
                 fs::write(file, format!("{}\n", seed + PARTS)).unwrap();
+                let counts: Vec<_> =
+                    verdicts.iter().map(|(verdict, count)| format!("{verdict} {count}\n")).collect();
+                fs::write(file.with_extension("verdicts"), counts.concat()).unwrap();
             }
         }
         assert!(found.is_empty(), "{} machines\n{}", found.len(), found.join("\n"));
