@@ -22,7 +22,7 @@ impl RunUser {
         let account = user.and_then(|user| Account::look_up(user).ok().flatten());
         // A run as root gives up root's rights by itself.
         let account = account.filter(|account| account.uid != 0);
-        Self { subject: account.and_then(|account| Subject::of(&account).ok()) }
+        Self { subject: account.and_then(|account| Subject::of_command(&account).ok()) }
     }
 
     /// Whether it is a known user other than root.

@@ -58,7 +58,7 @@ fn group_rule() -> GroupRule {
 /// `None` if the user is unknown.
 fn reach(program: &Path, user: Option<&str>) -> Option<Reach> {
     let account = Account::look_up(user.filter(|user| !user.contains('%'))?).ok().flatten()?;
-    Some(match Subject::of(&account) {
+    Some(match Subject::of_command(&account) {
         Ok(subject) => Reach::of(&subject, program, Use::Execute),
         Err(why) => Reach::Unknown(format!("the groups of {} are unknown: {why}", account.name)),
     })

@@ -15,13 +15,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use eic_core::key_options::Release;
 use nix::unistd::{Gid, Uid, getgroups, getresgid, getresuid};
 
 use crate::accounts::{Account, group_ids};
 use crate::files::head_of_regular;
 use crate::process::output_with_timeout;
+use crate::sshd::release::installed_release;
 pub use obstacle::Obstacle;
 pub use walk::{Stop, Use, try_path};
+
+/// First release that starts commands with the groups of their user.
+const WITH_GROUPS: Release = Release(8, 8);
 
 /// Time limit for one path. A file server that is down does not answer at all.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,6 +45,8 @@ pub struct Subject {
     uid: u32,
     gid: u32,
     groups: Vec<u32>,
+    /// Whether sshd may start a command of this user without these groups.
+    may_lack_groups: bool,
 }
 
 /// Whether a user can use a path.
@@ -54,6 +61,15 @@ pub enum Reach {
 }
 
 impl Subject {
+    /// The user of a command that sshd starts. Before OpenSSH 8.8, sshd starts it without the user's groups, if the
+    /// distribution has not corrected that (CVE-2021-41617).
+    pub fn of_command(account: &Account) -> Result<Self, String> {
+        let subject = Self::of(account)?;
+        let has_more = subject.groups.iter().any(|gid| *gid != subject.gid);
+        let may_lack_groups = has_more && installed_release().is_ok_and(|release| release < WITH_GROUPS);
+        Ok(Self { may_lack_groups, ..subject })
+    }
+
     /// The user with its groups, from id(1). The agent is a static binary and cannot query the name service itself.
     pub fn of(account: &Account) -> Result<Self, String> {
         let groups = group_ids(&account.name)?;
@@ -63,7 +79,13 @@ impl Subject {
     /// The user without supplementary groups. A run that sshd starts as root has these rights after it gave up root's.
     #[must_use]
     pub fn without_groups(account: &Account) -> Self {
-        Self { name: account.name.clone(), uid: account.uid, gid: account.gid, groups: Vec::new() }
+        Self {
+            name: account.name.clone(),
+            uid: account.uid,
+            gid: account.gid,
+            groups: Vec::new(),
+            may_lack_groups: false,
+        }
     }
 
     /// The user of this process, under this name.
@@ -72,7 +94,7 @@ impl Subject {
         let (users, groups) = (getresuid().ok()?, getresgid().ok()?);
         let more = getgroups().ok()?.into_iter().map(Gid::as_raw).collect();
         let (uid, gid) = (users.effective.as_raw(), groups.effective.as_raw());
-        Some(Self { name: name.to_owned(), uid, gid, groups: more })
+        Some(Self { name: name.to_owned(), uid, gid, groups: more, may_lack_groups: false })
     }
 
     /// Whether both have the same rights.
@@ -127,6 +149,22 @@ impl Reach {
     /// the script. Relative paths are unknown.
     #[must_use]
     pub fn of(subject: &Subject, path: &Path, need: Use) -> Self {
+        let reach = Self::with_groups(subject, path, need);
+        if !subject.may_lack_groups || !matches!(reach, Self::Yes) {
+            return reach;
+        }
+        let alone = Subject { groups: Vec::new(), may_lack_groups: false, ..subject.clone() };
+        match Self::with_groups(&alone, path, need) {
+            Self::Yes => reach,
+            _ => Self::Unknown(format!(
+                "{} can use {} only as a member of a group, and sshd before {WITH_GROUPS} may start a command without it",
+                subject.name,
+                path.display()
+            )),
+        }
+    }
+
+    fn with_groups(subject: &Subject, path: &Path, need: Use) -> Self {
         let reach = Self::of_file(subject, path, need);
         let Some(interpreter) = Some(path).filter(|_| need == Use::Execute && matches!(reach, Self::Yes))
         else {

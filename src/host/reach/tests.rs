@@ -27,7 +27,13 @@ fn rights_are_computed_by_class_and_place() {
     symlink("nowhere", root.join("dangling")).unwrap();
     symlink("circle", root.join("circle")).unwrap();
     let (uid, gid) = (Uid::effective().as_raw(), Gid::effective().as_raw());
-    let subject = |uid, gid, groups: &[u32]| Subject { name: "u".into(), uid, gid, groups: groups.to_vec() };
+    let subject = |uid, gid, groups: &[u32]| Subject {
+        name: "u".into(),
+        uid,
+        gid,
+        groups: groups.to_vec(),
+        may_lack_groups: false,
+    };
     let other = subject(uid + 1, gid + 1, &[]);
     let member = subject(uid + 1, gid + 1, &[gid]);
     let ask = |subject: &Subject, path: &Path, need| seen(&Reach::computed(subject, path, need));

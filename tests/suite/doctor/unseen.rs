@@ -1,6 +1,8 @@
 //! What `doctor` cannot see. It must say so. It must not guess, and it must not wait without end.
 
 use std::fs;
+use std::os::unix::fs::chown;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -100,5 +102,37 @@ fn closed_folder_of_sshd_is_not_reported_as_no_sshd() {
         assert!(status.contains("Permission denied") && status.contains("run with sudo"), "{status}");
         assert!(!status.contains("there is no sshd"), "{status}");
         run(&["umount", "/usr/sbin"]);
+    });
+}
+
+/// Before release 8.8, sshd may start the command without the groups of its user.
+#[test]
+fn path_that_an_older_sshd_reaches_only_with_a_group_is_not_known() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let _sshd = enabled(world);
+        let group = fs::read_to_string("/etc/group").unwrap() + "keepers:x:60901:eic-agent\n";
+        fs::write("/etc/group", group).unwrap();
+        chown(world.path("bin"), None, Some(60901)).unwrap();
+        mode(&world.path("bin"), 0o750);
+        have_it_read();
+        let doctor = || agent(world, &["doctor", "--json", "--user", "ec2-user"]).out;
+        assert_eq!(check(&doctor(), "command-path")["verdict"], "ok");
+        fs::copy("/usr/sbin/sshd", "/run/real-sshd").unwrap();
+        mode(Path::new("/run/real-sshd"), 0o755);
+        let old = world.path("old-sshd");
+        fs::write(
+            &old,
+            "#!/bin/sh\n[ \"$1\" != -V ] && exec /run/real-sshd \"$@\"\necho OpenSSH_8.7p1 >&2\n",
+        )
+        .unwrap();
+        mode(&old, 0o755);
+        run(&["mount", "--bind", old.to_str().unwrap(), "/usr/sbin/sshd"]);
+        let report = doctor();
+        let path = check(&report, "command-path");
+        let why = "only as a member of a group, and sshd before OpenSSH 8.8 may start a command without it";
+        assert!(path["verdict"] == "skipped" && path["seen"].as_str().unwrap().contains(why), "{path:#}");
+        assert_eq!(serde_json::from_str::<Value>(&report).unwrap()["login"], "not-known");
+        let status = agent(world, &["status"]);
+        assert!(status.out.contains("it is not known whether sshd can run this program"), "{}", status.out);
     });
 }
