@@ -44,6 +44,7 @@ pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
         Command::Confinement => confinement::run(out, notes),
         Command::Reach(arguments) => reach::run(arguments, out, notes),
         Command::RunAs(arguments) => reach::run_as(arguments, notes),
+        Command::Connects(arguments) => reach::run_connects(arguments),
         Command::Placement => placement::run(clock, out, notes),
         Command::Supervise(arguments) => {
             match supervise(&arguments.program, &arguments.command, arguments.timeout) {

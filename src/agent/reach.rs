@@ -1,15 +1,18 @@
-//! The hidden subcommands `reach` and `run-as`: root runs this program as another user, with all groups of that user.
+//! The hidden subcommands `reach`, `run-as` and `connects`: root runs this program as another user, with all groups of that
+//! user.
 
 use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
+use std::time::Duration;
 
 use eic_core::audit_line::IDENT;
 use eic_host::privileges::become_user;
 use eic_host::reach::{Use, try_path};
 use eic_host::stdout::write_once;
 
-use crate::cli::{ReachArgs, RunAsArgs, UserIds};
+use crate::cli::{ConnectsArgs, ReachArgs, RunAsArgs, UserIds};
 use crate::outcome::Outcome;
 
 /// `reach`: tries to use a path as that user, and prints what stopped it as JSON.
@@ -43,4 +46,17 @@ fn refused(why: &str, notes: &mut impl Write) -> Outcome {
 
 fn become_one(user: &UserIds) -> Result<(), String> {
     become_user(user.uid, user.gid, &user.groups.0)
+}
+
+/// `connects`: whether one of these addresses accepts a connection. Nothing is sent, and nothing is read.
+pub(super) fn run_connects(arguments: &ConnectsArgs) -> Outcome {
+    if arguments.addresses.iter().any(connects) { Outcome::Done } else { Outcome::Undecided }
+}
+
+/// Timeout of one connect. The service is a hop away at most, and the kernel repeats a lost packet after a second.
+const TIMEOUT: Duration = Duration::from_millis(1200);
+
+/// Whether this address accepts a connection.
+pub(super) fn connects(address: &SocketAddr) -> bool {
+    TcpStream::connect_timeout(address, TIMEOUT).is_ok()
 }

@@ -1,12 +1,18 @@
 //! The user that sshd runs the agent as, and what that user can read. Commands that people run take on its rights, so
 //! that they see what a login sees.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use eic_core::audit_line::IDENT;
 use eic_host::accounts::Account;
+use eic_host::process::output_with_timeout;
 use eic_host::reach::{Obstacle, Reach, Subject, Use};
 use eic_login::privileges::{PrivilegesError, become_run_user, give_up_root};
+
+/// Timeout of the child process of [`RunUser::connects`].
+const CONNECTS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The user of a run.
 #[derive(Debug, Default)]
@@ -41,11 +47,18 @@ impl RunUser {
         become_run_user(uid, gid, groups)
     }
 
-    /// Becomes the user of a run, if the process is root: the user that sshd starts, or the agent's own user.
-    pub(crate) fn take_on(&self) -> Result<(), PrivilegesError> {
-        let Some(subject) = &self.subject else { return give_up_root() };
-        let (uid, gid, groups) = subject.ids();
-        become_run_user(uid, gid, groups)
+    /// Whether a child process that only connects, as the user of a run, reaches one of these addresses. `None` if that
+    /// is the agent's own user, if it is unknown, or if this process is not root.
+    pub(crate) fn connects(&self, addresses: &[SocketAddr]) -> Option<bool> {
+        let subject = self.subject.as_ref().filter(|subject| subject.name != IDENT)?;
+        if !nix::unistd::Uid::effective().is_root() || addresses.is_empty() {
+            return None;
+        }
+        let words: Vec<_> =
+            ["connects".to_owned()].into_iter().chain(addresses.iter().map(ToString::to_string)).collect();
+        let said =
+            output_with_timeout(&mut subject.command("/proc/self/exe", &words), CONNECTS_TIMEOUT).ok()?;
+        Some(said.status.success())
     }
 
     /// The obstacle at the first of these paths that exists and that a run cannot use. The inner error is the reason why

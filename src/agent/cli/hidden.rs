@@ -63,3 +63,11 @@ pub struct RunAsArgs {
     #[arg(last = true, required = true)]
     pub command: Vec<OsString>,
 }
+
+/// Arguments of the hidden `connects`.
+#[derive(Debug, Args)]
+pub struct ConnectsArgs {
+    /// The addresses with their ports
+    #[arg(required = true)]
+    pub addresses: Vec<std::net::SocketAddr>,
+}

@@ -26,7 +26,7 @@ pub use self::arguments::{
     VerifyArgs,
 };
 pub use self::authorized_keys::{AuthorizedKeysArgs, Overrides, Trust};
-pub use self::hidden::{ReachArgs, RunAsArgs, SuperviseArgs, UserIds};
+pub use self::hidden::{ConnectsArgs, ReachArgs, RunAsArgs, SuperviseArgs, UserIds};
 pub use self::values::When;
 
 /// Hands sshd the SSH keys that EC2 Instance Connect pushed to this instance, after proving each one.
@@ -75,6 +75,9 @@ pub enum Command {
     /// Run a program as another user, with all groups of that user (doctor runs it as root)
     #[command(hide = true)]
     RunAs(RunAsArgs),
+    /// Report whether one of some addresses accepts a connection (explain runs it as sshd's user)
+    #[command(hide = true)]
+    Connects(ConnectsArgs),
     /// Confine this process as authorized-keys does, and report which layers are in force (doctor runs it)
     #[command(hide = true)]
     Confinement,

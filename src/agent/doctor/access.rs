@@ -1,8 +1,11 @@
 //! `access`: sshd's lists of users and groups (OpenSSH auth.c, `allowed_user` and `auth_root_allowed`).
 
+use std::path::Path;
+
 use eic_core::policy::Glob;
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::accounts::{Account, entries};
+use eic_host::files::head_of_regular;
 use eic_host::process::output_with_timeout;
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::offer::Offer;
@@ -34,11 +37,17 @@ const SET_BY_MATCH: [&str; 9] = [
 
 /// Marks the results that another client might not get: a `Match` for some addresses may set something else.
 pub(super) fn mark_dependence_on_client(checks: &mut [Check], sshd: &Sshd, user: &str) {
-    let Some(setting) = sshd.sources.of_connections(user).next() else { return };
-    let note = format!(
-        "; for some connections, another rule applies at {setting}: Match {}",
-        printable(setting.within.as_deref().unwrap_or_default(), MAX_SHOWN)
-    );
+    let unclear =
+        sshd.sources.unclear.first().map(|unclear| format!("; sshd may read a line differently: {unclear}"));
+    let condition = sshd.sources.of_connections(user).next().map(|condition| {
+        let criteria = printable(condition.value.trim(), MAX_SHOWN);
+        format!("; other rules may apply to some connections: Match {criteria} ({condition})")
+    });
+    let wrapped = || {
+        has_rules(Path::new(HOSTS_DENY))
+            .then(|| format!("; {HOSTS_DENY} has rules, which some builds of sshd obey"))
+    };
+    let Some(note) = condition.or(unclear).or_else(wrapped) else { return };
     for check in checks.iter_mut().filter(|check| SET_BY_MATCH.contains(&check.id)) {
         check.is_open = true;
         if check.id == ID {
@@ -47,10 +56,29 @@ pub(super) fn mark_dependence_on_client(checks: &mut [Check], sshd: &Sshd, user:
     }
 }
 
+/// Rules of the TCP wrappers (`hosts_access(5)`). sshd of Debian obeys them.
+const HOSTS_DENY: &str = "/etc/hosts.deny";
+
+/// Maximum number of bytes of that file that are read.
+const MAX_RULES: usize = 64 * 1024;
+
+/// Whether a file has a line that is no comment.
+fn has_rules(file: &Path) -> bool {
+    let text = head_of_regular(file, MAX_RULES).unwrap_or_default();
+    String::from_utf8_lossy(&text)
+        .lines()
+        .map(str::trim)
+        .any(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
 /// `access`: whether sshd's lists allow this user.
 pub(super) fn access(sshd: &Sshd, account: &Account) -> Check {
     let name = printable(&account.name, MAX_SHOWN);
     let list = |keyword: Keyword| -> Vec<&str> { sshd.running.values(keyword).collect() };
+    if sshd.running.value(Keyword::RefuseConnection) == Some("yes") {
+        let seen = format!("RefuseConnection is yes{}", sshd.place(Keyword::RefuseConnection, "yes"));
+        return Check::fail(ID, ACCESS, seen, format!("remove that line{}", then_reload(sshd)));
+    }
     if let Some(refused) = root(sshd, account) {
         return refused;
     }

@@ -106,6 +106,9 @@ pub(super) fn explained(answer: Check, service: &[Check], asked_as: &str) -> Che
     Check { seen, fix: Some(fix), ..answer }
 }
 
+/// Options of `authorized_keys` that can refuse a login or replace its command (`sshd(8)`).
+const CONDITIONS: [&str; 5] = ["expiry-time", "from=", "command=", "verify-required", "touch-required"];
+
 /// The words between the user and the reason.
 const NO_DECISION: &str = ", the command made no decision: ";
 
@@ -171,25 +174,43 @@ impl ConfiguredRun {
                     "see sudo {IDENT} explain {user}, and {reason} in eic-agent's docs/troubleshooting.md"
                 );
                 // A failure, because no key that is pushed now can log in.
-                Check::fail(ID, ANSWER, seen, fix)
+                // Another key may be accepted.
+                Check::fail(ID, ANSWER, seen, fix).left_open()
             }
             (0, None) => {
                 let works = format!("works as {runs_as}; no key is pushed for {user} now");
-                if self.has_rules() {
-                    let seen = format!("{works}, and the rules of the settings decide about each key");
-                    return Check::ok(ID, ANSWER, seen).left_open();
+                if let Some(what) = self.decides_later() {
+                    return Check::ok(ID, ANSWER, format!("{works}, and {what}")).left_open();
                 }
                 Check::ok(ID, ANSWER, works)
             }
-            (1, _) => Check::ok(ID, ANSWER, format!("1 key for {user}")),
-            (keys, _) => Check::ok(ID, ANSWER, format!("{keys} keys for {user}")),
+            (keys, _) => {
+                let seen =
+                    if keys == 1 { format!("1 key for {user}") } else { format!("{keys} keys for {user}") };
+                if self.has_conditions() {
+                    let seen = format!("{seen}; the options of [keys] limit each key");
+                    return Check::ok(ID, ANSWER, seen).left_open();
+                }
+                Check::ok(ID, ANSWER, seen)
+            }
         }
     }
 
-    /// Whether the settings of the run have rules, which may deny a key.
-    fn has_rules(&self) -> bool {
+    /// What in the settings of the run decides about each key: rules, or options with which sshd gets the key.
+    fn decides_later(&self) -> Option<&'static str> {
+        let settings = Settings::resolve(&self.read.overrides.settings()).ok()?;
+        if !settings.rules.is_empty() {
+            return Some("the rules of the settings decide about each key");
+        }
+        self.has_conditions().then_some("the options of [keys] limit each key")
+    }
+
+    /// Whether `[keys] options` has an option that can refuse a login, or that replaces its command.
+    fn has_conditions(&self) -> bool {
         let settings = Settings::resolve(&self.read.overrides.settings());
-        settings.is_ok_and(|settings| !settings.rules.is_empty())
+        let options = settings.ok().and_then(|settings| settings.options.value);
+        let text = options.map(|options| options.as_str().to_ascii_lowercase()).unwrap_or_default();
+        CONDITIONS.iter().any(|option| text.contains(option))
     }
 
     fn fix(&self, note: &str, again: &str) -> String {

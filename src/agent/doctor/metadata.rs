@@ -67,14 +67,16 @@ pub(super) fn metadata(
         );
         return Check::fail(ID, METADATA, seen, fix);
     }
+    let address = endpoints.first().and_then(Endpoint::address);
+    let host = address.map_or_else(|| "169.254.169.254".to_owned(), |address| address.ip().to_string());
     let fix = match error {
         ImdsError::Timeout { .. } => &format!(
-            "allow packets to 169.254.169.254 (nft list ruleset, iptables -S); in a container raise the hop limit: {}",
+            "allow packets to {host} (nft list ruleset, iptables -S); in a container raise the hop limit: {}",
             change_option(machine.id(), "--http-put-response-hop-limit 2")
         ),
-        ImdsError::Unreachable(..) => {
-            "check that a route leads there (ip route get 169.254.169.254) and that no firewall refuses it (nft list ruleset)"
-        }
+        ImdsError::Unreachable(..) => &format!(
+            "check that a route leads there (ip route get {host}) and that no firewall refuses it (nft list ruleset)"
+        ),
         ImdsError::Forbidden(..) => &change_option(machine.id(), "--http-endpoint enabled"),
         ImdsError::Throttled(..) => {
             "find the program that sends so many requests: EC2 allows 1,024 packets a second to link-local services"

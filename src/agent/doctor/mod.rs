@@ -45,6 +45,7 @@ use std::io::Write;
 
 use eic_host::stdout::write_once;
 use eic_login::Clock;
+use eic_login::config::CommandLine;
 use report::{DoctorReport, Style};
 
 use crate::advice::Reader;
@@ -61,9 +62,15 @@ fn runs(sshd: &Result<sshd::Sshd, sshd::SshdUnavailable>) -> service::Runs {
     if !is_ours(command.as_deref(), &sshd.machine.own) {
         return service::Runs::default();
     }
-    let words = own_line::words_of(command.as_deref());
-    let has_other_settings = words.is_ok_and(|words| words.overrides.config.is_some());
-    service::Runs { user: RunUser::of(user.as_deref()), has_other_settings }
+    service::Runs { user: RunUser::of(user.as_deref()), name: user }
+}
+
+/// The options of our own line in sshd's configuration. Default if sshd does not run eic-agent.
+fn options_of_line(sshd: &Result<sshd::Sshd, sshd::SshdUnavailable>) -> CommandLine {
+    let command = sshd.as_ref().ok().and_then(|sshd| sshd.wired(|wired| wired.running.command.clone()));
+    let is_ours = sshd.as_ref().is_ok_and(|sshd| is_ours(command.as_deref(), &sshd.machine.own));
+    let words = own_line::words_of(command.as_deref().filter(|_| is_ours));
+    words.map(|words| words.overrides.settings()).unwrap_or_default()
 }
 
 pub(super) fn run(
@@ -75,9 +82,9 @@ pub(super) fn run(
     let reader = Reader::detect();
     let user = arguments.user.as_deref();
     // The checks that need root come first. Answers from the network are not read as root.
-    let settled = service::before(user);
-    let audit_required = settled.audit_required();
     let sshd = sshd::Sshd::of_login(user);
+    let settled = service::before(user, &options_of_line(&sshd));
+    let audit_required = settled.audit_required();
     let listener = sshd.as_ref().ok().and_then(|sshd| sshd.machine.listener.as_ref()).map(|sshd| sshd.pid);
     let before = server::checks(&sshd);
     let login = account::checks(&sshd, user, clock.started());
@@ -85,7 +92,8 @@ pub(super) fn run(
     let after: Vec<_> = std::iter::once(providers::check(&sshd)).chain(after).collect();
     let answer = live_run::check(&sshd, user, &before);
     let runs = runs(&sshd);
-    let service = service::checks(settled, &runs, user, clock);
+    let mut service = service::checks(settled, &runs, user, clock);
+    service.doubt_if_answered(&answer, &runs);
     let mut checks = service.checks;
     let answer = live_run::explained(answer, &checks, &service.asked_as);
     checks.extend(before);

@@ -1,16 +1,12 @@
 //! Tries connections to the metadata service as root and as the user of the checks. A firewall can refuse one user and
 //! let another through (nft `meta skuid`, iptables `--uid-owner`).
 
-use std::net::TcpStream;
-use std::time::Duration;
-
 use eic_core::audit_line::IDENT;
 use eic_host::accounts::Account;
 use eic_login::imds::Endpoint;
 use nix::unistd::Uid;
 
-/// Timeout of one connect. The service is a hop away at most, and the kernel repeats a lost packet after a second.
-const TIMEOUT: Duration = Duration::from_millis(1200);
+use crate::reach;
 
 /// The endpoints to which root connects. Nothing is sent, and nothing is read.
 #[derive(Debug, Default)]
@@ -33,7 +29,7 @@ impl RootConnects {
 }
 
 fn connects(endpoint: &Endpoint) -> bool {
-    endpoint.address().is_some_and(|address| TcpStream::connect_timeout(&address, TIMEOUT).is_ok())
+    endpoint.address().is_some_and(|address| reach::connects(&address))
 }
 
 /// The name of this process's user, if that is `root`, `eic-agent` or `nobody`. For any other user, the user id.

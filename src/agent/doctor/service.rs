@@ -1,6 +1,6 @@
 //! Checks from the machine itself to the signer: everything before sshd.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use eic_core::evidence::key_bundle::KeyBundle;
 use eic_core::identity::LoginName;
@@ -13,7 +13,7 @@ use eic_login::config::{CommandLine, ConfigError, DEFAULT_PATH, FileError, Setti
 use eic_login::imds::Endpoint;
 use eic_login::privileges::PrivilegesError;
 
-use super::check::Check;
+use super::check::{Check, CheckStatus};
 use super::keys::PushedKey;
 use super::metadata::{
     METADATA, clock_is_right, fix_unless_timeout, instance_is_this, is_no_connection, metadata, metadata_v6,
@@ -44,8 +44,8 @@ pub(super) struct Service {
 #[derive(Default)]
 pub(super) struct Runs {
     pub(super) user: RunUser,
-    /// Whether our line in sshd's configuration names another settings file.
-    pub(super) has_other_settings: bool,
+    /// The login name of that user.
+    pub(super) name: Option<String>,
 }
 
 /// The failed check of settings that a run cannot read.
@@ -60,6 +60,8 @@ pub(super) struct RootFindings {
     settings: Result<Settings, ConfigError>,
     environment: environment::EnvironmentBefore,
     root: RootConnects,
+    /// The settings file of the command line in sshd's configuration, if it names one.
+    config: Option<PathBuf>,
 }
 
 impl RootFindings {
@@ -69,14 +71,15 @@ impl RootFindings {
     }
 }
 
-/// Reads the settings, and queries sshd about them. Call this while we are root.
-pub(super) fn before(user: Option<&str>) -> RootFindings {
-    let settings = Settings::resolve(&CommandLine::default());
+/// Reads the settings of a run with this command line, and queries sshd about them. Call this while we are root.
+pub(super) fn before(user: Option<&str>, line: &CommandLine) -> RootFindings {
+    let settings = Settings::resolve(line);
     let environment =
         settings.as_ref().map(|settings| environment::renew_record(settings, user)).unwrap_or_default();
     let is_ec2 = Machine::detect(Path::new(SYSFS)) != Machine::NotEc2;
     let asked = settings.as_ref().ok().filter(|_| is_ec2).map(Settings::endpoints);
-    RootFindings { settings, environment, root: RootConnects::try_all(asked.unwrap_or_default()) }
+    let config = line.config.clone();
+    RootFindings { settings, environment, config, root: RootConnects::try_all(asked.unwrap_or_default()) }
 }
 
 /// Runs the checks up to the signer. Gives up root's rights first, because the checks read answers from the network.
@@ -116,17 +119,17 @@ fn settings(before: &RootFindings, runs: &Runs, was_root: bool, kept: Option<&Pr
         }
         Err(error) => {
             let seen = format!("{}: {error}", error.reason());
-            return Check::fail(
-                ID,
-                WHY,
-                seen,
-                format!("correct {DEFAULT_PATH}; this shows every fault: sudo eic-agent config"),
-            );
+            let fix = match &before.config {
+                None => format!("correct {DEFAULT_PATH}; this shows every fault: sudo eic-agent config"),
+                Some(file) => format!(
+                    "correct {0}; this shows every fault: sudo eic-agent config --config {0}",
+                    file.display()
+                ),
+            };
+            return Check::fail(ID, WHY, seen, fix);
         }
     };
-    // If our command in sshd's configuration has --config, a run reads that file. The check `answer` covers it.
-    let file =
-        settings.file.iter().filter(|_| !runs.has_other_settings).map(|file| (file.clone(), Use::Read));
+    let file = settings.file.iter().map(|file| (file.clone(), Use::Read));
     match runs.user.blocked(&file.collect::<Vec<_>>()) {
         Some(Ok(obstacle)) => return unreadable(ID, WHY, &obstacle),
         Some(Err(why)) => {
@@ -188,6 +191,17 @@ fn is_ec2(machine: &Machine) -> Check {
 }
 
 impl Service {
+    /// Leaves failures open if a run as its own user got an answer: these checks queried the service as another user, whom
+    /// a firewall or the mode of a file can refuse.
+    pub(super) fn doubt_if_answered(&mut self, answer: &Check, runs: &Runs) {
+        let is_other = runs.name.as_ref().is_some_and(|name| *name != self.asked_as && name != "root");
+        if answer.verdict == CheckStatus::Ok && is_other {
+            for check in self.checks.iter_mut().filter(|check| check.verdict == CheckStatus::Fail) {
+                check.is_open = true;
+            }
+        }
+    }
+
     fn skip(&mut self, ids: &[&'static str], seen: &str) {
         self.checks.extend(ids.iter().map(|id| Check::skipped(id, METADATA, seen)));
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::accounts::Account;
+use eic_host::reach::{Reach, Subject, Use};
 use eic_host::sshd::keyword::Keyword;
 
 use super::check::Check;
@@ -103,6 +104,20 @@ pub(super) fn shell(
                 );
             }
         }
+    }
+    let reach = Subject::of(account).map(|subject| Reach::of(&subject, Path::new(shell), Use::Execute));
+    match reach {
+        Ok(Reach::No(obstacle)) => {
+            return Check::fail(ID, SHELL, format!("the shell of {name}: {}", obstacle.seen()), other);
+        }
+        Ok(Reach::Unknown(why)) | Err(why) => {
+            return Check::skipped(
+                ID,
+                SHELL,
+                format!("it is not known whether {name} can run {shown}: {why}"),
+            );
+        }
+        Ok(Reach::Yes) => {}
     }
     let base = Path::new(shell).file_name().and_then(|base| base.to_str()).unwrap_or_default();
     // The internal SFTP server needs no shell.

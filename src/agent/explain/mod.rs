@@ -12,13 +12,16 @@ use document::{Document, Evaluation, StepTimings};
 use eic_core::audit_line::IDENT;
 use eic_core::decision::{Decision, Evidence, Expectations};
 use eic_core::policy::Policy;
+use eic_core::reason::Reason;
 use eic_core::text::one_line;
 use eic_host::instance::Machine;
+use eic_host::reach::Use;
 use eic_host::stdout::write_once;
 use eic_login::Clock;
 use eic_login::audit::Audit;
 use eic_login::config::{CommandLine, Settings};
 use eic_login::fetch::RunError;
+use eic_login::imds::Endpoint;
 
 use crate::capture::replay;
 use crate::capture::{CaptureRequest, Fetched, fetch};
@@ -27,6 +30,7 @@ use crate::config::unsupported;
 use crate::environment::{self, EnvironmentBefore};
 use crate::layout::{fit_report, json};
 use crate::outcome::Outcome;
+use crate::reach::connects;
 use crate::run_user::RunUser;
 use crate::verify::{Unproven, VerifyReport, verify_case};
 
@@ -43,15 +47,12 @@ pub(super) fn run(
     let before =
         settings.as_ref().map(|settings| environment::renew_record(settings, Some(arguments.user.as_str())));
     let before = before.unwrap_or_default();
-    if let Err(error) = RunUser::of(chain.user.as_deref()).take_on() {
+    let runs = RunUser::of(chain.user.as_deref());
+    let settings = settings.and_then(|settings| usable(settings, &runs, chain.user.as_deref()));
+    if let Err(error) = runs.give_up_root() {
         let _ = writeln!(notes, "{IDENT}: {}", one_line(&error.to_string()));
         return Outcome::Undecided;
     }
-    // Read the settings again without root's rights: in a login, the agent's user may not be able to read them.
-    let settings = settings.and_then(|settings| match chain.user.as_deref() {
-        Some("root") => Ok(settings),
-        _ => resolve(&chain.settings),
-    });
     let settings = settings.and_then(|settings| supported(settings, &before));
     let own = settings.and_then(|settings| evaluate(arguments, clock, &settings, &mut times));
     let document = Document::new(arguments, clock, own, chain, times);
@@ -60,6 +61,23 @@ pub(super) fn run(
         Ok(()) if document.gives_any() => Outcome::Done,
         _ => Outcome::Undecided,
     }
+}
+
+/// Returns the settings if the user of a run can read them and reaches the metadata service.
+fn usable(settings: Settings, runs: &RunUser, name: Option<&str>) -> Result<Settings, String> {
+    let file = settings.file.iter().map(|file| (file.clone(), Use::Read)).collect::<Vec<_>>();
+    if let Some(Ok(obstacle)) = runs.is_known().then(|| runs.blocked(&file)).flatten() {
+        return Err(format!("{}: {}", Reason::SettingsUnreadable.as_str(), obstacle.seen()));
+    }
+    let addresses: Vec<_> = settings.endpoints().iter().filter_map(Endpoint::address).collect();
+    if runs.connects(&addresses) == Some(false) && addresses.iter().any(connects) {
+        return Err(format!(
+            "{}: a firewall refuses the user {}, as whom sshd runs the agent, and lets root through",
+            Reason::MetadataUnreachable.as_str(),
+            name.unwrap_or_default()
+        ));
+    }
+    Ok(settings)
 }
 
 /// Returns the settings if this instance's sshd supports them, else the first fault.

@@ -36,7 +36,7 @@ impl SetupState<'_> {
             return Fix::Run(format!("{IDENT} enable --chain"));
         };
         Fix::Do(format!(
-            "remove {winner}, then run: sudo {IDENT} enable. To keep that command, correct this first: {refused}"
+            "correct this, then run: sudo {IDENT} enable --chain. {refused}. If nothing needs that command, remove {winner} and run: sudo {IDENT} enable"
         ))
     }
 

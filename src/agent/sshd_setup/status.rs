@@ -15,7 +15,7 @@ use eic_login::imds::ImdsSession;
 use eic_login::privileges::PrivilegesError;
 use serde::Serialize;
 
-use super::pin::other_settings;
+use super::own_line;
 use super::{Inspection, OtherServer, ProgramState, SshdState, shown, started_on_demand};
 use crate::advice::Reader;
 use crate::cli::StatusArgs;
@@ -106,7 +106,7 @@ fn run_user(report: &StatusReport) -> RunUser {
 impl StatusReport {
     /// Adds a problem or a warning for files that exist and that a run cannot read. Call this with the rights of
     /// `user`. If sshd's configuration names another settings file, the default settings file does not matter.
-    fn look_at_files(&mut self, user: &RunUser, settings: &Settings, has_other_settings: bool) {
+    fn look_at_files(&mut self, user: &RunUser, settings: &Settings) {
         if !user.is_known() {
             return;
         }
@@ -115,7 +115,7 @@ impl StatusReport {
                 obstacle.command().map_or_else(|| obstacle.advice("the file"), |fix| format!("run: {fix}"));
             format!("{}: {}; {fix}", reason.as_str(), obstacle.seen())
         };
-        let file = settings.file.iter().filter(|_| !has_other_settings).map(|file| (file.clone(), Use::Read));
+        let file = settings.file.iter().map(|file| (file.clone(), Use::Read));
         if let Some(Ok(obstacle)) = user.blocked(&file.collect::<Vec<_>>()) {
             let told = told(Reason::SettingsUnreadable, &obstacle);
             self.problems.push(format!("no pushed key can log in: {told}"));
@@ -148,7 +148,7 @@ impl StatusReport {
         if let Err(why) = report.look_at_sshd() {
             report.problems.push(why);
         }
-        let settings = Settings::resolve(&CommandLine::default());
+        let settings = Settings::resolve(&report.options_of_line());
         if let Err(error) = &settings {
             report.problems.push(format!("no pushed key can log in: {}: {error}", error.reason()));
         }
@@ -156,10 +156,9 @@ impl StatusReport {
         let before =
             settings.as_ref().map(|settings| environment::renew_record(settings, None)).unwrap_or_default();
         let user = run_user(&report);
-        let has_other = other_settings(report.sshd.command.as_deref()).is_some();
         let kept = user.give_up_root().err();
         if let Ok(settings) = &settings {
-            report.look_at_files(&user, settings, has_other);
+            report.look_at_files(&user, settings);
             let faults = unsupported(settings, &before, kept.as_ref());
             let told =
                 |fault: Unsupported| format!("no pushed key can log in: {}: {}", fault.reason, fault.said);
@@ -175,6 +174,12 @@ impl StatusReport {
         report.in_use = report.problems.is_empty();
         report.known = report.is_known && report.sshd.unread.is_none();
         report
+    }
+
+    /// The options of our own line in sshd's configuration.
+    fn options_of_line(&self) -> CommandLine {
+        let command = self.sshd.command.as_deref().filter(|_| self.is_known && self.problems.is_empty());
+        own_line::words_of(command).map(|words| words.overrides.settings()).unwrap_or_default()
     }
 
     /// Fills in sshd's effective configuration. The error is the reason why it is unknown.

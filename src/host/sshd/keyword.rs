@@ -56,6 +56,7 @@ keywords! {
     PubkeyAcceptedAlgorithms,
     PubkeyAcceptedKeyTypes,
     PubkeyAuthentication,
+    RefuseConnection,
     RequiredRSASize,
     RevokedKeys,
     UsePAM,

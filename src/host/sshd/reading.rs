@@ -43,6 +43,8 @@ pub(super) struct Reading {
 #[derive(Clone, Debug, Default)]
 struct Block {
     within: Option<String>,
+    /// The criteria of this `Match` and of those around its file, as written.
+    criteria: String,
     number: usize,
 }
 
@@ -63,7 +65,7 @@ impl Sources {
     /// The same. If `is_strict` is set, files that other users can change are skipped.
     pub(super) fn read_by(config: &Path, is_strict: bool) -> Self {
         let mut reading = Reading { sources: Self::default(), bytes: 0, is_strict };
-        reading.file(config, Block::default(), 0);
+        reading.file(config, &Block::default(), 0);
         reading.sources
     }
 }
@@ -71,7 +73,8 @@ impl Sources {
 impl Reading {
     /// Reads a file. A `Match` around the `Include` also applies inside the file. A `Match` in the file ends with
     /// it.
-    fn file(&mut self, file: &Path, mut block: Block, depth: usize) {
+    fn file(&mut self, file: &Path, outer: &Block, depth: usize) {
+        let mut block = outer.clone();
         let content = match self.content(file) {
             Ok(Some(content)) => content,
             Ok(None) => return,
@@ -110,7 +113,13 @@ impl Reading {
             match keyword {
                 Keyword::Match => {
                     self.sources.blocks = self.sources.blocks.saturating_add(1);
-                    block = Block { within: Some(printable(value, MAX_SHOWN)), number: self.sources.blocks };
+                    let criteria = format!("{} {value}", outer.criteria);
+                    self.sources.conditions.push(setting(&criteria));
+                    block = Block {
+                        within: Some(printable(value, MAX_SHOWN)),
+                        criteria,
+                        number: self.sources.blocks,
+                    };
                 }
                 Keyword::AuthorizedKeysCommand => self.sources.commands.push(setting(value)),
                 Keyword::AuthorizedKeysCommandUser => self.sources.users.push(setting(value)),
@@ -150,7 +159,7 @@ impl Reading {
             if let Some(why) = included.file_name().and_then(|name| odd_name(name.as_bytes())) {
                 self.doubt(at.file, Some(at.line), why, false);
             }
-            self.file(&included, block.clone(), at.depth.saturating_add(1));
+            self.file(&included, block, at.depth.saturating_add(1));
         }
     }
 

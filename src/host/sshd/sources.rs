@@ -51,6 +51,8 @@ pub struct Sources {
     pub includes: Vec<Setting>,
     /// Every other setting that the agent knows.
     pub(super) others: Vec<(Keyword, Setting)>,
+    /// Every `Match`. The value has its criteria, and those of a `Match` around the `Include` of its file.
+    pub(super) conditions: Vec<Setting>,
     /// The number of `Match` lines.
     pub(super) blocks: usize,
 }
@@ -124,13 +126,10 @@ impl Sources {
         self.conditional().filter(move |command| !is_none(command) && !has_user(command))
     }
 
-    /// The settings of logins as `user` in a `Match` that depends on the connection, for example on the client's address.
+    /// Every `Match` of logins as `user` that depends on the connection, for example on the client's address. What is set
+    /// there does not matter: it may be a keyword that the agent does not know.
     pub fn of_connections<'s>(&'s self, user: &'s str) -> impl Iterator<Item = &'s Setting> {
-        let others = self.others.iter().map(|(_, setting)| setting);
-        let all = others.chain(&self.commands).chain(&self.users);
-        all.filter(|setting| {
-            setting.within.as_deref().is_some_and(|within| depends_on_connection(within, user))
-        })
+        self.conditions.iter().filter(|condition| depends_on_connection(&condition.value, user))
     }
 
     /// The users in a `Match` that sets no command. sshd runs the command that is set outside as these users.
@@ -143,7 +142,7 @@ impl Sources {
 /// Whether a `Match` can apply to `user`, and applies only to some connections (`sshd_config(5)`). Groups are not
 /// looked up: the `Match` may apply.
 fn depends_on_connection(within: &str, user: &str) -> bool {
-    let mut words = split(within).into_iter();
+    let mut words = split(within).into_iter().filter(|word| word != "=");
     let mut depends = false;
     while let Some(word) = words.next() {
         let (criterion, value) = match word.split_once('=') {
@@ -239,6 +238,8 @@ mod tests {
             ("Group wheel User ec2-user", false),
             ("Group Address", false),
             ("RDomain x", true),
+            ("User = ec2-user Address = 10.0.0.0/8", true),
+            ("Address 10.0.0.0/8 User ec2-user", true),
         ] {
             assert_eq!(depends_on_connection(within, "ec2-user"), depends, "{within}");
         }

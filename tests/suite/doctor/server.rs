@@ -23,6 +23,24 @@ fn chained(options: &str, provider: &str) -> impl Fn(&World) {
     }
 }
 
+/// Checks that are skipped if the settings are unknown.
+const NO_METADATA: &[&str] = &[
+    "metadata",
+    "metadata-v6",
+    "proxy",
+    "instance",
+    "clock",
+    "region",
+    "trust-store",
+    "signer",
+    "staples",
+    "answer",
+];
+
+/// Checks that are skipped if the metadata service does not answer at the one address of the settings.
+const NO_ANSWER: &[&str] =
+    &["metadata-v6", "instance", "clock", "region", "trust-store", "signer", "staples", "answer"];
+
 pub(super) fn rows() -> Vec<Row> {
     [command_rows(), runnable_rows(), provider_rows(), answer_rows()].into_iter().flatten().collect()
 }
@@ -345,28 +363,59 @@ fn provider_rows() -> Vec<Row> {
 /// Faults that only a run of the agent shows.
 fn answer_rows() -> Vec<Row> {
     vec![
-        row(
-            "another settings file on our line",
-            |world| {
-                fs::write("/etc/other.toml", "[imds]\nendpoint = \"http://169.254.169.253\"\n").unwrap();
-                edited(OURS, "authorized-keys", "authorized-keys --config /etc/other.toml")(world);
-            },
-            Finding {
-                check: "answer",
-                verdict: "fail",
-                seen: "as eic-agent, the command made no decision: metadata-",
-                fix: "authorized-keys --config /etc/other.toml ec2-user",
-            },
+        follow(
+            NO_ANSWER,
+            row(
+                "another settings file on our line",
+                |world| {
+                    fs::write("/etc/other.toml", "[imds]\nendpoint = \"http://169.254.169.253\"\n").unwrap();
+                    edited(OURS, "authorized-keys", "authorized-keys --config /etc/other.toml")(world);
+                },
+                Finding {
+                    check: "metadata",
+                    verdict: "fail",
+                    seen: "no connection to http://169.254.169.253",
+                    fix: "ip route get 169.254.169.253",
+                },
+            ),
+        ),
+        follow(
+            NO_ANSWER,
+            row(
+                "another endpoint on our line",
+                edited(OURS, "authorized-keys", "authorized-keys --imds-endpoint http://169.254.169.253"),
+                Finding {
+                    check: "metadata",
+                    verdict: "fail",
+                    seen: "no connection to http://169.254.169.253",
+                    fix: "ip route get 169.254.169.253",
+                },
+            ),
+        ),
+        follow(
+            NO_METADATA,
+            row(
+                "another settings file on our line, with a fault",
+                |world| {
+                    fs::write("/etc/other.toml", "nonsense").unwrap();
+                    edited(OURS, "authorized-keys", "authorized-keys --config /etc/other.toml")(world);
+                },
+                Finding {
+                    check: "settings",
+                    verdict: "fail",
+                    seen: "settings-invalid: /etc/other.toml",
+                    fix: "sudo eic-agent config --config /etc/other.toml",
+                },
+            ),
         ),
         row(
-            "another endpoint on our line",
-            edited(OURS, "authorized-keys", "authorized-keys --imds-endpoint http://169.254.169.253"),
-            Finding {
-                check: "answer",
-                verdict: "fail",
-                seen: "metadata-",
-                fix: "--imds-endpoint http://169.254.169.253",
+            "a fault of the default settings, which our line does not use",
+            |world| {
+                fs::write("/etc/other.toml", "[imds]\ntimeout = 60\n").unwrap();
+                world.configure("nonsense");
+                edited(OURS, "authorized-keys", "authorized-keys --config /etc/other.toml")(world);
             },
+            Finding { check: "settings", verdict: "ok", seen: "/etc/other.toml is valid", fix: "" },
         ),
         follow(
             &["answer"],

@@ -202,6 +202,8 @@ impl Observation {
         let explain_is_sure = explain_is_sure || !self.explain.report["error"].is_null();
         let config_is_refused =
             self.check("settings")["seen"].as_str().unwrap().starts_with("settings-invalid");
+        // `config` shows the default file.
+        let is_default = !self.status.report["sshd"]["command"].to_string().contains("--config");
         let refused = |causes: &[&str]| forecast == "fails" && causes.contains(&cause);
         let rules = [
             (forecast == "works" && !logs_in, "doctor says that a login works, and none does"),
@@ -227,8 +229,11 @@ impl Observation {
                 "explain says that sshd gets the key, and doctor that it does not",
             ),
             (!explained && explain_is_sure && logs_in, "explain says that sshd gets no key, and it does"),
-            (config_is_refused && self.config == Some(0), "config accepts what doctor refuses"),
-            (self.config == Some(2) && !config_is_refused, "config refuses what doctor accepts"),
+            (is_default && config_is_refused && self.config == Some(0), "config accepts what doctor refuses"),
+            (
+                is_default && self.config == Some(2) && !config_is_refused,
+                "config refuses what doctor accepts",
+            ),
             (
                 self.own.is_some_and(|[with, without]| with != without),
                 "the agent's command changes the result of a login with another key",

@@ -105,6 +105,8 @@ pub(super) const CONDITIONS: &[&str] = &[
     "Host *",
     "User ec2-user Address *,!10.0.0.0/8",
     "User ec2-user Group ec2-user",
+    "User = ec2-user Address = 127.0.0.0/8",
+    "Address 127.0.0.1 User ubuntu,ec2-user",
 ];
 
 /// Keywords that sshd does not accept in a `Match` block (OpenSSH servconf.c, `SSHCFG_GLOBAL`).
@@ -168,6 +170,8 @@ pub(super) const AGENT_SETTINGS: &[&str] = &[
     "",
     "[keys]\nenvironment = true\n",
     "[keys]\noptions = \"no-port-forwarding\"\n",
+    "[keys]\noptions = 'from=\"10.0.0.1\"'\n",
+    "[keys]\noptions = 'expiry-time=\"20200101\"'\n",
     "[[rule]]\nname = \"users\"\naction = \"deny\"\nusers = [\"ec2-user\"]\n",
     "[[rule]]\nname = \"bob\"\naction = \"allow\"\nprincipals = [\"*:user/bob\"]\n[[rule]]\nname = \"rest\"\naction = \"deny\"\n",
     "[[rule]]\nname = \"dead\"\naction = \"allow\"\nprincipals = [\"arn:aws:iam::*:role/Demo\"]\n",

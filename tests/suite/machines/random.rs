@@ -58,7 +58,7 @@ impl Sound {
             chown(path, Some(*uid), Some(*gid)).unwrap();
             fs::set_permissions(path, fs::Permissions::from_mode(*mode)).unwrap();
         }
-        run("rm -rf /etc/ssh/* /etc/nologin && cp -a /run/sound/. /etc/ssh/");
+        run("rm -rf /etc/ssh/* /etc/nologin /etc/hosts.deny && cp -a /run/sound/. /etc/ssh/");
         have_it_read();
         // A file that changes while sshd reads it looks older than the pid file, which sshd writes after that.
         sleep(Duration::from_millis(50));
@@ -243,6 +243,10 @@ impl Maker<'_> {
                 10..=12 => self.mode(),
                 13 => self.owner(),
                 14 | 15 => self.account(user),
+                16 if self.chance.percent(30) => {
+                    fs::write("/etc/hosts.deny", "sshd: 10.0.0.0/8\n").unwrap();
+                    self.changes.push("hosts.deny: sshd: 10.0.0.0/8".to_owned());
+                }
                 16 => self.members(),
                 17 => self.pam(),
                 18 => self.agent_settings(),
@@ -287,6 +291,9 @@ fn compare(world: &World, keys: &Keys, sound: &Sound, seed: u64) -> (String, Opt
     let observed = attempt.observe();
     let mut faults = observed.contradictions();
     faults.extend(refused_settings(world, observed.report()));
+    if maker.changes.is_empty() && observed.forecast() != "works" {
+        faults.push(format!("doctor does not know a sound machine\n{}", observed.summary()));
+    }
     if faults.is_empty() {
         let before = observed.summary();
         faults = attempt.mend(&observed, have_it_read);
