@@ -10,7 +10,7 @@ use eic_login::config::parse_seconds;
 /// Arguments of the hidden `supervise`, which runs one provider.
 #[derive(Debug, Args)]
 pub struct SuperviseArgs {
-    /// Seconds after which the provider is ended
+    /// Time limit in seconds; the provider is killed two seconds later
     #[arg(value_parser = parse_seconds)]
     pub timeout: Duration,
     /// The provider's real path

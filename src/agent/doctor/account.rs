@@ -237,7 +237,7 @@ impl Shadow {
     }
 }
 
-/// Turns a failure into a skipped check if sshd's configuration is unknown, because sshd may not enforce it.
+/// Turns a failure into a skipped check if sshd's configuration is unknown, because sshd may still accept the login.
 fn skip_if_unknown(sshd: &Result<Sshd, SshdUnavailable>, check: Check) -> Check {
     match sshd {
         Err(SshdUnavailable::NeedsRoot(_)) if check.verdict == CheckStatus::Fail => {

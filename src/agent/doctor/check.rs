@@ -131,7 +131,7 @@ impl Check {
         Self { is_open: true, ..self }
     }
 
-    /// Whether this check lets the login's outcome be unknown.
+    /// Whether this check makes the outcome of the login unknown.
     pub(super) fn hides_the_outcome(&self) -> bool {
         let is_skipped = self.verdict == CheckStatus::Skipped && DECISIVE.contains(&self.id);
         self.is_open || is_skipped

@@ -191,7 +191,8 @@ pub(super) fn clock_is_right(date: Option<&str>, now: Timestamp) -> Check {
         0..=NOTICEABLE_SKEW => Check::ok(ID, CLOCK, seen),
         // With a clock 60 s ahead, every key has already expired when it arrives.
         _ if ahead >= 60 => Check::fail(ID, CLOCK, seen, FIX),
-        // Staples that are as fresh as that are refused, and older ones are accepted. The check `staples` decides.
+        // With a clock this far behind, the newest staples are refused, and older ones are accepted. The check
+        // `staples` decides.
         _ if off > CLOCK_SKEW => Check::fail(ID, CLOCK, seen, FIX).left_open(),
         _ => Check::warn(ID, CLOCK, seen, FIX),
     }

@@ -41,7 +41,7 @@ const INSTALLERS: [(&str, &str); 4] = [
 /// `openssh`, `listener`, `command`, `command-user`, `command-path` and `unit-override`.
 pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>) -> Vec<Check> {
     let listener = listener(sshd);
-    // A server that runs works on with the configuration that it has read before.
+    // A running server keeps the configuration that it has read before.
     let runs = listener.verdict == CheckStatus::Ok;
     let mut checks = vec![openssh(sshd), listener];
     match sshd {

@@ -130,8 +130,9 @@ pub(super) fn shell(
         None => Check::ok(ID, SHELL, shown),
         Some(command) => {
             let command = printable(command, MAX_SHOWN);
-            let seen =
-                format!("{shown}; ForceCommand runs instead of every command: {command}; not looked into");
+            let seen = format!(
+                "{shown}; ForceCommand runs instead of every command: {command}; doctor does not check it"
+            );
             Check::ok(ID, SHELL, seen).left_open()
         }
     }

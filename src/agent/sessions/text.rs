@@ -39,8 +39,8 @@ pub(super) struct Opened {
     unpacker: Option<&'static str>,
 }
 
-/// The place of a file among the files of one log, which begin in the same second. The oldest is the least. logrotate
-/// appends a number that grows with the age, or a date (`dateext`).
+/// The order of two files of one log whose first lines have the same time. The oldest is the least. logrotate appends a
+/// number that grows with the age, or a date (`dateext`).
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Rotation {
     Dated(u64),

@@ -53,7 +53,7 @@ impl SetupState<'_> {
         ))
     }
 
-    /// Settings that make sshd run this program, and this program run the command in force as its current user.
+    /// Settings with which sshd runs this program, and this program runs the command in force as its current user.
     fn both(&self) -> Option<String> {
         let (command, user) = (self.running.command.as_deref()?, self.running.user.as_deref()?);
         let own = &self.machine.own;

@@ -42,7 +42,7 @@ pub(super) struct StapleFetch<'c> {
     is_news: bool,
 }
 
-/// The answer to a request. A 404 is `None` for a staple and an empty list for the list.
+/// The answer to a request. A 404 is `None`. For the list, `None` counts as an empty list.
 enum StapleResponse {
     Staple(String, Result<Option<Vec<u8>>, ImdsError>),
     List(Result<Option<String>, ImdsError>),

@@ -9,8 +9,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause, before jitter.
 const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 
-/// Shortest time for one attempt, including the connect, if the deadline allows it. The service answers within
-/// milliseconds.
+/// Shortest time for one attempt at the last endpoint, including the connect, if the deadline allows it. The service
+/// answers within milliseconds.
 const ATTEMPT_TIME: Duration = Duration::from_secs(2);
 
 /// Longest time for a connect.
@@ -21,9 +21,9 @@ const CONNECT_TIME: Duration = Duration::from_secs(1);
 /// deadline.
 pub(super) const BROKEN_ATTEMPTS: u32 = 3;
 
-/// Time limit of a connect in a run with the time limit `allowed`. [`BROKEN_ATTEMPTS`] connects to both endpoints
-/// fit into `allowed`. So if a packet is lost, the agent connects again before the kernel would repeat the packet,
-/// and always has time to try the other endpoint.
+/// Time limit of a connect in a run with the time limit `allowed`. Within `allowed`, the agent can try to connect to
+/// both endpoints [`BROKEN_ATTEMPTS`] times. So if a packet is lost, the agent connects again before the kernel would
+/// repeat the packet, and always has time to try the other endpoint.
 pub(super) fn connect_time(allowed: Duration) -> Duration {
     allowed.checked_div(8).unwrap_or(allowed).min(CONNECT_TIME)
 }

@@ -56,7 +56,7 @@ impl SettingsReader {
     }
 
     /// The trust store, opened without root's privileges. `None` if opening took longer than `timeout`. The thread
-    /// ends then.
+    /// ends when it has opened the files.
     pub(super) fn open(self, store: TrustStore, timeout: Duration) -> Option<OpenStore> {
         match self.thread {
             Some(thread) => {

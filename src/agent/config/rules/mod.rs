@@ -211,9 +211,9 @@ fn list_covers(
     Some(narrow.iter().all(|narrow| wide.iter().any(|wide| pattern_covers(wide, narrow))))
 }
 
-/// Whether each text that matches `narrow` also matches `wide`. `false` may be wrong, `true` never is. This treats the
-/// pattern `narrow` as a text. If it has a `*` and another pattern `wide` has a `?`, the answer is `false`: the `*` can
-/// be more than one character.
+/// Whether each text that matches `narrow` also matches `wide`. `false` may be wrong, `true` never is. If the patterns
+/// differ, this treats `narrow` as a text. If `narrow` has a `*` and `wide` has a `?`, the answer is `false`,
+/// because the `*` can be more than one character.
 fn pattern_covers(wide: &Glob, narrow: &Glob) -> bool {
     let can_mislead = wide.as_str().contains('?') && narrow.as_str().contains('*');
     wide == narrow || (!can_mislead && wide.matches(narrow.as_str()))

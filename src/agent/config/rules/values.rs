@@ -90,7 +90,7 @@ pub(super) fn can_be_caller(pattern: &Glob, domain: Option<&Domain>, account: &F
         || (has_rare_path(pattern.as_str()) && is_caller(pattern, domain, account, Set::Path))
 }
 
-/// Whether such a caller can match that has no rare character in its path.
+/// The same for callers without a rare character in their path.
 fn is_usual(pattern: &Glob, domain: Option<&Domain>, account: &Form) -> bool {
     is_caller(pattern, domain, account, Set::UsualPath)
 }
@@ -222,7 +222,7 @@ fn with_partition(text: &str, partition: &str) -> String {
     parts.join(":")
 }
 
-/// Adds leading zeros to the account, which YAML and spreadsheets remove.
+/// Adds leading zeros to the account: YAML and spreadsheets remove them.
 fn with_account(text: &str) -> String {
     let mut parts: Vec<_> = text.splitn(6, ':').map(str::to_owned).collect();
     if let Some(account) = parts.get_mut(4) {

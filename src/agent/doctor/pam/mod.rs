@@ -43,7 +43,7 @@ pub(super) struct AccountStep {
     outcome: Outcome,
     /// `pam_unix`'s answer. The error says why it is unknown.
     unix: Result<Answer, String>,
-    /// Whether the step would be good if `pam_unix` had no objection.
+    /// Whether no other module certainly refuses the login.
     is_unix_alone: bool,
 }
 

@@ -4,7 +4,7 @@ use super::answer::Answer;
 use super::rules::{Action, Rule};
 
 /// The answers that are tried for a module whose answer is unknown. The usual controls treat every other answer like
-/// `perm_denied`.
+/// `perm_denied`, apart from `new_authtok_reqd`.
 const TRIED: [Answer; 4] = [Answer::Success, Answer::PermDenied, Answer::UserUnknown, Answer::Ignore];
 
 /// Maximum number of modules whose answers are tried. Each multiplies the work by four.
@@ -153,7 +153,8 @@ mod tests {
     use super::super::rules;
     use super::*;
 
-    /// Judges rules of this text. The answers are the module's names: `pam_success`, `pam_unknown`, …
+    /// Judges the rules of this text. The name of a module is its answer: `success`, `denied`, … Every other name means an
+    /// unknown answer.
     fn judged(name: &str, text: &str) -> Outcome {
         let root = std::env::temp_dir().join(format!("eic-agent-stack-{name}-{}", std::process::id()));
         let folder = root.join("etc/pam.d");

@@ -16,9 +16,9 @@
 //! of them has. It contains some calls that runs do not make today, if they are harmless and a library may need
 //! them.
 //!
-//! So the filter refuses every program and process, tracing and access to other processes' memory, signals, mounts,
-//! namespaces, modules, keys, users, clocks, code created at run time, and opening any file. The only sockets are
-//! those with a path (for the log) and TCP.
+//! So the filter refuses to start a program or a process and to open a file. It also refuses tracing, access to other
+//! processes' memory, signals, mounts, namespaces, modules, keys, changes of the user or the clock, and code created at
+//! run time. The only sockets are those with a path (for the log) and TCP.
 //!
 //! # A binary search instead of a list
 //!
