@@ -1,8 +1,8 @@
 //! Whether the running server has read the configuration as it is now.
 //!
-//! A server reads its configuration when it starts and at SIGHUP. Neither the start time of its process nor anything
-//! else in /proc changes at SIGHUP. But sshd then writes its pid file again (OpenSSH sshd.c, `main`), so that the
-//! file's time is the time of the last reading. Without a pid file, only the time of the start is known.
+//! A server reads its configuration when it starts and at SIGHUP. The start time of its process stays the same at
+//! SIGHUP, and /proc has no time of the signal. But sshd then writes its pid file again (OpenSSH sshd.c, `main`), so
+//! that the file's time is the time of the last reading. Without a pid file, only the time of the start is known.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;

@@ -194,7 +194,8 @@ fn join_values(words: Vec<String>) -> (Vec<String>, bool) {
         match joined.last_mut() {
             Some(value) if in_value && value == "-o" => joined.push(word),
             Some(value) if in_value && !word.starts_with("-o") => {
-                // The value has no space yet, so a word that looks like an option is an option.
+                // If the value has no space yet, count a word that looks like an option as an option: usual values such
+                // as `Ciphers=a` have no space.
                 if is_option(&word) && !value.contains(' ') {
                     in_value = false;
                     joined.push(word);

@@ -29,8 +29,8 @@ pub const CONFIG: &str = "/etc/ssh/sshd_config";
 /// Time limit. sshd only reads a few files.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection that matches no `Match` except one for all connections or for its user. The addresses are for
-/// documentation (RFC 5737). `-T` needs all of them and the local port.
+/// A connection whose host and addresses no `Match` should name: the addresses are for documentation (RFC 5737). `-T`
+/// needs all of them and the local port.
 const CONNECTION: &str = "host=host.invalid,addr=192.0.2.1,laddr=192.0.2.2";
 
 /// The first port in a query. If the server does not listen there, another port is used.

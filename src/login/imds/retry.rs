@@ -28,8 +28,8 @@ pub(super) fn connect_time(allowed: Duration) -> Duration {
     allowed.checked_div(8).unwrap_or(allowed).min(CONNECT_TIME)
 }
 
-/// Time limit of one attempt: half of the remaining time. So a second attempt fits, and a slow service still has
-/// time to answer. Unless this is the last endpoint, the other half is always left for the next one.
+/// Time limit of one attempt: half of the remaining time, so that another attempt fits. At the last endpoint, a slow
+/// service gets at least [`ATTEMPT_TIME`], or the whole remaining time if that is shorter.
 pub(super) fn attempt_time(remaining: Duration, is_last: bool) -> Duration {
     let half = remaining.checked_div(2).unwrap_or(remaining);
     if is_last { half.max(ATTEMPT_TIME).min(remaining) } else { half }
