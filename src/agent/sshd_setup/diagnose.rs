@@ -110,7 +110,7 @@ impl SetupState<'_> {
     }
 
     /// Why it is unknown whether the running server uses what the files have. `None` if it has read them, or if its
-    /// command line wins over them.
+    /// command line sets a command that is not ours.
     pub(crate) fn unread_fault(&self) -> Option<SetupFault> {
         let (unread, listener) = (self.unread?, self.machine.listener.as_ref()?);
         if self.is_on_command_line() && !is_ours(self.running.command.as_deref(), &self.machine.own) {

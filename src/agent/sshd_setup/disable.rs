@@ -46,7 +46,7 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
     let config = listener.and_then(|listener| listener.config).filter(|_| unknown.is_none());
     let config = config.as_deref().unwrap_or(Path::new(CONFIG));
     let test = || server.as_ref().and_then(|server| server.test(config).err());
-    // A configuration that other users can change is not tested.
+    // Before the changes, a configuration that other users can change is not tested. It counts as unsound.
     let was_sound = server.is_some() && faults.is_empty() && test().is_none();
     for file in &places {
         match take_out(file) {
@@ -55,8 +55,7 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
             Err(why) => faults.push(why),
         }
     }
-    // Test even a configuration that other users can change: a reload makes sshd read it, and sshd exits if it is
-    // invalid.
+    // After the changes, test even such a configuration: a reload makes sshd read it, and sshd exits if it is invalid.
     let refused = if changes.is_empty() { None } else { test() };
     if let Some(error) = refused.as_ref().filter(|_| was_sound) {
         for change in changes.into_iter().rev() {

@@ -71,7 +71,7 @@ pub(super) fn folder(pattern: &Path) -> PathBuf {
 }
 
 /// The files that a pattern matches, sorted by name like the result of glob(3). Dangling links are included. The
-/// flag is false if a folder has more than [`MAX_NAMES`] names.
+/// flag is false if a folder has more than [`MAX_NAMES`] names, or if more than [`MAX_NAMES`] files match.
 pub(super) fn expand(pattern: &Path) -> (Vec<PathBuf>, bool) {
     let mut found = vec![PathBuf::new()];
     let mut is_whole = true;

@@ -1,5 +1,5 @@
-//! systemd units. The agent reloads sshd only if sshd runs as a unit, because a reload keeps every session. The agent
-//! does not start a server that is not running. It restarts sshd only if a systemd socket holds the port.
+//! systemd units. If sshd runs as a unit, the agent reloads it: a reload keeps every session. The agent does not start
+//! a server that is not running. It restarts sshd only if a systemd socket holds the port.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
