@@ -45,7 +45,7 @@ load: ## Run LOGINS=1000 logins, AT_ONCE=50, over a real sshd with faults in met
 # Before a release, compare 2,000 machines: make machines MACHINES=2000 FROM=SEED. An interrupted run names the next seed.
 MACHINES = 200
 FROM = 1
-machines: release ## Compare diagnosis with real logins: a table, and MACHINES=200 random machines from the seed FROM=1
+machines: release ## Compare doctor, status, explain and config with logins on broken machines, MACHINES=200 of them random, from the seed FROM=1
 	@tests/setup matrix-test
 	@tests/machines $(MACHINES) $(FROM)
 

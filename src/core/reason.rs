@@ -42,7 +42,7 @@ pub enum Reason {
     DeniedByRule,
 
     // --- the signer certificate ---
-    /// The bundle holds no certificate, or its first one cannot be read.
+    /// The bundle holds no certificate that can be read, or is too large.
     SignerMalformed,
     /// The certificate has another common name than this region's signer.
     SignerNameMismatch,
@@ -58,7 +58,7 @@ pub enum Reason {
     SignerKeyUsage,
     /// A certificate of the path is revoked.
     SignerRevoked,
-    /// The signer's key is too weak, or its type cannot sign entries.
+    /// The signer's key is not RSA with an allowed size and exponent.
     SignerKeyUnsuitable,
     /// The check of the certificates and staples would exceed the agent's work budget.
     SignerTooCostly,

@@ -183,7 +183,7 @@ pub(crate) fn enabled(world: &World) -> Sshd {
         ),
         &[],
     );
-    // This time limit applies to the command that `enable` writes, and to each command that queries metadata.
+    // The settings now have a long time limit. It also applies to the command that `enable` writes.
     world.configure_unhurried("");
     let ran = agent(world, &["enable"]);
     assert_eq!(ran.status, Some(0), "{}", ran.err);

@@ -251,7 +251,7 @@ impl Observation {
         vec![format!("{}\n{}", broken.join("; "), self.summary())]
     }
 
-    /// The deeds and the words, for the report of a failure.
+    /// What the logins did and what the commands said, for the report of a failure.
     pub(crate) fn summary(&self) -> String {
         let found = self.doctor.report["checks"].as_array().unwrap().iter().filter(|check| {
             check["verdict"] != "ok"

@@ -1,7 +1,7 @@
 //! The parts of a random machine, and the random numbers that choose them.
 
-/// Random numbers from a seed: `SplitMix64` (Steele, Lea and Flood, 2014). The same seed gives the same machine with
-/// every release of the test, as long as the choices below stay the same.
+/// Random numbers from a seed: `SplitMix64` (Steele, Lea and Flood, 2014). A seed gives the same machine until the
+/// choices below change.
 pub(super) struct Chance(u64);
 
 impl Chance {

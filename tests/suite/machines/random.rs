@@ -28,7 +28,7 @@ const GROUP: &str = "eictest";
 const USERS: [&str; 3] = ["ec2-user", "ubuntu", "root"];
 const SETTINGS_FILE: &str = "/etc/eic-agent.toml";
 
-/// This many tests share the seeds: the test `n` takes each seed with the rest `n`.
+/// This many tests share the seeds. Test `n` takes each seed that has the remainder `n` after division by this number.
 const PARTS: u64 = 4;
 
 /// The sound machine, to which each random machine returns.
@@ -60,7 +60,8 @@ impl Sound {
         }
         run("rm -rf /etc/ssh/* /etc/nologin /etc/hosts.deny && cp -a /run/sound/. /etc/ssh/");
         have_it_read();
-        // A file that changes while sshd reads it looks older than the pid file, which sshd writes after that.
+        // If the next machine changed a file while sshd still reads, the file would look older than the pid file, which
+        // sshd writes at the end. So give sshd time.
         sleep(Duration::from_millis(50));
     }
 }

@@ -116,7 +116,7 @@ fn another_users_line_about_an_end_makes_the_end_unknown() {
     assert_eq!(log.report(&everything(), Some(&gone))["sessions"][0]["state"], "unknown");
 }
 
-/// One report of the end of a login as root: the writer, and whether it knows that the line is sshd's.
+/// A line about the end of a session: an attested line of root, an unattributed line of root, or a line of this user.
 enum Report {
     Attested,
     Unattributed,
