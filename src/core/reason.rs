@@ -44,9 +44,9 @@ pub enum Reason {
     // --- the signer certificate ---
     /// The bundle holds no certificate that can be read, or is too large.
     SignerMalformed,
-    /// The certificate has another common name than this region's signer.
+    /// The common name or the alternative names of the certificate are not those of this region's signer.
     SignerNameMismatch,
-    /// No path leads from the certificate to a trust anchor.
+    /// No valid path leads from the certificate to a trust anchor.
     SignerUntrusted,
     /// A certificate of the path has expired.
     SignerExpired,
@@ -66,7 +66,7 @@ pub enum Reason {
     // --- the OCSP staples ---
     /// A certificate of the path has no staple.
     StapleMissing,
-    /// The staple cannot be parsed.
+    /// The staple cannot be parsed, has a defect, or has dates that contradict each other.
     StapleMalformed,
     /// The staple's status is neither good nor revoked.
     StapleUnknown,
@@ -102,7 +102,7 @@ pub enum Reason {
     RegionMalformed,
     /// The services domain belongs to no known AWS partition.
     DomainUnknown,
-    /// The trust store is absent, unreadable or empty.
+    /// The trust store is absent or unreadable, or has no root that the settings allow.
     TrustStoreUnusable,
     /// A user other than root can write to the trust store, or to a folder above it.
     TrustStoreInsecure,

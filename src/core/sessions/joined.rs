@@ -65,7 +65,7 @@ pub struct Session {
     pub end_source: Option<Attribution>,
     /// The time at which a line reported the end, if that line did not end the session. See `Join::said_to_end`.
     pub(super) said_end: Option<Moment>,
-    /// What sshd's processes with a user's id reported about the end of the connection.
+    /// What sshd's lines reported about the end of the connection.
     pub(super) left: Left,
     /// Whether the session's process existed before the log was read.
     pub(super) is_alive: bool,
