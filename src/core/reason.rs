@@ -8,7 +8,7 @@
 #[non_exhaustive]
 pub enum Reason {
     // --- an entry of the key bundle ---
-    /// The entry has `#` lines and no key line.
+    /// The entry has no key line.
     NoKey,
     /// The key line is not one OpenSSH public key.
     KeyMalformed,
@@ -24,7 +24,7 @@ pub enum Reason {
     NoInstance,
     /// A known `#` field occurs twice in the entry.
     RepeatedField,
-    /// The entry has too many lines, or a line that is too long.
+    /// The entry has too many `#` lines, or a `#` line or a signature that is too long.
     EntryTooLarge,
     /// No signature follows the key line.
     NoSignature,

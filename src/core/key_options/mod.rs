@@ -65,7 +65,7 @@ pub enum KeyOptionsError {
     TooLong(usize),
     /// The option would make the key a certificate authority instead of a login key.
     NotForKeys(String),
-    /// The separator between two options is not a comma, or a quote is not closed.
+    /// An option has no name, a value is not in double quotes, or the separator between two options is not a comma.
     Form,
     /// The character is not printable ASCII.
     Character(char),

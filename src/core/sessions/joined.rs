@@ -26,7 +26,7 @@ pub enum Joined {
 pub enum Why {
     /// The machine restarted.
     Restart,
-    /// Another login has the session's process id now.
+    /// Another sshd process has the session's process id now.
     PidReused,
     /// The session's process is gone, and no line reports the end.
     ProcessGone,
@@ -54,8 +54,8 @@ pub struct Session {
     pub login: Accepted,
     /// The writer of the login's line.
     pub source: Attribution,
-    /// The pushes of the key: several if several principals pushed the same key. Empty if the login did not use a
-    /// pushed key.
+    /// The pushes of the key. There are several if the key was pushed several times, and none if the login did not use
+    /// a pushed key.
     pub pushes: Vec<Rc<Push>>,
     /// How the pushes were matched. `None` if there are none.
     pub joined: Option<Joined>,

@@ -52,7 +52,7 @@ pub struct ShownSession {
     pub attributed: Option<bool>,
     /// The same for the line that reports the end. `None` if there is no such line.
     pub end_attributed: Option<bool>,
-    /// The pushes of the key: several if several principals pushed the same key.
+    /// The pushes of the key. There are several if the key was pushed several times.
     pub pushes: Vec<ShownPush>,
 }
 

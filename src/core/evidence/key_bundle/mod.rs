@@ -91,7 +91,7 @@ pub struct UnreadableEntry {
 /// Why an entry cannot be judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryError {
-    /// `#` lines without a key line.
+    /// No key line.
     NoKey,
     /// The key line is not one public key.
     Key(PublicKeyError),
