@@ -11,7 +11,7 @@ use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::offer::Offer;
 use eic_login::config::{CommandLine, Settings};
 
-use super::check::{Check, PUBLIC_KEYS};
+use super::check::{Check, CheckStatus, PUBLIC_KEYS};
 use super::sshd::{Sshd, then_reload};
 
 const ID: &str = "access";
@@ -49,7 +49,8 @@ pub(super) fn mark_dependence_on_client(checks: &mut [Check], sshd: &Sshd, user:
     };
     let Some(note) = condition.or(unclear).or_else(wrapped) else { return };
     for check in checks.iter_mut().filter(|check| SET_BY_MATCH.contains(&check.id)) {
-        check.is_open = true;
+        // The note is in one check. It leaves the login open, and so it leaves each failure open.
+        check.is_open |= check.id == ID || check.verdict == CheckStatus::Fail;
         if check.id == ID {
             check.seen.push_str(&note);
         }
