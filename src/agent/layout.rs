@@ -14,7 +14,8 @@ const DEFAULT_WIDTH: usize = 80;
 /// Longer lines are hard to read, and narrower columns break most lines.
 const WIDTHS: std::ops::RangeInclusive<usize> = 40..=100;
 
-/// The last column of a table begins at this column or before. Gaps after it belong to the text.
+/// The text of a table's last column begins at most this many characters into the line. Wider gaps after that are part
+/// of the text.
 const LAST_COLUMN: usize = 40;
 
 /// Programs at the beginning of a command. A command that fits on one line is not split, so that it can be copied.

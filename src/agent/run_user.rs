@@ -36,9 +36,9 @@ impl RunUser {
         self.subject.is_some()
     }
 
-    /// Gives up root's rights. The checks that follow run as the agent's own user. If sshd runs the agent as another
-    /// user, this does not become that user. If only that user has a fault, for example a firewall rule, then the check
-    /// `answer` of `doctor` is the only one that fails.
+    /// Gives up root's rights and becomes the agent's own user, also if sshd runs the agent as another user. So the checks
+    /// that follow do not find a fault that only that other user has, such as a firewall rule. Of `doctor`'s checks, only
+    /// `answer` finds it.
     pub(crate) fn give_up_root(&self) -> Result<(), PrivilegesError> {
         let Some(subject) = self.subject.as_ref().filter(|subject| subject.name == IDENT) else {
             return give_up_root();
@@ -47,8 +47,8 @@ impl RunUser {
         become_run_user(uid, gid, groups)
     }
 
-    /// Whether a child process that only connects, as the user of a run, reaches one of these addresses. `None` if that
-    /// is the agent's own user, if it is unknown, or if this process is not root.
+    /// Whether the user of a run can connect to one of these addresses, tried in a child process. `None` if the user of a
+    /// run is the agent's own user or unknown, or if this process is not root.
     pub(crate) fn connects(&self, addresses: &[SocketAddr]) -> Option<bool> {
         let subject = self.subject.as_ref().filter(|subject| subject.name != IDENT)?;
         if !nix::unistd::Uid::effective().is_root() || addresses.is_empty() {

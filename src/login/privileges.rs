@@ -53,7 +53,7 @@ pub fn become_run_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), Privile
     become_other(uid, gid, groups)
 }
 
-/// Changes to a user that is not root. [`become_user`] also changes to root.
+/// Changes to this user, and refuses root. [`become_user`] would accept root.
 fn become_other(uid: u32, gid: u32, groups: &[u32]) -> Result<(), PrivilegesError> {
     if uid == 0 {
         return Err(PrivilegesError::Kept("sshd also runs the agent as root".to_owned()));

@@ -238,7 +238,7 @@ fn advice_for_a_disabled_service_names_the_instance_if_its_id_is_known() {
         }
         world.become_xen();
         for said in told() {
-            assert!(said.contains("--instance-id and the id of this instance"), "{said}");
+            assert!(said.contains("--instance-id ID (ID: the id of this instance)"), "{said}");
         }
     });
 }

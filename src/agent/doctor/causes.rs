@@ -14,7 +14,7 @@ const CAUSES: [(&str, &[&str]); 4] = [
     ("staples", &["clock"]),
     // The unit runs `status`, which fails for these faults.
     ("unit", &["settings", "openssh", "command", "command-user", "command-path"]),
-    // For these faults, a run that sshd starts hands out no key, whatever the run of `doctor` did.
+    // For these faults, a run that sshd starts hands out no key, even if the run that `doctor` started did.
     (LIVE_RUN, &["selinux", "log"]),
 ];
 

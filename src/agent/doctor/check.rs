@@ -43,7 +43,7 @@ pub(crate) enum CheckStatus {
     Ok,
     /// Logins work, but something should be fixed.
     Warn,
-    /// Must be fixed: logins with a pushed key fail, or the check could not find out because of this fault.
+    /// Must be fixed: logins with a pushed key fail, or because of this fault the check cannot tell whether they work.
     Fail,
     /// Not checked. [`Check::seen`] has the reason.
     Skipped,

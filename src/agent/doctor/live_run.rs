@@ -196,7 +196,7 @@ impl ConfiguredRun {
         }
     }
 
-    /// What in the settings of the run decides about each key: rules, or options with which sshd gets the key.
+    /// What in the settings of the run decides about each key: rules, or the options that sshd gets with the key.
     fn decides_later(&self) -> Option<&'static str> {
         let settings = Settings::resolve(&self.read.overrides.settings()).ok()?;
         if !settings.rules.is_empty() {

@@ -100,7 +100,7 @@ fn listener(sshd: &Result<Sshd, SshdUnavailable>) -> Check {
         let others: Vec<_> =
             OtherServer::all(&machine).iter().map(|other| format!("; another {other}")).collect();
         let check = Check::ok(ID, LISTENER, format!("sshd runs ({}){}", servers.join(", "), others.concat()));
-        // The other checks judge the configuration that no running server uses.
+        // The other checks judge the default configuration, which no running server uses.
         return if machine.listener.is_none() { check.left_open() } else { check };
     }
     if !nix::unistd::Uid::effective().is_root() {

@@ -191,8 +191,8 @@ fn is_ec2(machine: &Machine) -> Check {
 }
 
 impl Service {
-    /// Leaves failures open if a run as its own user got an answer: these checks queried the service as another user, whom
-    /// a firewall or the mode of a file can refuse.
+    /// Leaves failures open if the run of the check `answer` succeeded. That run had the user that sshd gives to a run. The
+    /// checks here ran as another user, whom a firewall or the mode of a file can refuse.
     pub(super) fn doubt_if_answered(&mut self, answer: &Check, runs: &Runs) {
         let is_other = runs.name.as_ref().is_some_and(|name| *name != self.asked_as && name != "root");
         if answer.verdict == CheckStatus::Ok && is_other {

@@ -51,8 +51,9 @@ fn nologin(
     match step {
         Some(Ok(step)) if !step.is_refused_by_nologin() => return None,
         Some(Err(_)) | None if uses_pam == Some(true) => {
-            let seen =
-                format!("{file} exists; run with sudo to see whether PAM's rules refuse a login for it");
+            let seen = format!(
+                "{file} exists; run with sudo to see whether PAM's rules refuse a login because of it"
+            );
             return Some(Check::skipped(ID, SHELL, seen));
         }
         _ => {}

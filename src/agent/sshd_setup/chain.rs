@@ -140,7 +140,7 @@ pub(super) fn keep_users_of_matches(
     let becomes_other = pair.command.contains(" --provider-user ");
     if let Some(user) = sources.without_command().find(|_| becomes_other) {
         return Err(EnableError::LeftAlone(format!(
-            "logins of \"Match {}\" would run eic-agent as {} ({user}), which cannot run a command as another user; write an AuthorizedKeysCommand below that line, then run this again",
+            "for logins of \"Match {}\", sshd would run eic-agent as {} ({user}), and that user cannot run a command as another user; write an AuthorizedKeysCommand below that line, then run this again",
             user.within.as_deref().unwrap_or_default(),
             printable(&user.value, MAX_SHOWN)
         )));

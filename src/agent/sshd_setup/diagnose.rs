@@ -61,7 +61,7 @@ impl SetupState<'_> {
     /// first.
     pub(crate) fn faults(&self) -> Result<Vec<SetupFault>, String> {
         let Some(unread) = self.unread_fault() else { return self.filed_faults() };
-        // The files show what the server does only after it reads them.
+        // What the files set takes effect only when the server reads them.
         let later = |fault: SetupFault| SetupFault { seen: format!("after that: {}", fault.seen), ..fault };
         Ok(std::iter::once(unread).chain(self.filed_faults()?.into_iter().map(later)).collect())
     }
@@ -89,7 +89,7 @@ impl SetupState<'_> {
         Ok(faults)
     }
 
-    /// Why no run with our command line gives a key. `None` also if the command in force is not ours.
+    /// The fault in our command line because of which no run gives a key. `None` also if the command in force is not ours.
     pub(crate) fn line_fault(&self) -> Option<SetupFault> {
         let command =
             self.running.command.as_deref().filter(|command| is_ours(Some(command), &self.machine.own))?;

@@ -53,7 +53,8 @@ impl SetupState<'_> {
         ))
     }
 
-    /// Settings with which sshd runs this program, and this program runs the command in force as its current user.
+    /// Settings with which sshd runs this program, and this program runs the command in force, as the user that sshd runs
+    /// it as now.
     fn both(&self) -> Option<String> {
         let (command, user) = (self.running.command.as_deref()?, self.running.user.as_deref()?);
         let own = &self.machine.own;

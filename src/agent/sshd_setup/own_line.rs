@@ -16,7 +16,7 @@ use crate::cli::{AuthorizedKeysArgs, Cli, Command, resolve_name};
 /// A user that every machine has, to expand the tokens of a command line.
 const ANY_USER: &str = "root";
 
-/// Why no run with this command line of ours gives a key, and what to change. `place` is where the line is.
+/// The fault in this command line of ours because of which no run gives a key, and what to change. `place` is where the line is.
 pub(super) fn fault(command: &str, place: &str) -> Option<(String, String)> {
     if let Err(words) = words_of(Some(command)) {
         return Some(not_accepted(&format!("{command} ({place})"), &words));
@@ -51,7 +51,7 @@ pub(crate) fn another_name(read: &AuthorizedKeysArgs, expected: &str, place: &st
     )
 }
 
-/// The fault of a `--sysfs` that is not that of an EC2 instance.
+/// The fault of a `--sysfs` folder that does not identify an EC2 instance.
 pub(crate) fn is_not_ec2(read: &AuthorizedKeysArgs) -> Option<(String, String)> {
     let has_option = read.sysfs != std::path::Path::new("/sys");
     (has_option && Machine::detect(&read.sysfs) == Machine::NotEc2).then(|| {

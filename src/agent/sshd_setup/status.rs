@@ -35,7 +35,7 @@ struct StatusReport {
     version: &'static str,
     /// Whether sshd runs this program, and nothing prevents it from returning keys.
     in_use: bool,
-    /// Whether `in_use` is certain. If not, `in_use` is false.
+    /// Whether `in_use` is certain. If not, the reason is in `problems` or `warnings`.
     known: bool,
     sshd: Wiring,
     /// `i-…`, `xen` for an instance whose firmware has no id, or `None` outside of EC2.
@@ -51,6 +51,9 @@ struct StatusReport {
     /// Whether sshd's effective configuration is known. If not, the text report has "not known".
     #[serde(skip)]
     is_known: bool,
+    /// Whether it is unknown that sshd can run this program.
+    #[serde(skip)]
+    is_unsure: bool,
 }
 
 /// The effective command.
@@ -172,7 +175,7 @@ impl StatusReport {
             (Err(_), _) => {}
         }
         report.in_use = report.problems.is_empty();
-        report.known = report.is_known && report.sshd.unread.is_none();
+        report.known = report.is_known && report.sshd.unread.is_none() && !report.is_unsure;
         report
     }
 
@@ -204,6 +207,7 @@ impl StatusReport {
             match wired.program_state() {
                 ProgramState::Insecure(insecure) => self.warnings.push(insecure.to_string()),
                 ProgramState::Unknown(why) => {
+                    self.is_unsure = true;
                     self.warnings.push(format!("it is not known whether sshd can run this program: {why}"));
                 }
                 ProgramState::Runs | ProgramState::Faulty(_) => {}

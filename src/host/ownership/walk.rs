@@ -42,7 +42,8 @@ pub struct Folder {
     rule: FolderRule,
 }
 
-/// The target of a path, in a folder that only root can change. A folder and a regular file also belong to root.
+/// The target of a path, in a folder that only root can change. If the target is a folder or a regular file, it also
+/// belongs to root.
 #[derive(Debug)]
 pub(super) enum ResolvedPath {
     Folder(Folder),

@@ -76,7 +76,8 @@ impl Subject {
         Ok(Self { groups, ..Self::without_groups(account) })
     }
 
-    /// The user without supplementary groups. A run that sshd starts as root has these rights after it gave up root's.
+    /// The user without supplementary groups. If sshd starts a run as root, the run gives up root's rights and then has
+    /// these.
     #[must_use]
     pub fn without_groups(account: &Account) -> Self {
         Self {

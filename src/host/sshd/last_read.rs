@@ -36,8 +36,7 @@ const RECENT: Duration = Duration::from_secs(15);
 pub struct Unread {
     /// The file or folder.
     pub path: PathBuf,
-    /// Whether it changed after the last reading. If not, it changed after the start, and the time of the last reading
-    /// is unknown.
+    /// True: it changed after the last reading. False: it changed after the start, and the server may have read it since.
     pub is_certain: bool,
     changed: SystemTime,
 }
@@ -61,7 +60,8 @@ impl Unread {
     fn now(pid: u32, pid_file: Option<&Path>, sources: &Sources) -> Option<Self> {
         let written = pid_file.and_then(|file| written(file, pid));
         let read_at = written.or_else(|| started(pid));
-        // The clock of files advances in steps of some milliseconds, so a change at the same time may be a later one.
+        // The clock of files advances in steps of some milliseconds. So a change with the same time as the reading may have
+        // come after it.
         let is_newer = |changed: SystemTime| read_at.is_none_or(|read_at| changed >= read_at);
         let (path, changed) = changes(sources).find(|(_, changed)| is_newer(*changed))?;
         Some(Self { path, is_certain: written.is_some(), changed })
@@ -94,8 +94,9 @@ fn written(pid_file: &Path, pid: u32) -> Option<SystemTime> {
     (is_its && written <= SystemTime::now()).then_some(written)
 }
 
-/// When a process was started. The kernel stores this as the time since the boot. The start time of a new thread is the
-/// current time in the same units, also in a container with its own uptime. The difference is the age of the process.
+/// When a process was started. The kernel stores this as the time since the boot. To get the current time in the same
+/// units, this starts a thread and reads its start time. This also works in a container with its own uptime. The age of
+/// the process is that time minus its own start time.
 fn started(pid: u32) -> Option<SystemTime> {
     let ticks = |folder: &str| start_ticks(&ProcFolder::open(Path::new(folder)).ok()?.file("stat")?);
     let then = ticks(&format!("/proc/{pid}"))?;

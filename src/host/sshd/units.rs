@@ -52,7 +52,7 @@ pub fn systemd_runs() -> bool {
 
 /// Reloads sshd if it runs as a unit. Returns a description of what was done.
 ///
-/// With socket activation, the server that was started for a connection is such a unit. A server that does not run
+/// With socket activation, a server that was started for a connection also runs as sshd's unit. A server that does not run
 /// yet reads the new configuration when it starts. On Debian 12, sshd loses the socket after a reload and ends. So
 /// a server with a socket is restarted. Sessions survive the restart (`KillMode=process`), and the socket loses no
 /// connection.

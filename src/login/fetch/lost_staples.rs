@@ -24,8 +24,8 @@ impl<E> LostStaples<E> {
     /// error.
     ///
     /// A certificate without a staple is refused, or accepted if the settings allow it. Any of the lost staples may
-    /// have been its staple. If the decision's error is an unreadable staple, the lost staples are not the cause.
-    /// The exception is a lost staple with the name of that certificate.
+    /// have been its staple. If the decision's error is an unreadable staple, only a lost staple named after the
+    /// same certificate can be the cause.
     #[must_use]
     pub fn cause(&self, judged: Result<&VerifiedSigner, &SignerError>, chain: &SignerChain) -> Option<&E> {
         match judged {

@@ -70,7 +70,7 @@ pub fn change_option(instance: Option<&InstanceId>, option: &str) -> String {
         Some(id) => format!("aws ec2 modify-instance-metadata-options --instance-id {id} {option}"),
         None => {
             format!(
-                "aws ec2 modify-instance-metadata-options {option} --instance-id and the id of this instance"
+                "aws ec2 modify-instance-metadata-options {option} --instance-id ID (ID: the id of this instance)"
             )
         }
     }
@@ -131,7 +131,7 @@ mod tests {
                 Machine::Known(id.parse().unwrap()),
                 "options --instance-id i-0123456789abcdef0 --http-endpoint enabled",
             ),
-            (Machine::Xen, "options --http-endpoint enabled --instance-id and the id of this instance"),
+            (Machine::Xen, "options --http-endpoint enabled --instance-id ID (ID: the id of this instance)"),
         ] {
             let said = ImdsError::Forbidden("/x".to_owned(), None).on(&machine).to_string();
             assert!(said.starts_with("/x answered 403; ") && said.ends_with(advice), "{said}");

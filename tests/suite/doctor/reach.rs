@@ -116,7 +116,8 @@ fn faults(world: &World, key: &Key, case: &Case) -> Vec<String> {
         expect(false, &contradiction);
     }
     let (status, told) = report(world, &["status", "--json"]);
-    // `status` does not ask metadata for the signer, so it cannot know whether another trust store has its root.
+    // `status` does not ask metadata for the signer. So it cannot know whether a different trust store contains the
+    // signer's root.
     let warns = told["warnings"].to_string().contains(case.expected.seen);
     let agrees = (status == Some(0)) == logs_in || (warns && case.expected.check == "trust-store");
     expect(agrees, &format!("status ends with {status:?}: {told:#}"));

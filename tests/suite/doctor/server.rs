@@ -37,7 +37,7 @@ const NO_METADATA: &[&str] = &[
     "answer",
 ];
 
-/// Checks that are skipped if the metadata service does not answer at the one address of the settings.
+/// Checks that are skipped if the settings name one address of the metadata service, and it does not answer there.
 const NO_ANSWER: &[&str] =
     &["metadata-v6", "instance", "clock", "region", "trust-store", "signer", "staples", "answer"];
 

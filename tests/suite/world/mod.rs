@@ -299,8 +299,8 @@ impl World {
     }
 }
 
-/// The longest time that a run may take on a busy machine: in all, if the run ends by itself, else after its time
-/// limit.
+/// The longest time that a run may take on a busy machine. For a run that lasts until its time limit, this time begins
+/// at the limit.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Time limits in seconds for a run that lasts until its limit. If a busy machine did not get far enough within one

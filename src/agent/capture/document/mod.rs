@@ -162,7 +162,8 @@ impl Capture {
         self.items.iter().find(|item| item.path == path)
     }
 
-    /// The answer for `path`. If the service gave no token, this is that error for every path.
+    /// The answer for `path`. If the service gave no token, the answer for every path is the error of the token
+    /// request.
     #[must_use]
     pub fn answer(&self, path: &str) -> CapturedAnswer {
         self.item(path).or_else(|| self.item(TOKEN)).map_or(CapturedAnswer::Absent, Item::answer)

@@ -1,7 +1,7 @@
 //! Whether any text of a form can match a pattern.
 //!
-//! A form is a sequence of characters from given sets. The answer is exact: it comes from a walk through the pattern
-//! and the form at once, not from a list of known mistakes.
+//! A form is a sequence of characters from given sets. The answer is exact: pattern and form are compared
+//! step by step. There is no list of known mistakes.
 
 use eic_core::policy::Glob;
 

@@ -43,7 +43,7 @@ pub(super) struct AccountStep {
     outcome: Outcome,
     /// `pam_unix`'s answer. The error says why it is unknown.
     unix: Result<Answer, String>,
-    /// Whether no other module certainly refuses the login.
+    /// False if the login is refused even when `pam_unix` answers `success`.
     is_unix_alone: bool,
 }
 

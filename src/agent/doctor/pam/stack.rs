@@ -33,8 +33,8 @@ pub(super) fn judge(rules: &[Rule], answers: &[Option<Answer>]) -> Outcome {
     if reached.is_empty() {
         return first.clone();
     }
-    // A refusal is certain only if no answers of the unknown modules let the login in. Report a module whose answer is
-    // known.
+    // A refusal is certain only if the login is refused whatever the unknown modules answer. The reported rule must be one
+    // whose answer is known.
     let known =
         |outcome: &&Outcome| matches!(outcome, Outcome::Refused(_, Some(rule)) if !reached.contains(rule));
     match outcomes.iter().find(known) {
