@@ -51,9 +51,9 @@ struct StatusReport {
     /// Whether sshd's effective configuration is known. If not, the text report has "not known".
     #[serde(skip)]
     is_known: bool,
-    /// Whether it is unknown that sshd can run this program.
+    /// Why it is not known whether sshd can run this program.
     #[serde(skip)]
-    is_unsure: bool,
+    doubt: Option<String>,
 }
 
 /// The effective command.
@@ -175,7 +175,7 @@ impl StatusReport {
             (Err(_), _) => {}
         }
         report.in_use = report.problems.is_empty();
-        report.known = report.is_known && report.sshd.unread.is_none() && !report.is_unsure;
+        report.known = report.is_known && report.sshd.unread.is_none() && report.doubt.is_none();
         report
     }
 
@@ -207,7 +207,7 @@ impl StatusReport {
             match wired.program_state() {
                 ProgramState::Insecure(insecure) => self.warnings.push(insecure.to_string()),
                 ProgramState::Unknown(why) => {
-                    self.is_unsure = true;
+                    self.doubt = Some(why.clone());
                     self.warnings.push(format!("it is not known whether sshd can run this program: {why}"));
                 }
                 ProgramState::Runs | ProgramState::Faulty(_) => {}
