@@ -10,7 +10,7 @@ use eic_login::imds::Endpoint;
 use eic_login::run::Arguments;
 
 /// The kernel's sysfs, which identifies the machine.
-const SYSFS: &str = "/sys";
+pub(crate) const SYSFS: &str = "/sys";
 
 /// Arguments of `authorized-keys`.
 #[derive(Debug, Args)]

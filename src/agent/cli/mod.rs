@@ -25,6 +25,7 @@ pub use self::arguments::{
     CaptureArgs, ConfigArgs, DisableArgs, DoctorArgs, EnableArgs, ExplainArgs, SessionsArgs, StatusArgs,
     VerifyArgs,
 };
+pub(crate) use self::authorized_keys::SYSFS;
 pub use self::authorized_keys::{AuthorizedKeysArgs, Overrides, Trust};
 pub use self::hidden::{ConnectsArgs, ReachArgs, RunAsArgs, SuperviseArgs, UserIds};
 pub use self::values::When;

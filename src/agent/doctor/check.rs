@@ -69,20 +69,22 @@ pub(crate) struct Check {
 }
 
 impl Check {
+    const fn new(
+        id: &'static str,
+        verdict: CheckStatus,
+        why: &'static str,
+        seen: String,
+        fix: Option<String>,
+    ) -> Self {
+        Self { id, verdict, seen, why, fix, after: &[], is_open: false }
+    }
+
     pub(super) fn ok(id: &'static str, why: &'static str, seen: impl Into<String>) -> Self {
-        Self { id, verdict: CheckStatus::Ok, seen: seen.into(), why, fix: None, after: &[], is_open: false }
+        Self::new(id, CheckStatus::Ok, why, seen.into(), None)
     }
 
     pub(super) fn skipped(id: &'static str, why: &'static str, seen: impl Into<String>) -> Self {
-        Self {
-            id,
-            verdict: CheckStatus::Skipped,
-            seen: seen.into(),
-            why,
-            fix: None,
-            after: &[],
-            is_open: false,
-        }
+        Self::new(id, CheckStatus::Skipped, why, seen.into(), None)
     }
 
     pub(super) fn warn(
@@ -91,15 +93,7 @@ impl Check {
         seen: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self {
-            id,
-            verdict: CheckStatus::Warn,
-            seen: seen.into(),
-            why,
-            fix: Some(fix.into()),
-            after: &[],
-            is_open: false,
-        }
+        Self::new(id, CheckStatus::Warn, why, seen.into(), Some(fix.into()))
     }
 
     pub(super) fn fail(
@@ -108,15 +102,7 @@ impl Check {
         seen: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self {
-            id,
-            verdict: CheckStatus::Fail,
-            seen: seen.into(),
-            why,
-            fix: Some(fix.into()),
-            after: &[],
-            is_open: false,
-        }
+        Self::new(id, CheckStatus::Fail, why, seen.into(), Some(fix.into()))
     }
 }
 

@@ -13,14 +13,13 @@ use eic_host::accounts::Account;
 use eic_host::instance::Machine;
 use eic_host::process::output_with_timeout;
 use eic_host::reach::Subject;
-use eic_host::sshd::command::split;
 use eic_host::sshd::tokens::expand;
 use eic_login::config::{DEFAULT_PATH, Settings};
 
 use super::check::{Check, CheckStatus, LIVE_RUN};
 use super::sshd::{Sshd, SshdUnavailable, not_asked};
 use crate::cli::AuthorizedKeysArgs;
-use crate::sshd_setup::own_line::{another_name, understood};
+use crate::sshd_setup::own_line::{another_name, read, without_providers};
 use crate::sshd_setup::{is_ours, shown_reload};
 
 const ID: &str = LIVE_RUN;
@@ -121,14 +120,12 @@ struct ConfiguredRun {
 
 impl ConfiguredRun {
     fn parse(command: &str, user: &LoginName) -> Result<Self, String> {
-        let words: Vec<_> = split(command).into_iter().take_while(|word| word != "--").collect();
-        let expanded = |words: &mut dyn Iterator<Item = &String>, offered: Option<&Fingerprint>| {
-            words.map(|word| expand(word, user, offered)).collect::<Result<Vec<_>, _>>()
-        };
+        let words = without_providers(command);
         let some_key = Fingerprint::of(b"");
-        let read = understood(expanded(&mut words.iter(), Some(&some_key))?)?;
+        let read = read(&words, user, Some(&some_key))?;
         // Without an offered key, the run prints all pushed keys.
-        let words = expanded(&mut words.iter().filter(|word| *word != "%f"), None)?;
+        let words = words.iter().filter(|word| *word != "%f").map(|word| expand(word, user, None));
+        let words = words.collect::<Result<_, _>>()?;
         Ok(Self { words, read })
     }
 
@@ -173,44 +170,33 @@ impl ConfiguredRun {
                 let fix = format!(
                     "see sudo {IDENT} explain {user}, and {reason} in eic-agent's docs/troubleshooting.md"
                 );
-                // A failure, because no key that is pushed now can log in.
-                // Another key may be accepted.
+                // A failure, because no key that is pushed now can log in. Another key may be accepted.
                 Check::fail(ID, ANSWER, seen, fix).left_open()
             }
-            (0, None) => {
-                let works = format!("works as {runs_as}; no key is pushed for {user} now");
-                if let Some(what) = self.decides_later() {
-                    return Check::ok(ID, ANSWER, format!("{works}, and {what}")).left_open();
-                }
-                Check::ok(ID, ANSWER, works)
-            }
             (keys, _) => {
-                let seen =
-                    if keys == 1 { format!("1 key for {user}") } else { format!("{keys} keys for {user}") };
-                if self.has_conditions() {
-                    let seen = format!("{seen}; the options of [keys] limit each key");
-                    return Check::ok(ID, ANSWER, seen).left_open();
+                let seen = match keys {
+                    0 => format!("works as {runs_as}; no key is pushed for {user} now"),
+                    1 => format!("1 key for {user}"),
+                    keys => format!("{keys} keys for {user}"),
+                };
+                match self.decides_later(keys == 0) {
+                    Some(what) => Check::ok(ID, ANSWER, format!("{seen}; {what}")).left_open(),
+                    None => Check::ok(ID, ANSWER, seen),
                 }
-                Check::ok(ID, ANSWER, seen)
             }
         }
     }
 
-    /// What in the settings of the run decides about each key: rules, or the options that sshd gets with the key.
-    fn decides_later(&self) -> Option<&'static str> {
+    /// What in the settings of the run decides about each key later: rules, if no key was pushed that they could judge, or
+    /// options with which sshd can refuse a login or replaces its command.
+    fn decides_later(&self, is_unjudged: bool) -> Option<&'static str> {
         let settings = Settings::resolve(&self.read.overrides.settings()).ok()?;
-        if !settings.rules.is_empty() {
+        if is_unjudged && !settings.rules.is_empty() {
             return Some("the rules of the settings decide about each key");
         }
-        self.has_conditions().then_some("the options of [keys] limit each key")
-    }
-
-    /// Whether `[keys] options` has an option that can refuse a login, or that replaces its command.
-    fn has_conditions(&self) -> bool {
-        let settings = Settings::resolve(&self.read.overrides.settings());
-        let options = settings.ok().and_then(|settings| settings.options.value);
-        let text = options.map(|options| options.as_str().to_ascii_lowercase()).unwrap_or_default();
-        CONDITIONS.iter().any(|option| text.contains(option))
+        let options = settings.options.value?.as_str().to_ascii_lowercase();
+        let is_limited = CONDITIONS.iter().any(|option| options.contains(option));
+        is_limited.then_some("the options of [keys] limit each key")
     }
 
     fn fix(&self, note: &str, again: &str) -> String {

@@ -69,8 +69,7 @@ fn runs(sshd: &Result<sshd::Sshd, sshd::SshdUnavailable>) -> service::Runs {
 fn options_of_line(sshd: &Result<sshd::Sshd, sshd::SshdUnavailable>) -> CommandLine {
     let command = sshd.as_ref().ok().and_then(|sshd| sshd.wired(|wired| wired.running.command.clone()));
     let is_ours = sshd.as_ref().is_ok_and(|sshd| is_ours(command.as_deref(), &sshd.machine.own));
-    let words = own_line::words_of(command.as_deref().filter(|_| is_ours));
-    words.map(|words| words.overrides.settings()).unwrap_or_default()
+    own_line::options(command.as_deref().filter(|_| is_ours))
 }
 
 pub(super) fn run(

@@ -21,14 +21,14 @@ use super::metadata::{
 };
 use super::reach_metadata::{RootConnects, own_name};
 use super::signer::{SIGNER, region, signer, trust_store};
+use super::sshd::shown_fix;
 use crate::capture::replay;
 use crate::capture::{CaptureRequest, Fetched, fetch};
+use crate::cli::SYSFS;
 use crate::config::{rules, unsupported};
 use crate::environment;
 use crate::run_user::RunUser;
-
-/// The kernel's sysfs, which identifies the machine.
-const SYSFS: &str = "/sys";
+use crate::sshd_setup::Fix;
 
 /// The results of these checks, and the pushed keys for later checks.
 #[derive(Default)]
@@ -51,8 +51,7 @@ pub(super) struct Runs {
 /// The failed check of settings that a run cannot read.
 fn unreadable(id: &'static str, why: &'static str, obstacle: &Obstacle) -> Check {
     let seen = format!("{}: {}", Reason::SettingsUnreadable.as_str(), obstacle.seen());
-    let advice = || obstacle.advice("the settings file");
-    Check::fail(id, why, seen, obstacle.command().map_or_else(advice, |fix| format!("sudo {fix}")))
+    Check::fail(id, why, seen, shown_fix(Fix::of(obstacle, "the settings file")))
 }
 
 /// Results of the checks as root: the settings, and the variables that sshd permits.

@@ -9,7 +9,8 @@ use eic_host::sshd::keyword::Keyword;
 
 use super::check::Check;
 use super::pam::{self, AccountStep};
-use super::sshd::{Sshd, SshdUnavailable, then_reload};
+use super::sshd::{Sshd, SshdUnavailable, shown_fix, then_reload};
+use crate::sshd_setup::Fix;
 
 pub(super) const SHELL: &str =
     "sshd refuses a user without a valid shell, and a shell such as nologin ends every session";
@@ -109,7 +110,8 @@ pub(super) fn shell(
     let reach = Subject::of(account).map(|subject| Reach::of(&subject, Path::new(shell), Use::Execute));
     match reach {
         Ok(Reach::No(obstacle)) => {
-            return Check::fail(ID, SHELL, format!("the shell of {name}: {}", obstacle.seen()), other);
+            let fix = shown_fix(Fix::of(&obstacle, "the shell"));
+            return Check::fail(ID, SHELL, format!("the shell of {name}: {}", obstacle.seen()), fix);
         }
         Ok(Reach::Unknown(why)) | Err(why) => {
             return Check::skipped(

@@ -17,9 +17,11 @@ use eic_login::fetch::lost_staples::LostStaples;
 
 use super::check::Check;
 use super::metadata::fix_unless_timeout;
+use super::sshd::shown_fix;
 use crate::capture::document::Capture;
 use crate::capture::replay;
 use crate::run_user::RunUser;
+use crate::sshd_setup::Fix;
 
 pub(super) const SIGNER: &str =
     "a key is valid only if this region's signer signed it, and a trusted root certifies the signer";
@@ -86,10 +88,7 @@ pub(super) fn trust_store(
 ) -> Check {
     const ID: &str = "trust-store";
     let blocked = || runs.blocked(&settings.trust_store().places());
-    let closed = |obstacle: &Obstacle| {
-        let advice = || obstacle.advice("the CA certificates");
-        obstacle.command().map_or_else(advice, |fix| format!("sudo {fix}"))
-    };
+    let closed = |obstacle: &Obstacle| shown_fix(Fix::of(obstacle, "the CA certificates"));
     if let (Ok(anchors), [], Some(Ok(obstacle))) = (anchors, left_out, blocked()) {
         // Another source was used. It may lack the signer's root.
         let seen =

@@ -8,14 +8,13 @@ use eic_core::text::printable_bytes;
 use eic_host::accounts::Account;
 use eic_host::reach::{Reach, Subject, Use};
 use eic_host::sshd::command::split;
-use eic_host::sshd::tokens::expand;
 use eic_login::config::CommandLine;
 use eic_login::providers;
 use serde::Serialize;
 
 use crate::advice::Reader;
 use crate::capture::milliseconds;
-use crate::sshd_setup::own_line::{another_name, understood};
+use crate::sshd_setup::own_line::{another_name, read};
 use crate::sshd_setup::{Inspection, InspectionError, ProgramState};
 
 /// Timeout of a provider.
@@ -89,9 +88,7 @@ impl Chain {
             return Err(format!("it is not known whether sshd can run this program: {why}"));
         }
         self.known = true;
-        let words =
-            split(command).iter().map(|word| expand(word, user, offered)).collect::<Result<Vec<_>, _>>()?;
-        let arguments = understood(words)?;
+        let arguments = read(&split(command), user, offered)?;
         if arguments.user.as_encoded_bytes() != user.as_str().as_bytes() {
             let place = winner.unwrap_or_default();
             let (seen, fix) = another_name(&arguments, &format!("the login name {user}"), &place);

@@ -11,7 +11,7 @@ use eic_host::sshd::server::EffectiveCommand;
 use eic_host::sshd::sources::Sources;
 
 use super::install::{CommandAndUser, EnableError, own_pair};
-use super::{CommandsInForce, SshdState, shown};
+use super::{CommandsInForce, Fix, SshdState, shown};
 
 /// Maximum number of bytes of `/etc/group` that are read.
 const MAX_GROUP_BYTES: usize = 1024 * 1024;
@@ -55,9 +55,7 @@ pub(super) fn chain_of(
     if let Some(account) = runs_it.and_then(Account::find) {
         let reach = Reach::of(&Subject::without_groups(&account), Path::new(&program), Use::Execute);
         if let Reach::No(obstacle) = reach {
-            let advice = || obstacle.advice("the program");
-            let fix = obstacle.command().map_or_else(advice, |command| format!("run: {command}"));
-            return Err(refuse(format!("{}; {fix}", obstacle.seen())));
+            return Err(refuse(format!("{}; {}", obstacle.seen(), Fix::of(&obstacle, "the program"))));
         }
     }
     // The agent is stricter than sshd about programs: it also checks the directory of a symbolic link.

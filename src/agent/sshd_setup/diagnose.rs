@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use eic_core::audit_line::IDENT;
 use eic_host::accounts::Account;
+use eic_host::reach::Obstacle;
 use eic_host::sshd::command::{CommandOwner, command_owner, leads_to, split};
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::last_read::Unread;
@@ -26,10 +27,7 @@ pub(crate) struct SetupFault {
 
 impl std::fmt::Display for SetupFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.fix {
-            Fix::Run(command) => write!(f, "{}; run: sudo {command}", self.seen),
-            Fix::Do(words) => write!(f, "{}; {words}", self.seen),
-        }
+        write!(f, "{}; {}", self.seen, self.fix)
     }
 }
 
@@ -40,6 +38,23 @@ pub(crate) enum Fix {
     Run(String),
     /// Instructions for the operator.
     Do(String),
+}
+
+impl Fix {
+    /// What to do about an obstacle on the way to `what`.
+    pub(crate) fn of(obstacle: &Obstacle, what: &str) -> Self {
+        obstacle.command().map_or_else(|| Self::Do(obstacle.advice(what)), Self::Run)
+    }
+}
+
+/// As a part of a sentence.
+impl std::fmt::Display for Fix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Run(command) => write!(f, "run: sudo {command}"),
+            Self::Do(words) => f.write_str(words),
+        }
+    }
 }
 
 /// The effective command for a login, and the values to compare it with.
@@ -101,11 +116,11 @@ impl SetupState<'_> {
 
     /// Whether sshd can run this program as the effective command. The program of another command does not matter.
     pub(crate) fn program_state(&self) -> ProgramState {
-        if self.lost().is_some() {
+        let command = self.running.command.as_deref();
+        if !is_ours(command, &self.machine.own) {
             return ProgramState::Runs;
         }
-        let command = self.running.command.as_deref().unwrap_or_default();
-        let program = split(command).into_iter().next().unwrap_or_default();
+        let program = split(command.unwrap_or_default()).into_iter().next().unwrap_or_default();
         ProgramState::of(Path::new(&program), self.running.user.as_deref())
     }
 

@@ -10,8 +10,9 @@ use eic_core::text::{MAX_SHOWN, printable_bytes};
 use eic_host::instance::Machine;
 use eic_host::sshd::command::split;
 use eic_host::sshd::tokens::expand;
+use eic_login::config::CommandLine;
 
-use crate::cli::{AuthorizedKeysArgs, Cli, Command, resolve_name};
+use crate::cli::{AuthorizedKeysArgs, Cli, Command, SYSFS, resolve_name};
 
 /// A user that every machine has, to expand the tokens of a command line.
 const ANY_USER: &str = "root";
@@ -23,9 +24,7 @@ pub(super) fn fault(command: &str, place: &str) -> Option<(String, String)> {
     }
     let user = LoginName::try_from(ANY_USER).ok()?;
     let offered = Fingerprint::of(b"");
-    let own: Vec<_> = split(command).into_iter().take_while(|word| word != "--").collect();
-    let words = own.iter().map(|word| expand(word, &user, Some(&offered))).collect::<Result<_, _>>().ok()?;
-    let read = understood(words).ok()?;
+    let read = read(&without_providers(command), &user, Some(&offered)).ok()?;
     // A literal name is right for logins of that user.
     let is_name = read.user.to_str().is_some_and(|name| LoginName::try_from(name).is_ok());
     if !is_name {
@@ -35,7 +34,7 @@ pub(super) fn fault(command: &str, place: &str) -> Option<(String, String)> {
 }
 
 /// The fault of a command line that does not parse, and the fix.
-pub(crate) fn not_accepted(line: &str, words: &str) -> (String, String) {
+fn not_accepted(line: &str, words: &str) -> (String, String) {
     (
         format!("{IDENT} does not accept {line}: {words}"),
         format!("correct it (see {IDENT} authorized-keys --help)"),
@@ -52,8 +51,8 @@ pub(crate) fn another_name(read: &AuthorizedKeysArgs, expected: &str, place: &st
 }
 
 /// The fault of a `--sysfs` folder that does not identify an EC2 instance.
-pub(crate) fn is_not_ec2(read: &AuthorizedKeysArgs) -> Option<(String, String)> {
-    let has_option = read.sysfs != std::path::Path::new("/sys");
+fn is_not_ec2(read: &AuthorizedKeysArgs) -> Option<(String, String)> {
+    let has_option = read.sysfs.as_os_str() != SYSFS;
     (has_option && Machine::detect(&read.sysfs) == Machine::NotEc2).then(|| {
         (
             format!("{} does not identify an EC2 instance", read.sysfs.display()),
@@ -62,14 +61,36 @@ pub(crate) fn is_not_ec2(read: &AuthorizedKeysArgs) -> Option<(String, String)> 
     })
 }
 
+/// The options of our command line that override settings. Default if it does not parse.
+pub(crate) fn options(command: Option<&str>) -> CommandLine {
+    words_of(command).map(|words| words.overrides.settings()).unwrap_or_default()
+}
+
+/// The words of a command line of ours up to its providers.
+pub(crate) fn without_providers(command: &str) -> Vec<String> {
+    split(command).into_iter().take_while(|word| word != "--").collect()
+}
+
+/// Parses words of our command line for a login of `user` with the offered key.
+pub(crate) fn read(
+    words: &[String],
+    user: &LoginName,
+    offered: Option<&Fingerprint>,
+) -> Result<AuthorizedKeysArgs, String> {
+    understood(words.iter().map(|word| expand(word, user, offered)).collect::<Result<_, _>>()?)
+}
+
 /// Parses our command line. Tokens such as `%u` are not expanded.
 pub(crate) fn words_of(command: Option<&str>) -> Result<AuthorizedKeysArgs, String> {
     understood(split(command.unwrap_or_default()))
 }
 
 /// Parses the words of our command line, after tokens were expanded.
-pub(crate) fn understood(words: Vec<String>) -> Result<AuthorizedKeysArgs, String> {
-    match Cli::try_parse_from(resolve_name(words.into_iter().map(OsString::from))) {
+fn understood(words: Vec<String>) -> Result<AuthorizedKeysArgs, String> {
+    let words = resolve_name(words.into_iter().map(OsString::from));
+    // The parser takes a misspelt option for the login name, and then blames a later word.
+    let parsed = Cli::unknown_option(&words, || true).map_or_else(|| Cli::try_parse_from(&words), Err);
+    match parsed {
         Ok(Cli { command: Command::AuthorizedKeys(words) }) => Ok(words),
         Ok(_) => Err("expected the subcommand authorized-keys, got another".to_owned()),
         Err(error) => {

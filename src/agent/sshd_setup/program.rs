@@ -28,9 +28,7 @@ impl ProgramState {
         match reach(program, user) {
             Some(Reach::No(obstacle)) => {
                 let seen = format!("sshd does not run {}: {}", program.display(), obstacle.seen());
-                let fix =
-                    obstacle.command().map_or_else(|| Fix::Do(obstacle.advice("the program")), Fix::Run);
-                return Self::Faulty(SetupFault { seen, fix });
+                return Self::Faulty(SetupFault { seen, fix: Fix::of(&obstacle, "the program") });
             }
             Some(Reach::Unknown(why)) => return Self::Unknown(why),
             // `user_fault` reports a user that does not exist.

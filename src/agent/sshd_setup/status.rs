@@ -16,17 +16,14 @@ use eic_login::privileges::PrivilegesError;
 use serde::Serialize;
 
 use super::own_line;
-use super::{Inspection, OtherServer, ProgramState, SshdState, shown, started_on_demand};
+use super::{Fix, Inspection, OtherServer, ProgramState, SshdState, shown, started_on_demand};
 use crate::advice::Reader;
-use crate::cli::StatusArgs;
+use crate::cli::{SYSFS, StatusArgs};
 use crate::config::{Unsupported, unsupported};
 use crate::environment;
 use crate::layout::{fit_for_terminal, json};
 use crate::outcome::Outcome;
 use crate::run_user::RunUser;
-
-/// The kernel's sysfs, which identifies the machine.
-const SYSFS: &str = "/sys";
 
 /// The report. Its JSON form is an interface with a `schema_version`; fields may be added to it.
 #[derive(Debug, Default, Serialize)]
@@ -51,9 +48,6 @@ struct StatusReport {
     /// Whether sshd's effective configuration is known. If not, the text report has "not known".
     #[serde(skip)]
     is_known: bool,
-    /// Why it is not known whether sshd can run this program.
-    #[serde(skip)]
-    doubt: Option<String>,
 }
 
 /// The effective command.
@@ -114,8 +108,7 @@ impl StatusReport {
             return;
         }
         let told = |reason: Reason, obstacle: &Obstacle| {
-            let fix =
-                obstacle.command().map_or_else(|| obstacle.advice("the file"), |fix| format!("run: {fix}"));
+            let fix = Fix::of(obstacle, "the file");
             format!("{}: {}; {fix}", reason.as_str(), obstacle.seen())
         };
         let file = settings.file.iter().map(|file| (file.clone(), Use::Read));
@@ -175,14 +168,12 @@ impl StatusReport {
             (Err(_), _) => {}
         }
         report.in_use = report.problems.is_empty();
-        report.known = report.is_known && report.sshd.unread.is_none() && report.doubt.is_none();
         report
     }
 
     /// The options of our own line in sshd's configuration.
     fn options_of_line(&self) -> CommandLine {
-        let command = self.sshd.command.as_deref().filter(|_| self.is_known && self.problems.is_empty());
-        own_line::words_of(command).map(|words| words.overrides.settings()).unwrap_or_default()
+        own_line::options(self.sshd.command.as_deref().filter(|_| self.is_known && self.problems.is_empty()))
     }
 
     /// Fills in sshd's effective configuration. The error is the reason why it is unknown.
@@ -203,11 +194,12 @@ impl StatusReport {
             let from = wired.winner();
             self.sshd.file = from.map(|from| from.file.clone());
             self.sshd.line = from.map(|from| from.line);
+            let state = wired.program_state();
+            self.known = self.sshd.unread.is_none() && !matches!(state, ProgramState::Unknown(_));
             self.problems.extend(wired.faults()?.iter().map(ToString::to_string));
-            match wired.program_state() {
+            match state {
                 ProgramState::Insecure(insecure) => self.warnings.push(insecure.to_string()),
                 ProgramState::Unknown(why) => {
-                    self.doubt = Some(why.clone());
                     self.warnings.push(format!("it is not known whether sshd can run this program: {why}"));
                 }
                 ProgramState::Runs | ProgramState::Faulty(_) => {}

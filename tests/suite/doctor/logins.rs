@@ -4,7 +4,7 @@ use std::fs;
 
 use data_encoding::BASE64;
 
-use super::{Finding, Row, edited, either, ending, follow, refused, row, with};
+use super::{Finding, Row, edited, either, ending, follow, mode, refused, row, with};
 use crate::wiring::CONFIG;
 use crate::world::BOB;
 
@@ -300,6 +300,23 @@ pub(super) fn account_rows() -> Vec<Row> {
                 verdict: "fail",
                 seen: "/etc/passwd, is not an executable file",
                 fix: "sudo usermod -s /bin/sh ec2-user",
+            },
+        ),
+        row(
+            "a shell that only root may run",
+            |world| {
+                let shell = world.path("bin/shell");
+                fs::copy("/bin/sh", &shell).unwrap();
+                mode(&shell, 0o700);
+                let passwd = fs::read_to_string("/etc/passwd").unwrap();
+                let entry = format!("/home/ec2-user:{}", shell.display());
+                fs::write("/etc/passwd", passwd.replace("/home/ec2-user:/bin/sh", &entry)).unwrap();
+            },
+            Finding {
+                check: "shell",
+                verdict: "fail",
+                seen: "bin/shell is 0700, and ec2-user needs the right to run it",
+                fix: "sudo chmod a+x /",
             },
         ),
         row(

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::path::Path;
 
+use super::service::{NO_ANSWER, NO_METADATA};
 use super::{
     Finding, Login, NO_SSHD, NOT_ASKED, Row, Undo, covered, edited, ending, follow, mode, row, run, with,
 };
@@ -22,24 +23,6 @@ fn chained(options: &str, provider: &str) -> impl Fn(&World) {
         fs::write(OURS, format!("{pair}AuthorizedKeysCommandUser root\n")).unwrap();
     }
 }
-
-/// Checks that are skipped if the settings are unknown.
-const NO_METADATA: &[&str] = &[
-    "metadata",
-    "metadata-v6",
-    "proxy",
-    "instance",
-    "clock",
-    "region",
-    "trust-store",
-    "signer",
-    "staples",
-    "answer",
-];
-
-/// Checks that are skipped if the settings name one address of the metadata service, and it does not answer there.
-const NO_ANSWER: &[&str] =
-    &["metadata-v6", "instance", "clock", "region", "trust-store", "signer", "staples", "answer"];
 
 pub(super) fn rows() -> Vec<Row> {
     [command_rows(), runnable_rows(), provider_rows(), answer_rows()].into_iter().flatten().collect()
@@ -178,7 +161,7 @@ fn command_rows() -> Vec<Row> {
                 Finding {
                     check: "command",
                     verdict: "fail",
-                    seen: "unexpected argument '%u'",
+                    seen: "unexpected argument '--timout'",
                     fix: "authorized-keys --help",
                 },
             ),
@@ -360,37 +343,27 @@ fn provider_rows() -> Vec<Row> {
     ]
 }
 
+/// A command line whose one metadata address, 169.254.169.253, does not answer.
+fn unreachable(name: &'static str, breaks: impl Fn(&World) + 'static) -> Row {
+    let finding = Finding {
+        check: "metadata",
+        verdict: "fail",
+        seen: "no connection to http://169.254.169.253",
+        fix: "ip route get 169.254.169.253",
+    };
+    follow(NO_ANSWER, row(name, breaks, finding))
+}
+
 /// Faults that only a run of the agent shows.
 fn answer_rows() -> Vec<Row> {
     vec![
-        follow(
-            NO_ANSWER,
-            row(
-                "another settings file on our line",
-                |world| {
-                    fs::write("/etc/other.toml", "[imds]\nendpoint = \"http://169.254.169.253\"\n").unwrap();
-                    edited(OURS, "authorized-keys", "authorized-keys --config /etc/other.toml")(world);
-                },
-                Finding {
-                    check: "metadata",
-                    verdict: "fail",
-                    seen: "no connection to http://169.254.169.253",
-                    fix: "ip route get 169.254.169.253",
-                },
-            ),
-        ),
-        follow(
-            NO_ANSWER,
-            row(
-                "another endpoint on our line",
-                edited(OURS, "authorized-keys", "authorized-keys --imds-endpoint http://169.254.169.253"),
-                Finding {
-                    check: "metadata",
-                    verdict: "fail",
-                    seen: "no connection to http://169.254.169.253",
-                    fix: "ip route get 169.254.169.253",
-                },
-            ),
+        unreachable("another settings file on our line", |world| {
+            fs::write("/etc/other.toml", "[imds]\nendpoint = \"http://169.254.169.253\"\n").unwrap();
+            edited(OURS, "authorized-keys", "authorized-keys --config /etc/other.toml")(world);
+        }),
+        unreachable(
+            "another endpoint on our line",
+            edited(OURS, "authorized-keys", "authorized-keys --imds-endpoint http://169.254.169.253"),
         ),
         follow(
             NO_METADATA,
