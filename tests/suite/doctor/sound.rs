@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::{Login, Row, mode, shows};
-use crate::machines::advice::refused_settings;
+use crate::machines::advice::{commands, is_mending, refused_settings, run};
 use crate::machines::agreement::Attempt;
 use crate::wiring::{CONFIG, OURS, agent};
 use crate::world::{BOB, Key, World, until};
@@ -131,8 +131,8 @@ impl Sound {
     }
 }
 
-/// Makes the running sshd read its current configuration, and returns whether it did. Does nothing if no sshd with a pid file runs, or if sshd
-/// would refuse the configuration.
+/// Makes the running sshd read its current configuration, and returns whether it did. Does nothing if no sshd with a pid
+/// file runs, or if sshd would refuse the configuration.
 pub(crate) fn have_it_read() -> bool {
     let Ok(pid) = fs::read_to_string(PID_FILE) else { return false };
     let tested = Command::new("/usr/sbin/sshd").arg("-t").output();
@@ -152,33 +152,21 @@ pub(crate) fn have_it_read() -> bool {
 /// Pushes the key and logs in through a new `sshd -i`, which reads the current configuration.
 pub(super) fn log_in(world: &World, user: &str, key: &Key) -> (bool, String) {
     world.emulator.push(user, &key.line(), BOB);
-    let options = ["BatchMode=yes", "IdentitiesOnly=yes", "LogLevel=ERROR", "StrictHostKeyChecking=no"];
-    let ran = Command::new("ssh")
-        .args(["-F", "none", "-o", "UserKnownHostsFile=/dev/null", "-o", "ProxyCommand=/usr/sbin/sshd -i"])
-        .args(options.iter().flat_map(|option| ["-o", option]))
-        .arg("-i")
-        .arg(key.file())
-        .args([&format!("{user}@instance"), "id -un"])
-        .output()
-        .unwrap();
+    let mut ssh = World::ssh_command(&[key]);
+    ssh.args(["-o", "ProxyCommand=/usr/sbin/sshd -i", &format!("{user}@instance"), "id -un"]);
+    let ran = ssh.output().unwrap();
     world.emulator.clear_keys();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&ran.stdout).trim() == user, format!("{}{}", text(&ran.stdout), text(&ran.stderr)))
 }
 
-/// If a fix starts with one of these programs, the test runs the fix, because its effect is immediate.
-const MENDING: [&str; 6] = ["eic-agent", "chmod", "chown", "chage", "usermod", "useradd"];
-
-/// Runs the fix of the row's first finding, if it is a command of [`MENDING`]. Returns the report after it.
+/// Runs the fix of the row's first finding, if it is a command whose effect is immediate. Returns the report after it.
 fn tried(world: &World, row: &Row, report: &Value) -> Option<Value> {
     let checks = report["checks"].as_array().unwrap();
     let check = checks.iter().find(|check| check["id"] == row.says[0].check).unwrap();
-    let command = check["fix"].as_str()?.strip_prefix("sudo ")?;
-    let program = command.split(' ').next().unwrap();
-    MENDING.contains(&program).then_some(())?;
-    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", world.path("bin").display());
-    let ran = Command::new("sh").args(["-c", command]).env("PATH", path).output().unwrap();
-    assert!(ran.status.success(), "{}: {command}: {}", row.name, String::from_utf8_lossy(&ran.stderr));
+    let commands = commands(check["fix"].as_str()?);
+    let command = commands.first().filter(|command| is_mending(command))?;
+    run(world, command).unwrap_or_else(|why| panic!("{}: {why}", row.name));
     have_it_read();
     Some(ask(world, row.user).1)
 }

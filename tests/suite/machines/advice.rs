@@ -50,8 +50,23 @@ const MENDING: [&str; 8] = ["eic-agent", "chmod", "chown", "chage", "usermod", "
 /// At most this many faults of one machine are mended.
 const MAX_FAULTS: usize = 8;
 
+/// Runs a command of a fix as an operator does. The error is what it printed.
+pub(crate) fn run(world: &World, command: &str) -> Result<(), String> {
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", world.path("bin").display());
+    let ran = Command::new("sh").args(["-c", command]).env("PATH", path).output().unwrap();
+    if ran.status.success() {
+        return Ok(());
+    }
+    Err(format!("{command}: {}", String::from_utf8_lossy(&ran.stderr)))
+}
+
+/// Whether the tests run this command of a fix.
+pub(crate) fn is_mending(command: &str) -> bool {
+    MENDING.contains(&command.split(' ').next().unwrap_or_default())
+}
+
 /// The commands of a fix: after `sudo`, and after `then: sudo`.
-fn commands(fix: &str) -> Vec<String> {
+pub(crate) fn commands(fix: &str) -> Vec<String> {
     let ends = [", unless", "; then", ", then", " (", ", or "];
     let parts = fix.split("then: ").map(str::trim);
     let command = |part: &str| {
@@ -60,6 +75,11 @@ fn commands(fix: &str) -> Vec<String> {
         Some(command[..end].to_owned())
     };
     parts.map_while(command).collect()
+}
+
+/// Whether the command makes sshd read its configuration. The tests do that by themselves, because they have to wait.
+fn is_reload(command: &str) -> bool {
+    command.starts_with("kill -HUP ")
 }
 
 impl Attempt<'_> {
@@ -82,22 +102,21 @@ impl Attempt<'_> {
                 return vec![format!("{fix}: did not help: {check:#}")];
             }
             let commands = commands(fix);
-            let program = commands.first().and_then(|command| command.split(' ').next()).unwrap_or_default();
-            if verdict != "fail" || !(MENDING.contains(&program) || program == "kill") {
-                return if verdict == "fail" { Vec::new() } else { self.confirmed(&done) };
+            if verdict != "fail" {
+                return self.confirmed(&done);
+            }
+            let first = commands.first().map_or("", String::as_str);
+            if !is_mending(first) && !is_reload(first) {
+                return Vec::new();
             }
             for command in &commands {
-                if command.starts_with("kill -HUP ") {
+                if is_reload(command) {
                     have_it_read();
-                    continue;
-                }
-                let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.world.path("bin").display());
-                let ran = Command::new("sh").args(["-c", command]).env("PATH", path).output().unwrap();
-                if !ran.status.success() {
-                    return vec![format!("{command}: {}", String::from_utf8_lossy(&ran.stderr))];
+                } else if let Err(why) = run(self.world, command) {
+                    return vec![why];
                 }
             }
-            if program == "eic-agent" {
+            if first.starts_with("eic-agent ") {
                 have_it_read();
             }
             done.push((fix.to_owned(), check["seen"].clone()));

@@ -58,10 +58,15 @@ pub(crate) struct Observation {
     config: Option<i32>,
 }
 
-/// Causes that `status` does not look for, or only warns about: they concern one user, the evidence of the service, the
-/// clients' keys, or an sshd that is not started yet.
-const NOT_FOR_STATUS: [&str; 20] = [
-    "listener",
+/// Causes for which sshd refuses every key of the user, not only a pushed one.
+const FOR_EVERY_KEY: [&str; 7] =
+    ["public-keys", "auth-tries", "key-types", "revoked-keys", "access", "account", "pam"];
+
+/// More causes that `explain` does not look for: the login ends, whatever the agent prints.
+const AFTER_THE_KEY: [&str; 3] = ["listener", "shell", "selinux"];
+
+/// More causes that `status` does not look for, or only warns about: they concern the evidence of the service, or the log.
+const OF_THE_SERVICE: [&str; 10] = [
     "machine",
     "metadata",
     "instance",
@@ -70,36 +75,9 @@ const NOT_FOR_STATUS: [&str; 20] = [
     "trust-store",
     "signer",
     "staples",
-    "public-keys",
-    "auth-tries",
-    "key-types",
-    "revoked-keys",
-    "access",
-    "account",
-    "shell",
-    "selinux",
     "log",
     "answer",
-    "pam",
 ];
-
-/// Causes that `explain` does not look for: sshd refuses the login, whatever the agent prints.
-const NOT_FOR_EXPLAIN: [&str; 10] = [
-    "listener",
-    "public-keys",
-    "auth-tries",
-    "key-types",
-    "revoked-keys",
-    "access",
-    "account",
-    "shell",
-    "selinux",
-    "pam",
-];
-
-/// Causes for which sshd refuses every key of the user, not only a pushed one.
-const FOR_EVERY_KEY: [&str; 7] =
-    ["public-keys", "auth-tries", "key-types", "revoked-keys", "access", "account", "pam"];
 
 impl Attempt<'_> {
     /// Makes the logins and asks the commands. A key is pushed when `doctor` runs.
@@ -204,7 +182,10 @@ impl Observation {
             self.check("settings")["seen"].as_str().unwrap().starts_with("settings-invalid");
         // `config` shows the default file.
         let is_default = !self.status.report["sshd"]["command"].to_string().contains("--config");
-        let refused = |causes: &[&str]| forecast == "fails" && causes.contains(&cause);
+        let fails_for = |causes: &[&str]| forecast == "fails" && causes.contains(&cause);
+        let for_every_key = fails_for(&FOR_EVERY_KEY);
+        let not_for_explain = for_every_key || fails_for(&AFTER_THE_KEY);
+        let not_for_status = not_for_explain || fails_for(&OF_THE_SERVICE);
         let rules = [
             (forecast == "works" && !logs_in, "doctor says that a login works, and none does"),
             (forecast == "fails" && logs_in, "doctor says that logins fail, and they work"),
@@ -216,7 +197,7 @@ impl Observation {
                 in_use
                     && !logs_in
                     && forecast != "not-known"
-                    && !refused(&NOT_FOR_STATUS)
+                    && !not_for_status
                     && !(is_excepted && cause.starts_with("command")),
                 "status finds nothing, and logins fail for a reason that it looks for",
             ),
@@ -225,7 +206,7 @@ impl Observation {
                 "explain says that sshd gets the key, and logins fail",
             ),
             (
-                explained && !new && forecast == "fails" && !refused(&NOT_FOR_EXPLAIN),
+                explained && !new && forecast == "fails" && !not_for_explain,
                 "explain says that sshd gets the key, and doctor that it does not",
             ),
             (!explained && explain_is_sure && logs_in, "explain says that sshd gets no key, and it does"),
@@ -239,7 +220,7 @@ impl Observation {
                 "the agent's command changes the result of a login with another key",
             ),
             (
-                refused(&FOR_EVERY_KEY) && self.own.is_some_and(|[_, without]| without),
+                for_every_key && self.own.is_some_and(|[_, without]| without),
                 "doctor says that sshd refuses every key of the user, and it accepts one",
             ),
         ];
