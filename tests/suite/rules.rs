@@ -35,7 +35,7 @@ fn rule_that_never_matches_is_reported_with_the_form_that_does() {
         world.emulator.push("ec2-user", &key.line(), DEMO);
         for (list, pattern) in [
             ("principals", "arn:aws:iam::012345678901:role/Demo"),
-            ("principals", "arn:aws:iam::*:role/team/Demo"),
+            ("principals", "arn:aws:iam::012345678901:role/team/Demo"),
             ("principals", "arn:aws:sts::*:assumed-role/Demo"),
             ("principals", "arn:aws:sts::*:assumed-role/{Demo,Other}/*"),
             ("principals", "arn:aws:sts::[0-9]*:assumed-role/Demo/*"),
@@ -71,6 +71,28 @@ fn rule_that_never_matches_is_reported_with_the_form_that_does() {
                     "{better:?} must deny what {pattern} was meant to"
                 );
             }
+        }
+    });
+}
+
+/// In this pattern, the `*` can match a user and a part of its path. So the pattern can match, but no role.
+#[test]
+fn rule_for_a_role_of_any_account_is_reported_although_a_user_can_match_it() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let _sshd = Sshd::start(world);
+        let pattern = "arn:aws:iam::*:role/Demo";
+        let odd = "arn:aws:iam::012345678901:user/x:role/Demo";
+        for (caller, is_denied) in [(DEMO, false), (odd, true)] {
+            let key = Key::ed25519(world, if is_denied { "odd" } else { "demo" });
+            world.emulator.push("ec2-user", &key.line(), caller);
+            world.configure(&deny("principals", &[pattern.to_owned()]));
+            assert_eq!(world.ssh("ec2-user", &[&key]).ok, !is_denied, "{caller}");
+            let (status, said) = config(world);
+            let words = format!("\"{pattern}\" matches no role: it matches only users with one of ");
+            assert!(status == 1 && said.contains(&words) && !said.contains("never"), "{said}");
+            world.configure(&deny("principals", &advice(&said)));
+            assert_eq!(config(world), (0, String::new()));
+            assert_eq!(world.ssh("ec2-user", &[&key]).ok, is_denied, "the advice denies the role alone");
         }
     });
 }
@@ -113,7 +135,7 @@ fn doctor_and_json_report_a_rule_that_never_matches() {
         rule("arn:aws:iam::*:role/Demo");
         let (verdict, seen) = doctor();
         assert_eq!(verdict, "warn", "{seen}");
-        assert!(seen.contains("rule 1.principals: \"arn:aws:iam::*:role/Demo\" never matches"), "{seen}");
+        assert!(seen.contains("rule 1.principals: \"arn:aws:iam::*:role/Demo\" matches no role: "), "{seen}");
         let json: Value = serde_json::from_str(&agent(world, &["config", "--json"]).out).unwrap();
         let problem = &json["rule_problems"][0];
         assert_eq!((&problem["line"], &problem["key"]), (&1.into(), &"rule 1.principals".into()), "{json:#}");
@@ -128,14 +150,16 @@ fn doctor_and_json_report_a_rule_that_never_matches() {
 fn rule_for_a_path_with_rare_characters_is_probably_a_mistake_and_still_denies() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let _sshd = Sshd::start(world);
-        for (name, path) in [("one", "[team]"), ("two", "a:b")] {
+        for (name, path, pattern) in [("one", "[team]", ""), ("two", "a:b", ""), ("three", "a:b", "*:b/bob")]
+        {
             let key = Key::ed25519(world, name);
             let bob = format!("arn:aws:iam::012345678901:user/{path}/bob");
             world.emulator.push("ec2-user", &key.line(), &bob);
-            world.configure(&deny("principals", std::slice::from_ref(&bob)));
+            let pattern = if pattern.is_empty() { bob.clone() } else { pattern.to_owned() };
+            world.configure(&deny("principals", std::slice::from_ref(&pattern)));
             let (status, said) = config(world);
             let words =
-                format!("/etc/eic-agent.toml:1: rule 1.principals: \"{bob}\" is probably a mistake: ");
+                format!("/etc/eic-agent.toml:1: rule 1.principals: \"{pattern}\" is probably a mistake: ");
             assert!(status == 0 && said.starts_with(&words), "{status}: {said}");
             let json: Value = serde_json::from_str(&agent(world, &["config", "--json"]).out).unwrap();
             assert_eq!(json["rule_problems"], serde_json::json!([]), "{json:#}");

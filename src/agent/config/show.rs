@@ -17,7 +17,7 @@ pub struct ConfigReport {
     file: Option<String>,
     settings: Vec<ShownSetting>,
     rules: Vec<ShownRule>,
-    /// Rules and patterns that can never match. The agent applies all others.
+    /// Rules and patterns that can never match, or that match none of the callers that they name.
     rule_problems: Vec<RuleProblem>,
     /// Patterns that can match, but are probably a mistake.
     rule_warnings: Vec<RuleProblem>,

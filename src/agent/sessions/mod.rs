@@ -132,9 +132,9 @@ fn question(arguments: &SessionsArgs, now: Timestamp) -> Result<Question, LogErr
     }
     let principal = arguments.principal.as_deref().map(Glob::new);
     if let Some(pattern) = &principal {
-        check_principal(pattern, None).map_err(|why| {
+        check_principal(pattern, None).map_err(|mistake| {
             let shown = printable(pattern.as_str(), MAX_SHOWN);
-            LogError::Query(format!("--principal \"{shown}\" matches no principal: {why}"))
+            LogError::Query(format!("--principal \"{shown}\" {}", mistake.what))
         })?;
     }
     let user = arguments.user.clone();

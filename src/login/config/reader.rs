@@ -220,7 +220,8 @@ impl<'i> Section<'i> {
         self.checked(name, faults, |text: String| check(&text))
     }
 
-    /// Reads patterns. A pattern that can never match is a fault, because the rule would have no effect.
+    /// Reads patterns. A text that is not written as a pattern of its kind is a fault, for example `role/Demo` as a
+    /// principal. A pattern that is written correctly but matches nothing is no fault: `config` and `doctor` report it.
     fn globs(&mut self, name: &str, faults: &mut Faults, kind: PatternKind) -> Vec<Glob> {
         let globs = self.checked(name, faults, |TextList(patterns)| {
             if let Some(dead) = patterns.iter().find(|pattern| !kind.can_match(pattern)) {

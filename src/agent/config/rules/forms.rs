@@ -6,7 +6,7 @@
 use eic_core::policy::Glob;
 
 /// Characters that are rare in paths of IAM.
-pub(super) const RARE: &str = ":{}[]";
+const RARE: &str = ":{}[]\x7f";
 
 /// A set of characters.
 #[derive(Clone, Copy)]
@@ -15,9 +15,9 @@ pub(super) enum Set {
     Digit,
     /// Names of IAM: `[\w+=,.@-]` (IAM API reference, `UserName`, `RoleSessionName`).
     Name,
-    /// Paths of IAM: `[!-~]` (IAM API reference, `Path`).
+    /// Paths of IAM: from `!` to DEL (IAM API reference, `Path`).
     Path,
-    /// Paths of IAM without `:{}[]`. Users with one of these in their path are rare, so a pattern with one of these is
+    /// Paths of IAM without `:{}[]` and DEL. Users with one of these in their path are rare, so a pattern with one of these is
     /// probably a mistake.
     UsualPath,
     /// The first character of a login name (EC2 Instance Connect API reference, `InstanceOSUser`).
@@ -34,7 +34,7 @@ impl Set {
             Self::One(one) => c == one,
             Self::Digit => c.is_ascii_digit(),
             Self::Name => c.is_ascii_alphanumeric() || "_+=,.@-".contains(c),
-            Self::Path => c.is_ascii_graphic(),
+            Self::Path => matches!(c, '!'..='\x7f'),
             Self::UsualPath => c.is_ascii_graphic() && !RARE.contains(c),
             Self::UserFirst => c.is_ascii_alphabetic() || c == '_',
             Self::User => c.is_ascii_alphanumeric() || "@._-".contains(c),

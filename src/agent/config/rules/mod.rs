@@ -20,6 +20,7 @@ use eic_login::config::{Origin, Settings, Sourced};
 use serde::Serialize;
 
 use self::forms::{Form, Set};
+use self::values::Mistake;
 pub(crate) use self::values::{doubt as doubt_principal, principal as check_principal};
 
 /// Maximum number of problems that are reported.
@@ -45,7 +46,7 @@ impl fmt::Display for RuleProblem {
     }
 }
 
-/// Everything in the rules that can never match.
+/// Everything in the rules that can never match, or that matches none of the callers that it names.
 pub(crate) fn problems(settings: &Settings) -> Vec<RuleProblem> {
     let domain = settings.domain.value.as_ref();
     let mut problems = Vec::new();
@@ -87,7 +88,7 @@ pub(crate) fn doubts(settings: &Settings) -> Vec<RuleProblem> {
 }
 
 /// Judges the value of a pattern.
-type Judge<'j> = &'j dyn Fn(&Glob) -> Result<(), String>;
+type Judge<'j> = &'j dyn Fn(&Glob) -> Result<(), Mistake>;
 
 fn check<'r>(
     rule: &Rule,
@@ -105,11 +106,13 @@ fn check<'r>(
     let mut is_dead = false;
     for (name, patterns, judge) in lists {
         let mut dead = 0_usize;
-        for (pattern, why) in patterns.iter().filter_map(|pattern| Some((pattern, judge(pattern).err()?))) {
-            dead = dead.saturating_add(1);
+        for (pattern, mistake) in patterns.iter().filter_map(|pattern| Some((pattern, judge(pattern).err()?)))
+        {
+            dead = dead.saturating_add(usize::from(mistake.is_certain));
             let shown = printable(pattern.as_str(), MAX_SHOWN);
-            let effect = if dead == patterns.len() { effect(rule, name) } else { "" };
-            add(name, format!("\"{shown}\" never matches: {why}{effect}"));
+            let is_all = mistake.is_certain && dead == patterns.len();
+            let effect = if is_all { effect(rule, name) } else { "" };
+            add(name, format!("\"{shown}\" {}{effect}", mistake.what));
         }
         is_dead |= dead > 0 && dead == patterns.len();
     }
@@ -219,5 +222,7 @@ fn pattern_covers(wide: &Glob, narrow: &Glob) -> bool {
     wide == narrow || (!can_mislead && wide.matches(narrow.as_str()))
 }
 
+#[cfg(test)]
+mod agreement;
 #[cfg(test)]
 mod tests;

@@ -24,19 +24,19 @@ fn principal_that_no_caller_has_is_reported_with_one_that_matches() {
             "under the ARN of its session",
             "arn:aws:sts::123456789012:assumed-role/Demo/*",
         ),
-        ("arn:aws:iam::*:role/team/Demo", "without the path", "arn:aws:sts::*:assumed-role/Demo/*"),
+        (
+            "arn:aws:iam::123456789012:role/team/Demo",
+            "without the path",
+            "arn:aws:sts::123456789012:assumed-role/Demo/*",
+        ),
         (
             "arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_Admin_0123456789abcdef",
             "under the ARN of its session",
             "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Admin_0123456789abcdef/*",
         ),
         ("arn:aws:sts::*:assumed-role/Demo", "name of the session", "arn:aws:sts::*:assumed-role/Demo/*"),
-        ("arn:aws:iam::*:assumed-role/Demo/*", "service sts", "arn:aws:sts::*:assumed-role/Demo/*"),
         ("arn:aws:sts::*:assumed-role/a/Demo/s", "path of a role", "arn:aws:sts::*:assumed-role/Demo/s"),
         ("arn:aws:sts::*:user/bob", "expected user/NAME", "arn:aws:iam::*:user/bob"),
-        ("arn:aws:iam::*:federated-user/bob", "expected user/NAME", "arn:aws:sts::*:federated-user/bob"),
-        ("arn:aws:iam::*:group/admins", "group pushes no keys", ""),
-        ("arn:aws:iam::*:instance-profile/x", "name its role", ""),
         (
             "arn:aws:sts::*:assumed-role/{Demo,Other}/*",
             "braces",
@@ -66,6 +66,36 @@ fn principal_that_no_caller_has_is_reported_with_one_that_matches() {
         assert!(said.contains(would_match), "{pattern}: {said}");
         assert_eq!(said.contains("; expected \""), !would_match.is_empty(), "{pattern}: {said}");
         assert!(said.ends_with("; so the rule allows no key"), "{said}");
+    }
+}
+
+#[test]
+fn principal_that_names_a_kind_and_matches_only_rare_paths_is_reported() {
+    for (pattern, kind, why, would_match) in [
+        ("arn:aws:iam::*:role/Demo", "role", "of its session", "arn:aws:sts::*:assumed-role/Demo/*"),
+        ("arn:aws:iam::*:role/team/Demo", "role", "without the path", "arn:aws:sts::*:assumed-role/Demo/*"),
+        ("*:role/Demo", "role", "expected the ARN of a caller", ""),
+        (
+            "arn:aws:iam::*:assumed-role/Demo/*",
+            "assumed role",
+            "service sts",
+            "arn:aws:sts::*:assumed-role/Demo/*",
+        ),
+        (
+            "arn:aws:iam::*:federated-user/bob",
+            "federated user",
+            "expected user/NAME",
+            "arn:aws:sts::*:federated-user/bob",
+        ),
+        ("arn:aws:iam::*:group/admins", "group", "group pushes no keys", ""),
+        ("arn:aws:iam::*:instance-profile/x", "instance profile", "name its role", ""),
+    ] {
+        let said = of_pattern("principals", pattern);
+        let words = format!("\"{pattern}\" matches no {kind}: it matches only users with one of :{{}}[]");
+        assert!(said.contains(&words) && said.contains(why) && said.contains(would_match), "{said}");
+        assert!(!said.contains("never") && !said.contains("so the rule"), "{said}");
+        let text = format!("[[rule]]\naction = \"deny\"\nprincipals = ['{pattern}']\n");
+        assert_eq!(doubts_of(&text), [""; 0], "{pattern}");
     }
 }
 
@@ -107,6 +137,10 @@ fn principal_with_a_rare_character_in_the_path_is_probably_a_mistake() {
             "expected \"arn:aws:iam::*:user/dev/bob\", \"arn:aws:iam::*:user/ops/bob\"",
         ),
         ("*/[a]/*", "brackets are not sets"),
+        ("*:b/bob", "in their IAM path"),
+        ("*:*:*:*:*:*:b/bob", "in their IAM path"),
+        ("*{Admin,Dev}*", "in their IAM path"),
+        ("*a:b*", "in their IAM path"),
     ] {
         for action in ["allow", "deny"] {
             let text = format!(
@@ -126,7 +160,6 @@ fn principal_with_a_rare_character_in_the_path_is_probably_a_mistake() {
         "arn:aws:sts::[0-9]*:assumed-role/Demo/*",
         "arn:aws:iam::12345678901:user/[team]/bob",
         "*:role/Demo",
-        "*{Admin,Dev}*",
     ] {
         let text = format!("[[rule]]\naction = \"deny\"\nprincipals = ['{pattern}']\n");
         assert_eq!((of(&text).len(), doubts_of(&text).len()), (1, 0), "{pattern}");

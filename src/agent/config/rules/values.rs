@@ -5,7 +5,7 @@ use eic_core::identity::Domain;
 use eic_core::policy::Glob;
 use eic_core::text::{MAX_SHOWN, printable};
 
-use super::forms::{Form, RARE, Set};
+use super::forms::{Form, Set};
 
 /// The AWS partitions, each with the services domain of its instances (botocore, `partitions.json`).
 const PARTITIONS: [(&str, &str); 8] = [
@@ -35,23 +35,61 @@ const ALGORITHMS: [&str; 9] = [
 /// Maximum number of alternatives of `{A,B}` that are spelled out.
 const MAX_ALTERNATIVES: usize = 8;
 
+/// Why a pattern is a mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mistake {
+    /// As the end of a sentence about the pattern.
+    pub(crate) what: String,
+    /// Whether nothing at all can match.
+    pub(super) is_certain: bool,
+}
+
+impl Mistake {
+    fn never(why: &str) -> Self {
+        Self { what: format!("never matches: {why}"), is_certain: true }
+    }
+}
+
+/// Words about a pattern that needs a rare character in the path of a user.
+const ONLY_RARE: &str = "it matches only users with one of :{}[] in their IAM path";
+
+/// Kinds of ARNs that a pattern can name although no caller with such an ARN matches it.
+const KINDS: [&str; 5] = ["role", "assumed-role", "federated-user", "group", "instance-profile"];
+
 /// Whether the principal of any signed key can match. The error says why not, and what would match.
 ///
 /// The service signs the ARN of the caller as STS reports it (`GetCallerIdentity`): of a user, of a session of a role,
-/// of a federated user, or of the account's root user.
-pub(crate) fn principal(pattern: &Glob, domain: Option<&Domain>) -> Result<(), String> {
-    if can_be_caller(pattern, domain, &any_account()) { Ok(()) } else { Err(why_no_caller(pattern, domain)) }
+/// of a federated user, or of the account's root user. In `arn:aws:iam::*:role/Demo`, the `*` can match
+/// `123456789012:user/x`, so that `:role/` is in the path of a user. But the author meant a role, and no role matches.
+pub(crate) fn principal(pattern: &Glob, domain: Option<&Domain>) -> Result<(), Mistake> {
+    if !can_be_caller(pattern, domain, &any_account()) {
+        return Err(Mistake::never(&why_no_caller(pattern, domain)));
+    }
+    match named_kind(pattern.as_str()) {
+        Some(kind) if !is_usual(pattern, domain, &any_account()) => {
+            let why = why_no_caller(pattern, domain);
+            let what = format!("matches no {}: {ONLY_RARE}; {why}", kind.replace('-', " "));
+            Err(Mistake { what, is_certain: false })
+        }
+        _ => Ok(()),
+    }
 }
 
-/// Why a pattern that can match is probably a mistake. `None` if it is not.
+/// Why a pattern that can match is probably a mistake. `None` if it is not, or if [`principal`] reports it.
 pub(crate) fn doubt(pattern: &Glob, domain: Option<&Domain>) -> Option<String> {
-    if !can_be_caller(pattern, domain, &any_account()) || is_usual(pattern, domain, &any_account()) {
+    if principal(pattern, domain).is_err() || is_usual(pattern, domain, &any_account()) {
         return None;
     }
-    let only = "it matches only users with one of :{}[] in their IAM path";
     let is_set = pattern.as_str().contains(['{', '}', '[', ']']);
     let why = if is_set { format!("; {}", why_no_caller(pattern, domain)) } else { String::new() };
-    Some(format!("{only}{why}"))
+    Some(format!("{ONLY_RARE}{why}"))
+}
+
+/// The kind that the pattern names before its first slash. `None` if it names no kind, or a user.
+fn named_kind(text: &str) -> Option<&'static str> {
+    let (before, _) = text.split_once('/')?;
+    let named = before.rsplit(':').next()?;
+    KINDS.into_iter().find(|kind| *kind == named)
 }
 
 fn any_account() -> Form {
@@ -86,23 +124,12 @@ fn why_no_caller(pattern: &Glob, domain: Option<&Domain>) -> String {
 
 /// Whether a caller whose account has this form can match.
 pub(super) fn can_be_caller(pattern: &Glob, domain: Option<&Domain>, account: &Form) -> bool {
-    is_usual(pattern, domain, account)
-        || (has_rare_path(pattern.as_str()) && is_caller(pattern, domain, account, Set::Path))
+    is_caller(pattern, domain, account, Set::Path)
 }
 
 /// The same for callers without a rare character in their path.
 fn is_usual(pattern: &Glob, domain: Option<&Domain>, account: &Form) -> bool {
     is_caller(pattern, domain, account, Set::UsualPath)
-}
-
-/// Whether the pattern contains a rare character in the path of a user.
-///
-/// In `arn:aws:iam::*:role/Demo`, the `*` could match `123456789012:user/x`, and `:role/` could be in the path. But the
-/// author meant a role.
-fn has_rare_path(text: &str) -> bool {
-    let Some((before, path)) = text.split_once('/') else { return false };
-    let kind = before.rsplit(':').next().unwrap_or_default();
-    (kind == "user" || kind.contains(['*', '?'])) && path.contains(|c| RARE.contains(c))
 }
 
 fn is_caller(pattern: &Glob, domain: Option<&Domain>, account: &Form, path: Set) -> bool {
@@ -277,35 +304,36 @@ fn accounts_words(pattern: &str) -> String {
 }
 
 /// Whether any account matches.
-pub(super) fn account(pattern: &Glob) -> Result<(), String> {
+pub(super) fn account(pattern: &Glob) -> Result<(), Mistake> {
     let text = pattern.as_str();
     if !is_never_account(text) {
         return Ok(());
     }
     let is_short = (9..12).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     let good: Vec<_> = is_short.then(|| format!("{text:0>12}")).into_iter().collect();
-    Err(with_advice(&accounts_words(text), &good))
+    Err(Mistake::never(&with_advice(&accounts_words(text), &good)))
 }
 
 /// Whether a key can be pushed for any login name that matches (EC2 Instance Connect API reference, `InstanceOSUser`:
 /// `^[A-Za-z_][A-Za-z0-9\@\._-]{0,30}[A-Za-z0-9\$_-]?$`).
-pub(super) fn user(pattern: &Glob) -> Result<(), String> {
+pub(super) fn user(pattern: &Glob) -> Result<(), Mistake> {
     let form = Form::default().times(Set::UserFirst, 1).up_to(Set::User, 30).up_to(Set::UserLast, 1);
     if form.can_match(pattern) {
         return Ok(());
     }
-    Err("no key can be pushed for such a login name: a name begins with a letter or _, and has at most 32 characters"
-        .to_owned())
+    Err(Mistake::never(
+        "no key can be pushed for such a login name: a name begins with a letter or _, and has at most 32 characters",
+    ))
 }
 
 /// Whether any key algorithm matches.
-pub(super) fn key_type(pattern: &Glob) -> Result<(), String> {
+pub(super) fn key_type(pattern: &Glob) -> Result<(), Mistake> {
     if ALGORITHMS.iter().any(|known| pattern.matches(known)) {
         return Ok(());
     }
     let text = pattern.as_str();
     if text.contains("-cert-v0") {
-        return Err("a certificate cannot be pushed".to_owned());
+        return Err(Mistake::never("a certificate cannot be pushed"));
     }
     let core = text.split('@').next().unwrap_or_default().trim_end_matches('*');
     let near: Vec<_> = ALGORITHMS
@@ -313,5 +341,5 @@ pub(super) fn key_type(pattern: &Glob) -> Result<(), String> {
         .filter(|known| known.starts_with(core) || core.split('-').all(|part| known.contains(part)))
         .map(|known| (*known).to_owned())
         .collect();
-    Err(with_advice("OpenSSH has no such key algorithm", &near))
+    Err(Mistake::never(&with_advice("OpenSSH has no such key algorithm", &near)))
 }
