@@ -100,6 +100,9 @@ pub(super) fn run(
     checks.extend(after);
     checks.push(answer);
     checks.push(login.pam);
+    if let Ok(sshd) = &sshd {
+        server::mark_unread_files(&mut checks, sshd);
+    }
     if let (Ok(sshd), Some(user)) = (&sshd, user) {
         access::mark_dependence_on_client(&mut checks, sshd, user);
     }

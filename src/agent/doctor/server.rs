@@ -209,6 +209,37 @@ fn unread_files(wired: &SetupState<'_>, filed: &str, unread: SetupFault) -> Chec
     Check::skipped(ID, COMMAND, format!("{}; to be sure: {}", unread.seen, shown_fix(unread.fix)))
 }
 
+/// The checks that judge what sshd's files set. `account`, `pam`, `providers` and `answer` depend on such a setting.
+const OF_FILES: [&str; 12] = [
+    "command-user",
+    "command-path",
+    "public-keys",
+    "auth-tries",
+    "key-types",
+    "revoked-keys",
+    "access",
+    "shell",
+    "account",
+    "providers",
+    "answer",
+    "pam",
+];
+
+/// Leaves failures open that come from files which the running sshd may not have read as they are now.
+pub(super) fn mark_unread_files(checks: &mut [Check], sshd: &Sshd) {
+    let Some((unread, listener)) = sshd.unread.as_ref().zip(sshd.machine.listener.as_ref()) else { return };
+    let is_failed = |check: &&mut Check| check.verdict == CheckStatus::Fail && OF_FILES.contains(&check.id);
+    for check in checks.iter_mut().filter(is_failed) {
+        check.is_open = true;
+        // A missing account, for example, does not depend on the files.
+        if check.id != "account" {
+            check.after = &["command"];
+        }
+        let words = if unread.is_certain { "has not read" } else { "may not have read" };
+        let _ = write!(check.seen, "; sshd (pid {}) {words} the files since they changed", listener.pid);
+    }
+}
+
 /// `command`, if sshd's effective configuration is unknown.
 fn unread_command(blind: &SshdUnavailable) -> Check {
     const ID: &str = "command";

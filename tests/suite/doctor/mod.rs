@@ -2,6 +2,7 @@
 //! command, the account. Each row breaks one link. `doctor` must name this link and its fix, and no other.
 
 mod logins;
+mod no_pid_file;
 mod output;
 mod reach;
 mod running;
