@@ -30,7 +30,7 @@ pub struct ConfigArgs {
 Run doctor as root. For other users it skips some checks, and reports which.
 With --user, doctor also runs the AuthorizedKeysCommand that is in force, as
 sshd would, but without chained providers. The log records this run like a
-login. Doctor checks PAM's account step, but neither PAM's session step nor
+login. Doctor checks PAM's account and session rules, but not
 /etc/hosts.deny. Examples:
   sudo eic-agent doctor --user ec2-user
   sudo eic-agent doctor --json | jq -r .cause

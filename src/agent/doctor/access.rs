@@ -222,7 +222,7 @@ fn listed<'p>(patterns: &[&'p str], name: &str) -> Option<(&'p str, Option<Strin
 }
 
 /// The names of a user's groups. They are looked up by number, because a name may contain spaces.
-fn groups_of(account: &Account) -> Result<Vec<String>, String> {
+pub(super) fn groups_of(account: &Account) -> Result<Vec<String>, String> {
     let mut program = std::process::Command::new("id");
     let said = output_with_timeout(program.args(["-G", "--", &account.name]), TIMEOUT)
         .map_err(|error| format!("id: {error}"))?;

@@ -19,7 +19,7 @@
 //!
 //! [`causes`] finds the failure that causes the others, and [`report`] prints all of them.
 //!
-//! PAM's session step and `/etc/hosts.deny` are not checked. They may refuse a login that sshd accepts.
+//! The rules of `/etc/hosts.deny` are not checked. They may refuse a login that sshd accepts.
 
 mod access;
 mod account;

@@ -4,6 +4,7 @@
 mod logins;
 mod no_pid_file;
 mod output;
+mod pam_sessions;
 mod reach;
 mod running;
 mod server;

@@ -165,6 +165,33 @@ pub(super) const PAM: &[&str] = &[
     "-account required pam_nosuch.so\naccount required pam_unix.so\n",
 ];
 
+/// Session rules of PAM. The usual one comes several times.
+pub(super) const SESSIONS: &[&str] = &[
+    "session required pam_permit.so\n",
+    "session required pam_permit.so\n",
+    "session required pam_permit.so\n",
+    "@include common-session\n",
+    "session required pam_deny.so\n",
+    "session optional pam_deny.so\nsession required pam_permit.so\n",
+    "session required pam_nosuch.so\n",
+    "session required pam_limits.so\n",
+    "session required pam_limits.so\nsession optional pam_exec.so /bin/false\n",
+    "session required pam_exec.so /bin/false\n",
+    "session sufficient pam_localuser.so\nsession required pam_nologin.so\n",
+    "",
+];
+
+/// Lines of `limits.conf`. `USER` is the user of the login.
+pub(super) const LIMITS: &[&str] = &[
+    "",
+    "* hard core 0\n",
+    "* hard maxlogins 10\n",
+    "USER - maxlogins 0\n",
+    "* - maxlogins 0\nUSER - maxlogins 2\n",
+    "@GROUP - maxlogins 0\n",
+    "USER -\n* - maxlogins 0\n",
+];
+
 /// Settings of the agent.
 pub(super) const AGENT_SETTINGS: &[&str] = &[
     "",

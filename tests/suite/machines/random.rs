@@ -17,7 +17,7 @@ use eic_emulator::Config;
 use super::advice::refused_settings;
 use super::agreement::Attempt;
 use super::choices::{
-    AGENT_SETTINGS, CONDITIONS, Chance, MODES, NOT_IN_MATCH, PAM, SETTINGS, SHADOWS, SHELLS,
+    AGENT_SETTINGS, CONDITIONS, Chance, LIMITS, MODES, NOT_IN_MATCH, PAM, SESSIONS, SETTINGS, SHADOWS, SHELLS,
 };
 use crate::doctor::{enabled, have_it_read};
 use crate::wiring::{CONFIG, DROP_INS, OURS};
@@ -25,6 +25,7 @@ use crate::world::{Key, Syslog, World, on_an_instance_for, test_path};
 
 const GROUP: &str = "eictest";
 const USERS: [&str; 3] = ["ec2-user", "ubuntu", "root"];
+const LIMITS_FILE: &str = "/etc/security/limits.conf";
 const SETTINGS_FILE: &str = "/etc/eic-agent.toml";
 
 /// This many tests share the seeds. Test `n` takes each seed that has the remainder `n` after division by this number.
@@ -39,7 +40,8 @@ struct Sound {
 
 impl Sound {
     fn new(world: &World) -> Self {
-        let files = ["/etc/passwd", "/etc/shadow", "/etc/group", "/etc/pam.d/sshd", SETTINGS_FILE];
+        let files =
+            ["/etc/passwd", "/etc/shadow", "/etc/group", "/etc/pam.d/sshd", LIMITS_FILE, SETTINGS_FILE];
         let files = files.map(|file| (PathBuf::from(file), fs::read(file).unwrap())).into();
         let rights = paths(world).into_iter().map(|path| {
             let status = fs::metadata(&path).unwrap();
@@ -207,13 +209,14 @@ impl Maker<'_> {
         self.changes.push(format!("members of {GROUP}: {members}"));
     }
 
-    fn pam(&mut self) {
-        let rules = *self.chance.one(PAM);
-        fs::write(
-            "/etc/pam.d/sshd",
-            format!("auth required pam_permit.so\n{rules}session required pam_permit.so\n"),
-        )
-        .unwrap();
+    fn pam(&mut self, user: &str) {
+        let rules = format!("{}{}", self.chance.one(PAM), self.chance.one(SESSIONS));
+        fs::write("/etc/pam.d/sshd", format!("auth required pam_permit.so\n{rules}")).unwrap();
+        if rules.contains("pam_limits") {
+            let limits = self.chance.one(LIMITS).replace("USER", user).replace("GROUP", GROUP);
+            fs::write(LIMITS_FILE, &limits).unwrap();
+            self.changes.push(format!("limits: {}", limits.trim_end().replace('\n', " | ")));
+        }
         let config = fs::read_to_string(CONFIG).unwrap();
         fs::write(CONFIG, config.replace("UsePAM no", "UsePAM yes")).unwrap();
         self.changes.push(format!("UsePAM yes, {}", rules.trim_end().replace('\n', " | ")));
@@ -244,7 +247,7 @@ impl Maker<'_> {
                     self.changes.push("hosts.deny: sshd: 10.0.0.0/8".to_owned());
                 }
                 16 => self.members(),
-                17 => self.pam(),
+                17 => self.pam(user),
                 18 => self.agent_settings(),
                 _ => self.command_line(),
             }

@@ -1,4 +1,4 @@
-//! What a module of PAM's account step answers for a login with a key, if that can be known without a login.
+//! What a module of PAM answers in a login with a key, if that can be known without a login.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,9 @@ use eic_host::files::head_of_regular;
 use eic_host::ownership;
 use eic_host::process::output_with_timeout;
 
-use super::answer::Answer;
+use super::answer::{Answer, Step};
+use super::library;
+use super::limits::Limits;
 use super::rules::Module;
 
 /// Places of `unix_chkpwd(8)`, with which `pam_unix` itself judges accounts.
@@ -18,18 +20,6 @@ const CHECKERS: [&str; 4] =
 
 /// Timeout of `unix_chkpwd`. It may query a directory.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Folders of modules. libpam was built with one of them.
-const LIBRARIES: [&str; 8] = [
-    "/lib/x86_64-linux-gnu/security",
-    "/lib/aarch64-linux-gnu/security",
-    "/usr/lib/x86_64-linux-gnu/security",
-    "/usr/lib/aarch64-linux-gnu/security",
-    "/lib64/security",
-    "/lib/security",
-    "/usr/lib64/security",
-    "/usr/lib/security",
-];
 
 /// Files that `pam_nologin(8)` looks for.
 const NOLOGIN: [&str; 2] = ["/var/run/nologin", "/etc/nologin"];
@@ -70,12 +60,57 @@ pub(super) fn ask_unix(name: &str) -> Result<Answer, String> {
     }
 }
 
+/// Modules of the account step that do not check passwords. They never ask for a new one.
+const WITHOUT_PASSWORDS: [&str; 8] = [
+    "pam_access",
+    "pam_listfile",
+    "pam_localuser",
+    "pam_sepermit",
+    "pam_shells",
+    "pam_succeed_if",
+    "pam_time",
+    "pam_usertype",
+];
+
 impl Login<'_> {
-    /// The module's answer. `None` if only a login can tell.
-    pub(super) fn answer(&self, module: &Module) -> Option<Answer> {
-        if is_missing(&module.file) {
-            return Some(Answer::ModuleUnknown);
+    /// The answers that the module may give in this step. One answer if it is known.
+    pub(super) fn answers(&self, module: &Module, step: Step) -> Vec<Answer> {
+        if library::is_missing(&module.file, step) {
+            return vec![Answer::ModuleUnknown];
         }
+        let known = self.of_both(module).or_else(|| match step {
+            Step::Account => self.account(module).map(|answer| vec![answer]),
+            Step::Session => self.session(module),
+        });
+        known.unwrap_or_else(|| {
+            if step == Step::Session || WITHOUT_PASSWORDS.contains(&module.name()) {
+                Answer::ALL_BUT_PASSWORD.to_vec()
+            } else {
+                Answer::ALL.to_vec()
+            }
+        })
+    }
+
+    /// Modules that do the same in both steps.
+    fn of_both(&self, module: &Module) -> Option<Vec<Answer>> {
+        let is_plain = module.arguments.is_empty();
+        let answer = match module.name() {
+            "pam_permit" => Some(Answer::Success),
+            "pam_warn" => Some(Answer::Ignore),
+            "pam_localuser" if is_plain => {
+                Some(if self.is_local { Answer::Success } else { Answer::PermDenied })
+            }
+            "pam_succeed_if" => self.succeed_if(&module.arguments),
+            // Without rules, this module lets everyone in.
+            "pam_access" if is_plain && is_empty_folder("/etc/security/access.d") => {
+                has_no_rule("/etc/security/access.conf").then_some(Answer::Success)
+            }
+            _ => None,
+        };
+        answer.map(|answer| vec![answer])
+    }
+
+    fn account(&self, module: &Module) -> Option<Answer> {
         let has = |option: &str| module.arguments.iter().any(|argument| argument == option);
         match module.name() {
             "pam_unix" => self.unix.map(|answer| match answer {
@@ -85,18 +120,10 @@ impl Login<'_> {
                 answer => answer,
             }),
             // pam_faillock only clears its count in this step.
-            "pam_permit" | "pam_faillock" => Some(Answer::Success),
+            "pam_faillock" => Some(Answer::Success),
             "pam_deny" => Some(Answer::AuthErr),
             "pam_nologin" => Some(self.nologin(module)),
-            "pam_warn" => Some(Answer::Ignore),
-            "pam_localuser" if module.arguments.is_empty() => {
-                Some(if self.is_local { Answer::Success } else { Answer::PermDenied })
-            }
-            "pam_succeed_if" => self.succeed_if(&module.arguments),
             // Without rules, these modules let everyone in.
-            "pam_access" if module.arguments.is_empty() && is_empty_folder("/etc/security/access.d") => {
-                has_no_rule("/etc/security/access.conf").then_some(Answer::Success)
-            }
             "pam_time" if module.arguments.is_empty() => {
                 has_no_rule("/etc/security/time.conf").then_some(Answer::Success)
             }
@@ -105,6 +132,31 @@ impl Login<'_> {
             }
             _ => None,
         }
+    }
+
+    /// The step in which PAM opens the session. Most modules of the distributions only prepare it, and have no reason to
+    /// refuse it.
+    fn session(&self, module: &Module) -> Option<Vec<Answer>> {
+        const PREPARED: [Answer; 2] = [Answer::Success, Answer::Ignore];
+        let exists = |path: &str| Path::new(path).exists();
+        let has = |option: &str| module.arguments.iter().any(|argument| argument == option);
+        let is_prepared = match module.name() {
+            "pam_deny" => return Some(vec![Answer::SessionErr]),
+            "pam_limits" => return Limits::of(self.account, module).answer().map(|answer| vec![answer]),
+            "pam_unix" | "pam_selinux" | "pam_umask" => return Some(vec![Answer::Success]),
+            "pam_env" | "pam_keyinit" | "pam_mail" | "pam_motd" | "pam_xauth" => true,
+            "pam_loginuid" => !has("require_auditd"),
+            // Only a kernel with auditing has this file.
+            "pam_tty_audit" => exists("/proc/self/loginuid"),
+            "pam_lastlog" => exists("/var/log/lastlog") || (exists("/var/log") && !has("noupdate")),
+            // These modules make the home directory if it is missing.
+            "pam_mkhomedir" | "pam_oddjob_mkhomedir" => exists(&self.account.home),
+            "pam_namespace" => {
+                is_empty_folder("/etc/security/namespace.d") && has_no_rule("/etc/security/namespace.conf")
+            }
+            _ => false,
+        };
+        is_prepared.then(|| PREPARED.to_vec())
     }
 
     fn nologin(&self, module: &Module) -> Answer {
@@ -142,23 +194,6 @@ impl Login<'_> {
         }
         (count > 0).then_some(if holds { Answer::Success } else { Answer::AuthErr })
     }
-}
-
-/// Whether libpam cannot find a module. `false` if the folder of modules is unknown.
-fn is_missing(file: &str) -> bool {
-    if file.contains('$') {
-        return false;
-    }
-    if file.starts_with('/') {
-        return matches!(Path::new(file).try_exists(), Ok(false));
-    }
-    let mut folders = LIBRARIES.iter().map(Path::new).filter(|folder| folder.join("pam_unix.so").exists());
-    let mut is_known = false;
-    let is_found = folders.any(|folder| {
-        is_known = true;
-        folder.join(file).exists()
-    });
-    is_known && !is_found
 }
 
 /// Whether a file of rules exists and has only comments.
@@ -201,7 +236,6 @@ mod tests {
             let words: Vec<_> = words.split(' ').map(str::to_owned).collect();
             assert_eq!(login.succeed_if(&words), answer, "{words:?}");
         }
-        assert!(is_missing("/no/such/pam_x.so") && !is_missing("/lib/$ISA/pam_x.so"));
     }
 
     #[test]

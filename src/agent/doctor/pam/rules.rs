@@ -1,11 +1,11 @@
-//! The rules of PAM's account step, read as Linux-PAM reads them (`pam.conf(5)`, `libpam/pam_handlers.c`).
+//! The rules of a step of PAM, read as Linux-PAM reads them (`pam.conf(5)`, `libpam/pam_handlers.c`).
 
 use std::path::{Path, PathBuf};
 
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::files::read_regular;
 
-use super::answer::Answer;
+use super::answer::{Answer, Step};
 
 /// Maximum number of bytes of a file, of rules of a stack, of files that include each other, and of files in all. A
 /// file that is included twice counts twice.
@@ -68,9 +68,9 @@ impl Module {
     }
 }
 
-/// The rules of the account step of `service`. An error says why they are not known.
-pub(super) fn read(root: &Path, service: &str) -> Result<Vec<Rule>, String> {
-    let mut reader = Reader { root, rules: Vec::new(), files: 0 };
+/// The rules of `step` of `service`. An error says why they are not known.
+pub(super) fn read(root: &Path, service: &str, step: Step) -> Result<Vec<Rule>, String> {
+    let mut reader = Reader { root, step, rules: Vec::new(), files: 0 };
     let found = find(root, service);
     if let Some(file) = &found {
         reader.read(file, 0, 0)?;
@@ -93,6 +93,7 @@ fn find(root: &Path, name: &str) -> Option<PathBuf> {
 
 struct Reader<'r> {
     root: &'r Path,
+    step: Step,
     rules: Vec<Rule>,
     /// The number of files that were read.
     files: usize,
@@ -116,7 +117,7 @@ impl Reader<'_> {
             let kind = kind.trim_start_matches('-').to_ascii_lowercase();
             // Debian's `@include` is for the rules of all steps.
             let is_debians = kind == "@include";
-            if !is_debians && kind != "account" {
+            if !is_debians && kind != self.step.name() {
                 continue;
             }
             let is_substack = control == "substack";
@@ -244,10 +245,12 @@ mod tests {
         );
         write("common", "session required pam_x.so\naccount include sub\n");
         write("sub", "account sufficient /lib/pam_y.so [a b] c\n");
-        let rules = read(&root, "sshd").unwrap();
+        let rules = read(&root, "sshd", Step::Account).unwrap();
         let shown: Vec<_> =
             rules.iter().map(|rule| (rule.level, rule.module.as_ref().map_or("-", Module::name))).collect();
         assert_eq!(shown, [(0, "pam_unix"), (0, "pam_deny"), (0, "pam_y"), (0, "-"), (1, "pam_y")]);
+        let session = read(&root, "sshd", Step::Session).unwrap();
+        assert!(session.len() == 1 && session[0].place.ends_with("/etc/pam.d/common:1"), "{session:?}");
         let first = rules[0].module.as_ref().unwrap();
         assert_eq!(first.arguments, ["no_pass_expiry"]);
         assert_eq!(first.action(Answer::Success), Action::Jump(1));
@@ -261,13 +264,13 @@ mod tests {
             "@include sshd\n",
         ] {
             write("sshd", bad);
-            assert!(read(&root, "sshd").is_err(), "{bad}");
+            assert!(read(&root, "sshd", Step::Account).is_err(), "{bad}");
         }
         write("sshd", "auth required pam_env.so\n");
-        assert!(read(&root, "sshd").unwrap_err().contains("no rules"));
+        assert!(read(&root, "sshd", Step::Account).unwrap_err().contains("no rules"));
         write("other", "account required pam_deny.so\n");
-        assert_eq!(read(&root, "sshd").unwrap().len(), 1);
-        assert_eq!(read(&root, "gone").unwrap().len(), 1);
+        assert_eq!(read(&root, "sshd", Step::Account).unwrap().len(), 1);
+        assert_eq!(read(&root, "gone", Step::Account).unwrap().len(), 1);
         std::fs::remove_dir_all(root).unwrap();
     }
 
@@ -281,7 +284,7 @@ mod tests {
         for (count, is_read) in [(MAX_FILES - 1, true), (MAX_FILES, false), (2 * MAX_FILES, false)] {
             let text = format!("account required pam_deny.so\n{}", "account include empty\n".repeat(count));
             std::fs::write(folder.join("sshd"), text).unwrap();
-            let rules = read(&root, "sshd");
+            let rules = read(&root, "sshd", Step::Account);
             assert_eq!(rules.is_ok(), is_read, "{count}: {rules:?}");
         }
         std::fs::remove_dir_all(root).unwrap();
