@@ -43,6 +43,7 @@ pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
         Command::Status(arguments) => sshd_setup::status(arguments, out, notes),
         Command::Confinement => confinement::run(out, notes),
         Command::Reach(arguments) => reach::run(arguments, out, notes),
+        Command::Answers(arguments) => reach::run_answers(arguments),
         Command::RunAs(arguments) => reach::run_as(arguments, notes),
         Command::Connects(arguments) => reach::run_connects(arguments),
         Command::Placement => placement::run(clock, out, notes),

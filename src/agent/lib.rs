@@ -17,6 +17,7 @@
 //! | `sshd_setup` | `enable`, `disable`, `status`: this machine's sshd, and our lines in its configuration |
 //! | `doctor`, `explain` | diagnosis, and what to do about each fault |
 //! | `verify`, [`capture`] | verification of evidence from files; all answers of metadata as one document |
+//! | `settings` | reads the settings without waiting for a silent file server
 //! | [`config`] | the settings as people see them, and the pins that `enable` writes |
 //! | `sessions` | logins found in the log |
 //! | [`layout`] | width and colours of what people read |
@@ -55,5 +56,6 @@ mod placement;
 mod reach;
 mod run_user;
 mod sessions;
+mod settings;
 mod sshd_setup;
 mod verify;

@@ -11,7 +11,7 @@ use crate::metadata::pushed;
 use crate::world::{Run, World, installed, on_an_instance, test_path};
 
 /// The mount point of a file system that never answers.
-const GONE: &str = "/mnt/gone";
+pub(crate) const GONE: &str = "/mnt/gone";
 
 /// A file system in user space whose server never answers: fuse(4).
 const SERVER: &str = "import ctypes, os, sys, time\n\
@@ -25,10 +25,10 @@ const SERVER: &str = "import ctypes, os, sys, time\n\
     print('mounted', flush=True)\n\
     time.sleep(600)\n";
 
-struct Gone(Child);
+pub(crate) struct Gone(Child);
 
 impl Gone {
-    fn mount(world: &World) -> Self {
+    pub(crate) fn mount(world: &World) -> Self {
         fs::create_dir_all(GONE).unwrap();
         let mut server = Command::new(installed("python3"))
             .args(["-c", SERVER, GONE])

@@ -13,12 +13,13 @@ use eic_core::audit_line::IDENT;
 use eic_core::text::one_line;
 use eic_host::instance::Machine;
 use eic_login::Clock;
-use eic_login::config::{CommandLine, Settings};
+use eic_login::config::CommandLine;
 use eic_login::privileges::give_up_root;
 use nix::fcntl::OFlag;
 
 use crate::cli;
 use crate::outcome::Outcome;
+use crate::settings;
 
 pub(crate) use fetch::{CaptureRequest, Fetched, fetch, milliseconds};
 
@@ -41,7 +42,7 @@ pub(super) fn run(
 }
 
 fn capture(arguments: &cli::CaptureArgs, clock: Clock) -> Result<String, String> {
-    let settings = Settings::resolve(&CommandLine::default()).map_err(|error| error.to_string())?;
+    let settings = settings::resolve(&CommandLine::default()).map_err(|error| error.to_string())?;
     // Another cloud's service may answer at the metadata address.
     let machine = Machine::detect(Path::new("/sys"));
     if machine == Machine::NotEc2 {

@@ -53,6 +53,14 @@ pub struct ReachArgs {
     pub path: PathBuf,
 }
 
+/// Arguments of the hidden `answers`.
+#[derive(Debug, Args)]
+pub struct AnswersArgs {
+    /// The files and folders
+    #[arg(last = true, required = true)]
+    pub paths: Vec<PathBuf>,
+}
+
 /// Arguments of the hidden `run-as`.
 #[derive(Debug, Args)]
 pub struct RunAsArgs {

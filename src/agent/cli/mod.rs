@@ -27,7 +27,7 @@ pub use self::arguments::{
 };
 pub(crate) use self::authorized_keys::SYSFS;
 pub use self::authorized_keys::{AuthorizedKeysArgs, Overrides, Trust};
-pub use self::hidden::{ConnectsArgs, ReachArgs, RunAsArgs, SuperviseArgs, UserIds};
+pub use self::hidden::{AnswersArgs, ConnectsArgs, ReachArgs, RunAsArgs, SuperviseArgs, UserIds};
 pub use self::values::When;
 
 /// Hands sshd the SSH keys that EC2 Instance Connect pushed to this instance, after proving each one.
@@ -79,6 +79,10 @@ pub enum Command {
     /// Report whether one of some addresses accepts a connection (explain runs it as sshd's user)
     #[command(hide = true)]
     Connects(ConnectsArgs),
+    /// Read files and folders, which blocks if their file server is silent (doctor, status, explain, config and others
+    /// run it)
+    #[command(hide = true)]
+    Answers(AnswersArgs),
     /// Confine this process as authorized-keys does, and report which layers are in force (doctor runs it)
     #[command(hide = true)]
     Confinement,

@@ -19,9 +19,10 @@ use crate::cli::ConfigArgs;
 use crate::environment::{self, EnvironmentBefore};
 use crate::layout::fit_report;
 use crate::outcome::Outcome;
+use crate::settings;
 
 pub(super) fn run(arguments: &ConfigArgs, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
-    let settings = match Settings::resolve(&arguments.overrides.settings()) {
+    let settings = match settings::resolve(&arguments.overrides.settings()) {
         Ok(settings) => settings,
         Err(error) => return refuse(arguments, &error, out, notes),
     };

@@ -9,10 +9,11 @@ use eic_host::files::head_of_regular;
 use eic_host::process::output_with_timeout;
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::offer::Offer;
-use eic_login::config::{CommandLine, Settings};
+use eic_login::config::CommandLine;
 
 use super::check::{Check, CheckStatus, PUBLIC_KEYS};
 use super::sshd::{Sshd, then_reload};
+use crate::settings;
 
 const ID: &str = "access";
 
@@ -159,7 +160,7 @@ fn root(sshd: &Sshd, account: &Account) -> Option<Check> {
         "forced-commands-only" => {
             let seen = format!("{seen}: root logs in only with a key that has a command= option");
             // A pushed key can get a command= option only from the settings.
-            let options = Settings::resolve(&CommandLine::default()).ok().and_then(|s| s.options.value);
+            let options = settings::resolve(&CommandLine::default()).ok().and_then(|s| s.options.value);
             let has_command = options.is_some_and(|options| options.forces_command());
             (!has_command).then(|| Check::fail(ID, ACCESS, seen, fix()))
         }

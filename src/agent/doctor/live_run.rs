@@ -14,11 +14,13 @@ use eic_host::instance::Machine;
 use eic_host::process::output_with_timeout;
 use eic_host::reach::Subject;
 use eic_host::sshd::tokens::expand;
-use eic_login::config::{DEFAULT_PATH, Settings};
+use eic_login::config::DEFAULT_PATH;
 
 use super::check::{Check, CheckStatus, LIVE_RUN};
 use super::sshd::{Sshd, SshdUnavailable, not_asked};
 use crate::cli::AuthorizedKeysArgs;
+use crate::reach::silent;
+use crate::settings;
 use crate::sshd_setup::own_line::{another_name, read, without_providers};
 use crate::sshd_setup::{is_ours, shown_reload};
 
@@ -190,7 +192,7 @@ impl ConfiguredRun {
     /// What in the settings of the run decides about each key later: rules, if no key was pushed that they could judge, or
     /// options with which sshd can refuse a login or replaces its command.
     fn decides_later(&self, is_unjudged: bool) -> Option<&'static str> {
-        let settings = Settings::resolve(&self.read.overrides.settings()).ok()?;
+        let settings = settings::resolve(&self.read.overrides.settings()).ok()?;
         if is_unjudged && !settings.rules.is_empty() {
             return Some("the rules of the settings decide about each key");
         }
@@ -202,6 +204,11 @@ impl ConfiguredRun {
     fn fix(&self, note: &str, again: &str) -> String {
         let reason = note.split(':').next().unwrap_or_default();
         let file = self.read.overrides.config.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
+        if reason == Reason::SettingsUnreadable.as_str() {
+            if let Some(silent) = silent(&[file.to_owned()]) {
+                return silent.advice("the settings file");
+            }
+        }
         // The settings file has no secrets, so every user may read it.
         if reason == Reason::SettingsUnreadable.as_str() && file.is_file() {
             return format!("sudo chmod a+r {}", file.display());

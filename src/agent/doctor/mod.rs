@@ -91,7 +91,7 @@ pub(super) fn run(
     let after: Vec<_> = std::iter::once(providers::check(&sshd)).chain(after).collect();
     let answer = live_run::check(&sshd, user, &before);
     let runs = runs(&sshd);
-    let mut service = service::checks(settled, &runs, user, clock);
+    let mut service = service::checks(&settled, &runs, user, clock);
     service.doubt_if_answered(&answer, &runs);
     let mut checks = service.checks;
     let answer = live_run::explained(answer, &checks, &service.asked_as);

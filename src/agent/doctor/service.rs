@@ -20,7 +20,7 @@ use super::metadata::{
     proxy,
 };
 use super::reach_metadata::{RootConnects, own_name};
-use super::signer::{SIGNER, region, signer, trust_store};
+use super::signer::{SIGNER, region, signer, silent_trust_store, trust_store};
 use super::sshd::shown_fix;
 use crate::capture::replay;
 use crate::capture::{CaptureRequest, Fetched, fetch};
@@ -28,6 +28,7 @@ use crate::cli::SYSFS;
 use crate::config::{rules, unsupported};
 use crate::environment;
 use crate::run_user::RunUser;
+use crate::settings;
 use crate::sshd_setup::Fix;
 
 /// The results of these checks, and the pushed keys for later checks.
@@ -61,6 +62,8 @@ pub(super) struct RootFindings {
     root: RootConnects,
     /// The settings file of the command line in sshd's configuration, if it names one.
     config: Option<PathBuf>,
+    /// The file or folder of roots that does not answer.
+    silent_roots: Option<Obstacle>,
 }
 
 impl RootFindings {
@@ -72,29 +75,36 @@ impl RootFindings {
 
 /// Reads the settings of a run with this command line, and queries sshd about them. Call this while we are root.
 pub(super) fn before(user: Option<&str>, line: &CommandLine) -> RootFindings {
-    let settings = Settings::resolve(line);
+    let settings = settings::resolve(line);
     let environment =
         settings.as_ref().map(|settings| environment::renew_record(settings, user)).unwrap_or_default();
     let is_ec2 = Machine::detect(Path::new(SYSFS)) != Machine::NotEc2;
     let asked = settings.as_ref().ok().filter(|_| is_ec2).map(Settings::endpoints);
     let config = line.config.clone();
-    RootFindings { settings, environment, config, root: RootConnects::try_all(asked.unwrap_or_default()) }
+    let silent_roots = settings.as_ref().ok().and_then(settings::silent_roots);
+    RootFindings {
+        settings,
+        environment,
+        config,
+        silent_roots,
+        root: RootConnects::try_all(asked.unwrap_or_default()),
+    }
 }
 
 /// Runs the checks up to the signer. Gives up root's rights first, because the checks read answers from the network.
-pub(super) fn checks(before: RootFindings, runs: &Runs, user: Option<&str>, clock: Clock) -> Service {
+pub(super) fn checks(before: &RootFindings, runs: &Runs, user: Option<&str>, clock: Clock) -> Service {
     let machine = Machine::detect(Path::new(SYSFS));
     let was_root = nix::unistd::Uid::effective().is_root();
     let kept = runs.user.give_up_root().err();
-    let settings = settings(&before, runs, was_root, kept.as_ref());
+    let settings = settings(before, runs, was_root, kept.as_ref());
     let asked_as = own_name();
     let mut service = Service { checks: vec![is_ec2(&machine), settings], pushed: Vec::new(), asked_as };
-    match (before.settings, &machine, kept) {
+    match (&before.settings, &machine, kept) {
         (_, Machine::NotEc2, _) => service.skip(&ALL, "this is not an EC2 instance"),
         (Err(_), ..) => service.skip(&ALL, "the settings, which name the metadata service, cannot be read"),
         (_, _, Some(error)) => service.skip(&ALL, &error.to_string()),
         (Ok(settings), ..) => {
-            service.fetch_and_check(&machine, &settings, (runs, &before.root), user, clock);
+            service.fetch_and_check(&machine, settings, (runs, before), user, clock);
         }
     }
     service
@@ -117,6 +127,9 @@ fn settings(before: &RootFindings, runs: &Runs, was_root: bool, kept: Option<&Pr
             return Check::skipped(ID, WHY, format!("{closed}; run with sudo to check the settings"));
         }
         Err(error) => {
+            if let Some(silent) = settings::silent_file(error) {
+                return unreadable(ID, WHY, &silent);
+            }
             let seen = format!("{}: {error}", error.reason());
             let fix = match &before.config {
                 None => format!("correct {DEFAULT_PATH}; this shows every fault: sudo eic-agent config"),
@@ -209,7 +222,7 @@ impl Service {
         &mut self,
         machine: &Machine,
         settings: &Settings,
-        (runs, root): (&Runs, &RootConnects),
+        (runs, before): (&Runs, &RootFindings),
         user: Option<&str>,
         clock: Clock,
     ) {
@@ -227,7 +240,8 @@ impl Service {
         let endpoints = settings.endpoints();
         // As in a login, this queries the next address only if there is no connection to the one before.
         let fetched = get(&endpoints);
-        let is_refused = fetched.refused.as_ref().is_some_and(is_no_connection) && root.is_refused_by_user();
+        let is_refused =
+            fetched.refused.as_ref().is_some_and(is_no_connection) && before.root.is_refused_by_user();
         let refused_user = is_refused.then_some(self.asked_as.as_str());
         self.checks.push(metadata(&endpoints, &fetched, machine, user.as_ref(), refused_user));
         self.checks.push(match endpoints.get(1) {
@@ -244,14 +258,14 @@ impl Service {
             let rest = ["instance", "clock", "region", "trust-store", "signer", "staples"];
             return self.skip(&rest, "the metadata service does not answer");
         }
-        self.check_evidence(&fetched, settings, runs, user.as_ref(), clock);
+        self.check_evidence(&fetched, settings, (runs, before), user.as_ref(), clock);
     }
 
     fn check_evidence(
         &mut self,
         fetched: &Fetched,
         settings: &Settings,
-        runs: &Runs,
+        (runs, before): (&Runs, &RootFindings),
         user: Option<&LoginName>,
         clock: Clock,
     ) {
@@ -261,6 +275,11 @@ impl Service {
         self.checks.push(clock_is_right(fetched.capture.date.as_deref(), fetched.greeted));
         let pins = settings.pins();
         let name = replay::signer_name(&fetched.capture, &pins);
+        if let Some(silent) = &before.silent_roots {
+            self.checks.push(region(&name, &pins, &fetched.capture, || false));
+            self.checks.push(silent_trust_store(silent));
+            return self.skip(&["signer", "staples"], "the trusted roots are unknown");
+        }
         let store = settings.trust_store().open();
         let anchors = store.load();
         let chain = replay::chain(&fetched.capture);

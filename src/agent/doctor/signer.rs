@@ -80,6 +80,12 @@ fn disagreement(pins: &Pins, capture: &Capture) -> Option<String> {
     }
 }
 
+/// `trust-store`, if a file or folder of roots does not answer.
+pub(super) fn silent_trust_store(silent: &Obstacle) -> Check {
+    let seen = format!("{}: {}", Reason::TrustStoreUnusable.as_str(), silent.seen());
+    Check::fail("trust-store", SIGNER, seen, silent.advice("the CA certificates"))
+}
+
 pub(super) fn trust_store(
     anchors: &Result<TrustAnchors, TrustStoreError>,
     left_out: &[String],

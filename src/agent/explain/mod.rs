@@ -32,6 +32,7 @@ use crate::layout::{fit_report, json};
 use crate::outcome::Outcome;
 use crate::reach::connects;
 use crate::run_user::RunUser;
+use crate::settings;
 use crate::verify::{Unproven, VerifyReport, verify_case};
 
 pub(super) fn run(
@@ -69,6 +70,9 @@ fn usable(settings: Settings, runs: &RunUser, name: Option<&str>) -> Result<Sett
     if let Some(Ok(obstacle)) = runs.is_known().then(|| runs.blocked(&file)).flatten() {
         return Err(format!("{}: {}", Reason::SettingsUnreadable.as_str(), obstacle.seen()));
     }
+    if let Some(silent) = settings::silent_roots(&settings) {
+        return Err(format!("{}: {}", Reason::TrustStoreUnusable.as_str(), silent.seen()));
+    }
     let addresses: Vec<_> = settings.endpoints().iter().filter_map(Endpoint::address).collect();
     if runs.connects(&addresses) == Some(false) && addresses.iter().any(connects) {
         return Err(format!(
@@ -89,7 +93,7 @@ fn supported(settings: Settings, before: &EnvironmentBefore) -> Result<Settings,
 }
 
 fn resolve(line: &CommandLine) -> Result<Settings, String> {
-    Settings::resolve(line).map_err(|error| format!("{}: {error}", error.reason()))
+    settings::resolve(line).map_err(|error| format!("{}: {error}", error.reason()))
 }
 
 fn evaluate(

@@ -13,7 +13,7 @@ use eic_host::sshd::replace::lock;
 use eic_host::sshd::server::EffectiveCommand;
 use eic_host::sshd::sources::Sources;
 use eic_host::sshd::units;
-use eic_login::config::{CommandLine, Settings};
+use eic_login::config::CommandLine;
 use eic_login::privileges::give_up_root;
 
 use super::chain::{chain_of, judge_written, keep_users_of_matches};
@@ -28,6 +28,7 @@ use crate::cli::EnableArgs;
 use crate::config::unsupported;
 use crate::environment;
 use crate::outcome::Outcome;
+use crate::settings;
 
 pub(crate) fn run(arguments: &EnableArgs, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
     let reader = Reader::detect();
@@ -81,7 +82,7 @@ fn enable(arguments: &EnableArgs, say: &mut impl FnMut(String)) -> Result<(), En
         say(line);
     }
     // The unit runs `status`, which renews the same record in another process.
-    let settings = Settings::resolve(&CommandLine::default());
+    let settings = settings::resolve(&CommandLine::default());
     let before =
         settings.as_ref().map(|settings| environment::renew_record(settings, None)).unwrap_or_default();
     if let Err(why) = units::start_own() {
@@ -146,7 +147,7 @@ fn wire(
     say(format!("AuthorizedKeysCommand {}", pair.command));
     say(format!("AuthorizedKeysCommandUser {}", pair.user));
     if chain && pair.command.contains(" -- ") {
-        let timeout = Settings::resolve(&CommandLine::default())
+        let timeout = settings::resolve(&CommandLine::default())
             .map_or(5.0, |settings| settings.timeout.value.as_secs_f64());
         say(format!("note: the chained command gets the same timeout (imds.timeout, {timeout} s)"));
     }

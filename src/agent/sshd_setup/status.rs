@@ -24,6 +24,7 @@ use crate::environment;
 use crate::layout::{fit_for_terminal, json};
 use crate::outcome::Outcome;
 use crate::run_user::RunUser;
+use crate::settings;
 
 /// The report. Its JSON form is an interface with a `schema_version`; fields may be added to it.
 #[derive(Debug, Default, Serialize)]
@@ -103,14 +104,19 @@ fn run_user(report: &StatusReport) -> RunUser {
 impl StatusReport {
     /// Adds a problem or a warning for files that exist and that a run cannot read. Call this with the rights of
     /// `user`. If sshd's configuration names another settings file, the default settings file does not matter.
-    fn look_at_files(&mut self, user: &RunUser, settings: &Settings) {
-        if !user.is_known() {
-            return;
-        }
+    fn look_at_files(&mut self, user: &RunUser, settings: &Settings, silent_roots: Option<&Obstacle>) {
         let told = |reason: Reason, obstacle: &Obstacle| {
             let fix = Fix::of(obstacle, "the file");
             format!("{}: {}; {fix}", reason.as_str(), obstacle.seen())
         };
+        if let Some(silent) = silent_roots {
+            let told = told(Reason::TrustStoreUnusable, silent);
+            self.problems.push(format!("no pushed key can log in: {told}"));
+            return;
+        }
+        if !user.is_known() {
+            return;
+        }
         let file = settings.file.iter().map(|file| (file.clone(), Use::Read));
         if let Some(Ok(obstacle)) = user.blocked(&file.collect::<Vec<_>>()) {
             let told = told(Reason::SettingsUnreadable, &obstacle);
@@ -144,17 +150,18 @@ impl StatusReport {
         if let Err(why) = report.look_at_sshd() {
             report.problems.push(why);
         }
-        let settings = Settings::resolve(&report.options_of_line());
+        let settings = settings::resolve(&report.options_of_line());
         if let Err(error) = &settings {
             report.problems.push(format!("no pushed key can log in: {}: {error}", error.reason()));
         }
+        let silent_roots = settings.as_ref().ok().and_then(settings::silent_roots);
         // Query sshd while we are root. Then give root's rights up.
         let before =
             settings.as_ref().map(|settings| environment::renew_record(settings, None)).unwrap_or_default();
         let user = run_user(&report);
         let kept = user.give_up_root().err();
         if let Ok(settings) = &settings {
-            report.look_at_files(&user, settings);
+            report.look_at_files(&user, settings, silent_roots.as_ref());
             let faults = unsupported(settings, &before, kept.as_ref());
             let told =
                 |fault: Unsupported| format!("no pushed key can log in: {}: {}", fault.reason, fault.said);

@@ -82,7 +82,9 @@ enum Kind {
 }
 
 impl Obstacle {
-    pub(super) fn silent(path: &Path, waited: Duration) -> Self {
+    /// The path did not answer in this time.
+    #[must_use]
+    pub fn silent(path: &Path, waited: Duration) -> Self {
         let [asked, place] = [path, path].map(Path::to_owned);
         Self { asked, place, user: String::new(), kind: Kind::Silent(waited) }
     }

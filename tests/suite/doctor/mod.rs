@@ -9,6 +9,7 @@ mod reach;
 mod running;
 mod server;
 mod service;
+mod silent;
 mod sound;
 mod system;
 mod unseen;

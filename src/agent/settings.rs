@@ -1,0 +1,35 @@
+//! Reads the settings for the commands that people run. Unlike a run, such a command has no alarm that ends it, so it must
+//! not wait for a silent file server.
+
+use std::io;
+
+use eic_host::reach::Obstacle;
+use eic_login::config::{CommandLine, ConfigError, DEFAULT_PATH, FileError, Settings};
+
+use crate::reach::{silence_of, silent};
+
+/// The settings, read as [`Settings::resolve`] does. Does not wait for a silent file server.
+pub(super) fn resolve(line: &CommandLine) -> Result<Settings, ConfigError> {
+    let file = line.config.clone().unwrap_or_else(|| DEFAULT_PATH.into());
+    if silent(std::slice::from_ref(&file)).is_some() {
+        let error = io::Error::new(io::ErrorKind::TimedOut, "its file system does not answer");
+        return Err(ConfigError::File(file, FileError::Unreadable(error)));
+    }
+    Settings::resolve(line)
+}
+
+/// The file of this error, if its file server is silent.
+pub(super) fn silent_file(error: &ConfigError) -> Option<Obstacle> {
+    match error {
+        ConfigError::File(path, FileError::Unreadable(error)) if error.kind() == io::ErrorKind::TimedOut => {
+            Some(silence_of(path))
+        }
+        _ => None,
+    }
+}
+
+/// The file or folder of roots whose file server is silent.
+pub(super) fn silent_roots(settings: &Settings) -> Option<Obstacle> {
+    let places: Vec<_> = settings.trust_store().places().into_iter().map(|(path, _)| path).collect();
+    silent(&places)
+}
