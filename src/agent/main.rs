@@ -21,6 +21,8 @@ fn main() -> ExitCode {
     let cli = match unknown.map_or_else(|| Cli::of(&arguments), Err) {
         Ok(cli) => cli,
         Err(refused) => {
+            // The parser takes a misspelt option for the login name, and blames a later word.
+            let refused = Cli::unknown_option(&arguments, || refused.use_stderr()).unwrap_or(refused);
             // clap also returns `--help` and `--version` as an `Err`, but not for standard error.
             if refused.use_stderr() {
                 let _ = refused.print();

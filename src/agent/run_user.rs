@@ -11,6 +11,8 @@ use eic_host::process::output_with_timeout;
 use eic_host::reach::{Obstacle, Reach, Subject, Use};
 use eic_login::privileges::{PrivilegesError, become_run_user, give_up_root};
 
+use crate::reach::connects;
+
 /// Timeout of the child process of [`RunUser::connects`].
 const CONNECTS_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -47,10 +49,17 @@ impl RunUser {
         become_run_user(uid, gid, groups)
     }
 
+    /// The user of a run, if a firewall refuses it at each of these addresses and lets root through. `None` if this is
+    /// unknown: only root can try.
+    pub(crate) fn refused_by_firewall(&self, addresses: &[SocketAddr]) -> Option<&str> {
+        let name = self.subject.as_ref().map(|subject| subject.name.as_str())?;
+        (self.connects(addresses) == Some(false) && addresses.iter().any(connects)).then_some(name)
+    }
+
     /// Whether the user of a run can connect to one of these addresses, tried in a child process. `None` if the user of a
-    /// run is the agent's own user or unknown, or if this process is not root.
-    pub(crate) fn connects(&self, addresses: &[SocketAddr]) -> Option<bool> {
-        let subject = self.subject.as_ref().filter(|subject| subject.name != IDENT)?;
+    /// run is unknown, or if this process is not root.
+    fn connects(&self, addresses: &[SocketAddr]) -> Option<bool> {
+        let subject = self.subject.as_ref()?;
         if !nix::unistd::Uid::effective().is_root() || addresses.is_empty() {
             return None;
         }

@@ -10,7 +10,7 @@ use super::sshd::{failed, not_asked};
 use crate::sshd_setup::{ProgramState, SetupState, is_ours};
 
 pub(super) const PATH: &str =
-    "root must own the command and every folder above it, and only root may write them";
+    "sshd runs the command only if no other user than root can change its path, and its own user can run it";
 
 pub(super) fn command_path(wired: &SetupState<'_>) -> Check {
     const ID: &str = "command-path";

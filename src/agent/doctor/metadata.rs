@@ -61,7 +61,9 @@ pub(super) fn metadata(
     };
     let seen = format!("{}: {error}", error.reason());
     if let Some(refused) = refused_user {
-        let seen = format!("a firewall refuses the user {refused}, and lets root through: {seen}");
+        // The error's own words are about a service that is off.
+        let seen =
+            format!("{}: a firewall refuses the user {refused}, and lets root through", error.reason());
         let fix = format!(
             "let the user {refused} through to the metadata service: look for \"meta skuid\" in the output of: sudo nft list ruleset, and for \"--uid-owner\" in the output of: sudo iptables -S OUTPUT"
         );

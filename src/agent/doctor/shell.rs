@@ -15,6 +15,10 @@ use crate::sshd_setup::Fix;
 pub(super) const SHELL: &str =
     "sshd refuses a user without a valid shell, and a shell such as nologin ends every session";
 
+const SESSIONS: &str = "sshd accepts the key, but a login also needs a session";
+
+const BLOCKED: &str = "while this file exists, only root may log in";
+
 /// sshd's default of `MaxSessions`.
 const USUAL_SESSIONS: &str = "10";
 
@@ -35,7 +39,7 @@ fn sessions(sshd: &Result<Sshd, SshdUnavailable>) -> Option<Check> {
     let fix = sshd
         .offer(KEYWORD, USUAL_SESSIONS)
         .map_or_else(|| format!("remove that line{then}"), |offer| format!("set {offer} there{then}"));
-    Some(Check::fail("shell", SHELL, seen, fix))
+    Some(Check::fail("shell", SESSIONS, seen, fix))
 }
 
 /// The file that refuses all logins except root's. Without PAM, sshd looks for it itself (OpenSSH session.c,
@@ -55,12 +59,12 @@ fn nologin(
             let seen = format!(
                 "{file} exists; run with sudo to see whether PAM's rules refuse a login because of it"
             );
-            return Some(Check::skipped(ID, SHELL, seen));
+            return Some(Check::skipped(ID, BLOCKED, seen));
         }
         _ => {}
     }
     let fix = format!("sudo rm {file}, unless the machine is starting or stopping");
-    Some(Check::fail(ID, SHELL, format!("{file} blocks all users except root"), fix))
+    Some(Check::fail(ID, BLOCKED, format!("{file} blocks all users except root"), fix))
 }
 
 /// `shell`. `step` is PAM's account step, if sshd uses PAM.

@@ -30,7 +30,6 @@ use crate::config::unsupported;
 use crate::environment::{self, EnvironmentBefore};
 use crate::layout::{fit_report, json};
 use crate::outcome::Outcome;
-use crate::reach::connects;
 use crate::run_user::RunUser;
 use crate::settings;
 use crate::verify::{Unproven, VerifyReport, verify_case};
@@ -49,7 +48,7 @@ pub(super) fn run(
         settings.as_ref().map(|settings| environment::renew_record(settings, Some(arguments.user.as_str())));
     let before = before.unwrap_or_default();
     let runs = RunUser::of(chain.user.as_deref());
-    let settings = settings.and_then(|settings| usable(settings, &runs, chain.user.as_deref()));
+    let settings = settings.and_then(|settings| usable(settings, &runs));
     if let Err(error) = runs.give_up_root() {
         let _ = writeln!(notes, "{IDENT}: {}", one_line(&error.to_string()));
         return Outcome::Undecided;
@@ -65,7 +64,7 @@ pub(super) fn run(
 }
 
 /// Returns the settings if the user of a run can read them and reaches the metadata service.
-fn usable(settings: Settings, runs: &RunUser, name: Option<&str>) -> Result<Settings, String> {
+fn usable(settings: Settings, runs: &RunUser) -> Result<Settings, String> {
     let file = settings.file.iter().map(|file| (file.clone(), Use::Read)).collect::<Vec<_>>();
     if let Some(Ok(obstacle)) = runs.is_known().then(|| runs.blocked(&file)).flatten() {
         return Err(format!("{}: {}", Reason::SettingsUnreadable.as_str(), obstacle.seen()));
@@ -74,11 +73,10 @@ fn usable(settings: Settings, runs: &RunUser, name: Option<&str>) -> Result<Sett
         return Err(format!("{}: {}", Reason::TrustStoreUnusable.as_str(), silent.seen()));
     }
     let addresses: Vec<_> = settings.endpoints().iter().filter_map(Endpoint::address).collect();
-    if runs.connects(&addresses) == Some(false) && addresses.iter().any(connects) {
+    if let Some(name) = runs.refused_by_firewall(&addresses) {
         return Err(format!(
-            "{}: a firewall refuses the user {}, as whom sshd runs the agent, and lets root through",
+            "{}: a firewall refuses the user {name}, as whom sshd runs the agent, and lets root through",
             Reason::MetadataUnreachable.as_str(),
-            name.unwrap_or_default()
         ));
     }
     Ok(settings)

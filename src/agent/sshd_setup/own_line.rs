@@ -46,7 +46,7 @@ pub(crate) fn another_name(read: &AuthorizedKeysArgs, expected: &str, place: &st
     let got = printable_bytes(read.user.as_encoded_bytes(), MAX_SHOWN);
     (
         format!("expected {expected} as the first argument of AuthorizedKeysCommand, got {got}"),
-        format!("write %u before %f in {place}"),
+        format!("write %u %f as its arguments, in this order, in {place}"),
     )
 }
 
@@ -97,6 +97,28 @@ fn understood(words: Vec<String>) -> Result<AuthorizedKeysArgs, String> {
             let text = error.to_string();
             let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
             Err(lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_with_wrong_arguments_gets_advice_that_works() {
+        let line = |arguments: &str| format!("/usr/bin/eic-agent authorized-keys {arguments}");
+        for wrong in ["%f %u", "%f", "%U %f", "%h %u"] {
+            let (seen, fix) = fault(&line(wrong), "/x:1").unwrap();
+            assert!(seen.starts_with("expected the login name as the first argument"), "{wrong}: {seen}");
+            assert_eq!(fix, "write %u %f as its arguments, in this order, in /x:1", "{wrong}");
+        }
+        for wrong in ["--bogus %u", "--bogus %u %f", "%u --bogus %f", "-x", "", "-- /x", "%u %f %t"] {
+            let (seen, fix) = fault(&line(wrong), "/x:1").unwrap();
+            assert!(seen.contains("does not accept") && !fix.contains("%u"), "{wrong}: {seen}; {fix}");
+        }
+        for right in ["%u %f", "%u", "--timeout 3 %u %f", "%u %f -- /x %u", "root %f"] {
+            assert_eq!(fault(&line(right), "/x:1"), None, "{right}");
         }
     }
 }

@@ -11,7 +11,7 @@ use eic_host::reach::{Obstacle, Use};
 use eic_host::sshd::units;
 use eic_host::stdout::write_once;
 use eic_login::config::{CommandLine, Settings};
-use eic_login::imds::ImdsSession;
+use eic_login::imds::{Endpoint, ImdsSession};
 use eic_login::privileges::PrivilegesError;
 use serde::Serialize;
 
@@ -95,6 +95,16 @@ pub(crate) fn run(arguments: &StatusArgs, out: &mut impl Write, notes: &mut impl
     if report.in_use && written.is_ok() { Outcome::Done } else { Outcome::Undecided }
 }
 
+/// The problem, if a firewall refuses the user of a run.
+fn firewall(user: &RunUser, settings: &Settings) -> Option<String> {
+    let addresses: Vec<_> = settings.endpoints().iter().filter_map(Endpoint::address).collect();
+    let name = user.refused_by_firewall(&addresses)?;
+    let reason = Reason::MetadataUnreachable.as_str();
+    Some(format!(
+        "no pushed key can log in: {reason}: a firewall refuses the user {name} at the metadata service, and lets root through; let {name} through (sudo eic-agent doctor says how to find the rule)"
+    ))
+}
+
 /// The user of a run, if sshd runs this program.
 fn run_user(report: &StatusReport) -> RunUser {
     let runs = report.is_known && report.problems.is_empty();
@@ -159,6 +169,9 @@ impl StatusReport {
         let before =
             settings.as_ref().map(|settings| environment::renew_record(settings, None)).unwrap_or_default();
         let user = run_user(&report);
+        let is_ec2 = *here != instance::Machine::NotEc2;
+        let refused =
+            settings.as_ref().ok().filter(|_| is_ec2).and_then(|settings| firewall(&user, settings));
         let kept = user.give_up_root().err();
         if let Ok(settings) = &settings {
             report.look_at_files(&user, settings, silent_roots.as_ref());
@@ -171,9 +184,11 @@ impl StatusReport {
             (_, instance::Machine::NotEc2) => {
                 report.warnings.push("this is not an EC2 instance: no key can be pushed to it".to_owned());
             }
+            (Ok(_), _) if refused.is_some() => report.metadata = Some(false),
             (Ok(settings), _) => report.ask_metadata(&settings, kept),
             (Err(_), _) => {}
         }
+        report.problems.extend(refused);
         report.in_use = report.problems.is_empty();
         report
     }

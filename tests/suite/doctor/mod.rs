@@ -14,6 +14,7 @@ mod sound;
 mod system;
 mod unseen;
 mod verdict;
+mod words;
 
 use std::any::Any;
 use std::fs;

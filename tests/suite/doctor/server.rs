@@ -412,7 +412,7 @@ fn answer_rows() -> Vec<Row> {
                     check: "command",
                     verdict: "fail",
                     seen: "as the first argument of AuthorizedKeysCommand, got SHA256:",
-                    fix: "write %u before %f in /etc/ssh/sshd_config.d/10-eic-agent.conf:2, then: sudo kill -HUP",
+                    fix: "write %u %f as its arguments, in this order, in /etc/ssh/sshd_config.d/10-eic-agent.conf:2, then: sudo kill -HUP",
                 },
             ),
         ),

@@ -356,10 +356,17 @@ fn user_that_a_firewall_refuses_is_named() {
             assert_eq!((status, &report["cause"]), (Some(1), &Value::from("metadata")), "{report:#}");
             let seen = text(&report, "metadata", "seen");
             assert!(
-                seen.starts_with("a firewall refuses the user eic-agent, and lets root through: "),
+                seen.ends_with(": a firewall refuses the user eic-agent, and lets root through"),
                 "{seen}"
             );
             assert!(text(&report, "metadata", "fix").contains("let the user eic-agent through"));
+            for command in [&["status"][..], &["explain", USER]] {
+                let said = agent(world, command);
+                let all = format!("{}{}", said.out, said.err);
+                assert_eq!(said.status, Some(1), "{command:?}: {all}");
+                assert!(all.contains("a firewall refuses the user eic-agent"), "{command:?}: {all}");
+                assert!(!all.contains("in use    yes") && !all.contains("service is on and"), "{all}");
+            }
             assert!(!logs_in(world, &key), "{refusal}");
         }
         // If the rule is for all users, `doctor` names no user.
