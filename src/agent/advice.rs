@@ -1,5 +1,35 @@
-//! Adapts the commands in messages to the reader. Messages are written with `sudo`, for an operator who is not root or
+//! What to do about a fault, and how a message shows it. [`Reader`] adapts the commands to the reader: messages are written with `sudo`, for an operator who is not root or
 //! who runs the agent with sudo. A root shell needs no sudo, and the machine may not have it.
+
+use std::fmt;
+
+use eic_host::reach::Obstacle;
+
+/// What to do about a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fix {
+    /// A command to run as root.
+    Run(String),
+    /// Instructions for the operator.
+    Do(String),
+}
+
+impl Fix {
+    /// What to do about an obstacle on the way to `what`.
+    pub(crate) fn of(obstacle: &Obstacle, what: &str) -> Self {
+        obstacle.command().map_or_else(|| Self::Do(obstacle.advice(what)), Self::Run)
+    }
+}
+
+/// As a part of a sentence.
+impl fmt::Display for Fix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(command) => write!(f, "run: sudo {command}"),
+            Self::Do(words) => f.write_str(words),
+        }
+    }
+}
 
 /// Who reads the messages. Call [`Reader::detect`] before root's rights are given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

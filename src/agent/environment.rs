@@ -17,6 +17,7 @@ use eic_login::environment::{
 };
 use eic_login::privileges::PrivilegesError;
 
+use crate::advice::Fix;
 use crate::sshd_setup;
 
 /// How long root waits for sshd's configuration to stay unchanged.
@@ -114,9 +115,7 @@ fn closed_record() -> Option<(String, String)> {
     let Reach::No(obstacle) = Reach::of(&Subject::current(IDENT)?, Path::new(PLACE), Use::Read) else {
         return None;
     };
-    let remedy = obstacle.command().map(|command| format!("run: sudo {command}"));
-    let remedy = remedy.unwrap_or_else(|| obstacle.advice("the record"));
-    (!obstacle.is_missing()).then(|| (obstacle.seen(), remedy))
+    (!obstacle.is_missing()).then(|| (obstacle.seen(), Fix::of(&obstacle, "the record").to_string()))
 }
 
 /// Checks that sessions get the variables that the settings require. `Ok` if the settings require none. Call this

@@ -17,6 +17,7 @@ mod text;
 use std::io::{self, BufWriter, Write};
 
 use eic_core::audit_line::IDENT;
+use eic_core::identity::LoginName;
 use eic_core::policy::Glob;
 use eic_core::sessions::join::{Join, Kind};
 use eic_core::sessions::programs::Programs;
@@ -143,22 +144,27 @@ fn question(arguments: &SessionsArgs, now: Timestamp) -> Result<Question, LogErr
 
 /// Warns that neither the log nor this machine knows the user of the query. The name may be misspelt.
 fn warn_of_user(report: &mut SessionsReport, user: &str, account: Result<Option<Account>, String>) {
+    let is_plain = LoginName::try_from(user).is_ok();
     let user = printable(user, MAX_SHOWN);
     let (seen, fix) = match account {
         Ok(Some(_)) => return,
         Ok(None) => (
             format!("there is no user {user} here, and the log has no login and no key of that name"),
-            "check the name; if the user was removed, read older logs as well",
+            "check the name; if the user was removed, read older logs as well".to_owned(),
         ),
         Err(why) => (
             format!(
                 "the log has no login and no key of the user {user}, and it is unknown whether that user exists: {why}"
             ),
-            "check the name: getent passwd USER",
+            if is_plain {
+                format!("check the name: getent passwd {user}")
+            } else {
+                "check the name".to_owned()
+            },
         ),
     };
     report.complete = false;
-    report.warnings.push(Warning::new("unknown-user", seen, fix));
+    report.warnings.push(Warning::new("unknown-user", seen, &fix));
 }
 
 /// Adds warnings about gaps in the log, and about what the chosen source and arguments cannot verify.

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use eic_core::audit_line::IDENT;
 use eic_host::accounts::Account;
-use eic_host::reach::Obstacle;
 use eic_host::sshd::command::{CommandOwner, command_owner, leads_to, split};
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::last_read::Unread;
@@ -14,6 +13,7 @@ use eic_host::sshd::sources::{Setting, Sources};
 use eic_host::sshd::units;
 
 use super::{DROP_IN, ProgramState, SshdState, own_line, shown as shown_command};
+use crate::advice::Fix;
 
 /// The package's file for systemd-sysusers(8), which creates the user.
 const SYSUSERS: &str = "/usr/lib/sysusers.d/eic-agent.conf";
@@ -28,32 +28,6 @@ pub(crate) struct SetupFault {
 impl std::fmt::Display for SetupFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}; {}", self.seen, self.fix)
-    }
-}
-
-/// What to do about a fault.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fix {
-    /// A command to run as root.
-    Run(String),
-    /// Instructions for the operator.
-    Do(String),
-}
-
-impl Fix {
-    /// What to do about an obstacle on the way to `what`.
-    pub(crate) fn of(obstacle: &Obstacle, what: &str) -> Self {
-        obstacle.command().map_or_else(|| Self::Do(obstacle.advice(what)), Self::Run)
-    }
-}
-
-/// As a part of a sentence.
-impl std::fmt::Display for Fix {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Run(command) => write!(f, "run: sudo {command}"),
-            Self::Do(words) => f.write_str(words),
-        }
     }
 }
 

@@ -4,7 +4,8 @@ use eic_core::audit_line::IDENT;
 use eic_host::sshd::command::{CommandOwner, chained, command_owner};
 
 use super::chain::chain_of;
-use super::diagnose::{Fix, SetupState, shown_reload};
+use super::diagnose::{SetupState, shown_reload};
+use crate::advice::Fix;
 
 impl SetupState<'_> {
     /// How to make sshd run this program.

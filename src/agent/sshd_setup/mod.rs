@@ -23,9 +23,8 @@ use eic_host::sshd::server::{CONFIG, EffectiveCommand, Server, ServerError};
 use eic_host::sshd::sources::Sources;
 use eic_host::sshd::units;
 
-pub(super) use diagnose::{
-    Fix, SetupFault, SetupState, is_ours, placed, shown_reload, user_fault, where_from,
-};
+pub(super) use crate::advice::Fix;
+pub(super) use diagnose::{SetupFault, SetupState, is_ours, placed, shown_reload, user_fault, where_from};
 pub(super) use disable::run as disable;
 pub(super) use enable::run as enable;
 pub(super) use inspection::{Inspection, InspectionError, started_on_demand};

@@ -102,7 +102,13 @@ pub(super) fn warnings(question: &Question, kind: Kind, found: &JoinedLog) -> Ve
         let fix = if tally.unknown_sshd > 0 {
             "if the program is an sshd, run `eic-agent sessions` while it runs; no user except root may be able to change its file"
         } else {
-            "find out who ran it: journalctl _EXE=PROGRAM; this report does not use these lines"
+            let is_plain = |path: &&String| {
+                path.starts_with('/')
+                    && path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+".contains(&b))
+            };
+            let shown = tally.programs.keys().find(is_plain);
+            let how = shown.map_or_else(String::new, |path| format!(": journalctl _EXE={path}"));
+            &format!("find out who ran it{how}; this report does not use these lines")
         };
         warn("another-program", seen, fix);
     }
@@ -111,7 +117,7 @@ pub(super) fn warnings(question: &Question, kind: Kind, found: &JoinedLog) -> Ve
             "{} lines are from root, but journald could not determine the program; it may not have been sshd",
             tally.unattributed
         );
-        let fix = "compare these sessions with CloudTrail and with sshd's other lines (journalctl _PID=PID)";
+        let fix = "compare these sessions with CloudTrail and with sshd's other lines of the same process";
         warn("unattributed", seen, fix);
     }
     of_losses(&tally.losses, &mut warn);

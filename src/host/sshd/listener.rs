@@ -184,6 +184,17 @@ fn shown(path: &Path) -> String {
     printable_bytes(path.as_os_str().as_bytes(), MAX_SHOWN)
 }
 
+/// Keywords whose value is a command. Its arguments can look like options of sshd.
+const COMMANDS: [&str; 4] =
+    ["forcecommand", "authorizedkeyscommand", "authorizedprincipalscommand", "subsystem"];
+
+/// Whether this value of `-o` is a command.
+fn is_command(value: &str) -> bool {
+    let setting = value.strip_prefix("-o").unwrap_or(value).trim_start();
+    let keyword = setting.split(['=', ' ', '\t']).next().unwrap_or_default();
+    COMMANDS.iter().any(|command| keyword.trim_matches('"').eq_ignore_ascii_case(command))
+}
+
 /// Joins the words after an `-o` to its value, up to the next `-o`. The flag is false if one of the words may be an
 /// option instead, because a value may contain a word that looks like an option.
 fn join_values(words: Vec<String>) -> (Vec<String>, bool) {
@@ -198,6 +209,7 @@ fn join_values(words: Vec<String>) -> (Vec<String>, bool) {
                 // as `Ciphers=a` have no space.
                 if is_option(&word) && !value.contains(' ') {
                     in_value = false;
+                    is_clear &= !is_command(value);
                     joined.push(word);
                     continue;
                 }
@@ -260,6 +272,15 @@ mod tests {
             (
                 "sshd: /usr/sbin/sshd -o Port 22 -o UsePAM=no [listener] 1 of 2",
                 Some((None, options(&["Port 22", "UsePAM=no"]), true)),
+            ),
+            // `-f` may be an argument of the command.
+            (
+                "sshd: /usr/sbin/sshd -oForceCommand=/x -f /y [listener] 1 of 2",
+                Some((Some("/y".into()), options(&["ForceCommand=/x"]), false)),
+            ),
+            (
+                "sshd: /usr/sbin/sshd -o authorizedKeysCommand=/x -D [listener] 1 of 2",
+                Some((None, options(&["authorizedKeysCommand=/x"]), false)),
             ),
             // `-q` and `-f` may belong to the value or be options.
             (

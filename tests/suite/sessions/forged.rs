@@ -178,6 +178,7 @@ fn line_of_another_root_program_is_unverified_and_named() {
         assert!(program.as_str().unwrap().ends_with("/logger"), "{shown:#}");
         let shown = ran(world, &[]).out;
         assert!(shown.contains("warning: another-program: ") && shown.contains("/logger (1)"), "{shown}");
+        assert!(shown.contains("who ran it: journalctl _EXE=/") && !shown.contains("=PROGRAM"), "{shown}");
     });
 }
 
