@@ -148,8 +148,13 @@ fn command(wired: &SetupState<'_>) -> Check {
     const ID: &str = "command";
     let own = &wired.machine.own;
     let in_force = wired.running.command.as_deref();
-    let place = wired.winner().map_or_else(|| "on the running sshd's own command line".to_owned(), placed);
-    let seen = format!("{} ({place})", shown(in_force));
+    let is_started_with = wired.running.command != wired.filed.command;
+    let place = match wired.winner() {
+        Some(winner) => format!(" ({})", placed(winner)),
+        None if is_started_with => " (on the running sshd's own command line)".to_owned(),
+        None => String::new(),
+    };
+    let seen = format!("{}{place}", shown(in_force));
     let program = program_of(in_force);
     if let Some(unread) = wired.unread_fault() {
         return unread_files(wired, &seen, unread);
@@ -231,10 +236,11 @@ pub(super) fn mark_unread_files(checks: &mut [Check], sshd: &Sshd) {
     let is_failed = |check: &&mut Check| check.verdict == CheckStatus::Fail && OF_FILES.contains(&check.id);
     for check in checks.iter_mut().filter(is_failed) {
         check.is_open = true;
-        // A missing account, for example, does not depend on the files.
-        if check.id != "account" {
-            check.after = &["command"];
+        // Most faults of an account, such as a missing one, do not depend on the files.
+        if check.id == "account" {
+            continue;
         }
+        check.after = &["command"];
         let words = if unread.is_certain { "has not read" } else { "may not have read" };
         let _ = write!(check.seen, "; sshd (pid {}) {words} the files since they changed", listener.pid);
     }

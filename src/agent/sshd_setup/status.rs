@@ -133,7 +133,13 @@ impl StatusReport {
             self.problems.push(format!("no pushed key can log in: {told}"));
         }
         let store = settings.trust_store();
-        let Some(Ok(obstacle)) = user.blocked(&store.places()) else { return };
+        let Some(Ok(obstacle)) = user.blocked(&store.places()) else {
+            // A file that this process may not read is another matter.
+            if let Some(error) = store.load().err().filter(|error| !error.is_unreadable()) {
+                self.problems.push(format!("no pushed key can log in: {}: {error}", error.reason()));
+            }
+            return;
+        };
         match store.load() {
             Err(error) => {
                 let told = told(error.reason(), &obstacle);

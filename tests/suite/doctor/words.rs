@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::sound::ask;
 use super::{have_it_read, mode, wired, with};
+use crate::wiring::agent;
 use crate::world::{on_an_instance, test_path};
 
 fn why(report: &Value, id: &str) -> (String, String) {
@@ -53,5 +54,30 @@ fn misspelt_option_is_named_without_a_terminal() {
             assert_eq!((ran.status.code(), ran.stdout.len()), (Some(2), 0), "{said}");
             assert!(said.contains("'--timout'") && said.contains("'--timeout'"), "{said}");
         }
+    });
+}
+
+#[test]
+fn missing_file_of_roots_is_a_problem_of_status() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let (_sshd, _log) = wired(world);
+        assert_eq!(agent(world, &["status"]).status, Some(0));
+        world.configure("[trust]\nca_file = \"/etc/none.pem\"\n");
+        let ran = agent(world, &["status"]);
+        assert_eq!(ran.status, Some(1), "{}", ran.out);
+        assert!(ran.err.contains("trust-store-unusable") && ran.err.contains("/etc/none.pem"), "{}", ran.err);
+    });
+}
+
+#[test]
+fn command_that_no_file_sets_is_not_said_to_be_on_the_command_line() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let (_sshd, _log) = wired(world);
+        assert_eq!(agent(world, &["disable"]).status, Some(0));
+        let (_, report) = ask(world, "ec2-user");
+        let checks = report["checks"].as_array().unwrap();
+        let seen = &checks.iter().find(|check| check["id"] == "command").unwrap()["seen"];
+        let seen = seen.as_str().unwrap();
+        assert!(seen.contains("the files set none") && !seen.contains("command line"), "{seen}");
     });
 }
