@@ -116,8 +116,7 @@ fn account_check(
 fn judged_by_sshd(name: &str, there: &str, shadow: Option<&Shadow>, today: i64) -> Check {
     const ID: &str = "account";
     let Some(shadow) = shadow else {
-        // sshd then uses the password field of /etc/passwd, which may also say that the account is locked.
-        return Check::ok(ID, ACCOUNT, format!("{there}; it has no line in /etc/shadow")).left_open();
+        return without_shadow(name, there);
     };
     match shadow.account_state(today) {
         AccountStatus::Good => Check::ok(ID, ACCOUNT, format!("{there}, neither locked nor expired")),
@@ -134,6 +133,25 @@ fn judged_by_sshd(name: &str, there: &str, shadow: Option<&Shadow>, today: i64) 
             format!("sudo chage -E -1 {name}"),
         ),
     }
+}
+
+/// sshd then uses the password field of passwd(5).
+fn without_shadow(name: &str, there: &str) -> Check {
+    const ID: &str = "account";
+    let text = match entries("passwd", &[name]) {
+        Ok(text) => text,
+        Err(why) => return Check::skipped(ID, ACCOUNT, format!("{there}; {why}")),
+    };
+    let password = text.lines().find_map(|line| line.split(':').nth(1)).unwrap_or_default();
+    if password.starts_with('!') {
+        return Check::fail(
+            ID,
+            ACCOUNT,
+            format!("{name} is locked (! in /etc/passwd), and UsePAM is no"),
+            format!("sudo usermod -p '*' {name}"),
+        );
+    }
+    Check::ok(ID, ACCOUNT, format!("{there}; it has no line in /etc/shadow, and sshd needs none without PAM"))
 }
 
 /// The judgement of PAM's module `pam_unix`, if it decides.

@@ -1,15 +1,12 @@
 //! Which keys sshd accepts for this login: `public-keys`, `auth-tries`, `key-types` and `revoked-keys`.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-
+use eic_core::fingerprint::Fingerprint;
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::pattern_list;
-use nix::fcntl::OFlag;
 
 use super::check::{Check, PUBLIC_KEYS};
+use super::revoked_keys::{REVOKED, revoked_keys};
 use super::sshd::{Sshd, SshdUnavailable};
 use crate::sshd_setup::shown_reload;
 
@@ -17,7 +14,6 @@ const KEYS: &str = "a pushed key is a public key; sshd must accept public keys, 
 const TRIES: &str =
     "sshd counts each key that it refuses, and a client may offer the keys of its agent first";
 const TYPES: &str = "sshd never runs the command for a key whose algorithm it does not accept";
-const REVOKED: &str = "if sshd cannot read its list of revoked keys, it refuses every key";
 
 /// The keyword since OpenSSH 8.5, and the older one.
 const ACCEPTED: [Keyword; 2] = [Keyword::PubkeyAcceptedAlgorithms, Keyword::PubkeyAcceptedKeyTypes];
@@ -38,6 +34,7 @@ const RSA_BITS: usize = 2048;
 /// A key that is pushed for the user now.
 pub(super) struct PushedKey {
     pub(super) algorithm: String,
+    pub(super) fingerprint: Fingerprint,
     /// Length of an RSA key, in bits.
     pub(super) rsa_bits: Option<usize>,
 }
@@ -46,7 +43,7 @@ pub(super) struct PushedKey {
 pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>, pushed: &[PushedKey]) -> Vec<Check> {
     match sshd {
         Ok(sshd) => {
-            vec![public_keys(sshd), auth_tries(sshd), key_types(sshd, pushed), revoked_keys(sshd)]
+            vec![public_keys(sshd), auth_tries(sshd), key_types(sshd, pushed), revoked_keys(sshd, pushed)]
         }
         Err(blind) => vec![
             blind.skipped(PUBLIC_KEYS, KEYS),
@@ -208,40 +205,6 @@ fn fix_of(sshd: &Sshd, keyword: Keyword, accepted: &str, refused: &[&str]) -> St
             |add| format!("push an {} key, and {add}", USUAL.map(shown_type).join(" or ")),
         ),
     }
-}
-
-/// `revoked-keys`: whether the list can be read. sshd reads it for every key (OpenSSH auth.c, `auth_key_is_revoked`).
-fn revoked_keys(sshd: &Sshd) -> Check {
-    const ID: &str = "revoked-keys";
-    const KEYWORD: Keyword = Keyword::RevokedKeys;
-    let Some(file) = sshd.running.value(KEYWORD) else {
-        return Check::ok(ID, REVOKED, "no RevokedKeys is set");
-    };
-    let shown = printable(file, MAX_SHOWN);
-    // Since OpenSSH 10.3 there may be several files, separated by spaces. Before, a space is part of the name.
-    let lists = || file.split(' ').map(read_one).find(Result::is_err).unwrap_or(Ok(()));
-    let read = read_one(file).or_else(|whole| if file.contains(' ') { lists() } else { Err(whole) });
-    match read {
-        Ok(()) => Check::ok(ID, REVOKED, format!("{shown} can be read")),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            Check::skipped(ID, REVOKED, format!("run with sudo to see whether {shown} can be read"))
-        }
-        Err(error) => {
-            let seen = format!("RevokedKeys {shown}{}: {error}", sshd.place(KEYWORD, file));
-            let fix = if error.kind() == ErrorKind::NotFound {
-                format!("restore {shown}; if no key was ever revoked, an empty file is enough")
-            } else {
-                format!("replace {shown} by a readable list")
-            };
-            Check::fail(ID, REVOKED, seen, fix)
-        }
-    }
-}
-
-fn read_one(file: &str) -> std::io::Result<()> {
-    // Non-blocking, because the path may be a FIFO.
-    let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(file);
-    opened.and_then(|mut list| list.read(&mut [0])).map(|_| ())
 }
 
 /// Whether a key of this algorithm can log in. RSA keys must sign with SHA-2: since OpenSSH 8.8, clients make no other

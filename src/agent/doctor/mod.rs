@@ -6,8 +6,10 @@
 //! | [`metadata`] | `metadata`, `metadata-v6`, `proxy`, `instance`, `clock` |
 //! | [`signer`] | `region`, `trust-store`, `signer`, `staples` |
 //! | [`server`] | `openssh`, `listener`, `command`, `command-user`, `unit-override` |
+//! | [`connections`] | a part of `listener` |
 //! | [`command_path`] | `command-path` |
-//! | [`keys`] | `public-keys`, `auth-tries`, `key-types`, `revoked-keys` |
+//! | [`keys`] | `public-keys`, `auth-tries`, `key-types` |
+//! | [`revoked_keys`] | `revoked-keys` |
 //! | [`providers`] | `providers` |
 //! | [`access`] | `access` |
 //! | [`account`] | `account` |
@@ -26,6 +28,7 @@ mod account;
 mod causes;
 mod check;
 mod command_path;
+mod connections;
 mod keys;
 mod live_run;
 mod log_limit;
@@ -34,6 +37,7 @@ mod pam;
 mod providers;
 mod reach_metadata;
 mod report;
+mod revoked_keys;
 mod server;
 mod service;
 mod shell;
@@ -85,7 +89,7 @@ pub(super) fn run(
     let settled = service::before(user, &options_of_line(&sshd));
     let audit_required = settled.audit_required();
     let listener = sshd.as_ref().ok().and_then(|sshd| sshd.machine.listener.as_ref()).map(|sshd| sshd.pid);
-    let before = server::checks(&sshd);
+    let before = server::checks(&sshd, settled.timeout());
     let login = account::checks(&sshd, user, clock.started());
     let after = login.checks.into_iter().chain(system::checks(listener, audit_required));
     let after: Vec<_> = std::iter::once(providers::check(&sshd)).chain(after).collect();

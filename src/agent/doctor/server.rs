@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use eic_core::audit_line::IDENT;
 use eic_core::key_options::Release;
@@ -15,6 +16,7 @@ use eic_host::sshd::units;
 
 use super::check::{Check, CheckStatus};
 use super::command_path::{PATH, command_path, program_of};
+use super::connections;
 use super::sshd::{Sshd, SshdUnavailable, failed, not_asked, shown_fix};
 use crate::sshd_setup::{
     OtherServer, SetupFault, SetupState, SshdState, is_ours, placed, shown, started_on_demand, user_fault,
@@ -38,11 +40,16 @@ const INSTALLERS: [(&str, &str); 4] = [
     ("/usr/bin/zypper", "zypper install openssh"),
 ];
 
-/// `openssh`, `listener`, `command`, `command-user`, `command-path` and `unit-override`.
-pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>) -> Vec<Check> {
+/// `openssh`, `listener`, `command`, `command-user`, `command-path` and `unit-override`. `timeout` is the time limit of
+/// a run, if the settings are valid.
+pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>, timeout: Option<Duration>) -> Vec<Check> {
     let listener = listener(sshd);
     // A running server keeps the configuration that it has read before.
     let runs = listener.verdict == CheckStatus::Ok;
+    let listener = match sshd {
+        Ok(sshd) => connections::judged(listener, sshd, timeout),
+        Err(_) => listener,
+    };
     let mut checks = vec![openssh(sshd), listener];
     match sshd {
         Ok(sshd) => checks.extend(sshd.wired(|wired| {

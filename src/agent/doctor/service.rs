@@ -71,6 +71,11 @@ impl RootFindings {
     pub(super) fn audit_required(&self) -> bool {
         self.settings.as_ref().is_ok_and(|settings| settings.audit_required.value)
     }
+
+    /// The time limit of a run. `None` if the settings are not valid.
+    pub(super) fn timeout(&self) -> Option<std::time::Duration> {
+        self.settings.as_ref().ok().map(|settings| settings.timeout.value)
+    }
 }
 
 /// Reads the settings of a run with this command line, and queries sshd about them. Call this while we are root.
@@ -317,6 +322,7 @@ impl Service {
         let entries = keys.iter().flat_map(KeyBundle::entries).filter_map(|entry| entry.as_ref().ok());
         let pushed = entries.map(|entry| PushedKey {
             algorithm: entry.algorithm().to_owned(),
+            fingerprint: entry.key().fingerprint().clone(),
             rsa_bits: entry.key().rsa_bits(),
         });
         self.pushed = pushed.collect();

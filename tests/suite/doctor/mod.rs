@@ -1,11 +1,13 @@
 //! `doctor` on a private instance. A login needs many things ("links"): metadata, the clock, the signer, sshd, its
 //! command, the account. Each row breaks one link. `doctor` must name this link and its fix, and no other.
 
+mod connections;
 mod logins;
 mod no_pid_file;
 mod output;
 mod pam_sessions;
 mod reach;
+mod revoked;
 mod running;
 mod server;
 mod service;

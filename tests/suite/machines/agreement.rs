@@ -149,11 +149,11 @@ impl Observation {
     }
 
     /// The report of `doctor`.
-    pub(super) const fn report(&self) -> &Value {
+    pub(crate) const fn report(&self) -> &Value {
         &self.doctor.report
     }
 
-    pub(super) fn forecast(&self) -> &str {
+    pub(crate) fn forecast(&self) -> &str {
         self.doctor.report["login"].as_str().unwrap()
     }
 
@@ -184,6 +184,8 @@ impl Observation {
         let is_default = !self.status.report["sshd"]["command"].to_string().contains("--config");
         let fails_for = |causes: &[&str]| forecast == "fails" && causes.contains(&cause);
         let for_every_key = fails_for(&FOR_EVERY_KEY);
+        let is_for_pushed_key = cause == "revoked-keys"
+            && self.check(cause)["seen"].as_str().unwrap().contains("has the pushed key");
         let not_for_explain = for_every_key || fails_for(&AFTER_THE_KEY);
         let not_for_status = not_for_explain || fails_for(&OF_THE_SERVICE);
         let rules = [
@@ -220,7 +222,7 @@ impl Observation {
                 "the agent's command changes the result of a login with another key",
             ),
             (
-                for_every_key && self.own.is_some_and(|[_, without]| without),
+                for_every_key && !is_for_pushed_key && self.own.is_some_and(|[_, without]| without),
                 "doctor says that sshd refuses every key of the user, and it accepts one",
             ),
         ];

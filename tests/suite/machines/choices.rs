@@ -70,7 +70,23 @@ pub(super) const SETTINGS: &[(&str, &[&str])] = &[
             "ssh-ed25519,ssh-rsa",
         ],
     ),
-    ("RevokedKeys", &["none", "/etc/ssh/revoked", "/etc/ssh", "/dev/null"]),
+    (
+        "RevokedKeys",
+        &[
+            "none",
+            "/etc/ssh/revoked",
+            "/etc/ssh",
+            "/dev/null",
+            "/etc/ssh/revoked-list",
+            "/etc/ssh/revoked-cut",
+            "/etc/ssh/revoked-lines",
+            "/etc/ssh/revoked-text",
+            "/etc/ssh/revoked-pushed",
+        ],
+    ),
+    ("PerSourceMaxStartups", &["none", "0", "5"]),
+    ("MaxStartups", &["10:30:100", "1:100:1"]),
+    ("LoginGraceTime", &["0", "45", "2m"]),
     ("MaxAuthTries", &["0", "1", "2", "6", "20"]),
     ("RequiredRSASize", &["1024", "2048", "3072"]),
     ("StrictModes", &["yes", "no"]),
@@ -110,7 +126,14 @@ pub(super) const CONDITIONS: &[&str] = &[
 ];
 
 /// Keywords that sshd does not accept in a `Match` block (OpenSSH servconf.c, `SSHCFG_GLOBAL`).
-pub(super) const NOT_IN_MATCH: &[&str] = &["UsePAM", "StrictModes", "PermitUserEnvironment"];
+pub(super) const NOT_IN_MATCH: &[&str] = &[
+    "UsePAM",
+    "StrictModes",
+    "PermitUserEnvironment",
+    "PerSourceMaxStartups",
+    "MaxStartups",
+    "LoginGraceTime",
+];
 
 /// Modes of folders and files. The usual one comes several times.
 pub(super) const MODES: &[u32] = &[

@@ -309,6 +309,24 @@ fn compare(world: &World, keys: &Keys, sound: &Sound, seed: u64) -> (String, Opt
     (observed.forecast().to_owned(), (!faults.is_empty()).then_some(told))
 }
 
+/// Makes lists of revoked keys: a list of another key, the beginning of it, lines, lines that sshd cannot read, and a
+/// list of the pushed ed25519 key.
+fn revoke(world: &World, keys: &Keys) {
+    let folder = Path::new("/etc/ssh");
+    let list = |name: &str, key: &Key| {
+        let public = key.file().with_extension("pub");
+        fs::write(&public, key.line() + "\n").unwrap();
+        run(&format!("ssh-keygen -q -k -f {} {}", folder.join(name).display(), public.display()));
+    };
+    let other = Key::ed25519(world, "revoked");
+    list("revoked-list", &other);
+    list("revoked-pushed", &keys.pushed[0]);
+    let whole = fs::read(folder.join("revoked-list")).unwrap();
+    fs::write(folder.join("revoked-cut"), &whole[..whole.len() - 8]).unwrap();
+    fs::write(folder.join("revoked-lines"), format!("# revoked\n{}\n", other.line())).unwrap();
+    fs::write(folder.join("revoked-text"), "none yet\n").unwrap();
+}
+
 fn number(name: &str, default: u64) -> u64 {
     env::var(name)
         .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: a number, not {text}")))
@@ -329,6 +347,7 @@ fn part(part: u64, test: &str) {
         for file in ["revoked", "ca.pub"] {
             fs::write(Path::new("/etc/ssh").join(file), "").unwrap();
         }
+        revoke(world, &keys);
         let sound = Sound::new(world);
         let progress =
             env::var("EIC_MACHINES_PROGRESS").ok().map(|folder| Path::new(&folder).join(part.to_string()));
