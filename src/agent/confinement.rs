@@ -14,7 +14,7 @@ pub(super) fn run(out: &mut impl Write, notes: &mut impl Write) -> Outcome {
         let _ = writeln!(notes, "eic-agent: {error}");
         return Outcome::Undecided;
     }
-    let confinement = confine(&[], 0);
+    let confinement = confine(&[], 0, None);
     no_more_threads();
     match write_once(format!("{confinement}\n").as_bytes(), out) {
         Ok(()) => Outcome::Done,

@@ -12,6 +12,7 @@
 //! | [`config`] | the settings: command line before file before defaults |
 //! | [`imds`] | the metadata session: token, bounded requests, deadline, retries |
 //! | [`fetch`] | the evidence, in as few requests as possible |
+//! | [`memory`] | what a run remembers for the runs of the next minute |
 //! | [`environment`] | whether sshd permits the variables that the settings request |
 //! | [`providers`] | other providers, each under a supervisor |
 //! | [`privileges`], [`confinement`] | dropping root; the limits of a run before it reads foreign data |
@@ -33,6 +34,7 @@ pub mod confinement;
 pub mod environment;
 pub mod fetch;
 pub mod imds;
+pub mod memory;
 pub mod privileges;
 pub mod providers;
 pub mod run;

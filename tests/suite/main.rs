@@ -35,6 +35,7 @@ mod load;
 mod logins;
 mod lost_staples;
 mod machines;
+mod memory;
 mod metadata;
 mod openssl_tree;
 mod pins;

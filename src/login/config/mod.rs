@@ -29,6 +29,9 @@ pub const DEFAULT_PATH: &str = "/etc/eic-agent.toml";
 /// Default time limit of a run.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Default time for which a run remembers the evidence for the signer.
+const DEFAULT_REMEMBER: Duration = Duration::from_secs(60);
+
 /// The origin of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -69,6 +72,7 @@ pub struct CommandLine {
 pub struct FileSettings {
     endpoint: Option<(Endpoint, usize)>,
     timeout: Option<(Duration, usize)>,
+    remember: Option<(Duration, usize)>,
     ca_file: Option<(PathBuf, usize)>,
     ca_dir: Option<(PathBuf, usize)>,
     roots: Option<(Roots, usize)>,
@@ -99,6 +103,7 @@ impl FileSettings {
         }
         forget(&mut self.endpoint);
         forget(&mut self.timeout);
+        forget(&mut self.remember);
         forget(&mut self.ca_file);
         forget(&mut self.ca_dir);
         forget(&mut self.roots);
@@ -125,6 +130,14 @@ pub fn parse_seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| refuse())
 }
 
+/// Parses a number of seconds from 0 to 300.
+fn parse_remember(seconds: i64) -> Result<Duration, String> {
+    match u64::try_from(seconds) {
+        Ok(seconds @ 0..=300) => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("expected 0 to 300 seconds, got {seconds}")),
+    }
+}
+
 /// The resolved settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -134,6 +147,8 @@ pub struct Settings {
     pub endpoint: Sourced<Option<Endpoint>>,
     /// Time limit of the whole run.
     pub timeout: Sourced<Duration>,
+    /// For how long the evidence for the signer and the token are remembered. 0: not at all.
+    pub remember: Sourced<Duration>,
     /// A file with the trusted roots.
     pub ca_file: Sourced<Option<PathBuf>>,
     /// A hashed directory with the trusted roots.
@@ -229,6 +244,7 @@ impl Settings {
             file: path.map(Path::to_owned),
             endpoint: Sourced::optional(given.endpoint.clone(), said.endpoint),
             timeout: Sourced::or_default(given.timeout, said.timeout, DEFAULT_TIMEOUT),
+            remember: Sourced::or_default(None, said.remember, DEFAULT_REMEMBER),
             ca_file: Sourced::optional(given.ca_file.clone(), said.ca_file),
             ca_dir: Sourced::optional(given.ca_dir.clone(), said.ca_dir),
             roots: Sourced::or_default(None, said.roots, Roots::default()),

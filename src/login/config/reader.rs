@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::FileSettings;
-use super::values::{Seconds, TextList, shown};
+use super::values::{Seconds, TextList, WholeSeconds, shown};
+use super::{FileSettings, parse_remember};
 
 /// Maximum number of rules. Each key is compared with all of them.
 const MAX_RULES: usize = 1000;
@@ -56,7 +56,9 @@ pub(super) fn parse(text: &str) -> Result<FileSettings, Vec<SettingFault>> {
     if let Some(mut imds) = root.section("imds", &mut faults) {
         said.endpoint = imds.text("endpoint", &mut faults, |text| text.parse().map_err(words));
         said.timeout = imds.checked("timeout", &mut faults, |Seconds(timeout)| Ok(timeout));
-        imds.nothing_else(&["endpoint", "timeout"], &mut faults);
+        said.remember =
+            imds.checked("remember", &mut faults, |WholeSeconds(seconds)| parse_remember(seconds));
+        imds.nothing_else(&["endpoint", "timeout", "remember"], &mut faults);
     }
     if let Some(mut trust) = root.section("trust", &mut faults) {
         said.ca_file = trust.text("ca_file", &mut faults, absolute);

@@ -75,6 +75,7 @@ fn settings_without_a_file_are_the_defaults() {
             (settings.timeout.value, settings.timeout.origin),
             (Duration::from_secs(5), Origin::Default)
         );
+        assert_eq!(settings.remember.value, Duration::from_secs(60));
         assert_eq!(settings.trust_store(), TrustStore::default());
         assert_eq!(settings.line_prefix(), LinePrefix::default());
         assert!(settings.rules.is_empty() && settings.pins().is_empty() && !settings.audit_required.value);
@@ -109,6 +110,22 @@ fn the_command_line_wins() {
 }
 
 #[test]
+fn time_to_remember_is_whole_and_bounded() {
+    for (seconds, remember) in [("0", 0), ("60", 60), ("300", 300)] {
+        let settings = settings(&CommandLine::default(), &format!("[imds]\nremember = {seconds}\n"));
+        assert_eq!(settings.remember.value, Duration::from_secs(remember));
+    }
+    for (text, fault) in [
+        ("301", "expected 0 to 300 seconds, got 301"),
+        ("-1", "expected 0 to 300 seconds, got -1"),
+        ("1.5", "expected a whole number of seconds, 0 to 300, got 1.5"),
+    ] {
+        let faults = read(&format!("[imds]\nremember = {text}\n")).map(|_| ()).unwrap_err();
+        assert_eq!(faults, [format!("2: imds.remember: {fault}")]);
+    }
+}
+
+#[test]
 fn every_fault_has_line_key_and_expected_value() {
     for (text, faults) in [
         (
@@ -118,7 +135,10 @@ fn every_fault_has_line_key_and_expected_value() {
             ],
         ),
         ("[imds]\ntimeout = 0\n", vec!["2: imds.timeout: expected 0.1 to 60 seconds, got 0"]),
-        ("[imds]\nproxy = 1\n", vec!["2: imds.proxy: no such setting; expected one of endpoint, timeout"]),
+        (
+            "[imds]\nproxy = 1\n",
+            vec!["2: imds.proxy: no such setting; expected one of endpoint, timeout, remember"],
+        ),
         (
             "[trust]\nroots = \"mine\"\n",
             vec!["2: trust.roots: expected \"system\" or \"amazon\", got \"mine\""],

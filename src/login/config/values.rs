@@ -68,6 +68,33 @@ impl Visitor<'_> for SecondsVisitor {
     }
 }
 
+/// A whole number of seconds.
+pub(super) struct WholeSeconds(pub(super) i64);
+
+impl<'de> Deserialize<'de> for WholeSeconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WholeSecondsVisitor)
+    }
+}
+
+struct WholeSecondsVisitor;
+
+impl Visitor<'_> for WholeSecondsVisitor {
+    type Value = WholeSeconds;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number of seconds, 0 to 300")
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<WholeSeconds, E> {
+        Ok(WholeSeconds(seconds))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, seconds: f64) -> Result<WholeSeconds, E> {
+        Err(E::custom(format_args!("expected a whole number of seconds, 0 to 300, got {seconds}")))
+    }
+}
+
 pub(super) fn shown(text: &str) -> String {
     format!("\"{}\"", printable(text, MAX_SHOWN))
 }

@@ -49,6 +49,7 @@
 pub mod filter;
 
 use std::fmt;
+use std::os::fd::RawFd;
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, LandlockStatus, NetPort, Ruleset, RulesetAttr as _,
@@ -95,21 +96,21 @@ pub enum Landlock {
 }
 
 /// Confines this process permanently, as far as the kernel supports it. TCP connections are allowed only to
-/// `ports`. Call it while the process has a single thread.
+/// `ports`. Only the file with the descriptor `memory` can be written at a position. Call it while the process has a single thread.
 #[must_use]
-pub fn confine(ports: &[u16], providers: usize) -> Confinement {
+pub fn confine(ports: &[u16], providers: usize, memory: Option<RawFd>) -> Confinement {
     let no_new = set_no_new_privs().is_ok();
     let unreadable = set_dumpable(false).is_ok();
     let no_core = lower(Resource::RLIMIT_CORE, 0);
     let providers = u64::try_from(providers).unwrap_or(u64::MAX);
     let data = MAX_DATA_BYTES.saturating_add(DATA_BYTES_OF_PROVIDER.saturating_mul(providers));
-    let memory = lower(Resource::RLIMIT_DATA, data);
+    let data = lower(Resource::RLIMIT_DATA, data);
     let files = lower(Resource::RLIMIT_NOFILE, MAX_OPEN_FILES);
     Confinement {
         privileges: no_new && unreadable && no_core,
-        bounds: memory && files,
+        bounds: data && files,
         landlock: landlock(ports).unwrap_or_default(),
-        filter: filter::install(),
+        filter: filter::install(memory),
     }
 }
 

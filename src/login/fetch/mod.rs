@@ -7,12 +7,16 @@
 //! | 3 | region and domain unless the settings pin them, signer certificates (and the instance id if the machine does not provide it) |
 //! | 4 | the path's staples, by their usual names |
 //! | 5, 6 | only if one of those is missing or not valid: the list of staples, and the other staples |
+//!
+//! With a remembered token, round 1 is left out. With remembered evidence, rounds 3 to 6 are left out too.
 
 pub mod lost_staples;
+mod remembered;
 pub mod staple_fetch;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use eic_core::decision::{Decision, Expectations, SignerEvidence, decide_under};
 use eic_core::evidence::chain::{ChainError, MAX_CHAIN_BYTES, SignerChain};
@@ -28,7 +32,8 @@ use eic_host::trust_store::{FirstPlace, OpenStore, TrustStoreError};
 
 use self::staple_fetch::StapleFetch;
 use crate::Clock;
-use crate::imds::{ImdsError, ImdsSession};
+use crate::imds::{Body, Endpoint, ImdsError, ImdsSession};
+use crate::memory::{KeptEvidence, Learned, Recalled, SignerBytes};
 
 /// Maximum size of an item that is one name, such as the region, in bytes.
 pub const MAX_ITEM_BYTES: usize = 1024;
@@ -124,6 +129,19 @@ impl From<ImdsError> for RunError {
     }
 }
 
+/// Where a run asks for metadata, and how long it may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Service<'r> {
+    /// The endpoints, in the order in which they are tried.
+    pub(crate) endpoints: &'r [Endpoint],
+    /// The start of the run.
+    pub(crate) begun: Instant,
+    /// The time limit of the run.
+    pub(crate) allowed: Duration,
+    /// How long later runs remember what this run requested.
+    pub(crate) remember: Duration,
+}
+
 /// The inputs of a decision.
 #[derive(Debug)]
 pub struct Request<'r> {
@@ -145,41 +163,131 @@ pub struct Request<'r> {
     pub clock: &'r Clock,
 }
 
-/// Fetches the evidence about the user's keys and decides. Returns `None` if no pushed key can match.
+/// The result of a run's requests.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The decision. `None` if no pushed key can match.
+    pub(crate) decision: Option<Decision>,
+    /// What the run learned, for the memory.
+    pub(crate) learned: Learned,
+}
+
+/// Fetches the evidence about the user's keys and decides.
+///
+/// Remembered evidence is judged like fresh evidence, and it can only help. Fresh evidence is requested if no signer is
+/// proven with the remembered one. It is also requested if an entry's signature does not verify under the remembered
+/// signer and the service has another signer by now. So a refusal never depends on remembered evidence alone.
 pub(crate) async fn decide_from_metadata(
-    session: ImdsSession,
-    request: Request<'_>,
-) -> Result<Option<Decision>, RunError> {
+    service: Service<'_>,
+    request: &Request<'_>,
+    recalled: &Recalled,
+) -> Result<Found, RunError> {
+    let (session, keys) = first_answer(service, request.user, recalled).await?;
     let session = Arc::new(session);
-    let Some(keys) = pushed_keys(&session, request.user).await? else { return Ok(None) };
-    // A login attempt with another key costs only these two requests.
+    let Some(keys) = keys else { return Ok(Found::of(None, None, &session, recalled).await) };
+    // A login attempt with another key costs only these requests.
     let is_asked_for = request.offered.as_ref().is_none_or(|offered| keys.may_hold(offered));
     if keys.entries().is_empty() || !is_asked_for {
-        return Ok(None);
+        return Ok(Found::of(None, None, &session, recalled).await);
     }
+    if let Some(KeptEvidence { signer, .. }) = &recalled.evidence {
+        let instance = instance_id(&session, request.machine).await?;
+        if let Some(decision) = remembered::decide(signer, &keys, request, instance) {
+            if !remembered::has_bad_signature(&decision) || is_still_sent(&session, &signer.chain).await? {
+                return Ok(Found::of(Some(decision), None, &session, recalled).await);
+            }
+        }
+    }
+    let (decision, signer) = decide_from_fresh(Arc::clone(&session), &keys, request).await?;
+    Ok(Found::of(Some(decision), signer, &session, recalled).await)
+}
+
+impl Found {
+    async fn of(
+        decision: Option<Decision>,
+        signer: Option<SignerBytes>,
+        session: &ImdsSession,
+        recalled: &Recalled,
+    ) -> Self {
+        let value = session.token().await;
+        let is_new = recalled.token.as_ref().is_none_or(|(token, _)| token.value != value);
+        let token = is_new.then(|| (value, session.lifetime()));
+        Self { decision, learned: Learned { endpoint: session.endpoint().clone(), token, signer } }
+    }
+}
+
+/// Requests the user's keys, first with a remembered token. If that does not bring an answer at once, the token is
+/// forgotten. Then the run begins as without it.
+async fn first_answer(
+    service: Service<'_>,
+    user: &LoginName,
+    recalled: &Recalled,
+) -> Result<(ImdsSession, Option<KeyBundle>), RunError> {
+    let Service { endpoints, begun, allowed, remember } = service;
+    let resumed = recalled.token.as_ref().and_then(|(token, endpoint)| {
+        ImdsSession::resume(begun, endpoint.clone(), &token.value, allowed, remember)
+    });
+    let session = match resumed {
+        Some(session) => match session.ask_once(&keys_path(user), MAX_BUNDLE_BYTES).await {
+            Some(body) => return Ok((session, body.as_ref().map(bundle))),
+            None => session.renew(endpoints).await?,
+        },
+        None => ImdsSession::open_since(begun, endpoints, allowed, remember).await?,
+    };
+    let body = session.get_head(&keys_path(user), MAX_BUNDLE_BYTES).await?;
+    Ok((session, body.as_ref().map(bundle)))
+}
+
+/// Requests the evidence for the signer and decides. Also returns this evidence if every certificate has a staple. Other
+/// evidence is not remembered: it depends on what the service does not have.
+async fn decide_from_fresh(
+    session: Arc<ImdsSession>,
+    keys: &KeyBundle,
+    request: &Request<'_>,
+) -> Result<(Decision, Option<SignerBytes>), RunError> {
     // Read the trust store while the requests are pending.
-    let (instance, signer, chain, first) = tokio::try_join!(
+    let (instance, name, (pem, chain), first) = tokio::try_join!(
         instance_id(&session, request.machine),
-        signer_name(&session, &request.pins),
+        signer_parts(&session, &request.pins),
         signer_chain(&session),
         async { Ok(request.trust.and_then(OpenStore::read_first)) },
     )?;
     let trust = request.trust.ok_or(RunError::TrustStoreLate)?;
+    let (region, domain) = name;
+    let expected = request.expectations(SignerName::of_service(&region, &domain), instance);
     let budget = Budget::default();
     let (anchors, path, more_roots) =
-        path_to_staple(trust, first, &chain, &signer, request.clock.now(), &budget)?;
+        path_to_staple(trust, first, &chain, &expected.signer, request.clock.now(), &budget)?;
     let evidence = SignerEvidence { chain, staples: Vec::new(), unreadable_staples: Vec::new(), anchors };
-    let expected = Expectations {
-        signer,
-        instance,
-        offered: request.offered,
-        policy: request.policy,
-        revocation: request.revocation,
-    };
     let fetch = StapleFetch::new(session, request.clock, evidence, &expected, (path, &budget), more_roots);
-    let signer = fetch.prove().await?;
+    let (signer, staples) = fetch.prove().await?;
+    let is_whole = signer.unstapled().next().is_none();
+    let region = request.pins.region.is_none().then_some(region);
+    let domain = request.pins.domain.is_none().then_some(domain);
+    let bytes = is_whole.then_some(SignerBytes { region, domain, chain: pem, staples });
     // Decide about the entries only once: there may be thousands.
-    Ok(Some(decide_under(signer, &keys, &expected, &budget)))
+    Ok((decide_under(signer, keys, &expected, &budget), bytes))
+}
+
+impl Request<'_> {
+    fn expectations(&self, signer: SignerName, instance: InstanceId) -> Expectations {
+        Expectations {
+            signer,
+            instance,
+            offered: self.offered.clone(),
+            policy: self.policy.clone(),
+            revocation: self.revocation,
+        }
+    }
+}
+
+/// Whether the service sends exactly this chain.
+async fn is_still_sent(session: &ImdsSession, chain: &[u8]) -> Result<bool, RunError> {
+    Ok(session.get(SIGNER_CERT, MAX_CHAIN_BYTES).await?.is_some_and(|sent| sent == chain))
+}
+
+fn bundle(body: &Body) -> KeyBundle {
+    if body.cut { KeyBundle::parse_cut(&body.bytes) } else { KeyBundle::parse(&body.bytes) }
 }
 
 /// Finds the path whose staples are needed. Also returns the roots of the search, and the trust store if it has
@@ -209,12 +317,6 @@ pub fn keys_path(user: &LoginName) -> String {
     format!("{USERS}{user}/")
 }
 
-async fn pushed_keys(session: &ImdsSession, user: &LoginName) -> Result<Option<KeyBundle>, RunError> {
-    let body = session.get_head(&keys_path(user), MAX_BUNDLE_BYTES).await?;
-    Ok(body
-        .map(|body| if body.cut { KeyBundle::parse_cut(&body.bytes) } else { KeyBundle::parse(&body.bytes) }))
-}
-
 async fn instance_id(session: &ImdsSession, machine: &Machine) -> Result<InstanceId, RunError> {
     if let Machine::Known(id) = machine {
         return Ok(id.clone());
@@ -224,7 +326,7 @@ async fn instance_id(session: &ImdsSession, machine: &Machine) -> Result<Instanc
 }
 
 /// Pinned parts are not requested: metadata cannot change them, and fewer requests are needed.
-async fn signer_name(session: &ImdsSession, pins: &Pins) -> Result<SignerName, RunError> {
+async fn signer_parts(session: &ImdsSession, pins: &Pins) -> Result<(Region, Domain), RunError> {
     let region = async {
         match &pins.region {
             Some(region) => Ok(region.clone()),
@@ -241,8 +343,7 @@ async fn signer_name(session: &ImdsSession, pins: &Pins) -> Result<SignerName, R
             None => domain_from(&required(session, DOMAIN).await?),
         }
     };
-    let (region, domain) = tokio::try_join!(region, domain)?;
-    Ok(SignerName::of_service(&region, &domain))
+    tokio::try_join!(region, domain)
 }
 
 /// Parses the region, or derives it from the zone if there is no region item.
@@ -259,10 +360,12 @@ pub fn domain_from(domain: &str) -> Result<Domain, RunError> {
     Domain::try_from(domain).map_err(RunError::Domain)
 }
 
-async fn signer_chain(session: &ImdsSession) -> Result<SignerChain, RunError> {
+/// The signer's certificates, as they were sent and parsed.
+async fn signer_chain(session: &ImdsSession) -> Result<(Vec<u8>, SignerChain), RunError> {
     let pem = session.get(SIGNER_CERT, MAX_CHAIN_BYTES).await?;
     let pem = pem.ok_or_else(|| ImdsError::Missing(SIGNER_CERT.to_owned()))?;
-    SignerChain::parse(&pem).map_err(RunError::Chain)
+    let chain = SignerChain::parse(&pem).map_err(RunError::Chain)?;
+    Ok((pem, chain))
 }
 
 async fn required(session: &ImdsSession, path: &str) -> Result<String, RunError> {

@@ -35,6 +35,8 @@ pub(super) struct StapleFetch<'c> {
     /// The trust store, if some of its roots were not used yet.
     more_roots: Option<&'c OpenStore>,
     requests: JoinSet<StapleResponse>,
+    /// The staples of the evidence, as they were sent.
+    sent: Vec<Vec<u8>>,
     /// The names of the staples that were requested.
     asked: Vec<String>,
     lost: LostStaples<ImdsError>,
@@ -66,17 +68,19 @@ impl<'c> StapleFetch<'c> {
             budget,
             more_roots,
             requests: JoinSet::new(),
+            sent: Vec::new(),
             asked: Vec::new(),
             lost: LostStaples::default(),
             is_news: true,
         }
     }
 
-    /// Proves the signer. First requests the path's staples by their usual names.
+    /// Proves the signer. First requests the path's staples by their usual names. Also returns the readable staples, as
+    /// they were sent.
     ///
     /// Other names are possible: in the past, the service used other names for the same staples. So if a staple is
     /// missing or not valid, the other staples of the list are fetched too.
-    pub(super) async fn prove(mut self) -> Result<VerifiedSigner, RunError> {
+    pub(super) async fn prove(mut self) -> Result<(VerifiedSigner, Vec<Vec<u8>>), RunError> {
         let names: Vec<_> = self.path.certificates().map(Certificate::staple_name).collect();
         let least = names.len();
         self.request(names);
@@ -84,7 +88,7 @@ impl<'c> StapleFetch<'c> {
         // no answer, the login can still succeed.
         let half = self.session.remaining().checked_div(2).unwrap_or_default();
         if let Some(signer) = timeout(half, self.until_proven(least)).await.unwrap_or(Ok(None))? {
-            return Ok(signer);
+            return Ok((signer, self.sent));
         }
         // Not every root was used so far. With another root, there may be a path whose staples are all present. The
         // error message must also consider all roots.
@@ -96,12 +100,12 @@ impl<'c> StapleFetch<'c> {
         // No separate deadline: every request ends at the run's deadline with its own error. If this wait ended
         // earlier, a pending request would count as a staple that does not exist.
         if let Some(signer) = self.until_proven(1).await? {
-            return Ok(signer);
+            return Ok((signer, self.sent));
         }
         let proven = self.prove_signer();
         match self.lost.cause(proven.as_ref(), &self.evidence.chain) {
             Some(lost) => Err(RunError::Imds(lost.clone())),
-            None => proven.map_err(RunError::Signer),
+            None => proven.map(|signer| (signer, self.sent)).map_err(RunError::Signer),
         }
     }
 
@@ -154,7 +158,10 @@ impl<'c> StapleFetch<'c> {
             StapleResponse::Staple(_, Ok(Some(bytes))) => {
                 self.is_news = true;
                 match OcspStaple::parse(&bytes) {
-                    Ok(staple) => self.evidence.staples.push(staple),
+                    Ok(staple) => {
+                        self.evidence.staples.push(staple);
+                        self.sent.push(bytes);
+                    }
                     Err(error) => self.evidence.unreadable_staples.push(error),
                 }
             }

@@ -32,6 +32,20 @@ pub(super) struct RequestDeadline {
     pub(super) allowed: Duration,
 }
 
+impl RequestDeadline {
+    /// The deadline `allowed` after `begun`.
+    pub(super) fn since(begun: std::time::Instant, allowed: Duration) -> Self {
+        let begun = Instant::from_std(begun);
+        Self { deadline: begun.checked_add(allowed).unwrap_or(begun), allowed }
+    }
+
+    /// The time for one request of a run that has to send four in turn.
+    pub(super) fn round(&self) -> Duration {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        self.allowed.checked_div(4).unwrap_or_default().min(left)
+    }
+}
+
 pub(super) struct ImdsResponse {
     pub(super) status: StatusCode,
     pub(super) greeting: ServerHeaders,
@@ -40,7 +54,7 @@ pub(super) struct ImdsResponse {
 }
 
 /// Why one attempt gave no usable answer.
-enum AttemptError {
+pub(super) enum AttemptError {
     /// No connection: refused, or no route.
     Connect(String),
     /// No answer to the connect. A packet was lost, or a filter drops all packets.
@@ -113,7 +127,10 @@ pub(super) async fn exchange<'e>(
     Err(last.at_deadline(path, endpoints, clock.allowed))
 }
 
-async fn attempt_once(request: reqwest::RequestBuilder, limit: usize) -> Result<ImdsResponse, AttemptError> {
+pub(super) async fn attempt_once(
+    request: reqwest::RequestBuilder,
+    limit: usize,
+) -> Result<ImdsResponse, AttemptError> {
     let mut response = request.send().await.map_err(|error| AttemptError::of(&error))?;
     let status = response.status();
     if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {

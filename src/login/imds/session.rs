@@ -5,16 +5,16 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, StatusCode};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::endpoint::Endpoint;
 use super::error::ImdsError;
-use super::exchange::{RequestDeadline, ServerHeaders, exchange};
+use super::exchange::{RequestDeadline, ServerHeaders, attempt_once, exchange};
 use super::retry::connect_time;
 
 /// Lifetime of a token in seconds (1 to 21,600 are allowed). It is longer than any run, and short enough that a
-/// leaked token soon expires.
-pub const TOKEN_TTL_SECONDS: &str = "90";
+/// leaked token soon expires. If a run remembers its token for longer, the lifetime is longer too.
+pub const TOKEN_TTL_SECONDS: u64 = 90;
 
 const TOKEN_PATH: &str = "/latest/api/token";
 
@@ -30,6 +30,7 @@ pub struct ImdsSession {
     client: Client,
     endpoint: Endpoint,
     clock: RequestDeadline,
+    lifetime: Duration,
     token: Mutex<Token>,
     greeting: ServerHeaders,
 }
@@ -55,35 +56,65 @@ impl ImdsSession {
     /// Opens a session. Requests a token at each endpoint in turn, and keeps the first endpoint that accepts a
     /// connection. All requests of the session end `allowed` from now.
     pub async fn open(endpoints: &[Endpoint], allowed: Duration) -> Result<Self, ImdsError> {
-        Self::open_since(std::time::Instant::now(), endpoints, allowed).await
+        Self::open_since(std::time::Instant::now(), endpoints, allowed, Duration::ZERO).await
     }
 
-    /// The same, but the time limit `allowed` counts from `begun`.
+    /// The same, but the time limit `allowed` counts from `begun`. A later run may use the token again within
+    /// `remember`, so the token also lives for the time of that run.
     pub async fn open_since(
         begun: std::time::Instant,
         endpoints: &[Endpoint],
         allowed: Duration,
+        remember: Duration,
     ) -> Result<Self, ImdsError> {
-        let begun = Instant::from_std(begun);
-        let clock = RequestDeadline { deadline: begun.checked_add(allowed).unwrap_or(begun), allowed };
-        let client = Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .http1_only()
-            // The connections are too short for keep-alive probes, which take four system calls for each
-            // connection.
-            .tcp_keepalive(None)
-            .tcp_keepalive_interval(None)
-            .tcp_keepalive_retries(None)
-            .tcp_user_timeout(None)
-            .http1_max_headers(MAX_HEADERS)
-            .connect_timeout(connect_time(allowed))
-            .user_agent(concat!("eic-agent/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| ImdsError::Malformed(TOKEN_PATH.to_owned(), error.to_string()))?;
-        let (value, greeting, endpoint) = request_token(&client, endpoints, clock).await?;
+        let client = client(allowed)?;
+        let clock = RequestDeadline::since(begun, allowed);
+        Self::start(client, endpoints, clock, token_lifetime(allowed, remember)).await
+    }
+
+    /// Opens a session with a token of an earlier run, without a request. `None` if it cannot be used in a header.
+    pub(crate) fn resume(
+        begun: std::time::Instant,
+        endpoint: Endpoint,
+        token: &[u8],
+        allowed: Duration,
+        remember: Duration,
+    ) -> Option<Self> {
+        let token = Token { value: token_header(token)?, is_second: false };
+        Some(Self {
+            client: client(allowed).ok()?,
+            endpoint,
+            clock: RequestDeadline::since(begun, allowed),
+            lifetime: token_lifetime(allowed, remember),
+            token: Mutex::new(token),
+            greeting: ServerHeaders::default(),
+        })
+    }
+
+    /// The session with a new token, requested at each endpoint in turn.
+    pub(crate) async fn renew(self, endpoints: &[Endpoint]) -> Result<Self, ImdsError> {
+        Self::start(self.client, endpoints, self.clock, self.lifetime).await
+    }
+
+    async fn start(
+        client: Client,
+        endpoints: &[Endpoint],
+        clock: RequestDeadline,
+        lifetime: Duration,
+    ) -> Result<Self, ImdsError> {
+        let (value, greeting, endpoint) = request_token(&client, endpoints, clock, lifetime).await?;
         let token = Mutex::new(Token { value, is_second: false });
-        Ok(Self { client, endpoint, clock, token, greeting })
+        Ok(Self { client, endpoint, clock, lifetime, token, greeting })
+    }
+
+    /// The token in use.
+    pub(crate) async fn token(&self) -> Vec<u8> {
+        self.token.lock().await.value.as_bytes().to_vec()
+    }
+
+    /// How long the service accepts a token of this session.
+    pub(crate) const fn lifetime(&self) -> Duration {
+        self.lifetime
     }
 
     /// The endpoint that answered.
@@ -132,6 +163,19 @@ impl ImdsSession {
         }
     }
 
+    /// Asks once for the first `limit` bytes of the body of `path`. The inner `None` is a 404. The outer `None` is
+    /// anything else, or no answer within a quarter of the time limit: a run of four such rounds would fail too.
+    pub(crate) async fn ask_once(&self, path: &str, limit: usize) -> Option<Option<Body>> {
+        let headers = HeaderMap::from_iter([(TOKEN_HEADER, self.token.lock().await.value.clone())]);
+        let request = self.client.request(Method::GET, self.endpoint.url(path)).headers(headers);
+        let answer = timeout(self.clock.round(), attempt_once(request, limit)).await.ok()?.ok()?;
+        match answer.status {
+            StatusCode::OK => Some(Some(Body { bytes: answer.body, cut: answer.cut })),
+            StatusCode::NOT_FOUND => Some(None),
+            _ => None,
+        }
+    }
+
     /// Gets the body of `path` as trimmed text. Returns `None` for a 404.
     pub async fn get_text(&self, path: &str, limit: usize) -> Result<Option<String>, ImdsError> {
         let Some(body) = self.get(path, limit).await? else { return Ok(None) };
@@ -149,7 +193,7 @@ impl ImdsSession {
                 return Err(ImdsError::TokenRefused(path.to_owned()));
             }
             let endpoint = std::slice::from_ref(&self.endpoint);
-            let (value, _, _) = request_token(&self.client, endpoint, self.clock).await?;
+            let (value, _, _) = request_token(&self.client, endpoint, self.clock, self.lifetime).await?;
             *token = Token { value, is_second: true };
         }
         Ok(token.value.clone())
@@ -165,8 +209,9 @@ async fn request_token(
     client: &Client,
     endpoints: &[Endpoint],
     clock: RequestDeadline,
+    lifetime: Duration,
 ) -> Result<(HeaderValue, ServerHeaders, Endpoint), ImdsError> {
-    let headers = HeaderMap::from_iter([(TTL_HEADER, HeaderValue::from_static(TOKEN_TTL_SECONDS))]);
+    let headers = HeaderMap::from_iter([(TTL_HEADER, HeaderValue::from(lifetime.as_secs()))]);
     let (answer, endpoint) =
         exchange(client, endpoints, Method::PUT, TOKEN_PATH, &headers, MAX_TOKEN_BYTES, clock).await?;
     match answer.status {
@@ -177,11 +222,39 @@ async fn request_token(
     if answer.cut {
         return Err(too_long(TOKEN_PATH, MAX_TOKEN_BYTES));
     }
-    let is_token = !answer.body.is_empty() && answer.body.iter().all(u8::is_ascii_graphic);
-    let value = HeaderValue::from_bytes(&answer.body).ok().filter(|_| is_token).ok_or_else(|| {
+    let value = token_header(&answer.body).ok_or_else(|| {
         ImdsError::Malformed(TOKEN_PATH.to_owned(), "expected a token of visible ASCII characters".to_owned())
     })?;
     Ok((value, answer.greeting, endpoint.clone()))
+}
+
+/// The token as the value of a header.
+fn token_header(token: &[u8]) -> Option<HeaderValue> {
+    let is_token = (1..=MAX_TOKEN_BYTES).contains(&token.len()) && token.iter().all(u8::is_ascii_graphic);
+    HeaderValue::from_bytes(token).ok().filter(|_| is_token)
+}
+
+/// The lifetime to request for a token, in whole seconds: `remember` and one more run.
+fn token_lifetime(allowed: Duration, remember: Duration) -> Duration {
+    let needed = remember.saturating_add(allowed).saturating_add(Duration::from_secs(1));
+    Duration::from_secs(needed.as_secs().max(TOKEN_TTL_SECONDS))
+}
+
+fn client(allowed: Duration) -> Result<Client, ImdsError> {
+    let builder = Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .http1_only()
+        // The connections are too short for keep-alive probes, which take four system calls for each
+        // connection.
+        .tcp_keepalive(None)
+        .tcp_keepalive_interval(None)
+        .tcp_keepalive_retries(None)
+        .tcp_user_timeout(None)
+        .http1_max_headers(MAX_HEADERS)
+        .connect_timeout(connect_time(allowed))
+        .user_agent(concat!("eic-agent/", env!("CARGO_PKG_VERSION")));
+    builder.build().map_err(|error| ImdsError::Malformed(TOKEN_PATH.to_owned(), error.to_string()))
 }
 
 fn too_long(path: &str, limit: usize) -> ImdsError {

@@ -1,5 +1,6 @@
 //! `authorized-keys`: the command that sshd runs.
 
+mod no_key;
 mod prepared;
 mod settings_reader;
 mod timeout;
@@ -85,16 +86,21 @@ pub fn run(arguments: &Arguments, clock: Clock, out: &mut impl Write, notes: &mu
     let prepared = PreparedRun::prepare(arguments, settings, clock);
     let ready = prepared.map(|run| ready(run, reader, asked.len(), deadline, &audit));
     let asked: Vec<_> = asked.into_iter().map(StartedProvider::listen).collect();
-    let own = match ready {
+    let mut own = match ready {
         Ok(Ok(ready)) => ready.run_until(deadline, &audit),
         Ok(Err(failed)) => failed,
         // sshd gives a command no terminal, so a person runs this one.
         Err(impossible) if stderr().is_terminal() => RunOutput::nothing(impossible.notes(arguments)),
         Err(_) => RunOutput::nothing(Vec::new()),
     };
+    let record = own.take_record();
     let (outcome, mut told) = own.print(out);
     for provider in asked {
         told.extend(relay(provider, deadline, allowed, arguments, &audit, out));
+    }
+    // sshd has everything now.
+    if let Some(record) = record {
+        record.write();
     }
     // Write the notes last: if the reader does not read them, the write blocks.
     for note in &told {
@@ -124,7 +130,7 @@ fn ready(
     }
     let ready = run.open(reader, deadline);
     // `eic-agent doctor` reports the active tiers. On a kernel without some of them, the run still prints keys.
-    let _ = confine(&ready.ports(), providers);
+    let _ = confine(&ready.ports(), providers, ready.memory());
     Ok(ready)
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::Write;
+use std::os::fd::RawFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,13 +14,13 @@ use eic_core::identity::{LoginName, Pins};
 use eic_core::key_options::{LinePrefix, Release};
 use eic_core::policy::Policy;
 use eic_core::reason::Reason;
-use eic_core::text::{MAX_SHOWN, printable_bytes};
 use eic_host::instance::Machine;
 use eic_host::sshd::environment::PermittedVariables;
 use eic_host::sshd::release::too_old;
 use eic_host::stdout::write_once;
 use eic_host::trust_store::OpenStore;
 
+use super::no_key::NoKeyPossible;
 use super::settings_reader::SettingsReader;
 use super::timeout::call_with_timeout;
 use super::{Arguments, RunOutcome, SETTINGS_TIMEOUT};
@@ -28,14 +29,12 @@ use crate::audit::Audit;
 use crate::config::{ConfigError, Settings};
 use crate::confinement::no_more_threads;
 use crate::environment::{self, EnvironmentError};
-use crate::fetch::{Request, RunError, decide_from_metadata};
-use crate::imds::{Endpoint, ImdsSession};
+use crate::fetch::{Found, Request, RunError, Service, decide_from_metadata};
+use crate::imds::Endpoint;
+use crate::memory::{self, Learned, Memory, ReadyRecord, Recalled};
 
 /// Extra time after the deadline, in which the decision thread can return its error.
 const GRACE: Duration = Duration::from_millis(20);
-
-/// The kernel's sysfs, which identifies the machine.
-const SYSFS: &str = "/sys";
 
 /// Maximum number of refusals in the notes for a person. The log has more.
 const MAX_NOTES: usize = 8;
@@ -47,12 +46,19 @@ pub(super) struct RunOutput {
     /// Notes for a person who runs the command by hand.
     notes: Vec<String>,
     outcome: RunOutcome,
+    /// What to remember.
+    record: Option<ReadyRecord>,
 }
 
 impl RunOutput {
+    /// What to remember, to be written when everything is printed.
+    pub(super) const fn take_record(&mut self) -> Option<ReadyRecord> {
+        self.record.take()
+    }
+
     /// Prints the lines. Returns how the run ended, and the notes.
     pub(super) fn print(self, out: &mut impl Write) -> (RunOutcome, Vec<String>) {
-        let Self { lines, mut notes, outcome } = self;
+        let Self { lines, mut notes, outcome, .. } = self;
         match write_once(lines.as_bytes(), out) {
             Ok(()) => (outcome, notes),
             Err(error) => {
@@ -63,22 +69,32 @@ impl RunOutput {
     }
 
     pub(super) const fn nothing(notes: Vec<String>) -> Self {
-        Self { lines: String::new(), notes, outcome: RunOutcome::Done }
+        Self { lines: String::new(), notes, outcome: RunOutcome::Done, record: None }
     }
 
     pub(super) fn undecided(note: String) -> Self {
-        Self { lines: String::new(), notes: vec![note], outcome: RunOutcome::Undecided }
+        Self { lines: String::new(), notes: vec![note], outcome: RunOutcome::Undecided, record: None }
     }
 }
 
 /// The result of a run before it is logged and printed.
 enum RunResult {
-    /// No pushed key can match.
-    Nothing,
-    /// A decision, and the settings for printing keys.
-    Decision(Box<Decision>, OutputOptions),
+    /// No pushed key can match. Holds what the run learned.
+    Nothing(Learned),
+    /// A decision, the settings for printing keys, and what the run learned.
+    Decision(Box<Decision>, OutputOptions, Learned),
     /// No decision.
     Failed(Reason, String),
+}
+
+impl RunResult {
+    /// What the run learned. A run that failed learned nothing.
+    fn learned(self) -> Option<Learned> {
+        match self {
+            Self::Nothing(learned) | Self::Decision(_, _, learned) => Some(learned),
+            Self::Failed(..) => None,
+        }
+    }
 }
 
 /// Settings for printing keys.
@@ -101,36 +117,6 @@ pub(super) struct PreparedRun {
     clock: Clock,
 }
 
-/// No key can have been pushed, so the run finishes without one. sshd gets no message about it: such logins are usual.
-pub(super) struct NoKeyPossible {
-    /// The cause: the login name if true, the machine if false.
-    is_name: bool,
-    settings: Option<ConfigError>,
-}
-
-impl NoKeyPossible {
-    /// Notes for a person.
-    pub(super) fn notes(&self, arguments: &Arguments) -> Vec<String> {
-        let cause = if self.is_name {
-            let user = printable_bytes(arguments.user.as_encoded_bytes(), MAX_SHOWN);
-            format!(
-                "USER: expected a login name that EC2 Instance Connect allows (at most 32 characters), got '{user}'; \
-                 no key can be pushed for it"
-            )
-        } else if arguments.sysfs == Path::new(SYSFS) {
-            "this machine is not an EC2 instance: no key can be pushed to it".to_owned()
-        } else {
-            format!(
-                "--sysfs {}: expected a folder that describes an EC2 instance, as {SYSFS} does; found no instance id \
-                 (devices/virtual/dmi/id/board_asset_tag) and no hypervisor/uuid of EC2",
-                arguments.sysfs.display()
-            )
-        };
-        let settings = self.settings.as_ref().map(|error| format!("{}: {error}", error.reason()));
-        std::iter::once(cause).chain(settings).collect()
-    }
-}
-
 /// A run that has opened or read everything that it needs from this machine. It still has to query the metadata
 /// service.
 pub(super) struct OpenedRun {
@@ -138,6 +124,7 @@ pub(super) struct OpenedRun {
     trust: Option<OpenStore>,
     /// Why no key may be printed, independent of the metadata.
     obstacle: Option<(Reason, String)>,
+    memory: Option<Memory>,
 }
 
 impl PreparedRun {
@@ -177,7 +164,7 @@ impl PreparedRun {
     /// waits at most one second, and at most half of the remaining time. The rest is for metadata and providers.
     pub(super) fn open(self, reader: SettingsReader, deadline: Instant) -> OpenedRun {
         let Ok(settings) = &self.settings else {
-            return OpenedRun { run: self, trust: None, obstacle: None };
+            return OpenedRun { run: self, trust: None, obstacle: None, memory: None };
         };
         let now = Instant::now();
         let left = deadline.saturating_duration_since(now);
@@ -195,7 +182,8 @@ impl PreparedRun {
             let late = || Some((Reason::SettingsInvalid, "[keys]: sshd did not answer in time".to_owned()));
             call_with_timeout(timeout, look).unwrap_or_else(late)
         };
-        OpenedRun { run: self, trust, obstacle }
+        let memory = Memory::open(Path::new(memory::FOLDER), &self.machine, settings.remember.value);
+        OpenedRun { run: self, trust, obstacle, memory }
     }
 }
 
@@ -206,10 +194,17 @@ impl OpenedRun {
         endpoints.iter().filter_map(Endpoint::port).collect()
     }
 
+    /// The descriptor of the memory's file.
+    pub(super) fn memory(&self) -> Option<RawFd> {
+        self.memory.as_ref().map(Memory::descriptor)
+    }
+
     /// Runs the agent's own part, and waits for it no longer than the deadline. So neither a peer that keeps the
     /// network code busy, nor a wait in the kernel, nor a flood of entries can delay sshd or a provider's output.
     /// The result is logged here, so that a key is logged only if it is also printed.
-    pub(super) fn run_until(self, deadline: Instant, audit: &Audit) -> RunOutput {
+    pub(super) fn run_until(mut self, deadline: Instant, audit: &Audit) -> RunOutput {
+        let memory = self.memory.take();
+        let recalled = Arc::new(self.recall(memory.as_ref()));
         let opened = Arc::new(self);
         let worker = Arc::clone(&opened);
         let timeout = deadline.saturating_duration_since(Instant::now()).saturating_add(GRACE);
@@ -219,15 +214,25 @@ impl OpenedRun {
                 "the deadline passed before a decision was made".to_owned(),
             )
         };
+        let lent = Arc::clone(&recalled);
         let decide = move || {
             no_more_threads();
-            worker.decide()
+            worker.decide(&lent)
         };
-        opened.log_and_format(&call_with_timeout(timeout, decide).unwrap_or_else(late), audit)
+        let result = call_with_timeout(timeout, decide).unwrap_or_else(late);
+        let mut output = opened.log_and_format(&result, audit);
+        output.record =
+            memory.zip(result.learned()).and_then(|(memory, learned)| memory.with_news(learned, &recalled));
+        output
+    }
+
+    fn recall(&self, memory: Option<&Memory>) -> Recalled {
+        let (Some(memory), Ok(settings)) = (memory, &self.run.settings) else { return Recalled::default() };
+        memory.recall(&settings.endpoints(), settings.timeout.value)
     }
 
     /// Queries the metadata service and decides. Does not log or print.
-    fn decide(&self) -> RunResult {
+    fn decide(&self, recalled: &Recalled) -> RunResult {
         let settings = match &self.run.settings {
             Ok(settings) => settings,
             Err(error) => return RunResult::Failed(error.reason(), error.to_string()),
@@ -236,11 +241,11 @@ impl OpenedRun {
         if let Some((reason, why)) = &self.obstacle {
             return RunResult::Failed(*reason, why.clone());
         }
-        match self.ask_metadata(settings) {
-            Ok(None) => RunResult::Nothing,
-            Ok(Some(decision)) => {
+        match self.ask_metadata(settings, recalled) {
+            Ok(Found { decision: None, learned }) => RunResult::Nothing(learned),
+            Ok(Found { decision: Some(decision), learned }) => {
                 let audit_required = settings.audit_required.value;
-                RunResult::Decision(Box::new(decision), OutputOptions { prefix, audit_required })
+                RunResult::Decision(Box::new(decision), OutputOptions { prefix, audit_required }, learned)
             }
             Err(error) => RunResult::Failed(error.reason(), self.explained(&error, &settings.pins())),
         }
@@ -262,13 +267,13 @@ impl OpenedRun {
     /// Logs the result and formats its lines. Each key is sent to the log before sshd can read it.
     fn log_and_format(&self, found: &RunResult, audit: &Audit) -> RunOutput {
         match found {
-            RunResult::Nothing => RunOutput::nothing(Vec::new()),
-            RunResult::Decision(decision, how) => self.hand_over(decision, how, audit),
+            RunResult::Nothing(_) => RunOutput::nothing(Vec::new()),
+            RunResult::Decision(decision, how, _) => self.hand_over(decision, how, audit),
             RunResult::Failed(reason, why) => self.run.failed(*reason, why, audit),
         }
     }
 
-    fn ask_metadata(&self, settings: &Settings) -> Result<Option<Decision>, RunError> {
+    fn ask_metadata(&self, settings: &Settings, recalled: &Recalled) -> Result<Found, RunError> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
         let rules = settings.rules.iter().map(|rule| rule.value.clone()).collect();
@@ -283,13 +288,15 @@ impl OpenedRun {
             pins: settings.pins(),
             clock,
         };
-        let decided = runtime.block_on(async {
+        let service = Service {
+            endpoints: &settings.endpoints(),
             // The time since the start of the run counts too.
-            let (begun, allowed) = (clock.since(), settings.timeout.value);
-            let session = ImdsSession::open_since(begun, &settings.endpoints(), allowed).await?;
-            decide_from_metadata(session, request).await
-        });
-        decided.map_err(|error| error.on(machine))
+            begun: clock.since(),
+            allowed: settings.timeout.value,
+            remember: settings.remember.value,
+        };
+        let found = runtime.block_on(decide_from_metadata(service, &request, recalled));
+        found.map_err(|error| error.on(machine))
     }
 
     fn hand_over(&self, decision: &Decision, how: &OutputOptions, audit: &Audit) -> RunOutput {
@@ -304,6 +311,7 @@ impl OpenedRun {
             lines: String::new(),
             notes: refused.map(|error| format!("refused: {}: {error}", error.reason())).collect(),
             outcome: RunOutcome::Done,
+            record: None,
         };
         if !how.audit_required || unlogged == 0 {
             own.lines = authorized_keys(decision.accepted(), &how.prefix);

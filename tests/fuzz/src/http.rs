@@ -108,7 +108,9 @@ async fn walk(endpoint: &Endpoint, peer: &Peer) -> Result<(), Refused> {
     let started = Instant::now();
     // Start from the paused clock. `ImdsSession::open` would start from the real time.
     let session =
-        match ImdsSession::open_since(started.into_std(), std::slice::from_ref(endpoint), ALLOWED).await {
+        match ImdsSession::open_since(started.into_std(), std::slice::from_ref(endpoint), ALLOWED, Duration::ZERO)
+            .await
+        {
             Ok(session) => session,
             Err(error) => return check_error(&error, started, peer),
         };
@@ -312,7 +314,7 @@ impl Peer {
             match name.to_ascii_lowercase().as_str() {
                 "host" | "accept" | "user-agent" => {}
                 "content-length" => assert_eq!(value, "0"),
-                "x-aws-ec2-metadata-token-ttl-seconds" => assert_eq!(value, TOKEN_TTL_SECONDS),
+                "x-aws-ec2-metadata-token-ttl-seconds" => assert_eq!(value, TOKEN_TTL_SECONDS.to_string()),
                 "x-aws-ec2-metadata-token" => {
                     assert!(value.bytes().all(|byte| byte.is_ascii_graphic()), "{value:?}");
                     assert!(

@@ -132,7 +132,7 @@ pub(super) fn try_all(lacks: Option<&[libc::c_long]>, scene: &Scene) {
         // The filter must also apply to a thread that started before.
         let (go, wait) = channel::<()>();
         let older = thread::spawn(move || wait.recv().is_ok_and(|()| File::open("/etc/passwd").is_ok()));
-        let confinement = confine(&[scene.metadata], 0);
+        let confinement = confine(&[scene.metadata], 0, None);
         go.send(()).unwrap();
         assert_eq!(older.join().unwrap(), !confinement.filter, "an older thread");
         no_more_threads();

@@ -29,6 +29,7 @@
 //! of `seccompiler`'s program for the same list.
 
 use std::io;
+use std::os::fd::RawFd;
 
 use eic_core::order;
 use nix::libc::{self, c_long};
@@ -36,9 +37,9 @@ use seccompiler::{BpfProgram, apply_filter, apply_filter_all_threads, sock_filte
 
 /// A system call and its condition: one of the alternatives must match completely. Without alternatives, the call
 /// is always allowed.
-struct Call {
+struct Call<'c> {
     number: c_long,
-    when: &'static [&'static [Argument]],
+    when: &'c [&'c [Argument]],
 }
 
 /// The lower 32 bits of an argument, with the mask applied, must have this value. All arguments below have C's type
@@ -49,11 +50,11 @@ struct Argument {
     value: u32,
 }
 
-const fn any(number: c_long) -> Call {
+const fn any(number: c_long) -> Call<'static> {
     Call { number, when: &[] }
 }
 
-const fn only(number: c_long, when: &'static [&'static [Argument]]) -> Call {
+const fn only<'c>(number: c_long, when: &'c [&'c [Argument]]) -> Call<'c> {
     Call { number, when }
 }
 
@@ -86,7 +87,10 @@ const THREAD_AND_NAMESPACES: u32 = THREAD | 0x7e02_0000;
 /// `FIONBIO`, the same on both architectures.
 const NON_BLOCKING: u32 = 0x5421;
 
-const CALLS: &[Call] = &[
+/// `LOCK_EX | LOCK_NB`: takes the lock of a file, or fails at once.
+const LOCK_WITHOUT_WAITING: u32 = 6;
+
+const CALLS: &[Call<'static>] = &[
     // Open files.
     any(libc::SYS_read),
     any(libc::SYS_readv),
@@ -211,8 +215,8 @@ const ARGUMENTS: u32 = 16;
 
 /// Installs the filter for all threads of this process. Returns false if the kernel does not support filters or
 /// refuses this one.
-pub(super) fn install() -> bool {
-    let Some(program) = program() else { return false };
+pub(super) fn install(memory: Option<RawFd>) -> bool {
+    let Some(program) = with_calls_of(memory, program) else { return false };
     match apply_filter_all_threads(&program) {
         Ok(()) => true,
         // A thread already has another filter, or the kernel cannot install a filter for other threads.
@@ -224,8 +228,21 @@ pub(super) fn install() -> bool {
     }
 }
 
+/// The calls on the file of the memory, which has this descriptor: write at a position, cut, try the lock. A descriptor has
+/// C's type `int`, so it is compared as 32 bits.
+fn with_calls_of<T>(memory: Option<RawFd>, make: impl FnOnce(&[Call<'_>]) -> T) -> T {
+    let Some(memory) = memory.and_then(|memory| u32::try_from(memory).ok()) else { return make(&[]) };
+    let descriptor: &[&[Argument]] = &[&[is(0, memory)]];
+    let lock: &[&[Argument]] = &[&[is(0, memory), is(1, LOCK_WITHOUT_WAITING)]];
+    make(&[
+        only(libc::SYS_pwrite64, descriptor),
+        only(libc::SYS_ftruncate, descriptor),
+        only(libc::SYS_flock, lock),
+    ])
+}
+
 /// The whole program. `None` on an architecture without a filter, or if a jump would be too long.
-fn program() -> Option<BpfProgram> {
+fn program(more: &[Call<'_>]) -> Option<BpfProgram> {
     let mut program = Vec::with_capacity(256);
     // The processor's other call interfaces use other numbers. The agent's libraries do not use these interfaces.
     program.extend([
@@ -234,17 +251,17 @@ fn program() -> Option<BpfProgram> {
         step(RETURN, KILL),
         step(LOAD, NUMBER),
     ]);
-    search(&ranges()?, &mut program)?;
+    search(&ranges(more)?, &mut program)?;
     Some(program)
 }
 
 /// The first number of a range, and the condition for all its numbers. The range ends before the next one. `None` means
 /// refused.
-type Range = (u32, Option<&'static [&'static [Argument]]>);
+type Range<'c> = (u32, Option<&'c [&'c [Argument]]>);
 
-fn ranges() -> Option<Vec<Range>> {
-    let calls = order::by_key(CALLS.iter().collect(), |call| call.number);
-    let mut ranges: Vec<Range> = Vec::with_capacity(calls.len().saturating_mul(2).saturating_add(1));
+fn ranges<'c>(more: &'c [Call<'c>]) -> Option<Vec<Range<'c>>> {
+    let calls = order::by_key(CALLS.iter().chain(more).collect(), |call| call.number);
+    let mut ranges: Vec<Range<'_>> = Vec::with_capacity(calls.len().saturating_mul(2).saturating_add(1));
     ranges.push((0, None));
     for call in calls {
         let number = u32::try_from(call.number).ok()?;
@@ -262,7 +279,7 @@ fn ranges() -> Option<Vec<Range>> {
 }
 
 /// Appends a binary search for the loaded number.
-fn search(ranges: &[Range], program: &mut BpfProgram) -> Option<()> {
+fn search(ranges: &[Range<'_>], program: &mut BpfProgram) -> Option<()> {
     let (lower, upper) = ranges.split_at_checked(ranges.len().checked_div(2)?)?;
     let (start, verdict) = upper.first()?;
     if lower.is_empty() {

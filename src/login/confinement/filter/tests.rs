@@ -47,7 +47,7 @@ fn verdict(program: &[sock_filter], call: Made) -> u32 {
 }
 
 /// The program that `seccompiler` creates for the same list.
-fn reference() -> BpfProgram {
+fn reference(more: &[Call<'_>]) -> BpfProgram {
     let condition = |argument: &Argument| {
         SeccompCondition::new(
             u8::try_from(argument.place).unwrap(),
@@ -60,20 +60,30 @@ fn reference() -> BpfProgram {
     let rule =
         |alternative: &&[Argument]| SeccompRule::new(alternative.iter().map(condition).collect()).unwrap();
     let rules: BTreeMap<i64, Vec<_>> =
-        CALLS.iter().map(|call| (call.number, call.when.iter().map(rule).collect())).collect();
-    assert_eq!(rules.len(), CALLS.len(), "a call is listed twice");
+        listed(more).map(|call| (call.number, call.when.iter().map(rule).collect())).collect();
+    assert_eq!(rules.len(), CALLS.len() + more.len(), "a call is listed twice");
     let refuse = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     let architecture = std::env::consts::ARCH.try_into().unwrap();
     SeccompFilter::new(rules, refuse, SeccompAction::Allow, architecture).unwrap().try_into().unwrap()
 }
 
+fn listed<'c>(more: &'c [Call<'c>]) -> impl Iterator<Item = &'c Call<'c>> {
+    CALLS.iter().chain(more)
+}
+
 #[test]
 fn verdicts_are_those_of_seccompiler() {
-    let (own, reference) = (program().unwrap(), reference());
-    assert!(own.len() < 256, "{} instructions", own.len());
+    for memory in [None, Some(3), Some(127)] {
+        with_calls_of(memory, compare_with_seccompiler);
+    }
+}
+
+fn compare_with_seccompiler(more: &[Call<'_>]) {
+    let (own, reference) = (program(more).unwrap(), reference(more));
+    assert!(own.len() < 300, "{} instructions", own.len());
     // Every value in a comparison, its neighbours, and each single bit.
     let mut values: Vec<u64> = (0..34).map(|bit| 1 << bit).chain([0, u64::MAX]).collect();
-    for argument in CALLS.iter().flat_map(|call| call.when.iter().copied().flatten()) {
+    for argument in listed(more).flat_map(|call| call.when.iter().copied().flatten()) {
         let value = u64::from(argument.value);
         values.extend([value, value + 1, value.wrapping_sub(1), value | 0x8_0000, value | 0x800]);
     }
@@ -89,7 +99,7 @@ fn verdicts_are_those_of_seccompiler() {
             assert_eq!(verdict(&own, call), expected, "{call:?}");
             allowed += u32::from(expected == ALLOW);
             // Only a few calls have conditions on arguments.
-            if !CALLS.iter().any(|call| call.number == c_long::from(number) && !call.when.is_empty()) {
+            if !listed(more).any(|call| call.number == c_long::from(number) && !call.when.is_empty()) {
                 break;
             }
         }
@@ -101,7 +111,7 @@ fn verdicts_are_those_of_seccompiler() {
 
 #[test]
 fn forbidden_system_calls_are_refused() {
-    let program = program().unwrap();
+    let program = program(&[]).unwrap();
     let says = |number: c_long, arguments| verdict(&program, made(u32::try_from(number).unwrap(), arguments));
     let forbidden = [
         libc::SYS_execve,
@@ -191,5 +201,24 @@ fn forbidden_system_calls_are_refused() {
         (libc::SYS_ioctl, [0, 0x5412, 0, 0, 0, 0], REFUSE), // TIOCSTI
     ] {
         assert_eq!(says(number, arguments), expected, "{number} {arguments:?}");
+    }
+}
+
+#[test]
+fn only_the_file_of_the_memory_can_be_changed() {
+    let verdict = |memory, number: c_long, arguments| {
+        let program = with_calls_of(memory, program).unwrap();
+        verdict(&program, made(u32::try_from(number).unwrap(), arguments))
+    };
+    let (own, other) = (9_u64, 8_u64);
+    let lock = u64::from(LOCK_WITHOUT_WAITING);
+    for (number, second) in [(libc::SYS_pwrite64, 0), (libc::SYS_ftruncate, 0), (libc::SYS_flock, lock)] {
+        assert_eq!(verdict(Some(9), number, [own, second, 0, 0, 0, 0]), ALLOW, "{number}");
+        assert_eq!(verdict(Some(9), number, [other, second, 0, 0, 0, 0]), REFUSE, "{number}");
+        assert_eq!(verdict(None, number, [own, second, 0, 0, 0, 0]), REFUSE, "{number}");
+    }
+    // LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN: shared, waiting, without a lock, release.
+    for flags in [1, 2, 4, 8, lock | 8] {
+        assert_eq!(verdict(Some(9), libc::SYS_flock, [own, flags, 0, 0, 0, 0]), REFUSE, "{flags}");
     }
 }

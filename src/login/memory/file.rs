@@ -1,0 +1,244 @@
+//! The file that the runs of one user share.
+
+use std::fs::File;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use eic_host::files::read_open;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag, open, openat};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::unistd::{Uid, UnlinkatFlags, unlinkat};
+
+use super::record::{HEAD_BYTES, MAX_RECORD_BYTES};
+
+/// The name of the file in its folder.
+pub const NAME: &str = "evidence";
+
+/// The bits of other users in a mode.
+const OTHERS: u32 = 0o077;
+
+/// The open file. After the confinement, a run has no other access to it.
+#[derive(Debug)]
+pub(super) struct MemoryFile(File);
+
+impl MemoryFile {
+    /// Opens the file in `folder`, and makes it if it is absent. `None` if this user has no such folder.
+    ///
+    /// The folder and the file must belong to this user, and no other user may have any right to them. A file that
+    /// breaks this rule, is no regular file, has another name too or is too large is removed. The next run makes a new
+    /// one.
+    pub(super) fn open(folder: &Path) -> Option<Self> {
+        let user = Uid::effective();
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let folder = open(folder, flags, Mode::empty()).ok()?;
+        if !is_private(&fstat(&folder).ok()?, user) {
+            return None;
+        }
+        // Opening a FIFO for reading and writing does not block. O_NONBLOCK is for devices and leases.
+        let flags = OFlag::O_RDWR
+            | OFlag::O_CREAT
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_NONBLOCK
+            | OFlag::O_NOCTTY
+            | OFlag::O_CLOEXEC;
+        match openat(&folder, NAME, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+            Ok(file) if fstat(&file).is_ok_and(|found| is_fit(&found, user)) => {
+                return Some(Self(file.into()));
+            }
+            // The file system takes no file now. What is there may be good.
+            Err(Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::EMFILE | Errno::ENFILE) => return None,
+            Ok(_) | Err(_) => {}
+        }
+        let _ = unlinkat(&folder, NAME, UnlinkatFlags::NoRemoveDir);
+        None
+    }
+
+    /// The descriptor, for the filter of system calls.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// The bytes of the file.
+    pub(super) fn read(&self) -> io::Result<Vec<u8>> {
+        read_open(&self.0, MAX_RECORD_BYTES)
+    }
+
+    /// Replaces the content, unless another run is doing so. With `seen`, the content is replaced only if the file still
+    /// begins with these bytes.
+    ///
+    /// Nothing waits here. If the process ends in between, or the disk is full, the file is torn, and its digest shows
+    /// this to the next run.
+    ///
+    /// Returns the lock. The kernel releases it when the process ends. The filter refuses to release it earlier, and
+    /// [`Flock`] would panic.
+    pub(super) fn write(self, bytes: &[u8], seen: Option<&[u8]>) -> Option<ManuallyDrop<Flock<File>>> {
+        // Beyond a limit for file sizes, the kernel sends this signal, which would end the run. Blocked, it has no effect.
+        let mut too_large = SigSet::empty();
+        too_large.add(Signal::SIGXFSZ);
+        too_large.thread_block().ok()?;
+        let file = ManuallyDrop::new(Flock::lock(self.0, FlockArg::LockExclusiveNonblock).ok()?);
+        let is_newer = seen.is_some_and(|seen| head(&file).as_deref() != Some(seen));
+        if !is_newer && file.write_all_at(bytes, 0).is_ok() {
+            let _ = file.set_len(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        }
+        Some(file)
+    }
+}
+
+/// The first bytes of the file, which differ if its content differs.
+fn head(file: &File) -> Option<Vec<u8>> {
+    let mut head = vec![0; HEAD_BYTES];
+    let mut filled = 0_usize;
+    while let Some(rest) = head.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, u64::try_from(filled).ok()?).ok()? {
+            0 => break,
+            count => filled = filled.saturating_add(count),
+        }
+    }
+    head.truncate(filled);
+    Some(head)
+}
+
+fn is_private(found: &FileStat, user: Uid) -> bool {
+    found.st_uid == user.as_raw() && found.st_mode & OTHERS == 0
+}
+
+fn is_fit(found: &FileStat, user: Uid) -> bool {
+    let kind = SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits());
+    let size = u64::try_from(found.st_size).unwrap_or(u64::MAX);
+    let limit = u64::try_from(MAX_RECORD_BYTES).unwrap_or(u64::MAX);
+    kind == SFlag::S_IFREG && found.st_nlink == 1 && size <= limit && is_private(found, user)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::net::UnixListener;
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    use super::*;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("eic-agent-memory-{}-{name}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir(&path).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
+            Self(path)
+        }
+
+        fn file(&self) -> PathBuf {
+            self.0.join(NAME)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// Writes, and releases the lock as the end of the process does.
+    fn write(folder: &Folder, bytes: &[u8], seen: Option<&[u8]>) {
+        if let Some(lock) = MemoryFile::open(&folder.0).unwrap().write(bytes, seen) {
+            drop(ManuallyDrop::into_inner(lock));
+        }
+    }
+
+    #[test]
+    fn file_is_made_written_and_read() {
+        let folder = Folder::new("whole");
+        let open = || MemoryFile::open(&folder.0).unwrap();
+        assert!(open().read().unwrap().is_empty());
+        assert_eq!(fs::metadata(folder.file()).unwrap().permissions().mode() & 0o7777, 0o600);
+        write(&folder, b"a long record", None);
+        assert_eq!(open().read().unwrap(), b"a long record");
+        // A shorter record leaves nothing of a longer one.
+        write(&folder, b"short", None);
+        assert_eq!(open().read().unwrap(), b"short");
+    }
+
+    #[test]
+    fn record_of_another_run_is_not_replaced_by_less() {
+        let folder = Folder::new("seen");
+        let open = || MemoryFile::open(&folder.0).unwrap();
+        write(&folder, b"token", Some(b""));
+        assert_eq!(open().read().unwrap(), b"token");
+        write(&folder, b"mine", Some(b""));
+        assert_eq!(open().read().unwrap(), b"token");
+        write(&folder, b"mine", Some(b"token"));
+        assert_eq!(open().read().unwrap(), b"mine");
+    }
+
+    #[test]
+    fn no_run_waits_for_the_lock_of_another() {
+        let folder = Folder::new("locked");
+        let other =
+            File::options().read(true).write(true).create(true).truncate(true).open(folder.file()).unwrap();
+        fs::set_permissions(folder.file(), Permissions::from_mode(0o600)).unwrap();
+        let held = Flock::lock(other, FlockArg::LockExclusive).unwrap();
+        write(&folder, b"mine", None);
+        assert!(MemoryFile::open(&folder.0).unwrap().read().unwrap().is_empty());
+        drop(held);
+        write(&folder, b"mine", None);
+        assert_eq!(MemoryFile::open(&folder.0).unwrap().read().unwrap(), b"mine");
+    }
+
+    #[test]
+    fn unfit_file_is_removed() {
+        let folder = Folder::new("unfit");
+        let elsewhere = folder.0.join("elsewhere");
+        fs::write(&elsewhere, "of another program").unwrap();
+        let at = folder.file();
+        let with_mode = |mode| {
+            fs::write(&at, "x").unwrap();
+            fs::set_permissions(&at, Permissions::from_mode(mode)).unwrap();
+        };
+        let makers: [(&str, &dyn Fn()); 7] = [
+            ("a link", &|| symlink(&elsewhere, &at).unwrap()),
+            ("a hard link", &|| fs::hard_link(&elsewhere, &at).unwrap()),
+            ("a pipe", &|| assert!(Command::new("mkfifo").arg(&at).status().unwrap().success())),
+            ("a socket", &|| drop(UnixListener::bind(&at).unwrap())),
+            ("readable by others", &|| with_mode(0o644)),
+            ("writable by the group", &|| with_mode(0o620)),
+            ("too large", &|| {
+                with_mode(0o600);
+                File::options().write(true).open(&at).unwrap().set_len(100 << 20).unwrap();
+            }),
+        ];
+        for (what, make) in makers {
+            make();
+            assert!(MemoryFile::open(&folder.0).is_none(), "{what}");
+            assert!(at.symlink_metadata().is_err(), "{what} is still there");
+            assert!(MemoryFile::open(&folder.0).is_some(), "after {what}");
+            fs::remove_file(&at).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "of another program");
+        fs::create_dir(&at).unwrap();
+        assert!(MemoryFile::open(&folder.0).is_none());
+    }
+
+    #[test]
+    fn folder_of_others_is_not_used() {
+        let folder = Folder::new("folder");
+        for mode in [0o755, 0o770, 0o701] {
+            fs::set_permissions(&folder.0, Permissions::from_mode(mode)).unwrap();
+            assert!(MemoryFile::open(&folder.0).is_none(), "{mode:o}");
+        }
+        fs::set_permissions(&folder.0, Permissions::from_mode(0o700)).unwrap();
+        let link = folder.0.join("link");
+        symlink(&folder.0, &link).unwrap();
+        assert!(MemoryFile::open(&link).is_none());
+        assert!(MemoryFile::open(&folder.0.join("absent")).is_none());
+        assert!(!folder.file().exists());
+    }
+}
