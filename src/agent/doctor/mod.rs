@@ -5,6 +5,7 @@
 //! | [`service`] | `machine`, `settings`, and then the checks of the next two files |
 //! | [`metadata`] | `metadata`, `metadata-v6`, `proxy`, `instance`, `clock` |
 //! | [`signer`] | `region`, `trust-store`, `signer`, `staples` |
+//! | [`memory`] | `memory` |
 //! | [`server`] | `openssh`, `listener`, `command`, `command-user`, `unit-override` |
 //! | [`connections`] | a part of `listener` |
 //! | [`command_path`] | `command-path` |
@@ -32,6 +33,7 @@ mod connections;
 mod keys;
 mod live_run;
 mod log_limit;
+mod memory;
 mod metadata;
 mod pam;
 mod providers;

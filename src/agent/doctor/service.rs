@@ -15,6 +15,7 @@ use eic_login::privileges::PrivilegesError;
 
 use super::check::{Check, CheckStatus};
 use super::keys::PushedKey;
+use super::memory::{self, MEMORY};
 use super::metadata::{
     METADATA, clock_is_right, fix_unless_timeout, instance_is_this, is_no_connection, metadata, metadata_v6,
     proxy,
@@ -105,11 +106,16 @@ pub(super) fn checks(before: &RootFindings, runs: &Runs, user: Option<&str>, clo
     let asked_as = own_name();
     let mut service = Service { checks: vec![is_ec2(&machine), settings], pushed: Vec::new(), asked_as };
     match (&before.settings, &machine, kept) {
-        (_, Machine::NotEc2, _) => service.skip(&ALL, "this is not an EC2 instance"),
-        (Err(_), ..) => service.skip(&ALL, "the settings, which name the metadata service, cannot be read"),
-        (_, _, Some(error)) => service.skip(&ALL, &error.to_string()),
+        (_, Machine::NotEc2, _) => service.skip_all("this is not an EC2 instance"),
+        (Err(_), ..) => service.skip_all("the settings, which name the metadata service, cannot be read"),
+        (_, _, Some(error)) => service.skip_all(&error.to_string()),
         (Ok(settings), ..) => {
             service.fetch_and_check(&machine, settings, (runs, before), user, clock);
+            let (memory, is_used) = memory::check(settings, &machine, runs);
+            if is_used {
+                memory::doubt_failures(&mut service.checks);
+            }
+            service.checks.push(memory);
         }
     }
     service
@@ -217,6 +223,11 @@ impl Service {
                 check.is_open = true;
             }
         }
+    }
+
+    fn skip_all(&mut self, seen: &str) {
+        self.skip(&ALL, seen);
+        self.checks.push(Check::skipped("memory", MEMORY, seen));
     }
 
     fn skip(&mut self, ids: &[&'static str], seen: &str) {

@@ -14,8 +14,10 @@ use eic_host::sshd::replace::{Change, lock};
 use eic_host::sshd::server::{CONFIG, Server};
 use eic_host::sshd::sources::Sources;
 use eic_host::sshd::units;
+use eic_login::memory::FOLDER;
 
 use super::install::undo;
+use super::memory_folder;
 use super::{DROP_IN, shown};
 use crate::outcome::Outcome;
 
@@ -85,6 +87,12 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
     unread(&places).into_iter().for_each(&mut *say);
     if let Err(error) = Record::remove(Path::new(PLACE)) {
         say(format!("warning: {PLACE}: {error}"));
+    }
+    if faults.is_empty() {
+        // systemd-tmpfiles(8) or `enable` makes it again.
+        if let Err(error) = memory_folder::remove() {
+            say(format!("warning: {FOLDER}: {error}"));
+        }
     }
     if let Err(why) = units::stop_own() {
         say(format!("warning: {why}"));

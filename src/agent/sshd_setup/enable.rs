@@ -18,6 +18,7 @@ use eic_login::privileges::give_up_root;
 
 use super::chain::{chain_of, judge_written, keep_users_of_matches};
 use super::install::{CommandAndUser, EnableError, own_pair, put_in, undo};
+use super::memory_folder;
 use super::pin::{Plan, other_settings};
 use super::{
     CommandsInForce, Inspection, OtherServer, ProgramState, SetupFault, SshdState, shown, user_fault,
@@ -80,6 +81,10 @@ fn enable(arguments: &EnableArgs, say: &mut impl FnMut(String)) -> Result<(), En
     }
     for line in warnings(&machine) {
         say(line);
+    }
+    match memory_folder::make() {
+        Ok(done) => done.into_iter().for_each(&mut *say),
+        Err(why) => say(format!("warning: {why}")),
     }
     // The unit runs `status`, which renews the same record in another process.
     let settings = settings::resolve(&CommandLine::default());

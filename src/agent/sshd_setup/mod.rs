@@ -7,6 +7,7 @@ mod enable;
 mod fixes;
 mod inspection;
 mod install;
+mod memory_folder;
 mod others;
 pub(super) mod own_line;
 mod pin;

@@ -151,7 +151,7 @@ pub(crate) fn check_open(file: &File, path: &Path) -> Result<(), Insecure> {
 }
 
 /// Checks a folder by the same rule. Then only root can create a file in it or replace the folder.
-pub(crate) fn check_folder(path: &Path) -> Result<(), Insecure> {
+pub fn check_folder(path: &Path) -> Result<(), Insecure> {
     Folder::open(path).map(|_| ())
 }
 

@@ -3,16 +3,16 @@
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use eic_host::files::read_open;
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, open, openat};
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, open, openat};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
-use nix::unistd::{Uid, UnlinkatFlags, unlinkat};
+use nix::unistd::{AccessFlags, Uid, UnlinkatFlags, faccessat, unlinkat};
 
 use super::record::{HEAD_BYTES, MAX_RECORD_BYTES};
 
@@ -34,20 +34,9 @@ impl MemoryFile {
     /// one.
     pub(super) fn open(folder: &Path) -> Option<Self> {
         let user = Uid::effective();
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let folder = open(folder, flags, Mode::empty()).ok()?;
-        if !is_private(&fstat(&folder).ok()?, user) {
-            return None;
-        }
-        // Opening a FIFO for reading and writing does not block. O_NONBLOCK is for devices and leases.
-        let flags = OFlag::O_RDWR
-            | OFlag::O_CREAT
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_NONBLOCK
-            | OFlag::O_NOCTTY
-            | OFlag::O_CLOEXEC;
-        match openat(&folder, NAME, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
-            Ok(file) if fstat(&file).is_ok_and(|found| is_fit(&found, user)) => {
+        let folder = open_folder(folder, user).ok()?;
+        match open_file(&folder, OFlag::O_CREAT) {
+            Ok(file) if fstat(&file).is_ok_and(|found| judge_file(&found, user).is_ok()) => {
                 return Some(Self(file.into()));
             }
             // The file system takes no file now. What is there may be good.
@@ -56,6 +45,28 @@ impl MemoryFile {
         }
         let _ = unlinkat(&folder, NAME, UnlinkatFlags::NoRemoveDir);
         None
+    }
+
+    /// The bytes that a run of `user` would find, by the same rules. `None` if there is no file yet. Makes and removes
+    /// nothing. For commands that explain.
+    pub(super) fn look(folder: &Path, user: Uid) -> Result<Option<Vec<u8>>, MemoryFault> {
+        let folder = open_folder(folder, user)?;
+        // First without opening the file, because opening a device or a pipe may have an effect.
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        match openat(&folder, NAME, flags, Mode::empty()) {
+            Ok(found) => judge_file(&fstat(&found)?, user)?,
+            Err(Errno::ENOENT) => {
+                let (needed, how) = (AccessFlags::W_OK | AccessFlags::X_OK, AtFlags::AT_EACCESS);
+                return faccessat(&folder, ".", needed, how).map(|()| None).map_err(MemoryFault::Closed);
+            }
+            Err(error) => return Err(MemoryFault::Closed(error)),
+        }
+        let file = open_file(&folder, OFlag::empty())?;
+        judge_file(&fstat(&file)?, user)?;
+        Self(file.into())
+            .read()
+            .map(Some)
+            .map_err(|error| MemoryFault::Closed(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)))
     }
 
     /// The descriptor, for the filter of system calls.
@@ -104,15 +115,71 @@ fn head(file: &File) -> Option<Vec<u8>> {
     Some(head)
 }
 
-fn is_private(found: &FileStat, user: Uid) -> bool {
-    found.st_uid == user.as_raw() && found.st_mode & OTHERS == 0
+/// Why a run does not use what it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryFault {
+    /// There is no folder.
+    NoFolder,
+    /// The folder is a file or a link.
+    NotAFolder,
+    /// The folder belongs to the user with this number.
+    FolderOwner(u32),
+    /// Other users have rights to the folder, which has this mode.
+    FolderMode(u32),
+    /// A folder has the name of the file. A run cannot remove it.
+    FileIsFolder,
+    /// The next run removes the file, for this reason.
+    Unfit(&'static str),
+    /// The system refuses to open the folder or the file.
+    Closed(Errno),
 }
 
-fn is_fit(found: &FileStat, user: Uid) -> bool {
+impl From<Errno> for MemoryFault {
+    fn from(error: Errno) -> Self {
+        Self::Closed(error)
+    }
+}
+
+/// Opens the folder if it belongs to `user`, and no other user has any right to it.
+fn open_folder(folder: &Path, user: Uid) -> Result<OwnedFd, MemoryFault> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let folder = open(folder, flags, Mode::empty()).map_err(|error| match error {
+        Errno::ENOENT => MemoryFault::NoFolder,
+        Errno::ENOTDIR | Errno::ELOOP => MemoryFault::NotAFolder,
+        error => MemoryFault::Closed(error),
+    })?;
+    let found = fstat(&folder)?;
+    if found.st_uid != user.as_raw() {
+        return Err(MemoryFault::FolderOwner(found.st_uid));
+    }
+    if found.st_mode & OTHERS != 0 {
+        return Err(MemoryFault::FolderMode(found.st_mode & 0o7777));
+    }
+    Ok(folder)
+}
+
+fn open_file(folder: &OwnedFd, more: OFlag) -> Result<OwnedFd, Errno> {
+    // Opening a FIFO for reading and writing does not block. O_NONBLOCK is for devices and leases.
+    let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    openat(folder, NAME, flags | more, Mode::S_IRUSR | Mode::S_IWUSR)
+}
+
+fn judge_file(found: &FileStat, user: Uid) -> Result<(), MemoryFault> {
     let kind = SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits());
     let size = u64::try_from(found.st_size).unwrap_or(u64::MAX);
     let limit = u64::try_from(MAX_RECORD_BYTES).unwrap_or(u64::MAX);
-    kind == SFlag::S_IFREG && found.st_nlink == 1 && size <= limit && is_private(found, user)
+    if kind == SFlag::S_IFDIR {
+        return Err(MemoryFault::FileIsFolder);
+    }
+    let faults = [
+        (kind != SFlag::S_IFREG, "it is not a regular file"),
+        (found.st_uid != user.as_raw(), "it belongs to another user"),
+        (found.st_mode & OTHERS != 0, "other users have rights to it"),
+        (found.st_nlink != 1, "it has another name too"),
+        (size > limit, "it is too large"),
+    ];
+    let fault = faults.into_iter().find_map(|(is_so, fault)| is_so.then_some(fault));
+    fault.map_or(Ok(()), |fault| Err(MemoryFault::Unfit(fault)))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! is confined. It reads it after that, and writes it when its keys are printed. It never waits for another run.
 
 mod file;
+mod inspection;
 mod moment;
 mod record;
 
@@ -22,7 +23,8 @@ use eic_core::identity::InstanceId;
 use eic_host::files::head_of_regular;
 use eic_host::instance::Machine;
 
-pub use file::NAME;
+pub use file::{MemoryFault, NAME};
+pub use inspection::{Kept, MemoryState, inspect};
 pub use moment::Moment;
 pub use record::{KeptEvidence, KeptToken, MAX_RECORD_BYTES, Record, Scope, SignerBytes};
 
@@ -40,12 +42,18 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 #[derive(Debug)]
 pub(crate) struct Memory {
     file: MemoryFile,
+    terms: Terms,
+    /// An instant before the first request of this run.
+    since: Moment,
+}
+
+/// What a record must be valid for.
+#[derive(Debug)]
+struct Terms {
     boot: String,
     instance: String,
     /// How long a record is valid.
     remember: Duration,
-    /// An instant before the first request of this run.
-    since: Moment,
 }
 
 /// What a run can use of the memory.
@@ -86,9 +94,7 @@ impl Memory {
             return None;
         }
         let file = MemoryFile::open(folder)?;
-        let boot = boot_id()?;
-        let instance = instance_name(machine).to_owned();
-        Some(Self { file, boot, instance, remember, since: Moment::now()? })
+        Some(Self { file, terms: Terms::of(machine, remember)?, since: Moment::now()? })
     }
 
     /// The descriptor of the file, for the filter of system calls.
@@ -103,15 +109,13 @@ impl Memory {
         let seen = bytes.get(..HEAD_BYTES).unwrap_or(&bytes).to_vec();
         let nothing = Recalled { seen: seen.clone(), ..Recalled::default() };
         let (Some(record), Some(now)) = (Record::parse(&bytes), Moment::now()) else { return nothing };
-        let here = endpoints.iter().find(|endpoint| record.scope == self.scope(endpoint));
-        let Some(endpoint) = here else { return nothing };
-        let age = |since: Moment| since.age(now).filter(|age| *age <= self.remember);
-        let is_accepted = |token: &KeptToken| {
-            age(token.since).is_some_and(|age| age.saturating_add(timeout) <= token.lifetime)
-        };
+        let Some(endpoint) = self.terms.endpoint(&record, endpoints) else { return nothing };
         Recalled {
-            token: record.token.filter(is_accepted).map(|token| (token, endpoint.clone())),
-            evidence: record.evidence.filter(|evidence| age(evidence.since).is_some()),
+            token: record
+                .token
+                .filter(|token| self.terms.accepts(token, now, timeout))
+                .map(|token| (token, endpoint.clone())),
+            evidence: record.evidence.filter(|evidence| self.terms.age(evidence.since, now).is_some()),
             seen,
         }
     }
@@ -133,8 +137,30 @@ impl Memory {
         };
         let evidence =
             signer.map(|signer| KeptEvidence { since, signer }).or_else(|| recalled.evidence.clone());
-        let bytes = Record { scope: self.scope(&endpoint), token, evidence }.to_bytes()?;
+        let bytes = Record { scope: self.terms.scope(&endpoint), token, evidence }.to_bytes()?;
         Some(ReadyRecord { file: self.file, bytes, seen })
+    }
+}
+
+impl Terms {
+    /// `None` if the kernel does not tell which start of the machine this is.
+    fn of(machine: &Machine, remember: Duration) -> Option<Self> {
+        Some(Self { boot: boot_id()?, instance: instance_name(machine).to_owned(), remember })
+    }
+
+    /// The endpoint for which the record is valid.
+    fn endpoint<'e>(&self, record: &Record, endpoints: &'e [Endpoint]) -> Option<&'e Endpoint> {
+        endpoints.iter().find(|endpoint| record.scope == self.scope(endpoint))
+    }
+
+    /// The age of what was requested after `since`. `None` if it is too old, or a clock went back.
+    fn age(&self, since: Moment, now: Moment) -> Option<Duration> {
+        since.age(now).filter(|age| *age <= self.remember)
+    }
+
+    /// Whether the token is accepted for the time `timeout` of a run.
+    fn accepts(&self, token: &KeptToken, now: Moment, timeout: Duration) -> bool {
+        self.age(token.since, now).is_some_and(|age| age.saturating_add(timeout) <= token.lifetime)
     }
 
     fn scope(&self, endpoint: &Endpoint) -> Scope {

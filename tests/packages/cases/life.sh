@@ -33,6 +33,7 @@ check "its other name" eic-agent.service \
 check "the target of the reference's entry point" /usr/bin/eic-agent \
     "$(in_root readlink -f /usr/share/ec2-instance-connect/eic_run_authorized_keys)"
 check "the user" "/ /usr/sbin/nologin" "$(in_root getent passwd eic-agent | cut -d: -f6,7 | tr : ' ')"
+check "mode and owner of the folder of the memory" "700 eic-agent:eic-agent" "$(in_root stat -c '%a %U:%G' /run/eic-agent)"
 check_session "after the installation"
 
 # No systemd runs here that could reload sshd. The installation prints the command for the administrator.
@@ -47,6 +48,7 @@ check_login ec2-user own
 check_session "after the reload"
 agent status
 check "status' exit status" 0 "$status"
+check "mode and owner of what a run remembered" "600 eic-agent:eic-agent" "$(in_root stat -c '%a %U:%G' /run/eic-agent/evidence)"
 
 # --- an upgrade during the open session ---
 
@@ -63,6 +65,7 @@ touches >"$MACHINE/touched-now"
 check_same "inodes and modification times in /etc/ssh" "$MACHINE/touched" "$MACHINE/touched-now"
 check "messages of the upgrade about sshd" nothing "$(printf '%s\n' "$output" | grep -iE 'sshd|wired|AuthorizedKeys' | grep . || echo nothing)"
 check "the settings keep the edit" "# mine" "$(tail -n 1 "$ROOT/etc/eic-agent.toml")"
+check "the memory after the upgrade" kept "$([ -s "$ROOT/run/eic-agent/evidence" ] && echo kept)"
 check_session "after the upgrade"
 push ec2-user pushed
 check_login ec2-user pushed
@@ -76,6 +79,7 @@ keep etc/ssh now
 check_same "/etc/ssh after the removal" "$MACHINE/ssh-before" "$MACHINE/now"
 check_sshd_t
 check "the settings stay until the purge" "# mine" "$(tail -n 1 "$ROOT/etc/eic-agent.toml")"
+check "the folder of the memory after the removal" gone "$([ -e "$ROOT/run/eic-agent" ] || echo gone)"
 check_session "after the removal"
 # sshd still has the old settings, and its command is missing. The user's own key must still work.
 check_login ec2-user own
@@ -99,8 +103,10 @@ check_same "the whole tree after the purge" "$MACHINE/before" "$MACHINE/now"
 check "the other accounts" "$(in_root getent passwd | cut -d: -f1 | grep -v '^eic-agent$' | sha256sum)" \
     "$(chroot "$STUFF/root" getent passwd | cut -d: -f1 | sha256sum)"
 
-# --- a new installation ---
+# --- a new installation, without systemd-tmpfiles ---
 
+rm "$ROOT/usr/bin/systemd-tmpfiles"
 run apt-get install --yes eic-agent
 check "apt-get's exit status" 0 "$status"
 check_pair ec2-user "$OURS as eic-agent"
+check "mode and owner of the folder of the memory" "700 eic-agent:eic-agent" "$(in_root stat -c '%a %U:%G' /run/eic-agent)"

@@ -30,6 +30,7 @@ check_login ec2-user pushed
 check_refused ec2-user other
 check_login ec2-user own
 check_session "after the installation"
+check "mode and owner of the folder of the memory" "700 eic-agent:eic-agent" "$(in_root stat -c '%a %U:%G' /run/eic-agent)"
 check "the target of the reference's entry point" /usr/bin/eic-agent "$(in_root readlink -f /opt/aws/bin/eic_run_authorized_keys)"
 check "the user" "/ /sbin/nologin" "$(in_root getent passwd eic-agent | cut -d: -f6,7 | sed 's,/usr/sbin,/sbin,' | tr : ' ')"
 check "packages that it obsoletes" nothing "$(rpm --root "$ROOT" -q --obsoletes eic-agent | grep . || echo nothing)"
@@ -48,6 +49,7 @@ check "the version that is installed" "$LATER_VERSION" "$(rpm_version)"
 touches >"$MACHINE/touched-now"
 check_same "inodes and modification times in /etc/ssh" "$MACHINE/touched" "$MACHINE/touched-now"
 check "the settings keep the edit" "# mine" "$(tail -n 1 "$ROOT/etc/eic-agent.toml")"
+check "the memory after the upgrade" kept "$([ -s "$ROOT/run/eic-agent/evidence" ] && echo kept)"
 check "messages of the upgrade about sshd" nothing "$(printf '%s\n' "$output" | grep -iE 'wired|AuthorizedKeys' | grep . || echo nothing)"
 check_session "after the upgrade"
 push ec2-user pushed

@@ -60,13 +60,15 @@ check "sshd_config" Garbage "$(cat "$CONFIG")"
 # An image build without systemd: useradd makes the user.
 mkdir -p "$ROOT/etc/ssh/sshd_config.d"
 lay
-rm "$ROOT/usr/bin/systemctl" "$ROOT/usr/bin/systemd-sysusers"
+rm "$ROOT/usr/bin/systemctl" "$ROOT/usr/bin/systemd-sysusers" "$ROOT/usr/bin/systemd-tmpfiles"
 in_root userdel eic-agent
 in_rpm -i "$RPM"
 check "rpm -i's exit status, without systemd" 0 "$status"
 check "the user" "/ /sbin/nologin" "$(in_root getent passwd eic-agent | cut -d: -f6,7 | sed 's,/usr/sbin,/sbin,' | tr : ' ')"
+check "mode and owner of the folder of the memory" "700 eic-agent:eic-agent" "$(in_root stat -c '%a %U:%G' /run/eic-agent)"
 check_pair ec2-user "$OURS as eic-agent"
 in_rpm -e eic-agent
 check "rpm -e's exit status, without systemd" 0 "$status"
+check "the folder of the memory" gone "$([ -e "$ROOT/run/eic-agent" ] || echo gone)"
 keep etc/ssh now
 check_same "/etc/ssh after the removal" "$MACHINE/before" "$MACHINE/now"

@@ -3,6 +3,7 @@
 
 mod connections;
 mod logins;
+pub(crate) mod memory;
 mod no_pid_file;
 mod output;
 mod pam_sessions;
@@ -135,7 +136,7 @@ fn covered(by: &str, path: &'static str) -> Broken {
 }
 
 /// Whether `text` contains `words`. A `#` in `words` matches any digit.
-fn shows(text: &str, words: &str) -> bool {
+pub(crate) fn shows(text: &str, words: &str) -> bool {
     let same = |(&seen, word): (&u8, u8)| seen == word || (word == b'#' && seen.is_ascii_digit());
     words.is_empty()
         || text.as_bytes().windows(words.len()).any(|part| part.iter().zip(words.bytes()).all(same))
@@ -230,6 +231,7 @@ fn broken_link_of_the_service_is_named() {
 #[test]
 fn broken_link_of_keys_accounts_or_system_is_named() {
     every_row(test_path!(), || {
-        logins::key_rows().into_iter().chain(logins::account_rows()).chain(system::rows()).collect()
+        let rows = logins::key_rows().into_iter().chain(logins::account_rows());
+        rows.chain(system::rows()).chain(memory::rows()).collect()
     });
 }

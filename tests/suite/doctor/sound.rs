@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{Login, Row, mode, shows};
+use super::{Login, Row, memory, mode, shows};
 use crate::machines::advice::{commands, is_mending, refused_settings, run};
 use crate::machines::agreement::Attempt;
 use crate::wiring::{CONFIG, OURS, agent};
@@ -62,6 +62,9 @@ impl Sound {
             let _ = fs::remove_dir_all(path);
         }
         world.configure_unhurried("");
+        // Without a memory of the previous row, a login shows the fault of this row.
+        let _ = fs::remove_file("/etc/tmpfiles.d/eic-agent.conf");
+        memory::fresh(world);
         mode(&world.path("bin"), 0o755);
         chown(world.agent(), Some(0), None).unwrap();
     }

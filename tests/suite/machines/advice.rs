@@ -45,7 +45,18 @@ fn accepts(world: &World, setting: &str) -> bool {
 }
 
 /// Programs in a fix that the tests run, because their effect is immediate.
-const MENDING: [&str; 8] = ["eic-agent", "chmod", "chown", "chage", "usermod", "useradd", "pwconv", "rm"];
+const MENDING: [&str; 10] = [
+    "eic-agent",
+    "chmod",
+    "chown",
+    "chage",
+    "usermod",
+    "useradd",
+    "pwconv",
+    "rm",
+    "install",
+    "systemd-tmpfiles",
+];
 
 /// At most this many faults of one machine are mended.
 const MAX_FAULTS: usize = 8;

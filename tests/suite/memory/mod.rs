@@ -1,6 +1,8 @@
 //! What a run remembers for the next: fewer requests, and the same logins as without it.
 
 mod bad_files;
+mod folder;
+mod told;
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, chown};
