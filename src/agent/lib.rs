@@ -54,6 +54,7 @@ pub mod layout;
 mod outcome;
 mod placement;
 mod reach;
+mod run_memory;
 mod run_user;
 mod sessions;
 mod settings;

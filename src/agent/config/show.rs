@@ -62,6 +62,7 @@ impl ConfigReport {
                     url.as_ref().map(ToString::to_string).into()
                 }),
                 setting("imds.timeout", &settings.timeout, |timeout| timeout.as_secs_f64().into()),
+                setting("imds.remember", &settings.remember, |remember| remember.as_secs().into()),
                 setting("trust.ca_file", &settings.ca_file, |file| file.as_ref().map(path).into()),
                 setting("trust.ca_dir", &settings.ca_dir, |dir| dir.as_ref().map(path).into()),
                 setting("trust.roots", &settings.roots, |roots| roots_name(*roots).into()),

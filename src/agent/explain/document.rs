@@ -9,6 +9,7 @@ use eic_login::Clock;
 use serde::Serialize;
 
 use super::chained::Chain;
+use super::remembered::NextRun;
 use crate::capture::{Fetched, milliseconds};
 use crate::cli::ExplainArgs;
 use crate::verify::{Key, VerifyReport};
@@ -26,6 +27,9 @@ pub(super) struct Document {
     /// The parts of the signer's name that the settings pin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pins: Option<String>,
+    /// What a run that starts now takes from its memory, and what it requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_run: Option<NextRun>,
     /// Whether no key is handed out because the settings require a log, and there is none.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     withheld: bool,
@@ -41,6 +45,7 @@ pub(super) struct Document {
 /// The verification, and the settings that also decide whether keys are handed out.
 pub(super) struct Evaluation {
     pub(super) report: VerifyReport,
+    pub(super) next: NextRun,
     pub(super) pins: Option<String>,
     pub(super) withheld: bool,
 }
@@ -82,9 +87,11 @@ impl Document {
         sshd: Chain,
         times_ms: StepTimings,
     ) -> Self {
-        let (judgement, pins, withheld, error) = match own {
-            Ok(Evaluation { report, pins, withheld }) => (Some(report), pins, withheld, None),
-            Err(why) => (None, None, false, Some(why)),
+        let (judgement, next_run, pins, withheld, error) = match own {
+            Ok(Evaluation { report, next, pins, withheld }) => {
+                (Some(report), Some(next), pins, withheld, None)
+            }
+            Err(why) => (None, None, None, false, Some(why)),
         };
         let keys = judgement.iter().flat_map(|report| &report.keys).filter(|_| sshd.asks && !withheld);
         Self {
@@ -97,6 +104,7 @@ impl Document {
             sshd,
             judgement,
             pins,
+            next_run,
             withheld,
             error,
             times_ms,
@@ -105,6 +113,15 @@ impl Document {
 
     pub(super) const fn gives_any(&self) -> bool {
         self.keys_given > 0 || self.provider_lines > 0
+    }
+
+    fn next_run(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(NextRun { memory, requests, differs }) = &self.next_run else { return Ok(()) };
+        row(f, "memory", memory)?;
+        if !requests.is_empty() {
+            row(f, "next run", &format!("requests {}", requests.join(", ")))?;
+        }
+        differs.as_ref().map_or(Ok(()), |differs| row(f, "note", differs))
     }
 
     fn signer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -181,6 +198,7 @@ impl fmt::Display for Document {
             row(f, "provider", &format!("{}: {what}, {} ms", provider.program, provider.took_ms))?;
             provider.printed.iter().try_for_each(|line| row(f, "  printed", line))?;
         }
+        self.next_run(f)?;
         let times = &self.times_ms;
         let slowest = times.items.iter().max_by(|one, other| one.1.total_cmp(&other.1));
         let mut shown = vec![format!("settings {} ms", times.settings)];

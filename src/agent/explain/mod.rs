@@ -2,6 +2,7 @@
 
 mod chained;
 mod document;
+mod remembered;
 
 use std::io::Write;
 use std::path::Path;
@@ -54,7 +55,8 @@ pub(super) fn run(
         return Outcome::Undecided;
     }
     let settings = settings.and_then(|settings| supported(settings, &before));
-    let own = settings.and_then(|settings| evaluate(arguments, clock, &settings, &mut times));
+    let user = chain.user.as_deref();
+    let own = settings.and_then(|settings| evaluate(arguments, clock, (&settings, user), &mut times));
     let document = Document::new(arguments, clock, own, chain, times);
     let text = if arguments.json { json(&document) } else { fit_report(&document.to_string()) };
     match write_once(text.as_bytes(), out) {
@@ -97,7 +99,7 @@ fn resolve(line: &CommandLine) -> Result<Settings, String> {
 fn evaluate(
     arguments: &ExplainArgs,
     clock: Clock,
-    settings: &Settings,
+    (settings, user): (&Settings, Option<&str>),
     times: &mut StepTimings,
 ) -> Result<Evaluation, String> {
     let machine = Machine::detect(Path::new("/sys"));
@@ -115,9 +117,11 @@ fn evaluate(
     let started = Instant::now();
     let report = report(arguments, clock, settings, &fetched);
     times.judgement(started.elapsed());
+    let next = remembered::next_run(arguments, clock, settings, (&machine, user), (&fetched, &report));
     let pins = settings.pins();
     Ok(Evaluation {
         report,
+        next,
         pins: (!pins.is_empty()).then(|| pins.to_string()),
         withheld: settings.audit_required.value && Audit::to_system().destination().is_none(),
     })

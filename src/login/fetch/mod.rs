@@ -11,7 +11,7 @@
 //! With a remembered token, round 1 is left out. With remembered evidence, rounds 3 to 6 are left out too.
 
 pub mod lost_staples;
-mod remembered;
+pub mod remembered;
 pub mod staple_fetch;
 
 use std::fmt;

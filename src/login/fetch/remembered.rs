@@ -13,7 +13,8 @@ use crate::memory::SignerBytes;
 
 /// Decides with remembered evidence, under the same rules as with fresh evidence. Pinned parts of the name replace the
 /// remembered ones. `None` if no signer is proven with a staple for every certificate.
-pub(super) fn decide(
+#[must_use]
+pub fn decide(
     remembered: &SignerBytes,
     keys: &KeyBundle,
     request: &Request<'_>,
@@ -38,6 +39,7 @@ pub(super) fn decide(
 }
 
 /// Whether the decision refuses an entry because its signature does not verify. Another signer may have signed it.
-pub(super) fn has_bad_signature(decision: &Decision) -> bool {
+#[must_use]
+pub fn has_bad_signature(decision: &Decision) -> bool {
     decision.refused().any(|refusal| refusal.error == RefusalError::Key(KeyError::BadSignature))
 }

@@ -177,7 +177,7 @@ pub(crate) const STATES: &[State] = &[
         name: "a record of another version",
         make: |world| changed(world, |record| record.scope.version.push('0')),
         verdict: "ok",
-        seen: "another version, start of the machine, instance or address; the next run replaces it",
+        seen: "the record is of another version, start of the machine, instance or address; the next run",
         fix: "",
         runs: Runs::ColdThenWarm,
     },

@@ -195,21 +195,29 @@ fn command_rows() -> Vec<Row> {
 
 /// Whether sshd can run the command.
 fn runnable_rows() -> Vec<Row> {
-    let broken = |row: Row| if row.says[0].verdict == "fail" { follow(&["answer"], row) } else { row };
+    let broken = |row: Row| match (row.says[0].verdict, row.follows) {
+        ("fail", []) => follow(&["answer"], row),
+        _ => row,
+    };
     let rows = vec![
-        row(
-            "no such AuthorizedKeysCommandUser",
-            edited(OURS, "User eic-agent", "User nosuch"),
-            Finding {
-                check: "command-user",
-                verdict: "fail",
-                seen: "AuthorizedKeysCommandUser \"nosuch\" is neither in /etc/passwd",
-                fix: "eic-agent",
-            },
+        follow(
+            &["memory", "answer"],
+            row(
+                "no such AuthorizedKeysCommandUser",
+                edited(OURS, "User eic-agent", "User nosuch"),
+                Finding {
+                    check: "command-user",
+                    verdict: "fail",
+                    seen: "AuthorizedKeysCommandUser \"nosuch\" is neither in /etc/passwd",
+                    fix: "eic-agent",
+                },
+            ),
         ),
         row(
             "the system user is gone",
             |world| {
+                // useradd chooses another number. The folder of the memory still belongs to the old one.
+                world.configure("[imds]\nremember = 0\ntimeout = 60\n");
                 edited("/etc/passwd", "\neic-agent:", "\nother:")(world);
                 edited("/etc/shadow", "\neic-agent:", "\nother:")(world);
                 edited("/etc/group", "\neic-agent:", "\nother:")(world);

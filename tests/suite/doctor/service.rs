@@ -26,6 +26,7 @@ pub(super) const NO_METADATA: &[&str] = &[
     "trust-store",
     "signer",
     "staples",
+    "memory",
     "answer",
 ];
 /// Checks that are skipped if the metadata service does not answer: the first one only if the settings name one address.

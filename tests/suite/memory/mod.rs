@@ -1,6 +1,7 @@
 //! What a run remembers for the next: fewer requests, and the same logins as without it.
 
 mod bad_files;
+mod explained;
 mod folder;
 mod told;
 
