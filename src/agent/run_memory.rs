@@ -109,7 +109,7 @@ fn seen_fault(fault: MemoryFault) -> String {
         MemoryFault::FolderOwner(uid) => {
             format!("{FOLDER} belongs to the user with the number {uid}, not to {IDENT}")
         }
-        MemoryFault::FolderMode(mode) => format!("other users have rights to {FOLDER} (mode {mode:04o})"),
+        MemoryFault::FolderMode(mode) => format!("{FOLDER} has the mode {mode:04o}, not 0700"),
         MemoryFault::FileIsFolder => format!("{file} is a folder, which a run does not remove"),
         MemoryFault::Unfit(why) => return format!("none for the next run, which removes {file}: {why}"),
         MemoryFault::Closed(error) => format!("{file} cannot be opened: {}", error.desc()),

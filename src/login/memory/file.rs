@@ -19,8 +19,12 @@ use super::record::{HEAD_BYTES, MAX_RECORD_BYTES};
 /// The name of the file in its folder.
 pub const NAME: &str = "evidence";
 
-/// The bits of other users in a mode.
-const OTHERS: u32 = 0o077;
+/// The rights in a mode.
+const RIGHTS: u32 = 0o777;
+/// The mode of the folder.
+const FOLDER_MODE: u32 = 0o700;
+/// The mode of the file.
+const FILE_MODE: u32 = 0o600;
 
 /// The open file. After the confinement, a run has no other access to it.
 #[derive(Debug)]
@@ -29,7 +33,7 @@ pub(super) struct MemoryFile(File);
 impl MemoryFile {
     /// Opens the file in `folder`, and makes it if it is absent. `None` if this user has no such folder.
     ///
-    /// The folder and the file must belong to this user, and no other user may have any right to them. A file that
+    /// The folder and the file must belong to this user. Their modes must be 0700 and 0600. A file that
     /// breaks this rule, is no regular file, has another name too or is too large is removed. The next run makes a new
     /// one.
     pub(super) fn open(folder: &Path) -> Option<Self> {
@@ -124,7 +128,7 @@ pub enum MemoryFault {
     NotAFolder,
     /// The folder belongs to the user with this number.
     FolderOwner(u32),
-    /// Other users have rights to the folder, which has this mode.
+    /// The folder has this mode. Other users have rights to it, or its owner lacks one.
     FolderMode(u32),
     /// A folder has the name of the file. A run cannot remove it.
     FileIsFolder,
@@ -140,7 +144,7 @@ impl From<Errno> for MemoryFault {
     }
 }
 
-/// Opens the folder if it belongs to `user`, and no other user has any right to it.
+/// Opens the folder if it belongs to `user` alone.
 fn open_folder(folder: &Path, user: Uid) -> Result<OwnedFd, MemoryFault> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let folder = open(folder, flags, Mode::empty()).map_err(|error| match error {
@@ -152,7 +156,7 @@ fn open_folder(folder: &Path, user: Uid) -> Result<OwnedFd, MemoryFault> {
     if found.st_uid != user.as_raw() {
         return Err(MemoryFault::FolderOwner(found.st_uid));
     }
-    if found.st_mode & OTHERS != 0 {
+    if found.st_mode & RIGHTS != FOLDER_MODE {
         return Err(MemoryFault::FolderMode(found.st_mode & 0o7777));
     }
     Ok(folder)
@@ -174,7 +178,7 @@ fn judge_file(found: &FileStat, user: Uid) -> Result<(), MemoryFault> {
     let faults = [
         (kind != SFlag::S_IFREG, "it is not a regular file"),
         (found.st_uid != user.as_raw(), "it belongs to another user"),
-        (found.st_mode & OTHERS != 0, "other users have rights to it"),
+        (found.st_mode & RIGHTS != FILE_MODE, "its mode is not 0600"),
         (found.st_nlink != 1, "it has another name too"),
         (size > limit, "it is too large"),
     ];
@@ -185,7 +189,7 @@ fn judge_file(found: &FileStat, user: Uid) -> Result<(), MemoryFault> {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
     use std::os::unix::net::UnixListener;
     use std::path::PathBuf;
     use std::process::Command;
@@ -270,13 +274,14 @@ mod tests {
             fs::write(&at, "x").unwrap();
             fs::set_permissions(&at, Permissions::from_mode(mode)).unwrap();
         };
-        let makers: [(&str, &dyn Fn()); 7] = [
+        let makers: [(&str, &dyn Fn()); 8] = [
             ("a link", &|| symlink(&elsewhere, &at).unwrap()),
             ("a hard link", &|| fs::hard_link(&elsewhere, &at).unwrap()),
             ("a pipe", &|| assert!(Command::new("mkfifo").arg(&at).status().unwrap().success())),
             ("a socket", &|| drop(UnixListener::bind(&at).unwrap())),
             ("readable by others", &|| with_mode(0o644)),
             ("writable by the group", &|| with_mode(0o620)),
+            ("closed to its owner", &|| with_mode(0o400)),
             ("too large", &|| {
                 with_mode(0o600);
                 File::options().write(true).open(&at).unwrap().set_len(100 << 20).unwrap();
@@ -284,28 +289,44 @@ mod tests {
         ];
         for (what, make) in makers {
             make();
+            // Looking says what a run will do, and changes nothing.
+            let before = at.symlink_metadata().unwrap();
+            let user = Uid::effective();
+            assert!(matches!(MemoryFile::look(&folder.0, user), Err(MemoryFault::Unfit(_))), "{what}");
+            assert_eq!(at.symlink_metadata().unwrap().ino(), before.ino(), "{what}");
             assert!(MemoryFile::open(&folder.0).is_none(), "{what}");
             assert!(at.symlink_metadata().is_err(), "{what} is still there");
+            assert_eq!(MemoryFile::look(&folder.0, user), Ok(None), "after {what}");
+            assert!(at.symlink_metadata().is_err(), "looking made a file after {what}");
             assert!(MemoryFile::open(&folder.0).is_some(), "after {what}");
             fs::remove_file(&at).unwrap();
         }
         assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "of another program");
         fs::create_dir(&at).unwrap();
         assert!(MemoryFile::open(&folder.0).is_none());
+        assert_eq!(MemoryFile::look(&folder.0, Uid::effective()), Err(MemoryFault::FileIsFolder));
     }
 
     #[test]
     fn folder_of_others_is_not_used() {
         let folder = Folder::new("folder");
-        for mode in [0o755, 0o770, 0o701] {
+        for mode in [0o755, 0o770, 0o701, 0o500, 0o600, 0] {
             fs::set_permissions(&folder.0, Permissions::from_mode(mode)).unwrap();
             assert!(MemoryFile::open(&folder.0).is_none(), "{mode:o}");
+            let fault = Err(MemoryFault::FolderMode(mode));
+            assert_eq!(MemoryFile::look(&folder.0, Uid::effective()), fault, "{mode:o}");
         }
         fs::set_permissions(&folder.0, Permissions::from_mode(0o700)).unwrap();
         let link = folder.0.join("link");
         symlink(&folder.0, &link).unwrap();
         assert!(MemoryFile::open(&link).is_none());
         assert!(MemoryFile::open(&folder.0.join("absent")).is_none());
+        let look = |path: &Path, user| MemoryFile::look(path, user);
+        let user = Uid::effective();
+        assert_eq!(look(&folder.0.join("absent"), user), Err(MemoryFault::NoFolder));
+        assert_eq!(look(&link, user), Err(MemoryFault::NotAFolder));
+        let owner = Err(MemoryFault::FolderOwner(user.as_raw()));
+        assert_eq!(look(&folder.0, Uid::from_raw(user.as_raw() ^ 1)), owner);
         assert!(!folder.file().exists());
     }
 }

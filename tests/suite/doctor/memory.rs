@@ -128,9 +128,28 @@ pub(crate) const STATES: &[State] = &[
         name: "a folder with rights for others",
         make: |world| rights(Path::new(FOLDER), world.uid("eic-agent"), 0o750),
         verdict: "warn",
-        seen: "none: other users have rights to /run/eic-agent (mode 0750)",
+        seen: "none: /run/eic-agent has the mode 0750, not 0700, so each run requests everything",
         fix: "sudo chmod 700 /run/eic-agent",
         runs: Runs::Cold,
+    },
+    State {
+        name: "a folder that its owner cannot change",
+        make: |world| rights(Path::new(FOLDER), world.uid("eic-agent"), 0o500),
+        verdict: "warn",
+        seen: "none: /run/eic-agent has the mode 0500, not 0700",
+        fix: "sudo chmod 700 /run/eic-agent",
+        runs: Runs::Cold,
+    },
+    State {
+        name: "a file that its owner cannot write",
+        make: |world| {
+            write(world, b"");
+            rights(&file(), world.uid("eic-agent"), 0o400);
+        },
+        verdict: "ok",
+        seen: "removes /run/eic-agent/evidence: its mode is not 0600",
+        fix: "",
+        runs: Runs::ColdTwice,
     },
     State {
         name: "a folder with the name of the file",
@@ -161,7 +180,7 @@ pub(crate) const STATES: &[State] = &[
             rights(&file(), world.uid("eic-agent"), 0o644);
         },
         verdict: "ok",
-        seen: "none for the next run, which removes /run/eic-agent/evidence: other users have rights to it",
+        seen: "none for the next run, which removes /run/eic-agent/evidence: its mode is not 0600",
         fix: "",
         runs: Runs::ColdTwice,
     },

@@ -33,6 +33,26 @@ impl Chance {
     }
 }
 
+/// Commands that change the folder of the memory and the file in it.
+pub(super) const MEMORIES: &[&str] = &[
+    "rm -r /run/eic-agent",
+    "rm -r /run/eic-agent && touch /run/eic-agent",
+    "rm -r /run/eic-agent && ln -s /var/lib /run/eic-agent",
+    "chown root /run/eic-agent",
+    "chown nobody /run/eic-agent && chmod 755 /run/eic-agent",
+    "chmod 755 /run/eic-agent",
+    "chmod 500 /run/eic-agent",
+    "chmod 0 /run/eic-agent",
+    "rm -f /run/eic-agent/evidence",
+    "rm -rf /run/eic-agent/evidence && mkdir /run/eic-agent/evidence",
+    "rm -f /run/eic-agent/evidence && ln -s /etc/passwd /run/eic-agent/evidence",
+    "rm -f /run/eic-agent/evidence && mkfifo -m 600 /run/eic-agent/evidence && chown eic-agent /run/eic-agent/evidence",
+    "rm -f /run/eic-agent/evidence && head -c 9000 /dev/zero >/run/eic-agent/evidence && chown eic-agent /run/eic-agent/evidence",
+    "touch /run/eic-agent/evidence && chmod 644 /run/eic-agent/evidence",
+    "touch /run/eic-agent/evidence && chown root /run/eic-agent/evidence",
+    "touch /run/eic-agent/evidence && truncate -s 100 /run/eic-agent/evidence",
+];
+
 /// Keywords of `sshd_config(5)` with valid values. `GROUP` is the group of the tests.
 pub(super) const SETTINGS: &[(&str, &[&str])] = &[
     ("PubkeyAuthentication", &["yes", "no"]),

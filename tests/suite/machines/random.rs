@@ -17,9 +17,9 @@ use eic_emulator::Config;
 use super::advice::refused_settings;
 use super::agreement::Attempt;
 use super::choices::{
-    AGENT_SETTINGS, CONDITIONS, Chance, LIMITS, MODES, NOT_IN_MATCH, PAM, SESSIONS, SETTINGS, SHADOWS, SHELLS,
+    AGENT_SETTINGS, CONDITIONS, Chance, LIMITS, MEMORIES, MODES, NOT_IN_MATCH, PAM, SESSIONS, SETTINGS, SHADOWS, SHELLS,
 };
-use crate::doctor::{enabled, have_it_read};
+use crate::doctor::{enabled, have_it_read, memory};
 use crate::wiring::{CONFIG, DROP_INS, OURS};
 use crate::world::{Key, Syslog, World, on_an_instance_for, test_path};
 
@@ -51,7 +51,7 @@ impl Sound {
         Self { files, rights: rights.collect() }
     }
 
-    fn restore(&self) {
+    fn restore(&self, world: &World) {
         for (file, content) in &self.files {
             fs::write(file, content).unwrap();
         }
@@ -59,6 +59,7 @@ impl Sound {
             chown(path, Some(*uid), Some(*gid)).unwrap();
             fs::set_permissions(path, fs::Permissions::from_mode(*mode)).unwrap();
         }
+        memory::fresh(world);
         run("rm -rf /etc/ssh/* /etc/nologin /etc/hosts.deny && cp -a /run/sound/. /etc/ssh/");
         have_it_read();
         // If the next machine changed a file while sshd still reads, the file would look older than the pid file, which
@@ -235,6 +236,12 @@ impl Maker<'_> {
         self.changes.push(format!("AuthorizedKeysCommandUser {user}"));
     }
 
+    fn memory(&mut self) {
+        let change = *self.chance.one(MEMORIES);
+        run(change);
+        self.changes.push(format!("memory: {change}"));
+    }
+
     fn make(&mut self, user: &str) {
         for _ in 0..*self.chance.one(&[0, 1, 1, 2, 2, 2, 3, 3]) {
             match self.chance.below(20) {
@@ -248,6 +255,7 @@ impl Maker<'_> {
                 }
                 16 => self.members(),
                 17 => self.pam(user),
+                18 if self.chance.percent(50) => self.memory(),
                 18 => self.agent_settings(),
                 _ => self.command_line(),
             }
@@ -305,7 +313,7 @@ fn compare(world: &World, keys: &Keys, sound: &Sound, seed: u64) -> (String, Opt
         ["ed25519", "rsa"][kind],
         faults.join("\n")
     );
-    sound.restore();
+    sound.restore(world);
     (observed.forecast().to_owned(), (!faults.is_empty()).then_some(told))
 }
 
