@@ -9,7 +9,6 @@ use eic_login::memory::{FOLDER, MemoryFault, MemoryState, NAME};
 use nix::errno::Errno;
 
 use super::check::{Check, CheckStatus};
-use super::service::Runs;
 use crate::run_memory::RunMemory;
 
 const ID: &str = "memory";
@@ -26,10 +25,10 @@ const TMPFILES: [&str; 3] = [
 /// The program that reads them.
 const TMPFILES_PROGRAMS: [&str; 2] = ["/usr/bin/systemd-tmpfiles", "/bin/systemd-tmpfiles"];
 
-/// Checks the memory of the user of a run. Also returns whether a run that starts now would use remembered evidence. Call
+/// Checks the memory of the user of a run, by name. Also returns whether a run that starts now would use remembered evidence. Call
 /// this after root's rights were given up.
-pub(super) fn check(settings: &Settings, machine: &Machine, runs: &Runs) -> (Check, bool) {
-    let memory = RunMemory::find(settings, machine, runs.name.as_deref());
+pub(super) fn check(settings: &Settings, machine: &Machine, user: Option<&str>) -> (Check, bool) {
+    let memory = RunMemory::find(settings, machine, user);
     let seen = memory.seen();
     match memory {
         RunMemory::NoUser { is_known: true, .. } => (Check::ok(ID, MEMORY, seen), false),

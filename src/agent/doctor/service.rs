@@ -111,7 +111,7 @@ pub(super) fn checks(before: &RootFindings, runs: &Runs, user: Option<&str>, clo
         (_, _, Some(error)) => service.skip_all(&error.to_string()),
         (Ok(settings), ..) => {
             service.fetch_and_check(&machine, settings, (runs, before), user, clock);
-            let (memory, is_used) = memory::check(settings, &machine, runs);
+            let (memory, is_used) = memory::check(settings, &machine, runs.name.as_deref());
             if is_used {
                 memory::doubt_failures(&mut service.checks);
             }

@@ -6,7 +6,7 @@
 //! | privileges | no new privileges by any `exec`, no core file, no access to its memory by other processes | the kernel is older than 3.5 |
 //! | bounds | limits for memory and open files; with [`no_more_threads`], for processes and threads | never |
 //! | Landlock | no file of any folder, no TCP port except metadata's, no signal to another process | Linux is older than 5.13 (files), 6.7 (ports), 6.12 (signals), or Landlock is disabled |
-//! | [`filter`] | only the system calls that a run needs | the kernel or the container has no `seccomp` |
+//! | [`filter`] | only the system calls that a run needs. Of those that change a file, `pwrite64`, `ftruncate` and a lock that does not wait, all on the file of the [memory](crate::memory) | the kernel or the container has no `seccomp` |
 //!
 //! Each tier is tried separately. A tier that is not available is skipped, so confinement never fails a login.
 //! `eic-agent doctor` lists the active tiers. The kernel requires this order: without root, Landlock and the filter
@@ -45,6 +45,9 @@
 //! An attacker who takes over a run can still connect to any service that listens on a socket with a path and
 //! serves the user `eic-agent`, and to metadata's port on any address. A thread that waits for a file on an
 //! unreachable file server is limited only by the filter, not by Landlock. It has read no data yet.
+//!
+//! The attacker can also write the file of the memory. Later runs judge its content like a response of the metadata
+//! service.
 
 pub mod filter;
 

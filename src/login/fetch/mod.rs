@@ -12,25 +12,25 @@
 
 pub mod lost_staples;
 pub mod remembered;
+mod run_error;
 pub mod staple_fetch;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eic_core::decision::{Decision, Expectations, SignerEvidence, decide_under};
-use eic_core::evidence::chain::{ChainError, MAX_CHAIN_BYTES, SignerChain};
+use eic_core::evidence::chain::{MAX_CHAIN_BYTES, SignerChain};
 use eic_core::evidence::key_bundle::{KeyBundle, MAX_BUNDLE_BYTES};
 use eic_core::fingerprint::Fingerprint;
-use eic_core::identity::{Domain, InstanceId, LoginName, MalformedName, Pins, Region, SignerName};
+use eic_core::identity::{Domain, InstanceId, LoginName, Pins, Region, SignerName};
 use eic_core::policy::Policy;
-use eic_core::reason::Reason;
 use eic_core::time::Timestamp;
-use eic_core::verification::{Budget, RevocationPolicy, SignerError, SignerPath, TrustAnchors};
+use eic_core::verification::{Budget, RevocationPolicy, SignerPath, TrustAnchors};
 use eic_host::instance::Machine;
-use eic_host::trust_store::{FirstPlace, OpenStore, TrustStoreError};
+use eic_host::trust_store::{FirstPlace, OpenStore};
 
-use self::staple_fetch::StapleFetch;
+pub use self::run_error::RunError;
+use self::staple_fetch::{ProvenSigner, StapleFetch};
 use crate::Clock;
 use crate::imds::{Body, Endpoint, ImdsError, ImdsSession};
 use crate::memory::{KeptEvidence, Learned, Recalled, SignerBytes};
@@ -50,84 +50,6 @@ pub const DOMAIN: &str = "/latest/meta-data/services/domain/";
 pub const USERS: &str = "/latest/meta-data/managed-ssh-keys/active-keys/";
 /// Path of the signer's certificates.
 pub const SIGNER_CERT: &str = "/latest/meta-data/managed-ssh-keys/signer-cert/";
-
-/// Why a run made no decision.
-#[derive(Debug)]
-pub enum RunError {
-    /// A request failed.
-    Imds(ImdsError),
-    /// The instance id is malformed.
-    InstanceId(MalformedName),
-    /// The region is malformed.
-    Region(MalformedName),
-    /// The domain belongs to no partition.
-    Domain(MalformedName),
-    /// The signer's certificates cannot be read.
-    Chain(ChainError),
-    /// There are no trust anchors.
-    TrustStore(TrustStoreError),
-    /// The trust store was not opened in time.
-    TrustStoreLate,
-    /// The signer is not proven.
-    Signer(SignerError),
-    /// The kernel provided no socket or timer.
-    Runtime(std::io::Error),
-    /// The error that a capture recorded for a request.
-    Captured(Reason, String),
-}
-
-impl RunError {
-    /// The stable reason of this failure.
-    #[must_use]
-    pub fn reason(&self) -> Reason {
-        match self {
-            Self::Imds(error) => error.reason(),
-            Self::InstanceId(_) => Reason::InstanceIdMalformed,
-            Self::Region(_) => Reason::RegionMalformed,
-            Self::Domain(_) => Reason::DomainUnknown,
-            Self::Chain(error) => error.reason(),
-            Self::TrustStore(error) => error.reason(),
-            Self::TrustStoreLate => Reason::TrustStoreUnusable,
-            Self::Signer(error) => error.reason(),
-            Self::Runtime(_) => Reason::MetadataUnreachable,
-            Self::Captured(reason, _) => *reason,
-        }
-    }
-}
-
-impl RunError {
-    /// The same error, with the id of the instance on which it occurred, if its message needs it.
-    #[must_use]
-    pub fn on(self, machine: &Machine) -> Self {
-        match self {
-            Self::Imds(error) => Self::Imds(error.on(machine)),
-            other => other,
-        }
-    }
-}
-
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Imds(error) => error.fmt(f),
-            Self::InstanceId(error) | Self::Region(error) | Self::Domain(error) => {
-                write!(f, "metadata: {error}; does another program answer instead of the metadata service?")
-            }
-            Self::Chain(error) => error.fmt(f),
-            Self::TrustStore(error) => error.fmt(f),
-            Self::TrustStoreLate => f.write_str("the trust store could not be opened in time"),
-            Self::Signer(error) => error.fmt(f),
-            Self::Runtime(error) => write!(f, "cannot set up networking: {error}"),
-            Self::Captured(_, detail) => f.write_str(detail),
-        }
-    }
-}
-
-impl From<ImdsError> for RunError {
-    fn from(error: ImdsError) -> Self {
-        Self::Imds(error)
-    }
-}
 
 /// Where a run asks for metadata, and how long it may take.
 #[derive(Debug, Clone, Copy)]
@@ -260,7 +182,7 @@ async fn decide_from_fresh(
         path_to_staple(trust, first, &chain, &expected.signer, request.clock.now(), &budget)?;
     let evidence = SignerEvidence { chain, staples: Vec::new(), unreadable_staples: Vec::new(), anchors };
     let fetch = StapleFetch::new(session, request.clock, evidence, &expected, (path, &budget), more_roots);
-    let (signer, staples) = fetch.prove().await?;
+    let ProvenSigner { signer, staples } = fetch.prove().await?;
     let is_whole = signer.unstapled().next().is_none();
     let region = request.pins.region.is_none().then_some(region);
     let domain = request.pins.domain.is_none().then_some(domain);

@@ -44,6 +44,13 @@ pub(super) struct StapleFetch<'c> {
     is_news: bool,
 }
 
+/// The signer, and the evidence with which it was proven.
+pub(super) struct ProvenSigner {
+    pub(super) signer: VerifiedSigner,
+    /// The readable staples, as they were sent.
+    pub(super) staples: Vec<Vec<u8>>,
+}
+
 /// The answer to a request. A 404 is `None`. For the list, `None` counts as an empty list.
 enum StapleResponse {
     Staple(String, Result<Option<Vec<u8>>, ImdsError>),
@@ -75,12 +82,11 @@ impl<'c> StapleFetch<'c> {
         }
     }
 
-    /// Proves the signer. First requests the path's staples by their usual names. Also returns the readable staples, as
-    /// they were sent.
+    /// Proves the signer. First requests the path's staples by their usual names.
     ///
     /// Other names are possible: in the past, the service used other names for the same staples. So if a staple is
     /// missing or not valid, the other staples of the list are fetched too.
-    pub(super) async fn prove(mut self) -> Result<(VerifiedSigner, Vec<Vec<u8>>), RunError> {
+    pub(super) async fn prove(mut self) -> Result<ProvenSigner, RunError> {
         let names: Vec<_> = self.path.certificates().map(Certificate::staple_name).collect();
         let least = names.len();
         self.request(names);
@@ -88,7 +94,7 @@ impl<'c> StapleFetch<'c> {
         // no answer, the login can still succeed.
         let half = self.session.remaining().checked_div(2).unwrap_or_default();
         if let Some(signer) = timeout(half, self.until_proven(least)).await.unwrap_or(Ok(None))? {
-            return Ok((signer, self.sent));
+            return Ok(ProvenSigner { signer, staples: self.sent });
         }
         // Not every root was used so far. With another root, there may be a path whose staples are all present. The
         // error message must also consider all roots.
@@ -100,12 +106,14 @@ impl<'c> StapleFetch<'c> {
         // No separate deadline: every request ends at the run's deadline with its own error. If this wait ended
         // earlier, a pending request would count as a staple that does not exist.
         if let Some(signer) = self.until_proven(1).await? {
-            return Ok((signer, self.sent));
+            return Ok(ProvenSigner { signer, staples: self.sent });
         }
         let proven = self.prove_signer();
         match self.lost.cause(proven.as_ref(), &self.evidence.chain) {
             Some(lost) => Err(RunError::Imds(lost.clone())),
-            None => proven.map(|signer| (signer, self.sent)).map_err(RunError::Signer),
+            None => {
+                proven.map(|signer| ProvenSigner { signer, staples: self.sent }).map_err(RunError::Signer)
+            }
         }
     }
 
