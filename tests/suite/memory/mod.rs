@@ -15,6 +15,7 @@ use eic_emulator::pki::{CertStatus, Hierarchy, KeyPool};
 use eic_emulator::{Config, Entry};
 use eic_login::memory::{FOLDER, NAME, Record};
 
+use crate::documents::block;
 use crate::world::{BOB, INSTANCE, Key, Sshd, Syslog, World, on_an_instance, test_path};
 
 const USERS: &str = "/latest/meta-data/managed-ssh-keys/active-keys/";
@@ -124,7 +125,7 @@ fn replaced_signer_costs_requests_and_no_login() {
 fn revocation_is_seen_when_the_memory_ends() {
     on_an_instance(test_path!(), Config::default(), |world| {
         make_folder(world);
-        world.configure("[imds]\nremember = 300\n");
+        world.configure(block("docs/settings.md", "[imds]"));
         let (_, line) = push(world, "ec2-user", "key");
         assert_eq!(run(world, "ec2-user").0, line);
         let now = world.emulator.now();
