@@ -51,12 +51,11 @@ impl RunMemory {
                 Self::NoUser { is_known: true, why }
             }
             MemoryState::Fault(MemoryFault::Closed(Errno::EACCES)) if uid != Uid::effective() => {
-                let how = if Uid::effective().is_root() || name != IDENT {
-                    "only"
+                unknown(if name == IDENT {
+                    "run with sudo to see what runs remember".to_owned()
                 } else {
-                    "run with sudo to see it:"
-                };
-                unknown(format!("{how} {shown} can read {FOLDER}"))
+                    format!("only {shown} can read {FOLDER}")
+                })
             }
             state => Self::State(state),
         }
