@@ -17,7 +17,8 @@ use eic_emulator::Config;
 use super::advice::refused_settings;
 use super::agreement::Attempt;
 use super::choices::{
-    AGENT_SETTINGS, CONDITIONS, Chance, LIMITS, MEMORIES, MODES, NOT_IN_MATCH, PAM, SESSIONS, SETTINGS, SHADOWS, SHELLS,
+    AGENT_SETTINGS, CONDITIONS, Chance, LIMITS, MEMORIES, MODES, NOT_IN_MATCH, PAM, SESSIONS, SETTINGS,
+    SHADOWS, SHELLS,
 };
 use crate::doctor::{enabled, have_it_read, memory};
 use crate::wiring::{CONFIG, DROP_INS, OURS};
