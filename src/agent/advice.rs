@@ -1,5 +1,6 @@
-//! What to do about a fault, and how a message shows it. [`Reader`] adapts the commands to the reader: messages are written with `sudo`, for an operator who is not root or
-//! who runs the agent with sudo. A root shell needs no sudo, and the machine may not have it.
+//! What to do about a fault, and how a message shows it. [`Reader`] adapts the commands to the reader: messages are
+//! written with `sudo`, for an operator who is not root or who runs the agent with sudo. A root shell needs no sudo, and
+//! the machine may not have it.
 
 use std::fmt;
 

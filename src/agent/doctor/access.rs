@@ -50,7 +50,8 @@ pub(super) fn mark_dependence_on_client(checks: &mut [Check], sshd: &Sshd, user:
     };
     let Some(note) = condition.or(unclear).or_else(wrapped) else { return };
     for check in checks.iter_mut().filter(|check| SET_BY_MATCH.contains(&check.id)) {
-        // The note is in one check. It leaves the login open, and so it leaves each failure open.
+        // Only the check `access` shows the note. Because of it the login is uncertain, and so is every failed check
+        // of this group.
         check.is_open |= check.id == ID || check.verdict == CheckStatus::Fail;
         if check.id == ID {
             check.seen.push_str(&note);

@@ -178,7 +178,7 @@ fn judged_by_pam(step: &AccountStep, name: &str, there: &str, shadow: Option<&Sh
                 format!("sudo chage -M -1 {name}")
             };
             let how = if shadow.is_some_and(Shadow::has_password) {
-                "PAM asks for the old one in a terminal, and ends every other login"
+                "PAM asks for the old one in a terminal, and ends a login without a terminal"
             } else {
                 "PAM asks for the old one, and there is none"
             };

@@ -189,8 +189,8 @@ impl ConfiguredRun {
         }
     }
 
-    /// What in the settings of the run decides about each key later: rules, if no key was pushed that they could judge, or
-    /// options with which sshd can refuse a login or replaces its command.
+    /// Which settings can still decide about a key. Rules count if no pushed key was there for them to judge. Options of
+    /// [keys] count if sshd can refuse a login, or replaces its command, because of them.
     fn decides_later(&self, is_unjudged: bool) -> Option<&'static str> {
         let settings = settings::resolve(&self.read.overrides.settings()).ok()?;
         if is_unjudged && !settings.rules.is_empty() {

@@ -214,8 +214,8 @@ fn is_ec2(machine: &Machine) -> Check {
 }
 
 impl Service {
-    /// Leaves failures open if the run of the check `answer` succeeded. That run had the user that sshd gives to a run. The
-    /// checks here ran as another user, whom a firewall or the mode of a file can refuse.
+    /// Marks failures as uncertain if the check `answer` succeeded. `answer` ran the command as the user that sshd uses.
+    /// The checks here ran as another user, whom a firewall or a file's mode may refuse.
     pub(super) fn doubt_if_answered(&mut self, answer: &Check, runs: &Runs) {
         let is_other = runs.name.as_ref().is_some_and(|name| *name != self.asked_as && name != "root");
         if answer.verdict == CheckStatus::Ok && is_other {

@@ -54,8 +54,8 @@ impl SetupState<'_> {
         ))
     }
 
-    /// Settings with which sshd runs this program, and this program runs the command in force, as the user that sshd runs
-    /// it as now.
+    /// Settings for sshd that chain the command in force: sshd runs this program, and this program runs that command. The
+    /// command keeps its present user.
     fn both(&self) -> Option<String> {
         let (command, user) = (self.running.command.as_deref()?, self.running.user.as_deref()?);
         let own = &self.machine.own;

@@ -126,8 +126,8 @@ impl Sources {
         self.conditional().filter(move |command| !is_none(command) && !has_user(command))
     }
 
-    /// Every `Match` of logins as `user` that depends on the connection, for example on the client's address. What is set
-    /// there does not matter: it may be a keyword that the agent does not know.
+    /// Every `Match` of logins as `user` that depends on the connection, for example on the client's address. A `Match`
+    /// counts whatever it sets, because it may set a keyword that the agent does not know.
     pub fn of_connections<'s>(&'s self, user: &'s str) -> impl Iterator<Item = &'s Setting> {
         self.conditions.iter().filter(|condition| depends_on_connection(&condition.value, user))
     }

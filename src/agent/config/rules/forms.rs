@@ -94,7 +94,7 @@ impl Form {
     pub(super) fn can_match(&self, pattern: &Glob) -> bool {
         let pattern: Vec<char> = pattern.as_str().chars().collect();
         let width = pattern.len().saturating_add(1);
-        // The positions in the pattern that a text of the form can reach with its characters up to `place`.
+        // The positions in the pattern that are reachable after the characters of the form up to `place`.
         let mut reached = vec![false; width];
         set(&mut reached, 0);
         skip_stars(&pattern, &mut reached);

@@ -7,11 +7,16 @@ use eic_host::files::read_regular;
 
 use super::answer::{Answer, Step};
 
-/// Maximum number of bytes of a file, of rules of a stack, of files that include each other, and of files in all. A
-/// file that is included twice counts twice.
+/// Maximum number of bytes of a file.
 const MAX_BYTES: usize = 64 * 1024;
+
+/// Maximum number of rules of a stack.
 const MAX_RULES: usize = 256;
+
+/// Maximum depth of files that include each other.
 const MAX_DEPTH: usize = 16;
+
+/// Maximum number of files of a stack. A file that is included twice counts twice.
 const MAX_FILES: usize = 64;
 
 /// Folders of rules, in the order of libpam: the administrator's, then the vendor's.
