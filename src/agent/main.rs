@@ -15,9 +15,10 @@ use eic_host::stdout::write_once;
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
-    let arguments = resolve_name(std::env::args_os());
     // sshd connects no terminal.
-    let unknown = Cli::unknown_option(&arguments, || stderr().is_terminal());
+    let is_for_person = || stderr().is_terminal();
+    let arguments = resolve_name(std::env::args_os(), is_for_person);
+    let unknown = Cli::unknown_option(&arguments, is_for_person);
     let cli = match unknown.map_or_else(|| Cli::of(&arguments), Err) {
         Ok(cli) => cli,
         Err(refused) => {

@@ -244,3 +244,29 @@ fn reports_fit_into_their_terminal() {
         assert!(missing.err.ends_with("No such file or directory\n"), "{}", missing.err);
     });
 }
+
+/// sshd may offer a key of a user whose name looks like an option. So the word before a fingerprint is a login name, but
+/// not for a person at a terminal.
+#[test]
+fn misspelt_option_before_a_fingerprint_is_named_only_on_a_terminal() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        for (arguments, expected) in [
+            (&["authorized-keys", "--timout", "SHA256:x"][..], "a similar argument exists: '--timeout'"),
+            (&["authorized-keys", "--confg=/x", "SHA256:x"], "a similar argument exists: '--config'"),
+            (
+                &["authorized-keys", "--timeout", "SHA256:x"],
+                "invalid value 'SHA256:x' for '--timeout <SECONDS>'",
+            ),
+            (&["authorized-keys", "--timeout=3", "SHA256:x"], "got 'SHA256:x'; no key can be pushed for it"),
+        ] {
+            let by_sshd = agent(world, arguments);
+            assert_eq!(
+                (by_sshd.status, by_sshd.out.as_str(), by_sshd.err.as_str()),
+                (Some(0), "", ""),
+                "{arguments:?}"
+            );
+            let shown = on_a_terminal(world, 80, &[], arguments).1;
+            assert!(words(&shown).contains(expected), "{arguments:?}: {shown}");
+        }
+    });
+}

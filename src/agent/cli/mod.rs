@@ -137,22 +137,25 @@ impl Cli {
 const AUTHORIZED_KEYS: &str = "authorized-keys";
 
 /// The arguments, with the subcommand `authorized-keys` inserted if the program was called by a name of Amazon's
-/// agent.
-pub fn resolve_name(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+/// agent. A login name that looks like an option is emptied, unless the run is for a person: see [`disarm_user`].
+pub fn resolve_name(
+    arguments: impl IntoIterator<Item = OsString>,
+    is_for_person: impl Fn() -> bool,
+) -> Vec<OsString> {
     let mut arguments = arguments.into_iter();
     let name = arguments.next().unwrap_or_else(|| "eic-agent".into());
     let called_as = std::path::Path::new(&name).file_name().and_then(OsStr::to_str);
     let implied = called_as.is_some_and(|called_as| AUTHORIZED_KEYS_NAMES.contains(&called_as));
     let subcommand = implied.then(|| AUTHORIZED_KEYS.into());
     let mut resolved: Vec<_> = std::iter::once(name).chain(subcommand).chain(arguments).collect();
-    disarm_user(&mut resolved);
+    disarm_user(&mut resolved, is_for_person);
     resolved
 }
 
 /// Empties a login name that looks like an option. Only a directory service can have such a name, and no key can be
 /// pushed for it. If the parser took the name for an option, it would fail. But the run must go on, because a chained
-/// provider may have keys for that name.
-fn disarm_user(arguments: &mut [OsString]) {
+/// provider may have keys for that name. A person has rather misspelt an option, or forgotten the login name.
+fn disarm_user(arguments: &mut [OsString], is_for_person: impl Fn() -> bool) {
     let own = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
     let Some([_, subcommand, .., user, offered]) = arguments.get_mut(..own) else { return };
     if subcommand != AUTHORIZED_KEYS {
@@ -160,7 +163,7 @@ fn disarm_user(arguments: &mut [OsString]) {
     }
     let is_fingerprint =
         ["SHA256:", "MD5:"].iter().any(|form| offered.as_encoded_bytes().starts_with(form.as_bytes()));
-    if is_fingerprint && user.as_encoded_bytes().starts_with(b"-") {
+    if is_fingerprint && user.as_encoded_bytes().starts_with(b"-") && !is_for_person() {
         user.clear();
     }
 }

@@ -10,7 +10,7 @@ use super::{AuthorizedKeysArgs, Cli, Command, disarm_user, resolve_name};
 
 /// Parses with the short parser of `authorized-keys` and with the full parser. Both must give the same result.
 fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
-    let arguments = resolve_name(arguments.iter().map(OsString::from));
+    let arguments = resolve_name(arguments.iter().map(OsString::from), || false);
     let (short, long) = (Cli::of(&arguments), Cli::try_parse_from(&arguments));
     let words = |read: &Result<Cli, clap::Error>| match read {
         Ok(cli) => format!("{cli:?}"),
@@ -62,8 +62,25 @@ fn login_name_that_looks_like_an_option_is_not_parsed_as_one() {
     }
     assert!(parse(&["eic-agent", "authorized-keys", "--help"]).is_err(), "an option without a key");
     let mut verify = ["eic-agent", "verify", "--fingerprint", "SHA256:x"].map(OsString::from);
-    disarm_user(&mut verify);
+    disarm_user(&mut verify, || false);
     assert_eq!(verify[2], "--fingerprint", "an option of another subcommand stays");
+}
+
+#[test]
+fn option_before_a_fingerprint_is_no_login_name_for_a_person() {
+    for (line, expected) in [
+        ("--timout SHA256:x", "a similar argument exists: '--timeout'"),
+        ("--confg=/c MD5:x", "a similar argument exists: '--config'"),
+        ("--timeout SHA256:x", "invalid value 'SHA256:x' for '--timeout <SECONDS>'"),
+    ] {
+        let words = ["eic-agent", "authorized-keys"].into_iter().chain(line.split(' ')).map(OsString::from);
+        let kept = resolve_name(words.clone(), || true);
+        assert_eq!(kept, words.clone().collect::<Vec<_>>(), "{line}");
+        let refused = Cli::unknown_option(&kept, || true).unwrap_or_else(|| Cli::of(&kept).unwrap_err());
+        assert!(refused.to_string().contains(expected), "{line}: {refused}");
+        let for_sshd = resolve_name(words, || false);
+        assert!(Cli::of(&for_sshd).is_ok(), "{line}: the run goes on");
+    }
 }
 
 #[test]

@@ -87,7 +87,7 @@ pub(crate) fn words_of(command: Option<&str>) -> Result<AuthorizedKeysArgs, Stri
 
 /// Parses the words of our command line, after tokens were expanded.
 fn understood(words: Vec<String>) -> Result<AuthorizedKeysArgs, String> {
-    let words = resolve_name(words.into_iter().map(OsString::from));
+    let words = resolve_name(words.into_iter().map(OsString::from), || false);
     // The parser takes a misspelt option for the login name, and then blames a later word.
     let parsed = Cli::unknown_option(&words, || true).map_or_else(|| Cli::try_parse_from(&words), Err);
     match parsed {
