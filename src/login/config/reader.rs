@@ -43,12 +43,12 @@ impl fmt::Display for SettingFault {
 pub(super) fn parse(text: &str) -> Result<FileSettings, Vec<SettingFault>> {
     let (root, errors) = DeTable::parse_recoverable(text);
     let mut faults = Faults::in_text(text);
-    for error in errors {
-        let offset = error.span().map_or(0, |span| span.start);
-        faults.add(offset, "", printable(error.message(), MAX_SHOWN));
-    }
-    if !faults.list.is_empty() {
-        return Err(faults.list);
+    let errors: Vec<_> = errors
+        .iter()
+        .map(|error| (faults.line(error.span().map_or(0, |span| span.start)), error.message()))
+        .collect();
+    if !errors.is_empty() {
+        return Err(not_toml(errors));
     }
 
     let mut said = FileSettings::default();
@@ -89,6 +89,24 @@ pub(super) fn parse(text: &str) -> Result<FileSettings, Vec<SettingFault>> {
     said.rules = rules(&mut root, &mut faults);
     root.nothing_else(&["[imds]", "[trust]", "[keys]", "[audit]", "[[rule]]"], &mut faults);
     if faults.list.is_empty() { Ok(said) } else { Err(order::by_key(faults.list, |fault| fault.line)) }
+}
+
+/// Maximum number of lines that are not TOML and are reported. With more, the file is probably another one. The parser's
+/// messages are fixed texts, so that a wrong `--config` shows no line of a secret file.
+const MAX_NOT_TOML: usize = 10;
+
+/// The first fault of each line that is not TOML.
+fn not_toml(errors: Vec<(usize, &str)>) -> Vec<SettingFault> {
+    let mut errors = order::by_key(errors, |(line, _)| *line);
+    errors.dedup_by_key(|(line, _)| *line);
+    let fault = |line, what: String| SettingFault { line, key: String::new(), what };
+    let more = errors.len().saturating_sub(MAX_NOT_TOML);
+    let next = errors.get(MAX_NOT_TOML).map(|(line, _)| *line);
+    let shown = errors.into_iter().take(MAX_NOT_TOML);
+    let shown = shown.map(|(line, message)| fault(line, printable(message, MAX_SHOWN)));
+    let rest =
+        next.map(|line| fault(line, format!("{more} more lines are not TOML; is this the settings file?")));
+    shown.chain(rest).collect()
 }
 
 fn rules(root: &mut Section<'_>, faults: &mut Faults) -> Vec<(Rule, usize)> {

@@ -276,9 +276,38 @@ fn error_shows_the_first_fault_and_counts_the_rest() {
 fn file_full_of_faults_is_read_in_linear_time() {
     let started = std::time::Instant::now();
     let faults = reader::parse(&"a\n".repeat(100_000)).unwrap_err();
-    assert_eq!(faults.len(), 50);
+    assert_eq!(faults.len(), 11, "ten lines, and one for the rest");
+    let settings: String = (0..10_000).map(|number| format!("a{number} = 1\n")).collect();
+    assert_eq!(reader::parse(&settings).unwrap_err().len(), 50);
     let rules = "[[rule]]\naction = \"deny\"\nusers = [\"root\"]\n".repeat(1000);
     assert_eq!(read(&rules).unwrap().rules.len(), 1000);
     // A quadratic algorithm took minutes here.
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+}
+
+/// A wrong `--config` can name a secret file. The messages may reach a log that other users read.
+#[test]
+fn file_that_is_no_settings_file_is_reported_briefly_and_without_its_content() {
+    let shadow: String = (0..300)
+        .map(|user| format!("user{user}:$y$j9T$secretsalt$secrethash/{user}.:20000:0:99999:7:::\n"))
+        .collect();
+    let armour = format!(
+        "-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----\n",
+        "secretMIGHAgEAMBMG+/a==\n".repeat(40)
+    );
+    let variables = "DB_PASSWORD = \"secret one\"\n[session]\nkey = 'secret two'\n";
+    for (text, most, first, last) in [
+        (shadow.as_str(), 11, "1: ", "11: 290 more lines are not TOML; is this the settings file?"),
+        (&armour, 11, "1: ", "11: 32 more lines are not TOML; is this the settings file?"),
+        (variables, 2, "1: DB_PASSWORD: no such setting", "2: session: no such setting"),
+    ] {
+        let faults = read(text).unwrap_err();
+        assert!(faults.len() <= most, "{faults:#?}");
+        assert!(faults[0].starts_with(first), "{faults:#?}");
+        assert!(faults.last().unwrap().starts_with(last), "{faults:#?}");
+        assert!(!faults.concat().contains("secret"), "{faults:#?}");
+    }
+    // One line can have several faults. The first one names the line.
+    let faults = read("[imds]\n a b c : d = = 3\ntimeout = 3\n").unwrap_err();
+    assert!(faults.len() == 1 && faults[0].starts_with("2: "), "{faults:#?}");
 }
