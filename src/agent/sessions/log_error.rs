@@ -40,19 +40,25 @@ impl fmt::Display for LogError {
             Self::Query(what) => f.write_str(what),
             Self::File(path, error) => write!(f, "{}: {error}", shown(path)),
             Self::OwnFile(path, error) => {
-                write!(f, "no log can be read: {}: {error}; run it with sudo", shown(path))
+                let fix = if is_root() { "name the files to read instead" } else { "run it with sudo" };
+                write!(f, "no log can be read: {}: {error}; {fix}", shown(path))
             }
             Self::TooManyFiles(count) => {
                 write!(f, "expected at most {MAX_FILES} files, got {count}; name fewer files at a time")
             }
-            Self::NoLog(journal) => write!(
-                f,
-                "no log can be read: {journal}, and {FOLDER} has no auth.log and no secure; run it with sudo, or name the files"
-            ),
+            Self::NoLog(journal) => {
+                let fix = if is_root() { "name the files" } else { "run it with sudo, or name the files" };
+                write!(f, "no log can be read: {journal}, and {FOLDER} has no auth.log and no secure; {fix}")
+            }
             Self::Journal(error) => write!(f, "journalctl: {error}"),
             Self::Privileges(error) => error.fmt(f),
         }
     }
+}
+
+/// These errors occur before root's rights are given up.
+fn is_root() -> bool {
+    nix::unistd::Uid::effective().is_root()
 }
 
 impl LogError {

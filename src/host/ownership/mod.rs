@@ -12,6 +12,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::unistd::Uid;
 use walk::ResolvedPath;
 
 pub(crate) use shared::is_shared;
@@ -103,6 +104,9 @@ fn unreadable_advice(path: &Path, error: &io::Error, what: &str) -> String {
         Some(Errno::ENOTDIR) => format!("every part of {path} before the last must be a folder"),
         Some(Errno::ELOOP) => {
             format!("correct the symbolic links at {path}: they lead in a circle, or are too many")
+        }
+        Some(Errno::EACCES | Errno::EPERM) if Uid::effective().is_root() => {
+            format!("let root read {path}; a file server or a security module may refuse it")
         }
         Some(Errno::EACCES | Errno::EPERM) => format!("let this user read {path}, or run this with sudo"),
         Some(Errno::EIO | Errno::EUCLEAN) => {

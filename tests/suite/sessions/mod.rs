@@ -5,6 +5,7 @@ mod forged;
 mod journal;
 mod limits;
 mod losses;
+mod no_log;
 mod text;
 mod unread;
 
