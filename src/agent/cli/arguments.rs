@@ -58,8 +58,9 @@ pub struct DoctorArgs {
 Example, within a minute after a key was pushed:
   sudo eic-agent explain ec2-user
 
-Exit status: 0 sshd would get a key; 1 sshd would get no key, and the reason was
-printed; 2 the command line is wrong.")]
+Exit status: 0 sshd would get a key; 1 sshd would get no key, or [keys] options
+make it refuse every key, and the reason was printed; 2 the command line is
+wrong.")]
 pub struct ExplainArgs {
     /// Login name
     #[arg(value_name = "USER")]

@@ -4,11 +4,13 @@ pub mod pin;
 pub(crate) mod rules;
 pub mod show;
 
+use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
 use eic_core::reason::Reason;
 use eic_core::text::one_line;
+use eic_host::clock;
 use eic_host::sshd::release::too_old;
 use eic_host::stdout::write_once;
 use eic_login::config::{ConfigError, DEFAULT_PATH, Settings};
@@ -74,16 +76,25 @@ fn refuse(
     Outcome::Undecided
 }
 
-/// A setting that this instance's sshd does not support.
+/// A setting because of which no pushed key can log in.
 pub(super) struct Unsupported {
-    /// The stable reason that a run logs when it refuses because of this setting.
-    pub(super) reason: Reason,
+    /// The stable reason that a run logs when it refuses because of this setting. `None` if the run hands out the key, and
+    /// sshd refuses it.
+    pub(super) reason: Option<Reason>,
     /// The expected value, the actual value, and what to do.
     pub(super) said: String,
 }
 
-/// The settings that this instance's sshd does not support. If there is one, a run hands out no key. Call this without
-/// root's rights. `before` has the results of the checks as root. `kept` is the error if root's rights could not be
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason {
+            Some(reason) => write!(f, "{reason}: {}", self.said),
+            None => f.write_str(&self.said),
+        }
+    }
+}
+
+/// The settings with which this instance's sshd accepts no pushed key. Call this without root's rights. `before` has the results of the checks as root. `kept` is the error if root's rights could not be
 /// given up.
 pub(super) fn unsupported(
     settings: &Settings,
@@ -97,12 +108,20 @@ pub(super) fn unsupported(
             |installed| format!("this instance has {installed}"),
         );
         faults.push(Unsupported {
-            reason: Reason::SettingsInvalid,
+            reason: Some(Reason::SettingsInvalid),
             said: format!("[keys] needs {needed} or later, {has}"),
         });
     }
     if let Err(error) = environment::decide(settings, before, kept) {
-        faults.push(Unsupported { reason: error.reason(), said: error.to_string() });
+        faults.push(Unsupported { reason: Some(error.reason()), said: error.to_string() });
+    }
+    let options = settings.options.value.as_ref();
+    if options.is_some_and(|options| options.has_expired(clock::now())) {
+        faults.push(Unsupported {
+            reason: None,
+            said: "expiry-time in the options of [keys] is in the past: sshd refuses every pushed key; correct it, or remove it"
+                .to_owned(),
+        });
     }
     faults
 }

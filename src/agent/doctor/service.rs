@@ -166,8 +166,10 @@ fn settings(before: &RootFindings, runs: &Runs, was_root: bool, kept: Option<&Pr
     }
     match unsupported(settings, &before.environment, kept).into_iter().next() {
         Some(fault) => {
-            let seen = format!("{}: {}", fault.reason, fault.said);
-            Check::fail(ID, WHY, seen, "correct that; this shows every fault: sudo eic-agent config")
+            let of_file = before.config.as_ref().map(|file| format!(" --config {}", file.display()));
+            let of_file = of_file.unwrap_or_default();
+            let fix = format!("correct that; this shows every fault: sudo eic-agent config{of_file}");
+            Check::fail(ID, WHY, fault.to_string(), fix)
         }
         None => match &settings.file {
             Some(file) => rule_that_matches_no_caller(file, settings)

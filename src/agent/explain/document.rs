@@ -33,6 +33,9 @@ pub(super) struct Document {
     /// Whether no key is handed out because the settings require a log, and there is none.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     withheld: bool,
+    /// Why sshd refuses every pushed key that it gets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
     /// Why nothing could be verified.
     error: Option<String>,
     /// Number of pushed keys that sshd would get.
@@ -48,6 +51,7 @@ pub(super) struct Evaluation {
     pub(super) next: NextRun,
     pub(super) pins: Option<String>,
     pub(super) withheld: bool,
+    pub(super) refused: Option<String>,
 }
 
 /// Duration of each step, in milliseconds.
@@ -87,11 +91,11 @@ impl Document {
         sshd: Chain,
         times_ms: StepTimings,
     ) -> Self {
-        let (judgement, next_run, pins, withheld, error) = match own {
-            Ok(Evaluation { report, next, pins, withheld }) => {
-                (Some(report), Some(next), pins, withheld, None)
+        let (judgement, next_run, pins, withheld, refused, error) = match own {
+            Ok(Evaluation { report, next, pins, withheld, refused }) => {
+                (Some(report), Some(next), pins, withheld, refused, None)
             }
-            Err(why) => (None, None, None, false, Some(why)),
+            Err(why) => (None, None, None, false, None, Some(why)),
         };
         let keys = judgement.iter().flat_map(|report| &report.keys).filter(|_| sshd.asks && !withheld);
         Self {
@@ -106,13 +110,14 @@ impl Document {
             pins,
             next_run,
             withheld,
+            refused,
             error,
             times_ms,
         }
     }
 
     pub(super) const fn gives_any(&self) -> bool {
-        self.keys_given > 0 || self.provider_lines > 0
+        (self.keys_given > 0 && self.refused.is_none()) || self.provider_lines > 0
     }
 
     fn next_run(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -148,7 +153,7 @@ impl Document {
                 &format!("{}: [audit] required is set, and no log accepts lines", Reason::AuditUnavailable),
             )?;
         }
-        Ok(())
+        self.refused.iter().try_for_each(|why| row(f, "refused", why))
     }
 }
 
@@ -216,12 +221,12 @@ impl fmt::Display for Document {
                 return writeln!(f, "\nIt is not known what sshd would get for {user}: see the note.");
             }
         }
+        let refused = if self.refused.is_some() { ", and would refuse every pushed key" } else { "" };
         writeln!(
             f,
-            "\nsshd would get {} and {} of other providers for {}.",
+            "\nsshd would get {} and {} of other providers for {user}{refused}.",
             counted(self.keys_given, "pushed key"),
             counted(self.provider_lines, "line"),
-            user
         )
     }
 }

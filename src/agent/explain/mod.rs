@@ -27,7 +27,7 @@ use eic_login::imds::Endpoint;
 use crate::capture::replay;
 use crate::capture::{CaptureRequest, Fetched, fetch};
 use crate::cli::ExplainArgs;
-use crate::config::unsupported;
+use crate::config::{Unsupported, unsupported};
 use crate::environment::{self, EnvironmentBefore};
 use crate::layout::{fit_report, json};
 use crate::outcome::Outcome;
@@ -56,7 +56,10 @@ pub(super) fn run(
     }
     let settings = settings.and_then(|settings| supported(settings, &before));
     let user = chain.user.as_deref();
-    let own = settings.and_then(|settings| evaluate(arguments, clock, (&settings, user), &mut times));
+    let own = settings.and_then(|(settings, refused)| {
+        let refused = refused.map(|fault| fault.to_string());
+        evaluate(arguments, clock, (&settings, user), &mut times).map(|own| Evaluation { refused, ..own })
+    });
     let document = Document::new(arguments, clock, own, chain, times);
     let text = if arguments.json { json(&document) } else { fit_report(&document.to_string()) };
     match write_once(text.as_bytes(), out) {
@@ -84,11 +87,17 @@ fn usable(settings: Settings, runs: &RunUser) -> Result<Settings, String> {
     Ok(settings)
 }
 
-/// Returns the settings if this instance's sshd supports them, else the first fault.
-fn supported(settings: Settings, before: &EnvironmentBefore) -> Result<Settings, String> {
-    match unsupported(&settings, before, None).into_iter().next() {
-        None => Ok(settings),
-        Some(fault) => Err(format!("{}: {}", fault.reason, fault.said)),
+/// Returns the settings if a run hands out keys with them, else the first fault. The second value says why sshd refuses
+/// those keys.
+fn supported(
+    settings: Settings,
+    before: &EnvironmentBefore,
+) -> Result<(Settings, Option<Unsupported>), String> {
+    let (by_run, by_sshd): (Vec<_>, Vec<_>) =
+        unsupported(&settings, before, None).into_iter().partition(|fault| fault.reason.is_some());
+    match by_run.first() {
+        None => Ok((settings, by_sshd.into_iter().next())),
+        Some(fault) => Err(fault.to_string()),
     }
 }
 
@@ -124,6 +133,7 @@ fn evaluate(
         next,
         pins: (!pins.is_empty()).then(|| pins.to_string()),
         withheld: settings.audit_required.value && Audit::to_system().destination().is_none(),
+        refused: None,
     })
 }
 

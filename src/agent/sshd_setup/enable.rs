@@ -99,7 +99,7 @@ fn enable(arguments: &EnableArgs, say: &mut impl FnMut(String)) -> Result<(), En
         Ok(settings) => {
             let kept = give_up_root().err();
             for fault in unsupported(&settings, &before, kept.as_ref()) {
-                say(format!("warning: no pushed key can log in: {}: {}", fault.reason, fault.said));
+                say(format!("warning: no pushed key can log in: {fault}"));
             }
         }
     }

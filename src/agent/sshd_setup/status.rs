@@ -182,8 +182,7 @@ impl StatusReport {
         if let Ok(settings) = &settings {
             report.look_at_files(&user, settings, silent_roots.as_ref());
             let faults = unsupported(settings, &before, kept.as_ref());
-            let told =
-                |fault: Unsupported| format!("no pushed key can log in: {}: {}", fault.reason, fault.said);
+            let told = |fault: Unsupported| format!("no pushed key can log in: {fault}");
             report.problems.extend(faults.into_iter().map(told));
         }
         match (settings, here) {

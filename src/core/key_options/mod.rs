@@ -8,9 +8,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use values::OptionValue;
+use values::{OptionValue, latest_end};
 
 use crate::evidence::key_bundle::Claims;
+use crate::time::Timestamp;
 
 /// An OpenSSH release, major and minor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +47,8 @@ pub struct KeyOptions {
     needs: Release,
     /// Whether the list contains `command`.
     forces_command: bool,
+    /// The latest instant that `expiry-time` can mean.
+    ends: Option<Timestamp>,
 }
 
 /// Why a text is not a list of options.
@@ -139,6 +142,7 @@ impl KeyOptions {
         }
         let mut needs = Release::OLDEST;
         let mut seen = Vec::new();
+        let mut ends = None;
         let mut rest = text;
         loop {
             let end = rest.find([',', '=', ' ', '\t', '"']).unwrap_or(rest.len());
@@ -168,11 +172,15 @@ impl KeyOptions {
                         return Err(KeyOptionsError::Twice(lower));
                     }
                     seen.push(*known);
+                    if *kind == OptionValue::Expiry {
+                        ends = latest_end(&value);
+                    }
                     after
                 }
             };
             if tail.is_empty() {
-                return Ok(Self { text: text.to_owned(), needs, forces_command: seen.contains(&COMMAND) });
+                let forces_command = seen.contains(&COMMAND);
+                return Ok(Self { text: text.to_owned(), needs, forces_command, ends });
             }
             rest = tail.strip_prefix(',').ok_or(KeyOptionsError::Form)?;
         }
@@ -188,6 +196,13 @@ impl KeyOptions {
     #[must_use]
     pub const fn needs(&self) -> Release {
         self.needs
+    }
+
+    /// Whether `expiry-time` is in the past in every time zone. sshd then refuses each key with these options (OpenSSH
+    /// auth.c, `auth_authorise_keyopts`).
+    #[must_use]
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.ends.is_some_and(|end| end < now)
     }
 
     /// Whether a key with these options can run one command only.

@@ -50,6 +50,31 @@ fn options_that_sshd_rejects_are_refused() {
 }
 
 #[test]
+fn expiry_time_has_passed_only_if_it_has_in_every_time_zone() {
+    // 2025-01-30T12:00:00Z
+    let now = Timestamp::from_unix(1_738_238_400);
+    for (value, is_over) in [
+        ("20250130115959Z", true),
+        ("20250130120000Z", false),
+        ("202501301159Z", true),
+        ("20250129115959", true),
+        // In a time zone behind UTC, this is later.
+        ("20250129120000", false),
+        ("20250130", false),
+        ("20250129", true),
+        ("20250130Z", true),
+        ("20990101", false),
+        ("19000101", true),
+        ("19700101Z", true),
+        ("99991231235959", false),
+    ] {
+        let options = KeyOptions::parse(&format!("restrict,Expiry-Time=\"{value}\",pty")).unwrap();
+        assert_eq!(options.has_expired(now), is_over, "{value}");
+    }
+    assert!(!KeyOptions::parse("restrict").unwrap().has_expired(now));
+}
+
+#[test]
 fn forced_command_is_detected() {
     for (text, forces) in
         [("restrict,Command=\"x\"", true), ("restrict", false), ("environment=\"X=command=\"", false)]

@@ -3,9 +3,10 @@
 
 use core::net::IpAddr;
 
-use ::time::{Date, Month, Time};
+use ::time::{Date, Month, OffsetDateTime, Time};
 
 use super::Release;
+use crate::time::Timestamp;
 
 /// The kind of value that an option takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,20 +71,35 @@ fn is_environment(value: &str) -> bool {
 }
 
 fn expiry(value: &str) -> Option<Release> {
-    let (digits, release) =
-        value.strip_suffix('Z').map_or((value, Release(7, 7)), |digits| (digits, Release(9, 1)));
+    let is_utc = value.ends_with('Z');
+    moment(value).map(|_| if is_utc { Release(9, 1) } else { Release(7, 7) })
+}
+
+/// The latest instant that a valid value of `expiry-time` can mean. Without `Z`, it is a local time, and local time is
+/// less than a day behind UTC.
+pub(super) fn latest_end(value: &str) -> Option<Timestamp> {
+    const DAY: u64 = 86_400;
+    let seconds = moment(value)?.unix_timestamp();
+    let end = Timestamp::from_unix(u64::try_from(seconds).unwrap_or(0));
+    Some(if value.ends_with('Z') { end } else { end.later(DAY) })
+}
+
+/// Reads `YYYYMMDD[HHMM[SS]][Z]` as UTC.
+fn moment(value: &str) -> Option<OffsetDateTime> {
+    let digits = value.strip_suffix('Z').unwrap_or(value);
     let number = |from: usize, to: usize| digits.get(from..to).and_then(|part| part.parse::<u16>().ok());
     let small = |from: usize| number(from, from.saturating_add(2)).and_then(|n| u8::try_from(n).ok());
     if !digits.bytes().all(|b| b.is_ascii_digit()) || !matches!(digits.len(), 8 | 12 | 14) {
         return None;
     }
     let month = Month::try_from(small(4)?).ok()?;
-    Date::from_calendar_date(i32::from(number(0, 4)?), month, small(6)?).ok()?;
+    let date = Date::from_calendar_date(i32::from(number(0, 4)?), month, small(6)?).ok()?;
+    let mut time = Time::MIDNIGHT;
     if digits.len() > 8 {
         let seconds = if digits.len() == 14 { small(12)? } else { 0 };
-        Time::from_hms(small(8)?, small(10)?, seconds).ok()?;
+        time = Time::from_hms(small(8)?, small(10)?, seconds).ok()?;
     }
-    Some(release)
+    Some(OffsetDateTime::new_utc(date, time))
 }
 
 /// `[!]PATTERN` or `[!]ADDRESS/BITS` (match.c, addrmatch.c). sshd refuses the key if the address has bits beyond the

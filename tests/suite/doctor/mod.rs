@@ -2,6 +2,7 @@
 //! command, the account. Each row breaks one link. `doctor` must name this link and its fix, and no other.
 
 mod connections;
+mod expired;
 mod logins;
 pub(crate) mod memory;
 mod no_pid_file;
