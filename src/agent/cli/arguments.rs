@@ -189,15 +189,16 @@ pub struct EnableArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit status: 0 done, or there was nothing to remove; 1 it could not be done; 2
-the command line is wrong.")]
+the command line is wrong. If sshd could not be reloaded, that is only a
+warning.")]
 pub struct DisableArgs {}
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit status: 0 sshd uses eic-agent (--is-ec2: this is an EC2 instance); 1 it
-does not, and the problems were printed; 2 the command line is wrong. If
-metadata does not answer, that is only a warning.")]
+does not, or that is not known, and the problems were printed; 2 the command
+line is wrong. If metadata does not answer, that is only a warning.")]
 pub struct StatusArgs {
     /// Print one JSON document on standard output instead
     #[arg(long)]

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::advice::Reader;
 use crate::capture::milliseconds;
-use crate::sshd_setup::own_line::{another_name, read};
+use crate::sshd_setup::own_line::{self, another_name, read};
 use crate::sshd_setup::{Inspection, InspectionError, ProgramState};
 
 /// Timeout of a provider.
@@ -72,20 +72,25 @@ impl Chain {
             self.known = matches!(error, InspectionError::Absent);
             String::from(error)
         })?;
-        let (effective, faults, state, is_unread, winner) = inspection.wired(|wired| {
+        let (effective, faults, state, is_unread, winner, doubt) = inspection.wired(|wired| {
             let is_unread = wired.unread_fault().is_some();
             let winner = wired.winner().map(ToString::to_string);
-            (wired.running.clone(), wired.faults(), wired.program_state(), is_unread, winner)
+            (wired.running.clone(), wired.faults(), wired.program_state(), is_unread, winner, wired.doubt())
         });
         self.command.clone_from(&effective.command);
         self.user.clone_from(&effective.user);
         let command = effective.command.as_deref().unwrap_or_default();
         if let Some(fault) = faults?.first() {
-            self.known = !is_unread;
+            self.known = !is_unread && doubt.is_none();
             return Err(fault.to_string());
         }
         if let ProgramState::Unknown(why) = state {
             return Err(format!("it is not known whether sshd can run this program: {why}"));
+        }
+        // The settings of the run are the same in either case.
+        if let Some(why) = doubt {
+            self.settings = own_line::options(Some(command));
+            return Err(format!("it is not known whether sshd uses this command; {why}"));
         }
         self.known = true;
         let arguments = read(&split(command), user, offered)?;

@@ -121,6 +121,14 @@ impl SetupState<'_> {
         Some(SetupFault { seen, fix: command })
     }
 
+    /// Why it is not certain that the running server uses the effective command: its command line may override every
+    /// file.
+    pub(crate) fn doubt(&self) -> Option<String> {
+        let unseen = "run with sudo to see what the running sshd was started with";
+        let is_root = nix::unistd::Uid::effective().is_root();
+        self.machine.unclear().or_else(|| (!is_root).then(|| unseen.to_owned()))
+    }
+
     /// Why sshd does not run eic-agent. `None` if it does.
     pub(crate) fn lost(&self) -> Option<SetupFault> {
         let command = self.running.command.as_deref();
@@ -257,12 +265,19 @@ fn shown(fix: Fix) -> String {
 /// The fix that makes sshd read its configuration again.
 fn reload(machine: &SshdState) -> Fix {
     match &machine.listener {
-        // On a reload, a server that systemd started for a socket would lose the socket.
-        Some(_) if machine.is_unit && units::has_socket() => restart(machine),
-        Some(_) if machine.is_unit => Fix::Run(format!("systemctl reload {}", units::sshd_unit())),
-        Some(listener) => Fix::Run(format!("kill -HUP {}", listener.pid)),
+        Some(listener) => Fix::Run(reload_command(listener.pid, machine.is_unit)),
         None if units::systemd_runs() => Fix::Run(format!("systemctl restart {}", units::sshd_unit())),
         None => Fix::Do("start sshd".to_owned()),
+    }
+}
+
+/// The command that makes a running server read its configuration again.
+pub(super) fn reload_command(pid: u32, is_unit: bool) -> String {
+    match (is_unit, is_unit && units::has_socket()) {
+        // On a reload, a server that systemd started for a socket would lose the socket.
+        (_, true) => format!("systemctl restart {}", units::sshd_unit()),
+        (true, false) => format!("systemctl reload {}", units::sshd_unit()),
+        (false, false) => format!("kill -HUP {pid}"),
     }
 }
 

@@ -16,19 +16,22 @@ use eic_host::sshd::sources::Sources;
 use eic_host::sshd::units;
 use eic_login::memory::FOLDER;
 
+use super::diagnose::reload_command;
 use super::install::undo;
 use super::memory_folder;
 use super::{DROP_IN, shown};
+use crate::advice::Reader;
 use crate::outcome::Outcome;
 
 pub(crate) fn run(out: &mut impl Write, notes: &mut impl Write) -> Outcome {
+    let reader = Reader::detect();
     let mut say = |line: String| {
-        let _ = writeln!(out, "{}", one_line(&line));
+        let _ = writeln!(out, "{}", one_line(&reader.adapt(&line)));
     };
     match disable(&mut say) {
         Ok(()) => Outcome::Done,
         Err(why) => {
-            let _ = writeln!(notes, "{IDENT}: {}", one_line(&why));
+            let _ = writeln!(notes, "{IDENT}: {}", one_line(&reader.adapt(&why)));
             Outcome::Undecided
         }
     }
@@ -43,7 +46,9 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
     let servers = server.as_ref().map(|server| Listener::all(server.program())).unwrap_or_default();
     let mut changes = Vec::new();
     let (places, mut faults) = super::places(&servers);
-    let (listener, _) = super::chosen(servers, units::sshd_pid());
+    let of_unit = units::sshd_pid();
+    let (listener, others) = super::chosen(servers, of_unit);
+    let running = listener.as_ref().map(|listener| listener.pid);
     let unknown = listener.as_ref().and_then(Listener::unknown_config).map(|(seen, _)| seen);
     let config = listener.and_then(|listener| listener.config).filter(|_| unknown.is_none());
     let config = config.as_deref().unwrap_or(Path::new(CONFIG));
@@ -72,14 +77,13 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
     if changes.is_empty() && faults.is_empty() {
         say("sshd's configuration has no lines of eic-agent".to_owned());
     }
-    // A server that is not reloaded keeps running a program that may soon be uninstalled. That is harmless, but the
-    // operator should know.
-    let in_the_way = unknown.or_else(|| refused.map(|error| error.to_string()));
-    let reload = || in_the_way.map_or_else(units::reload_sshd, Err);
-    match if changes.is_empty() { Ok(None) } else { reload() } {
-        Ok(Some(done)) => say(done),
-        Ok(None) => {}
-        Err(why) => say(format!("warning: sshd was not reloaded: {why}")),
+    if !changes.is_empty() {
+        let in_the_way = unknown.or_else(|| refused.map(|error| error.to_string()));
+        let reloaded = in_the_way.map_or_else(units::reload_sshd, Err);
+        say_what_runs(reloaded, running.map(|pid| (pid, Some(pid) == of_unit)), &mut *say);
+        for other in others {
+            say(format!("note: another {}", keeps(other.pid)));
+        }
     }
     if faults.is_empty() {
         left_over(Path::new(CONFIG)).into_iter().for_each(&mut *say);
@@ -102,6 +106,32 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
     } else {
         Err(format!("eic-agent's lines may still be there: {}", faults.join("; ")))
     }
+}
+
+/// Says what was reloaded. A server that was not keeps running a program that may soon be uninstalled, or a provider that
+/// is chained to it. The exit status is about the files, so that the package can be removed from such a machine.
+fn say_what_runs(
+    reloaded: Result<Option<String>, String>,
+    running: Option<(u32, bool)>,
+    say: &mut impl FnMut(String),
+) {
+    match (reloaded, running) {
+        (Ok(Some(done)), _) => say(done),
+        (Ok(None), None) => {}
+        (Ok(None), Some((pid, is_unit))) => {
+            say(format!("note: {}; run: sudo {}", keeps(pid), reload_command(pid, is_unit)));
+        }
+        (Err(why), None) => say(format!("warning: sshd was not reloaded: {why}")),
+        (Err(why), Some((pid, is_unit))) => say(format!(
+            "warning: sshd was not reloaded: {why}; {}; correct that, then: sudo {}",
+            keeps(pid),
+            reload_command(pid, is_unit)
+        )),
+    }
+}
+
+fn keeps(pid: u32) -> String {
+    format!("sshd (pid {pid}) keeps what it read before, and may still run eic-agent")
 }
 
 /// Files of `/etc/ssh` that have our lines, and that no running server reads: a backup, or the configuration of a

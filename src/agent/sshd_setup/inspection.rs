@@ -164,7 +164,7 @@ impl From<InspectionError> for String {
             InspectionError::Absent => SshdUnknown::Absent.to_string(),
             InspectionError::Refused(fault) => fault.to_string(),
             InspectionError::Broken(words, config) => format!("{}: {words}", config.display()),
-            InspectionError::NeedsRoot(words) => words,
+            InspectionError::NeedsRoot(words) => format!("{words}; run with sudo"),
         }
     }
 }

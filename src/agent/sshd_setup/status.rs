@@ -49,6 +49,9 @@ struct StatusReport {
     /// Whether sshd's effective configuration is known. If not, the text report has "not known".
     #[serde(skip)]
     is_known: bool,
+    /// Why the running server may use another command.
+    #[serde(skip)]
+    doubt: Option<String>,
 }
 
 /// The effective command.
@@ -194,6 +197,9 @@ impl StatusReport {
             (Err(_), _) => {}
         }
         report.problems.extend(refused);
+        let doubt =
+            report.doubt.as_ref().map(|why| format!("it is not known whether sshd uses this command; {why}"));
+        report.problems.extend(doubt);
         report.in_use = report.problems.is_empty();
         report
     }
@@ -222,7 +228,9 @@ impl StatusReport {
             self.sshd.file = from.map(|from| from.file.clone());
             self.sshd.line = from.map(|from| from.line);
             let state = wired.program_state();
-            self.known = self.sshd.unread.is_none() && !matches!(state, ProgramState::Unknown(_));
+            self.doubt = wired.doubt();
+            let is_sure = !matches!(state, ProgramState::Unknown(_));
+            self.known = is_sure && self.sshd.unread.is_none() && self.doubt.is_none();
             self.problems.extend(wired.faults()?.iter().map(ToString::to_string));
             match state {
                 ProgramState::Insecure(insecure) => self.warnings.push(insecure.to_string()),
@@ -236,7 +244,6 @@ impl StatusReport {
         if machine.listener.is_none() && !self.others.is_empty() {
             self.warnings.push(format!("no running sshd uses {}", machine.config.display()));
         }
-        self.warnings.extend(machine.unclear());
         for except in sources.conditional() {
             self.warnings.push(format!(
                 "logins of \"Match {}\" have the AuthorizedKeysCommand of {except}",
@@ -298,10 +305,11 @@ impl std::fmt::Display for StatusReport {
         let mut line = |name: &str, value: &str| writeln!(f, "{name:<9} {}", one_line(value));
         let known = |value: &str| if self.is_known { value.to_owned() } else { "not known".to_owned() };
         let is_unread = self.sshd.unread.is_some();
-        let in_use = match (self.in_use, is_unread) {
-            (true, _) => "yes",
-            (false, true) => "not known",
-            (false, false) => "no",
+        let in_use = match (self.in_use, self.known) {
+            (true, true) => "yes",
+            (true, false) => "probably (see the warning)",
+            (false, false) if is_unread || self.doubt.is_some() => "not known",
+            (false, _) => "no",
         };
         line("in use", &known(in_use))?;
         let later = if is_unread { ", which sshd may not have read" } else { "" };

@@ -13,14 +13,14 @@ use super::{CONFIG, DROP_INS, INCLUDE, OURS, agent, lay_out, status};
 use crate::world::{BOB, Key, Sshd, World, on_an_instance, test_path, until, without_penalties};
 
 /// A machine with a running sshd, and a key to push.
-struct Instance<'w> {
+pub(super) struct Instance<'w> {
     world: &'w World,
     base: String,
     pushed: Key,
 }
 
 impl<'w> Instance<'w> {
-    fn new(world: &'w World, pid_file: &str) -> Self {
+    pub(super) fn new(world: &'w World, pid_file: &str) -> Self {
         let host = Key::ed25519(world, "host");
         let base = format!(
             "{INCLUDE}HostKey {}\nListenAddress 127.0.0.1\nUsePAM no\nPidFile {pid_file}\n{}",
@@ -33,7 +33,7 @@ impl<'w> Instance<'w> {
     }
 
     /// Whether a pushed key logs in at this port.
-    fn logs_in_at(&self, port: u16) -> bool {
+    pub(super) fn logs_in_at(&self, port: u16) -> bool {
         self.world.emulator.push("ubuntu", &self.pushed.line(), BOB);
         let mut ssh = World::ssh_command(&[&self.pushed]);
         let ran = ssh.args(["-p", &port.to_string(), "ubuntu@127.0.0.1", "id -un"]).stdin(Stdio::null());
@@ -42,20 +42,20 @@ impl<'w> Instance<'w> {
         String::from_utf8_lossy(&out.stdout).trim() == "ubuntu"
     }
 
-    fn enable(&self) {
+    pub(super) fn enable(&self) {
         let ran = agent(self.world, &["enable"]);
         assert_eq!(ran.status, Some(0), "{}{}", ran.out, ran.err);
     }
 
     /// The check `command` of `doctor`, and its exit status.
-    fn doctor(&self) -> (Option<i32>, Value) {
+    pub(super) fn doctor(&self) -> (Option<i32>, Value) {
         let ran = agent(self.world, &["doctor", "--json", "--user", "ubuntu"]);
         let report: Value = serde_json::from_str(&ran.out).unwrap();
         let checks = report["checks"].as_array().unwrap();
         (ran.status, checks.iter().find(|check| check["id"] == "command").unwrap().clone())
     }
 
-    fn explain(&self) -> Value {
+    pub(super) fn explain(&self) -> Value {
         let ran = agent(self.world, &["explain", "--json", "ubuntu"]);
         serde_json::from_str::<Value>(&ran.out).unwrap()["sshd"].clone()
     }
