@@ -137,7 +137,7 @@ impl Cli {
 const AUTHORIZED_KEYS: &str = "authorized-keys";
 
 /// The arguments, with the subcommand `authorized-keys` inserted if the program was called by a name of Amazon's
-/// agent. A login name that looks like an option is emptied, unless the run is for a person: see [`disarm_user`].
+/// agent. A login name that looks like an option is emptied, unless the run is for a person: see `disarm_user`.
 pub fn resolve_name(
     arguments: impl IntoIterator<Item = OsString>,
     is_for_person: impl Fn() -> bool,

@@ -1,11 +1,11 @@
 //! Which keys sshd accepts for this login: `public-keys`, `auth-tries`, `key-types` and `revoked-keys`.
 
-use eic_core::fingerprint::Fingerprint;
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::pattern_list;
 
 use super::check::{Check, PUBLIC_KEYS};
+use super::pushed_key::PushedKey;
 use super::revoked_keys::{REVOKED, revoked_keys};
 use super::sshd::{Sshd, SshdUnavailable};
 use crate::sshd_setup::shown_reload;
@@ -30,14 +30,6 @@ const USUAL_TRIES: u32 = 6;
 
 /// Length of the shortest RSA key that clients push, in bits.
 const RSA_BITS: usize = 2048;
-
-/// A key that is pushed for the user now.
-pub(super) struct PushedKey {
-    pub(super) algorithm: String,
-    pub(super) fingerprint: Fingerprint,
-    /// Length of an RSA key, in bits.
-    pub(super) rsa_bits: Option<usize>,
-}
 
 /// All checks of this file. `pushed` has the keys that are pushed now, if known.
 pub(super) fn checks(sshd: &Result<Sshd, SshdUnavailable>, pushed: &[PushedKey]) -> Vec<Check> {

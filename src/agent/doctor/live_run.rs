@@ -190,7 +190,7 @@ impl ConfiguredRun {
     }
 
     /// Which settings can still decide about a key. Rules count if no pushed key was there for them to judge. Options of
-    /// [keys] count if sshd can refuse a login, or replaces its command, because of them.
+    /// `[keys]` count if sshd can refuse a login, or replaces its command, because of them.
     fn decides_later(&self, is_unjudged: bool) -> Option<&'static str> {
         let settings = settings::resolve(&self.read.overrides.settings()).ok()?;
         if is_unjudged && !settings.rules.is_empty() {

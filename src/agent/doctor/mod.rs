@@ -22,7 +22,7 @@
 //!
 //! [`causes`] finds the failure that causes the others, and [`report`] prints all of them.
 //!
-//! The rules of `/etc/hosts.deny` are not checked. They may refuse a login that sshd accepts.
+//! The rules of `/etc/hosts.deny` are not evaluated. If there are any, the result of a login is not known.
 
 mod access;
 mod account;
@@ -37,6 +37,7 @@ mod memory;
 mod metadata;
 mod pam;
 mod providers;
+mod pushed_key;
 mod reach_metadata;
 mod report;
 mod revoked_keys;

@@ -18,7 +18,7 @@ use eic_host::sshd::keyword::Keyword;
 use nix::fcntl::OFlag;
 
 use super::check::Check;
-use super::keys::PushedKey;
+use super::pushed_key::PushedKey;
 use super::sshd::{Sshd, then_reload};
 
 pub(super) const REVOKED: &str = "if sshd cannot read its list of revoked keys, it refuses every key";

@@ -14,12 +14,12 @@ use eic_login::imds::Endpoint;
 use eic_login::privileges::PrivilegesError;
 
 use super::check::{Check, CheckStatus};
-use super::keys::PushedKey;
 use super::memory::{self, MEMORY};
 use super::metadata::{
     METADATA, clock_is_right, fix_unless_timeout, instance_is_this, is_no_connection, metadata, metadata_v6,
     proxy,
 };
+use super::pushed_key::PushedKey;
 use super::reach_metadata::{RootConnects, own_name};
 use super::signer::{SIGNER, region, signer, silent_trust_store, trust_store};
 use super::sshd::shown_fix;

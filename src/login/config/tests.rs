@@ -277,7 +277,8 @@ fn file_full_of_faults_is_read_in_linear_time() {
     let started = std::time::Instant::now();
     let faults = reader::parse(&"a\n".repeat(100_000)).unwrap_err();
     assert_eq!(faults.len(), 11, "ten lines, and one for the rest");
-    let settings: String = (0..10_000).map(|number| format!("a{number} = 1\n")).collect();
+    let settings: Vec<_> = (0..10_000).map(|number| format!("a{number} = 1\n")).collect();
+    let settings = settings.concat();
     assert_eq!(reader::parse(&settings).unwrap_err().len(), 50);
     let rules = "[[rule]]\naction = \"deny\"\nusers = [\"root\"]\n".repeat(1000);
     assert_eq!(read(&rules).unwrap().rules.len(), 1000);
@@ -288,9 +289,7 @@ fn file_full_of_faults_is_read_in_linear_time() {
 /// A wrong `--config` can name a secret file. The messages may reach a log that other users read.
 #[test]
 fn file_that_is_no_settings_file_is_reported_briefly_and_without_its_content() {
-    let shadow: String = (0..300)
-        .map(|user| format!("user{user}:$y$j9T$secretsalt$secrethash/{user}.:20000:0:99999:7:::\n"))
-        .collect();
+    let shadow = "user:$y$j9T$secretsalt$secrethash/a.:20000:0:99999:7:::\n".repeat(300);
     let armour = format!(
         "-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----\n",
         "secretMIGHAgEAMBMG+/a==\n".repeat(40)
