@@ -1,7 +1,7 @@
 # `make` without a target lists the targets. `demo` and `test` install missing tools. They print the names first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test load machines build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages package-test matrix-test test-trees vm-test boots ami-check forge-check fuzz mutants bench bench-guard
+.PHONY: help demo test load machines build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages later package-test package-check matrix-test matrix-check test-trees vm-test vm-check boots ami-check forge-check fuzz mutants bench bench-guard
 
 # The folder in which rustup installs cargo, and the folders of sshd and ip. The PATH of a login shell may not contain
 # them.
@@ -122,9 +122,16 @@ repo: ## Make signed apt and yum repositories from target/packages, in target/re
 	@packaging/repository
 
 # The tests of upgrades use the same programs in packages with a higher version.
-package-test: deb rpm ## Install, upgrade and remove the packages with every form of sshd_config, with real logins
-	@tests/setup package-test
+later: dist pages
+	@tests/setup packages
 	@VERSION=99.0.0 OUT=target/package-test/later packaging/package deb rpm
+
+package-test: deb rpm later ## Install, upgrade and remove the packages with every form of sshd_config, with real logins
+	@$(MAKE) --no-print-directory package-check
+
+# The targets that end with -check do not make the packages again, so they can run at the same time.
+package-check:
+	@tests/setup package-test
 	@cargo build --quiet --locked --release --package eic-emulator
 	@$(AS_ROOT) env EIC_EMULATOR="$(abspath $(TARGET))/release/eic-emulator" EIC_PACKAGES="$(abspath $(TARGET))/packages" \
 	    tests/packages/run
@@ -132,6 +139,9 @@ package-test: deb rpm ## Install, upgrade and remove the packages with every for
 # Debian suites to test. Empty: all of them.
 SUITES =
 matrix-test: deb ## Test the .deb on Debian 11, 12, 13 and testing, with their own OpenSSH, and print a table
+	@$(MAKE) --no-print-directory matrix-check SUITES="$(SUITES)"
+
+matrix-check:
 	@tests/setup matrix-test
 	@cargo build --quiet --locked --release --package eic-emulator
 	@$(AS_ROOT) env "CI=$(CI)" EIC_EMULATOR="$(abspath $(TARGET))/release/eic-emulator" EIC_PACKAGES="$(abspath $(TARGET))/packages" \
@@ -141,9 +151,11 @@ test-trees: ## Make the Debian trees that package-test, matrix-test and vm-test 
 	@tests/setup matrix-test
 	@$(AS_ROOT) tests/packages/run --trees
 
-vm-test: deb ## Boot a virtual EC2 instance, provision it, log in in every way, and print the checks
+vm-test: deb later ## Boot a virtual EC2 instance, provision it, log in in every way, and print the checks
+	@$(MAKE) --no-print-directory vm-check VM_RUN="$(VM_RUN)"
+
+vm-check:
 	@tests/setup vm-test
-	@VERSION=99.0.0 OUT=target/package-test/later packaging/package deb
 	@cargo build --quiet --locked --release --package eic-emulator
 	@$(AS_ROOT) env EIC_EMULATOR="$(abspath $(TARGET))/release/eic-emulator" EIC_PACKAGES="$(abspath $(TARGET))/packages" \
 	    tests/vm/run $(VM_RUN)

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 
 use eic_core::evidence::key_bundle::KeyBundle;
-use eic_core::identity::InstanceId;
 use eic_core::policy::Policy;
 use eic_core::verification::{Budget, SignerPath};
 use eic_host::instance::Machine;
 use eic_login::Clock;
 use eic_login::config::Settings;
-use eic_login::fetch::{Request, SIGNER_CERT, remembered};
+use eic_login::fetch::remembered::{Judged, judge};
+use eic_login::fetch::{Request, SIGNER_CERT};
 use eic_login::memory::MemoryState;
 use serde::Serialize;
 
@@ -76,27 +76,28 @@ pub(super) fn next_run(
         pins: settings.pins(),
         clock: &clock,
     };
-    let decide = |instance: InstanceId| {
-        let signer = evidence.as_ref()?;
-        Some((signer, remembered::decide(signer, &keys, &request, instance)?))
+    let judged = evidence.as_ref().map(|signer| (signer, judge(signer, &keys, &request, instance)));
+    let decision = match judged {
+        Some((_, Judged::Decided(decision))) => Some((decision, false)),
+        // The run asks whether the service has another signer by now.
+        Some((signer, Judged::Unsigned(judgement))) => {
+            let is_same =
+                matches!(capture.answer(SIGNER_CERT), CapturedAnswer::Body(sent) if *sent == signer.chain);
+            is_same.then(|| (judgement.decide(&keys), true))
+        }
+        Some((_, Judged::Unproven)) | None => None,
     };
-    if let Some((signer, decision)) = decide(instance) {
-        let is_doubted = remembered::has_bad_signature(&decision);
-        if is_doubted {
-            requests.push("signer-cert");
-        }
-        let is_same =
-            matches!(capture.answer(SIGNER_CERT), CapturedAnswer::Body(sent) if sent == signer.chain);
-        if !is_doubted || is_same {
-            let report = VerifyReport::new("", &Ok(decision), clock.now());
-            let differs = difference(&report, fresh, settings);
-            return NextRun { memory, requests, differs };
-        }
-    }
     let pins = settings.pins();
-    requests.extend(pins.region.is_none().then_some("region"));
-    requests.extend(pins.domain.is_none().then_some("domain"));
-    requests.extend((!requests.contains(&"signer-cert")).then_some("signer-cert"));
+    if !matches!(decision, Some((_, false))) {
+        requests.extend(pins.region.is_none().then_some("region"));
+        requests.extend(pins.domain.is_none().then_some("domain"));
+        requests.push("signer-cert");
+    }
+    if let Some((decision, _)) = decision {
+        let report = VerifyReport::new("", &Ok(decision), clock.now());
+        let differs = difference(&report, fresh, settings);
+        return NextRun { memory, requests, differs };
+    }
     // Without a path to a trusted root, there is no certificate whose staple a run would request.
     let has_path = || {
         let name = replay::signer_name(capture, &pins).ok()?;

@@ -186,20 +186,46 @@ pub fn decide_under(
     expected: &Expectations,
     budget: &Budget,
 ) -> Decision {
+    let order = order_of_checks(&signer, keys, expected);
+    let verdicts = order
+        .into_iter()
+        .map(|(place, entry)| (place, decide_entry(entry.as_ref(), &signer, expected, budget)))
+        .collect();
+    Decision::of(signer, verdicts)
+}
+
+/// Judges the entries like [`decide_under`], under a signer that the service may have replaced. Gives the signer back as
+/// soon as it did not sign an entry, or the budget ends: another signer may have signed the entries.
+pub fn decide_if_signed_by(
+    signer: VerifiedSigner,
+    keys: &KeyBundle,
+    expected: &Expectations,
+    budget: &Budget,
+) -> Result<Decision, VerifiedSigner> {
+    let mut verdicts = Vec::new();
+    for (place, entry) in order_of_checks(&signer, keys, expected) {
+        let verdict = decide_entry(entry.as_ref(), &signer, expected, budget);
+        if verdict.is_unsigned() {
+            return Err(signer);
+        }
+        verdicts.push((place, verdict));
+    }
+    Ok(Decision::of(signer, verdicts))
+}
+
+/// The entries in the order in which they are checked, each with its place in the bundle.
+fn order_of_checks<'k>(
+    signer: &VerifiedSigner,
+    keys: &'k KeyBundle,
+    expected: &Expectations,
+) -> Vec<(usize, &'k Result<KeyEntry, UnreadableEntry>)> {
     let entries = keys.entries().iter().enumerate();
     let (first, others): (Vec<_>, Vec<_>) = entries.partition(|(_, entry)| {
         entry.as_ref().is_ok_and(|entry| {
             expected.is_asked_for(entry.key()) && signer.check_claims(entry, &expected.instance).is_ok()
         })
     });
-    let verdicts = first
-        .into_iter()
-        .chain(others)
-        .map(|(place, entry)| (place, decide_entry(entry.as_ref(), &signer, expected, budget)))
-        .collect();
-    let verdicts =
-        order::by_key(verdicts, |(place, _)| *place).into_iter().map(|(_, verdict)| verdict).collect();
-    Decision { signer, verdicts }
+    first.into_iter().chain(others).collect()
 }
 
 fn decide_entry(
@@ -237,12 +263,29 @@ fn apply_policy(key: VerifiedKey, expected: &Expectations) -> Verdict {
 }
 
 impl Verdict {
+    /// Whether no signature of the entry was verified. Then another signer may have signed it.
+    const fn is_unsigned(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused(Refusal {
+                error: RefusalError::Key(KeyError::BadSignature | KeyError::Unchecked),
+                ..
+            })
+        )
+    }
+
     fn refused(error: RefusalError, claims: &Claims) -> Self {
         Self::Refused(Refusal { error, claims: claims.clone() })
     }
 }
 
 impl Decision {
+    /// The verdicts, which may be in any order.
+    fn of(signer: VerifiedSigner, verdicts: Vec<(usize, Verdict)>) -> Self {
+        let verdicts = order::by_key(verdicts, |(place, _)| *place);
+        Self { signer, verdicts: verdicts.into_iter().map(|(_, verdict)| verdict).collect() }
+    }
+
     /// The verified signer of all entries.
     #[must_use]
     pub const fn signer(&self) -> &VerifiedSigner {

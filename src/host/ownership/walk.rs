@@ -61,7 +61,8 @@ impl ResolvedPath {
         if !path.is_absolute() {
             return Err(Insecure::NotAbsolute(path.to_owned()));
         }
-        Folder::root(rule)?.follow(path)
+        // The walk begins at the root.
+        Folder::root(rule)?.follow(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// The path without links.

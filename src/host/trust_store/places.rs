@@ -50,7 +50,12 @@ fn refused(path: &Path, insecure: Insecure) -> TrustStoreError {
 }
 
 /// Opens a bundle of the distribution.
+///
+/// A distribution has one or two of the bundles. Their paths are not walked if there is nothing at their end.
 pub(super) fn open_own_bundle(path: &Path, owner: Owner) -> Result<File, TrustStoreError> {
+    if let Err(error) = path.symlink_metadata() {
+        return Err(unreadable(path, error));
+    }
     match owner {
         Owner::Root => open_of_distribution(path).map_err(|insecure| refused(path, insecure)),
         Owner::Anyone => open_bundle(path, owner),

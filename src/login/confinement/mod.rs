@@ -35,8 +35,8 @@
 //!
 //! - `RLIMIT_AS`: it counts address space that allocators only reserve, 128 MB for each thread of the GNU C
 //!   library. `RLIMIT_DATA` counts writable memory.
-//! - `RLIMIT_FSIZE`: standard output may be a file, and then the signal would end the run. The ban on opening files
-//!   has the same effect.
+//! - `RLIMIT_FSIZE`: standard output may be a file, and then the signal would end the run. A run cannot open files, and the
+//!   filter bounds what it can write into the file of its memory.
 //! - A rule for addresses: neither Landlock nor the filter can read them. Only the port can be limited.
 //! - Landlock's newer rights: the right for sockets with a path (ABI 9) would block the log.
 //!

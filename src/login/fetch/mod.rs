@@ -8,7 +8,8 @@
 //! | 4 | the path's staples, by their usual names |
 //! | 5, 6 | only if one of those is missing or not valid: the list of staples, and the other staples |
 //!
-//! With a remembered token, round 1 is left out. With remembered evidence, rounds 3 to 6 are left out too.
+//! With a remembered token, round 1 is left out. With remembered evidence, rounds 3 to 6 are left out too. If the
+//! remembered signer did not sign an entry, round 3 shows whether the service has another one.
 
 pub mod lost_staples;
 pub mod remembered;
@@ -28,12 +29,14 @@ use eic_core::time::Timestamp;
 use eic_core::verification::{Budget, RevocationPolicy, SignerPath, TrustAnchors};
 use eic_host::instance::Machine;
 use eic_host::trust_store::{FirstPlace, OpenStore};
+use tokio::time::timeout;
 
+use self::remembered::Judged;
 pub use self::run_error::RunError;
 use self::staple_fetch::{ProvenSigner, StapleFetch};
 use crate::Clock;
 use crate::imds::{Body, Endpoint, ImdsError, ImdsSession};
-use crate::memory::{KeptEvidence, Learned, Recalled, SignerBytes};
+use crate::memory::{Learned, Recalled, SignerBytes};
 
 /// Maximum size of an item that is one name, such as the region, in bytes.
 pub const MAX_ITEM_BYTES: usize = 1024;
@@ -86,7 +89,6 @@ pub struct Request<'r> {
 }
 
 /// The result of a run's requests.
-#[derive(Debug)]
 pub(crate) struct Found {
     /// The decision. `None` if no pushed key can match.
     pub(crate) decision: Option<Decision>,
@@ -97,31 +99,66 @@ pub(crate) struct Found {
 /// Fetches the evidence about the user's keys and decides.
 ///
 /// Remembered evidence is judged like fresh evidence, and it can only help. Fresh evidence is requested if no signer is
-/// proven with the remembered one. It is also requested if an entry's signature does not verify under the remembered
-/// signer and the service has another signer by now. So a refusal never depends on remembered evidence alone.
+/// proven with the remembered one. It is also requested if the remembered signer did not sign an entry. If the service
+/// still has the same signer, the entry is bad. So no refusal depends on remembered evidence alone.
 pub(crate) async fn decide_from_metadata(
     service: Service<'_>,
     request: &Request<'_>,
     recalled: &Recalled,
 ) -> Result<Found, RunError> {
     let (session, keys) = first_answer(service, request.user, recalled).await?;
-    let session = Arc::new(session);
     let Some(keys) = keys else { return Ok(Found::of(None, None, &session, recalled).await) };
     // A login attempt with another key costs only these requests.
     let is_asked_for = request.offered.as_ref().is_none_or(|offered| keys.may_hold(offered));
     if keys.entries().is_empty() || !is_asked_for {
         return Ok(Found::of(None, None, &session, recalled).await);
     }
-    if let Some(KeptEvidence { signer, .. }) = &recalled.evidence {
-        let instance = instance_id(&session, request.machine).await?;
-        if let Some(decision) = remembered::decide(signer, &keys, request, instance) {
-            if !remembered::has_bad_signature(&decision) || is_still_sent(&session, &signer.chain).await? {
+    let mut machine = request.machine.clone();
+    let mut unsigned = None;
+    if let Some(remembered) = recalled.signer() {
+        let instance = instance_id(&session, &machine).await?;
+        machine = Machine::Known(instance.clone());
+        match remembered::judge(&remembered, &keys, request, instance) {
+            Judged::Decided(decision) => {
                 return Ok(Found::of(Some(decision), None, &session, recalled).await);
             }
+            Judged::Unsigned(judgement) => unsigned = Some((judgement, remembered.chain)),
+            Judged::Unproven => {}
         }
     }
-    let (decision, signer) = decide_from_fresh(Arc::clone(&session), &keys, request).await?;
-    Ok(Found::of(Some(decision), signer, &session, recalled).await)
+    // Read the trust store while the requests are pending.
+    let (instance, (region, domain), (pem, chain), first) = tokio::try_join!(
+        instance_id(&session, &machine),
+        signer_parts(&session, &request.pins),
+        signer_chain(&session),
+        async { Ok(request.trust.and_then(OpenStore::read_first)) },
+    )?;
+    if let Some((judgement, _)) = unsigned.filter(|(_, remembered)| *remembered == pem) {
+        return Ok(Found::of(Some(judgement.decide(&keys)), None, &session, recalled).await);
+    }
+    let trust = request.trust.ok_or(RunError::TrustStoreLate)?;
+    let expected = request.expectations(SignerName::of_service(&region, &domain), instance);
+    let budget = Budget::default();
+    let (anchors, path, more_roots) =
+        path_to_staple(trust, first, &chain, &expected.signer, request.clock.now(), &budget)?;
+    let evidence = SignerEvidence { chain, staples: Vec::new(), unreadable_staples: Vec::new(), anchors };
+    let fetch = StapleFetch::new(
+        Arc::clone(&session),
+        request.clock,
+        evidence,
+        &expected,
+        (path, &budget),
+        more_roots,
+    );
+    let ProvenSigner { signer, staples } = fetch.prove().await?;
+    // Without a staple for every certificate, the proof depends on what the service does not have.
+    let is_whole = signer.unstapled().next().is_none();
+    let region = request.pins.region.is_none().then_some(region);
+    let domain = request.pins.domain.is_none().then_some(domain);
+    let bytes = is_whole.then_some(SignerBytes { region, domain, chain: pem, staples });
+    // Decide about the entries only once: there may be thousands.
+    let decision = decide_under(signer, &keys, &expected, &budget);
+    Ok(Found::of(Some(decision), bytes, &session, recalled).await)
 }
 
 impl Found {
@@ -138,57 +175,44 @@ impl Found {
     }
 }
 
-/// Requests the user's keys, first with a remembered token. If that does not bring an answer at once, the token is
-/// forgotten. Then the run begins as without it.
+/// Requests the user's keys, with a remembered token if there is one.
+///
+/// If there is no answer soon, this also begins as without the token, and uses the answer that comes first. So a
+/// remembered token cannot make a run late.
 async fn first_answer(
     service: Service<'_>,
     user: &LoginName,
     recalled: &Recalled,
-) -> Result<(ImdsSession, Option<KeyBundle>), RunError> {
+) -> Result<(Arc<ImdsSession>, Option<KeyBundle>), RunError> {
     let Service { endpoints, begun, allowed, remember } = service;
+    let path = keys_path(user);
+    let with_new_token = async |session: Result<ImdsSession, ImdsError>| {
+        let session = Arc::new(session?);
+        let body = session.get_head(&path, MAX_BUNDLE_BYTES).await?;
+        Ok::<_, RunError>((session, body.as_ref().map(bundle)))
+    };
     let resumed = recalled.token.as_ref().and_then(|(token, endpoint)| {
         ImdsSession::resume(begun, endpoint.clone(), &token.value, allowed, remember)
     });
-    let session = match resumed {
-        Some(session) => match session.ask_once(&keys_path(user), MAX_BUNDLE_BYTES).await {
-            Some(body) => return Ok((session, body.as_ref().map(bundle))),
-            None => session.renew(endpoints).await?,
-        },
-        None => ImdsSession::open_since(begun, endpoints, allowed, remember).await?,
+    let Some(session) = resumed.map(Arc::new) else {
+        return with_new_token(ImdsSession::open_since(begun, endpoints, allowed, remember).await).await;
     };
-    let body = session.get_head(&keys_path(user), MAX_BUNDLE_BYTES).await?;
-    Ok((session, body.as_ref().map(bundle)))
-}
-
-/// Requests the evidence for the signer and decides. Also returns this evidence if every certificate has a staple. Other
-/// evidence is not remembered: it depends on what the service does not have.
-async fn decide_from_fresh(
-    session: Arc<ImdsSession>,
-    keys: &KeyBundle,
-    request: &Request<'_>,
-) -> Result<(Decision, Option<SignerBytes>), RunError> {
-    // Read the trust store while the requests are pending.
-    let (instance, name, (pem, chain), first) = tokio::try_join!(
-        instance_id(&session, request.machine),
-        signer_parts(&session, &request.pins),
-        signer_chain(&session),
-        async { Ok(request.trust.and_then(OpenStore::read_first)) },
-    )?;
-    let trust = request.trust.ok_or(RunError::TrustStoreLate)?;
-    let (region, domain) = name;
-    let expected = request.expectations(SignerName::of_service(&region, &domain), instance);
-    let budget = Budget::default();
-    let (anchors, path, more_roots) =
-        path_to_staple(trust, first, &chain, &expected.signer, request.clock.now(), &budget)?;
-    let evidence = SignerEvidence { chain, staples: Vec::new(), unreadable_staples: Vec::new(), anchors };
-    let fetch = StapleFetch::new(session, request.clock, evidence, &expected, (path, &budget), more_roots);
-    let ProvenSigner { signer, staples } = fetch.prove().await?;
-    let is_whole = signer.unstapled().next().is_none();
-    let region = request.pins.region.is_none().then_some(region);
-    let domain = request.pins.domain.is_none().then_some(domain);
-    let bytes = is_whole.then_some(SignerBytes { region, domain, chain: pem, staples });
-    // Decide about the entries only once: there may be thousands.
-    Ok((decide_under(signer, keys, &expected, &budget), bytes))
+    let asked = session.ask(&path, MAX_BUNDLE_BYTES);
+    tokio::pin!(asked);
+    let early = timeout(session.patience(), &mut asked).await;
+    if let Ok(Some(body)) = &early {
+        return Ok((Arc::clone(&session), body.as_ref().map(bundle)));
+    }
+    let anew = async { with_new_token(session.renewed(endpoints).await).await };
+    if early.is_ok() {
+        return anew.await;
+    }
+    tokio::pin!(anew);
+    tokio::select! {
+        biased;
+        Some(body) = &mut asked => Ok((Arc::clone(&session), body.as_ref().map(bundle))),
+        result = &mut anew => result,
+    }
 }
 
 impl Request<'_> {
@@ -201,11 +225,6 @@ impl Request<'_> {
             revocation: self.revocation,
         }
     }
-}
-
-/// Whether the service sends exactly this chain.
-async fn is_still_sent(session: &ImdsSession, chain: &[u8]) -> Result<bool, RunError> {
-    Ok(session.get(SIGNER_CERT, MAX_CHAIN_BYTES).await?.is_some_and(|sent| sent == chain))
 }
 
 fn bundle(body: &Body) -> KeyBundle {

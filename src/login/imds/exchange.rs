@@ -38,12 +38,6 @@ impl RequestDeadline {
         let begun = Instant::from_std(begun);
         Self { deadline: begun.checked_add(allowed).unwrap_or(begun), allowed }
     }
-
-    /// The time for one request of a run that has to send four in turn.
-    pub(super) fn round(&self) -> Duration {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        self.allowed.checked_div(4).unwrap_or_default().min(left)
-    }
 }
 
 pub(super) struct ImdsResponse {

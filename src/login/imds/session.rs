@@ -5,12 +5,12 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, StatusCode};
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::endpoint::Endpoint;
 use super::error::ImdsError;
-use super::exchange::{RequestDeadline, ServerHeaders, attempt_once, exchange};
-use super::retry::connect_time;
+use super::exchange::{AttemptError, ImdsResponse, RequestDeadline, ServerHeaders, attempt_once, exchange};
+use super::retry::{connect_time, pause};
 
 /// Lifetime of a token in seconds (1 to 21,600 are allowed). It is longer than any run, and short enough that a
 /// leaked token soon expires. If a run remembers its token for longer, the lifetime is longer too.
@@ -91,9 +91,9 @@ impl ImdsSession {
         })
     }
 
-    /// The session with a new token, requested at each endpoint in turn.
-    pub(crate) async fn renew(self, endpoints: &[Endpoint]) -> Result<Self, ImdsError> {
-        Self::start(self.client, endpoints, self.clock, self.lifetime).await
+    /// A session with a new token, requested at each endpoint in turn.
+    pub(crate) async fn renewed(&self, endpoints: &[Endpoint]) -> Result<Self, ImdsError> {
+        Self::start(self.client.clone(), endpoints, self.clock, self.lifetime).await
     }
 
     async fn start(
@@ -163,17 +163,31 @@ impl ImdsSession {
         }
     }
 
-    /// Asks once for the first `limit` bytes of the body of `path`. The inner `None` is a 404. The outer `None` is
-    /// anything else, or no answer within a quarter of the time limit: a run of four such rounds would fail too.
-    pub(crate) async fn ask_once(&self, path: &str, limit: usize) -> Option<Option<Body>> {
+    /// Asks once for the first `limit` bytes of the body of `path`. The inner `None` is a 404. The outer `None` is any
+    /// failure.
+    ///
+    /// If the service is overloaded, the token is still good, so this repeats the request as
+    /// [`ImdsSession::get_head`] does.
+    pub(crate) async fn ask(&self, path: &str, limit: usize) -> Option<Option<Body>> {
         let headers = HeaderMap::from_iter([(TOKEN_HEADER, self.token.lock().await.value.clone())]);
         let request = self.client.request(Method::GET, self.endpoint.url(path)).headers(headers);
-        let answer = timeout(self.clock.round(), attempt_once(request, limit)).await.ok()?.ok()?;
-        match answer.status {
-            StatusCode::OK => Some(Some(Body { bytes: answer.body, cut: answer.cut })),
-            StatusCode::NOT_FOUND => Some(None),
-            _ => None,
+        match timeout(self.remaining(), attempt_once(request, limit)).await.ok()? {
+            Ok(ImdsResponse { status: StatusCode::OK, body, cut, .. }) => {
+                Some(Some(Body { bytes: body, cut }))
+            }
+            Ok(ImdsResponse { status: StatusCode::NOT_FOUND, .. }) => Some(None),
+            Err(AttemptError::Overload(_)) => {
+                sleep(pause(0).min(self.remaining())).await;
+                self.get_head(path, limit).await.ok()
+            }
+            Ok(_) | Err(_) => None,
         }
+    }
+
+    /// How long a run waits for the answer to a request with a remembered token, before it also asks for a new token.
+    /// The real service answers within milliseconds.
+    pub(crate) fn patience(&self) -> Duration {
+        self.clock.allowed.checked_div(32).unwrap_or_default().min(self.remaining())
     }
 
     /// Gets the body of `path` as trimmed text. Returns `None` for a 404.

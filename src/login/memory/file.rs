@@ -11,10 +11,10 @@ use eic_host::files::read_open;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, open, openat};
 use nix::sys::signal::{SigSet, Signal};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat};
 use nix::unistd::{AccessFlags, Uid, UnlinkatFlags, faccessat, unlinkat};
 
-use super::record::{HEAD_BYTES, MAX_RECORD_BYTES};
+use super::record::{MARK_BYTES, MAX_RECORD_BYTES, Record};
 
 /// The name of the file in its folder.
 pub const NAME: &str = "evidence";
@@ -40,12 +40,20 @@ impl MemoryFile {
         let user = Uid::effective();
         let folder = open_folder(folder, user).ok()?;
         match open_file(&folder, OFlag::O_CREAT) {
-            Ok(file) if fstat(&file).is_ok_and(|found| judge_file(&found, user).is_ok()) => {
-                return Some(Self(file.into()));
+            Ok(file) => {
+                let found = fstat(&file).ok()?;
+                // A strict umask can remove the owner's rights from a new file.
+                let is_new = found.st_size == 0 && found.st_mode & RIGHTS & !FILE_MODE == 0;
+                if is_new && found.st_mode & RIGHTS != FILE_MODE {
+                    fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR).ok()?;
+                }
+                if judge_file(&fstat(&file).ok()?, user).is_ok() {
+                    return Some(Self(file.into()));
+                }
             }
             // The file system takes no file now. What is there may be good.
             Err(Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::EMFILE | Errno::ENFILE) => return None,
-            Ok(_) | Err(_) => {}
+            Err(_) => {}
         }
         let _ = unlinkat(&folder, NAME, UnlinkatFlags::NoRemoveDir);
         None
@@ -83,40 +91,53 @@ impl MemoryFile {
         read_open(&self.0, MAX_RECORD_BYTES)
     }
 
-    /// Replaces the content, unless another run is doing so. With `seen`, the content is replaced only if the file still
-    /// begins with these bytes.
+    /// Replaces the content if it is the `expected` one and no other run is replacing it.
     ///
     /// Nothing waits here. If the process ends in between, or the disk is full, the file is torn, and its digest shows
     /// this to the next run.
     ///
     /// Returns the lock. The kernel releases it when the process ends. The filter refuses to release it earlier, and
     /// [`Flock`] would panic.
-    pub(super) fn write(self, bytes: &[u8], seen: Option<&[u8]>) -> Option<ManuallyDrop<Flock<File>>> {
+    pub(super) fn write(self, bytes: &[u8], expected: &Expected) -> Option<ManuallyDrop<Flock<File>>> {
         // Beyond a limit for file sizes, the kernel sends this signal, which would end the run. Blocked, it has no effect.
         let mut too_large = SigSet::empty();
         too_large.add(Signal::SIGXFSZ);
         too_large.thread_block().ok()?;
         let file = ManuallyDrop::new(Flock::lock(self.0, FlockArg::LockExclusiveNonblock).ok()?);
-        let is_newer = seen.is_some_and(|seen| head(&file).as_deref() != Some(seen));
-        if !is_newer && file.write_all_at(bytes, 0).is_ok() {
+        let is_expected = match expected {
+            Expected::Anything => true,
+            Expected::Mark(seen) => mark(&file).as_ref() == Some(seen),
+            Expected::NoRecord => {
+                read_open(&file, MAX_RECORD_BYTES).is_ok_and(|bytes| Record::parse(&bytes).is_none())
+            }
+        };
+        if is_expected && file.write_all_at(bytes, 0).is_ok() {
             let _ = file.set_len(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         }
         Some(file)
     }
 }
 
-/// The first bytes of the file, which differ if its content differs.
-fn head(file: &File) -> Option<Vec<u8>> {
-    let mut head = vec![0; HEAD_BYTES];
-    let mut filled = 0_usize;
-    while let Some(rest) = head.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, u64::try_from(filled).ok()?).ok()? {
-            0 => break,
-            count => filled = filled.saturating_add(count),
-        }
-    }
-    head.truncate(filled);
-    Some(head)
+/// The content of the file that a run may replace.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Expected {
+    /// Any content.
+    #[default]
+    Anything,
+    /// The content that begins with these bytes.
+    Mark(Vec<u8>),
+    /// No whole record. The run that wrote a torn one may have ended, or may have been in the middle of its write when
+    /// this run read the file.
+    NoRecord,
+}
+
+/// The first bytes of the file. They differ if its content differs.
+fn mark(file: &File) -> Option<Vec<u8>> {
+    let mut mark = vec![0; MARK_BYTES];
+    // The kernel reads the start of a regular file at once.
+    let count = file.read_at(&mut mark, 0).ok()?;
+    mark.truncate(count);
+    Some(mark)
 }
 
 /// Why a run does not use what it finds.
@@ -219,8 +240,8 @@ mod tests {
     }
 
     /// Writes, and releases the lock as the end of the process does.
-    fn write(folder: &Folder, bytes: &[u8], seen: Option<&[u8]>) {
-        if let Some(lock) = MemoryFile::open(&folder.0).unwrap().write(bytes, seen) {
+    fn write(folder: &Folder, bytes: &[u8], expected: &Expected) {
+        if let Some(lock) = MemoryFile::open(&folder.0).unwrap().write(bytes, expected) {
             drop(ManuallyDrop::into_inner(lock));
         }
     }
@@ -231,10 +252,10 @@ mod tests {
         let open = || MemoryFile::open(&folder.0).unwrap();
         assert!(open().read().unwrap().is_empty());
         assert_eq!(fs::metadata(folder.file()).unwrap().permissions().mode() & 0o7777, 0o600);
-        write(&folder, b"a long record", None);
+        write(&folder, b"a long record", &Expected::Anything);
         assert_eq!(open().read().unwrap(), b"a long record");
         // A shorter record leaves nothing of a longer one.
-        write(&folder, b"short", None);
+        write(&folder, b"short", &Expected::Anything);
         assert_eq!(open().read().unwrap(), b"short");
     }
 
@@ -242,11 +263,11 @@ mod tests {
     fn record_of_another_run_is_not_replaced_by_less() {
         let folder = Folder::new("seen");
         let open = || MemoryFile::open(&folder.0).unwrap();
-        write(&folder, b"token", Some(b""));
+        write(&folder, b"token", &Expected::Mark(b"".to_vec()));
         assert_eq!(open().read().unwrap(), b"token");
-        write(&folder, b"mine", Some(b""));
+        write(&folder, b"mine", &Expected::Mark(b"".to_vec()));
         assert_eq!(open().read().unwrap(), b"token");
-        write(&folder, b"mine", Some(b"token"));
+        write(&folder, b"mine", &Expected::Mark(b"token".to_vec()));
         assert_eq!(open().read().unwrap(), b"mine");
     }
 
@@ -257,10 +278,10 @@ mod tests {
             File::options().read(true).write(true).create(true).truncate(true).open(folder.file()).unwrap();
         fs::set_permissions(folder.file(), Permissions::from_mode(0o600)).unwrap();
         let held = Flock::lock(other, FlockArg::LockExclusive).unwrap();
-        write(&folder, b"mine", None);
+        write(&folder, b"mine", &Expected::Anything);
         assert!(MemoryFile::open(&folder.0).unwrap().read().unwrap().is_empty());
         drop(held);
-        write(&folder, b"mine", None);
+        write(&folder, b"mine", &Expected::Anything);
         assert_eq!(MemoryFile::open(&folder.0).unwrap().read().unwrap(), b"mine");
     }
 

@@ -7,7 +7,7 @@ use eic_host::instance::Machine;
 use nix::unistd::Uid;
 
 use super::file::{MemoryFault, MemoryFile};
-use super::{Moment, Record, SignerBytes, Terms};
+use super::{Moment, Record, SignerBytes, Terms, age};
 use crate::imds::Endpoint;
 
 /// What a run would find.
@@ -59,22 +59,22 @@ pub fn inspect(
         Ok(bytes) => bytes.unwrap_or_default(),
         Err(fault) => return MemoryState::Fault(fault),
     };
-    let (Some(terms), Some(now)) = (Terms::of(machine, remember), Moment::now()) else {
+    let (Some(terms), Some(now)) = (Terms::of(remember), Moment::now()) else {
         return MemoryState::UnknownBoot;
     };
     if bytes.is_empty() {
         return MemoryState::Empty;
     }
     let Some(record) = Record::parse(&bytes) else { return MemoryState::Torn };
-    if terms.endpoint(&record, endpoints).is_none() {
+    if terms.endpoint(&record, machine, endpoints).is_none() {
         return MemoryState::Foreign;
     }
     let token = record
         .token
         .map(|token| Kept { age: token.since.age(now), is_used: terms.accepts(&token, now, timeout) });
-    let evidence = record.evidence.map(|evidence| {
-        let is_used = terms.age(evidence.since, now).is_some();
-        (Kept { age: evidence.since.age(now), is_used }, evidence.signer)
+    let evidence = record.evidence.and_then(|evidence| {
+        let is_used = age(evidence.since, now, remember).is_some();
+        Some((Kept { age: evidence.since.age(now), is_used }, evidence.signer()?))
     });
     MemoryState::Record { token, evidence }
 }

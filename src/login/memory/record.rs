@@ -2,15 +2,19 @@
 //!
 //! ```text
 //! eic-agent evidence 1\n     the form
-//! SHA-256 of all that follows, 32 bytes
-//! version, boot id, instance, endpoint                  texts
-//! token: 0, or 1, wall, boot, lifetime, value
-//! evidence: 0, or 1, wall, boot, region, domain, chain, number of staples, staples
+//! SHA-256 of the head        32 bytes
+//! length of the head         a number
+//! the head: version, boot id, instance, endpoint        texts
+//!           0, or 1, wall, boot, lifetime, token
+//!           0, or 1, wall, boot, SHA-256 of the evidence
+//! the evidence: region, domain, chain, number of staples, staples
 //! ```
 //!
 //! A number has eight bytes, the lowest first. A text or a sequence of bytes has its length as a number before it. An empty
-//! region or domain means that it was not requested. The digest detects a file that was written only in part. It is no
+//! region or domain means that it was not requested. The digests detect a file that was written only in part. They are no
 //! protection against a writer: a run judges the content like a response of the metadata service.
+//!
+//! A run without a key needs only the head. So the evidence has its own digest, which such a run does not compute.
 
 use std::time::Duration;
 
@@ -23,8 +27,8 @@ use super::moment::Moment;
 /// The first line of the file.
 const FORM: &[u8] = b"eic-agent evidence 1\n";
 
-/// The bytes before the content: the form and the digest.
-pub(super) const HEAD_BYTES: usize = FORM.len().saturating_add(SHA256_OUTPUT_LEN);
+/// The first bytes of the file: the form and the digest of the head. They differ if anything differs.
+pub(super) const MARK_BYTES: usize = FORM.len().saturating_add(SHA256_OUTPUT_LEN);
 
 /// Maximum size of the file, in bytes. The service's evidence has 15 KB. Evidence that is larger is not remembered.
 pub const MAX_RECORD_BYTES: usize = 64 * 1024;
@@ -74,13 +78,13 @@ impl std::fmt::Debug for KeptToken {
     }
 }
 
-/// Evidence that was kept.
+/// Evidence that was kept. Its bytes are not parsed yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptEvidence {
     /// An instant before the evidence was requested.
     pub since: Moment,
-    /// The evidence.
-    pub signer: SignerBytes,
+    digest: Vec<u8>,
+    content: Vec<u8>,
 }
 
 /// The evidence for the signer, as the metadata service sent it.
@@ -96,63 +100,100 @@ pub struct SignerBytes {
     pub staples: Vec<Vec<u8>>,
 }
 
+impl KeptEvidence {
+    /// Evidence that was requested after `since`.
+    #[must_use]
+    pub fn new(since: Moment, signer: &SignerBytes) -> Self {
+        let SignerBytes { region, domain, chain, staples } = signer;
+        let mut content = Vec::new();
+        push(&mut content, region.as_ref().map_or("", Region::as_str).as_bytes());
+        push(&mut content, domain.as_ref().map_or("", Domain::as_str).as_bytes());
+        push(&mut content, chain);
+        push_number(&mut content, u64::try_from(staples.len()).unwrap_or(u64::MAX));
+        for staple in staples {
+            push(&mut content, staple);
+        }
+        Self { since, digest: digest(&SHA256, &content).as_ref().to_vec(), content }
+    }
+
+    /// Parses the evidence. `None` if it was written only in part, or is malformed.
+    #[must_use]
+    pub fn signer(&self) -> Option<SignerBytes> {
+        if digest(&SHA256, &self.content).as_ref() != self.digest {
+            return None;
+        }
+        let mut rest = Reader(&self.content);
+        let region = requested(&rest.text()?, Region::try_from).ok()?;
+        let domain = requested(&rest.text()?, Domain::try_from).ok()?;
+        let chain = rest.bytes()?.to_vec();
+        let count = usize::try_from(rest.number()?).ok().filter(|count| *count <= MAX_STAPLES)?;
+        let staples = (0..count).map(|_| rest.bytes().map(<[u8]>::to_vec)).collect::<Option<_>>()?;
+        rest.0.is_empty().then_some(SignerBytes { region, domain, chain, staples })
+    }
+}
+
 impl Record {
     /// The bytes of the file. `None` if they are more than [`MAX_RECORD_BYTES`].
     #[must_use]
     pub fn to_bytes(&self) -> Option<Vec<u8>> {
-        let mut content = Vec::new();
+        let mut head = Vec::new();
         let Scope { version, boot, instance, endpoint } = &self.scope;
         for text in [version, boot, instance, endpoint] {
-            push(&mut content, text.as_bytes());
+            push(&mut head, text.as_bytes());
         }
-        push_number(&mut content, u64::from(self.token.is_some()));
+        push_number(&mut head, u64::from(self.token.is_some()));
         if let Some(KeptToken { value, since, lifetime }) = &self.token {
-            push_moment(&mut content, *since);
-            push_number(&mut content, lifetime.as_secs());
-            push(&mut content, value);
+            push_moment(&mut head, *since);
+            push_number(&mut head, lifetime.as_secs());
+            push(&mut head, value);
         }
-        push_number(&mut content, u64::from(self.evidence.is_some()));
-        if let Some(KeptEvidence { since, signer }) = &self.evidence {
-            let SignerBytes { region, domain, chain, staples } = signer;
-            push_moment(&mut content, *since);
-            push(&mut content, region.as_ref().map_or("", Region::as_str).as_bytes());
-            push(&mut content, domain.as_ref().map_or("", Domain::as_str).as_bytes());
-            push(&mut content, chain);
-            push_number(&mut content, u64::try_from(staples.len()).ok()?);
-            for staple in staples {
-                push(&mut content, staple);
-            }
+        push_number(&mut head, u64::from(self.evidence.is_some()));
+        let mut content: &[u8] = &[];
+        if let Some(evidence) = &self.evidence {
+            push_moment(&mut head, evidence.since);
+            push(&mut head, &evidence.digest);
+            content = &evidence.content;
         }
-        let bytes = [FORM, digest(&SHA256, &content).as_ref(), &content].concat();
+        let mut bytes = [FORM, digest(&SHA256, &head).as_ref()].concat();
+        push(&mut bytes, &head);
+        bytes.extend_from_slice(content);
         (bytes.len() <= MAX_RECORD_BYTES).then_some(bytes)
     }
 
-    /// Parses the bytes of the file. `None` if they are anything else than a whole record.
+    /// Parses the bytes of the file, except the content of the evidence. `None` if they are anything else than a record.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         if bytes.len() > MAX_RECORD_BYTES {
             return None;
         }
-        let (written, content) = bytes.strip_prefix(FORM)?.split_at_checked(SHA256_OUTPUT_LEN)?;
-        if digest(&SHA256, content).as_ref() != written {
+        let (written, rest) = bytes.strip_prefix(FORM)?.split_at_checked(SHA256_OUTPUT_LEN)?;
+        let mut rest = Reader(rest);
+        let head = rest.bytes()?;
+        let content = rest.0;
+        if digest(&SHA256, head).as_ref() != written {
             return None;
         }
-        let mut rest = Reader(content);
+        let mut head = Reader(head);
         let scope = Scope {
-            version: rest.text()?,
-            boot: rest.text()?,
-            instance: rest.text()?,
-            endpoint: rest.text()?,
+            version: head.text()?,
+            boot: head.text()?,
+            instance: head.text()?,
+            endpoint: head.text()?,
         };
-        let token = if rest.is_present()? {
-            let since = rest.moment()?;
-            let lifetime = Duration::from_secs(rest.number()?);
-            Some(KeptToken { value: rest.bytes()?.to_vec(), since, lifetime })
+        let token = if head.is_present()? {
+            let since = head.moment()?;
+            let lifetime = Duration::from_secs(head.number()?);
+            Some(KeptToken { value: head.bytes()?.to_vec(), since, lifetime })
         } else {
             None
         };
-        let evidence = if rest.is_present()? { Some(rest.evidence()?) } else { None };
-        rest.0.is_empty().then_some(Self { scope, token, evidence })
+        let evidence = if head.is_present()? {
+            let since = head.moment()?;
+            Some(KeptEvidence { since, digest: head.bytes()?.to_vec(), content: content.to_vec() })
+        } else {
+            content.is_empty().then_some(None)?
+        };
+        head.0.is_empty().then_some(Self { scope, token, evidence })
     }
 }
 
@@ -202,16 +243,6 @@ impl<'b> Reader<'b> {
     fn moment(&mut self) -> Option<Moment> {
         Some(Moment { wall: self.number()?, boot: self.number()? })
     }
-
-    fn evidence(&mut self) -> Option<KeptEvidence> {
-        let since = self.moment()?;
-        let region = requested(&self.text()?, Region::try_from).ok()?;
-        let domain = requested(&self.text()?, Domain::try_from).ok()?;
-        let chain = self.bytes()?.to_vec();
-        let count = usize::try_from(self.number()?).ok().filter(|count| *count <= MAX_STAPLES)?;
-        let staples = (0..count).map(|_| self.bytes().map(<[u8]>::to_vec)).collect::<Option<_>>()?;
-        Some(KeptEvidence { since, signer: SignerBytes { region, domain, chain, staples } })
-    }
 }
 
 /// Parses a name. An empty text is a name that was not requested.
@@ -226,6 +257,15 @@ fn requested<'t, T>(
 mod tests {
     use super::*;
 
+    fn signer() -> SignerBytes {
+        SignerBytes {
+            region: Some("eu-west-1".parse().unwrap()),
+            domain: None,
+            chain: b"chain".to_vec(),
+            staples: vec![b"one".to_vec(), Vec::new()],
+        }
+    }
+
     fn record() -> Record {
         let since = Moment { wall: 1_738_238_400_000, boot: 77 };
         Record {
@@ -236,16 +276,14 @@ mod tests {
                 endpoint: "http://169.254.169.254".to_owned(),
             },
             token: Some(KeptToken { value: b"secret".to_vec(), since, lifetime: Duration::from_secs(90) }),
-            evidence: Some(KeptEvidence {
-                since,
-                signer: SignerBytes {
-                    region: Some("eu-west-1".parse().unwrap()),
-                    domain: None,
-                    chain: b"chain".to_vec(),
-                    staples: vec![b"one".to_vec(), Vec::new()],
-                },
-            }),
+            evidence: Some(KeptEvidence::new(since, &signer())),
         }
+    }
+
+    /// Whether the bytes are a record whose evidence, if it has any, is whole.
+    fn is_whole(bytes: &[u8]) -> bool {
+        Record::parse(bytes)
+            .is_some_and(|record| record.evidence.is_none_or(|evidence| evidence.signer().is_some()))
     }
 
     #[test]
@@ -257,54 +295,87 @@ mod tests {
             Record { token: None, evidence: None, ..all.clone() },
             all,
         ] {
-            assert_eq!(Record::parse(&record.to_bytes().unwrap()), Some(record));
+            assert_eq!(Record::parse(&record.to_bytes().unwrap()), Some(record.clone()));
+            if let Some(evidence) = record.evidence {
+                assert_eq!(evidence.signer(), Some(signer()));
+            }
         }
     }
 
     #[test]
-    fn any_change_of_the_bytes_makes_it_unreadable() {
-        let bytes = record().to_bytes().unwrap();
-        for length in 0..bytes.len() {
-            assert_eq!(Record::parse(&bytes[..length]), None, "{length} bytes");
+    fn any_change_of_the_bytes_is_detected() {
+        for record in [record(), Record { evidence: None, ..record() }] {
+            let bytes = record.to_bytes().unwrap();
+            assert!(is_whole(&bytes));
+            for length in 0..bytes.len() {
+                assert!(!is_whole(&bytes[..length]), "{length} bytes");
+            }
+            for place in 0..bytes.len() {
+                let mut other = bytes.clone();
+                other[place] ^= 0x20;
+                assert!(!is_whole(&other), "byte {place}");
+            }
+            assert!(!is_whole(&[&bytes[..], b"\n"].concat()));
         }
-        for place in 0..bytes.len() {
-            let mut other = bytes.clone();
-            other[place] ^= 0x20;
-            assert_eq!(Record::parse(&other), None, "byte {place}");
-        }
-        assert_eq!(Record::parse(&[&bytes[..], b"\n"].concat()), None);
     }
 
-    /// A writer can make any content with a right digest.
+    #[test]
+    fn first_bytes_differ_if_anything_differs() {
+        let mark = |record: &Record| record.to_bytes().unwrap()[..MARK_BYTES].to_vec();
+        let other = SignerBytes { chain: b"other".to_vec(), ..signer() };
+        let with_another_chain = Record {
+            evidence: record().evidence.map(|kept| KeptEvidence::new(kept.since, &other)),
+            ..record()
+        };
+        assert_ne!(mark(&record()), mark(&with_another_chain));
+        assert_ne!(mark(&record()), mark(&Record { evidence: None, ..record() }));
+    }
+
+    /// A writer can make any content with right digests.
     #[test]
     fn malformed_content_is_unreadable() {
         let bytes = record().to_bytes().unwrap();
-        let content = &bytes[HEAD_BYTES..];
-        let with = |content: &[u8]| [FORM, digest(&SHA256, content).as_ref(), content].concat();
-        assert!(Record::parse(&with(content)).is_some());
-        for length in 0..content.len() {
-            assert_eq!(Record::parse(&with(&content[..length])), None, "{length} bytes");
-        }
-        assert_eq!(Record::parse(&with(&[content, b"\0"].concat())), None);
-        let replaced = |from: &[u8], to: &[u8]| {
-            let place = content.windows(from.len()).position(|bytes| bytes == from).unwrap();
-            with(&[&content[..place], to, &content[place + from.len()..]].concat())
+        let head = Reader(&bytes[MARK_BYTES..]).bytes().unwrap();
+        let content = &bytes[MARK_BYTES + 8 + head.len()..];
+        let with_head = |head: &[u8]| {
+            let mut bytes = [FORM, digest(&SHA256, head).as_ref()].concat();
+            push(&mut bytes, head);
+            [&bytes, content].concat()
         };
-        assert_eq!(Record::parse(&replaced(b"eu-west-1", b"eu_west_1")), None);
-        assert_eq!(Record::parse(&replaced(b"1.2.3", b"1.2.\xff")), None);
-        assert_eq!(Record::parse(&replaced(&5_u64.to_le_bytes(), &u64::MAX.to_le_bytes())), None);
+        assert!(is_whole(&with_head(head)));
+        for length in 0..head.len() {
+            assert!(!is_whole(&with_head(&head[..length])), "{length} bytes");
+        }
+        assert!(!is_whole(&with_head(&[head, b"\0"].concat())));
+        let replaced = |within: &[u8], from: &[u8], to: &[u8]| {
+            let place = within.windows(from.len()).position(|bytes| bytes == from).unwrap();
+            [&within[..place], to, &within[place + from.len()..]].concat()
+        };
+        assert!(!is_whole(&with_head(&replaced(head, b"1.2.3", b"1.2.\xff"))));
+        assert!(!is_whole(&with_head(&replaced(head, &5_u64.to_le_bytes(), &u64::MAX.to_le_bytes()))));
+        let kept = |content: &[u8]| KeptEvidence {
+            since: Moment { wall: 1, boot: 1 },
+            digest: digest(&SHA256, content).as_ref().to_vec(),
+            content: content.to_vec(),
+        };
+        assert!(kept(content).signer().is_some());
+        for length in 0..content.len() {
+            assert_eq!(kept(&content[..length]).signer(), None, "{length} bytes");
+        }
+        assert_eq!(kept(&[content, b"\0"].concat()).signer(), None);
+        assert_eq!(kept(&replaced(content, b"eu-west-1", b"eu_west_1")).signer(), None);
     }
 
     #[test]
     fn number_of_staples_and_size_are_bounded() {
-        let mut many = record();
-        many.evidence.as_mut().unwrap().signer.staples = vec![b"x".to_vec(); MAX_STAPLES];
-        assert!(Record::parse(&many.to_bytes().unwrap()).is_some());
-        many.evidence.as_mut().unwrap().signer.staples.push(b"x".to_vec());
-        assert_eq!(Record::parse(&many.to_bytes().unwrap()), None);
-        let mut large = record();
-        large.evidence.as_mut().unwrap().signer.chain = vec![b'x'; MAX_RECORD_BYTES];
-        assert_eq!(large.to_bytes(), None);
+        let with = |signer: &SignerBytes| KeptEvidence::new(Moment { wall: 1, boot: 1 }, signer);
+        let mut many = signer();
+        many.staples = vec![b"x".to_vec(); MAX_STAPLES];
+        assert!(with(&many).signer().is_some());
+        many.staples.push(b"x".to_vec());
+        assert_eq!(with(&many).signer(), None);
+        let large = SignerBytes { chain: vec![b'x'; MAX_RECORD_BYTES], ..signer() };
+        assert_eq!(Record { evidence: Some(with(&large)), ..record() }.to_bytes(), None);
     }
 
     #[test]

@@ -74,8 +74,8 @@ pub fn run(arguments: &Arguments, clock: Clock, out: &mut impl Write, notes: &mu
 
     let given = arguments.settings.clone();
     let path = given.config.clone().unwrap_or_else(|| DEFAULT_PATH.into());
-    let reader = SettingsReader::start(given);
-    // Reading may block, so wait at most one second.
+    let mut reader = SettingsReader::start(given, any_asked);
+    // Reading may block. If a thread reads, wait at most one second.
     let late = || Err(ConfigError::File(path, FileError::Unreadable(ErrorKind::TimedOut.into())));
     let settings = reader.settings(SETTINGS_TIMEOUT).unwrap_or_else(late);
     let said = settings.as_ref().map(|settings| settings.timeout.value).ok();

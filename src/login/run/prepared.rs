@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::io::Write;
 use std::os::fd::RawFd;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +30,7 @@ use crate::confinement::no_more_threads;
 use crate::environment::{self, EnvironmentError};
 use crate::fetch::{Found, Request, RunError, Service, decide_from_metadata};
 use crate::imds::Endpoint;
-use crate::memory::{self, Learned, Memory, ReadyRecord, Recalled};
+use crate::memory::{Learned, Memory, ReadyRecord, Recalled};
 
 /// Extra time after the deadline, in which the decision thread can return its error.
 const GRACE: Duration = Duration::from_millis(20);
@@ -88,6 +87,11 @@ enum RunResult {
 }
 
 impl RunResult {
+    fn late() -> Self {
+        let why = "the deadline passed before a decision was made".to_owned();
+        Self::Failed(Reason::MetadataTimeout, why)
+    }
+
     /// What the run learned. A run that failed learned nothing.
     fn learned(self) -> Option<Learned> {
         match self {
@@ -122,6 +126,8 @@ pub(super) struct PreparedRun {
 pub(super) struct OpenedRun {
     run: PreparedRun,
     trust: Option<OpenStore>,
+    /// The endpoints of the metadata service.
+    endpoints: Vec<Endpoint>,
     /// Why no key may be printed, independent of the metadata.
     obstacle: Option<(Reason, String)>,
     memory: Option<Memory>,
@@ -164,14 +170,15 @@ impl PreparedRun {
     /// waits at most one second, and at most half of the remaining time. The rest is for metadata and providers.
     pub(super) fn open(self, reader: SettingsReader, deadline: Instant) -> OpenedRun {
         let Ok(settings) = &self.settings else {
-            return OpenedRun { run: self, trust: None, obstacle: None, memory: None };
+            return OpenedRun { run: self, trust: None, endpoints: Vec::new(), obstacle: None, memory: None };
         };
         let now = Instant::now();
         let left = deadline.saturating_duration_since(now);
         let timeout = left.checked_div(2).unwrap_or(left).min(SETTINGS_TIMEOUT);
         let until = now.checked_add(timeout).unwrap_or(now);
-        let (store, prefix) = (settings.trust_store(), settings.line_prefix());
-        let trust = reader.open(store, timeout);
+        let prefix = settings.line_prefix();
+        let files = reader.open(settings.trust_store(), settings.remember.value, timeout);
+        let (trust, memory) = files.map_or((None, None), |files| (Some(files.trust), files.memory));
         let permitted = self.permitted.clone();
         let obstacle = if prefix.needs() <= Release::OLDEST && !prefix.environment {
             None
@@ -182,16 +189,15 @@ impl PreparedRun {
             let late = || Some((Reason::SettingsInvalid, "[keys]: sshd did not answer in time".to_owned()));
             call_with_timeout(timeout, look).unwrap_or_else(late)
         };
-        let memory = Memory::open(Path::new(memory::FOLDER), &self.machine, settings.remember.value);
-        OpenedRun { run: self, trust, obstacle, memory }
+        let endpoints = settings.endpoints();
+        OpenedRun { run: self, trust, endpoints, obstacle, memory }
     }
 }
 
 impl OpenedRun {
     /// The ports of the metadata service.
     pub(super) fn ports(&self) -> Vec<u16> {
-        let endpoints = self.run.settings.as_ref().map(Settings::endpoints).unwrap_or_default();
-        endpoints.iter().filter_map(Endpoint::port).collect()
+        self.endpoints.iter().filter_map(Endpoint::port).collect()
     }
 
     /// The descriptor of the memory's file.
@@ -206,29 +212,25 @@ impl OpenedRun {
         let memory = self.memory.take();
         let recalled = Arc::new(self.recall(memory.as_ref()));
         let opened = Arc::new(self);
-        let worker = Arc::clone(&opened);
+        let (worker, lent) = (Arc::clone(&opened), Arc::clone(&recalled));
         let timeout = deadline.saturating_duration_since(Instant::now()).saturating_add(GRACE);
-        let late = || {
-            RunResult::Failed(
-                Reason::MetadataTimeout,
-                "the deadline passed before a decision was made".to_owned(),
-            )
-        };
-        let lent = Arc::clone(&recalled);
+        // A peer that never stops sending keeps the HTTP library busy without a break, so its own time limit does not end
+        // this work. A second thread is the reason that such a run still ends at the deadline, with a line in the log.
         let decide = move || {
             no_more_threads();
             worker.decide(&lent)
         };
-        let result = call_with_timeout(timeout, decide).unwrap_or_else(late);
+        let result = call_with_timeout(timeout, decide).unwrap_or_else(RunResult::late);
         let mut output = opened.log_and_format(&result, audit);
-        output.record =
-            memory.zip(result.learned()).and_then(|(memory, learned)| memory.with_news(learned, &recalled));
+        output.record = memory
+            .zip(result.learned())
+            .and_then(|(memory, learned)| memory.with_news(&opened.run.machine, learned, &recalled));
         output
     }
 
     fn recall(&self, memory: Option<&Memory>) -> Recalled {
         let (Some(memory), Ok(settings)) = (memory, &self.run.settings) else { return Recalled::default() };
-        memory.recall(&settings.endpoints(), settings.timeout.value)
+        memory.recall(&self.run.machine, &self.endpoints, settings.timeout.value)
     }
 
     /// Queries the metadata service and decides. Does not log or print.
@@ -289,7 +291,7 @@ impl OpenedRun {
             clock,
         };
         let service = Service {
-            endpoints: &settings.endpoints(),
+            endpoints: &self.endpoints,
             // The time since the start of the run counts too.
             begun: clock.since(),
             allowed: settings.timeout.value,

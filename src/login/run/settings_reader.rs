@@ -1,71 +1,102 @@
 //! Reads files on a separate thread. A read may block in the kernel forever, for example on an unreachable file
 //! server.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use eic_host::trust_store::{OpenStore, TrustStore};
 
-use crate::config::{CommandLine, ConfigError, Settings};
+use super::timeout::call_with_timeout;
+use crate::config::{CommandLine, ConfigError, DEFAULT_PATH, Settings};
+use crate::memory::{FOLDER, Memory};
 
-/// A thread that reads the settings and then opens the trust store. The caller waits for each only up to a time
-/// limit. One thread does both, because most of the cost is starting and ending a thread. If no thread can be
-/// created, the caller reads the files, and only the alarm limits the time.
-pub(super) struct SettingsReader {
-    given: CommandLine,
-    thread: Option<Channels>,
+/// The files that a run opens after root's privileges were dropped.
+pub(super) struct OpenFiles {
+    pub(super) trust: OpenStore,
+    pub(super) memory: Option<Memory>,
 }
 
-struct Channels {
+/// Reads the settings and then opens the other files. If something waits for this run, a thread does it, and the caller
+/// waits for each only up to a time limit:
+///
+/// - Providers wait: their output must reach sshd even if a file server does not answer.
+/// - The operator named the file, or made it a link, so it may be on a file server.
+///
+/// Otherwise the files are the distribution's own below `/etc` and `/var`. If these do not answer, neither does sshd. Then
+/// the caller reads them, because a thread costs a tenth of a run. The alarm limits the time.
+///
+/// One thread does both, because most of the cost is starting and ending a thread. If no thread can be created, the caller
+/// reads the files, and only the alarm limits the time.
+///
+/// In a process that is root, this thread only reads the settings, and it has ended when the caller gets them. The C
+/// library signals every other thread for each step of a change of the user, and a file must not be opened before that
+/// change. So a second thread opens the other files later.
+pub(super) struct SettingsReader {
+    given: CommandLine,
+    has_providers: bool,
+    thread: Option<ReaderThread>,
+}
+
+struct ReaderThread {
     settings: Receiver<Result<Settings, ConfigError>>,
-    /// If set, the trust store is requested through this channel after root's privileges were dropped.
-    wanted: Option<SyncSender<TrustStore>>,
-    opened: Receiver<OpenStore>,
+    /// `None` in a process that is root.
+    opened: Option<Receiver<OpenFiles>>,
+    handle: JoinHandle<()>,
 }
 
 impl SettingsReader {
-    /// Starts a thread that reads the settings and then opens the trust store that they name. If this process is
-    /// root, the thread waits for a request before it opens the trust store.
-    pub(super) fn start(given: CommandLine) -> Self {
+    /// Starts the thread, if one is needed.
+    pub(super) fn start(given: CommandLine, has_providers: bool) -> Self {
+        let is_own = given.config.is_none() && !Path::new(DEFAULT_PATH).is_symlink();
+        if is_own && !has_providers {
+            return Self { given, has_providers, thread: None };
+        }
+        let is_root = nix::unistd::geteuid().is_root();
         let (settings_sender, settings) = sync_channel(1);
-        let (wanted, wishes) = sync_channel::<TrustStore>(1);
         let (hand_over, opened) = sync_channel(1);
-        let waits = nix::unistd::geteuid().is_root();
         let aside = given.clone();
         let work = move || {
             let read = Settings::resolve(&aside);
-            let theirs = read.as_ref().map(Settings::trust_store).ok();
+            let files = read.as_ref().map(|settings| (settings.trust_store(), settings.remember.value)).ok();
             let _ = settings_sender.send(read);
-            // No store is requested if no key can be pushed.
-            if let Some(store) = if waits { wishes.recv().ok() } else { theirs } {
-                let _ = hand_over.send(store.open());
+            if let Some((store, remember)) = files.filter(|_| !is_root) {
+                let _ = hand_over.send(open(&store, remember));
             }
         };
-        let started = thread::Builder::new().spawn(work).is_ok();
-        let wanted = waits.then_some(wanted);
-        Self { given, thread: started.then_some(Channels { settings, wanted, opened }) }
+        let handle = thread::Builder::new().spawn(work).ok();
+        let opened = (!is_root).then_some(opened);
+        Self { given, has_providers, thread: handle.map(|handle| ReaderThread { settings, opened, handle }) }
     }
 
     /// The settings. `None` if reading took longer than `timeout`.
-    pub(super) fn settings(&self, timeout: Duration) -> Option<Result<Settings, ConfigError>> {
-        match &self.thread {
-            Some(thread) => thread.settings.recv_timeout(timeout).ok(),
+    pub(super) fn settings(&mut self, timeout: Duration) -> Option<Result<Settings, ConfigError>> {
+        match self.thread.take() {
+            Some(thread) => {
+                let read = thread.settings.recv_timeout(timeout).ok()?;
+                if thread.opened.is_none() {
+                    // The thread has nothing else to do.
+                    let _ = thread.handle.join();
+                } else {
+                    self.thread = Some(thread);
+                }
+                Some(read)
+            }
             None => Some(Settings::resolve(&self.given)),
         }
     }
 
-    /// The trust store, opened without root's privileges. `None` if opening took longer than `timeout`. The thread
-    /// ends when it has opened the files.
-    pub(super) fn open(self, store: TrustStore, timeout: Duration) -> Option<OpenStore> {
-        match self.thread {
-            Some(thread) => {
-                if let Some(wanted) = thread.wanted {
-                    wanted.send(store).ok()?;
-                }
-                thread.opened.recv_timeout(timeout).ok()
-            }
-            None => Some(store.open()),
+    /// The other files, opened without root's privileges. `None` if opening took longer than `timeout`.
+    pub(super) fn open(self, store: TrustStore, remember: Duration, timeout: Duration) -> Option<OpenFiles> {
+        match self.thread.and_then(|thread| thread.opened) {
+            Some(opened) => opened.recv_timeout(timeout).ok(),
+            None if !self.has_providers && !store.is_chosen() => Some(open(&store, remember)),
+            None => call_with_timeout(timeout, move || open(&store, remember)),
         }
     }
+}
+
+fn open(store: &TrustStore, remember: Duration) -> OpenFiles {
+    OpenFiles { trust: store.open(), memory: Memory::open(Path::new(FOLDER), remember) }
 }

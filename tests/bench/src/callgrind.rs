@@ -4,11 +4,16 @@ use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
+use crate::program::Start;
+use crate::runner::forget;
 use crate::world::{AGENTS_USER, World, uid};
 
 /// The instructions that this command executes in user mode, as the agent's user. Its output must contain `expected`.
 /// Without `expected`, the output must be empty.
-pub(crate) fn instructions(world: &World, command: &[String], expected: Option<&str>) -> u64 {
+pub(crate) fn instructions(world: &World, command: &Start, expected: Option<&str>) -> u64 {
+    if command.forgets {
+        forget();
+    }
     // valgrind opens this file before the program runs, because the agent later forbids itself to open files.
     let log = world.shared_folder().join("callgrind");
     let _ = fs::remove_file(&log);
@@ -16,7 +21,7 @@ pub(crate) fn instructions(world: &World, command: &[String], expected: Option<&
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--vgdb=no", "--callgrind-out-file=/dev/null"])
         .arg(format!("--log-file={}", log.display()))
-        .args(command)
+        .args(&command.words)
         .uid(user)
         .gid(user)
         .current_dir("/")
@@ -28,7 +33,8 @@ pub(crate) fn instructions(world: &World, command: &[String], expected: Option<&
     let log = fs::read_to_string(&log).unwrap_or_default();
     assert!(
         output.status.success() && as_expected,
-        "under valgrind {command:?} ended with {}, and printed {said}{}{log}",
+        "under valgrind {:?} ended with {}, and printed {said}{}{log}",
+        command.words,
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );

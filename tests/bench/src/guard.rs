@@ -8,7 +8,8 @@ use toml::Table;
 
 use crate::callgrind::instructions;
 use crate::measure::{Pushed, least_traffic};
-use crate::program::{Programs, Run};
+use crate::program::{Program, Programs, Run, Start};
+use crate::runner::in_turn;
 use crate::service::{Metadata, Traffic, count_packets};
 use crate::world::{INSTANCE, World, size};
 
@@ -37,6 +38,10 @@ const STAPLES: [(&str, &str); 2] = [
 const KEYS: &str = include_str!("../../fixtures/bundles/good-ed25519");
 const KEY: &str = include_str!("../../fixtures/keys/ed25519.pub");
 const INSTANTS: &str = include_str!("../../fixtures/instants");
+
+/// The sections of the runs without and with a memory, in the order of [`Run::ALL`].
+const COLD: [&str; 3] = ["key", "no-key", "other"];
+const WARM: [&str; 3] = ["key-warm", "no-key-warm", "other-warm"];
 
 /// One figure and its budget.
 struct Item {
@@ -77,7 +82,7 @@ pub(crate) fn hold(world: &World, programs: &Programs, _out: &Path) -> bool {
 
 fn measure(world: &World, programs: &Programs, budget: &Table) -> Vec<Item> {
     let mut items = vec![Item { section: "binary", name: "bytes", measured: size(&programs.agent) }];
-    let mut least = |section, command: &[String], expected: Option<&str>| {
+    let mut least = |section, command: &Start, expected: Option<&str>| {
         let name = "instructions";
         let mut item = Item { section, name, measured: instructions(world, command, expected) };
         for _ in 1..COUNTS {
@@ -90,24 +95,31 @@ fn measure(world: &World, programs: &Programs, budget: &Table) -> Vec<Item> {
     };
     least("verify", &verify(world), Some(KEY.trim_end()));
     let pushed = Pushed::new(world);
-    let traffic = |metadata: &Metadata, run: Run| {
-        let command = programs.agent().patient_command(run, pushed.fingerprint());
+    let traffic = |metadata: &Metadata, agent: &Program, run: Run| {
+        let command = agent.patient_command(run, pushed.fingerprint());
         least_traffic(world, metadata, &command, pushed.expected(run))
     };
-    let closed = {
+    let mut measured = Vec::new();
+    {
         let metadata = Metadata::start(world, false, pushed.line());
-        for run in Run::ALL {
-            let command = programs.agent().patient_command(run, pushed.fingerprint());
-            least(run.name(), &command, pushed.expected(run));
+        for (agent, sections) in programs.agents().zip([COLD, WARM]) {
+            for (section, run) in sections.into_iter().zip(Run::ALL) {
+                let command = agent.patient_command(run, pushed.fingerprint());
+                // A warm run needs what this run stores.
+                in_turn(world, std::slice::from_ref(&command), 1, pushed.expected(run));
+                least(section, &command, pushed.expected(run));
+                measured.push((section, traffic(&metadata, agent, run)));
+            }
         }
-        Run::ALL.map(|run| (run.name(), traffic(&metadata, run)))
-    };
-    let kept = {
+    }
+    {
         let metadata = Metadata::start(world, true, pushed.line());
-        [("key-kept-alive", Run::Key), ("no-key-kept-alive", Run::NoKey)]
-            .map(|(section, run)| (section, traffic(&metadata, run)))
-    };
-    for (section, Traffic { requests, connections, packets }) in closed.into_iter().chain(kept) {
+        for (section, run) in [("key-kept-alive", Run::Key), ("no-key-kept-alive", Run::NoKey)] {
+            let cold = programs.agents().take(1);
+            measured.extend(cold.map(|agent| (section, traffic(&metadata, agent, run))));
+        }
+    }
+    for (section, Traffic { requests, connections, packets }) in measured {
         for (name, measured) in [("requests", requests), ("connections", connections), ("packets", packets)] {
             items.push(Item { section, name, measured });
         }
@@ -116,7 +128,7 @@ fn measure(world: &World, programs: &Programs, budget: &Table) -> Vec<Item> {
 }
 
 /// The command `eic-agent verify` with fixtures that never change.
-fn verify(world: &World) -> Vec<String> {
+fn verify(world: &World) -> Start {
     let folder = world.shared_folder();
     let place = |name: &str| folder.join(name).display().to_string();
     fs::create_dir_all(place("ocsp")).expect("a folder for the staples");
@@ -132,11 +144,23 @@ fn verify(world: &World) -> Vec<String> {
     let (keys, chain, staples, root) =
         (place("keys"), place("signer-cert"), place("ocsp"), place("root.pem"));
     let signer = "managed-ssh-signer.us-east-1.amazonaws.com";
-    [&agent, "verify", "--keys", &keys, "--signer-cert", &chain, "--ocsp-dir", &staples, "--ca-file", &root]
-        .into_iter()
-        .chain(["--instance-id", INSTANCE, "--signer-name", signer, "--at", at])
-        .map(str::to_owned)
-        .collect()
+    let words = [
+        &agent,
+        "verify",
+        "--keys",
+        &keys,
+        "--signer-cert",
+        &chain,
+        "--ocsp-dir",
+        &staples,
+        "--ca-file",
+        &root,
+    ]
+    .into_iter()
+    .chain(["--instance-id", INSTANCE, "--signer-name", signer, "--at", at])
+    .map(str::to_owned)
+    .collect();
+    Start { words, forgets: false }
 }
 
 /// The budget of a figure, and the largest value that passes.
@@ -195,7 +219,8 @@ mod tests {
     #[test]
     fn committed_budget_has_every_section() {
         let budget: Table = include_str!("../budget.toml").parse().unwrap();
-        for section in ["binary", "verify", "key", "no-key", "key-kept-alive", "no-key-kept-alive"] {
+        let others = ["binary", "verify", "key-kept-alive", "no-key-kept-alive"];
+        for section in others.into_iter().chain(COLD).chain(WARM) {
             assert!(budget["x86_64"].get(section).is_some_and(toml::Value::is_table), "{section}");
         }
     }

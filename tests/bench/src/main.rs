@@ -20,9 +20,10 @@ use std::process::ExitCode;
 use program::Programs;
 
 const USAGE: &str = "\
-usage: eic-bench show|guard --agent FILE --floor FILE --out FOLDER [--also FILE]
+usage: eic-bench show|quick|guard --agent FILE --floor FILE --out FOLDER [--also FILE]
 
 show   measures everything, and writes bench.json and login.svg into FOLDER
+quick  measures only single runs, with a service that answers at once
 guard  checks instructions, requests, connections, packets and the size of the file against tests/bench/budget.toml
 --also measures one more program, which takes the arguments of the floor program";
 
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     let (Some(agent), Some(floor), Some(out)) = (agent, floor, out) else { return usage() };
     let work = match command.as_str() {
         "show" => report::show,
+        "quick" => report::quick,
         "guard" => guard::hold,
         _ => return usage(),
     };

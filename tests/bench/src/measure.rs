@@ -5,13 +5,13 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::callgrind::instructions;
-use crate::program::{Program, Programs, Run};
-use crate::runner::{Sample, at_once, in_turn};
+use crate::program::{Program, Programs, Run, Start};
+use crate::runner::{Sample, at_once, forget, in_turn, in_turn_as};
 use crate::service::{Metadata, Traffic};
 use crate::world::{Key, World};
 
 /// The delay of each metadata response in milliseconds, and the number of rounds with this delay.
-const LATENCIES: [(u64, usize); 3] = [(0, 300), (1, 150), (5, 100)];
+const LATENCIES: [(u64, usize); 3] = [(0, 200), (1, 100), (5, 50)];
 
 /// How many runs start at once.
 const CROWDS: [usize; 2] = [50, 200];
@@ -58,6 +58,7 @@ pub(crate) struct Figures {
     pub(crate) p99: f64,
     pub(crate) cpu: f64,
     pub(crate) faults: f64,
+    pub(crate) switches: f64,
     pub(crate) failed: usize,
     pub(crate) traffic: Traffic,
 }
@@ -104,6 +105,16 @@ pub(crate) fn all_services(world: &World, programs: &Programs, pushed: &Pushed) 
     figures
 }
 
+/// The runs with a service that answers at once and closes each connection.
+pub(crate) fn fast_service(world: &World, programs: &Programs, pushed: &Pushed) -> Vec<Figures> {
+    let metadata = Metadata::start(world, false, pushed.line());
+    let rounds = LATENCIES[0].1;
+    Run::ALL
+        .into_iter()
+        .flat_map(|run| one_service(world, programs, pushed, &metadata, run, rounds))
+        .collect()
+}
+
 pub(crate) const fn connection(keep_alive: bool) -> &'static str {
     if keep_alive { "kept alive" } else { "closed" }
 }
@@ -127,17 +138,9 @@ fn one_service(
         .iter()
         .zip(&commands)
         .zip(samples)
-        .map(|((program, command), samples)| Figures {
-            program: program.name.clone(),
-            run,
-            latency: 0,
-            keep_alive: false,
-            median: share(&samples, 50, |sample| sample.wall),
-            p99: share(&samples, 99, |sample| sample.wall),
-            cpu: share(&samples, 50, |sample| sample.cpu),
-            faults: share(&samples, 50, |sample| sample.faults),
-            failed: samples.iter().filter(|sample| !sample.good).count(),
-            traffic: least_traffic(world, metadata, command, expected),
+        .map(|((program, command), samples)| {
+            let traffic = least_traffic(world, metadata, command, expected);
+            Figures::of(program.name.clone(), run, &samples, traffic)
         })
         .collect();
     figures.into_iter()
@@ -148,12 +151,12 @@ fn one_service(
 pub(crate) fn least_traffic(
     world: &World,
     metadata: &Metadata,
-    command: &[String],
+    command: &Start,
     expected: Option<&str>,
 ) -> Traffic {
     let once = |_| {
         metadata.traffic_of(|| {
-            let samples = in_turn(world, &[command.to_vec()], 1, expected);
+            let samples = in_turn(world, std::slice::from_ref(command), 1, expected);
             assert!(samples[0][0].good, "{command:?} failed, or printed unexpected output");
         })
     };
@@ -186,12 +189,15 @@ pub(crate) fn weights(world: &World, programs: &Programs, pushed: &Pushed) -> Ve
 }
 
 /// The peak memory of a run in KiB: the median of a few runs. GNU time itself is small, so the peak is the program's.
-fn most_memory(command: &[String]) -> u64 {
+fn most_memory(command: &Start) -> u64 {
     let mut seen: Vec<u64> = (0..LOOKS)
         .map(|_| {
+            if command.forgets {
+                forget();
+            }
             let output = Command::new("/usr/bin/time")
                 .args(["--quiet", "-f", "peak %M"])
-                .args(command)
+                .args(&command.words)
                 .stdin(Stdio::null())
                 .output()
                 .expect("GNU time is missing: run tests/setup bench");
@@ -222,6 +228,21 @@ pub(crate) fn crowds(world: &World, programs: &Programs, pushed: &Pushed) -> Vec
     CROWDS.iter().flat_map(|times| programs.all.iter().map(move |program| one(program, *times))).collect()
 }
 
+/// Runs by root with a provider, as a chained command needs them. The runs as root read the memory of the agent's user.
+pub(crate) fn as_root(world: &World, programs: &Programs, pushed: &Pushed) -> Vec<Figures> {
+    let metadata = Metadata::start(world, false, pushed.line());
+    let run = Run::Key;
+    eprintln!("bench: {} path, as root with a provider", run.name());
+    let start = |program: &Program| program.command_with_a_provider(run, pushed.fingerprint());
+    let commands: Vec<_> = programs.all.iter().map(start).collect();
+    let expected = pushed.expected(run);
+    in_turn_as("root", world, &commands, 3, expected);
+    let samples = in_turn_as("root", world, &commands, LATENCIES[0].1, expected);
+    drop(metadata);
+    let named = programs.all.iter().map(|program| program.name.clone());
+    named.zip(samples).map(|(name, samples)| Figures::of(name, run, &samples, Traffic::default())).collect()
+}
+
 /// The percentile `hundredths` of the samples.
 pub(crate) fn share(samples: &[Sample], hundredths: usize, what: impl Fn(&Sample) -> f64) -> f64 {
     let mut values: Vec<_> = samples.iter().map(what).collect();
@@ -236,11 +257,28 @@ pub(crate) fn at(values: &mut [f64], hundredths: usize) -> f64 {
 }
 
 impl Figures {
+    fn of(program: String, run: Run, samples: &[Sample], traffic: Traffic) -> Self {
+        Self {
+            program,
+            run,
+            latency: 0,
+            keep_alive: false,
+            median: share(samples, 50, |sample| sample.wall),
+            p99: share(samples, 99, |sample| sample.wall),
+            cpu: share(samples, 50, |sample| sample.cpu),
+            faults: share(samples, 50, |sample| sample.faults),
+            switches: share(samples, 50, |sample| sample.switches),
+            failed: samples.iter().filter(|sample| !sample.good).count(),
+            traffic,
+        }
+    }
+
     pub(crate) fn json(&self) -> Value {
         json!({
             "program": self.program, "path": self.run.name(), "latency_ms": self.latency,
             "connection": connection(self.keep_alive), "wall_median_us": self.median, "wall_p99_us": self.p99,
-            "cpu_median_us": self.cpu, "page_faults": self.faults, "failed": self.failed,
+            "cpu_median_us": self.cpu, "page_faults": self.faults,
+            "context_switches": self.switches, "failed": self.failed,
             "requests": self.traffic.requests, "connections": self.traffic.connections,
             "packets": self.traffic.packets,
         })

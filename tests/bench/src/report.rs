@@ -21,6 +21,7 @@ pub(crate) fn show(world: &World, programs: &Programs, out: &Path) -> bool {
     let cores = available_parallelism().map_or(1, std::num::NonZero::get);
     let pushed = Pushed::new(world);
     let figures = measure::all_services(world, programs, &pushed);
+    let as_root = measure::as_root(world, programs, &pushed);
     let weights = measure::weights(world, programs, &pushed);
     let crowds = measure::crowds(world, programs, &pushed);
     eprintln!("bench: ssh logins");
@@ -33,7 +34,10 @@ pub(crate) fn show(world: &World, programs: &Programs, out: &Path) -> bool {
 
     let bytes = size(&programs.agent);
     println!("\nagent: {} ({bytes} bytes); {cores} cores\n", programs.agent.display());
+    println!("Runs as sshd starts them, the programs in turn; x is relative to the floor's");
     tell_runs(&figures);
+    println!("\nRuns by root, with a provider that does nothing");
+    tell_runs(&as_root);
     tell_weights(&weights);
     tell_crowds(&crowds, &logins, &crowded);
     tell_parts(&parts);
@@ -42,6 +46,7 @@ pub(crate) fn show(world: &World, programs: &Programs, out: &Path) -> bool {
         "cores": cores,
         "agent_bytes": bytes,
         "runs": list(&figures, Figures::json),
+        "as_root": list(&as_root, Figures::json),
         "weights": list(&weights, Weight::json),
         "runs_at_once": list(&crowds, Crowd::json),
         "ssh": logins.json(),
@@ -61,12 +66,19 @@ pub(crate) fn show(world: &World, programs: &Programs, out: &Path) -> bool {
     failed == 0
 }
 
+/// Measures and shows only the runs with a service that answers at once.
+pub(crate) fn quick(world: &World, programs: &Programs, _out: &Path) -> bool {
+    count_packets();
+    let figures = measure::fast_service(world, programs, &Pushed::new(world));
+    tell_runs(&figures);
+    figures.iter().all(|figures| figures.failed == 0)
+}
+
 fn list<T>(all: &[T], json: fn(&T) -> Value) -> Value {
     all.iter().map(json).collect()
 }
 
 fn tell_runs(figures: &[Figures]) {
-    println!("Runs as sshd starts them, the programs in turn; x is the median relative to the floor's");
     println!("{}", run_row(RUN_COLUMNS));
     for one in figures {
         let floor = figures.iter().find(|other| {
@@ -82,16 +94,17 @@ fn tell_runs(figures: &[Figures]) {
             &format!("{:.2}", floor.map_or(f64::NAN, |floor| one.median / floor.median)),
             &format!("{:.2}", one.p99 / 1e3),
             &format!("{:.2}", one.cpu / 1e3),
+            &format!("{:.2}", floor.map_or(f64::NAN, |floor| one.cpu / floor.cpu)),
             &format!("{:.0}", one.faults),
+            &format!("{:.0}", one.switches),
             &one.traffic.requests.to_string(),
-            &one.traffic.connections.to_string(),
             &one.traffic.packets.to_string(),
         ]);
         println!("{row}{}", if one.failed > 0 { format!("  {} FAILED", one.failed) } else { String::new() });
     }
 }
 
-const RUN_COLUMNS: [&str; 12] = [
+const RUN_COLUMNS: [&str; 13] = [
     "path",
     "answer",
     "ms",
@@ -100,18 +113,19 @@ const RUN_COLUMNS: [&str; 12] = [
     "x",
     "p99 ms",
     "cpu ms",
+    "x",
     "faults",
+    "switches",
     "req.",
-    "conn.",
     "packets",
 ];
 
 /// One line of the table of runs.
-fn run_row(cells: [&str; 12]) -> String {
-    let [path, answer, ms, program, median, x, p99, cpu, faults, requests, connections, packets] = cells;
+fn run_row(cells: [&str; 13]) -> String {
+    let [path, answer, ms, program, median, x, p99, cpu, cpu_x, faults, switches, requests, packets] = cells;
     format!(
-        "{path:7} {answer:6} {ms:>4}  {program:8} {median:>10} {x:>6} {p99:>10} {cpu:>9} {faults:>7} {requests:>5} \
-         {connections:>6} {packets:>8}"
+        "{path:7} {answer:6} {ms:>3} {program:7} {median:>9} {x:>5} {p99:>7} {cpu:>7} {cpu_x:>5} {faults:>6} \
+         {switches:>8} {requests:>4} {packets:>7}"
     )
 }
 
@@ -166,6 +180,6 @@ mod tests {
             assert_eq!(run_row(cells.try_into().expect(line)), line);
             rows += 1;
         }
-        assert_eq!(rows, 4);
+        assert_eq!(rows, 9);
     }
 }

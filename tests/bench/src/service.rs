@@ -20,7 +20,7 @@ pub(crate) struct Metadata {
 }
 
 /// The traffic of one run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Traffic {
     pub(crate) requests: u64,
     pub(crate) connections: u64,

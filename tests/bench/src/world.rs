@@ -33,6 +33,9 @@ const ROOTS: usize = 142;
 /// The user as whom sshd runs the agent.
 pub(crate) const AGENTS_USER: &str = "eic-agent";
 
+/// What the runs remember.
+pub(crate) const MEMORY: &str = "/run/eic-agent/evidence";
+
 pub(crate) struct World {
     root: PathBuf,
     /// The signer. All services of a run share it.
@@ -71,6 +74,7 @@ impl World {
         let signer = "managed-ssh-signer.us-east-1.amazonaws.com";
         let world = Self { root, hierarchy: Hierarchy::new(&pool, signer, now) };
         world.trust(&pool);
+        run("install", &["-d", "-m", "0700", "-o", AGENTS_USER, "-g", AGENTS_USER, "/run/eic-agent"]);
         world.keep_log("/dev/log");
         world.keep_log("/run/systemd/journal/socket");
         let shared = world.shared_folder();

@@ -115,8 +115,7 @@ fn replaced_signer_costs_requests_and_no_login() {
         let (keys, paths) = run(world, "ec2-user");
         assert_eq!(keys, line, "{paths:?}");
         assert_eq!(paths.first(), Some(&keys_of("ec2-user")));
-        assert_eq!(paths.get(1).map(String::as_str), Some(SIGNER));
-        assert_eq!(paths.len(), 7, "{paths:?}");
+        assert_eq!(paths.len(), 6, "{paths:?}");
         assert_eq!(run(world, "ec2-user"), (line, vec![keys_of("ec2-user")]));
     });
 }
@@ -158,7 +157,9 @@ fn entry_with_a_bad_signature_is_refused_and_the_memory_stays() {
         world.emulator.set_entries("ec2-user", entry.request("r-1").sign(&foreign));
         let syslog = Syslog::bind();
         let (keys, paths) = run(world, "ec2-user");
-        assert_eq!((keys.as_str(), paths), ("", vec![keys_of("ec2-user"), SIGNER.to_owned()]));
+        assert_eq!(keys, "");
+        // Region, domain and chain show that the signer is still the same.
+        assert!(paths.len() == 4 && paths.iter().any(|path| path == SIGNER), "{paths:?}");
         let lines = syslog.agent_lines();
         assert!(lines.iter().any(|line| line.contains("bad-signature")), "{lines:?}");
         assert_eq!(run(world, "ubuntu").1, [keys_of("ubuntu")], "other users are not affected");

@@ -20,18 +20,22 @@
 //! processes' memory, signals, mounts, namespaces, modules, keys, changes of the user or the clock, and code created at
 //! run time. The only sockets are those with a path (for the log) and TCP.
 //!
-//! # A binary search instead of a list
+//! # A short program
 //!
-//! The kernel evaluates the filter in advance for each of its 460 calls, so that most calls cost nothing later.
-//! `seccompiler` compares one number after the other. This program uses a binary search instead. With
-//! `seccompiler`'s program, a run takes 172,000 more instructions (20 %), and the kernel takes 284 instead of 97 µs
-//! to load the filter (CONTRIBUTING.md, "Own code where a library exists"). Tests compare every verdict with that
-//! of `seccompiler`'s program for the same list.
+//! The kernel translates the program into machine code when it installs the filter. That takes most of the time of the
+//! confinement, and it grows with the length of the program. So a call without a condition is one bit of a bitmap, and the
+//! two verdicts occur once. `seccompiler`'s program compares one number after the other, and is four times as long
+//! (CONTRIBUTING.md, "Own code where a library exists"). Tests compare every verdict with that of `seccompiler`'s program
+//! for the same list.
+//!
+//! Since Linux 5.11, the kernel also evaluates the program in advance for each of its 460 calls, to allow some of them
+//! without the program. It stops at the first step that it cannot evaluate. `COPY` is such a step, so it is among the
+//! first. A run makes too few calls for this evaluation to pay.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::RawFd;
 
-use eic_core::order;
 use nix::libc::{self, c_long};
 use seccompiler::{BpfProgram, apply_filter, apply_filter_all_threads, sock_filter};
 
@@ -39,31 +43,37 @@ use seccompiler::{BpfProgram, apply_filter, apply_filter_all_threads, sock_filte
 /// is always allowed.
 struct Call<'c> {
     number: c_long,
-    when: &'c [&'c [Argument]],
+    when: &'c [&'c [Argument<'c>]],
 }
 
-/// The lower 32 bits of an argument, with the mask applied, must have this value. All arguments below have C's type
-/// `int`, or their higher bits have no meaning.
-struct Argument {
-    place: u32,
+/// A half of an argument, with the mask applied, must have one of these values.
+struct Argument<'c> {
+    /// The number of the half: the lower 32 bits of the first argument are 0, the higher ones 1.
+    half: u32,
     mask: u32,
-    value: u32,
+    values: &'c [u32],
 }
 
 const fn any(number: c_long) -> Call<'static> {
     Call { number, when: &[] }
 }
 
-const fn only<'c>(number: c_long, when: &'c [&'c [Argument]]) -> Call<'c> {
+const fn only<'c>(number: c_long, when: &'c [&'c [Argument<'c>]]) -> Call<'c> {
     Call { number, when }
 }
 
-const fn is(place: u32, value: u32) -> Argument {
-    Argument { place, mask: u32::MAX, value }
+/// The lower half of an argument. The argument has C's type `int`, or its higher bits have no meaning.
+const fn is(place: u32, values: &[u32]) -> Argument<'_> {
+    masked(place, u32::MAX, values)
 }
 
-const fn masked(place: u32, mask: u32, value: u32) -> Argument {
-    Argument { place, mask, value }
+const fn masked(place: u32, mask: u32, values: &[u32]) -> Argument<'_> {
+    Argument { half: place.saturating_mul(2), mask, values }
+}
+
+/// The higher half of an argument is 0.
+const fn is_small(place: u32) -> Argument<'static> {
+    Argument { half: place.saturating_mul(2).saturating_add(1), mask: u32::MAX, values: &[0] }
 }
 
 /// The bits of a socket's `type` without its flags (`SOCK_TYPE_MASK`).
@@ -87,6 +97,9 @@ const THREAD_AND_NAMESPACES: u32 = THREAD | 0x7e02_0000;
 /// `FIONBIO`, the same on both architectures.
 const NON_BLOCKING: u32 = 0x5421;
 
+/// The bits of a size or a position beyond 128 KiB. The file of the memory has at most 64 KiB.
+const BEYOND_MEMORY: u32 = !0x1_ffff;
+
 /// `LOCK_EX | LOCK_NB`: takes the lock of a file, or fails at once.
 const LOCK_WITHOUT_WAITING: u32 = 6;
 
@@ -103,25 +116,20 @@ const CALLS: &[Call<'static>] = &[
     // Without F_SETOWN, which causes signals.
     only(
         libc::SYS_fcntl,
-        &[
-            &[is(1, 1 /* F_GETFD */)],
-            &[is(1, 2 /* F_SETFD */)],
-            &[is(1, 3 /* F_GETFL */)],
-            &[is(1, 4 /* F_SETFL */)],
-            &[is(1, 1030 /* F_DUPFD_CLOEXEC */)],
-        ],
+        // F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC
+        &[&[is(1, &[1, 2, 3, 4, 1030])]],
     ),
     // Without TIOCSTI, which inserts input into the terminal.
-    only(libc::SYS_ioctl, &[&[is(1, NON_BLOCKING)]]),
+    only(libc::SYS_ioctl, &[&[is(1, &[NON_BLOCKING])]]),
     // Memory that is not executable.
-    only(libc::SYS_mmap, &[&[masked(2, EXECUTABLE, 0)]]),
-    only(libc::SYS_mprotect, &[&[masked(2, EXECUTABLE, 0)]]),
+    only(libc::SYS_mmap, &[&[masked(2, EXECUTABLE, &[0])]]),
+    only(libc::SYS_mprotect, &[&[masked(2, EXECUTABLE, &[0])]]),
     any(libc::SYS_munmap),
     any(libc::SYS_mremap),
     any(libc::SYS_madvise),
     any(libc::SYS_brk),
     // Threads, and waiting.
-    only(libc::SYS_clone, &[&[masked(0, THREAD_AND_NAMESPACES, THREAD)]]),
+    only(libc::SYS_clone, &[&[masked(0, THREAD_AND_NAMESPACES, &[THREAD])]]),
     any(libc::SYS_set_robust_list),
     any(libc::SYS_set_tid_address),
     any(libc::SYS_rseq),
@@ -138,9 +146,9 @@ const CALLS: &[Call<'static>] = &[
     any(libc::SYS_nanosleep),
     any(libc::SYS_gettimeofday),
     any(libc::SYS_getrandom),
-    only(libc::SYS_prctl, &[&[is(0, 15 /* PR_SET_NAME */)]]),
+    only(libc::SYS_prctl, &[&[is(0, &[15 /* PR_SET_NAME */])]]),
     // The process' own limits, to lower them.
-    only(libc::SYS_prlimit64, &[&[is(0, 0)]]),
+    only(libc::SYS_prlimit64, &[&[is(0, &[0])]]),
     any(libc::SYS_getpid),
     any(libc::SYS_getppid),
     any(libc::SYS_gettid),
@@ -157,11 +165,10 @@ const CALLS: &[Call<'static>] = &[
     only(
         libc::SYS_socket,
         &[
-            // The log uses a datagram socket, or a stream for an older daemon.
-            &[is(0, 1 /* AF_UNIX */), masked(1, SOCKET_KIND, 2)],
-            &[is(0, 1 /* AF_UNIX */), masked(1, SOCKET_KIND, 1)],
-            &[is(0, 2 /* AF_INET */), masked(1, SOCKET_KIND, 1), masked(2, NOT_TCP, 0)],
-            &[is(0, 10 /* AF_INET6 */), masked(1, SOCKET_KIND, 1), masked(2, NOT_TCP, 0)],
+            // AF_UNIX. The log uses a datagram socket, or a stream for an older daemon.
+            &[is(0, &[1]), masked(1, SOCKET_KIND, &[1, 2])],
+            // AF_INET and AF_INET6: only streams.
+            &[is(0, &[2, 10]), masked(1, SOCKET_KIND, &[1]), masked(2, NOT_TCP, &[0])],
         ],
     ),
     any(libc::SYS_connect),
@@ -169,8 +176,8 @@ const CALLS: &[Call<'static>] = &[
     any(libc::SYS_getpeername),
     any(libc::SYS_getsockopt),
     any(libc::SYS_setsockopt),
-    only(libc::SYS_sendto, &[&[masked(3, FAST_OPEN, 0)]]),
-    only(libc::SYS_sendmsg, &[&[masked(2, FAST_OPEN, 0)]]),
+    only(libc::SYS_sendto, &[&[masked(3, FAST_OPEN, &[0])]]),
+    only(libc::SYS_sendmsg, &[&[masked(2, FAST_OPEN, &[0])]]),
     any(libc::SYS_recvfrom),
     any(libc::SYS_recvmsg),
     any(libc::SYS_shutdown),
@@ -199,16 +206,20 @@ const ALLOW: u32 = 0x7fff_0000;
 const REFUSE: u32 = 0x0005_0000 | libc::ENOSYS.unsigned_abs();
 const KILL: u32 = 0x8000_0000;
 
-/// Instructions of BPF (`linux/bpf_common.h`): load a word of `struct seccomp_data`, apply a mask, jump if equal,
-/// jump if greater or equal, return.
-const LOAD: u16 = 0x20;
-const AND: u16 = 0x54;
-const JUMP_EQUAL: u16 = 0x15;
-const JUMP_GREATER_OR_EQUAL: u16 = 0x35;
+/// Instructions of BPF (`linux/bpf_common.h`). `A` and `X` are its registers.
+const LOAD: u16 = 0x20; // A = a word of struct seccomp_data
+const SET: u16 = 0x00; // A = k
+const COPY: u16 = 0x07; // X = A
+const AND: u16 = 0x54; // A &= k
+const SHIFT: u16 = 0x74; // A >>= k
+const SHIFT_BY_X: u16 = 0x7c; // A >>= X
+const GO: u16 = 0x05; // jump
+const JUMP_EQUAL: u16 = 0x15; // jump if A == k
+const JUMP_ANY_BIT: u16 = 0x45; // jump if A & k != 0
 const RETURN: u16 = 0x06;
 
-/// Offsets in `struct seccomp_data`: the call's number, the architecture, and the lower half of the first argument.
-/// Each argument has eight bytes. Both architectures are little-endian.
+/// Offsets in `struct seccomp_data`: the call's number, the architecture, and the first argument. Each argument has eight
+/// bytes. Both architectures are little-endian, so the lower half comes first.
 const NUMBER: u32 = 0;
 const ARCHITECTURE_OF_CALL: u32 = 4;
 const ARGUMENTS: u32 = 16;
@@ -229,91 +240,133 @@ pub(super) fn install(memory: Option<RawFd>) -> bool {
 }
 
 /// The calls on the file of the memory, which has this descriptor: write at a position, cut, try the lock. A descriptor has
-/// C's type `int`, so it is compared as 32 bits.
+/// C's type `int`. The position and the sizes are bounded, so that a run cannot fill the file system.
+///
+/// The kernel compares the number of the descriptor, not the file. A run that an attacker took over could give this number
+/// to another open file. It has no other file that it can write but standard output, which it can write anyway.
 fn with_calls_of<T>(memory: Option<RawFd>, make: impl FnOnce(&[Call<'_>]) -> T) -> T {
     let Some(memory) = memory.and_then(|memory| u32::try_from(memory).ok()) else { return make(&[]) };
-    let descriptor: &[&[Argument]] = &[&[is(0, memory)]];
-    let lock: &[&[Argument]] = &[&[is(0, memory), is(1, LOCK_WITHOUT_WAITING)]];
-    make(&[
-        only(libc::SYS_pwrite64, descriptor),
-        only(libc::SYS_ftruncate, descriptor),
-        only(libc::SYS_flock, lock),
-    ])
+    let numbers = &[memory];
+    let write: &[&[Argument<'_>]] = &[&[
+        is(0, numbers),
+        masked(2, BEYOND_MEMORY, &[0]),
+        is_small(2),
+        masked(3, BEYOND_MEMORY, &[0]),
+        is_small(3),
+    ]];
+    let cut: &[&[Argument<'_>]] = &[&[is(0, numbers), masked(1, BEYOND_MEMORY, &[0]), is_small(1)]];
+    let lock: &[&[Argument<'_>]] = &[&[is(0, numbers), is(1, &[LOCK_WITHOUT_WAITING])]];
+    make(&[only(libc::SYS_pwrite64, write), only(libc::SYS_ftruncate, cut), only(libc::SYS_flock, lock)])
 }
 
 /// The whole program. `None` on an architecture without a filter, or if a jump would be too long.
 fn program(more: &[Call<'_>]) -> Option<BpfProgram> {
-    let mut program = Vec::with_capacity(256);
+    let mut program = Program { steps: Vec::with_capacity(128), verdicts: Vec::with_capacity(64) };
     // The processor's other call interfaces use other numbers. The agent's libraries do not use these interfaces.
-    program.extend([
+    program.steps.extend([
         step(LOAD, ARCHITECTURE_OF_CALL),
         jump(JUMP_EQUAL, ARCHITECTURE?, 1, 0),
         step(RETURN, KILL),
         step(LOAD, NUMBER),
+        step(AND, WORD_MASK),
+        step(COPY, 0),
+        step(LOAD, NUMBER),
     ]);
-    search(&ranges(more)?, &mut program)?;
-    Some(program)
-}
-
-/// The first number of a range, and the condition for all its numbers. The range ends before the next one. `None` means
-/// refused.
-type Range<'c> = (u32, Option<&'c [&'c [Argument]]>);
-
-fn ranges<'c>(more: &'c [Call<'c>]) -> Option<Vec<Range<'c>>> {
-    let calls = order::by_key(CALLS.iter().chain(more).collect(), |call| call.number);
-    let mut ranges: Vec<Range<'_>> = Vec::with_capacity(calls.len().saturating_mul(2).saturating_add(1));
-    ranges.push((0, None));
-    for call in calls {
+    let mut bitmaps = BTreeMap::<u32, u32>::new();
+    for call in CALLS.iter().chain(more) {
         let number = u32::try_from(call.number).ok()?;
-        // There is no number between this call and the one before.
-        if ranges.last().is_some_and(|(start, _)| *start == number) {
-            ranges.pop();
+        if call.when.is_empty() {
+            *bitmaps.entry(number >> WORD_SHIFT).or_default() |= 1 << (number & WORD_MASK);
+        } else {
+            program.push_conditional(number, call.when)?;
         }
-        let continues = call.when.is_empty() && matches!(ranges.last(), Some((_, Some([]))));
-        if !continues {
-            ranges.push((number, Some(call.when)));
-        }
-        ranges.push((number.saturating_add(1), None));
     }
-    Some(ranges)
+    program.push_bitmaps(&bitmaps)?;
+    program.finish()
 }
 
-/// Appends a binary search for the loaded number.
-fn search(ranges: &[Range<'_>], program: &mut BpfProgram) -> Option<()> {
-    let (lower, upper) = ranges.split_at_checked(ranges.len().checked_div(2)?)?;
-    let (start, verdict) = upper.first()?;
-    if lower.is_empty() {
-        match verdict {
-            None => program.push(step(RETURN, REFUSE)),
-            Some([]) => program.push(step(RETURN, ALLOW)),
-            Some(alternatives) => push_comparisons(alternatives, program)?,
-        }
-        return Some(());
-    }
-    let place = program.len();
-    program.push(jump(JUMP_GREATER_OR_EQUAL, *start, 0, 0));
-    let from = program.len();
-    search(lower, program)?;
-    let far = program.len().checked_sub(from)?;
-    program.get_mut(place)?.jt = u8::try_from(far).ok()?;
-    search(upper, program)
+/// The calls in one word of a bitmap: 32.
+const WORD_SHIFT: u32 = 5;
+const WORD_MASK: u32 = 31;
+
+/// The program so far.
+struct Program {
+    steps: BpfProgram,
+    /// The jumps to a verdict: the step, whether the condition holds, and whether the call is allowed.
+    verdicts: Vec<(usize, bool, bool)>,
 }
 
-/// Appends the checks of the arguments. A failed comparison jumps to the next alternative.
-fn push_comparisons(alternatives: &[&[Argument]], program: &mut BpfProgram) -> Option<()> {
-    for alternative in alternatives {
-        for (place, argument) in alternative.iter().enumerate() {
-            let behind = alternative.len().checked_sub(place)?.checked_sub(1)?;
-            let next = behind.checked_mul(3)?.checked_add(1)?;
-            let at = ARGUMENTS.checked_add(argument.place.checked_mul(8)?)?;
-            program.push(step(LOAD, at));
-            program.push(step(AND, argument.mask));
-            program.push(jump(JUMP_EQUAL, argument.value, 0, u8::try_from(next).ok()?));
+impl Program {
+    /// Appends the checks of a call's arguments. The loaded number stays for other calls.
+    fn push_conditional(&mut self, number: u32, alternatives: &[&[Argument<'_>]]) -> Option<()> {
+        let start = self.steps.len();
+        self.steps.push(jump(JUMP_EQUAL, number, 0, 0));
+        for (place, alternative) in alternatives.iter().enumerate() {
+            let is_last_alternative = place.saturating_add(1) == alternatives.len();
+            let mut failing = Vec::new();
+            for (place, argument) in alternative.iter().enumerate() {
+                let is_last = place.saturating_add(1) == alternative.len();
+                failing.push(self.push_argument(argument, is_last)?);
+            }
+            for step in failing {
+                if is_last_alternative {
+                    self.verdicts.push((step, false, false));
+                } else {
+                    let far = self.steps.len().checked_sub(step)?.checked_sub(1)?;
+                    self.steps.get_mut(step)?.jf = u8::try_from(far).ok()?;
+                }
+            }
         }
-        program.push(step(RETURN, ALLOW));
+        let far = self.steps.len().checked_sub(start)?.checked_sub(1)?;
+        self.steps.get_mut(start)?.jf = u8::try_from(far).ok()?;
+        Some(())
     }
-    program.push(step(RETURN, REFUSE));
-    Some(())
+
+    /// Appends the comparisons of one argument. Returns the last one, which jumps if no value matches. After a match, the
+    /// next argument follows, or the call is allowed.
+    fn push_argument(&mut self, argument: &Argument<'_>, is_last: bool) -> Option<usize> {
+        self.steps.push(step(LOAD, ARGUMENTS.checked_add(argument.half.checked_mul(4)?)?));
+        if argument.mask != u32::MAX {
+            self.steps.push(step(AND, argument.mask));
+        }
+        let first = self.steps.len();
+        for (place, value) in argument.values.iter().enumerate() {
+            let behind = argument.values.len().checked_sub(place)?.checked_sub(1)?;
+            self.steps.push(jump(JUMP_EQUAL, *value, u8::try_from(behind).ok()?, 0));
+        }
+        if is_last {
+            self.verdicts.extend((first..self.steps.len()).map(|step| (step, true, true)));
+        }
+        self.steps.len().checked_sub(1)
+    }
+
+    /// Appends the search for the loaded number: the word of the bitmap, then the bit.
+    fn push_bitmaps(&mut self, bitmaps: &BTreeMap<u32, u32>) -> Option<()> {
+        self.steps.push(step(SHIFT, WORD_SHIFT));
+        for (place, (word, bitmap)) in bitmaps.iter().enumerate() {
+            let behind = bitmaps.len().checked_sub(place)?.checked_sub(1)?;
+            let far = u32::try_from(behind).ok()?.checked_mul(3)?.checked_add(1)?;
+            self.steps.extend([jump(JUMP_EQUAL, *word, 0, 2), step(SET, *bitmap), step(GO, far)]);
+        }
+        // No word matched.
+        self.steps.push(step(SET, 0));
+        self.steps.push(step(SHIFT_BY_X, 0));
+        self.steps.push(jump(JUMP_ANY_BIT, 1, 1, 0));
+        Some(())
+    }
+
+    /// Appends the verdicts and completes the jumps to them.
+    fn finish(mut self) -> Option<BpfProgram> {
+        let refused = self.steps.len();
+        self.steps.extend([step(RETURN, REFUSE), step(RETURN, ALLOW)]);
+        for (place, holds, is_allowed) in self.verdicts {
+            let verdict = refused.checked_add(usize::from(is_allowed))?;
+            let far = u8::try_from(verdict.checked_sub(place)?.checked_sub(1)?).ok()?;
+            let step = self.steps.get_mut(place)?;
+            if holds { step.jt = far } else { step.jf = far }
+        }
+        Some(self.steps)
+    }
 }
 
 const fn step(code: u16, k: u32) -> sock_filter {

@@ -22,7 +22,7 @@ fn made(number: u32, arguments: [u64; 6]) -> Made {
 
 /// Runs the program like the kernel. Panics on an unknown instruction and on a jump out of the program.
 fn verdict(program: &[sock_filter], call: Made) -> u32 {
-    let (mut at, mut word) = (0, 0_u32);
+    let (mut at, mut word, mut other) = (0, 0_u32, 0_u32);
     loop {
         let step = &program[at];
         at += 1;
@@ -35,11 +35,16 @@ fn verdict(program: &[sock_filter], call: Made) -> u32 {
                 let shift = if (step.k - ARGUMENTS) % 8 == 0 { 0 } else { 32 };
                 word = u32::try_from((argument >> shift) & 0xffff_ffff).unwrap();
             }
+            SET => word = step.k,
+            COPY => other = word,
             AND => word &= step.k,
+            SHIFT => word >>= step.k,
+            SHIFT_BY_X => word >>= other,
             JUMP_EQUAL => at += jump(word == step.k),
-            JUMP_GREATER_OR_EQUAL => at += jump(word >= step.k),
-            // BPF_JA. Only seccompiler uses it.
-            0x05 => at += usize::try_from(step.k).unwrap(),
+            JUMP_ANY_BIT => at += jump(word & step.k != 0),
+            // BPF_JGE. Only seccompiler uses it.
+            0x35 => at += jump(word >= step.k),
+            GO => at += usize::try_from(step.k).unwrap(),
             RETURN => return step.k,
             other => panic!("instruction {other:#x}"),
         }
@@ -48,19 +53,32 @@ fn verdict(program: &[sock_filter], call: Made) -> u32 {
 
 /// The program that `seccompiler` creates for the same list.
 fn reference(more: &[Call<'_>]) -> BpfProgram {
-    let condition = |argument: &Argument| {
-        SeccompCondition::new(
-            u8::try_from(argument.place).unwrap(),
-            SeccompCmpArgLen::Dword,
-            SeccompCmpOp::MaskedEq(argument.mask.into()),
-            argument.value.into(),
-        )
-        .unwrap()
+    let condition = |argument: &Argument<'_>, value: u32| {
+        // seccompiler masks a whole argument, or its lower half.
+        let (size, shift) = match argument.half % 2 {
+            0 => (SeccompCmpArgLen::Dword, 0),
+            _ => (SeccompCmpArgLen::Qword, 32),
+        };
+        let mask = u64::from(argument.mask) << shift;
+        let operation = SeccompCmpOp::MaskedEq(mask);
+        let place = u8::try_from(argument.half / 2).unwrap();
+        SeccompCondition::new(place, size, operation, u64::from(value) << shift).unwrap()
     };
-    let rule =
-        |alternative: &&[Argument]| SeccompRule::new(alternative.iter().map(condition).collect()).unwrap();
+    // seccompiler has one value in a condition, so each combination of values is a rule.
+    let rule = |alternative: &&[Argument<'_>]| {
+        let combinations = alternative.iter().fold(vec![Vec::new()], |before, argument| {
+            let with = |value: &u32| {
+                let condition = condition(argument, *value);
+                before
+                    .iter()
+                    .map(move |before: &Vec<_>| [&before[..], std::slice::from_ref(&condition)].concat())
+            };
+            argument.values.iter().flat_map(with).collect()
+        });
+        combinations.into_iter().map(|conditions| SeccompRule::new(conditions).unwrap()).collect::<Vec<_>>()
+    };
     let rules: BTreeMap<i64, Vec<_>> =
-        listed(more).map(|call| (call.number, call.when.iter().map(rule).collect())).collect();
+        listed(more).map(|call| (call.number, call.when.iter().flat_map(rule).collect())).collect();
     assert_eq!(rules.len(), CALLS.len() + more.len(), "a call is listed twice");
     let refuse = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     let architecture = std::env::consts::ARCH.try_into().unwrap();
@@ -80,12 +98,14 @@ fn verdicts_are_those_of_seccompiler() {
 
 fn compare_with_seccompiler(more: &[Call<'_>]) {
     let (own, reference) = (program(more).unwrap(), reference(more));
-    assert!(own.len() < 300, "{} instructions", own.len());
+    let (length, factor) = (own.len(), 3);
+    assert!(length < 128 && length * factor < reference.len(), "{length} and {} steps", reference.len());
     // Every value in a comparison, its neighbours, and each single bit.
     let mut values: Vec<u64> = (0..34).map(|bit| 1 << bit).chain([0, u64::MAX]).collect();
     for argument in listed(more).flat_map(|call| call.when.iter().copied().flatten()) {
-        let value = u64::from(argument.value);
-        values.extend([value, value + 1, value.wrapping_sub(1), value | 0x8_0000, value | 0x800]);
+        for value in argument.values.iter().copied().map(u64::from) {
+            values.extend([value, value + 1, value.wrapping_sub(1), value | 0x8_0000, value | 0x800]);
+        }
     }
     values.sort_unstable();
     values.dedup();
@@ -220,5 +240,11 @@ fn only_the_file_of_the_memory_can_be_changed() {
     // LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN: shared, waiting, without a lock, release.
     for flags in [1, 2, 4, 8, lock | 8] {
         assert_eq!(verdict(Some(9), libc::SYS_flock, [own, flags, 0, 0, 0, 0]), REFUSE, "{flags}");
+    }
+    // 128 KiB, and more than 32 bits.
+    for beyond in [1 << 17, 1 << 31, 1 << 32, 1 << 40, u64::MAX] {
+        assert_eq!(verdict(Some(9), libc::SYS_pwrite64, [own, 0, beyond, 0, 0, 0]), REFUSE, "{beyond}");
+        assert_eq!(verdict(Some(9), libc::SYS_pwrite64, [own, 0, 8, beyond, 0, 0]), REFUSE, "{beyond}");
+        assert_eq!(verdict(Some(9), libc::SYS_ftruncate, [own, beyond, 0, 0, 0, 0]), REFUSE, "{beyond}");
     }
 }
