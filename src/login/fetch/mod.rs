@@ -186,16 +186,12 @@ async fn first_answer(
 ) -> Result<(Arc<ImdsSession>, Option<KeyBundle>), RunError> {
     let Service { endpoints, begun, allowed, remember } = service;
     let path = keys_path(user);
-    let with_new_token = async |session: Result<ImdsSession, ImdsError>| {
-        let session = Arc::new(session?);
-        let body = session.get_head(&path, MAX_BUNDLE_BYTES).await?;
-        Ok::<_, RunError>((session, body.as_ref().map(bundle)))
-    };
     let resumed = recalled.token.as_ref().and_then(|(token, endpoint)| {
         ImdsSession::resume(begun, endpoint.clone(), &token.value, allowed, remember)
     });
     let Some(session) = resumed.map(Arc::new) else {
-        return with_new_token(ImdsSession::open_since(begun, endpoints, allowed, remember).await).await;
+        let session = ImdsSession::open_since(begun, endpoints, allowed, remember).await?;
+        return pushed_keys(session, &path).await;
     };
     let asked = session.ask(&path, MAX_BUNDLE_BYTES);
     tokio::pin!(asked);
@@ -203,7 +199,7 @@ async fn first_answer(
     if let Ok(Some(body)) = &early {
         return Ok((Arc::clone(&session), body.as_ref().map(bundle)));
     }
-    let anew = async { with_new_token(session.renewed(endpoints).await).await };
+    let anew = async { pushed_keys(session.renewed(endpoints).await?, &path).await };
     if early.is_ok() {
         return anew.await;
     }
@@ -213,6 +209,15 @@ async fn first_answer(
         Some(body) = &mut asked => Ok((Arc::clone(&session), body.as_ref().map(bundle))),
         result = &mut anew => result,
     }
+}
+
+/// Requests the user's keys with a new token.
+async fn pushed_keys(
+    session: ImdsSession,
+    path: &str,
+) -> Result<(Arc<ImdsSession>, Option<KeyBundle>), RunError> {
+    let body = session.get_head(path, MAX_BUNDLE_BYTES).await?;
+    Ok((Arc::new(session), body.as_ref().map(bundle)))
 }
 
 impl Request<'_> {

@@ -6,7 +6,9 @@ use seccompiler::{
     SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 
+use super::calls::LOCK_WITHOUT_WAITING;
 use super::*;
+use nix::libc::c_long;
 
 /// The fields of `struct seccomp_data` that the filter reads.
 #[derive(Clone, Copy, Debug)]
