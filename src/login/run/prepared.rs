@@ -20,7 +20,7 @@ use eic_host::stdout::write_once;
 use eic_host::trust_store::OpenStore;
 
 use super::no_key::NoKeyPossible;
-use super::settings_reader::SettingsReader;
+use super::settings_reader::{OpenFiles, SettingsReader};
 use super::timeout::call_with_timeout;
 use super::{Arguments, RunOutcome, SETTINGS_TIMEOUT};
 use crate::Clock;
@@ -177,8 +177,8 @@ impl PreparedRun {
         let timeout = left.checked_div(2).unwrap_or(left).min(SETTINGS_TIMEOUT);
         let until = now.checked_add(timeout).unwrap_or(now);
         let prefix = settings.line_prefix();
-        let files = reader.open(settings.trust_store(), settings.remember.value, timeout);
-        let (trust, memory) = files.map_or((None, None), |files| (Some(files.trust), files.memory));
+        let OpenFiles { trust, memory } =
+            reader.open(settings.trust_store(), settings.remember.value, timeout);
         let permitted = self.permitted.clone();
         let obstacle = if prefix.needs() <= Release::OLDEST && !prefix.environment {
             None

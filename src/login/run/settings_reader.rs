@@ -2,20 +2,34 @@
 //! server.
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eic_host::trust_store::{OpenStore, TrustStore};
 
-use super::timeout::call_with_timeout;
 use crate::config::{CommandLine, ConfigError, DEFAULT_PATH, Settings};
 use crate::memory::{FOLDER, Memory};
 
 /// The files that a run opens after root's privileges were dropped.
+#[derive(Default)]
 pub(super) struct OpenFiles {
-    pub(super) trust: OpenStore,
+    /// `None` if opening took too long.
+    pub(super) trust: Option<OpenStore>,
     pub(super) memory: Option<Memory>,
+}
+
+/// Where a thread puts each file as soon as it is open.
+struct Opening {
+    trust: SyncSender<OpenStore>,
+    memory: SyncSender<Option<Memory>>,
+}
+
+/// Where the caller gets them.
+struct Opened {
+    trust: Receiver<OpenStore>,
+    memory: Receiver<Option<Memory>>,
 }
 
 /// Reads the settings and then opens the other files. If something waits for this run, a thread does it, and the caller
@@ -42,7 +56,7 @@ pub(super) struct SettingsReader {
 struct ReaderThread {
     settings: Receiver<Result<Settings, ConfigError>>,
     /// `None` in a process that is root.
-    opened: Option<Receiver<OpenFiles>>,
+    opened: Option<Opened>,
     handle: JoinHandle<()>,
 }
 
@@ -55,14 +69,14 @@ impl SettingsReader {
         }
         let is_root = nix::unistd::geteuid().is_root();
         let (settings_sender, settings) = sync_channel(1);
-        let (hand_over, opened) = sync_channel(1);
+        let (opening, opened) = opening();
         let aside = given.clone();
         let work = move || {
             let read = Settings::resolve(&aside);
             let files = read.as_ref().map(|settings| (settings.trust_store(), settings.remember.value)).ok();
             let _ = settings_sender.send(read);
             if let Some((store, remember)) = files.filter(|_| !is_root) {
-                let _ = hand_over.send(open(&store, remember));
+                opening.open(&store, remember);
             }
         };
         let handle = thread::Builder::new().spawn(work).ok();
@@ -87,16 +101,53 @@ impl SettingsReader {
         }
     }
 
-    /// The other files, opened without root's privileges. `None` if opening took longer than `timeout`.
-    pub(super) fn open(self, store: TrustStore, remember: Duration, timeout: Duration) -> Option<OpenFiles> {
+    /// The other files, opened without root's privileges. If a thread opens them: as far as they are open after
+    /// `timeout`.
+    pub(super) fn open(self, store: TrustStore, remember: Duration, timeout: Duration) -> OpenFiles {
         match self.thread.and_then(|thread| thread.opened) {
-            Some(opened) => opened.recv_timeout(timeout).ok(),
-            None if !self.has_providers && !store.is_chosen() => Some(open(&store, remember)),
-            None => call_with_timeout(timeout, move || open(&store, remember)),
+            Some(opened) => opened.wait(timeout),
+            None if !self.has_providers && !store.is_chosen() => {
+                OpenFiles { trust: Some(store.open()), memory: open_memory(remember) }
+            }
+            None => start_opening(store, remember).wait(timeout),
         }
     }
 }
 
-fn open(store: &TrustStore, remember: Duration) -> OpenFiles {
-    OpenFiles { trust: store.open(), memory: Memory::open(Path::new(FOLDER), remember) }
+/// Opens the files on a separate thread. If no thread can be created, this thread opens them.
+fn start_opening(store: TrustStore, remember: Duration) -> Opened {
+    let (opening, opened) = opening();
+    let work = Arc::new(move || opening.open(&store, remember));
+    let aside = Arc::clone(&work);
+    if thread::Builder::new().spawn(move || aside()).is_err() {
+        work();
+    }
+    opened
+}
+
+fn opening() -> (Opening, Opened) {
+    let (to_trust, trust) = sync_channel(1);
+    let (to_memory, memory) = sync_channel(1);
+    (Opening { trust: to_trust, memory: to_memory }, Opened { trust, memory })
+}
+
+fn open_memory(remember: Duration) -> Option<Memory> {
+    Memory::open(Path::new(FOLDER), remember)
+}
+
+impl Opening {
+    /// Opens the memory last. A run does not need it, so its file system must not delay the trust store.
+    fn open(&self, store: &TrustStore, remember: Duration) {
+        let _ = self.trust.send(store.open());
+        let _ = self.memory.send(open_memory(remember));
+    }
+}
+
+impl Opened {
+    fn wait(self, timeout: Duration) -> OpenFiles {
+        let begun = Instant::now();
+        let Ok(trust) = self.trust.recv_timeout(timeout) else { return OpenFiles::default() };
+        let left = timeout.saturating_sub(begun.elapsed());
+        OpenFiles { trust: Some(trust), memory: self.memory.recv_timeout(left).ok().flatten() }
+    }
 }
