@@ -4,7 +4,7 @@
 //! | tier | effect | absent if |
 //! | --- | --- | --- |
 //! | privileges | no new privileges by any `exec`, no core file, no access to its memory by other processes | the kernel is older than 3.5 |
-//! | bounds | limits for memory and open files; with [`no_more_threads`], for processes and threads | never |
+//! | bounds | limits for memory, open files and the file of the run's memory; with [`no_more_threads`], for processes and threads | never |
 //! | Landlock | no file of any folder, no TCP port except metadata's, no signal to another process | Linux is older than 5.13 (files), 6.7 (ports), 6.12 (signals), or Landlock is disabled |
 //! | [`filter`] | only the system calls that a run needs. Of those that change a file, `pwrite64`, `ftruncate` and a lock that does not wait, all on the file of the [memory](crate::memory) | the kernel or the container has no `seccomp` |
 //!
@@ -35,8 +35,6 @@
 //!
 //! - `RLIMIT_AS`: it counts address space that allocators only reserve, 128 MB for each thread of the GNU C
 //!   library. `RLIMIT_DATA` counts writable memory.
-//! - `RLIMIT_FSIZE`: standard output may be a file, and then the signal would end the run. A run cannot open files, and the
-//!   filter bounds what it can write into the file of its memory.
 //! - A rule for addresses: neither Landlock nor the filter can read them. Only the port can be limited.
 //! - Landlock's newer rights: the right for sockets with a path (ABI 9) would block the log.
 //!
@@ -52,7 +50,8 @@
 pub mod filter;
 
 use std::fmt;
-use std::os::fd::RawFd;
+use std::io::{stderr, stdout};
+use std::os::fd::{AsFd, RawFd};
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, LandlockStatus, NetPort, Ruleset, RulesetAttr as _,
@@ -60,6 +59,7 @@ use landlock::{
 };
 use nix::sys::prctl::{set_dumpable, set_no_new_privs};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::{FileStat, SFlag, fstat};
 
 /// Maximum number of bytes of writable memory. The run's own part stays below 32 MiB, and two stacks are reserved.
 const MAX_DATA_BYTES: u64 = 64 * 1024 * 1024;
@@ -71,12 +71,15 @@ const DATA_BYTES_OF_PROVIDER: u64 = 8 * 1024 * 1024;
 /// the pipes of all providers.
 const MAX_OPEN_FILES: u64 = 128;
 
+/// Maximum size of a file, in bytes. The filter cannot bound what `write` appends to the file of the run's memory.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+
 /// The active tiers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Confinement {
     /// No new privileges, no core file, no access to the run's memory by other processes.
     pub privileges: bool,
-    /// Limits for memory and open files.
+    /// Limits for memory, open files and the file of the run's memory.
     pub bounds: bool,
     /// The parts of Landlock that are active.
     pub landlock: Landlock,
@@ -109,9 +112,12 @@ pub fn confine(ports: &[u16], providers: usize, memory: Option<RawFd>) -> Confin
     let data = MAX_DATA_BYTES.saturating_add(DATA_BYTES_OF_PROVIDER.saturating_mul(providers));
     let data = lower(Resource::RLIMIT_DATA, data);
     let files = lower(Resource::RLIMIT_NOFILE, MAX_OPEN_FILES);
+    // The output of a run may be a file too, which may be larger. Under sshd, it is a pipe.
+    let has_other_file = is_regular(stdout()) || is_regular(stderr());
+    let size = memory.is_none() || has_other_file || lower(Resource::RLIMIT_FSIZE, MAX_FILE_BYTES);
     Confinement {
         privileges: no_new && unreadable && no_core,
-        bounds: data && files,
+        bounds: data && files && size,
         landlock: landlock(ports).unwrap_or_default(),
         filter: filter::install(memory),
     }
@@ -123,6 +129,11 @@ pub fn confine(ports: &[u16], providers: usize, memory: Option<RawFd>) -> Confin
 /// any small limit. So call this after the last thread was started.
 pub fn no_more_threads() {
     lower(Resource::RLIMIT_NPROC, 0);
+}
+
+fn is_regular(file: impl AsFd) -> bool {
+    let kind = |found: FileStat| SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits());
+    fstat(file).map(kind) == Ok(SFlag::S_IFREG)
 }
 
 /// Lowers the soft and the hard limit. Returns false if the kernel refuses.

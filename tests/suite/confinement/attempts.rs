@@ -3,9 +3,10 @@
 use std::fs::{self, File};
 use std::io::{IoSliceMut, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -15,12 +16,12 @@ use eic_login::confinement::{Confinement, confine, no_more_threads};
 use eic_login::privileges::give_up_root;
 use nix::libc;
 use nix::sched::CloneFlags;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::{Pid, Uid};
 
-use super::without;
+use super::{memory, without};
 
 /// Set in the confined process.
 pub(super) const INSIDE: &str = "EIC_TEST_CONFINED";
@@ -39,6 +40,9 @@ pub(super) struct Scene {
     pub(super) metadata: u16,
     pub(super) other: u16,
     pub(super) sleeper: u32,
+    /// The open file of the run's memory, and another one.
+    pub(super) memory: File,
+    pub(super) another: File,
 }
 
 impl Scene {
@@ -49,23 +53,39 @@ impl Scene {
     pub(super) fn from_text(text: &str) -> Self {
         let parts: Vec<_> = text.splitn(4, '\n').collect();
         let port = |place: usize| parts[place].parse().unwrap();
+        let [memory, another] = ["memory", "another"].map(|name| open_in(Path::new(parts[3]), name));
         Self {
             metadata: port(0),
             other: port(1),
             sleeper: parts[2].parse().unwrap(),
             folder: parts[3].into(),
+            memory,
+            another,
         }
     }
 }
 
-type Attempt = fn(&Scene) -> Result<(), String>;
+/// Opens an empty file as a run opens its memory.
+pub(super) fn open_in(folder: &Path, name: &str) -> File {
+    File::options().read(true).write(true).create(true).truncate(true).open(folder.join(name)).unwrap()
+}
 
-fn told<T>(result: Result<T, impl ToString>) -> Result<(), String> {
+pub(super) type Attempt = fn(&Scene) -> Result<(), String>;
+
+/// A name, the tiers that forbid the attempt, and the attempt.
+pub(super) type Row = (&'static str, &'static [Tier], Attempt);
+
+/// All attempts.
+pub(super) fn all() -> impl Iterator<Item = &'static Row> {
+    ATTEMPTS.iter().chain(memory::ATTEMPTS)
+}
+
+pub(super) fn told<T>(result: Result<T, impl ToString>) -> Result<(), String> {
     result.map(drop).map_err(|error| error.to_string())
 }
 
 /// The attempts, and the tiers that forbid each of them. A run needs those that no tier forbids.
-pub(super) const ATTEMPTS: &[(&str, &[Tier], Attempt)] = &[
+const ATTEMPTS: &[Row] = &[
     ("connect to metadata", &[], |scene| told(TcpStream::connect(("127.0.0.1", scene.metadata)))),
     ("send to the log", &[], |scene| {
         told(UnixDatagram::unbound().and_then(|socket| socket.send_to(b"line", scene.folder.join("log"))))
@@ -132,13 +152,17 @@ pub(super) fn try_all(lacks: Option<&[libc::c_long]>, scene: &Scene) {
         // The filter must also apply to a thread that started before.
         let (go, wait) = channel::<()>();
         let older = thread::spawn(move || wait.recv().is_ok_and(|()| File::open("/etc/passwd").is_ok()));
-        let confinement = confine(&[scene.metadata], 0, None);
+        let confinement = confine(&[scene.metadata], 0, Some(scene.memory.as_raw_fd()));
         go.send(()).unwrap();
         assert_eq!(older.join().unwrap(), !confinement.filter, "an older thread");
         no_more_threads();
         assert_eq!(confinement, expected(lacks));
     }
-    for (name, _, attempt) in ATTEMPTS {
+    // Beyond a limit for file sizes, the kernel sends this signal. An attacker ignores it.
+    let mut too_large = SigSet::empty();
+    too_large.add(Signal::SIGXFSZ);
+    too_large.thread_block().unwrap();
+    for (name, _, attempt) in all() {
         let what = attempt(scene).err().unwrap_or_else(|| "done".to_owned());
         report.push(format!("TRIED {name}: {what}\n"));
     }

@@ -2,6 +2,7 @@
 //! that wait are checked from outside. A filter over the test's own thread imitates kernels with fewer features.
 
 mod attempts;
+mod memory;
 mod privileges;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use attempts::{ATTEMPTS, Scene, Tier};
+use attempts::{Scene, Tier, open_in};
 use eic_emulator::{Config, Fault};
 use nix::libc;
 use seccompiler::{SeccompAction, SeccompFilter, apply_filter};
@@ -114,10 +115,12 @@ fn forbidden_operation_fails_under_each_tier() {
         metadata: metadata.local_addr().unwrap().port(),
         other: other.local_addr().unwrap().port(),
         sleeper: sleeper.id(),
+        memory: open_in(&folder, "memory"),
+        another: open_in(&folder, "another"),
     };
     let control = attempted(test_path!(), "no confinement", &scene);
     let mut faults = Vec::new();
-    for (name, ..) in ATTEMPTS {
+    for (name, ..) in attempts::all() {
         if control[*name] != "done" {
             faults.push(format!("{name}, without confinement: {}", control[*name]));
         }
@@ -129,7 +132,7 @@ fn forbidden_operation_fails_under_each_tier() {
             Tier::Filter => !lacks.contains(&libc::SYS_seccomp),
             Tier::Bounds => true,
         };
-        for (name, tiers, _) in ATTEMPTS {
+        for (name, tiers, _) in attempts::all() {
             let is_forbidden = tiers.iter().any(|tier| has(*tier));
             if is_forbidden == (tried[*name] == "done") {
                 faults.push(format!("{name}, under a kernel {kernel}: {}", tried[*name]));

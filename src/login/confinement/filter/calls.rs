@@ -158,7 +158,8 @@ pub(super) const CALLS: &[Call<'static>] = &[
 ];
 
 /// The calls on the file of the memory, which has this descriptor: write at a position, cut, try the lock. A descriptor has
-/// C's type `int`. The position and the sizes are bounded, so that a run cannot fill the file system.
+/// C's type `int`. The position and the sizes are bounded. A limit of the process also bounds what `write` appends
+/// ([`confine`](super::super::confine)). So a run cannot fill the file system.
 ///
 /// The kernel compares the number of the descriptor, not the file. A run that an attacker took over could give this number
 /// to another open file. It has no other file that it can write but standard output, which it can write anyway.
