@@ -15,24 +15,32 @@ pub(crate) const GONE: &str = "/mnt/gone";
 
 /// A file system in user space whose server never answers: fuse(4).
 const SERVER: &str = "import ctypes, os, sys, time\n\
-    place, device = sys.argv[1:]\n\
+    place, device, mode, uid = sys.argv[1:]\n\
     os.mknod(device, 0o20666, os.makedev(10, 229))\n\
     channel = os.open(device, os.O_RDWR)\n\
-    options = f'fd={channel},rootmode=40000,user_id=0,group_id=0,allow_other'\n\
+    options = f'fd={channel},rootmode={mode},user_id={uid},group_id={uid},allow_other'\n\
     mount = ctypes.CDLL(None, use_errno=True).mount\n\
     if mount(b'gone', place.encode(), b'fuse', 0, options.encode()) != 0:\n\
     \x20   sys.exit(os.strerror(ctypes.get_errno()))\n\
     print('mounted', flush=True)\n\
     time.sleep(600)\n";
 
+/// A mounted file system that never answers. A process that waits for it ends when this is dropped.
 pub(crate) struct Gone(Child);
 
 impl Gone {
     pub(crate) fn mount(world: &World) -> Self {
         fs::create_dir_all(GONE).unwrap();
+        Self::mount_over(world, GONE, "40000", "root")
+    }
+
+    /// Mounts it over this folder. `mode` and `user` are those of its root.
+    pub(crate) fn mount_over(world: &World, folder: &str, mode: &str, user: &str) -> Self {
+        let uid = world.uid(user).to_string();
         let mut server = Command::new(installed("python3"))
-            .args(["-c", SERVER, GONE])
+            .args(["-c", SERVER, folder])
             .arg(world.path("dev-fuse"))
+            .args([mode, &uid])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -1,31 +1,19 @@
 //! Files that hold no good memory. Every run ends as it would without the file.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use eic_emulator::Config;
 use eic_emulator::pki::{CertStatus, Hierarchy, KeyPool};
 use eic_login::memory::{KeptEvidence, Moment, Record, SignerBytes};
 
-use super::{file, make_folder, push, record, run};
+use super::{belong_to, file, make_folder, push, record, run, write_bytes};
 use crate::world::{World, on_an_instance, test_path};
 
 /// Replaces the file by this record.
 fn write(world: &World, record: &Record) {
     write_bytes(world, &record.to_bytes().unwrap());
-}
-
-fn write_bytes(world: &World, bytes: &[u8]) {
-    remove();
-    fs::write(file(), bytes).unwrap();
-    belong_to(world, "eic-agent", 0o600);
-}
-
-fn belong_to(world: &World, user: &str, mode: u32) {
-    let uid = world.uid(user);
-    chown(file(), Some(uid), Some(uid)).unwrap();
-    fs::set_permissions(file(), Permissions::from_mode(mode)).unwrap();
 }
 
 fn remove() {
@@ -317,7 +305,7 @@ const ROWS: &[(&str, Spoil, usize)] = &[
 ];
 
 /// Changes the evidence of a record.
-fn edit(record: &mut Record, change: impl FnOnce(&mut SignerBytes)) {
+pub(super) fn edit(record: &mut Record, change: impl FnOnce(&mut SignerBytes)) {
     let kept = record.evidence.as_ref().unwrap();
     let mut signer = kept.signer().unwrap();
     change(&mut signer);

@@ -1,13 +1,20 @@
 //! What a run remembers for the next: fewer requests, and the same logins as without it.
 
 mod bad_files;
+mod evidence;
 mod explained;
 mod folder;
+mod machine;
+mod odd_files;
+mod slow;
+mod tokens;
 mod told;
+mod writers;
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown};
 use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -16,7 +23,7 @@ use eic_emulator::{Config, Entry};
 use eic_login::memory::{FOLDER, NAME, Record};
 
 use crate::documents::block;
-use crate::world::{BOB, INSTANCE, Key, Sshd, Syslog, World, on_an_instance, test_path};
+use crate::world::{BOB, INSTANCE, Key, Run, Sshd, Syslog, World, on_an_instance, test_path};
 
 const USERS: &str = "/latest/meta-data/managed-ssh-keys/active-keys/";
 const SIGNER: &str = "/latest/meta-data/managed-ssh-keys/signer-cert/";
@@ -58,6 +65,118 @@ fn run_as(world: &World, run_user: &str, arguments: &[&str]) -> (String, Vec<Str
 
 fn keys_of(user: &str) -> String {
     format!("{USERS}{user}/")
+}
+
+/// Replaces the file. The agent's user owns the new one.
+fn write_bytes(world: &World, bytes: &[u8]) {
+    let _ = fs::remove_file(file());
+    fs::write(file(), bytes).unwrap();
+    belong_to(world, "eic-agent", 0o600);
+}
+
+fn belong_to(world: &World, user: &str, mode: u32) {
+    let uid = world.uid(user);
+    chown(file(), Some(uid), Some(uid)).unwrap();
+    fs::set_permissions(file(), fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Settings without the memory, and with one that lasts longer than a test.
+const WITHOUT: &str = "[imds]\nremember = 0\n";
+const LASTING: &str = "[imds]\nremember = 300\n";
+
+/// Makes the folder, pushes a key and runs the agent once. Returns the line that sshd gets, and the content of the file.
+fn filled(world: &World) -> (String, Vec<u8>) {
+    make_folder(world);
+    world.configure(LASTING);
+    let (_, line) = push(world, "ec2-user", "key");
+    assert_eq!(run(world, "ec2-user").0, line);
+    (line, fs::read(file()).unwrap())
+}
+
+/// A run, and the paths that it requested.
+struct Ran {
+    run: Run,
+    paths: Vec<String>,
+}
+
+impl Ran {
+    fn keys(&self) -> String {
+        self.run.keys()
+    }
+
+    fn said(&self) -> String {
+        format!("{:?}: {} in {:?}: {:?}", self.keys(), self.run.notes(), self.run.took, self.paths)
+    }
+}
+
+/// Two runs in the same state.
+struct Compared {
+    without: Ran,
+    with: Ran,
+}
+
+/// Runs the agent without the memory, and then with the memory and this content of the file. `settings` apply to both.
+fn compare(world: &World, kept: &[u8], settings: &str, arguments: &[&str]) -> Compared {
+    compare_after(|| (), world, kept, settings, arguments)
+}
+
+/// Like [`compare`]. Calls `prepare` before each run.
+fn compare_after(
+    prepare: impl Fn(),
+    world: &World,
+    kept: &[u8],
+    settings: &str,
+    arguments: &[&str],
+) -> Compared {
+    let run = |memory: &str| {
+        prepare();
+        world.configure(&format!("{memory}{settings}"));
+        world.emulator.take_requests();
+        let run = world.run_as("eic-agent", arguments);
+        let paths = world.emulator.take_requests().into_iter().map(|request| request.path).collect();
+        Ran { run, paths }
+    };
+    let without = run(WITHOUT);
+    write_bytes(world, kept);
+    Compared { without, with: run(LASTING) }
+}
+
+/// The record without its evidence, as a run without a key leaves it.
+fn token_alone(kept: &[u8]) -> Vec<u8> {
+    let mut record = Record::parse(kept).unwrap();
+    record.evidence = None;
+    record.to_bytes().unwrap()
+}
+
+/// Replaces the signer by one that is trusted too. Pushes a key that the new signer signs, and returns its line.
+fn replace_signer(world: &World) -> String {
+    let name = world.emulator.signer_name();
+    let other = Hierarchy::of_family(&KeyPool::shared(), "other", &name, world.emulator.now());
+    world.trust(&format!("{}{}", world.emulator.ca_pem(), other.anchor_pem()));
+    world.emulator.set_hierarchy(other);
+    world.emulator.clear_keys();
+    push(world, "ec2-user", "new").1
+}
+
+/// Runs a shell line as the agent's user. In it, `$A` is the agent with its arguments.
+fn in_shell(world: &World, line: &str) -> Output {
+    let uid = world.uid("eic-agent").to_string();
+    Command::new("setpriv")
+        .args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "--", "sh", "-c", line])
+        .env("A", format!("{} authorized-keys --timeout 60 ec2-user", world.agent().display()))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// The agent for the user `ec2-user` as a process of the agent's user. Its output goes into a pipe.
+fn beside(world: &World, user: &str) -> Command {
+    let uid = world.uid("eic-agent").to_string();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "--"]).arg(world.agent());
+    command.args(["authorized-keys", "--timeout", "60", user]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 #[test]
@@ -104,14 +223,7 @@ fn replaced_signer_costs_requests_and_no_login() {
         make_folder(world);
         let (_, old) = push(world, "ec2-user", "old");
         assert_eq!(run(world, "ec2-user").0, old);
-        let name = world.emulator.signer_name();
-        let other = Hierarchy::of_family(&KeyPool::shared(), "other", &name, world.emulator.now());
-        let trusted = format!("{}{}", world.emulator.ca_pem(), other.anchor_pem());
-        world.trust(&trusted);
-        world.emulator.set_hierarchy(other);
-        // The next push is signed by the new signer.
-        world.emulator.clear_keys();
-        let (_, line) = push(world, "ec2-user", "new");
+        let line = replace_signer(world);
         let (keys, paths) = run(world, "ec2-user");
         assert_eq!(keys, line, "{paths:?}");
         assert_eq!(paths.first(), Some(&keys_of("ec2-user")));
