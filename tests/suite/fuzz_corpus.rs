@@ -9,14 +9,17 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
+use eic_login::memory::Record;
+
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 9] = [
+const TARGETS: [(&str, Target); 10] = [
     ("bundle", targets::bundle::run),
     ("capture", targets::capture::run),
     ("chain", targets::chain::run),
     ("judgement", targets::judgement::run),
     ("key", targets::key::run),
+    ("memory", targets::memory::run),
     ("options", targets::options::run),
     ("sessions", targets::sessions::run),
     ("settings", targets::settings::run),
@@ -56,4 +59,16 @@ fn seeds_of_sessions_have_lines_of_known_other_and_unknown_programs() {
     // lines by sudo.
     assert_eq!(attributed("journal-other-programs"), [false, false]);
     assert!(attributed("journal").iter().all(|attributed| !attributed));
+}
+
+/// The form of the file may change. Seeds of an older form reach nothing.
+#[test]
+fn seeds_of_memory_are_records() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds/memory");
+    for file in fs::read_dir(seeds).unwrap() {
+        let path = file.unwrap().path();
+        let record = Record::parse(&fs::read(&path).unwrap());
+        let record = record.unwrap_or_else(|| panic!("{}: no record", path.display()));
+        assert!(record.evidence.is_none_or(|evidence| evidence.signer().is_some()), "{}", path.display());
+    }
 }

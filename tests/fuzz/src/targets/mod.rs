@@ -5,6 +5,7 @@ pub mod capture;
 pub mod chain;
 pub mod judgement;
 pub mod key;
+pub mod memory;
 pub mod options;
 pub mod sessions;
 pub mod settings;
