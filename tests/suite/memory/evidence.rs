@@ -4,7 +4,7 @@ use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
-use eic_emulator::pki::{Hierarchy, KeyPool, RsaKey};
+use eic_emulator::pki::{CertStatus, Hierarchy, KeyPool, RsaKey};
 use eic_emulator::{Config, Emulator, Entry, Fault};
 use eic_login::memory::Record;
 
@@ -140,6 +140,48 @@ fn changed_settings_hold_for_remembered_evidence() {
                 with.said()
             );
         }
+    });
+}
+
+/// With `when-stapled`, a certificate without a staple is accepted. Only the service knows whether a staple exists.
+#[test]
+fn evidence_without_every_staple_is_neither_stored_nor_used_alone() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let (line, kept) = filled(world);
+        let settings = "[trust]\nrevocation = \"when-stapled\"\n";
+        let (hierarchy, now) = (world.emulator.hierarchy(), world.emulator.now());
+        for (what, staples) in [("one staple", vec![hierarchy.staple(1, now).build()]), ("none", Vec::new())]
+        {
+            let mut record = Record::parse(&kept).unwrap();
+            let texts: Vec<_> = staples.iter().map(|staple| staple.text().into_bytes()).collect();
+            edit(&mut record, |signer| signer.staples = texts);
+            // The service has a staple by which the signer is revoked.
+            let revoked = CertStatus::Revoked { at: now - 60, reason: None };
+            let revoked = hierarchy.staple(0, now).status(revoked).build();
+            world.emulator.set_staples(vec![revoked, hierarchy.staple(1, now).build()]);
+            let Compared { without, with } =
+                compare(world, &record.to_bytes().unwrap(), settings, &["ec2-user"]);
+            assert_eq!((without.keys(), with.keys()), (String::new(), String::new()), "{what}");
+            // The service has no more staples than the record.
+            world.emulator.set_staples(staples);
+            let Compared { without, with } = compare(world, b"", settings, &["ec2-user"]);
+            assert_eq!((without.keys(), with.keys()), (line.clone(), line.clone()), "{what}");
+            let stored = super::record().unwrap();
+            assert!(stored.token.is_some() && stored.evidence.is_none(), "{what}: {stored:?}");
+        }
+    });
+}
+
+#[test]
+fn new_token_does_not_renew_the_age_of_the_evidence() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let (line, kept) = filled(world);
+        let before = Record::parse(&kept).unwrap();
+        world.emulator.invalidate_tokens();
+        assert_eq!(run(world, "ec2-user").0, line);
+        let after = record().unwrap();
+        assert_ne!(after.token, before.token);
+        assert_eq!(after.evidence, before.evidence);
     });
 }
 
