@@ -3,14 +3,16 @@
 use std::fs;
 use std::process::{Command, Output, Stdio};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use eic_emulator::Config;
+use eic_emulator::{Config, Fault};
 use eic_login::memory::Record;
 
 use super::bad_files::edit;
 use super::{SIGNER, beside, file, filled, keys_of, make_folder, push, record, run, write_bytes};
-use crate::world::{Sshd, World, on_an_instance, test_path};
+use crate::world::{Sshd, World, on_an_instance, test_path, until};
+
+const TOKEN: &str = "/latest/api/token";
 
 /// The run is killed when it enters the system call for the `which`th time.
 fn killed_at(world: &World, call: &str, which: u32) -> Output {
@@ -111,6 +113,49 @@ fn two_runs_at_once_leave_the_record_of_one_of_them() {
     });
 }
 
+/// A run without a key has less to store than a run with one, which may end earlier.
+#[test]
+fn run_that_learned_only_a_token_does_not_replace_newer_evidence() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let (line, kept) = filled(world);
+        for (what, content) in [("an empty file", Vec::new()), ("an old record", long_and_old(&kept))] {
+            write_bytes(world, &content);
+            world.emulator.take_requests();
+            world.emulator.inject(Fault::at(&keys_of("ubuntu")).delay(Duration::from_secs(3)).times(1));
+            let mut without_a_key = beside(world, "ubuntu").spawn().unwrap();
+            // The run has read the file before.
+            until("the run has a token", || {
+                world.emulator.take_requests().iter().any(|request| request.path == TOKEN)
+            });
+            assert_eq!(run(world, "ec2-user").0, line);
+            let newer = fs::read(file()).unwrap();
+            assert_ne!(newer, content);
+            assert!(without_a_key.wait().unwrap().success(), "{what}");
+            assert_eq!(fs::read(file()).unwrap(), newer, "{what}");
+        }
+    });
+}
+
+/// Another run may be writing such a file.
+#[test]
+fn run_that_learned_only_a_token_does_not_replace_half_a_record() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let (_, kept) = filled(world);
+        for (what, content, is_replaced) in
+            [("half a record", &kept[..60], false), ("garbage", b"garbage", true), ("nothing", b"", true)]
+        {
+            write_bytes(world, content);
+            let (keys, paths) = run(world, "ubuntu");
+            assert_eq!((keys.as_str(), paths.len()), ("", 2), "{what}: {paths:?}");
+            assert_eq!(fs::read(file()).unwrap() != content, is_replaced, "{what}");
+        }
+        // A run with a key replaces it.
+        write_bytes(world, &kept[..60]);
+        assert_eq!(run(world, "ec2-user").1.len(), 7);
+        assert_eq!(run(world, "ec2-user").1.len(), 1);
+    });
+}
+
 /// Clients at once, and logins of each.
 const CLIENTS: usize = 50;
 const LOGINS: usize = 4;
@@ -151,7 +196,7 @@ fn two_hundred_logins_fifty_at_once_succeed_with_few_requests() {
         let took = begun.elapsed();
         let requests = world.emulator.take_requests();
         let of = |path: &str| requests.iter().filter(|request| request.path == path).count();
-        let (cold, tokens, runs) = (of(SIGNER), of("/latest/api/token"), 2 * CLIENTS * LOGINS);
+        let (cold, tokens, runs) = (of(SIGNER), of(TOKEN), 2 * CLIENTS * LOGINS);
         println!(
             "{} logins, {CLIENTS} at once, in {took:?}: {} requests, {cold} cold runs, {tokens} tokens",
             CLIENTS * LOGINS,
