@@ -10,7 +10,7 @@ use eic_login::memory::Record;
 
 use super::bad_files::edit;
 use super::{SIGNER, beside, file, filled, keys_of, make_folder, push, record, run, write_bytes};
-use crate::world::{Sshd, World, on_an_instance, test_path, until};
+use crate::world::{Sshd, World, on_an_instance, on_an_instance_for, test_path, until};
 
 const TOKEN: &str = "/latest/api/token";
 
@@ -136,23 +136,17 @@ fn run_that_learned_only_a_token_does_not_replace_newer_evidence() {
     });
 }
 
-/// Another run may be writing such a file.
+/// A run that was killed leaves such a file. Runs without a key must not stay cold because of it.
 #[test]
-fn run_that_learned_only_a_token_does_not_replace_half_a_record() {
+fn run_that_learned_only_a_token_replaces_half_a_record() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let (_, kept) = filled(world);
-        for (what, content, is_replaced) in
-            [("half a record", &kept[..60], false), ("garbage", b"garbage", true), ("nothing", b"", true)]
-        {
+        for (what, content) in [("half a record", &kept[..60]), ("garbage", b"garbage"), ("nothing", b"")] {
             write_bytes(world, content);
             let (keys, paths) = run(world, "ubuntu");
             assert_eq!((keys.as_str(), paths.len()), ("", 2), "{what}: {paths:?}");
-            assert_eq!(fs::read(file()).unwrap() != content, is_replaced, "{what}");
+            assert_eq!(run(world, "ubuntu").1, [keys_of("ubuntu")], "{what}");
         }
-        // A run with a key replaces it.
-        write_bytes(world, &kept[..60]);
-        assert_eq!(run(world, "ec2-user").1.len(), 7);
-        assert_eq!(run(world, "ec2-user").1.len(), 1);
     });
 }
 
@@ -168,7 +162,7 @@ const LOGINS: usize = 4;
 /// one too, and then asks for the keys again.
 #[test]
 fn two_hundred_logins_fifty_at_once_succeed_with_few_requests() {
-    on_an_instance(test_path!(), Config::default(), |world| {
+    let said = on_an_instance_for("900", test_path!(), Config::default(), |world| {
         make_folder(world);
         world.configure("");
         let agent = world.agent();
@@ -198,7 +192,7 @@ fn two_hundred_logins_fifty_at_once_succeed_with_few_requests() {
         let of = |path: &str| requests.iter().filter(|request| request.path == path).count();
         let (cold, tokens, runs) = (of(SIGNER), of(TOKEN), 2 * CLIENTS * LOGINS);
         println!(
-            "{} logins, {CLIENTS} at once, in {took:?}: {} requests, {cold} cold runs, {tokens} tokens",
+            "CROWD {} logins, {CLIENTS} at once, in {took:?}: {} requests, {cold} cold runs, {tokens} tokens",
             CLIENTS * LOGINS,
             requests.len()
         );
@@ -209,4 +203,5 @@ fn two_hundred_logins_fifty_at_once_succeed_with_few_requests() {
         let record = record().unwrap();
         assert!(record.evidence.is_some_and(|evidence| evidence.signer().is_some()));
     });
+    said.lines().filter_map(|line| line.strip_prefix("CROWD ")).for_each(|line| println!("{line}"));
 }
