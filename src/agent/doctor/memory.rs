@@ -69,7 +69,7 @@ fn make_folder(first: &str) -> String {
     format!("{first}sudo install -d -m 700 -o {IDENT} {FOLDER}")
 }
 
-/// Leaves failures of the evidence open. Until it is too old, a run uses the remembered evidence instead.
+/// Marks failures of the evidence as uncertain: a run uses the remembered evidence until that is too old.
 pub(super) fn doubt_failures(checks: &mut [Check]) {
     for check in checks.iter_mut().filter(|check| check.verdict == CheckStatus::Fail) {
         if ["region", "signer", "staples"].contains(&check.id) {

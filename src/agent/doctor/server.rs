@@ -233,7 +233,7 @@ const OF_FILES: [&str; 12] = [
     "pam",
 ];
 
-/// Leaves failures open that come from files which the running sshd may not have read as they are now.
+/// Marks failures as uncertain if they come from files that the running sshd may not have read as they are now.
 pub(super) fn mark_unread_files(checks: &mut [Check], sshd: &Sshd) {
     let Some((unread, listener)) = sshd.unread.as_ref().zip(sshd.machine.listener.as_ref()) else { return };
     let is_failed = |check: &&mut Check| check.verdict == CheckStatus::Fail && OF_FILES.contains(&check.id);

@@ -108,8 +108,8 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
     }
 }
 
-/// Says what was reloaded. A server that was not keeps running a program that may soon be uninstalled, or a provider that
-/// is chained to it. The exit status is about the files, so that the package can be removed from such a machine.
+/// Says what was reloaded. If a server was not reloaded, it still runs a program that may soon be uninstalled, or a provider
+/// that is chained to it. The exit status is about the files, so that the package can be removed from such a machine.
 fn say_what_runs(
     reloaded: Result<Option<String>, String>,
     running: Option<(u32, bool)>,

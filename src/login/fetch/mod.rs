@@ -151,7 +151,7 @@ pub(crate) async fn decide_from_metadata(
         more_roots,
     );
     let ProvenSigner { signer, staples } = fetch.prove().await?;
-    // Without a staple for every certificate, the proof depends on what the service does not have.
+    // If the service lacks a staple, the evidence is not remembered: the service may have that staple later.
     let is_whole = signer.unstapled().next().is_none();
     let region = request.pins.region.is_none().then_some(region);
     let domain = request.pins.domain.is_none().then_some(domain);
@@ -177,7 +177,7 @@ impl Found {
 
 /// Requests the user's keys, with a remembered token if there is one.
 ///
-/// If there is no answer soon, this also begins as without the token, and uses the answer that comes first. So a
+/// If no answer comes soon, this also requests a new token and the keys with it. The first answer counts. So a
 /// remembered token cannot make a run late.
 async fn first_answer(
     service: Service<'_>,

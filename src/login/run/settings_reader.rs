@@ -32,11 +32,11 @@ struct Opened {
     memory: Receiver<Option<Memory>>,
 }
 
-/// Reads the settings and then opens the other files. If something waits for this run, a thread does it, and the caller
-/// waits for each only up to a time limit:
+/// Reads the settings and then opens the other files. In two cases, a thread does it, and the caller waits for the settings
+/// and for the other files only up to a time limit:
 ///
-/// - Providers wait: their output must reach sshd even if a file server does not answer.
-/// - The operator named the file, or made it a link, so it may be on a file server.
+/// - There are providers. Their output must reach sshd even if a file server does not answer.
+/// - The operator named the file, or made it a link. It may be on a file server.
 ///
 /// Otherwise the files are the distribution's own below `/etc` and `/var`. If these do not answer, neither does sshd. Then
 /// the caller reads them, because a thread costs a tenth of a run. The alarm limits the time.

@@ -43,7 +43,7 @@ fn pattern_of(text: String) -> impl Strategy<Value = (String, String)> {
                 *place = if is_star && index > 0 { None } else { Some(if is_star { '*' } else { '?' }) };
             }
         }
-        // A removed character needs a star before it, which a later cut may have replaced.
+        // Each run of removed characters needs a star. A later cut may have replaced it, so add it again.
         let mut shown = String::new();
         for place in pattern {
             match place {
@@ -73,7 +73,7 @@ proptest! {
         prop_assert!(Glob::new(&pattern).matches(&arn), "{pattern} {arn}");
         if let Some((problems, doubts)) = rules_of("principals", &pattern) {
             prop_assert!(!problems.concat().contains("never"), "{pattern} matches {arn}: {problems:?}");
-            // A pattern with a problem or a doubt matches only what both call rare.
+            // If the linter reports a pattern, it may match only callers with a rare path.
             if !problems.is_empty() || !doubts.is_empty() {
                 let path = arn.split_once(":user/").and_then(|(_, rest)| rest.rsplit_once('/'));
                 let is_rare = path.is_some_and(|(path, _)| path.contains([':', '{', '}', '[', ']', '\x7f']));

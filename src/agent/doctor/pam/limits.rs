@@ -71,8 +71,8 @@ struct Values {
 }
 
 impl Value {
-    /// Whether a session certainly works with this limit of an item of [`NEEDED`]. `most` is the kernel's bound. Beyond
-    /// it, `pam_limits` refuses the session, but not Debian's.
+    /// Whether a session certainly works with this limit of an item of [`NEEDED`]. `most` is the kernel's bound. Above
+    /// this bound, `pam_limits` refuses the session. Debian's `pam_limits` does not.
     fn is_enough(&self, needed: u64, most: Option<u64>, module: &str) -> bool {
         if is_infinite(&self.text) {
             // Since Linux-PAM 1.4, `unlimited` means the kernel's bound.

@@ -43,7 +43,7 @@ fn unknown(answers: &[Vec<Answer>]) -> Vec<usize> {
     (0..).zip(answers).filter(|(_, answers)| answers.len() > 1).map(|(rule, _)| rule).collect()
 }
 
-/// Those of the unknown rules that decide if all others succeed. If there are none, all of them.
+/// The unknown rules that still decide when all other unknown rules succeed. If none does, all reached rules.
 fn deciding(rules: &[Rule], answers: &[Vec<Answer>], reached: Vec<usize>) -> Vec<usize> {
     let decides = |rule: &usize| {
         let others = (0..).zip(answers).map(|(index, answers)| match answers.len() {

@@ -96,8 +96,8 @@ impl MemoryFile {
     /// Nothing waits here. If the process ends in between, or the disk is full, the file is torn, and its digest shows
     /// this to the next run.
     ///
-    /// Returns the lock. The kernel releases it when the process ends. The filter refuses to release it earlier, and
-    /// [`Flock`] would panic.
+    /// Returns the lock. A run must not drop it: the filter refuses to release it, and then [`Flock`] panics. The kernel
+    /// releases it when the process ends.
     pub(super) fn write(self, bytes: &[u8], expected: &Expected) -> Option<ManuallyDrop<Flock<File>>> {
         // Beyond a limit for file sizes, the kernel sends this signal, which would end the run. Blocked, it has no effect.
         let mut too_large = SigSet::empty();
