@@ -81,8 +81,13 @@ pub(super) fn next_run(
         Some((_, Judged::Decided(decision))) => Some((decision, false)),
         // The run asks whether the service has another signer by now.
         Some((signer, Judged::Unsigned(judgement))) => {
-            let is_same =
+            let is_sent =
                 matches!(capture.answer(SIGNER_CERT), CapturedAnswer::Body(sent) if *sent == signer.chain);
+            let (name, chain) = (replay::signer_name(capture, &settings.pins()), replay::chain(capture));
+            let is_same = is_sent
+                && name.is_ok_and(|name| {
+                    judgement.is_of(&name) && chain.is_ok_and(|chain| chain.named(&name).count() == 1)
+                });
             is_same.then(|| (judgement.decide(&keys), true))
         }
         Some((_, Judged::Unproven)) | None => None,

@@ -70,9 +70,11 @@ fn open_folder() -> io::Result<File> {
     Ok(open(FOLDER, flags, Mode::empty())?.into())
 }
 
-/// Gives the folder the label of the policy. Without it, an enforcing `SELinux` lets no run write there.
+/// Gives the folder the label of the policy. Without it, an enforcing `SELinux` lets no run write there. A new file in the
+/// folder gets the folder's label. What is in the folder already is not relabelled, because its owner could exchange it for a
+/// link at the same time.
 fn label() {
     if Path::new(SELINUX).exists() {
-        let _ = output_with_timeout(Command::new("restorecon").args(["-R", FOLDER]), TIMEOUT);
+        let _ = output_with_timeout(Command::new("restorecon").arg(FOLDER), TIMEOUT);
     }
 }

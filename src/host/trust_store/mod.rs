@@ -49,6 +49,9 @@ const BUNDLES: &[&str] = &[
     "/etc/ssl/cert.pem",
 ];
 
+/// The folders in which distributions keep their bundles.
+const OWN_FOLDERS: &[&str] = &["/etc", "/usr", "/var", "/nix"];
+
 /// The hashed directories (`openssl rehash`). They are used if there is no bundle.
 const DIRECTORIES: &[&str] = &["/etc/ssl/certs", "/etc/pki/tls/certs"];
 
@@ -101,6 +104,19 @@ impl TrustStore {
         }
         let files = BUNDLES.iter().map(|path| (PathBuf::from(path), Use::Read));
         files.chain(DIRECTORIES.iter().map(|path| (PathBuf::from(path), Use::List))).collect()
+    }
+
+    /// Whether opening the files may block: the operator named them, or a bundle of the distribution is a link to another
+    /// place than the distribution's own folders. Links of folders above a bundle are not seen.
+    #[must_use]
+    pub fn may_block(&self) -> bool {
+        let leads_away = |bundle: &str| {
+            std::fs::read_link(bundle).is_ok_and(|target| {
+                let target = Path::new(bundle).parent().map_or(target.clone(), |folder| folder.join(&target));
+                !OWN_FOLDERS.iter().any(|own| target.starts_with(own))
+            })
+        };
+        self.is_chosen() || BUNDLES.iter().any(|bundle| leads_away(bundle))
     }
 
     /// Opens and reads the roots.

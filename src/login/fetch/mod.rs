@@ -133,11 +133,17 @@ pub(crate) async fn decide_from_metadata(
         signer_chain(&session),
         async { Ok(request.trust.and_then(OpenStore::read_first)) },
     )?;
-    if let Some((judgement, _)) = unsigned.filter(|(_, remembered)| *remembered == pem) {
+    let name = SignerName::of_service(&region, &domain);
+    // With the same chain and the same name, the service has no other signer, unless the chain has several certificates with
+    // this name. Then the staples decide which one is the signer.
+    let is_same = |remembered: &Vec<u8>| *remembered == pem && chain.named(&name).count() == 1;
+    if let Some((judgement, _)) =
+        unsigned.filter(|(judgement, chain)| judgement.is_of(&name) && is_same(chain))
+    {
         return Ok(Found::of(Some(judgement.decide(&keys)), None, &session, recalled).await);
     }
     let trust = request.trust.ok_or(RunError::TrustStoreLate)?;
-    let expected = request.expectations(SignerName::of_service(&region, &domain), instance);
+    let expected = request.expectations(name, instance);
     let budget = Budget::default();
     let (anchors, path, more_roots) =
         path_to_staple(trust, first, &chain, &expected.signer, request.clock.now(), &budget)?;

@@ -30,6 +30,12 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// Whether the signer has this name.
+    #[must_use]
+    pub fn is_of(&self, name: &SignerName) -> bool {
+        self.expected.signer == *name
+    }
+
     /// Judges all entries. Call this only if the service still has this signer.
     pub fn decide(self, keys: &KeyBundle) -> Decision {
         decide_under(self.signer, keys, &self.expected, &Budget::default())

@@ -106,7 +106,7 @@ impl SettingsReader {
     pub(super) fn open(self, store: TrustStore, remember: Duration, timeout: Duration) -> OpenFiles {
         match self.thread.and_then(|thread| thread.opened) {
             Some(opened) => opened.wait(timeout),
-            None if !self.has_providers && !store.is_chosen() => {
+            None if !self.has_providers && !store.may_block() => {
                 OpenFiles { trust: Some(store.open()), memory: open_memory(remember) }
             }
             None => start_opening(store, remember).wait(timeout),

@@ -23,10 +23,10 @@ mkdir "$MACHINE/deb" "$MACHINE/rpm-files"
 dpkg-deb -x "$DEB_FOREIGN" "$MACHINE/deb"
 rpm2archive -n - <"$RPM_FOREIGN" | tar -x -C "$MACHINE/rpm-files"
 check "the program of both formats" "$(sha256sum <"$MACHINE/deb/usr/bin/eic-agent")" "$(sha256sum <"$MACHINE/rpm-files/usr/bin/eic-agent")"
-cp "$MACHINE/deb/usr/bin/eic-agent" "$ROOT/run/eic-agent"
+cp "$MACHINE/deb/usr/bin/eic-agent" "$ROOT/run/foreign-agent"
 cp "$(command -v "$QEMU")" "$ROOT/run/qemu"
-run /run/qemu /run/eic-agent --version
+run /run/qemu /run/foreign-agent --version
 check "its version" "$(in_root /usr/bin/eic-agent --version)" "$output"
 push ec2-user pushed
-run /run/qemu /run/eic-agent authorized-keys --timeout 60 ec2-user
+run /run/qemu /run/foreign-agent authorized-keys --timeout 60 ec2-user
 check "the key that was pushed" "$(cut -d ' ' -f 1,2 "$STUFF/keys/pushed.pub")" "$(printf '%s\n' "$output" | cut -d ' ' -f 1,2)"

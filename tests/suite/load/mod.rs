@@ -192,7 +192,7 @@ fn performance_md_calculates_with_the_defaults_of_sshd() {
                 "docs/performance.md gives another default of {name}"
             );
         }
-        let product = "MaxStartups 100 × MaxAuthTries 6 × 2 requests × 10 packets = 12,000 packets";
+        let product = "MaxStartups 100 × MaxAuthTries 6 × 1 request × 10 packets = 6,000 packets";
         assert_eq!(block("docs/performance.md", "MaxStartups 100"), product);
     });
 }

@@ -10,7 +10,8 @@ use eic_login::memory::Record;
 
 use super::bad_files::edit;
 use super::{
-    Compared, LASTING, SIGNER, compare, file, filled, keys_of, push, record, replace_signer, run, write_bytes,
+    Compared, LASTING, SIGNER, compare, file, filled, keys_of, make_folder, push, record, replace_signer,
+    run, write_bytes,
 };
 use crate::world::{BOB, INSTANCE, Key, World, on_an_instance, test_path};
 
@@ -247,5 +248,34 @@ fn evidence_and_token_end_with_the_setting() {
         assert_eq!(run(world, "ec2-user").1.len(), 1);
         push(world, "ubuntu", "other");
         assert_eq!(run(world, "ubuntu").1.len(), 1);
+    });
+}
+
+/// A bundle may hold several certificates of the signer's name. Its staples show which of them is the signer.
+#[test]
+fn another_certificate_of_the_same_bundle_becomes_the_signer() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        make_folder(world);
+        let (name, now) = (world.emulator.signer_name(), world.emulator.now());
+        let first = (*world.emulator.hierarchy()).clone();
+        let mut second = first.clone();
+        second.leaf_key = KeyPool::shared().get("second-leaf");
+        let leaf = second.leaf(&name, now);
+        let second = second.with_leaf(leaf);
+        let bundle = format!("{}{}", first.bundle_pem(), second.leaf_certificate().pem());
+        world.emulator.set_item(crate::metadata::SIGNER, bundle);
+        let others = [second.staple(0, now).build(), first.staple(1, now).build()];
+        world.emulator.set_staples([&[first.staple(0, now).build()], &others[..]].concat());
+        let signed_by = |key: &RsaKey, pushed: &Key| entry(world, pushed).sign(key);
+        let (old, new) = (Key::ed25519(world, "by-first"), Key::ed25519(world, "by-second"));
+        world.emulator.set_entries("ec2-user", signed_by(&first.leaf_key, &old));
+        assert_eq!(run(world, "ec2-user").0, format!("{}\n", old.bare_line()));
+        assert!(record().unwrap().evidence.is_some());
+        // The service revokes the first certificate, and signs with the second one.
+        let revoked = first.staple(0, now).status(CertStatus::Revoked { at: now - 60, reason: None }).build();
+        world.emulator.set_staples([&[revoked], &others[..]].concat());
+        world.emulator.set_entries("ec2-user", signed_by(&second.leaf_key, &new));
+        let (keys, paths) = run(world, "ec2-user");
+        assert_eq!(keys, format!("{}\n", new.bare_line()), "{paths:?}");
     });
 }
