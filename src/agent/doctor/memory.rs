@@ -44,10 +44,12 @@ pub(super) fn check(settings: &Settings, machine: &Machine, user: Option<&str>) 
 
 fn of_fault(fault: MemoryFault, seen: String) -> Check {
     let fix = match fault {
-        MemoryFault::NoFolder => make_folder(""),
-        MemoryFault::NotAFolder => make_folder(&format!("sudo rm {FOLDER} && ")),
+        MemoryFault::NoFolder => make_folder(),
+        MemoryFault::NotAFolder => {
+            format!("sudo sh -c 'rm {FOLDER} && {}'", make_folder().trim_start_matches("sudo "))
+        }
         MemoryFault::FolderOwner(_) => {
-            format!("sudo chown {IDENT} {FOLDER} && sudo chmod 700 {FOLDER}")
+            format!("sudo install -d -m 700 -o {IDENT} {FOLDER}")
         }
         MemoryFault::FolderMode(_) => format!("sudo chmod 700 {FOLDER}"),
         MemoryFault::FileIsFolder => format!("sudo rm -r {FOLDER}/{NAME}"),
@@ -58,15 +60,15 @@ fn of_fault(fault: MemoryFault, seen: String) -> Check {
     Check::warn(ID, MEMORY, seen, fix)
 }
 
-/// The command that makes the folder, after `first`.
+/// The command that makes the folder.
 ///
 /// Not `enable`: it would also change sshd's configuration if an operator wrote our line in another place.
-fn make_folder(first: &str) -> String {
+fn make_folder() -> String {
     let exists = |paths: &[&str]| paths.iter().any(|path| Path::new(path).is_file());
     if exists(&TMPFILES) && exists(&TMPFILES_PROGRAMS) {
-        return format!("{first}sudo systemd-tmpfiles --create eic-agent.conf");
+        return "sudo systemd-tmpfiles --create eic-agent.conf".to_owned();
     }
-    format!("{first}sudo install -d -m 700 -o {IDENT} {FOLDER}")
+    format!("sudo install -d -m 700 -o {IDENT} {FOLDER}")
 }
 
 /// Marks failures of the evidence as uncertain: a run uses the remembered evidence until that is too old.

@@ -102,7 +102,7 @@ pub(crate) const STATES: &[State] = &[
         },
         verdict: "warn",
         seen: "none: /run/eic-agent is not a folder",
-        fix: "sudo rm /run/eic-agent && sudo install -d",
+        fix: "sudo sh -c 'rm /run/eic-agent && install -d",
         runs: Runs::Cold,
     },
     State {
@@ -113,7 +113,7 @@ pub(crate) const STATES: &[State] = &[
         },
         verdict: "warn",
         seen: "none: /run/eic-agent is not a folder",
-        fix: "sudo rm /run/eic-agent && sudo install -d",
+        fix: "sudo sh -c 'rm /run/eic-agent && install -d",
         runs: Runs::Cold,
     },
     State {
@@ -121,7 +121,7 @@ pub(crate) const STATES: &[State] = &[
         make: |_| rights(Path::new(FOLDER), 0, 0o755),
         verdict: "warn",
         seen: "none: /run/eic-agent belongs to the user with the number 0, not to eic-agent",
-        fix: "sudo chown eic-agent /run/eic-agent && sudo chmod 700 /run/eic-agent",
+        fix: "sudo install -d -m 700 -o eic-agent /run/eic-agent",
         runs: Runs::Cold,
     },
     State {

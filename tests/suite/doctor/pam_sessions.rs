@@ -217,6 +217,12 @@ fn differences(world: &World, key: &Key, machine: &Machine) -> Vec<String> {
         Says::NotKnown(words) => ("not-known", words),
     };
     let mut faults = observed.contradictions();
+    // To count logins, pam_limits asks another program. Some releases have none, and then only a login shows the answer.
+    let counts = machine.limits.lines().any(|line| line.contains("maxlogins") && !line.ends_with(" 0"));
+    let is_unknown = report["login"] == "not-known" && seen.contains("only a login shows what pam_limits");
+    if counts && login == "works" && is_unknown && observed.logs_in() {
+        return faults.iter().map(|fault| format!("{name}: {fault}")).collect();
+    }
     if observed.logs_in() != machine.logs_in || report["login"] != login || !seen.contains(words) {
         faults.push(format!("expected {login}, {words}; login {}: {report:#}", observed.logs_in()));
     }
