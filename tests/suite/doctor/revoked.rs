@@ -55,7 +55,7 @@ fn rows() -> Vec<Row> {
                 revoke(LIST, &other(world));
                 fs::read(LIST).unwrap()[..40].to_vec()
             },
-            "RevokedKeys /etc/ssh/revoked (/etc/ssh/sshd_config:1): Invalid KRL file",
+            "Invalid KRL file",
             "ssh-keygen -k -f /etc/ssh/revoked",
         ),
         unreadable(
