@@ -5,13 +5,13 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use eic_emulator::pki::{CertStatus, Hierarchy, KeyPool, RsaKey};
-use eic_emulator::{Config, Emulator, Entry, Fault};
+use eic_emulator::{Config, Entry, Fault};
 use eic_login::memory::Record;
 
 use super::bad_files::edit;
 use super::{
     Compared, LASTING, SIGNER, compare, file, filled, keys_of, make_folder, push, record, replace_signer,
-    run, write_bytes,
+    run, second_service, write_bytes,
 };
 use crate::world::{BOB, INSTANCE, Key, World, on_an_instance, test_path};
 
@@ -87,10 +87,7 @@ fn age_counts_when_the_evidence_is_used() {
 fn evidence_of_one_endpoint_does_not_become_that_of_another() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let (line, kept) = filled(world);
-        let hierarchy = Some((*world.emulator.hierarchy()).clone());
-        let config = Config { imds: "[fd00:ec2::254]:80".parse().unwrap(), hierarchy, ..Config::default() };
-        let second = Emulator::start(config).unwrap();
-        second.push("ec2-user", line.trim_end(), BOB);
+        let second = second_service(world, &line);
         world.lose_address("169.254.169.254/32");
         for what in ["with a key", "without a key"] {
             write_bytes(world, &kept);

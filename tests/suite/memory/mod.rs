@@ -19,7 +19,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use eic_emulator::pki::{CertStatus, Hierarchy, KeyPool};
-use eic_emulator::{Config, Entry};
+use eic_emulator::{Config, Emulator, Entry};
 use eic_login::memory::{FOLDER, NAME, Record};
 
 use crate::documents::block;
@@ -61,6 +61,15 @@ fn run_as(world: &World, run_user: &str, arguments: &[&str]) -> (String, Vec<Str
     let run = world.run_as(run_user, arguments);
     let paths = world.emulator.take_requests().into_iter().map(|request| request.path).collect();
     (run.keys(), paths)
+}
+
+/// A second metadata service with the same signer, at the IPv6 address. It has the key of this line for `ec2-user`.
+fn second_service(world: &World, line: &str) -> Emulator {
+    let hierarchy = Some((*world.emulator.hierarchy()).clone());
+    let config = Config { imds: "[fd00:ec2::254]:80".parse().unwrap(), hierarchy, ..Config::default() };
+    let second = Emulator::start(config).unwrap();
+    second.push("ec2-user", line.trim_end(), BOB);
+    second
 }
 
 fn keys_of(user: &str) -> String {

@@ -4,9 +4,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use eic_emulator::pki::KeyPool;
-use eic_emulator::{Config, Emulator, Entry, Fault};
+use eic_emulator::{Config, Entry, Fault};
 
-use super::{Compared, SIGNER, compare, filled, keys_of, replace_signer, token_alone};
+use super::{Compared, SIGNER, compare, filled, keys_of, replace_signer, second_service, token_alone};
 use crate::world::{BOB, INSTANCE, Key, World, on_an_instance, test_path};
 
 /// Time limits of a run in seconds. The delays are parts of the limit. A busy machine needs a longer limit: the run itself
@@ -92,10 +92,7 @@ fn slow_service_with_a_new_signer_loses_no_login_under_xen() {
 fn first_address_that_drops_packets_and_slow_second_one_lose_no_login() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let (line, kept) = filled(world);
-        let hierarchy = Some((*world.emulator.hierarchy()).clone());
-        let config = Config { imds: "[fd00:ec2::254]:80".parse().unwrap(), hierarchy, ..Config::default() };
-        let second = Emulator::start(config).unwrap();
-        second.push("ec2-user", line.trim_end(), BOB);
+        let second = second_service(world, &line);
         nft("add table ip away");
         nft("add chain ip away out { type filter hook output priority 0; }");
         nft("add rule ip away out ip daddr 169.254.169.254 drop");
