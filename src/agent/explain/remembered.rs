@@ -3,14 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use eic_core::evidence::key_bundle::KeyBundle;
 use eic_core::policy::Policy;
 use eic_core::verification::{Budget, SignerPath};
 use eic_host::instance::Machine;
 use eic_login::Clock;
 use eic_login::config::Settings;
 use eic_login::fetch::remembered::{Judged, judge};
-use eic_login::fetch::{Request, SIGNER_CERT};
+use eic_login::fetch::{Request, SIGNER_CERT, can_match};
 use eic_login::memory::MemoryState;
 use serde::Serialize;
 
@@ -54,8 +53,8 @@ pub(super) fn next_run(
     };
     let mut requests = if token { vec!["keys"] } else { vec!["token", "keys"] };
     let capture = &fetched.capture;
-    let keys =
-        replay::keys(capture, &arguments.user).ok().flatten().filter(|keys| is_judged(keys, arguments));
+    let keys = replay::keys(capture, &arguments.user).ok().flatten();
+    let keys = keys.filter(|keys| can_match(keys, arguments.fingerprint.as_ref()));
     let (Some(keys), Ok(instance)) = (keys, replay::instance_id(capture)) else {
         return NextRun { memory, requests, differs: None };
     };
@@ -76,23 +75,23 @@ pub(super) fn next_run(
         pins: settings.pins(),
         clock: &clock,
     };
-    let judged = evidence.as_ref().map(|signer| (signer, judge(signer, &keys, &request, instance)));
-    let decision = match judged {
-        Some((_, Judged::Decided(decision))) => Some((decision, false)),
-        // The run asks whether the service has another signer by now.
-        Some((signer, Judged::Unsigned(judgement))) => {
-            let is_sent =
-                matches!(capture.answer(SIGNER_CERT), CapturedAnswer::Body(sent) if *sent == signer.chain);
-            let (name, chain) = (replay::signer_name(capture, &settings.pins()), replay::chain(capture));
-            let is_same = is_sent
-                && name.is_ok_and(|name| {
-                    judgement.is_of(&name) && chain.is_ok_and(|chain| chain.named(&name).count() == 1)
-                });
-            is_same.then(|| (judgement.decide(&keys), true))
-        }
-        Some((_, Judged::Unproven)) | None => None,
-    };
     let pins = settings.pins();
+    let name = replay::signer_name(capture, &pins).ok();
+    let judged = evidence.as_ref().map(|signer| judge(signer, &keys, &request, instance));
+    let decision = match judged {
+        Some(Judged::Decided(decision)) => Some((decision, false)),
+        // The run asks whether the service has another signer by now.
+        Some(Judged::Unsigned(judgement)) => {
+            let is_valid = match (capture.answer(SIGNER_CERT), replay::chain(capture), &name) {
+                (CapturedAnswer::Body(sent), Ok(chain), Some(name)) => {
+                    judgement.is_valid(&sent, &chain, name)
+                }
+                _ => false,
+            };
+            is_valid.then(|| (judgement.decide(&keys), true))
+        }
+        Some(Judged::Unproven) | None => None,
+    };
     if !matches!(decision, Some((_, false))) {
         requests.extend(pins.region.is_none().then_some("region"));
         requests.extend(pins.domain.is_none().then_some("domain"));
@@ -105,18 +104,11 @@ pub(super) fn next_run(
     }
     // Without a path to a trusted root, there is no certificate whose staple a run would request.
     let has_path = || {
-        let name = replay::signer_name(capture, &pins).ok()?;
         let (chain, anchors) = (replay::chain(capture).ok()?, trust.load().ok()?);
-        SignerPath::find(&chain, &anchors, &name, clock.now(), &Budget::default()).ok()
+        SignerPath::find(&chain, &anchors, name.as_ref()?, clock.now(), &Budget::default()).ok()
     };
     requests.extend(has_path().map(|_| "staples"));
     NextRun { memory, requests, differs: None }
-}
-
-/// Whether a run judges these keys. If not, it requests no evidence.
-fn is_judged(keys: &KeyBundle, arguments: &ExplainArgs) -> bool {
-    let is_asked_for = arguments.fingerprint.as_ref().is_none_or(|offered| keys.may_hold(offered));
-    !keys.entries().is_empty() && is_asked_for
 }
 
 /// The difference between the keys that a run accepts with remembered evidence and those of fresh evidence.

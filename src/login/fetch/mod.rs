@@ -109,8 +109,7 @@ pub(crate) async fn decide_from_metadata(
     let (session, keys) = first_answer(service, request.user, recalled).await?;
     let Some(keys) = keys else { return Ok(Found::of(None, None, &session, recalled).await) };
     // A login attempt with another key costs only these requests.
-    let is_asked_for = request.offered.as_ref().is_none_or(|offered| keys.may_hold(offered));
-    if keys.entries().is_empty() || !is_asked_for {
+    if !can_match(&keys, request.offered.as_ref()) {
         return Ok(Found::of(None, None, &session, recalled).await);
     }
     let mut machine = request.machine.clone();
@@ -122,7 +121,7 @@ pub(crate) async fn decide_from_metadata(
             Judged::Decided(decision) => {
                 return Ok(Found::of(Some(decision), None, &session, recalled).await);
             }
-            Judged::Unsigned(judgement) => unsigned = Some((judgement, remembered.chain)),
+            Judged::Unsigned(judgement) => unsigned = Some(judgement),
             Judged::Unproven => {}
         }
     }
@@ -134,12 +133,7 @@ pub(crate) async fn decide_from_metadata(
         async { Ok(request.trust.and_then(OpenStore::read_first)) },
     )?;
     let name = SignerName::of_service(&region, &domain);
-    // With the same chain and the same name, the service has no other signer, unless the chain has several certificates with
-    // this name. Then the staples decide which one is the signer.
-    let is_same = |remembered: &Vec<u8>| *remembered == pem && chain.named(&name).count() == 1;
-    if let Some((judgement, _)) =
-        unsigned.filter(|(judgement, chain)| judgement.is_of(&name) && is_same(chain))
-    {
+    if let Some(judgement) = unsigned.filter(|judgement| judgement.is_valid(&pem, &chain, &name)) {
         return Ok(Found::of(Some(judgement.decide(&keys)), None, &session, recalled).await);
     }
     let trust = request.trust.ok_or(RunError::TrustStoreLate)?;
@@ -179,6 +173,12 @@ impl Found {
         let token = is_new.then(|| (value, session.lifetime()));
         Self { decision, learned: Learned { endpoint: session.endpoint().clone(), token, signer } }
     }
+}
+
+/// Whether one of these keys can be the offered one. If not, a run requests no evidence.
+#[must_use]
+pub fn can_match(keys: &KeyBundle, offered: Option<&Fingerprint>) -> bool {
+    !keys.entries().is_empty() && offered.is_none_or(|offered| keys.may_hold(offered))
 }
 
 /// Requests the user's keys, with a remembered token if there is one.

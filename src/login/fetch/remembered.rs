@@ -27,16 +27,19 @@ pub enum Judged {
 pub struct Judgement {
     signer: VerifiedSigner,
     expected: Expectations,
+    /// The remembered chain, as it was sent.
+    chain: Vec<u8>,
 }
 
 impl Judgement {
-    /// Whether the signer has this name.
+    /// Whether the service still has this signer: it sends the same chain and the same name. If the chain has several
+    /// certificates with this name, the staples decide which one is the signer, so this is not known.
     #[must_use]
-    pub fn is_of(&self, name: &SignerName) -> bool {
-        self.expected.signer == *name
+    pub fn is_valid(&self, sent: &[u8], chain: &SignerChain, name: &SignerName) -> bool {
+        sent == self.chain && self.expected.signer == *name && chain.named(name).count() == 1
     }
 
-    /// Judges all entries. Call this only if the service still has this signer.
+    /// Judges all entries. Call this only if the judgement [is valid](Self::is_valid).
     pub fn decide(self, keys: &KeyBundle) -> Decision {
         decide_under(self.signer, keys, &self.expected, &Budget::default())
     }
@@ -57,7 +60,7 @@ pub fn judge(
     };
     match decide_if_signed_by(signer, keys, &expected, &budget) {
         Ok(decision) => Judged::Decided(decision),
-        Err(signer) => Judged::Unsigned(Judgement { signer, expected }),
+        Err(signer) => Judged::Unsigned(Judgement { signer, expected, chain: remembered.chain.clone() }),
     }
 }
 

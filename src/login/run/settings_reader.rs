@@ -2,13 +2,13 @@
 //! server.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use eic_host::trust_store::{OpenStore, TrustStore};
 
+use super::timeout::do_aside;
 use crate::config::{CommandLine, ConfigError, DEFAULT_PATH, Settings};
 use crate::memory::{FOLDER, Memory};
 
@@ -114,14 +114,10 @@ impl SettingsReader {
     }
 }
 
-/// Opens the files on a separate thread. If no thread can be created, this thread opens them.
+/// Opens the files on a separate thread.
 fn start_opening(store: TrustStore, remember: Duration) -> Opened {
     let (opening, opened) = opening();
-    let work = Arc::new(move || opening.open(&store, remember));
-    let aside = Arc::clone(&work);
-    if thread::Builder::new().spawn(move || aside()).is_err() {
-        work();
-    }
+    do_aside(move || opening.open(&store, remember));
     opened
 }
 

@@ -12,13 +12,17 @@ pub(super) fn call_with_timeout<T: Send + 'static>(
     work: impl Fn() -> T + Send + Sync + 'static,
 ) -> Option<T> {
     let (sender, receiver) = sync_channel(1);
+    do_aside(move || {
+        let _ = sender.send(work());
+    });
+    receiver.recv_timeout(timeout).ok()
+}
+
+/// Does `work` on a separate thread, and does not wait for it. If no thread can be created, this thread does it.
+pub(super) fn do_aside(work: impl Fn() + Send + Sync + 'static) {
     let work = Arc::new(work);
     let aside = Arc::clone(&work);
-    let started = thread::Builder::new().spawn(move || {
-        let _ = sender.send(aside());
-    });
-    if started.is_err() {
-        return Some(work());
+    if thread::Builder::new().spawn(move || aside()).is_err() {
+        work();
     }
-    receiver.recv_timeout(timeout).ok()
 }

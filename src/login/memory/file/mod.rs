@@ -41,13 +41,14 @@ impl MemoryFile {
         let folder = open_folder(folder, user).ok()?;
         match open_file(&folder, OFlag::O_CREAT) {
             Ok(file) => {
-                let found = fstat(&file).ok()?;
+                let mut found = fstat(&file).ok()?;
                 // A strict umask can remove the owner's rights from a new file.
                 let is_new = found.st_size == 0 && found.st_mode & RIGHTS & !FILE_MODE == 0;
                 if is_new && found.st_mode & RIGHTS != FILE_MODE {
                     fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR).ok()?;
+                    found = fstat(&file).ok()?;
                 }
-                if judge_file(&fstat(&file).ok()?, user).is_ok() {
+                if judge_file(&found, user).is_ok() {
                     return Some(Self(file.into()));
                 }
             }
