@@ -12,7 +12,9 @@ use eic_core::evidence::public_key::PublicKey;
 use eic_core::key_options::LinePrefix;
 use eic_core::policy::Policy;
 use eic_core::time::Timestamp;
-use eic_core::verification::{Budget, RevocationPolicy, SignerPath, TrustAnchors};
+use eic_core::verification::{
+    AnchorsError, Budget, IssuerSearch, RevocationPolicy, SignerPath, TrustAnchors,
+};
 use eic_emulator::Entry;
 use eic_emulator::pki::{Hierarchy, Issuer, KeyPool, wrapped_base64};
 use proptest::collection::vec;
@@ -174,9 +176,30 @@ fn paths(store: &str) -> (bool, bool) {
         SignerPath::find(&chain, anchors, &signer, Timestamp::from_unix(u64::from(NOW)), &Budget::default())
             .is_ok()
     };
-    let few = TrustAnchors::issuers_from_pem([store.as_bytes()], &chain);
-    let all = TrustAnchors::from_pem([store.as_bytes()]);
-    (few.is_ok_and(|few| is_path(&few)), all.is_ok_and(|all| is_path(&all)))
+    let mut search = IssuerSearch::new(&chain);
+    search.last_part(store.as_bytes());
+    let few = search.anchors().is_ok_and(|few| is_path(&few));
+    for size in [1, 7, 64, 1000] {
+        let parts = in_parts(store.as_bytes(), &chain, size);
+        assert!(
+            parts.is_none_or(|found| found.is_ok_and(|found| is_path(&found)) == few),
+            "in parts of {size} bytes"
+        );
+    }
+    (few, TrustAnchors::from_pem([store.as_bytes()]).is_ok_and(|all| is_path(&all)))
+}
+
+/// Searches a store that is read in parts of this size; `None` if a part is inconclusive.
+fn in_parts(pem: &[u8], chain: &SignerChain, size: usize) -> Option<Result<TrustAnchors, AnchorsError>> {
+    let mut search = IssuerSearch::new(chain);
+    let mut part = Vec::new();
+    for read in pem.chunks(size) {
+        part.extend_from_slice(read);
+        let searched = search.part(&part)?;
+        part.drain(..searched);
+    }
+    search.last_part(&part);
+    Some(search.anchors())
 }
 
 /// The strict checks of roots must not refuse a root in which AWS's path may end.

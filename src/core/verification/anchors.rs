@@ -8,9 +8,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
-use super::issuers;
 use super::primitives::sequence;
-use crate::evidence::chain::{Certificate, SignerChain, without_mark};
+use crate::evidence::chain::{Certificate, without_mark};
 use crate::reason::Reason;
 
 /// Maximum number of roots that are read. The trust store of a distribution has at most about 150.
@@ -89,16 +88,6 @@ impl TrustAnchors {
         } else {
             Ok(Self { store, certificates })
         }
-    }
-
-    /// Like [`from_pem`](Self::from_pem), but reads only self-issued roots that may have issued a certificate of
-    /// `chain`. A path under these roots is also a path under all roots. If the search finds no path, search again
-    /// with all roots: a path may end in another root, and only that search returns the correct error.
-    pub fn issuers_from_pem<'a>(
-        files: impl IntoIterator<Item = &'a [u8]>,
-        chain: &SignerChain,
-    ) -> Result<Self, AnchorsError> {
-        Self::from_pem(files.into_iter().flat_map(|pem| issuers::blocks(without_mark(pem), chain)))
     }
 
     /// Keeps only the roots of Amazon Trust Services.

@@ -12,7 +12,8 @@ use alloc::vec::Vec;
 use data_encoding::BASE64;
 use memchr::memmem;
 
-use crate::evidence::chain::SignerChain;
+use super::anchors::{AnchorsError, TrustAnchors};
+use crate::evidence::chain::{SignerChain, without_mark};
 use crate::evidence::structure;
 
 /// The first line of a certificate in PEM (RFC 7468 section 5.1).
@@ -31,20 +32,88 @@ const SEQUENCE: u8 = 0x30;
 /// `[0] EXPLICIT Version`.
 const VERSION: u8 = 0xa0;
 
-/// The blocks of `pem` that may contain the issuer of a certificate of `chain`. Each includes the text up to the next
-/// block. A block whose name cannot be read is included.
-pub(super) fn blocks<'p>(pem: &'p [u8], chain: &SignerChain) -> Vec<&'p [u8]> {
-    let issuers: Vec<_> = chain.certificates().iter().filter_map(|it| Name::of_issuer(it.der())).collect();
+/// The last line of a certificate in PEM.
+const END: &[u8] = b"-----END CERTIFICATE-----";
+
+/// Searches a trust store for the self-issued roots that may have issued a certificate of a chain. A path under these
+/// roots is also a path under all roots. If there is no such path, search again with all roots: a path may end in another
+/// root, and only that search returns the correct error.
+///
+/// A store is searched in parts, so that its reader can use a small buffer again and again: most of the cost of a large
+/// buffer is its fresh memory.
+pub struct IssuerSearch<'c> {
+    issuers: Vec<Name<'c>>,
+    pub(super) blocks: Vec<Vec<u8>>,
+    is_start: bool,
+}
+
+impl<'c> IssuerSearch<'c> {
+    /// Begins a search for the issuers of the certificates in `chain`.
+    #[must_use]
+    pub fn new(chain: &'c SignerChain) -> Self {
+        let issuers = chain.certificates().iter().filter_map(|it| Name::of_issuer(it.der())).collect();
+        Self { issuers, blocks: Vec::new(), is_start: true }
+    }
+
+    /// Searches the complete blocks of a part of a PEM file, and returns their length. The next part begins with the byte
+    /// after them. If the length is 0, the part must be longer. `None` if the part has a block that does not end as it
+    /// began: then only a parser can tell what the next lines mean.
+    #[must_use]
+    pub fn part(&mut self, pem: &[u8]) -> Option<usize> {
+        let text = self.text(pem);
+        let Some((complete, rest)) = complete(text).and_then(|end| text.split_at_checked(end)) else {
+            return Some(0);
+        };
+        if is_open(complete) {
+            return None;
+        }
+        self.search(complete);
+        pem.len().checked_sub(rest.len())
+    }
+
+    /// Searches the last part of a PEM file. Another file may follow.
+    pub fn last_part(&mut self, pem: &[u8]) {
+        self.search(self.text(pem));
+        self.is_start = true;
+    }
+
+    /// A byte order mark is ignored only at the start of a file.
+    fn text<'p>(&self, pem: &'p [u8]) -> &'p [u8] {
+        if self.is_start { without_mark(pem) } else { pem }
+    }
+
+    fn search(&mut self, pem: &[u8]) {
+        self.is_start = false;
+        self.blocks.extend(blocks(pem, &self.issuers).map(<[u8]>::to_vec));
+    }
+
+    /// Parses the roots that were found.
+    pub fn anchors(self) -> Result<TrustAnchors, AnchorsError> {
+        TrustAnchors::from_pem(self.blocks.iter().map(Vec::as_slice))
+    }
+}
+
+/// The length of `pem` up to its last line that ends a certificate, with one line end after it.
+fn complete(pem: &[u8]) -> Option<usize> {
+    memmem::rfind_iter(pem, END).filter(|start| begins_line(pem, *start)).find_map(|start| {
+        let end = start.checked_add(END.len())?;
+        matches!(pem.get(end)?, b'\r' | b'\n').then_some(end.checked_add(1)?)
+    })
+}
+
+/// The blocks of `pem` that may contain one of these issuers. Each includes the text up to the next block. A block whose
+/// name cannot be read is included.
+fn blocks<'p>(pem: &'p [u8], issuers: &[Name<'_>]) -> impl Iterator<Item = &'p [u8]> {
     let starts: Vec<_> = memmem::find_iter(pem, BEGIN).filter(|start| begins_line(pem, *start)).collect();
-    let ends = starts.iter().skip(1).copied().chain([pem.len()]);
-    let blocks = starts.iter().zip(ends).filter_map(|(start, end)| Some((*start, pem.get(*start..end)?)));
+    let ends: Vec<_> = starts.iter().skip(1).copied().chain([pem.len()]).collect();
+    let blocks = starts.into_iter().zip(ends).filter_map(|(start, end)| Some((start, pem.get(start..end)?)));
     let may_matter = |block| {
         let mut der = [0; DECODED];
         let name = head(block, &mut der).and_then(Name::of_issuer);
         name.is_none_or(|name| issuers.iter().any(|issuer| name.may_be(issuer)))
     };
     let is_open = |start| pem.get(..start).is_none_or(is_open);
-    blocks.filter(|(start, block)| may_matter(block) && !is_open(*start)).map(|(_, block)| block).collect()
+    blocks.filter(move |(start, block)| may_matter(block) && !is_open(*start)).map(|(_, block)| block)
 }
 
 /// Whether `start` is at the beginning of a line. Elsewhere, a PEM parser treats a begin line as text. In this way, an

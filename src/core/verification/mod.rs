@@ -55,6 +55,7 @@ pub use anchors::{AnchorsError, TrustAnchors};
 pub use budget::Budget;
 #[cfg(test)]
 pub(crate) use budget::{MAX_PATHS, MAX_SIGNATURE_CHECKS};
+pub use issuers::IssuerSearch;
 pub use path::{PathCertificate, SignerPath, VerifiedSigner};
 pub use revocation::{RevocationPolicy, StapleFacts};
 pub use revocation_error::RevocationError;

@@ -19,11 +19,11 @@ mod places;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use eic_core::evidence::chain::SignerChain;
-use eic_core::verification::{AnchorsError, TrustAnchors};
+use eic_core::verification::{AnchorsError, IssuerSearch, TrustAnchors};
 pub use error::TrustStoreError;
 use places::{has_certificates, open_bundle, open_own_bundle, read_hashed, unreadable};
 
@@ -33,6 +33,9 @@ use crate::reach::Use;
 
 /// Maximum number of bytes of a trust store that are read. Distributions ship 200 KB to 1 MB.
 const MAX_STORE_BYTES: usize = 4 * 1024 * 1024;
+
+/// A bundle is searched in parts of this size. A root takes 1 to 3 KB.
+const PART_BYTES: usize = 16 * 1024;
 
 /// The distributions' bundles. The first usable bundle counts.
 const BUNDLES: &[&str] = &[
@@ -226,30 +229,44 @@ impl OpenStore {
             .filter(move |words| told.insert(words.clone()))
     }
 
-    /// Reads the first source without parsing it.
-    #[must_use]
-    pub fn read_first(&self) -> Option<FirstPlace<'_>> {
-        let place = self.places.iter().flatten().next()?;
-        Some(FirstPlace { roots: self.roots, place, files: place.pem_files().ok()? })
-    }
-}
-
-/// The first source of a trust store, after it was read.
-#[derive(Debug)]
-pub struct FirstPlace<'s> {
-    roots: Roots,
-    place: &'s RootsPlace,
-    files: Vec<Cow<'s, [u8]>>,
-}
-
-impl FirstPlace<'_> {
-    /// Parses only the self-issued roots that may have issued a certificate of `chain`. They are a subset of the
-    /// result of [`OpenStore::load`]. `None` is inconclusive. Call `load` then.
+    /// Parses only the self-issued roots of the first source that may have issued a certificate of `chain`. They are a
+    /// subset of the result of [`load`](Self::load). `None` is inconclusive. Call `load` then.
     #[must_use]
     pub fn issuers(&self, chain: &SignerChain) -> Option<TrustAnchors> {
         // The first source with roots counts. This one has roots if the parse succeeds.
-        let parse = |files: Vec<&[u8]>| TrustAnchors::issuers_from_pem(files, chain);
-        self.place.parse(&self.files, self.roots, parse).ok()
+        let place = self.places.iter().flatten().next()?;
+        let mut search = IssuerSearch::new(chain);
+        for file in &place.files {
+            match file {
+                Pem::Open(file) => search_file(file, &mut search)?,
+                Pem::Read(bytes) => search.last_part(bytes),
+            }
+        }
+        place.anchors(search.anchors(), self.roots).ok()
+    }
+}
+
+/// Reads a PEM file in parts. `None` if it cannot be read, is longer than [`MAX_STORE_BYTES`], or has a block that is longer
+/// than a part or does not end.
+fn search_file(file: &File, search: &mut IssuerSearch<'_>) -> Option<()> {
+    let mut file = file;
+    file.rewind().ok()?;
+    let mut part = [0; PART_BYTES];
+    let (mut length, mut total) = (0_usize, 0_usize);
+    loop {
+        let read = match file.read(part.get_mut(length..)?) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read.ok()?,
+        };
+        length = length.checked_add(read)?;
+        total = total.checked_add(read).filter(|total| *total <= MAX_STORE_BYTES)?;
+        if read == 0 {
+            // A full part also has no room to read.
+            return (length < PART_BYTES).then(|| search.last_part(part.get(..length).unwrap_or_default()));
+        }
+        let searched = search.part(part.get(..length)?)?;
+        part.copy_within(searched..length, 0);
+        length = length.checked_sub(searched)?;
     }
 }
 
@@ -264,21 +281,16 @@ impl Pem {
 
 impl RootsPlace {
     fn load(&self, roots: Roots) -> Result<TrustAnchors, TrustStoreError> {
-        self.parse(&self.pem_files()?, roots, |files| TrustAnchors::from_pem(files))
+        let files: io::Result<Vec<_>> = self.files.iter().map(Pem::bytes).collect();
+        let files = files.map_err(|error| unreadable(&self.path, error))?;
+        self.anchors(TrustAnchors::from_pem(files.iter().map(AsRef::as_ref)), roots)
     }
 
-    fn pem_files(&self) -> Result<Vec<Cow<'_, [u8]>>, TrustStoreError> {
-        let files: io::Result<_> = self.files.iter().map(Pem::bytes).collect();
-        files.map_err(|error| unreadable(&self.path, error))
-    }
-
-    fn parse(
+    fn anchors(
         &self,
-        files: &[Cow<'_, [u8]>],
+        anchors: Result<TrustAnchors, AnchorsError>,
         roots: Roots,
-        parse: impl Fn(Vec<&[u8]>) -> Result<TrustAnchors, AnchorsError>,
     ) -> Result<TrustAnchors, TrustStoreError> {
-        let anchors = parse(files.iter().map(AsRef::as_ref).collect());
         let anchors = match roots {
             Roots::System => anchors,
             Roots::Amazon => anchors.and_then(TrustAnchors::of_amazon),

@@ -67,3 +67,45 @@ fn first_store_with_roots_is_used() {
     assert!(amazon.load().unwrap_err().to_string().contains("expected a root of Amazon Trust Services"));
     fs::remove_dir_all(folder).unwrap();
 }
+
+#[test]
+fn search_for_issuers_finds_what_loading_finds() {
+    let folder = std::env::temp_dir().join(format!("eic-agent-issuers-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let signer = "managed-ssh-signer.us-east-1.amazonaws.com";
+    let hierarchy = Hierarchy::new(&KeyPool::shared(), signer, 1_738_238_400);
+    let chain = SignerChain::parse(hierarchy.bundle_pem().as_bytes()).unwrap();
+    let root = hierarchy.anchor_pem();
+    let file = folder.join("roots.pem");
+    let found = |content: &str| {
+        fs::write(&file, content).unwrap();
+        let store = TrustStore { ca_file: Some(file.clone()), owner: Owner::Anyone, ..TrustStore::default() };
+        let store = store.open();
+        let counts = [(); 2].map(|()| store.issuers(&chain).map(|anchors| anchors.count()));
+        assert_eq!(counts.first(), counts.last(), "a second search begins at the start of the file");
+        (counts.first().copied().flatten(), store.load().map(|anchors| anchors.count()).ok())
+    };
+    // Comments move the root over all places of a part.
+    for lines in (0..340).step_by(7) {
+        let comments = "# 0123456789012345678901234567890123456789\n".repeat(lines);
+        assert_eq!(found(&format!("{root}{comments}{root}")), (Some(2), Some(2)), "{lines}");
+    }
+    let text = |bytes: usize| "#".repeat(bytes);
+    let short = PART_BYTES.saturating_sub(root.len());
+    assert_eq!(found(&format!("{}\n{root}", text(short.saturating_sub(2)))), (Some(1), Some(1)));
+    // Only the whole file tells whether there are roots. A search is then inconclusive.
+    assert_eq!(found(&format!("{}\n{root}", text(PART_BYTES))), (None, Some(1)));
+    assert_eq!(found(&format!("{root}{}", text(PART_BYTES))), (None, Some(1)));
+    assert_eq!(found(""), (None, None));
+    let large = format!("{root}{}", "#\n".repeat(MAX_STORE_BYTES / 2));
+    assert_eq!(found(&large), (None, None), "longer than a store may be");
+    let amazon = TrustStore {
+        ca_file: Some(file.clone()),
+        roots: Roots::Amazon,
+        owner: Owner::Anyone,
+        ..TrustStore::default()
+    };
+    fs::write(&file, &root).unwrap();
+    assert!(amazon.open().issuers(&chain).is_none(), "the root is not Amazon's");
+    fs::remove_dir_all(folder).unwrap();
+}

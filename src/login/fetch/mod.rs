@@ -28,7 +28,7 @@ use eic_core::policy::Policy;
 use eic_core::time::Timestamp;
 use eic_core::verification::{Budget, RevocationPolicy, SignerPath, TrustAnchors};
 use eic_host::instance::Machine;
-use eic_host::trust_store::{FirstPlace, OpenStore};
+use eic_host::trust_store::OpenStore;
 use tokio::time::timeout;
 
 use self::remembered::Judged;
@@ -125,12 +125,10 @@ pub(crate) async fn decide_from_metadata(
             Judged::Unproven => {}
         }
     }
-    // Read the trust store while the requests are pending.
-    let (instance, (region, domain), (pem, chain), first) = tokio::try_join!(
+    let (instance, (region, domain), (pem, chain)) = tokio::try_join!(
         instance_id(&session, &machine),
         signer_parts(&session, &request.pins),
         signer_chain(&session),
-        async { Ok(request.trust.and_then(OpenStore::read_first)) },
     )?;
     let name = SignerName::of_service(&region, &domain);
     if let Some(judgement) = unsigned.filter(|judgement| judgement.is_valid(&pem, &chain, &name)) {
@@ -140,7 +138,7 @@ pub(crate) async fn decide_from_metadata(
     let expected = request.expectations(name, instance);
     let budget = Budget::default();
     let (anchors, path, more_roots) =
-        path_to_staple(trust, first, &chain, &expected.signer, request.clock.now(), &budget)?;
+        path_to_staple(trust, &chain, &expected.signer, request.clock.now(), &budget)?;
     let evidence = SignerEvidence { chain, staples: Vec::new(), unreadable_staples: Vec::new(), anchors };
     let fetch = StapleFetch::new(
         Arc::clone(&session),
@@ -246,7 +244,6 @@ fn bundle(body: &Body) -> KeyBundle {
 /// further roots.
 fn path_to_staple<'t>(
     trust: &'t OpenStore,
-    first: Option<FirstPlace<'_>>,
     chain: &SignerChain,
     signer: &SignerName,
     now: Timestamp,
@@ -255,7 +252,7 @@ fn path_to_staple<'t>(
     let search = |anchors: TrustAnchors| {
         SignerPath::find(chain, &anchors, signer, now, budget).map(|path| (anchors, path))
     };
-    if let Some(Ok((anchors, path))) = first.and_then(|first| first.issuers(chain)).map(search) {
+    if let Some(Ok((anchors, path))) = trust.issuers(chain).map(search) {
         return Ok((anchors, path, Some(trust)));
     }
     // Search with all roots. The error message must consider all of them.

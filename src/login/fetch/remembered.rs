@@ -8,7 +8,6 @@ use eic_core::evidence::key_bundle::KeyBundle;
 use eic_core::evidence::ocsp::OcspStaple;
 use eic_core::identity::{InstanceId, SignerName};
 use eic_core::verification::{Budget, VerifiedSigner};
-use eic_host::trust_store::OpenStore;
 
 use super::{Request, path_to_staple};
 use crate::memory::SignerBytes;
@@ -78,9 +77,7 @@ fn prove(
     let staples = staples.iter().map(|staple| OcspStaple::parse(staple).ok()).collect::<Option<Vec<_>>>()?;
     let now = request.clock.now();
     let trust = request.trust?;
-    let first = OpenStore::read_first(trust);
-    let (anchors, path, more_roots) =
-        path_to_staple(trust, first, &chain, &expected.signer, now, budget).ok()?;
+    let (anchors, path, more_roots) = path_to_staple(trust, &chain, &expected.signer, now, budget).ok()?;
     let mut evidence = SignerEvidence { chain, staples, unreadable_staples: Vec::new(), anchors };
     let mut proven = prove_signer(Some(&path), &evidence, &expected, now, budget);
     if let (Err(_), Some(store)) = (&proven, more_roots) {

@@ -1,11 +1,40 @@
 //! Tests that only the necessary roots of a trust store are parsed.
 
-use super::super::issuers::blocks;
+use super::super::issuers::IssuerSearch;
 use super::*;
 
 /// How many blocks of this store are parsed for the chain of the emulator's hierarchy.
 fn parsed(store: &str) -> usize {
-    blocks(store.as_bytes(), &chain(&hierarchy())).len()
+    let chain = chain(&hierarchy());
+    let mut search = IssuerSearch::new(&chain);
+    search.last_part(store.as_bytes());
+    search.blocks.len()
+}
+
+/// The roots that a search finds in files that are read at once.
+fn issuers_of(files: &[&[u8]], chain: &SignerChain) -> Result<TrustAnchors, AnchorsError> {
+    let mut search = IssuerSearch::new(chain);
+    for pem in files {
+        search.last_part(pem);
+    }
+    search.anchors()
+}
+
+/// The roots that a search finds in a file that is read in parts of this size; `None` if a part is inconclusive.
+fn issuers_in_parts(
+    pem: &[u8],
+    chain: &SignerChain,
+    size: usize,
+) -> Option<Result<TrustAnchors, AnchorsError>> {
+    let mut search = IssuerSearch::new(chain);
+    let mut part = Vec::new();
+    for read in pem.chunks(size) {
+        part.extend_from_slice(read);
+        let searched = search.part(&part)?;
+        part.drain(..searched);
+    }
+    search.last_part(&part);
+    Some(search.anchors())
 }
 
 /// A root with this name that no test chain needs.
@@ -26,14 +55,14 @@ fn only_roots_named_in_the_chain_are_parsed() {
     let store = format!("# a comment\n{others}# another\n{ours}{others}");
     assert_eq!(parsed(&store), 1);
     let chain = chain(&hierarchy());
-    let few = TrustAnchors::issuers_from_pem([others.as_bytes(), store.as_bytes()], &chain).unwrap();
+    let few = issuers_of(&[others.as_bytes(), store.as_bytes()], &chain).unwrap();
     assert_eq!(few.count(), 1);
     let certificates = |anchors: &TrustAnchors| {
         let path = SignerPath::find(&chain, anchors, &name(), at(NOW), &Budget::default()).unwrap();
         path.certificates().map(|certificate| certificate.der().clone()).collect::<Vec<_>>()
     };
     assert_eq!(certificates(&few), certificates(&anchors(&store)), "the same path");
-    let none = TrustAnchors::issuers_from_pem([others.as_bytes()], &chain);
+    let none = issuers_of(&[others.as_bytes()], &chain);
     assert_eq!(none.unwrap_err(), AnchorsError::Empty(0), "inconclusive: search all roots");
 }
 
@@ -86,7 +115,7 @@ fn roots_with_another_subject_are_skipped() {
     let chain = SignerChain::parse(leaf.as_bytes()).unwrap();
     let root = |issuer: &Issuer| issuer.certificate().self_signed(&issuer.key).pem();
     let store = format!("{}{}{ours}", root(&one), root(&other));
-    let found = TrustAnchors::issuers_from_pem([store.as_bytes()], &chain).unwrap();
+    let found = issuers_of(&[store.as_bytes()], &chain).unwrap();
     assert_eq!(found.count(), 2);
     let path = SignerPath::find(&chain, &found, &name(), at(NOW), &Budget::default()).unwrap();
     assert_eq!(path.certificates().count(), 1);
@@ -109,7 +138,39 @@ fn chosen_and_all(store: &[u8], chain: &SignerChain) -> [Vec<Vec<u8>>; 2] {
             .filter(|(_, it)| names.iter().any(|name| *name == it.subject.as_ref()));
         ends.map(|(place, _)| anchors.certificate(place).unwrap().der().to_vec()).collect()
     };
-    [TrustAnchors::issuers_from_pem([store], chain), TrustAnchors::from_pem([store])].map(ders)
+    let [chosen, all] = [issuers_of(&[store], chain), TrustAnchors::from_pem([store])].map(ders);
+    for size in (1..34).chain([999, store.len()]) {
+        if let Some(found) = issuers_in_parts(store, chain, size) {
+            assert_eq!(ders(found), chosen, "in parts of {size} bytes");
+        }
+    }
+    [chosen, all]
+}
+
+#[test]
+fn store_is_searched_in_parts_as_a_whole() {
+    let (ours, chain) = (hierarchy().anchor_pem(), chain(&hierarchy()));
+    let other = stranger(named("other"));
+    let crlf = |text: &str| text.replace('\n', "\r\n");
+    for store in [
+        format!("# a comment\n{other}\n# another\n{ours}# the end\n{other}"),
+        format!("\u{feff}{ours}{other}{ours}"),
+        crlf(&format!("{other}{ours}{other}")),
+        format!("{other}{}", ours.trim_end()),
+    ] {
+        let whole = issuers_of(&[store.as_bytes()], &chain).unwrap().count();
+        for size in (1..70).chain((70..store.len()).step_by(31)) {
+            let parts = issuers_in_parts(store.as_bytes(), &chain, size).expect("each block ends");
+            assert_eq!(parts.unwrap().count(), whole, "{store:?} in parts of {size} bytes");
+        }
+    }
+    // A block of another kind does not end with the end of a certificate.
+    let open = other.replace("-----BEGIN CERTIFICATE-----", "-----BEGIN X509 CRL-----") + &ours;
+    assert!(issuers_in_parts(open.as_bytes(), &chain, 64).is_none());
+    // A part without the end of a certificate must be longer.
+    assert_eq!(IssuerSearch::new(&chain).part(b"# text\n"), Some(0));
+    assert_eq!(IssuerSearch::new(&chain).part(ours.trim_end().as_bytes()), Some(0), "the line may go on");
+    assert_eq!(IssuerSearch::new(&chain).part(ours.as_bytes()), Some(ours.len()));
 }
 
 #[test]
@@ -120,7 +181,7 @@ fn text_that_the_pem_parser_skips_is_skipped() {
         let store = ours.replace("-----BEGIN", &format!("{before}-----BEGIN"));
         let all = TrustAnchors::from_pem([store.as_bytes()]);
         assert_eq!(all.unwrap_err(), AnchorsError::Empty(store.len()), "{before:?}");
-        let chosen = TrustAnchors::issuers_from_pem([store.as_bytes()], &chain);
+        let chosen = issuers_of(&[store.as_bytes()], &chain);
         assert_eq!(chosen.map(|it| it.count()).unwrap_err(), AnchorsError::Empty(0), "{before:?}");
     }
     // The last line of the preceding block has no line end, as when files were joined.
