@@ -19,6 +19,9 @@ use crate::evidence::structure;
 /// The first line of a certificate in PEM (RFC 7468 section 5.1).
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
+/// Begin lines and end lines begin and end with it.
+const MARK: &[u8] = b"-----";
+
 /// The number of characters on a line of PEM.
 const LINE: usize = 64;
 
@@ -32,7 +35,7 @@ const SEQUENCE: u8 = 0x30;
 /// `[0] EXPLICIT Version`.
 const VERSION: u8 = 0xa0;
 
-/// The last line of a certificate in PEM.
+/// The last line.
 const END: &[u8] = b"-----END CERTIFICATE-----";
 
 /// Searches a trust store for the self-issued roots that may have issued a certificate of a chain. A path under these
@@ -56,24 +59,31 @@ impl<'c> IssuerSearch<'c> {
     }
 
     /// Searches the complete blocks of a part of a PEM file, and returns their length. The next part begins with the byte
-    /// after them. If the length is 0, the part must be longer. `None` if the part has a block that does not end as it
-    /// began: then only a parser can tell what the next lines mean.
+    /// after them. If the length is 0, the part must be longer. `None` if the last complete block contains another begin or
+    /// end line: then only a parser can tell what the next lines mean.
     #[must_use]
     pub fn part(&mut self, pem: &[u8]) -> Option<usize> {
         let text = self.text(pem);
-        let Some((complete, rest)) = complete(text).and_then(|end| text.split_at_checked(end)) else {
+        let mut starts = starts(text);
+        let mut blocks = starts.iter().rev().map(|start| (*start, text.get(*start..).and_then(end_of_block)));
+        let Some((start, length)) = blocks.find_map(|(start, length)| Some((start, length?))) else {
             return Some(0);
         };
-        if is_open(complete) {
+        let (complete, rest) = text.split_at_checked(start.checked_add(length)?)?;
+        let marks = memmem::find_iter(complete.get(start..)?, MARK).filter(|mark| *mark > BEGIN.len());
+        // The end line begins and ends with a mark.
+        if marks.count() != 2 {
             return None;
         }
-        self.search(complete);
+        starts.retain(|start| *start < complete.len());
+        self.search(complete, starts);
         pem.len().checked_sub(rest.len())
     }
 
     /// Searches the last part of a PEM file. Another file may follow.
     pub fn last_part(&mut self, pem: &[u8]) {
-        self.search(self.text(pem));
+        let text = self.text(pem);
+        self.search(text, starts(text));
         self.is_start = true;
     }
 
@@ -82,9 +92,9 @@ impl<'c> IssuerSearch<'c> {
         if self.is_start { without_mark(pem) } else { pem }
     }
 
-    fn search(&mut self, pem: &[u8]) {
+    fn search(&mut self, pem: &[u8], starts: Vec<usize>) {
         self.is_start = false;
-        self.blocks.extend(blocks(pem, &self.issuers).map(<[u8]>::to_vec));
+        self.blocks.extend(blocks(pem, starts, &self.issuers).map(<[u8]>::to_vec));
     }
 
     /// Parses the roots that were found.
@@ -93,18 +103,21 @@ impl<'c> IssuerSearch<'c> {
     }
 }
 
-/// The length of `pem` up to its last line that ends a certificate, with one line end after it.
-fn complete(pem: &[u8]) -> Option<usize> {
-    memmem::rfind_iter(pem, END).filter(|start| begins_line(pem, *start)).find_map(|start| {
-        let end = start.checked_add(END.len())?;
-        matches!(pem.get(end)?, b'\r' | b'\n').then_some(end.checked_add(1)?)
-    })
+/// Where blocks of certificates begin.
+fn starts(pem: &[u8]) -> Vec<usize> {
+    memmem::find_iter(pem, BEGIN).filter(|start| begins_line(pem, *start)).collect()
+}
+
+/// The length of the block at the start of `pem`, up to the line end after its end line; `None` if that is not in `pem`.
+fn end_of_block(pem: &[u8]) -> Option<usize> {
+    let ends = memmem::find_iter(pem, END).filter(|start| begins_line(pem, *start));
+    let mut ends = ends.filter_map(|start| start.checked_add(END.len()));
+    ends.find_map(|end| matches!(pem.get(end)?, b'\r' | b'\n').then_some(end.checked_add(1)?))
 }
 
 /// The blocks of `pem` that may contain one of these issuers. Each includes the text up to the next block. A block whose
 /// name cannot be read is included.
-fn blocks<'p>(pem: &'p [u8], issuers: &[Name<'_>]) -> impl Iterator<Item = &'p [u8]> {
-    let starts: Vec<_> = memmem::find_iter(pem, BEGIN).filter(|start| begins_line(pem, *start)).collect();
+fn blocks<'p>(pem: &'p [u8], starts: Vec<usize>, issuers: &[Name<'_>]) -> impl Iterator<Item = &'p [u8]> {
     let ends: Vec<_> = starts.iter().skip(1).copied().chain([pem.len()]).collect();
     let blocks = starts.into_iter().zip(ends).filter_map(|(start, end)| Some((start, pem.get(start..end)?)));
     let may_matter = |block| {

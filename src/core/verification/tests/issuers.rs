@@ -164,8 +164,8 @@ fn store_is_searched_in_parts_as_a_whole() {
             assert_eq!(parts.unwrap().count(), whole, "{store:?} in parts of {size} bytes");
         }
     }
-    // A block of another kind does not end with the end of a certificate.
-    let open = other.replace("-----BEGIN CERTIFICATE-----", "-----BEGIN X509 CRL-----") + &ours;
+    let open =
+        other.replace("-----END CERTIFICATE-----", "-----BEGIN X509 CRL-----\n-----END CERTIFICATE-----");
     assert!(issuers_in_parts(open.as_bytes(), &chain, 64).is_none());
     // A part without the end of a certificate must be longer.
     assert_eq!(IssuerSearch::new(&chain).part(b"# text\n"), Some(0));
