@@ -10,7 +10,7 @@
 use alloc::vec::Vec;
 
 use data_encoding::BASE64;
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use super::anchors::{AnchorsError, TrustAnchors};
 use crate::evidence::chain::{SignerChain, without_mark};
@@ -48,6 +48,9 @@ pub struct IssuerSearch<'c> {
     issuers: Vec<Name<'c>>,
     pub(super) blocks: Vec<Vec<u8>>,
     is_start: bool,
+    begin: Finder<'static>,
+    end: Finder<'static>,
+    mark: Finder<'static>,
 }
 
 impl<'c> IssuerSearch<'c> {
@@ -55,7 +58,8 @@ impl<'c> IssuerSearch<'c> {
     #[must_use]
     pub fn new(chain: &'c SignerChain) -> Self {
         let issuers = chain.certificates().iter().filter_map(|it| Name::of_issuer(it.der())).collect();
-        Self { issuers, blocks: Vec::new(), is_start: true }
+        let [begin, end, mark] = [BEGIN, END, MARK].map(Finder::new);
+        Self { issuers, blocks: Vec::new(), is_start: true, begin, end, mark }
     }
 
     /// Searches the complete blocks of a part of a PEM file, and returns their length. The next part begins with the byte
@@ -64,13 +68,13 @@ impl<'c> IssuerSearch<'c> {
     #[must_use]
     pub fn part(&mut self, pem: &[u8]) -> Option<usize> {
         let text = self.text(pem);
-        let mut starts = starts(text);
-        let mut blocks = starts.iter().rev().map(|start| (*start, text.get(*start..).and_then(end_of_block)));
-        let Some((start, length)) = blocks.find_map(|(start, length)| Some((start, length?))) else {
+        let mut starts = self.starts(text);
+        let end = |start: &usize| Some((*start, self.end_of_block(text.get(*start..)?)?));
+        let Some((start, length)) = starts.iter().rev().find_map(end) else {
             return Some(0);
         };
         let (complete, rest) = text.split_at_checked(start.checked_add(length)?)?;
-        let marks = memmem::find_iter(complete.get(start..)?, MARK).filter(|mark| *mark > BEGIN.len());
+        let marks = self.mark.find_iter(complete.get(start..)?).filter(|mark| *mark > BEGIN.len());
         // The end line begins and ends with a mark.
         if marks.count() != 2 {
             return None;
@@ -83,13 +87,25 @@ impl<'c> IssuerSearch<'c> {
     /// Searches the last part of a PEM file. Another file may follow.
     pub fn last_part(&mut self, pem: &[u8]) {
         let text = self.text(pem);
-        self.search(text, starts(text));
+        self.search(text, self.starts(text));
         self.is_start = true;
     }
 
     /// A byte order mark is ignored only at the start of a file.
     fn text<'p>(&self, pem: &'p [u8]) -> &'p [u8] {
         if self.is_start { without_mark(pem) } else { pem }
+    }
+
+    /// Where blocks of certificates begin.
+    fn starts(&self, pem: &[u8]) -> Vec<usize> {
+        self.begin.find_iter(pem).filter(|start| begins_line(pem, *start)).collect()
+    }
+
+    /// The length of the block at the start of `pem`, up to the line end after its end line; `None` if that is not in `pem`.
+    fn end_of_block(&self, pem: &[u8]) -> Option<usize> {
+        let ends = self.end.find_iter(pem).filter(|start| begins_line(pem, *start));
+        let mut ends = ends.filter_map(|start| start.checked_add(END.len()));
+        ends.find_map(|end| matches!(pem.get(end)?, b'\r' | b'\n').then_some(end.checked_add(1)?))
     }
 
     fn search(&mut self, pem: &[u8], starts: Vec<usize>) {
@@ -101,18 +117,6 @@ impl<'c> IssuerSearch<'c> {
     pub fn anchors(self) -> Result<TrustAnchors, AnchorsError> {
         TrustAnchors::from_pem(self.blocks.iter().map(Vec::as_slice))
     }
-}
-
-/// Where blocks of certificates begin.
-fn starts(pem: &[u8]) -> Vec<usize> {
-    memmem::find_iter(pem, BEGIN).filter(|start| begins_line(pem, *start)).collect()
-}
-
-/// The length of the block at the start of `pem`, up to the line end after its end line; `None` if that is not in `pem`.
-fn end_of_block(pem: &[u8]) -> Option<usize> {
-    let ends = memmem::find_iter(pem, END).filter(|start| begins_line(pem, *start));
-    let mut ends = ends.filter_map(|start| start.checked_add(END.len()));
-    ends.find_map(|end| matches!(pem.get(end)?, b'\r' | b'\n').then_some(end.checked_add(1)?))
 }
 
 /// The blocks of `pem` that may contain one of these issuers. Each includes the text up to the next block. A block whose

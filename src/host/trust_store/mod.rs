@@ -35,7 +35,7 @@ use crate::reach::Use;
 const MAX_STORE_BYTES: usize = 4 * 1024 * 1024;
 
 /// A bundle is searched in parts of this size. A root takes 1 to 3 KB.
-const PART_BYTES: usize = 16 * 1024;
+const PART_BYTES: usize = 32 * 1024;
 
 /// The distributions' bundles. The first usable bundle counts.
 const BUNDLES: &[&str] = &[
@@ -251,7 +251,7 @@ impl OpenStore {
 fn search_file(file: &File, search: &mut IssuerSearch<'_>) -> Option<()> {
     let mut file = file;
     file.rewind().ok()?;
-    let mut part = [0; PART_BYTES];
+    let mut part = vec![0; PART_BYTES];
     let (mut length, mut total) = (0_usize, 0_usize);
     loop {
         let read = match file.read(part.get_mut(length..)?) {

@@ -86,7 +86,7 @@ fn search_for_issuers_finds_what_loading_finds() {
         (counts.first().copied().flatten(), store.load().map(|anchors| anchors.count()).ok())
     };
     // Comments move the root over all places of a part.
-    for lines in (0..340).step_by(7) {
+    for lines in (0..700).step_by(13) {
         let comments = "# 0123456789012345678901234567890123456789\n".repeat(lines);
         assert_eq!(found(&format!("{root}{comments}{root}")), (Some(2), Some(2)), "{lines}");
     }
