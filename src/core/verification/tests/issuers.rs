@@ -139,7 +139,7 @@ fn chosen_and_all(store: &[u8], chain: &SignerChain) -> [Vec<Vec<u8>>; 2] {
         ends.map(|(place, _)| anchors.certificate(place).unwrap().der().to_vec()).collect()
     };
     let [chosen, all] = [issuers_of(&[store], chain), TrustAnchors::from_pem([store])].map(ders);
-    for size in (1..34).chain([999, store.len()]) {
+    for size in [1, 2, 27, 63, 64, 65, 999] {
         if let Some(found) = issuers_in_parts(store, chain, size) {
             assert_eq!(ders(found), chosen, "in parts of {size} bytes");
         }
