@@ -39,8 +39,9 @@ load: ## Run LOGINS=1000 logins, AT_ONCE=50, over a real sshd with faults in met
 	@echo "Building ..."
 	@cargo build --quiet --locked --release --package eic-agent
 	EIC_LOAD_LOGINS="$(LOGINS)" EIC_LOAD_AT_ONCE="$(AT_ONCE)" EIC_LOAD_AGENT="$(abspath $(TARGET))/release/eic-agent" \
-	    CI=true cargo test --quiet --locked --test suite $(RUNNER) -- --nocapture --exact \
-	    load::login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind
+	    CI=true cargo test --quiet --locked --test suite $(RUNNER) -- --nocapture --exact --test-threads=1 \
+	    load::login_whose_evidence_was_served_succeeds_and_leaves_nothing_behind \
+	    load::login_with_a_memory_whose_evidence_was_served_succeeds_and_leaves_nothing_behind
 
 # Before a release, compare 2,000 machines: make machines MACHINES=2000 FROM=SEED. An interrupted run names the next seed.
 MACHINES = 200

@@ -68,6 +68,7 @@ const CHECKED: [(&str, &str, &str); 52] = [
     ("docs/performance.md", "path    answer", "tests/bench/src/report.rs"),
     ("docs/performance.md", "make load", "tests/suite/documents.rs"),
     ("docs/performance.md", "load: logins     ", "tests/suite/load/mod.rs"),
+    ("docs/performance.md", "warm: logins     ", "tests/suite/load/mod.rs"),
     ("docs/performance.md", "MaxStartups 100", "tests/suite/load/mod.rs"),
     ("docs/settings.md", "sudo eic-agent config", "tests/suite/documents.rs"),
     ("docs/settings.md", "[[rule]]", "tests/suite/settings.rs"),

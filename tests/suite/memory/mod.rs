@@ -29,7 +29,7 @@ const USERS: &str = "/latest/meta-data/managed-ssh-keys/active-keys/";
 const SIGNER: &str = "/latest/meta-data/managed-ssh-keys/signer-cert/";
 
 /// Makes the folder as the package does.
-fn make_folder(world: &World) {
+pub(crate) fn make_folder(world: &World) {
     fs::DirBuilder::new().mode(0o700).create(FOLDER).unwrap();
     let uid = world.uid("eic-agent");
     chown(FOLDER, Some(uid), Some(uid)).unwrap();
