@@ -3,8 +3,12 @@
 
 use std::io;
 
+use eic_core::identity::LoginName;
+use eic_core::policy::{Policy, Zones};
 use eic_host::reach::Obstacle;
-use eic_login::config::{CommandLine, ConfigError, DEFAULT_PATH, FileError, Settings};
+use eic_login::config::{
+    CommandLine, ConfigError, DEFAULT_PATH, FileError, Settings, path_of_zone, read_zones,
+};
 
 use crate::reach::{silence_of, silent};
 
@@ -16,6 +20,24 @@ pub(super) fn resolve(line: &CommandLine) -> Result<Settings, ConfigError> {
         return Err(ConfigError::File(file, FileError::Unreadable(error)));
     }
     Settings::resolve(line)
+}
+
+/// The rules, for this user, with the data of their time zones. Does not wait for a silent file server.
+pub(super) fn policy(settings: &Settings, user: Option<&LoginName>) -> Policy {
+    settings.policy(user.cloned(), zones(settings, user))
+}
+
+/// The data of the time zones that the rules for this user need. Does not wait for a silent file server.
+pub(super) fn zones(settings: &Settings, user: Option<&LoginName>) -> Zones {
+    let names = settings.zones(user);
+    let paths: Vec<_> = names.iter().map(path_of_zone).collect();
+    match silent(&paths).filter(|_| !paths.is_empty()) {
+        Some(silent) => {
+            let why = silent.seen();
+            Zones::new(names.into_iter().map(|name| (name, Err(why.clone()))).collect())
+        }
+        None => read_zones(names),
+    }
 }
 
 /// The file of this error, if its file server is silent.

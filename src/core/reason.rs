@@ -40,6 +40,14 @@ pub enum Reason {
     TooManyEntries,
     /// A rule of this instance denies the key.
     DeniedByRule,
+    /// No rule of this instance matches the key, and the settings then deny it.
+    DeniedByDefault,
+    /// The rule that decides allows the key at other hours.
+    OutsideHours,
+    /// The rule that decides has hours, and the local time of its time zone is unknown.
+    TimeZoneUnknown,
+    /// The rule that decides allows the key only for a shorter time after the push.
+    PushTooOld,
 
     // --- the signer certificate ---
     /// The bundle holds no certificate that can be read, or is too large.
@@ -149,6 +157,10 @@ impl Reason {
         Self::Expired,
         Self::TooManyEntries,
         Self::DeniedByRule,
+        Self::DeniedByDefault,
+        Self::OutsideHours,
+        Self::TimeZoneUnknown,
+        Self::PushTooOld,
         Self::SignerMalformed,
         Self::SignerNameMismatch,
         Self::SignerUntrusted,
@@ -211,6 +223,10 @@ impl Reason {
             Self::Expired => "expired",
             Self::TooManyEntries => "too-many-entries",
             Self::DeniedByRule => "denied-by-rule",
+            Self::DeniedByDefault => "denied-by-default",
+            Self::OutsideHours => "outside-hours",
+            Self::TimeZoneUnknown => "time-zone-unknown",
+            Self::PushTooOld => "push-too-old",
             Self::SignerMalformed => "signer-malformed",
             Self::SignerNameMismatch => "signer-name-mismatch",
             Self::SignerUntrusted => "signer-untrusted",

@@ -31,6 +31,7 @@ mod fuzz_corpus;
 mod hostile;
 mod keys;
 mod keywords;
+mod limits;
 mod load;
 mod logins;
 mod lost_staples;

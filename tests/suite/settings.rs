@@ -348,7 +348,7 @@ fn shipped_settings_file_is_valid_and_shows_every_setting() {
         let (status, all, faults) = config(world, &[]);
         assert_eq!((status, faults.as_str()), (Some(0), ""), "{all}");
         // The source of a long value is on the next line.
-        assert_eq!(all.matches(" /etc/eic-agent.toml:").count(), 12 + 1, "{all}");
+        assert_eq!(all.matches(" /etc/eic-agent.toml:").count(), 13 + 2, "{all}");
         assert!(!all.contains(" default"), "{all}");
     });
 }

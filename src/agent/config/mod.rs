@@ -16,6 +16,7 @@ use eic_host::stdout::write_once;
 use eic_login::config::{ConfigError, DEFAULT_PATH, Settings};
 use eic_login::privileges::{PrivilegesError, give_up_root};
 
+use self::rules::RuleProblem;
 use self::show::ConfigReport;
 use crate::cli::ConfigArgs;
 use crate::environment::{self, EnvironmentBefore};
@@ -28,10 +29,10 @@ pub(super) fn run(arguments: &ConfigArgs, out: &mut impl Write, notes: &mut impl
         Ok(settings) => settings,
         Err(error) => return refuse(arguments, &error, out, notes),
     };
-    let rules = rules::problems(&settings);
-    let written = show(arguments, &settings, out);
     let before = environment::renew_record(&settings, None);
     let kept = give_up_root().err();
+    let rules = [rules::problems(&settings), rules::without_time_zone(&settings)].concat();
+    let written = show(arguments, &settings, &rules, out);
     let faults = unsupported(&settings, &before, kept.as_ref());
     for fault in &faults {
         let _ = writeln!(notes, "eic-agent: {}", one_line(&fault.said));
@@ -44,8 +45,13 @@ pub(super) fn run(arguments: &ConfigArgs, out: &mut impl Write, notes: &mut impl
     if written.is_ok() && is_sound { Outcome::Done } else { Outcome::Undecided }
 }
 
-fn show(arguments: &ConfigArgs, settings: &Settings, out: &mut impl Write) -> io::Result<()> {
-    let shown = ConfigReport::of(settings);
+fn show(
+    arguments: &ConfigArgs,
+    settings: &Settings,
+    problems: &[RuleProblem],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let shown = ConfigReport::of(settings).with_problems(problems);
     let text = if arguments.json {
         let mut text = serde_json::to_string_pretty(&shown)?;
         text.push('\n');

@@ -17,7 +17,8 @@ pub struct ConfigReport {
     file: Option<String>,
     settings: Vec<ShownSetting>,
     rules: Vec<ShownRule>,
-    /// Rules and patterns that can never match, or that match none of the callers that they name.
+    /// Rules and patterns that can never match, or that match none of the callers that they name, and rules in a time zone
+    /// that is unknown here.
     rule_problems: Vec<RuleProblem>,
     /// Patterns that can match, but are probably a mistake.
     rule_warnings: Vec<RuleProblem>,
@@ -46,6 +47,10 @@ struct ShownRule {
     principals: Vec<String>,
     accounts: Vec<String>,
     key_types: Vec<String>,
+    /// Days, hours and time zone.
+    hours: Option<String>,
+    /// In seconds since the push.
+    max_age: Option<u64>,
     from: From,
 }
 
@@ -78,11 +83,18 @@ impl ConfigReport {
                 }),
                 setting("keys.environment", &settings.environment, |on| (*on).into()),
                 setting("audit.required", &settings.audit_required, |on| (*on).into()),
+                setting("policy.default", &settings.default_action, |action| action_name(*action).into()),
             ],
             rules: settings.rules.iter().map(ShownRule::of).collect(),
             rule_problems: problems(settings),
             rule_warnings: doubts(settings),
         }
+    }
+
+    /// With these problems instead of those that the settings alone show.
+    pub(super) fn with_problems(mut self, problems: &[RuleProblem]) -> Self {
+        self.rule_problems = problems.to_vec();
+        self
     }
 }
 
@@ -97,6 +109,13 @@ fn setting<T>(
     value: impl Fn(&T) -> serde_json::Value,
 ) -> ShownSetting {
     ShownSetting { key, value: value(&setting.value), from: From::of(setting.origin) }
+}
+
+const fn action_name(action: Action) -> &'static str {
+    match action {
+        Action::Allow => "allow",
+        Action::Deny => "deny",
+    }
 }
 
 const fn roots_name(roots: Roots) -> &'static str {
@@ -127,19 +146,35 @@ impl ShownRule {
     fn of(rule: &Sourced<Rule>) -> Self {
         let Sourced { value: rule, origin } = rule;
         let list = |globs: &[Glob]| globs.iter().map(|glob| glob.as_str().to_owned()).collect();
-        let action = match rule.action {
-            Action::Allow => "allow",
-            Action::Deny => "deny",
-        };
         Self {
             name: rule.name.clone(),
-            action,
+            action: action_name(rule.action),
             users: list(&rule.users),
             principals: list(&rule.principals),
             accounts: list(&rule.accounts),
             key_types: list(&rule.key_types),
+            hours: rule.limits.hours.as_ref().map(ToString::to_string),
+            max_age: rule.limits.max_age,
             from: From::of(*origin),
         }
+    }
+
+    /// What the rule does, to which keys: `allow users ["root"], max_age 20`.
+    fn summary(&self) -> String {
+        let lists = [
+            ("users", &self.users),
+            ("principals", &self.principals),
+            ("accounts", &self.accounts),
+            ("key_types", &self.key_types),
+        ];
+        let said = lists.iter().filter(|(_, list)| !list.is_empty());
+        let mut said: Vec<_> = said.map(|(name, list)| format!("{name} {}", quoted(list))).collect();
+        if said.is_empty() {
+            said.push("all".to_owned());
+        }
+        said.extend(self.hours.as_ref().map(|hours| format!("hours {hours}")));
+        said.extend(self.max_age.map(|seconds| format!("max_age {seconds}")));
+        format!("{} {}", self.action, said.join(", "))
     }
 }
 
@@ -164,23 +199,16 @@ impl std::fmt::Display for ConfigReport {
             writeln!(f, "{key:<16} {:<28} {}", printable(&value, MAX_SHOWN), from(origin))?;
         }
         for rule in &self.rules {
-            let lists = [
-                ("users", &rule.users),
-                ("principals", &rule.principals),
-                ("accounts", &rule.accounts),
-                ("key_types", &rule.key_types),
-            ];
-            let said = lists.iter().filter(|(_, list)| !list.is_empty());
-            let said: Vec<_> = said.map(|(name, list)| format!("{name} {}", quoted(list))).collect();
-            let what = format!(
-                "{} {}",
-                rule.action,
-                if said.is_empty() { "all".to_owned() } else { said.join(", ") }
-            );
             // A rule without a name has a number: #1.
             let quote = if rule.name.starts_with('#') { "" } else { "\"" };
             let name = format!("rule {quote}{}{quote}", rule.name);
-            writeln!(f, "{:<16} {:<28} {}", printable(&name, MAX_SHOWN), one_line(&what), from(&rule.from))?;
+            writeln!(
+                f,
+                "{:<16} {:<28} {}",
+                printable(&name, MAX_SHOWN),
+                one_line(&rule.summary()),
+                from(&rule.from)
+            )?;
         }
         Ok(())
     }

@@ -172,17 +172,18 @@ fn settings(before: &RootFindings, runs: &Runs, was_root: bool, kept: Option<&Pr
             Check::fail(ID, WHY, fault.to_string(), fix)
         }
         None => match &settings.file {
-            Some(file) => rule_that_matches_no_caller(file, settings)
+            Some(file) => rule_with_a_mistake(file, settings)
                 .unwrap_or_else(|| Check::ok(ID, WHY, format!("{} is valid", file.display()))),
             None => Check::ok(ID, WHY, format!("no {DEFAULT_PATH}: defaults apply")),
         },
     }
 }
 
-/// A rule, or a pattern of it, that can never match or is probably a mistake. It stops no login, but a rule that denies
-/// does not deny.
-fn rule_that_matches_no_caller(file: &Path, settings: &Settings) -> Option<Check> {
-    let problems = [rules::problems(settings), rules::doubts(settings)].concat();
+/// A rule, or a pattern of it, that can never match or is probably a mistake. It stops no other login, but a rule that
+/// denies does not deny.
+fn rule_with_a_mistake(file: &Path, settings: &Settings) -> Option<Check> {
+    let problems =
+        [rules::problems(settings), rules::without_time_zone(settings), rules::doubts(settings)].concat();
     let first = problems.first()?;
     let more = match problems.len().saturating_sub(1) {
         0 => String::new(),
@@ -190,7 +191,7 @@ fn rule_that_matches_no_caller(file: &Path, settings: &Settings) -> Option<Check
     };
     Some(Check::warn(
         "settings",
-        "a rule that can never match neither allows nor denies what it was written for",
+        "a rule with a mistake neither allows nor denies what it was written for",
         format!("{}:{first}{more}", file.display()),
         format!("correct the rule in {}; sudo eic-agent config shows every such rule", file.display()),
     ))

@@ -12,7 +12,6 @@ use chained::Chain;
 use document::{Document, Evaluation, StepTimings};
 use eic_core::audit_line::IDENT;
 use eic_core::decision::{Decision, Evidence, Expectations};
-use eic_core::policy::Policy;
 use eic_core::reason::Reason;
 use eic_core::text::one_line;
 use eic_host::instance::Machine;
@@ -148,10 +147,7 @@ fn report(arguments: &ExplainArgs, clock: Clock, settings: &Settings, fetched: &
             signer: name,
             instance: replay::instance_id(capture)?,
             offered: arguments.fingerprint.clone(),
-            policy: Policy {
-                rules: settings.rules.iter().map(|rule| rule.value.clone()).collect(),
-                user: Some(arguments.user.clone()),
-            },
+            policy: settings::policy(settings, Some(&arguments.user)),
             revocation: settings.revocation.value,
         };
         Ok((replay::evidence(capture, &arguments.user, &settings.trust_store())?, expected))

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use eic_core::policy::Policy;
 use eic_core::verification::{Budget, SignerPath};
 use eic_host::instance::Machine;
 use eic_login::Clock;
@@ -17,6 +16,7 @@ use crate::capture::document::CapturedAnswer;
 use crate::capture::{Fetched, replay};
 use crate::cli::ExplainArgs;
 use crate::run_memory::RunMemory;
+use crate::settings;
 use crate::verify::VerifyReport;
 
 /// The memory of the next run.
@@ -67,10 +67,7 @@ pub(super) fn next_run(
         machine,
         trust: Some(&trust),
         offered: arguments.fingerprint.clone(),
-        policy: Policy {
-            rules: settings.rules.iter().map(|rule| rule.value.clone()).collect(),
-            user: Some(arguments.user.clone()),
-        },
+        policy: settings::policy(settings, Some(&arguments.user)),
         revocation: settings.revocation.value,
         pins: settings.pins(),
         clock: &clock,

@@ -103,7 +103,7 @@ impl RefusalError {
         match self {
             Self::Entry(error) => error.reason(),
             Self::Key(error) => error.reason(),
-            Self::Policy(_) => Denied::reason(),
+            Self::Policy(denied) => denied.reason(),
         }
     }
 }
@@ -239,7 +239,7 @@ fn decide_entry(
             Verdict::refused(RefusalError::Entry(unreadable.error.clone()), &unreadable.claims)
         }
         Ok(entry) => match signer.verify_key(entry, &expected.instance, budget) {
-            Ok(key) => apply_policy(key, expected),
+            Ok(key) => apply_policy(key, expected, signer.now()),
             Err(error) => Verdict::refused(RefusalError::Key(error), &entry.claims),
         },
     }
@@ -252,11 +252,11 @@ impl Expectations {
     }
 }
 
-fn apply_policy(key: VerifiedKey, expected: &Expectations) -> Verdict {
+fn apply_policy(key: VerifiedKey, expected: &Expectations, now: Timestamp) -> Verdict {
     if !expected.is_asked_for(key.key()) {
         return Verdict::NotOffered(key);
     }
-    match expected.policy.permit(key) {
+    match expected.policy.permit(key, now) {
         Ok(permitted) => Verdict::Accepted(permitted),
         Err((denied, key)) => Verdict::refused(RefusalError::Policy(denied), key.claims()),
     }

@@ -4,7 +4,7 @@ use eic_emulator::Entry;
 use eic_emulator::pki::{Hierarchy, KeyPool, RsaKey};
 
 use super::*;
-use crate::policy::{Action, Glob, Rule};
+use crate::policy::{Action, Glob, Limits, Rule};
 
 /// 2025-01-30T12:00:00Z
 const NOW: i64 = 1_738_238_400;
@@ -146,7 +146,7 @@ fn only_the_offered_key_is_handed_over_and_the_others_are_no_refusals() {
     assert!(matches!(&decision.verdicts()[0], Verdict::NotOffered(key) if key.key().to_string() == FIRST));
 
     // The rules apply to the offered key only.
-    let policy = Policy { rules: vec![deny_all()], user: None };
+    let policy = Policy { rules: vec![deny_all()], ..Policy::default() };
     let decision =
         decide(&evidence, &Expectations { policy, ..expected }, at(NOW), &Budget::default()).unwrap();
     assert_eq!((accepted(&decision).len(), refusals(&decision)), (0, vec![Reason::DeniedByRule]));
@@ -162,7 +162,7 @@ fn refusal_has_the_message_of_its_cause() {
         entry(FIRST).sign(&hierarchy.leaf_key),
     ]
     .concat();
-    let policy = Policy { rules: vec![deny_all()], user: None };
+    let policy = Policy { rules: vec![deny_all()], ..Policy::default() };
     let expected = Expectations { policy, ..expected() };
     let decision = decide(&evidence(&hierarchy, &bundle), &expected, at(NOW), &Budget::default()).unwrap();
     let words: Vec<_> = decision.refused().map(|refusal| refusal.error.to_string()).collect();
@@ -187,6 +187,7 @@ fn deny_all() -> Rule {
         principals: vec![Glob::new("*")],
         accounts: Vec::new(),
         key_types: Vec::new(),
+        limits: Limits::default(),
     }
 }
 
@@ -269,7 +270,7 @@ fn good_entry_is_checked_before_a_flood_of_unacceptable_entries() {
 }
 
 fn permitted(principal: &str) -> PermittedKey {
-    Policy::default().permit(crate::verification::testing::verified(Some(principal))).unwrap()
+    Policy::default().permit(crate::verification::testing::verified(Some(principal)), at(NOW)).unwrap()
 }
 
 #[test]

@@ -1,8 +1,12 @@
 use super::*;
+use crate::reason::Reason;
 use crate::verification::testing::verified;
 
 const ADMIN: &str = "arn:aws:sts::111111111111:assumed-role/Admin/alice";
 const DEV: &str = "arn:aws:iam::222222222222:user/dev/bob";
+
+/// 2025-01-30T12:00:00Z, a Thursday. The key of [`verified`] expires 60 seconds later.
+const NOW: Timestamp = Timestamp::from_unix(1_738_238_400);
 
 fn globs(patterns: &[&str]) -> Vec<Glob> {
     patterns.iter().map(|pattern| Glob::new(pattern)).collect()
@@ -16,13 +20,14 @@ fn rule(name: &str, action: Action) -> Rule {
         principals: Vec::new(),
         accounts: Vec::new(),
         key_types: Vec::new(),
+        limits: Limits::default(),
     }
 }
 
 /// The name of the rule that denies a key that `principal` pushed for `user`.
 fn denied(rules: &[Rule], user: &str, principal: Option<&str>) -> Option<String> {
-    let policy = Policy { rules: rules.to_vec(), user: Some(user.parse().unwrap()) };
-    policy.permit(verified(principal)).err().map(|(denied, _)| denied.rule)
+    let policy = Policy { rules: rules.to_vec(), user: Some(user.parse().unwrap()), ..Policy::default() };
+    policy.permit(verified(principal), NOW).err().map(|(denied, _)| denied.rule)
 }
 
 #[test]
@@ -78,8 +83,8 @@ fn the_first_match_decides() {
 #[test]
 fn permitted_key_has_the_name_of_its_rule() {
     let rule_of = |rules: &[Rule]| {
-        let policy = Policy { rules: rules.to_vec(), user: None };
-        policy.permit(verified(Some(ADMIN))).unwrap().rule().map(str::to_owned)
+        let policy = Policy { rules: rules.to_vec(), ..Policy::default() };
+        policy.permit(verified(Some(ADMIN)), NOW).unwrap().rule().map(str::to_owned)
     };
     let named = Rule { principals: globs(&["*Admin*"]), ..rule("admins\n", Action::Allow) };
     assert_eq!(rule_of(std::slice::from_ref(&named)).as_deref(), Some("admins\\x0a"), "made printable");
@@ -141,7 +146,87 @@ fn accounts_are_read_from_arns_only() {
 
 #[test]
 fn denial_message_is_printable_ascii() {
-    let policy = Policy { rules: vec![rule("r\n", Action::Deny)], user: None };
-    let (denied, _) = policy.permit(verified(Some("arn\x1b"))).unwrap_err();
+    let policy = Policy { rules: vec![rule("r\n", Action::Deny)], ..Policy::default() };
+    let (denied, _) = policy.permit(verified(Some("arn\x1b")), NOW).unwrap_err();
     assert_eq!(denied.to_string(), "r\\x0a (a rule of this instance), pushed by arn\\x1b");
+}
+
+#[test]
+fn key_that_no_rule_matches_is_denied_by_a_default_of_deny() {
+    let admins = Rule { principals: globs(&["*:assumed-role/Admin/*"]), ..rule("admins", Action::Allow) };
+    let policy = Policy { rules: vec![admins], default: Action::Deny, ..Policy::default() };
+    assert!(policy.permit(verified(Some(ADMIN)), NOW).is_ok());
+    for principal in [Some(DEV), None] {
+        let (denied, _) = policy.permit(verified(principal), NOW).unwrap_err();
+        assert_eq!((denied.reason(), denied.number), (Reason::DeniedByDefault, None), "{principal:?}");
+    }
+    let (denied, _) = policy.permit(verified(Some(DEV)), NOW).unwrap_err();
+    assert_eq!(
+        denied.to_string(),
+        format!("no rule of this instance matches, and [policy] default is deny, pushed by {DEV}")
+    );
+}
+
+/// A rule that allows the Admin role within these limits, and a rule after it that allows all.
+fn limited(limits: Limits) -> Policy {
+    let first = Rule { principals: globs(&["*Admin*"]), limits, ..rule("office", Action::Allow) };
+    Policy { rules: vec![first, rule("all", Action::Allow)], ..Policy::default() }
+}
+
+#[test]
+fn age_is_counted_from_sixty_seconds_before_the_expiry() {
+    for (most, age, is_allowed) in
+        [(20, 0, true), (20, 20, true), (20, 21, false), (1, 1, true), (60, 59, true)]
+    {
+        let policy = limited(Limits { max_age: Some(most), ..Limits::default() });
+        let result = policy.permit(verified(Some(ADMIN)), NOW.later(age));
+        assert_eq!(result.is_ok(), is_allowed, "{most} {age}");
+        if let Err((denied, _)) = result {
+            assert_eq!(denied.reason(), Reason::PushTooOld);
+            let words = "office (a rule of this instance) allows the key for 20 s after the push, that was 21 s ago, pushed by ";
+            assert_eq!(denied.to_string(), format!("{words}{ADMIN}"));
+        }
+    }
+    // The push of a key that stays for longer is taken as new.
+    let policy = limited(Limits { max_age: Some(1), ..Limits::default() });
+    let late = Subject { principal: Some(ADMIN), key_type: "ssh-rsa", expires: NOW.later(3600) };
+    assert!(policy.judge(&late, NOW).is_ok());
+}
+
+fn hours(hours: &[&str], days: &[&str], zone: &str) -> Hours {
+    let list = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+    Hours::parse(&list(hours), &list(days), ZoneName::parse(zone).unwrap()).unwrap()
+}
+
+#[test]
+fn rule_outside_its_hours_denies_and_no_later_rule_decides() {
+    let policy = limited(Limits { hours: Some(hours(&["08:00-12:00"], &["Mon-Fri"], "UTC")), max_age: None });
+    let (denied, _) = policy.permit(verified(Some(ADMIN)), NOW).unwrap_err();
+    assert_eq!((denied.reason(), denied.number), (Reason::OutsideHours, Some(1)));
+    let words = "office (a rule of this instance) allows the key Mon-Fri 08:00-12:00 UTC, now it is Thu 12:00, pushed by ";
+    assert_eq!(denied.to_string(), format!("{words}{ADMIN}"));
+    assert_eq!(
+        policy.permit(verified(Some(DEV)), NOW).unwrap().rule(),
+        Some("all"),
+        "the rule does not match"
+    );
+    let subject = Subject { principal: Some(ADMIN), key_type: "ssh-rsa", expires: NOW.later(60) };
+    let before = Timestamp::from_unix(NOW.as_unix() - 1);
+    assert!(matches!(policy.judge(&subject, before), Ok(Some((0, _)))), "11:59:59");
+}
+
+#[test]
+fn rule_whose_time_zone_is_unknown_denies() {
+    let limits = Limits { hours: Some(hours(&[], &["Mon-Sun"], "Europe/Berlin")), max_age: None };
+    let berlin = || ZoneName::parse("Europe/Berlin").unwrap();
+    for (zones, why) in [
+        (Zones::default(), "its data was not read"),
+        (Zones::new(vec![(berlin(), Err("no such file".into()))]), "no such file"),
+    ] {
+        let policy = Policy { zones, ..limited(limits.clone()) };
+        let (denied, _) = policy.permit(verified(Some(ADMIN)), NOW).unwrap_err();
+        assert_eq!(denied.reason(), Reason::TimeZoneUnknown);
+        let words = format!("has hours in Europe/Berlin, and the time there is unknown: {why}, pushed by");
+        assert!(denied.to_string().contains(&words), "{denied}");
+    }
 }

@@ -2,16 +2,18 @@
 //! defaults.
 
 pub mod file;
+mod policy;
 mod reader;
 mod values;
+mod zones;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use eic_core::identity::{Domain, Pins, Region};
-use eic_core::key_options::{KeyOptions, LinePrefix};
-use eic_core::policy::Rule;
+use eic_core::key_options::KeyOptions;
+use eic_core::policy::{Action, Rule};
 use eic_core::reason::Reason;
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_core::verification::RevocationPolicy;
@@ -22,6 +24,7 @@ use crate::imds::Endpoint;
 
 pub use file::FileError;
 pub use reader::SettingFault;
+pub use zones::{path_of_zone, read_zones};
 
 /// Path of the settings file without `--config`.
 pub const DEFAULT_PATH: &str = "/etc/eic-agent.toml";
@@ -84,6 +87,7 @@ pub struct FileSettings {
     /// The domain of the trusted signer.
     pub domain: Option<(Domain, usize)>,
     audit_required: Option<(bool, usize)>,
+    default_action: Option<(Action, usize)>,
     rules: Vec<(Rule, usize)>,
 }
 
@@ -113,6 +117,7 @@ impl FileSettings {
         forget(&mut self.region);
         forget(&mut self.domain);
         forget(&mut self.audit_required);
+        forget(&mut self.default_action);
         for (_, line) in &mut self.rules {
             *line = 0;
         }
@@ -167,6 +172,8 @@ pub struct Settings {
     pub environment: Sourced<bool>,
     /// Whether a key is printed only after a log accepted its line.
     pub audit_required: Sourced<bool>,
+    /// What to do with a key that no rule matches.
+    pub default_action: Sourced<Action>,
     /// The instance's own rules, in order.
     pub rules: Vec<Sourced<Rule>>,
 }
@@ -254,6 +261,7 @@ impl Settings {
             region: Sourced::optional(None, said.region),
             domain: Sourced::optional(None, said.domain),
             audit_required: Sourced::or_default(None, said.audit_required, false),
+            default_action: Sourced::or_default(None, said.default_action, Action::Allow),
             rules: said.rules.into_iter().map(|(rule, line)| Sourced::at(rule, line)).collect(),
         }
         .with_one_trust_store(given)
@@ -293,12 +301,6 @@ impl Settings {
     #[must_use]
     pub fn pins(&self) -> Pins {
         Pins { region: self.region.value.clone(), domain: self.domain.value.clone() }
-    }
-
-    /// The options before each key.
-    #[must_use]
-    pub fn line_prefix(&self) -> LinePrefix {
-        LinePrefix { options: self.options.value.clone(), environment: self.environment.value }
     }
 }
 

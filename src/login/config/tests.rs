@@ -1,8 +1,9 @@
+use eic_core::key_options::LinePrefix;
 use eic_core::policy::Action;
 
 use super::*;
 
-fn read(text: &str) -> Result<FileSettings, Vec<String>> {
+pub(super) fn read(text: &str) -> Result<FileSettings, Vec<String>> {
     reader::parse(text).map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }
 
@@ -32,10 +33,16 @@ users = ["root"]
 principals = ["arn:aws:sts::*:assumed-role/Admin/*"]
 accounts = ["123456789012"]
 key_types = ["sk-*"]
+hours = ["08:00-18:00"]
+days = ["Mon-Fri"]
+time_zone = "Europe/Berlin"
+max_age = 20
 [[rule]]
 action = "deny"
 [audit]
 required = true
+[policy]
+default = "deny"
 "#;
 
 #[test]
@@ -62,7 +69,21 @@ fn every_setting_is_read_with_its_line() {
     assert_eq!(admins.value.principals[0].as_str(), "arn:aws:sts::*:assumed-role/Admin/*");
     assert_eq!(
         (rest.value.name.as_str(), rest.value.action, rest.origin),
-        ("#2", Action::Deny, Origin::File(23))
+        ("#2", Action::Deny, Origin::File(27))
+    );
+    let limits = &admins.value.limits;
+    let hours = limits.hours.as_ref().map(ToString::to_string);
+    assert_eq!((hours.as_deref(), limits.max_age), (Some("Mon-Fri 08:00-18:00 Europe/Berlin"), Some(20)));
+    assert!(rest.value.limits.is_empty());
+    assert_eq!(
+        (settings.default_action.value, settings.default_action.origin),
+        (Action::Deny, Origin::File(32))
+    );
+    let zones = |user: &str| settings.zones(Some(&user.parse().unwrap())).len();
+    assert_eq!(
+        (zones("root"), zones("ubuntu"), settings.zones(None).len()),
+        (1, 0, 1),
+        "only if a rule needs it"
     );
 }
 
@@ -161,7 +182,9 @@ fn every_fault_has_line_key_and_expected_value() {
         ),
         (
             "[typo]\n",
-            vec!["1: typo: no such setting; expected one of [imds], [trust], [keys], [audit], [[rule]]"],
+            vec![
+                "1: typo: no such setting; expected one of [imds], [trust], [keys], [audit], [policy], [[rule]]",
+            ],
         ),
         ("imds = 3\n", vec!["1: imds: expected a table [imds], got integer"]),
         ("[rule]\naction = \"deny\"\n", vec!["1: rule: expected [[rule]], a table in double brackets"]),
@@ -180,7 +203,7 @@ fn every_fault_has_line_key_and_expected_value() {
         (
             "[[rule]]\naction = \"deny\"\nuser = [\"root\"]\n",
             vec![
-                "3: rule 1.user: no such setting; expected one of name, action, users, principals, accounts, key_types",
+                "3: rule 1.user: no such setting; expected one of name, action, users, principals, accounts, key_types, hours, days, time_zone, max_age",
             ],
         ),
         (

@@ -10,24 +10,23 @@ use eic_core::decision::{Decision, authorized_keys};
 use eic_core::evidence::chain::Certificate;
 use eic_core::fingerprint::Fingerprint;
 use eic_core::identity::{LoginName, Pins};
-use eic_core::key_options::{LinePrefix, Release};
-use eic_core::policy::Policy;
+use eic_core::key_options::LinePrefix;
+use eic_core::policy::Zones;
 use eic_core::reason::Reason;
 use eic_host::instance::Machine;
 use eic_host::sshd::environment::PermittedVariables;
-use eic_host::sshd::release::too_old;
 use eic_host::stdout::write_once;
 use eic_host::trust_store::OpenStore;
 
 use super::no_key::NoKeyPossible;
 use super::settings_reader::{OpenFiles, SettingsReader};
 use super::timeout::call_with_timeout;
-use super::{Arguments, RunOutcome, SETTINGS_TIMEOUT};
+use super::{Arguments, RunOutcome, SETTINGS_TIMEOUT, obstacle, zones};
 use crate::Clock;
 use crate::audit::Audit;
 use crate::config::{ConfigError, Settings};
 use crate::confinement::no_more_threads;
-use crate::environment::{self, EnvironmentError};
+use crate::environment;
 use crate::fetch::{Found, Request, RunError, Service, decide_from_metadata};
 use crate::imds::Endpoint;
 use crate::memory::{Learned, Memory, ReadyRecord, Recalled};
@@ -130,6 +129,8 @@ pub(super) struct OpenedRun {
     endpoints: Vec<Endpoint>,
     /// Why no key may be printed, independent of the metadata.
     obstacle: Option<(Reason, String)>,
+    /// The time zones of the rules.
+    zones: Zones,
     memory: Option<Memory>,
 }
 
@@ -170,7 +171,14 @@ impl PreparedRun {
     /// waits at most one second, and at most half of the remaining time. The rest is for metadata and providers.
     pub(super) fn open(self, reader: SettingsReader, deadline: Instant) -> OpenedRun {
         let Ok(settings) = &self.settings else {
-            return OpenedRun { run: self, trust: None, endpoints: Vec::new(), obstacle: None, memory: None };
+            return OpenedRun {
+                run: self,
+                trust: None,
+                endpoints: Vec::new(),
+                obstacle: None,
+                zones: Zones::default(),
+                memory: None,
+            };
         };
         let now = Instant::now();
         let left = deadline.saturating_duration_since(now);
@@ -180,17 +188,10 @@ impl PreparedRun {
         let OpenFiles { trust, memory } =
             reader.open(settings.trust_store(), settings.remember.value, timeout);
         let permitted = self.permitted.clone();
-        let obstacle = if prefix.needs() <= Release::OLDEST && !prefix.environment {
-            None
-        } else {
-            let timeout = until.saturating_duration_since(Instant::now());
-            let look =
-                move || check_release(&prefix).or_else(|| check_environment(&prefix, permitted.as_ref()));
-            let late = || Some((Reason::SettingsInvalid, "[keys]: sshd did not answer in time".to_owned()));
-            call_with_timeout(timeout, look).unwrap_or_else(late)
-        };
+        let obstacle = obstacle::find(prefix, permitted, until);
+        let zones = zones::open(settings.zones(Some(&self.user)), until);
         let endpoints = settings.endpoints();
-        OpenedRun { run: self, trust, endpoints, obstacle, memory }
+        OpenedRun { run: self, trust, endpoints, obstacle, zones, memory }
     }
 }
 
@@ -278,14 +279,13 @@ impl OpenedRun {
     fn ask_metadata(&self, settings: &Settings, recalled: &Recalled) -> Result<Found, RunError> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
-        let rules = settings.rules.iter().map(|rule| rule.value.clone()).collect();
         let PreparedRun { user, machine, offered, clock, .. } = &self.run;
         let request = Request {
             user,
             machine,
             trust: self.trust.as_ref(),
             offered: offered.clone(),
-            policy: Policy { rules, user: Some(user.clone()) },
+            policy: settings.policy(Some(user.clone()), self.zones.clone()),
             revocation: settings.revocation.value,
             pins: settings.pins(),
             clock,
@@ -329,20 +329,4 @@ impl OpenedRun {
         }
         own
     }
-}
-
-/// sshd silently ignores a key with an option that it does not know. So the agent reports it.
-fn check_release(prefix: &LinePrefix) -> Option<(Reason, String)> {
-    let (needed, installed) = too_old(prefix)?;
-    let has = installed.map_or_else(
-        || "the release of this instance is unknown".to_owned(),
-        |installed| format!("this instance has {installed}"),
-    );
-    Some((Reason::SettingsInvalid, format!("[keys] needs {needed} or later, {has}")))
-}
-
-/// sshd also silently omits a variable that it does not permit.
-fn check_environment(prefix: &LinePrefix, asked: Option<&PermittedVariables>) -> Option<(Reason, String)> {
-    let decided = if prefix.environment { environment::decide_run(asked) } else { Ok(()) };
-    decided.err().map(|error: EnvironmentError| (error.reason(), error.to_string()))
 }

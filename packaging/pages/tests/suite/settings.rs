@@ -6,7 +6,10 @@ use eic_agent::config::show::ConfigReport;
 use eic_login::config::{CommandLine, DEFAULT_PATH, Settings};
 use eic_pages::settings;
 
-const READER: &str = include_str!("../../../../src/login/config/reader.rs");
+const READERS: [&str; 2] = [
+    include_str!("../../../../src/login/config/reader/mod.rs"),
+    include_str!("../../../../src/login/config/reader/rules.rs"),
+];
 const COMMENTED: &str = include_str!("../../../eic-agent.toml");
 
 /// The settings of the page, such as `imds.timeout`, with their defaults.
@@ -30,22 +33,24 @@ fn on_the_page() -> BTreeMap<String, Option<String>> {
 
 /// The settings in the reader's lists of known settings. It refuses others: "no such setting; expected one of …".
 fn read_by_the_program() -> BTreeSet<String> {
-    let lists = READER.split(".nothing_else(&[").skip(1).map(|rest| {
-        let (list, _) = rest.split_once(']').unwrap();
-        list.split(',').map(|name| name.trim().trim_matches('"').to_owned()).collect::<Vec<_>>()
+    let lists = READERS.iter().flat_map(|source| source.split(".nothing_else(").skip(1)).map(|rest| {
+        let (list, _) = rest.trim_start().strip_prefix("&[").unwrap().split_once(']').unwrap();
+        let names = list.split(',').map(|name| name.trim().trim_matches('"').to_owned());
+        names.filter(|name| !name.is_empty()).collect::<Vec<_>>()
     });
     let lists: Vec<_> = lists.filter(|list| !list[0].starts_with('[')).collect();
-    let sections = ["rule", "imds", "trust", "keys", "audit"];
+    let sections = ["rule", "imds", "trust", "keys", "audit", "policy"];
     let found = sections.map(|section| {
         let list = lists.iter().find(|list| match section {
             "rule" => list.contains(&"action".to_owned()),
             "imds" => list.contains(&"endpoint".to_owned()),
             "trust" => list.contains(&"roots".to_owned()),
             "audit" => list.contains(&"required".to_owned()),
+            "policy" => list.contains(&"default".to_owned()),
             _ => list.contains(&"options".to_owned()),
         });
         let list = list.unwrap_or_else(|| {
-            panic!("src/login/config/reader.rs: expected a list of the settings of [{section}]")
+            panic!("src/login/config/reader: expected a list of the settings of [{section}]")
         });
         list.iter().map(|name| format!("{section}.{name}")).collect::<Vec<_>>()
     });

@@ -3,7 +3,7 @@
 use eic_core::decision::Expectations;
 use eic_core::fingerprint::Fingerprint;
 use eic_core::key_options::{KeyOptions, LinePrefix};
-use eic_core::policy::{Action, Policy, Rule};
+use eic_core::policy::{Action, Limits, Policy, Rule};
 use eic_core::verification::RevocationPolicy;
 use eic_emulator::pki::wrapped_base64;
 
@@ -251,5 +251,6 @@ fn deny_all() -> Rule {
         principals: Vec::new(),
         accounts: Vec::new(),
         key_types: Vec::new(),
+        limits: Limits::default(),
     }
 }
