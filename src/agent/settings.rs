@@ -4,8 +4,9 @@
 use std::io;
 
 use eic_core::identity::LoginName;
-use eic_core::policy::{Policy, Zones};
+use eic_core::policy::{MachineFacts, Policy, Zones};
 use eic_host::reach::Obstacle;
+use eic_host::sshd::release::installed_release;
 use eic_login::config::{
     CommandLine, ConfigError, DEFAULT_PATH, FileError, Settings, path_of_zone, read_zones,
 };
@@ -22,13 +23,18 @@ pub(super) fn resolve(line: &CommandLine) -> Result<Settings, ConfigError> {
     Settings::resolve(line)
 }
 
-/// The rules, for this user, with the data of their time zones. Does not wait for a silent file server.
+/// The rules, for this user, with what they depend on. Does not wait for a silent file server.
 pub(super) fn policy(settings: &Settings, user: Option<&LoginName>) -> Policy {
-    settings.policy(user.cloned(), zones(settings, user))
+    settings.policy(user.cloned(), machine_facts(settings, user))
 }
 
-/// The data of the time zones that the rules for this user need. Does not wait for a silent file server.
-pub(super) fn zones(settings: &Settings, user: Option<&LoginName>) -> Zones {
+/// What the rules for this user depend on. Does not wait for a silent file server.
+pub(super) fn machine_facts(settings: &Settings, user: Option<&LoginName>) -> MachineFacts {
+    let release = if settings.needs_release(user) { installed_release().ok() } else { None };
+    MachineFacts { zones: zones(settings, user), release }
+}
+
+fn zones(settings: &Settings, user: Option<&LoginName>) -> Zones {
     let names = settings.zones(user);
     let paths: Vec<_> = names.iter().map(path_of_zone).collect();
     match silent(&paths).filter(|_| !paths.is_empty()) {

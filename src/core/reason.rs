@@ -48,6 +48,14 @@ pub enum Reason {
     TimeZoneUnknown,
     /// The rule that decides allows the key only for a shorter time after the push.
     PushTooOld,
+    /// The rule that decides has options that this instance's OpenSSH does not know.
+    OptionsUnsupported,
+    /// The rule that decides allows the key with options whose expiry is in the past.
+    OptionsExpired,
+    /// The rule that decides has options with a value that the push does not contain.
+    OptionValueMissing,
+    /// The options for the key's line are longer than sshd reads.
+    LineTooLong,
 
     // --- the signer certificate ---
     /// The bundle holds no certificate that can be read, or is too large.
@@ -161,6 +169,10 @@ impl Reason {
         Self::OutsideHours,
         Self::TimeZoneUnknown,
         Self::PushTooOld,
+        Self::OptionsUnsupported,
+        Self::OptionsExpired,
+        Self::OptionValueMissing,
+        Self::LineTooLong,
         Self::SignerMalformed,
         Self::SignerNameMismatch,
         Self::SignerUntrusted,
@@ -227,6 +239,10 @@ impl Reason {
             Self::OutsideHours => "outside-hours",
             Self::TimeZoneUnknown => "time-zone-unknown",
             Self::PushTooOld => "push-too-old",
+            Self::OptionsUnsupported => "options-unsupported",
+            Self::OptionsExpired => "options-expired",
+            Self::OptionValueMissing => "option-value-missing",
+            Self::LineTooLong => "line-too-long",
             Self::SignerMalformed => "signer-malformed",
             Self::SignerNameMismatch => "signer-name-mismatch",
             Self::SignerUntrusted => "signer-untrusted",

@@ -9,7 +9,6 @@ use eic_core::evidence::chain::{Certificate, SignerChain};
 use eic_core::evidence::key_bundle::KeyBundle;
 use eic_core::evidence::ocsp::OcspStaple;
 use eic_core::evidence::public_key::PublicKey;
-use eic_core::key_options::LinePrefix;
 use eic_core::policy::Policy;
 use eic_core::time::Timestamp;
 use eic_core::verification::{
@@ -88,7 +87,7 @@ fn printed(chain: &[u8], staples: &[Vec<u8>], bundle: &[u8]) -> String {
         revocation: RevocationPolicy::Require,
     };
     let decision = decide(&evidence, &expected, Timestamp::from_unix(u64::from(NOW)), &Budget::default());
-    decision.map_or_else(|_| String::new(), |it| authorized_keys(it.accepted(), &LinePrefix::default()))
+    decision.map_or_else(|_| String::new(), |it| authorized_keys(it.accepted()))
 }
 
 fn pem(certificates: &[Vec<u8>]) -> Vec<u8> {

@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &ConfigArgs, out: &mut impl Write, notes: &mut impl
     };
     let before = environment::renew_record(&settings, None);
     let kept = give_up_root().err();
-    let rules = [rules::problems(&settings), rules::without_time_zone(&settings)].concat();
+    let rules = [rules::problems(&settings), rules::unusable(&settings)].concat();
     let written = show(arguments, &settings, &rules, out);
     let faults = unsupported(&settings, &before, kept.as_ref());
     for fault in &faults {
@@ -121,8 +121,12 @@ pub(super) fn unsupported(
     if let Err(error) = environment::decide(settings, before, kept) {
         faults.push(Unsupported { reason: Some(error.reason()), said: error.to_string() });
     }
-    let options = settings.options.value.as_ref();
-    if options.is_some_and(|options| options.has_expired(clock::now())) {
+    let prefix = settings.line_prefix();
+    // The options of a rule can replace the expiry.
+    let now = clock::now();
+    let of_rules = settings.rules.iter().filter_map(|rule| rule.value.limits.options.as_ref());
+    let is_replaced = of_rules.into_iter().any(|options| !prefix.has_expired(Some(options), now));
+    if !is_replaced && prefix.has_expired(None, now) {
         faults.push(Unsupported {
             reason: None,
             said: "expiry-time in the options of [keys] is in the past: sshd refuses every pushed key; correct it, or remove it"

@@ -51,6 +51,8 @@ struct ShownRule {
     hours: Option<String>,
     /// In seconds since the push.
     max_age: Option<u64>,
+    /// The options on the line of a key that the rule allows, with those of `[keys]`.
+    options: Option<String>,
     from: From,
 }
 
@@ -85,7 +87,7 @@ impl ConfigReport {
                 setting("audit.required", &settings.audit_required, |on| (*on).into()),
                 setting("policy.default", &settings.default_action, |action| action_name(*action).into()),
             ],
-            rules: settings.rules.iter().map(ShownRule::of).collect(),
+            rules: settings.rules.iter().map(|rule| ShownRule::of(rule, settings)).collect(),
             rule_problems: problems(settings),
             rule_warnings: doubts(settings),
         }
@@ -143,7 +145,7 @@ impl From {
 }
 
 impl ShownRule {
-    fn of(rule: &Sourced<Rule>) -> Self {
+    fn of(rule: &Sourced<Rule>, settings: &Settings) -> Self {
         let Sourced { value: rule, origin } = rule;
         let list = |globs: &[Glob]| globs.iter().map(|glob| glob.as_str().to_owned()).collect();
         Self {
@@ -155,6 +157,11 @@ impl ShownRule {
             key_types: list(&rule.key_types),
             hours: rule.limits.hours.as_ref().map(ToString::to_string),
             max_age: rule.limits.max_age,
+            options: rule
+                .limits
+                .options
+                .as_ref()
+                .and_then(|options| settings.line_prefix().shown(Some(options))),
             from: From::of(*origin),
         }
     }
@@ -174,6 +181,7 @@ impl ShownRule {
         }
         said.extend(self.hours.as_ref().map(|hours| format!("hours {hours}")));
         said.extend(self.max_age.map(|seconds| format!("max_age {seconds}")));
+        said.extend(self.options.as_ref().map(|options| format!("options {options}")));
         format!("{} {}", self.action, said.join(", "))
     }
 }

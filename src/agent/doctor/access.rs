@@ -9,7 +9,7 @@ use eic_host::files::head_of_regular;
 use eic_host::process::output_with_timeout;
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::offer::Offer;
-use eic_login::config::CommandLine;
+use eic_login::config::{CommandLine, Settings};
 
 use super::check::{Check, CheckStatus, PUBLIC_KEYS};
 use super::sshd::{Sshd, then_reload};
@@ -161,12 +161,33 @@ fn root(sshd: &Sshd, account: &Account) -> Option<Check> {
         "forced-commands-only" => {
             let seen = format!("{seen}: root logs in only with a key that has a command= option");
             // A pushed key can get a command= option only from the settings.
-            let options = settings::resolve(&CommandLine::default()).ok().and_then(|s| s.options.value);
-            let has_command = options.is_some_and(|options| options.forces_command());
-            (!has_command).then(|| Check::fail(ID, ACCESS, seen, fix()))
+            match settings::resolve(&CommandLine::default()).ok().map(|settings| forced_commands(&settings)) {
+                Some(Forced::Every) => None,
+                Some(Forced::Some) => {
+                    let seen = format!("{seen}. Only some rules of the settings set this option");
+                    Some(Check::warn(ID, ACCESS, seen, fix()).left_open())
+                }
+                Some(Forced::None) | None => Some(Check::fail(ID, ACCESS, seen, fix())),
+            }
         }
         _ => None,
     }
+}
+
+/// Which pushed keys have a command= option.
+enum Forced {
+    Every,
+    Some,
+    None,
+}
+
+fn forced_commands(settings: &Settings) -> Forced {
+    let prefix = settings.line_prefix();
+    if prefix.forces_command(None) {
+        return Forced::Every;
+    }
+    let mut options = settings.rules.iter().map(|rule| rule.value.limits.options.as_ref());
+    if options.any(|options| prefix.forces_command(options)) { Forced::Some } else { Forced::None }
 }
 
 /// The check of the group lists. `None` if they allow the user.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use eic_core::audit_line::IDENT;
 use eic_core::fingerprint::Fingerprint;
 use eic_core::identity::LoginName;
+use eic_core::policy::Action;
 use eic_core::reason::Reason;
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::accounts::Account;
@@ -193,12 +194,21 @@ impl ConfiguredRun {
     /// `[keys]` count if sshd can refuse a login, or replaces its command, because of them.
     fn decides_later(&self, is_unjudged: bool) -> Option<&'static str> {
         let settings = settings::resolve(&self.read.overrides.settings()).ok()?;
-        if is_unjudged && !settings.rules.is_empty() {
+        let has_rules = !settings.rules.is_empty() || settings.default_action.value == Action::Deny;
+        if is_unjudged && has_rules {
             return Some("the rules of the settings decide about each key");
         }
-        let options = settings.options.value?.as_str().to_ascii_lowercase();
-        let is_limited = CONDITIONS.iter().any(|option| options.contains(option));
-        is_limited.then_some("the options of [keys] limit each key")
+        let is_limited = |options: &str| {
+            let options = options.to_ascii_lowercase();
+            CONDITIONS.iter().any(|option| options.contains(option))
+        };
+        if settings.options.value.as_ref().is_some_and(|options| is_limited(options.as_str())) {
+            return Some("the options of [keys] limit each key");
+        }
+        let mut of_rules = settings.rules.iter().filter_map(|rule| rule.value.limits.options.as_ref());
+        of_rules
+            .any(|rule| is_limited(rule.options().as_str()))
+            .then_some("the options of its rule limit each key")
     }
 
     fn fix(&self, note: &str, again: &str) -> String {

@@ -182,8 +182,7 @@ fn settings(before: &RootFindings, runs: &Runs, was_root: bool, kept: Option<&Pr
 /// A rule, or a pattern of it, that can never match or is probably a mistake. It stops no other login, but a rule that
 /// denies does not deny.
 fn rule_with_a_mistake(file: &Path, settings: &Settings) -> Option<Check> {
-    let problems =
-        [rules::problems(settings), rules::without_time_zone(settings), rules::doubts(settings)].concat();
+    let problems = [rules::problems(settings), rules::unusable(settings), rules::doubts(settings)].concat();
     let first = problems.first()?;
     let more = match problems.len().saturating_sub(1) {
         0 => String::new(),

@@ -7,7 +7,6 @@ use std::io::Write;
 
 use eic_core::decision::{Decision, Evidence, Expectations, authorized_keys, decide};
 use eic_core::evidence::chain::Certificate;
-use eic_core::key_options::LinePrefix;
 use eic_core::reason::Reason;
 use eic_core::text::one_line;
 use eic_core::time::Timestamp;
@@ -47,7 +46,7 @@ pub(super) fn run(
     } else {
         let _ = report.write_text(notes);
         let accepted = judged.as_ref().map(Decision::accepted);
-        let lines = accepted.map(|keys| authorized_keys(keys, &LinePrefix::default())).unwrap_or_default();
+        let lines = accepted.map(authorized_keys).unwrap_or_default();
         write_once(lines.as_bytes(), out)
     };
     match (written, judged) {

@@ -10,7 +10,6 @@ use crate::evidence::ocsp::{OcspError, OcspStaple};
 use crate::evidence::public_key::PublicKey;
 use crate::fingerprint::Fingerprint;
 use crate::identity::{InstanceId, SignerName};
-use crate::key_options::LinePrefix;
 use crate::order;
 use crate::policy::{Denied, PermittedKey, Policy};
 use crate::reason::Reason;
@@ -316,12 +315,11 @@ impl Decision {
 }
 
 /// The `authorized_keys` lines of these keys: `[OPTIONS ]ALGORITHM BASE64`.
-pub fn authorized_keys<'k>(keys: impl IntoIterator<Item = &'k PermittedKey>, prefix: &LinePrefix) -> String {
+pub fn authorized_keys<'k>(keys: impl IntoIterator<Item = &'k PermittedKey>) -> String {
     let mut lines = String::new();
     for key in keys {
-        let key = key.verified();
-        lines.push_str(&prefix.of(key.claims()));
-        lines.push_str(&key.key().to_string());
+        lines.push_str(key.prefix());
+        lines.push_str(&key.verified().key().to_string());
         lines.push('\n');
     }
     lines

@@ -4,6 +4,7 @@ use eic_emulator::Entry;
 use eic_emulator::pki::{Hierarchy, KeyPool, RsaKey};
 
 use super::*;
+use crate::key_options::LinePrefix;
 use crate::policy::{Action, Glob, Limits, Rule};
 
 /// 2025-01-30T12:00:00Z
@@ -269,18 +270,19 @@ fn good_entry_is_checked_before_a_flood_of_unacceptable_entries() {
     assert_eq!(told(&entry(SECOND), Some(&offered)), (0, 24, 677));
 }
 
-fn permitted(principal: &str) -> PermittedKey {
-    Policy::default().permit(crate::verification::testing::verified(Some(principal)), at(NOW)).unwrap()
+fn permitted(principal: &str, environment: bool) -> PermittedKey {
+    let prefix = LinePrefix { environment, ..LinePrefix::default() };
+    let policy = Policy { prefix, ..Policy::default() };
+    policy.permit(crate::verification::testing::verified(Some(principal)), at(NOW)).unwrap()
 }
 
 #[test]
 fn each_key_is_one_line_with_its_own_prefix() {
-    let keys = [permitted("arn:x"), permitted("arn:y")];
-    assert_eq!(authorized_keys(&keys, &LinePrefix::default()), format!("{FIRST}\n{FIRST}\n"));
-    let environment = LinePrefix { environment: true, ..LinePrefix::default() };
+    let keys = |environment| [permitted("arn:x", environment), permitted("arn:y", environment)];
+    assert_eq!(authorized_keys(&keys(false)), format!("{FIRST}\n{FIRST}\n"));
     let line = |principal| {
         format!("environment=\"EIC_PRINCIPAL={principal}\",environment=\"EIC_REQUEST_ID=r-1\" {FIRST}\n")
     };
-    assert_eq!(authorized_keys(&keys, &environment), line("arn:x") + &line("arn:y"));
-    assert_eq!(authorized_keys([], &environment), "");
+    assert_eq!(authorized_keys(&keys(true)), line("arn:x") + &line("arn:y"));
+    assert_eq!(authorized_keys([]), "");
 }

@@ -69,8 +69,10 @@ macro_rules! checked_text {
     };
 }
 
+mod principal;
 mod signer;
 
+pub(crate) use principal::{account_of, role_and_session_of};
 pub use signer::{Domain, Pins, Region, SignerName};
 
 checked_text!(

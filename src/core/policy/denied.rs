@@ -3,6 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
+use crate::key_options::{LineError, Release};
 use crate::reason::Reason;
 
 /// The rules deny the key.
@@ -46,6 +47,17 @@ pub enum DenialCause {
         /// The age of the key.
         age: u64,
     },
+    /// sshd would ignore the key, because it does not know an option of the rule.
+    OptionsUnsupported {
+        /// The oldest release that knows the options.
+        needed: Release,
+        /// The installed release. `None` if it is unknown.
+        installed: Option<Release>,
+    },
+    /// sshd would refuse the key, because the `expiry-time` of the options is in the past.
+    OptionsExpired,
+    /// The options for the line cannot be made.
+    Line(LineError),
 }
 
 impl Denied {
@@ -58,32 +70,47 @@ impl Denied {
             DenialCause::Hours { .. } => Reason::OutsideHours,
             DenialCause::ZoneUnknown { .. } => Reason::TimeZoneUnknown,
             DenialCause::Age { .. } => Reason::PushTooOld,
+            DenialCause::OptionsUnsupported { .. } => Reason::OptionsUnsupported,
+            DenialCause::OptionsExpired => Reason::OptionsExpired,
+            DenialCause::Line(LineError::NoValue(_)) => Reason::OptionValueMissing,
+            DenialCause::Line(LineError::TooLong(_)) => Reason::LineTooLong,
         }
     }
 }
 
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rule, principal, .. } = self;
         match &self.cause {
-            DenialCause::Rule => write!(f, "{rule} (a rule of this instance)"),
             DenialCause::Default => {
                 f.write_str("no rule of this instance matches, and [policy] default is deny")
             }
-            DenialCause::Hours { allowed, now } => {
-                write!(f, "{rule} (a rule of this instance) allows the key {allowed}, now it is {now}")
-            }
-            DenialCause::ZoneUnknown { zone, why } => {
-                write!(
-                    f,
-                    "{rule} (a rule of this instance) has hours in {zone}, and the time there is unknown: {why}"
-                )
-            }
-            DenialCause::Age { most, age } => write!(
-                f,
-                "{rule} (a rule of this instance) allows the key for {most} s after the push, that was {age} s ago"
-            ),
+            cause if self.number.is_none() => write!(f, "[keys]{cause}"),
+            cause => write!(f, "{} (a rule of this instance){cause}", self.rule),
         }?;
-        write!(f, ", pushed by {principal}")
+        write!(f, ", pushed by {}", self.principal)
+    }
+}
+
+/// The end of a sentence that begins with the rule.
+impl fmt::Display for DenialCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule | Self::Default => Ok(()),
+            Self::Hours { allowed, now } => write!(f, " allows the key {allowed}, now it is {now}"),
+            Self::ZoneUnknown { zone, why } => {
+                write!(f, " has hours in {zone}, and the time there is unknown: {why}")
+            }
+            Self::Age { most, age } => {
+                write!(f, " allows the key for {most} s after the push, that was {age} s ago")
+            }
+            Self::OptionsUnsupported { needed, installed: Some(installed) } => {
+                write!(f, " has options that need {needed} or later, this instance has {installed}")
+            }
+            Self::OptionsUnsupported { needed, installed: None } => {
+                write!(f, " has options that need {needed} or later, the release of this instance is unknown")
+            }
+            Self::OptionsExpired => f.write_str(" has options whose expiry-time is in the past"),
+            Self::Line(error) => write!(f, " has {error}"),
+        }
     }
 }

@@ -21,10 +21,10 @@ use alloc::vec::Vec;
 pub use self::denied::{DenialCause, Denied};
 pub use self::glob::Glob;
 pub use self::hours::Hours;
-pub(crate) use self::rule::account_of;
 pub use self::rule::{Action, KEY_LIFETIME, Limits, Rule};
 pub use self::zone::{Zone, ZoneName, Zones};
 use crate::identity::LoginName;
+use crate::key_options::{LinePrefix, Release, Values};
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
 use crate::verification::VerifiedKey;
@@ -37,12 +37,13 @@ use crate::verification::VerifiedKey;
 /// ```
 ///
 /// ```compile_fail,E0451
-/// let forged = eic_core::policy::PermittedKey { key: todo!(), rule: None };
+/// let forged = eic_core::policy::PermittedKey { key: todo!(), rule: None, prefix: String::new() };
 /// ```
 #[derive(Debug)]
 pub struct PermittedKey {
     key: VerifiedKey,
     rule: Option<String>,
+    prefix: String,
 }
 
 impl PermittedKey {
@@ -57,6 +58,12 @@ impl PermittedKey {
     pub fn rule(&self) -> Option<&str> {
         self.rule.as_deref()
     }
+
+    /// The options on the key's line, with a space at their end. Empty if there are none.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
 }
 
 /// The rules, and what they are applied to besides the key.
@@ -68,15 +75,35 @@ pub struct Policy {
     pub default: Action,
     /// The login name. `None` if there is no login, for example if `verify` checks files.
     pub user: Option<LoginName>,
+    /// The options of `[keys]`, for the line of every key.
+    pub prefix: LinePrefix,
+    /// What the rules depend on.
+    pub machine: MachineFacts,
+}
+
+/// What rules depend on besides the push. The caller reads it, if a rule needs it.
+#[derive(Debug, Clone, Default)]
+pub struct MachineFacts {
     /// The time zones of the rules.
     pub zones: Zones,
+    /// The installed release of OpenSSH. `None` if it is unknown.
+    pub release: Option<Release>,
+}
+
+/// What [`Policy::judge`] allows.
+#[derive(Debug, Clone)]
+pub struct Permission<'p> {
+    /// The rule that allows the key, with its number from 1. `None` if no rule matches.
+    pub rule: Option<(usize, &'p Rule)>,
+    /// The options on the key's line, with a space at their end. Empty if there are none.
+    pub prefix: String,
 }
 
 /// What the rules judge: the values of a push that the signer signed.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'s> {
-    /// The ARN of the principal that pushed the key.
-    pub principal: Option<&'s str>,
+    /// The principal that pushed the key, and the id of its request.
+    pub values: Values<'s>,
     /// The key's algorithm.
     pub key_type: &'s str,
     /// The instant at which the key expires.
@@ -86,7 +113,10 @@ pub struct Subject<'s> {
 impl<'s> Subject<'s> {
     fn of(key: &'s VerifiedKey) -> Self {
         Self {
-            principal: key.claims().principal.as_deref(),
+            values: Values {
+                principal: key.claims().principal.as_deref(),
+                request_id: key.claims().request_id.as_deref(),
+            },
             key_type: key.key().algorithm(),
             expires: key.expires(),
         }
@@ -102,37 +132,46 @@ impl Policy {
     )]
     pub fn permit(&self, key: VerifiedKey, now: Timestamp) -> Result<PermittedKey, (Denied, VerifiedKey)> {
         match self.judge(&Subject::of(&key), now) {
-            Ok(rule) => {
+            Ok(Permission { rule, prefix }) => {
                 let rule = rule.map(|(_, rule)| printable(&rule.name, MAX_SHOWN));
-                Ok(PermittedKey { key, rule })
+                Ok(PermittedKey { key, rule, prefix })
             }
             Err(denied) => Err((denied, key)),
         }
     }
 
-    /// The rule that allows a key with these values as of `now`, with its place from 0. `None`: no rule matches, and the
-    /// default is to allow. This proves nothing about a key, and gives none.
-    pub fn judge(&self, subject: &Subject<'_>, now: Timestamp) -> Result<Option<(usize, &Rule)>, Denied> {
+    /// Whether a key with these values is allowed as of `now`, by which rule, and with which options. This proves nothing
+    /// about a key, and gives none.
+    pub fn judge(&self, subject: &Subject<'_>, now: Timestamp) -> Result<Permission<'_>, Denied> {
         let user = self.user.as_ref();
-        let deciding = self.rules.iter().enumerate().find(|(_, rule)| rule.matches(subject, user));
-        let cause = match deciding {
+        let rules = (1_usize..).zip(&self.rules);
+        let rule = rules.into_iter().find(|(_, rule)| rule.matches(subject, user));
+        let cause = match rule {
             Some((_, rule)) if rule.action == Action::Deny => Some(DenialCause::Rule),
-            Some((_, rule)) => rule.limits.exceeded(subject, now, &self.zones),
+            Some((_, rule)) => rule.limits.exceeded(subject, now, &self.machine),
             None if self.default == Action::Deny => Some(DenialCause::Default),
             None => None,
         };
-        match cause {
-            None => Ok(deciding),
-            Some(cause) => {
-                let principal = subject.principal.unwrap_or("an unknown principal");
-                Err(Denied {
-                    number: deciding.map(|(place, _)| place.saturating_add(1)),
-                    rule: deciding.map_or_else(String::new, |(_, rule)| printable(&rule.name, MAX_SHOWN)),
-                    principal: printable(principal, MAX_SHOWN),
-                    cause,
-                })
+        let options = rule.and_then(|(_, rule)| rule.limits.options.as_ref());
+        let prefix = match cause {
+            Some(cause) => Err(cause),
+            // sshd would refuse such a key, and the log would say that the agent handed it over.
+            None if self.has_options_of_rules() && self.prefix.has_expired(options, now) => {
+                Err(DenialCause::OptionsExpired)
             }
-        }
+            None => self.prefix.of(options, &subject.values).map_err(DenialCause::Line),
+        };
+        prefix.map(|prefix| Permission { rule, prefix }).map_err(|cause| Denied {
+            number: rule.map(|(number, _)| number),
+            rule: rule.map_or_else(String::new, |(_, rule)| printable(&rule.name, MAX_SHOWN)),
+            principal: printable(subject.values.principal.unwrap_or("an unknown principal"), MAX_SHOWN),
+            cause,
+        })
+    }
+
+    /// Whether keys can have different options.
+    fn has_options_of_rules(&self) -> bool {
+        self.rules.iter().any(|rule| rule.limits.options.is_some())
     }
 }
 

@@ -3,12 +3,12 @@
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use super::Subject;
 use super::denied::DenialCause;
 use super::glob::Glob;
 use super::hours::Hours;
-use super::zone::Zones;
-use crate::identity::LoginName;
+use super::{MachineFacts, Subject};
+use crate::identity::{LoginName, account_of};
+use crate::key_options::{Release, RuleOptions};
 use crate::time::Timestamp;
 
 /// Seconds between a push and the key's expiry. The push signs only the expiry. EC2 Instance Connect removes a key after 60
@@ -52,6 +52,8 @@ pub struct Limits {
     pub hours: Option<Hours>,
     /// The largest age of the key, in seconds since the push.
     pub max_age: Option<u64>,
+    /// Options on the key's line.
+    pub options: Option<RuleOptions>,
 }
 
 impl Limits {
@@ -66,10 +68,10 @@ impl Limits {
         &self,
         subject: &Subject<'_>,
         now: Timestamp,
-        zones: &Zones,
+        machine: &MachineFacts,
     ) -> Option<DenialCause> {
         if let Some(hours) = &self.hours {
-            match zones.local_time(hours.zone(), now) {
+            match machine.zones.local_time(hours.zone(), now) {
                 Ok(time) if hours.contain(time) => {}
                 Ok(time) => {
                     return Some(DenialCause::Hours { allowed: hours.to_string(), now: time.to_string() });
@@ -79,9 +81,13 @@ impl Limits {
                 }
             }
         }
-        let most = self.max_age?;
         let age = KEY_LIFETIME.saturating_sub(now.seconds_until(subject.expires));
-        (age > most).then_some(DenialCause::Age { most, age })
+        if let Some(most) = self.max_age.filter(|most| age > *most) {
+            return Some(DenialCause::Age { most, age });
+        }
+        let needed = self.options.as_ref()?.options().needs();
+        let is_old = needed > Release::OLDEST && machine.release.is_none_or(|release| release < needed);
+        is_old.then_some(DenialCause::OptionsUnsupported { needed, installed: machine.release })
     }
 }
 
@@ -90,8 +96,8 @@ impl Rule {
     #[must_use]
     pub fn matches(&self, subject: &Subject<'_>, user: Option<&LoginName>) -> bool {
         self.fits(&self.users, user.map(LoginName::as_str))
-            && self.fits(&self.principals, subject.principal)
-            && self.fits(&self.accounts, subject.principal.and_then(account_of))
+            && self.fits(&self.principals, subject.values.principal)
+            && self.fits(&self.accounts, subject.values.principal.and_then(account_of))
             && self.fits(&self.key_types, Some(subject.key_type))
     }
 
@@ -109,11 +115,4 @@ impl Rule {
             None => self.action == Action::Deny,
         }
     }
-}
-
-/// The account id in `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE` (IAM User Guide, "IAM identifiers").
-pub(crate) fn account_of(arn: &str) -> Option<&str> {
-    let mut parts = arn.split(':');
-    (parts.next()? == "arn").then_some(())?;
-    parts.nth(3).filter(|account| !account.is_empty())
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::key_options::{KeyOptions, RuleOptions};
 use crate::reason::Reason;
 use crate::verification::testing::verified;
 
@@ -130,21 +131,6 @@ fn unknown_principal_matches_no_allow_and_every_deny() {
 }
 
 #[test]
-fn accounts_are_read_from_arns_only() {
-    for (arn, account) in [
-        (ADMIN, Some("111111111111")),
-        ("arn:aws-cn:iam::333333333333:root", Some("333333333333")),
-        ("arn:aws:iam::aws:role/x", Some("aws")),
-        ("arn:aws:iam:::role/x", None),
-        ("111111111111", None),
-        ("xarn:aws:iam::111111111111:user/x", None),
-        ("", None),
-    ] {
-        assert_eq!(account_of(arn), account, "{arn}");
-    }
-}
-
-#[test]
 fn denial_message_is_printable_ascii() {
     let policy = Policy { rules: vec![rule("r\n", Action::Deny)], ..Policy::default() };
     let (denied, _) = policy.permit(verified(Some("arn\x1b")), NOW).unwrap_err();
@@ -165,6 +151,10 @@ fn key_that_no_rule_matches_is_denied_by_a_default_of_deny() {
         denied.to_string(),
         format!("no rule of this instance matches, and [policy] default is deny, pushed by {DEV}")
     );
+}
+
+fn values(principal: &str) -> Values<'_> {
+    Values { principal: Some(principal), request_id: Some("r-1") }
 }
 
 /// A rule that allows the Admin role within these limits, and a rule after it that allows all.
@@ -189,7 +179,7 @@ fn age_is_counted_from_sixty_seconds_before_the_expiry() {
     }
     // The push of a key that stays for longer is taken as new.
     let policy = limited(Limits { max_age: Some(1), ..Limits::default() });
-    let late = Subject { principal: Some(ADMIN), key_type: "ssh-rsa", expires: NOW.later(3600) };
+    let late = Subject { values: values(ADMIN), key_type: "ssh-rsa", expires: NOW.later(3600) };
     assert!(policy.judge(&late, NOW).is_ok());
 }
 
@@ -200,7 +190,8 @@ fn hours(hours: &[&str], days: &[&str], zone: &str) -> Hours {
 
 #[test]
 fn rule_outside_its_hours_denies_and_no_later_rule_decides() {
-    let policy = limited(Limits { hours: Some(hours(&["08:00-12:00"], &["Mon-Fri"], "UTC")), max_age: None });
+    let policy =
+        limited(Limits { hours: Some(hours(&["08:00-12:00"], &["Mon-Fri"], "UTC")), ..Limits::default() });
     let (denied, _) = policy.permit(verified(Some(ADMIN)), NOW).unwrap_err();
     assert_eq!((denied.reason(), denied.number), (Reason::OutsideHours, Some(1)));
     let words = "office (a rule of this instance) allows the key Mon-Fri 08:00-12:00 UTC, now it is Thu 12:00, pushed by ";
@@ -210,23 +201,94 @@ fn rule_outside_its_hours_denies_and_no_later_rule_decides() {
         Some("all"),
         "the rule does not match"
     );
-    let subject = Subject { principal: Some(ADMIN), key_type: "ssh-rsa", expires: NOW.later(60) };
+    let subject = Subject { values: values(ADMIN), key_type: "ssh-rsa", expires: NOW.later(60) };
     let before = Timestamp::from_unix(NOW.as_unix() - 1);
-    assert!(matches!(policy.judge(&subject, before), Ok(Some((0, _)))), "11:59:59");
+    assert_eq!(policy.judge(&subject, before).unwrap().rule.unwrap().0, 1, "11:59:59");
 }
 
 #[test]
 fn rule_whose_time_zone_is_unknown_denies() {
-    let limits = Limits { hours: Some(hours(&[], &["Mon-Sun"], "Europe/Berlin")), max_age: None };
+    let limits = Limits { hours: Some(hours(&[], &["Mon-Sun"], "Europe/Berlin")), ..Limits::default() };
     let berlin = || ZoneName::parse("Europe/Berlin").unwrap();
     for (zones, why) in [
         (Zones::default(), "its data was not read"),
         (Zones::new(vec![(berlin(), Err("no such file".into()))]), "no such file"),
     ] {
-        let policy = Policy { zones, ..limited(limits.clone()) };
+        let machine = MachineFacts { zones, release: None };
+        let policy = Policy { machine, ..limited(limits.clone()) };
         let (denied, _) = policy.permit(verified(Some(ADMIN)), NOW).unwrap_err();
         assert_eq!(denied.reason(), Reason::TimeZoneUnknown);
         let words = format!("has hours in Europe/Berlin, and the time there is unknown: {why}, pushed by");
         assert!(denied.to_string().contains(&words), "{denied}");
     }
+}
+
+fn options(text: &str) -> Limits {
+    Limits { options: Some(RuleOptions::parse(text).unwrap()), ..Limits::default() }
+}
+
+#[test]
+fn options_are_those_of_the_rule_that_allows() {
+    let prefix = LinePrefix { options: Some(KeyOptions::parse("restrict").unwrap()), environment: false };
+    let policy = Policy { prefix, ..limited(options("pty,command=\"run %{session}\"")) };
+    let of = |principal| policy.permit(verified(Some(principal)), NOW).unwrap().prefix().to_owned();
+    assert_eq!(of(ADMIN), "restrict,pty,command=\"run alice\" ");
+    assert_eq!(of(DEV), "restrict ");
+}
+
+#[test]
+fn key_whose_options_sshd_would_not_accept_is_denied() {
+    let release = |release| MachineFacts { release, ..MachineFacts::default() };
+    let old = Some(Release(8, 3));
+    for (text, machine, principal, reason, words) in [
+        (
+            "verify-required",
+            release(old),
+            ADMIN,
+            Reason::OptionsUnsupported,
+            "has options that need OpenSSH 8.4 or later, this instance has OpenSSH 8.3",
+        ),
+        (
+            "verify-required",
+            release(None),
+            ADMIN,
+            Reason::OptionsUnsupported,
+            "or later, the release of this instance is unknown",
+        ),
+        (
+            "expiry-time=\"20250128\"",
+            release(old),
+            ADMIN,
+            Reason::OptionsExpired,
+            "has options whose expiry-time is in the past",
+        ),
+        (
+            "command=\"%{role}\"",
+            release(old),
+            "arn:aws:iam::1:user/Admin",
+            Reason::OptionValueMissing,
+            "has options with %{role}, and the push has no role",
+        ),
+    ] {
+        let policy = Policy { machine, ..limited(options(text)) };
+        let (denied, _) = policy.permit(verified(Some(principal)), NOW).unwrap_err();
+        assert_eq!(denied.reason(), reason, "{text}");
+        let words = format!("{words}, pushed by {principal}");
+        assert!(
+            denied.to_string().starts_with("office (a rule of this instance) has ")
+                && denied.to_string().ends_with(&words),
+            "{denied}"
+        );
+        assert!(policy.permit(verified(Some(DEV)), NOW).is_ok(), "another rule allows: {text}");
+    }
+    let policy = Policy { machine: release(Some(Release(8, 4))), ..limited(options("verify-required")) };
+    assert!(policy.permit(verified(Some(ADMIN)), NOW).is_ok());
+    // No rule replaces the expiry of `[keys]`.
+    let prefix = LinePrefix {
+        options: Some(KeyOptions::parse("expiry-time=\"20250128\"").unwrap()),
+        environment: false,
+    };
+    let policy = Policy { prefix, machine: release(old), ..limited(options("expiry-time=\"20300101\"")) };
+    assert!(policy.permit(verified(Some(ADMIN)), NOW).is_ok());
+    assert!(policy.permit(verified(Some(DEV)), NOW).is_err());
 }

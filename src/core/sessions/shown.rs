@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::event::{Moment, Push};
 use super::joined::{End, HandedOverKey, Joined, Session, Why};
 use super::writer::Attribution;
-use crate::policy::account_of;
+use crate::identity::account_of;
 use crate::time::Timestamp;
 
 /// One second in the unit of a [`Moment`].

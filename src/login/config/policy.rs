@@ -1,8 +1,8 @@
 //! What the settings say about keys that are proven.
 
 use eic_core::identity::LoginName;
-use eic_core::key_options::LinePrefix;
-use eic_core::policy::{Hours, Policy, ZoneName, Zones};
+use eic_core::key_options::{LinePrefix, Release};
+use eic_core::policy::{Hours, MachineFacts, Policy, ZoneName};
 
 use super::Settings;
 
@@ -18,11 +18,21 @@ impl Settings {
         zones
     }
 
-    /// The rules, for this user. `zones` is the data of the time zones.
+    /// Whether a rule for this user needs a release of OpenSSH that not every machine has.
     #[must_use]
-    pub fn policy(&self, user: Option<LoginName>, zones: Zones) -> Policy {
+    pub fn needs_release(&self, user: Option<&LoginName>) -> bool {
+        let rules = self.rules.iter().map(|rule| &rule.value).filter(|rule| rule.is_for(user));
+        rules
+            .filter_map(|rule| rule.limits.options.as_ref())
+            .any(|options| options.options().needs() > Release::OLDEST)
+    }
+
+    /// The rules, for this user.
+    #[must_use]
+    pub fn policy(&self, user: Option<LoginName>, machine: MachineFacts) -> Policy {
         let rules = self.rules.iter().map(|rule| rule.value.clone()).collect();
-        Policy { rules, default: self.default_action.value, user, zones }
+        let default = self.default_action.value;
+        Policy { rules, default, user, prefix: self.line_prefix(), machine }
     }
 
     /// The options before each key.

@@ -203,7 +203,7 @@ fn every_fault_has_line_key_and_expected_value() {
         (
             "[[rule]]\naction = \"deny\"\nuser = [\"root\"]\n",
             vec![
-                "3: rule 1.user: no such setting; expected one of name, action, users, principals, accounts, key_types, hours, days, time_zone, max_age",
+                "3: rule 1.user: no such setting; expected one of name, action, users, principals, accounts, key_types, options, hours, days, time_zone, max_age",
             ],
         ),
         (

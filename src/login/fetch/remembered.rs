@@ -17,7 +17,7 @@ pub enum Judged {
     /// The signer is proven, and signed every entry that was checked.
     Decided(Decision),
     /// The signer is proven, but did not sign an entry. Another signer may have signed it.
-    Unsigned(Judgement),
+    Unsigned(Box<Judgement>),
     /// No signer is proven with a staple for every certificate.
     Unproven,
 }
@@ -59,7 +59,9 @@ pub fn judge(
     };
     match decide_if_signed_by(signer, keys, &expected, &budget) {
         Ok(decision) => Judged::Decided(decision),
-        Err(signer) => Judged::Unsigned(Judgement { signer, expected, chain: remembered.chain.clone() }),
+        Err(signer) => {
+            Judged::Unsigned(Box::new(Judgement { signer, expected, chain: remembered.chain.clone() }))
+        }
     }
 }
 

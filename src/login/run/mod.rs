@@ -1,11 +1,11 @@
 //! `authorized-keys`: the command that sshd runs.
 
+mod machine_facts;
 mod no_key;
 mod obstacle;
 mod prepared;
 mod settings_reader;
 mod timeout;
-mod zones;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal as _, Write, stderr};

@@ -10,8 +10,7 @@ use eic_core::decision::{Decision, authorized_keys};
 use eic_core::evidence::chain::Certificate;
 use eic_core::fingerprint::Fingerprint;
 use eic_core::identity::{LoginName, Pins};
-use eic_core::key_options::LinePrefix;
-use eic_core::policy::Zones;
+use eic_core::policy::MachineFacts;
 use eic_core::reason::Reason;
 use eic_host::instance::Machine;
 use eic_host::sshd::environment::PermittedVariables;
@@ -21,7 +20,7 @@ use eic_host::trust_store::OpenStore;
 use super::no_key::NoKeyPossible;
 use super::settings_reader::{OpenFiles, SettingsReader};
 use super::timeout::call_with_timeout;
-use super::{Arguments, RunOutcome, SETTINGS_TIMEOUT, obstacle, zones};
+use super::{Arguments, RunOutcome, SETTINGS_TIMEOUT, machine_facts, obstacle};
 use crate::Clock;
 use crate::audit::Audit;
 use crate::config::{ConfigError, Settings};
@@ -79,8 +78,8 @@ impl RunOutput {
 enum RunResult {
     /// No pushed key can match. Holds what the run learned.
     Nothing(Learned),
-    /// A decision, the settings for printing keys, and what the run learned.
-    Decision(Box<Decision>, OutputOptions, Learned),
+    /// A decision, and what the run learned.
+    Decision(Box<Decision>, Learned),
     /// No decision.
     Failed(Reason, String),
 }
@@ -94,18 +93,10 @@ impl RunResult {
     /// What the run learned. A run that failed learned nothing.
     fn learned(self) -> Option<Learned> {
         match self {
-            Self::Nothing(learned) | Self::Decision(_, _, learned) => Some(learned),
+            Self::Nothing(learned) | Self::Decision(_, learned) => Some(learned),
             Self::Failed(..) => None,
         }
     }
-}
-
-/// Settings for printing keys.
-struct OutputOptions {
-    /// The options before each key.
-    prefix: LinePrefix,
-    /// Whether a key is printed only after a log accepted its line.
-    audit_required: bool,
 }
 
 /// The state of a run while it may still be root.
@@ -129,8 +120,8 @@ pub(super) struct OpenedRun {
     endpoints: Vec<Endpoint>,
     /// Why no key may be printed, independent of the metadata.
     obstacle: Option<(Reason, String)>,
-    /// The time zones of the rules.
-    zones: Zones,
+    /// What the rules depend on.
+    machine: MachineFacts,
     memory: Option<Memory>,
 }
 
@@ -176,7 +167,7 @@ impl PreparedRun {
                 trust: None,
                 endpoints: Vec::new(),
                 obstacle: None,
-                zones: Zones::default(),
+                machine: MachineFacts::default(),
                 memory: None,
             };
         };
@@ -189,9 +180,9 @@ impl PreparedRun {
             reader.open(settings.trust_store(), settings.remember.value, timeout);
         let permitted = self.permitted.clone();
         let obstacle = obstacle::find(prefix, permitted, until);
-        let zones = zones::open(settings.zones(Some(&self.user)), until);
+        let machine = machine_facts::read(settings, &self.user, until);
         let endpoints = settings.endpoints();
-        OpenedRun { run: self, trust, endpoints, obstacle, zones, memory }
+        OpenedRun { run: self, trust, endpoints, obstacle, machine, memory }
     }
 }
 
@@ -240,15 +231,13 @@ impl OpenedRun {
             Ok(settings) => settings,
             Err(error) => return RunResult::Failed(error.reason(), error.to_string()),
         };
-        let prefix = settings.line_prefix();
         if let Some((reason, why)) = &self.obstacle {
             return RunResult::Failed(*reason, why.clone());
         }
         match self.ask_metadata(settings, recalled) {
             Ok(Found { decision: None, learned }) => RunResult::Nothing(learned),
             Ok(Found { decision: Some(decision), learned }) => {
-                let audit_required = settings.audit_required.value;
-                RunResult::Decision(Box::new(decision), OutputOptions { prefix, audit_required }, learned)
+                RunResult::Decision(Box::new(decision), learned)
             }
             Err(error) => RunResult::Failed(error.reason(), self.explained(&error, &settings.pins())),
         }
@@ -271,7 +260,7 @@ impl OpenedRun {
     fn log_and_format(&self, found: &RunResult, audit: &Audit) -> RunOutput {
         match found {
             RunResult::Nothing(_) => RunOutput::nothing(Vec::new()),
-            RunResult::Decision(decision, how, _) => self.hand_over(decision, how, audit),
+            RunResult::Decision(decision, _) => self.hand_over(decision, audit),
             RunResult::Failed(reason, why) => self.run.failed(*reason, why, audit),
         }
     }
@@ -285,7 +274,7 @@ impl OpenedRun {
             machine,
             trust: self.trust.as_ref(),
             offered: offered.clone(),
-            policy: settings.policy(Some(user.clone()), self.zones.clone()),
+            policy: settings.policy(Some(user.clone()), self.machine.clone()),
             revocation: settings.revocation.value,
             pins: settings.pins(),
             clock,
@@ -301,7 +290,7 @@ impl OpenedRun {
         found.map_err(|error| error.on(machine))
     }
 
-    fn hand_over(&self, decision: &Decision, how: &OutputOptions, audit: &Audit) -> RunOutput {
+    fn hand_over(&self, decision: &Decision, audit: &Audit) -> RunOutput {
         let unstapled: Vec<_> = decision.signer().unstapled().map(Certificate::subject).collect();
         // Log accepted keys first. If the log daemon is slow, later lines may be lost, and these are the most
         // important.
@@ -315,11 +304,12 @@ impl OpenedRun {
             outcome: RunOutcome::Done,
             record: None,
         };
-        if !how.audit_required || unlogged == 0 {
-            own.lines = authorized_keys(decision.accepted(), &how.prefix);
+        let is_optional = self.run.settings.as_ref().is_ok_and(|settings| !settings.audit_required.value);
+        if is_optional || unlogged == 0 {
+            own.lines = authorized_keys(decision.accepted());
             return own;
         }
-        own.lines = authorized_keys(logged.iter().copied(), &how.prefix);
+        own.lines = authorized_keys(logged.iter().copied());
         let why =
             format!("no log accepted the line about {unlogged} of the keys, but [audit] required = true");
         audit.failed(Reason::AuditUnavailable, &why, &self.run.user);

@@ -22,6 +22,19 @@ settings '[keys]
 options = "command=\"echo forced\""'
 push ec2-user pushed
 check "the output with a forced command" forced "$(remote ec2-user pushed 'echo free')"
+# Options of a rule, with a value of the push. They replace the command of all keys: sshd ignores a key with two.
+settings '[keys]
+options = "restrict,command=\"echo forced\""
+[[rule]]
+action = "allow"
+options = "command=\"echo %{account}\",port-forwarding"'
+push ec2-user pushed
+check "the output with the command of a rule" 123456789012 "$(remote ec2-user pushed 'echo free')"
+settings '[[rule]]
+action = "allow"
+options = "from=\"198.51.100.0/24\""'
+push ec2-user pushed
+check_refused ec2-user pushed
 # An option that no sshd knows. sshd would ignore the key without a message.
 settings '[keys]
 options = "no-such-option"'

@@ -1,5 +1,7 @@
 //! Limits of rules: the word of the agent's log, compared with real logins.
 
+mod options;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
@@ -13,7 +15,7 @@ pub(super) const CONTRACTOR: &str = "arn:aws:sts::123456789012:assumed-role/Cont
 pub(super) const DEPLOY: &str = "arn:aws:sts::123456789012:assumed-role/Deploy/run-17";
 
 /// A rule for the role Contractor with these further lines.
-fn contractors(lines: &str) -> String {
+pub(super) fn contractors(lines: &str) -> String {
     format!(
         "[[rule]]\nname = \"contractors\"\naction = \"allow\"\nprincipals = [\"*:assumed-role/Contractor/*\"]\n{lines}\n"
     )

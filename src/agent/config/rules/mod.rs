@@ -7,11 +7,11 @@
 //! | --- | --- |
 //! | [`forms`] | whether any text of a form can match a pattern |
 //! | [`values`] | the forms of principals, accounts, login names and key algorithms |
-//! | [`zones`] | rules in a time zone without data |
+//! | [`unusable`] | rules that allow no key on this machine |
 
 mod forms;
+mod unusable;
 mod values;
-mod zones;
 
 use std::fmt;
 
@@ -22,9 +22,9 @@ use eic_login::config::{Origin, Settings, Sourced};
 use serde::Serialize;
 
 use self::forms::{Form, Set};
+pub(crate) use self::unusable::unusable;
 use self::values::Mistake;
 pub(crate) use self::values::{doubt as doubt_principal, principal as check_principal};
-pub(crate) use self::zones::without_time_zone;
 
 /// Maximum number of problems that are reported.
 const MAX_PROBLEMS: usize = 50;

@@ -1,10 +1,11 @@
 //! The rules of the settings file.
 
+use eic_core::key_options::RuleOptions;
 use eic_core::policy::{Action, Glob, Hours, KEY_LIFETIME, Limits, Rule, ZoneName};
 use toml::de::DeValue;
 
-use super::action;
 use super::section::{Faults, Section};
+use super::{action, words};
 use crate::config::values::{TextList, WholeSeconds, shown};
 
 /// Maximum number of rules. Each key is compared with all of them.
@@ -65,6 +66,7 @@ pub(super) fn read(root: &mut Section<'_>, faults: &mut Faults) -> Vec<(Rule, us
                 "principals",
                 "accounts",
                 "key_types",
+                "options",
                 "hours",
                 "days",
                 "time_zone",
@@ -84,7 +86,7 @@ fn limits(
     zones: &mut Vec<ZoneName>,
     faults: &mut Faults,
 ) -> Limits {
-    const LIMITS: [&str; 4] = ["hours", "days", "time_zone", "max_age"];
+    const LIMITS: [&str; 5] = ["options", "hours", "days", "time_zone", "max_age"];
     if is_deny {
         for name in LIMITS {
             section.refuse(
@@ -94,11 +96,16 @@ fn limits(
             );
         }
     }
+    let options = section.text("options", faults, |text| RuleOptions::parse(text).map_err(words));
     let max_age = section.checked("max_age", faults, |WholeSeconds(seconds)| match u64::try_from(seconds) {
         Ok(seconds @ 1..=KEY_LIFETIME) => Ok(seconds),
         _ => Err(format!("expected 1 to {KEY_LIFETIME} seconds, got {seconds}")),
     });
-    Limits { hours: hours(section, offset, zones, faults), max_age: max_age.map(|(seconds, _)| seconds) }
+    Limits {
+        hours: hours(section, offset, zones, faults),
+        max_age: max_age.map(|(seconds, _)| seconds),
+        options: options.map(|(options, _)| options),
+    }
 }
 
 fn hours(
@@ -233,7 +240,13 @@ mod tests {
             let faults = read(&format!("[[rule]]\naction = \"allow\"\n{lines}\n")).map(|_| ()).unwrap_err();
             assert_eq!(faults, [fault], "{lines}");
         }
-        for line in ["hours = [\"08:00-18:00\"]", "days = [\"Mon\"]", "time_zone = \"UTC\"", "max_age = 9"] {
+        for line in [
+            "options = \"pty\"",
+            "hours = [\"08:00-18:00\"]",
+            "days = [\"Mon\"]",
+            "time_zone = \"UTC\"",
+            "max_age = 9",
+        ] {
             let faults = read(&format!("[[rule]]\naction = \"deny\"\n{line}\n")).map(|_| ()).unwrap_err();
             assert!(
                 faults.len() == 1 && faults[0].contains("expected this only in a rule that allows"),

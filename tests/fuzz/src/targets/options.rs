@@ -1,47 +1,59 @@
-//! Key options, and the environment variables that name the caller of a push. The first line of the input has the
-//! options, the second the caller, the third the request ID.
+//! Key options, and the values of a push in them. The first line of the input has the options of all keys, the second the
+//! caller, the third the request ID, the fourth the options of a rule.
 
-use eic_core::evidence::key_bundle::Claims;
-use eic_core::key_options::{KeyOptions, LinePrefix, Release};
+use eic_core::key_options::{KeyOptions, KeyOptionsError, LinePrefix, Release, RuleOptions, Values};
 
 use super::assert_printable;
 
 const KEY: &str = "ssh-ed25519 AAAA";
 
-/// Property: sshd finds the key after every accepted prefix, and no option makes the key a certificate authority.
+/// Properties: sshd finds the key after every accepted prefix, and no option makes the key a certificate authority. The
+/// options on the line are those of the settings: a value of the push adds none, and no option with a value occurs twice.
 pub fn run(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    let mut lines = text.splitn(3, '\n');
-    let options = match KeyOptions::parse(lines.next().unwrap_or_default()) {
-        Ok(options) => {
-            assert!(options.needs() >= Release::OLDEST);
-            Some(options)
-        }
-        Err(error) => {
-            assert!(!error.to_string().contains(char::is_control), "{error}");
-            None
-        }
-    };
-    let claims = Claims {
-        principal: lines.next().map(str::to_owned),
-        request_id: lines.next().map(str::to_owned),
-        ..Claims::default()
-    };
+    let mut lines = text.splitn(4, '\n');
+    let mut line = || lines.next().unwrap_or_default().to_owned();
+    let (of_keys, principal, request_id, of_rule) = (line(), line(), line(), line());
+    let options = read(KeyOptions::parse(&of_keys));
+    let rule = read(RuleOptions::parse(&of_rule));
+    assert!(options.iter().all(|options| options.needs() >= Release::OLDEST));
+    let values = Values { principal: Some(&principal), request_id: Some(&request_id) };
     for environment in [false, true] {
-        let prefix = LinePrefix { options: options.clone(), environment };
-        let before = prefix.of(&claims);
-        assert_printable(&before);
-        if before.is_empty() {
-            continue;
-        }
-        let line = format!("{before}{KEY}");
-        let key = past_options(&line).unwrap_or_else(|| panic!("sshd finds no key: {line:?}"));
-        assert_eq!(key, KEY, "{line:?}");
-        for name in names(before.trim_end()) {
-            let name = name.to_ascii_lowercase();
-            assert!(!["cert-authority", "principals"].contains(&name.as_str()), "{line:?}");
+        for rule in [None, rule.as_ref()] {
+            let prefix = LinePrefix { options: options.clone(), environment };
+            let Ok(before) = prefix.of(rule, &values) else { continue };
+            assert_printable(&before);
+            assert!(before.len() <= 16_383 - 4_097);
+            if before.is_empty() {
+                continue;
+            }
+            let line = format!("{before}{KEY}");
+            let key = past_options(&line).unwrap_or_else(|| panic!("sshd finds no key: {line:?}"));
+            assert_eq!(key, KEY, "{line:?}");
+            let lower =
+                |text: &str| names(text).iter().map(|name| name.to_ascii_lowercase()).collect::<Vec<_>>();
+            let found = lower(before.trim_end());
+            assert!(
+                !found.iter().any(|name| ["cert-authority", "principals"].contains(&name.as_str())),
+                "{line:?}"
+            );
+            let mut expected = prefix.shown(rule).map_or_else(Vec::new, |text| lower(&text));
+            expected.extend(
+                environment
+                    .then(|| ["environment".to_owned(), "environment".to_owned()])
+                    .into_iter()
+                    .flatten(),
+            );
+            assert_eq!(found, expected, "{line:?}");
+            for once in ["command", "from", "tunnel", "expiry-time"] {
+                assert!(found.iter().filter(|name| *name == once).count() <= 1, "{line:?}");
+            }
         }
     }
+}
+
+fn read<T>(parsed: Result<T, KeyOptionsError>) -> Option<T> {
+    parsed.map_err(|error| assert!(!error.to_string().contains(char::is_control), "{error}")).ok()
 }
 
 /// Skips options as sshd's `sshkey_advance_past_options` does (OpenSSH, authfile.c and auth2-pubkeyfile.c).

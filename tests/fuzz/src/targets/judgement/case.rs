@@ -2,7 +2,7 @@
 
 use eic_core::decision::Expectations;
 use eic_core::fingerprint::Fingerprint;
-use eic_core::key_options::{KeyOptions, LinePrefix};
+use eic_core::key_options::KeyOptions;
 use eic_core::policy::{Action, Limits, Policy, Rule};
 use eic_core::verification::RevocationPolicy;
 use eic_emulator::pki::wrapped_base64;
@@ -34,7 +34,6 @@ pub(super) struct Case {
     pub(super) now: i64,
     pub(super) expected: Expectations,
     pub(super) denied: bool,
-    pub(super) prefix: LinePrefix,
     /// Whether the signer, the expectations and the instant are those of a usual run.
     pub(super) usual: bool,
 }
@@ -57,7 +56,6 @@ impl Case {
                 revocation: RevocationPolicy::Require,
             },
             denied: false,
-            prefix: LinePrefix::default(),
             usual: true,
         };
         case.add_entry(&STOCK.entries[0].bytes);
@@ -165,8 +163,8 @@ impl Case {
                 self.expected.policy.rules.push(deny_all());
             }
             _ => {
-                self.prefix.environment = tape.pick(2) == 1;
-                self.prefix.options = KeyOptions::parse("restrict,pty").ok();
+                self.expected.policy.prefix.environment = tape.pick(2) == 1;
+                self.expected.policy.prefix.options = KeyOptions::parse("restrict,pty").ok();
             }
         }
     }

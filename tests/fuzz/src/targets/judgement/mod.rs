@@ -9,8 +9,9 @@ use std::sync::LazyLock;
 use case::Case;
 use eic_core::decision::{Decision, Evidence, SignerEvidence, authorized_keys, decide};
 use eic_core::evidence::chain::SignerChain;
-use eic_core::evidence::key_bundle::KeyBundle;
+use eic_core::evidence::key_bundle::{Claims, KeyBundle};
 use eic_core::evidence::ocsp::OcspStaple;
+use eic_core::key_options::Values;
 use eic_core::policy::PermittedKey;
 use eic_core::time::Timestamp;
 use eic_core::verification::{
@@ -103,11 +104,13 @@ fn check_accepted(case: &Case, bundle: &[u8], decision: &Decision) {
         assert!(entry.expires > case.now, "expired {}, now {}", entry.expires, case.now);
         assert!(contains(bundle, &entry.signed_text), "not in the bundle: {entry:?}");
         assert!(case.offered().is_none_or(|offered| offered == key.verified().key().fingerprint()));
-        expected += &case.prefix.of(&entry.claims);
+        let Claims { principal, request_id, .. } = &entry.claims;
+        let values = Values { principal: principal.as_deref(), request_id: request_id.as_deref() };
+        expected += &case.expected.policy.prefix.of(None, &values).expect("a short prefix");
         expected += entry.key.as_deref().expect("is_of compares it");
         expected.push('\n');
     }
-    assert_eq!(authorized_keys(decision.accepted(), &case.prefix), expected);
+    assert_eq!(authorized_keys(decision.accepted()), expected);
     for refusal in decision.refused() {
         assert_printable(&refusal.error.to_string());
     }

@@ -1,0 +1,148 @@
+//! The options on the line of one key: those of `[keys]`, those of the rule that allows the key, and variables with the
+//! caller that pushed it. No other code writes options for sshd.
+//!
+//! sshd drops a key in which an option with a value occurs twice, such as `command`. So the two lists are merged:
+//!
+//! - The options of the rule come after those of `[keys]`. Of two opposite flags, sshd uses the later one.
+//! - An option with a value in the rule replaces each of the same name in `[keys]`; `environment` only for the same
+//!   variable.
+
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::template::{self, Template, Values};
+use super::{KeyOption, KeyOptions, Release, RuleOptions};
+use crate::time::Timestamp;
+
+/// The variables that [`LinePrefix::environment`] adds to a session.
+pub const VARIABLES: [&str; 2] = ["EIC_PRINCIPAL", "EIC_REQUEST_ID"];
+
+/// Longest prefix, in bytes. OpenSSH 7.4 to 8.0 read a line of at most 16,383 bytes with its line feed (misc.c,
+/// `read_keyfile_line`), and a key that can be pushed has 4,096 bytes. A longer line would be ignored.
+const MAX_PREFIX: usize = 16_383 - 1 - 4_096;
+
+/// The prefix of each key line: the options of the settings, and variables with the caller that pushed the key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinePrefix {
+    /// Options for every key.
+    pub options: Option<KeyOptions>,
+    /// Whether the session gets [`VARIABLES`], which contain the caller and the id of the push request.
+    pub environment: bool,
+}
+
+/// Why there is no prefix for a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LineError {
+    /// A template has no value, because the push does not contain it.
+    NoValue(Template),
+    /// The prefix would be longer than sshd reads. Holds its length in bytes.
+    TooLong(usize),
+}
+
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoValue(template) => {
+                write!(f, "options with %{{{}}}, and the push has no {}", template.name(), template.words())
+            }
+            Self::TooLong(bytes) => {
+                write!(
+                    f,
+                    "options for a line that sshd does not read: expected at most {MAX_PREFIX} bytes, got {bytes}"
+                )
+            }
+        }
+    }
+}
+
+impl LinePrefix {
+    /// The prefix for a key with these values that a rule with these options allows. It has a space at its end. Empty if
+    /// there are no options.
+    pub fn of(&self, rule: Option<&RuleOptions>, values: &Values<'_>) -> Result<String, LineError> {
+        let mut options = Vec::new();
+        match (&self.options, rule) {
+            (Some(keys), None) => options.push(keys.as_str().to_owned()),
+            (keys, Some(rule)) => {
+                for option in merged(keys.as_ref(), rule.options()) {
+                    options.push(written(option.name, option.value.as_deref()));
+                }
+                for option in rule.options().list() {
+                    let value = option.value.as_deref().map(|value| template::expand(value, values));
+                    let value = value.transpose().map_err(LineError::NoValue)?;
+                    options.push(written(option.name, value.as_deref()));
+                }
+            }
+            (None, None) => {}
+        }
+        if self.environment {
+            for (name, value) in VARIABLES.into_iter().zip([values.principal, values.request_id]) {
+                if let Some(value) = value {
+                    options.push(format!("environment=\"{name}={}\"", template::percent_encoded(value)));
+                }
+            }
+        }
+        if options.is_empty() {
+            return Ok(String::new());
+        }
+        let prefix = format!("{} ", options.join(","));
+        if prefix.len() > MAX_PREFIX { Err(LineError::TooLong(prefix.len())) } else { Ok(prefix) }
+    }
+
+    /// The merged list as it is written in the settings, with templates. `None` if there are no options.
+    #[must_use]
+    pub fn shown(&self, rule: Option<&RuleOptions>) -> Option<String> {
+        let keys = self.options.as_ref();
+        let Some(rule) = rule else { return keys.map(|keys| keys.as_str().to_owned()) };
+        let options = merged(keys, rule.options()).chain(rule.options().list());
+        let texts: Vec<_> = options.map(|option| written(option.name, option.value.as_deref())).collect();
+        Some(texts.join(","))
+    }
+
+    /// Whether a key with these options can run one command only.
+    #[must_use]
+    pub fn forces_command(&self, rule: Option<&RuleOptions>) -> bool {
+        self.options.as_ref().is_some_and(KeyOptions::forces_command)
+            || rule.is_some_and(|rule| rule.options().forces_command())
+    }
+
+    /// Whether `expiry-time` is in the past, so that sshd refuses each key with these options.
+    #[must_use]
+    pub fn has_expired(&self, rule: Option<&RuleOptions>, now: Timestamp) -> bool {
+        let of_rule = rule.map(RuleOptions::options).filter(|options| options.ends());
+        of_rule.or(self.options.as_ref()).is_some_and(|options| options.has_expired(now))
+    }
+
+    /// The oldest release of OpenSSH that supports such a line.
+    #[must_use]
+    pub fn needs(&self) -> Release {
+        let options = self.options.as_ref().map_or(Release::OLDEST, KeyOptions::needs);
+        if self.environment { options.max(Release::ENVIRONMENT_PATTERNS) } else { options }
+    }
+}
+
+/// The options of `[keys]` that the rule does not replace.
+fn merged<'o>(keys: Option<&'o KeyOptions>, rule: &'o KeyOptions) -> impl Iterator<Item = &'o KeyOption> {
+    keys.into_iter()
+        .flat_map(KeyOptions::list)
+        .filter(|option| !rule.list().iter().any(|new| new.replaces(option)))
+}
+
+impl KeyOption {
+    fn replaces(&self, other: &Self) -> bool {
+        let (Some(new), Some(old)) = (&self.value, &other.value) else { return false };
+        let variable = |value: &str| value.split('=').next().map(str::to_owned);
+        self.name == other.name && (self.name != "environment" || variable(new) == variable(old))
+    }
+}
+
+/// An option as sshd reads it. A quote in the value becomes `\"`. No value ends with a backslash, because sshd would read
+/// it together with the closing quote.
+fn written(name: &str, value: Option<&str>) -> String {
+    match value {
+        None => name.to_owned(),
+        Some(value) => format!("{name}=\"{}\"", value.replace('"', "\\\"")),
+    }
+}
