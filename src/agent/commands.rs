@@ -8,7 +8,9 @@ use nix::sys::stat::{Mode, umask};
 
 use crate::cli::{Cli, Command};
 use crate::outcome::Outcome;
-use crate::{capture, config, confinement, doctor, explain, placement, reach, sessions, sshd_setup, verify};
+use crate::{
+    capture, config, confinement, doctor, explain, placement, reach, rules_test, sessions, sshd_setup, verify,
+};
 
 /// Whether this is one of the commands that inspect or change sshd's setup.
 const fn is_by_hand(command: &Command) -> bool {
@@ -38,6 +40,7 @@ pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
         Command::Capture(arguments) => capture::run(arguments, clock, out, notes),
         Command::Sessions(arguments) => sessions::run(arguments, clock.started(), out, notes),
         Command::Config(arguments) => config::run(arguments, out, notes),
+        Command::Rules(arguments) => rules_test::run(arguments, clock.started(), out, notes),
         Command::Enable(arguments) => sshd_setup::enable(arguments, out, notes),
         Command::Disable(_) => sshd_setup::disable(out, notes),
         Command::Status(arguments) => sshd_setup::status(arguments, out, notes),

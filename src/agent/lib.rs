@@ -19,6 +19,7 @@
 //! | `verify`, [`capture`] | verification of evidence from files; all answers of metadata as one document |
 //! | `settings` | reads the settings without waiting for a silent file server
 //! | [`config`] | the settings as people see them, and the pins that `enable` writes |
+//! | `rules_test` | which rule decides about a push, without a key |
 //! | `sessions` | logins found in the log |
 //! | [`layout`] | width and colours of what people read |
 //!
@@ -54,6 +55,7 @@ pub mod layout;
 mod outcome;
 mod placement;
 mod reach;
+mod rules_test;
 mod run_memory;
 mod run_user;
 mod sessions;

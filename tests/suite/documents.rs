@@ -31,7 +31,7 @@ const DOCUMENTS: [(&str, &str); 8] = [
 
 /// Which file runs or compares each fenced block: document, first words of the block, file. A file that runs a block
 /// finds it by these words.
-const CHECKED: [(&str, &str, &str); 55] = [
+const CHECKED: [(&str, &str, &str); 56] = [
     ("docs/code.md", "┌", "tests/drawing"),
     ("docs/code.md", "calls, in the order of time", "tests/drawing"),
     ("README.md", "make demo", "tests/suite/documents.rs"),
@@ -73,6 +73,7 @@ const CHECKED: [(&str, &str, &str); 55] = [
     ("docs/settings.md", "sudo eic-agent config", "tests/suite/documents.rs"),
     ("docs/settings.md", "[[rule]]", "tests/suite/settings.rs"),
     ("docs/settings.md", "[policy]", "tests/suite/limits/mod.rs"),
+    ("docs/settings.md", "eic-agent rules test", "tests/suite/limits/options.rs"),
     ("docs/settings.md", "[[rule]]\nname = \"deploy\"", "tests/suite/limits/options.rs"),
     ("docs/settings.md", "[audit]", "tests/suite/limits/options.rs"),
     ("docs/settings.md", "[keys]", "tests/suite/settings.rs"),

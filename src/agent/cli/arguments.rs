@@ -24,6 +24,49 @@ pub struct ConfigArgs {
     pub json: bool,
 }
 
+/// Arguments of `rules`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Rules test prints the rule of the settings that decides about a push, and the
+line that sshd would get. It needs no key and no network. The log gets no line.
+Examples:
+  eic-agent rules test --user ec2-user \\
+    --principal arn:aws:sts::123456789012:assumed-role/Deploy/run-17
+  eic-agent rules test --config new.toml --user root --at 2025-02-01T03:00:00Z \\
+    --principal arn:aws:iam::123456789012:user/bob
+
+Exit status: 0 the key is allowed; 1 it is denied, or the settings have a fault,
+and the reason was printed; 2 the command line is wrong.")]
+pub struct RulesArgs {
+    /// What to do: test
+    #[arg(value_name = "test", value_parser = ["test"])]
+    pub action: String,
+    /// ARN of the principal that pushes the key; an empty text for a push that names none
+    #[arg(long, value_name = "ARN")]
+    pub principal: String,
+    /// Login name
+    #[arg(long, value_name = "USER")]
+    pub user: LoginName,
+    /// Instant of the login, RFC 3339 or Unix seconds [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Timestamp>,
+    /// Seconds between the push and the login
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub age: u64,
+    /// Algorithm of the key
+    #[arg(long, value_name = "TYPE", default_value = "ssh-ed25519")]
+    pub key_type: String,
+    /// Id of the push request
+    #[arg(long, value_name = "ID", default_value = "00000000-0000-0000-0000-000000000000")]
+    pub request_id: String,
+    /// Settings file [default: /etc/eic-agent.toml, if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print one JSON document on standard output instead
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "\

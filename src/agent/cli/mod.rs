@@ -22,8 +22,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use eic_host::sshd::command::AUTHORIZED_KEYS_NAMES;
 
 pub use self::arguments::{
-    CaptureArgs, ConfigArgs, DisableArgs, DoctorArgs, EnableArgs, ExplainArgs, SessionsArgs, StatusArgs,
-    VerifyArgs,
+    CaptureArgs, ConfigArgs, DisableArgs, DoctorArgs, EnableArgs, ExplainArgs, RulesArgs, SessionsArgs,
+    StatusArgs, VerifyArgs,
 };
 pub(crate) use self::authorized_keys::SYSFS;
 pub use self::authorized_keys::{AuthorizedKeysArgs, Overrides, Trust};
@@ -61,6 +61,8 @@ pub enum Command {
     Sessions(SessionsArgs),
     /// Show the settings and the source of each
     Config(ConfigArgs),
+    /// Show which rule decides about a push, and the line that sshd would get
+    Rules(RulesArgs),
     /// Make sshd run this program
     Enable(EnableArgs),
     /// Remove from sshd's configuration what enable wrote

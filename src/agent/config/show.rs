@@ -20,7 +20,7 @@ pub struct ConfigReport {
     /// Rules and patterns that can never match, or that match none of the callers that they name, and rules in a time zone
     /// that is unknown here.
     rule_problems: Vec<RuleProblem>,
-    /// Patterns that can match, but are probably a mistake.
+    /// Patterns and rules that can match, but are probably a mistake.
     rule_warnings: Vec<RuleProblem>,
 }
 

@@ -1,6 +1,7 @@
 //! Limits of rules: the word of the agent's log, compared with real logins.
 
 mod options;
+mod predicted;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -28,7 +29,7 @@ fn date(zone: &str, format: &str) -> String {
 }
 
 /// The hours from `from` to `until` hours after the current hour in a time zone.
-fn around(zone: &str, from: u32, until: u32) -> String {
+pub(super) fn around(zone: &str, from: u32, until: u32) -> String {
     let now: u32 = date(zone, "+%H").parse().unwrap();
     let span = format!("{:02}:00-{:02}:00", (now + from) % 24, (now + until) % 24);
     format!("hours = [\"{span}\"]\ntime_zone = \"{zone}\"")

@@ -186,6 +186,14 @@ fn recipe_for_a_deploy_role_runs_one_command() {
         let _sshd = sshd(world);
         world.script("deploy", "echo \"deploy $1 $2 as $(id -un)\"");
         let recipe = block("docs/settings.md", "[[rule]]\nname = \"deploy\"");
+        world.configure(recipe);
+        let test = block("docs/settings.md", "eic-agent rules test");
+        let predicted = Command::new(world.agent()).args(test.split_whitespace().skip(1)).output().unwrap();
+        let predicted = String::from_utf8(predicted.stdout).unwrap();
+        assert!(
+            predicted.contains("allowed   restrict,command=\"/usr/local/bin/deploy run-17 "),
+            "{predicted}"
+        );
         let deploy = world.path("bin/deploy");
         world.configure(&recipe.replace("/usr/local/bin/deploy", deploy.to_str().unwrap()));
         let config = Command::new(world.agent()).arg("config").output().unwrap();

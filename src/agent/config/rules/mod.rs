@@ -7,9 +7,11 @@
 //! | --- | --- |
 //! | [`forms`] | whether any text of a form can match a pattern |
 //! | [`values`] | the forms of principals, accounts, login names and key algorithms |
-//! | [`unusable`] | rules that allow no key on this machine |
+//! | [`overlap`] | rules whose limits do not apply to some of their keys |
+//! | [`mod@unusable`] | rules that allow no key on this machine |
 
 mod forms;
+mod overlap;
 mod unusable;
 mod values;
 
@@ -24,7 +26,9 @@ use serde::Serialize;
 use self::forms::{Form, Set};
 pub(crate) use self::unusable::unusable;
 use self::values::Mistake;
-pub(crate) use self::values::{doubt as doubt_principal, principal as check_principal};
+pub(crate) use self::values::{
+    doubt as doubt_principal, key_type as check_key_type, principal as check_principal,
+};
 
 /// Maximum number of problems that are reported.
 const MAX_PROBLEMS: usize = 50;
@@ -72,7 +76,7 @@ pub(crate) fn problems(settings: &Settings) -> Vec<RuleProblem> {
     problems
 }
 
-/// The patterns that can match, but are probably a mistake.
+/// What can match, but is probably a mistake.
 pub(crate) fn doubts(settings: &Settings) -> Vec<RuleProblem> {
     let domain = settings.domain.value.as_ref();
     let doubts = settings.rules.iter().enumerate().flat_map(|(index, Sourced { value: rule, origin })| {
@@ -87,7 +91,19 @@ pub(crate) fn doubts(settings: &Settings) -> Vec<RuleProblem> {
             })
         })
     });
-    doubts.take(MAX_PROBLEMS).collect()
+    let all = doubts.chain(overlap::overlaps(settings)).chain(nothing_allowed(settings));
+    all.take(MAX_PROBLEMS).collect()
+}
+
+/// A default of deny without a rule that allows.
+fn nothing_allowed(settings: &Settings) -> Option<RuleProblem> {
+    let Sourced { value: default, origin } = &settings.default_action;
+    let has_allow = settings.rules.iter().any(|rule| rule.value.action == Action::Allow);
+    (*default == Action::Deny && !has_allow).then(|| RuleProblem {
+        line: if let Origin::File(line) = origin { *line } else { 0 },
+        key: "policy.default".to_owned(),
+        what: "no rule allows a key, so the agent refuses every pushed key".to_owned(),
+    })
 }
 
 /// Judges the value of a pattern.

@@ -276,6 +276,35 @@ fn rule_after_one_that_matches_the_same_keys_is_reported() {
 }
 
 #[test]
+fn limits_that_do_not_apply_to_some_keys_are_doubted() {
+    let rule = |lines: &str| format!("[[rule]]\naction = \"allow\"\n{lines}\n");
+    let admins = "users = [\"admin*\"]";
+    let contractor = "principals = [\"arn:aws:sts::*:assumed-role/Contractor/*\"]";
+    let young = "max_age = 20";
+    for (first, second, is_doubted) in [
+        // A contractor who logs in as an admin reaches only the first rule.
+        (rule(admins), rule(&format!("{contractor}\n{young}")), true),
+        (rule(admins), rule("users = [\"*-dev\"]\noptions = \"pty\""), true),
+        (rule(&format!("{admins}\n{young}")), rule(&format!("{contractor}\n{young}")), false),
+        (rule(admins), rule(contractor), false),
+        (rule(admins), rule(&format!("users = [\"root\"]\n{young}")), false),
+        (rule(&format!("{admins}\n{contractor}")), rule(&format!("{contractor}\n{young}")), false),
+        (rule(admins).replace("allow", "deny"), rule(&format!("{contractor}\n{young}")), false),
+    ] {
+        let text = format!("{first}{second}");
+        let said = doubts_of(&text);
+        assert_eq!(of(&text), [""; 0], "{text}");
+        assert_eq!(said.len(), usize::from(is_doubted), "{text} {said:?}");
+        assert!(
+            said.iter().all(|said| said.contains("rule 2: some keys match rule 1 (\"#1\") before it; ")),
+            "{said:?}"
+        );
+    }
+    let none = doubts_of("[policy]\ndefault = \"deny\"\n[[rule]]\naction = \"deny\"\n");
+    assert_eq!(none, ["2: policy.default: no rule allows a key, so the agent refuses every pushed key"]);
+}
+
+#[test]
 fn rules_of_the_largest_file_take_bounded_time() {
     let started = std::time::Instant::now();
     let names: Vec<_> = (0..25).map(|number| format!("\"u{number}*\"")).collect();

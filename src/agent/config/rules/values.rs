@@ -327,7 +327,7 @@ pub(super) fn user(pattern: &Glob) -> Result<(), Mistake> {
 }
 
 /// Whether any key algorithm matches.
-pub(super) fn key_type(pattern: &Glob) -> Result<(), Mistake> {
+pub(crate) fn key_type(pattern: &Glob) -> Result<(), Mistake> {
     if ALGORITHMS.iter().any(|known| pattern.matches(known)) {
         return Ok(());
     }
