@@ -9,7 +9,8 @@ use nix::sys::stat::{Mode, umask};
 use crate::cli::{Cli, Command};
 use crate::outcome::Outcome;
 use crate::{
-    capture, config, confinement, doctor, explain, placement, reach, rules_test, sessions, sshd_setup, verify,
+    capture, config, confinement, doctor, explain, host_keys, placement, reach, rules_test, sessions,
+    sshd_setup, verify,
 };
 
 /// Whether this is one of the commands that inspect or change sshd's setup.
@@ -18,6 +19,7 @@ const fn is_by_hand(command: &Command) -> bool {
         command,
         Command::Doctor(_)
             | Command::Explain(_)
+            | Command::HostKeys(_)
             | Command::Enable(_)
             | Command::Disable(_)
             | Command::Status(_)
@@ -39,6 +41,7 @@ pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
         Command::Explain(arguments) => explain::run(arguments, clock, out, notes),
         Command::Capture(arguments) => capture::run(arguments, clock, out, notes),
         Command::Sessions(arguments) => sessions::run(arguments, clock.started(), out, notes),
+        Command::HostKeys(arguments) => host_keys::run(arguments, out, notes),
         Command::Config(arguments) => config::run(arguments, out, notes),
         Command::Rules(arguments) => rules_test::run(arguments, clock.started(), out, notes),
         Command::Enable(arguments) => sshd_setup::enable(arguments, out, notes),

@@ -21,6 +21,7 @@
 //! | [`config`] | the settings as people see them, and the pins that `enable` writes |
 //! | `rules_test` | which rule decides about a push, without a key |
 //! | `sessions` | logins found in the log |
+//! | `host_keys` | this host's public keys, for clients |
 //! | [`layout`] | width and colours of what people read |
 //!
 //! In these comments, *a run* is one run of `authorized-keys`, as sshd starts it for a login (see [`eic_login`]).
@@ -51,6 +52,7 @@ mod confinement;
 mod doctor;
 mod environment;
 mod explain;
+mod host_keys;
 pub mod layout;
 mod outcome;
 mod placement;

@@ -31,7 +31,7 @@ const DOCUMENTS: [(&str, &str); 8] = [
 
 /// Which file runs or compares each fenced block: document, first words of the block, file. A file that runs a block
 /// finds it by these words.
-const CHECKED: [(&str, &str, &str); 56] = [
+const CHECKED: [(&str, &str, &str); 60] = [
     ("docs/code.md", "┌", "tests/drawing"),
     ("docs/code.md", "calls, in the order of time", "tests/drawing"),
     ("README.md", "make demo", "tests/suite/documents.rs"),
@@ -52,6 +52,9 @@ const CHECKED: [(&str, &str, &str); 56] = [
     ("docs/audit.md", "2026-11-21T18:41:00Z  ", "tests/suite/documents.rs"),
     ("docs/images.md", "# from an AWS account", "packaging/ami/check"),
     ("docs/images.md", "#!/bin/sh", "packaging/ami/check"),
+    ("docs/images.md", "sudo eic-agent host-keys", "tests/suite/host_keys.rs"),
+    ("docs/images.md", "# the instance: write", "tests/suite/host_keys.rs"),
+    ("docs/images.md", "# the client: read", "tests/suite/host_keys.rs"),
     ("docs/images.md", "# Ansible:", "packaging/ami/check"),
     ("docs/install.md", "make deb rpm", "tests/suite/documents.rs"),
     ("docs/install.md", "gpg --batch", "tests/packages/materials"),

@@ -28,6 +28,7 @@ mod fixtures;
 mod foreign;
 mod forge;
 mod fuzz_corpus;
+mod host_keys;
 mod hostile;
 mod keys;
 mod keywords;

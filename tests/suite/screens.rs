@@ -8,13 +8,14 @@ use crate::doctor::{enabled, have_it_read};
 use crate::wiring::agent;
 use crate::world::{BOB, Key, World, installed, on_an_instance, test_path};
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "authorized-keys",
     "verify",
     "doctor",
     "explain",
     "capture",
     "sessions",
+    "host-keys",
     "config",
     "enable",
     "disable",

@@ -8,7 +8,7 @@ use eic_core::identity::{InstanceId, LoginName, SignerName};
 use eic_core::time::Timestamp;
 
 use super::authorized_keys::{Overrides, Trust};
-use super::values::{When, parse_when};
+use super::values::{KnownHost, When, parse_known_host, parse_when};
 
 /// Arguments of `config`.
 #[derive(Debug, Args)]
@@ -249,6 +249,31 @@ pub struct StatusArgs {
     /// Only report whether this machine is an EC2 instance
     #[arg(long, conflicts_with = "json")]
     pub is_ec2: bool,
+}
+
+/// Arguments of `host-keys`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without an option, host-keys prints the algorithm, the SHA256 fingerprint and
+the file of each host key that sshd offers. Examples:
+  sudo eic-agent host-keys
+  sudo eic-agent host-keys --known-hosts i-0123456789abcdef0 203.0.113.5
+
+Exit status: 0 the keys were printed; 1 there is no key, or clients may see
+another key, and a warning names the reason; 2 the command line is wrong.")]
+pub struct HostKeysArgs {
+    /// Print one JSON document on standard output instead
+    #[arg(long, conflicts_with = "known_hosts")]
+    pub json: bool,
+    /// The names of lines for `known_hosts`.
+    #[arg(
+        long,
+        value_name = "NAME",
+        num_args = 1..,
+        value_parser = parse_known_host,
+        help = "Print lines of a client's known_hosts file instead, for these names and addresses"
+    )]
+    pub known_hosts: Vec<KnownHost>,
 }
 
 /// Arguments of `verify`.

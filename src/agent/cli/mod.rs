@@ -22,13 +22,13 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use eic_host::sshd::command::AUTHORIZED_KEYS_NAMES;
 
 pub use self::arguments::{
-    CaptureArgs, ConfigArgs, DisableArgs, DoctorArgs, EnableArgs, ExplainArgs, RulesArgs, SessionsArgs,
-    StatusArgs, VerifyArgs,
+    CaptureArgs, ConfigArgs, DisableArgs, DoctorArgs, EnableArgs, ExplainArgs, HostKeysArgs, RulesArgs,
+    SessionsArgs, StatusArgs, VerifyArgs,
 };
 pub(crate) use self::authorized_keys::SYSFS;
 pub use self::authorized_keys::{AuthorizedKeysArgs, Overrides, Trust};
 pub use self::hidden::{AnswersArgs, ConnectsArgs, ReachArgs, RunAsArgs, SuperviseArgs, UserIds};
-pub use self::values::When;
+pub use self::values::{KnownHost, When};
 
 /// Hands sshd the SSH keys that EC2 Instance Connect pushed to this instance, after proving each one.
 #[derive(Debug, Parser)]
@@ -59,6 +59,8 @@ pub enum Command {
     Capture(CaptureArgs),
     /// List logins with pushed keys from the log: who, when, from where, for how long
     Sessions(SessionsArgs),
+    /// Print this host's public keys, so that clients know them before their first login
+    HostKeys(HostKeysArgs),
     /// Show the settings and the source of each
     Config(ConfigArgs),
     /// Show which rule decides about a push, and the line that sshd would get

@@ -5,7 +5,7 @@ use clap::Parser;
 use eic_core::time::Timestamp;
 use eic_login::config::parse_seconds;
 
-use super::values::parse_when;
+use super::values::{parse_known_host, parse_when};
 use super::{AuthorizedKeysArgs, Cli, Command, disarm_user, resolve_name};
 
 /// Parses with the short parser of `authorized-keys` and with the full parser. Both must give the same result.
@@ -195,5 +195,15 @@ fn timeouts_are_bounded() {
     }
     for bad in ["0", "0.05", "61", "-1", "nan", "inf", "", "5s"] {
         assert!(parse_seconds(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn names_for_known_hosts_are_about_one_host() {
+    for good in ["203.0.113.5", "2001:db8::1", "i-0123456789abcdef0", "[example.com]:2222", "fe80::1%eth0"] {
+        assert!(parse_known_host(good).is_ok(), "{good}");
+    }
+    for bad in ["", "*", "a,b", "a b", "!a", "|1|a", "@cert-authority", "#a", "-a", "a\nb", "a?", "\u{e9}"] {
+        assert!(parse_known_host(bad).is_err(), "{bad}");
     }
 }

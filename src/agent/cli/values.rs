@@ -23,6 +23,21 @@ impl When {
     }
 }
 
+/// A host name or an address in a client's `known_hosts` file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownHost(pub String);
+
+/// Parses a name for `known_hosts` (sshd(8)). A pattern, a list or a marker is refused: such a line would be about other
+/// hosts, too.
+pub(super) fn parse_known_host(text: &str) -> Result<KnownHost, String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || ".-_:[]%".contains(c);
+    let is_name = !text.is_empty() && !text.starts_with('-') && text.chars().all(is_part);
+    if is_name {
+        return Ok(KnownHost(text.to_owned()));
+    }
+    Err(format!("expected a host name, an address or [HOST]:PORT, got {}", printable(text, MAX_SHOWN)))
+}
+
 /// Parses an instant, a day (its beginning in UTC), or an age.
 pub(super) fn parse_when(text: &str) -> Result<When, String> {
     let refuse = || {

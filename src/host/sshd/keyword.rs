@@ -44,6 +44,8 @@ keywords! {
     DenyUsers,
     ForceCommand,
     HostKey,
+    HostKeyAgent,
+    HostKeyAlgorithms,
     Include,
     LoginGraceTime,
     Match,

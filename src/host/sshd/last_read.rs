@@ -46,9 +46,23 @@ impl Unread {
     /// that the server writes its id to, if it has one. If the change is recent, this waits for a reload to end.
     #[must_use]
     pub fn find(pid: u32, pid_file: Option<&Path>, sources: &Sources) -> Option<Self> {
+        Self::wait(pid, pid_file, || changes(sources))
+    }
+
+    /// The same for these files.
+    #[must_use]
+    pub fn among(pid: u32, pid_file: Option<&Path>, files: &[PathBuf]) -> Option<Self> {
+        Self::wait(pid, pid_file, || with_times(files.iter().cloned()))
+    }
+
+    fn wait<C: Iterator<Item = (PathBuf, SystemTime)>>(
+        pid: u32,
+        pid_file: Option<&Path>,
+        changes: impl Fn() -> C,
+    ) -> Option<Self> {
         let started = Instant::now();
         loop {
-            let unread = Self::now(pid, pid_file, sources)?;
+            let unread = Self::now(pid, pid_file, changes())?;
             let is_recent = unread.changed.elapsed().is_ok_and(|age| age < RECENT);
             if pid_file.is_none() || !is_recent || started.elapsed() > PATIENCE {
                 return Some(unread);
@@ -57,13 +71,17 @@ impl Unread {
         }
     }
 
-    fn now(pid: u32, pid_file: Option<&Path>, sources: &Sources) -> Option<Self> {
+    fn now(
+        pid: u32,
+        pid_file: Option<&Path>,
+        mut sources: impl Iterator<Item = (PathBuf, SystemTime)>,
+    ) -> Option<Self> {
         let written = pid_file.and_then(|file| written(file, pid));
         let read_at = written.or_else(|| started(pid));
         // The clock of files advances in steps of some milliseconds. So a change with the same time as the reading may have
         // come after it.
         let is_newer = |changed: SystemTime| read_at.is_none_or(|read_at| changed >= read_at);
-        let (path, changed) = changes(sources).find(|(_, changed)| is_newer(*changed))?;
+        let (path, changed) = sources.find(|(_, changed)| is_newer(*changed))?;
         Some(Self { path, is_certain: written.is_some(), changed })
     }
 }
@@ -116,7 +134,11 @@ fn changes(sources: &Sources) -> impl Iterator<Item = (PathBuf, SystemTime)> {
     let patterns = sources.includes.iter().map(|include| PathBuf::from(&include.value));
     let folders =
         patterns.filter(|pattern| !pattern.exists()).filter_map(|pattern| watched(&folder(&pattern)));
-    files.chain(folders).filter_map(|path| {
+    with_times(files.chain(folders))
+}
+
+fn with_times(paths: impl Iterator<Item = PathBuf>) -> impl Iterator<Item = (PathBuf, SystemTime)> {
+    paths.filter_map(|path| {
         let changed = [fs::symlink_metadata(&path), fs::metadata(&path)].into_iter().flatten();
         let changed = changed.filter_map(|status| changed_at(&status)).max()?;
         Some((path, changed))

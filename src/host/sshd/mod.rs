@@ -7,6 +7,7 @@
 //! | [`offer`] | settings that this sshd accepts, for advice |
 //! | [`command`] | the words of an `AuthorizedKeysCommand`, and the program's owner |
 //! | [`listener`] | the running server, and the options on its command line |
+//! | [`host_keys`] | this host's public keys |
 //! | [`last_read`] | whether the running server has read the files as they are now |
 //! | [`sockets`] | the ports at which a process listens |
 //! | [`environment`] | which variables sshd permits in sessions, and the record of that |
@@ -26,6 +27,7 @@ pub mod command;
 pub mod environment;
 mod globs;
 pub mod grammar;
+pub mod host_keys;
 pub mod keyword;
 pub mod last_read;
 pub mod listener;

@@ -32,6 +32,8 @@ pub struct Listener {
     pub config: Option<PathBuf>,
     /// The settings on its command line (`-o`), in order.
     pub options: Vec<String>,
+    /// The host keys on its command line (`-h`), in order.
+    pub host_keys: Vec<PathBuf>,
     /// Whether the command line can be split into arguments with certainty. If not, it may contain further options.
     pub is_clear: bool,
 }
@@ -150,7 +152,7 @@ impl Listener {
     /// Parses the arguments like getopt(3). Returns `None` for an sshd that only prints or checks (`-t`, `-T`,
     /// `-G`, `-V`) or that serves one connection (`-i` under inetd, `-R` under another sshd).
     fn of_arguments(pid: u32, mut words: impl Iterator<Item = String>, is_clear: bool) -> Option<Self> {
-        let mut listener = Self { pid, config: None, options: Vec::new(), is_clear };
+        let mut listener = Self { pid, config: None, options: Vec::new(), host_keys: Vec::new(), is_clear };
         while let Some(word) = words.next() {
             let Some(letters) = word.strip_prefix('-') else {
                 listener.is_clear = false;
@@ -169,6 +171,7 @@ impl Listener {
                 match letter {
                     'f' => listener.config = Some(value.into()),
                     'o' => listener.options.push(value),
+                    'h' => listener.host_keys.push(value.into()),
                     _ => {}
                 }
                 break;
