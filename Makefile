@@ -13,6 +13,8 @@ CLIENTS := $(CURDIR)/target/clients
 LOGINS ?= 1000
 AT_ONCE ?= 50
 PAIRS ?= 4
+# Tests wait for a third of their time. So three run at once on two processors.
+THREADS ?= $(shell expr \( $$(nproc) \* 3 + 1 \) / 2)
 
 # sshd, network namespaces and logins of other users need root. Compiling does not: it runs as the caller.
 ROOT := $(filter 0,$(shell id -u))
@@ -32,7 +34,7 @@ demo: ## Push a key, log in with it, and see three other keys refused, all on th
 test: ## Run every test: unit tests, doctests, and real logins over a real sshd
 	@tests/setup test
 	@echo "Building and testing ..."
-	EIC_TEST_CLIENTS="$(CLIENTS)" cargo test --locked --workspace --no-fail-fast $(RUNNER)
+	EIC_TEST_CLIENTS="$(CLIENTS)" RUST_TEST_THREADS="$(THREADS)" cargo test --locked --workspace --no-fail-fast $(RUNNER)
 
 load: ## Run LOGINS=1000 logins, AT_ONCE=50, over a real sshd with faults in metadata, and print the figures
 	@tests/setup test

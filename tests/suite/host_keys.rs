@@ -68,7 +68,6 @@ fn lines_are_the_keys_that_a_client_sees() {
         // sshd does not use the file of another key beside its own.
         fs::copy(small.public_file(), ecdsa.public_file()).unwrap();
         let login = host_key(world, "login", &["ed25519"]);
-        fs::create_dir_all("/root/.ssh").unwrap();
         fs::write("/etc/root-keys", login.line()).unwrap();
         let files = |keys: &[&Key]| {
             keys.iter().fold(String::new(), |text, key| format!("{text}HostKey {}\n", key.file().display()))
