@@ -10,6 +10,7 @@ use eic_host::sshd::host_keys::{HostKey, HostKeys};
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::last_read::Unread;
 use eic_host::sshd::server::EffectiveConfig;
+use eic_host::sshd::sources::Sources;
 use eic_host::stdout::write_once;
 use nix::unistd::Uid;
 use serde::Serialize;
@@ -79,7 +80,12 @@ impl Report {
         let config = config.map_err(|error| format!("{}: {error}", machine.config.display()))?;
         let keys = HostKeys::read(&config);
         let shown = |file: &Path| printable_bytes(file.as_os_str().as_encoded_bytes(), MAX_SHOWN);
-        let doubts: Vec<_> = machine.unclear().into_iter().chain(unread(&machine, &config, &keys)).collect();
+        let doubts: Vec<_> = machine
+            .unclear()
+            .into_iter()
+            .chain(unread(&machine, &config, &keys))
+            .chain(in_agent(&keys))
+            .collect();
         let is_certain = doubts.is_empty();
         let mut warnings = doubts;
         let others = keys.others.iter();
@@ -107,17 +113,28 @@ fn unread(machine: &SshdState, config: &EffectiveConfig, keys: &HostKeys) -> Opt
     let listener = machine.listener.as_ref()?;
     let files: Vec<_> = keys.offered.iter().map(|key| key.file.clone()).collect();
     let pid_file = config.value(Keyword::PidFile).map(Path::new);
-    let unread = Unread::among(listener.pid, pid_file, &files)?;
+    let of_files = Unread::among(listener.pid, pid_file, &files);
+    let unread =
+        of_files.or_else(|| Unread::find(listener.pid, pid_file, &Sources::read(&machine.config)))?;
     let path = printable_bytes(unread.path.as_os_str().as_encoded_bytes(), MAX_SHOWN);
     Some(format!(
-        "{path} changed after sshd (pid {}) had started, so clients may still see the key before; reload sshd",
+        "{path} changed after sshd (pid {}) had started, so clients may still see the keys before; reload sshd",
         listener.pid
+    ))
+}
+
+/// The warning about a key whose private half only an agent may have.
+fn in_agent(keys: &HostKeys) -> Option<String> {
+    let key = keys.offered.iter().find(|key| key.is_of_agent)?;
+    let file = printable_bytes(key.file.as_os_str().as_encoded_bytes(), MAX_SHOWN);
+    Some(format!(
+        "sshd offers the key of {file} only if the agent of HostKeyAgent has it, which is not known"
     ))
 }
 
 impl Row {
     fn of(key: &HostKey) -> Self {
-        let HostKey { file, key } = key;
+        let HostKey { file, key, .. } = key;
         Self {
             algorithm: key.algorithm().to_owned(),
             key: key.to_string(),

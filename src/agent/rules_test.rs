@@ -5,6 +5,7 @@ use std::io::Write;
 
 use eic_core::key_options::{Release, Values};
 use eic_core::policy::{Denied, Glob, KEY_LIFETIME, Permission, Subject};
+use eic_core::reason::Reason;
 use eic_core::text::{MAX_SHOWN, one_line, printable};
 use eic_core::time::Timestamp;
 use eic_host::sshd::release::too_old;
@@ -83,6 +84,8 @@ impl Report {
             expires: at.later(KEY_LIFETIME.saturating_sub(arguments.age)),
         };
         let judged = policy.judge(&subject, at);
+        // A run makes these checks besides the rules.
+        let refusal = refusal(arguments, settings).filter(|_| judged.is_ok());
         let number = match &judged {
             Ok(Permission { rule, .. }) => rule.map(|(number, _)| number),
             Err(denied) => denied.number,
@@ -96,14 +99,28 @@ impl Report {
         Self {
             schema_version: 1,
             at: at.to_string(),
-            verdict: if judged.is_ok() { "allowed" } else { "denied" },
+            verdict: if judged.is_ok() && refusal.is_none() { "allowed" } else { "denied" },
             rule,
-            reason: judged.as_ref().err().map(|denied| denied.reason().as_str()),
-            detail: judged.as_ref().err().map(Denied::to_string),
-            line: judged.as_ref().ok().map(|permission| line(&permission.prefix)),
-            notes: differences(arguments, settings, judged.is_ok(), at),
+            reason: match (&judged, &refusal) {
+                (Err(denied), _) => Some(denied.reason().as_str()),
+                (_, refusal) => refusal.as_ref().map(|(reason, _)| reason.as_str()),
+            },
+            line: judged.as_ref().ok().filter(|_| refusal.is_none()).map(|judged| line(&judged.prefix)),
+            notes: differences(arguments, settings, judged.is_ok() && refusal.is_none(), at),
+            detail: judged.as_ref().err().map(Denied::to_string).or(refusal.map(|(_, why)| why)),
         }
     }
+}
+
+/// Why a run hands over no key, although the rules allow it.
+fn refusal(arguments: &RulesArgs, settings: &Settings) -> Option<(Reason, String)> {
+    if arguments.age >= KEY_LIFETIME {
+        return Some((Reason::Expired, format!("a key expires {KEY_LIFETIME} s after the push")));
+    }
+    let prefix = settings.line_prefix();
+    let (needed, installed) = too_old(&prefix).filter(|_| prefix.needs() > Release::OLDEST)?;
+    let has = installed.map_or_else(|| "unknown".to_owned(), |installed| installed.to_string());
+    Some((Reason::SettingsInvalid, format!("[keys] needs {needed} or later, and the release here is {has}")))
 }
 
 /// What the rules do not decide, and what no login can have.
@@ -119,19 +136,10 @@ fn differences(arguments: &RulesArgs, settings: &Settings, is_allowed: bool, at:
     if let Err(mistake) = check_key_type(&Glob::new(&arguments.key_type)) {
         notes.push(format!("no key has this type: as a pattern, it {}", mistake.what));
     }
-    if arguments.age >= KEY_LIFETIME {
-        notes.push(format!("a key expires {KEY_LIFETIME} s after the push, so the agent refuses it"));
-    }
     if !is_allowed {
         return notes;
     }
     let prefix = settings.line_prefix();
-    if let Some((needed, installed)) = too_old(&prefix).filter(|_| prefix.needs() > Release::OLDEST) {
-        let has = installed.map_or_else(|| "unknown".to_owned(), |installed| installed.to_string());
-        notes.push(format!(
-            "[keys] needs {needed} or later, and the release here is {has}: the agent prints no key"
-        ));
-    }
     if settings.environment.value {
         notes.push(
             "sshd must permit the variables of [keys] environment; this shows it: sudo eic-agent config"

@@ -129,6 +129,7 @@ fn lines_are_the_keys_that_a_client_sees() {
 fn list_that_may_be_wrong_has_status_1() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = host_key(world, "one", &["ed25519"]);
+        let second = host_key(world, "two", &["ecdsa"]);
         lay_out(
             &format!("ListenAddress 127.0.0.1\nPidFile /run/sshd.pid\nHostKey {}\n", key.file().display()),
             &[],
@@ -141,10 +142,28 @@ fn list_that_may_be_wrong_has_status_1() {
         host_key(world, "one", &["ed25519"]);
         let changed = agent(world, &["host-keys"]);
         assert_eq!((changed.status, changed.out.lines().count()), (Some(1), 1));
-        assert!(changed.err.contains("clients may still see the key before; reload sshd"), "{}", changed.err);
+        assert!(
+            changed.err.contains("clients may still see the keys before; reload sshd"),
+            "{}",
+            changed.err
+        );
         sshd.reload();
         let read = agent(world, &["host-keys", "--known-hosts", NAME]);
         assert_eq!((read.status, lines_of(&read)), (Some(0), scanned()), "{}", read.err);
+
+        // The running sshd does not know a line that it has not read yet.
+        let written = fs::read_to_string(CONFIG).unwrap();
+        fs::write(CONFIG, format!("{written}HostKey {}\n", second.file().display())).unwrap();
+        let added = agent(world, &["host-keys"]);
+        assert_eq!((added.status, added.out.lines().count()), (Some(1), 2), "{}", added.err);
+        assert!(added.err.contains(&format!("{CONFIG} changed after sshd")), "{}", added.err);
+        fs::remove_file(second.file()).unwrap();
+        fs::write(CONFIG, format!("{written}HostKeyAgent /run/agent\nHostKey {}\n", second.file().display()))
+            .unwrap();
+        sshd.reload();
+        let in_agent = agent(world, &["host-keys"]);
+        assert_eq!(in_agent.status, Some(1));
+        assert!(in_agent.err.contains("only if the agent of HostKeyAgent has it"), "{}", in_agent.err);
 
         fs::write(CONFIG, "HostKey /etc/none\n").unwrap();
         drop(sshd);

@@ -30,6 +30,8 @@ pub enum KeyOptionsError {
     Character(char),
     /// There is no template of this name.
     NoTemplate(String),
+    /// The push would choose the program: the first word of `command` contains a template.
+    TemplateAsProgram,
     /// Only the values of `command` and `environment` can have templates. Holds the name of the option.
     TemplateIn(String),
 }
@@ -54,6 +56,9 @@ impl fmt::Display for KeyOptionsError {
                 "expected one of {}, got \"%{{{name}}}\"; write %%{{ for %{{",
                 Template::ALL.map(|template| format!("%{{{}}}", template.name())).join(", ")
             ),
+            Self::TemplateAsProgram => {
+                f.write_str("expected a program as the first word of command, got %{...}: the push would choose the program")
+            }
             Self::TemplateIn(name) => {
                 write!(
                     f,

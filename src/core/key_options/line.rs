@@ -5,7 +5,7 @@
 //!
 //! - The options of the rule come after those of `[keys]`. Of two opposite flags, sshd uses the later one.
 //! - An option with a value in the rule replaces each of the same name in `[keys]`; `environment` only for the same
-//!   variable.
+//!   variable, and `expiry-time` never: sshd uses the earliest.
 
 use alloc::borrow::ToOwned as _;
 use alloc::format;
@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::template::{self, Template, Values};
-use super::{KeyOption, KeyOptions, Release, RuleOptions};
+use super::{EXPIRY, KeyOption, KeyOptions, Release, RuleOptions};
 use crate::time::Timestamp;
 
 /// The variables that [`LinePrefix::environment`] adds to a session.
@@ -111,8 +111,8 @@ impl LinePrefix {
     /// Whether `expiry-time` is in the past, so that sshd refuses each key with these options.
     #[must_use]
     pub fn has_expired(&self, rule: Option<&RuleOptions>, now: Timestamp) -> bool {
-        let of_rule = rule.map(RuleOptions::options).filter(|options| options.ends());
-        of_rule.or(self.options.as_ref()).is_some_and(|options| options.has_expired(now))
+        let lists = self.options.iter().chain(rule.map(RuleOptions::options));
+        lists.into_iter().any(|options| options.has_expired(now))
     }
 
     /// The oldest release of OpenSSH that supports such a line.
@@ -133,6 +133,10 @@ fn merged<'o>(keys: Option<&'o KeyOptions>, rule: &'o KeyOptions) -> impl Iterat
 impl KeyOption {
     fn replaces(&self, other: &Self) -> bool {
         let (Some(new), Some(old)) = (&self.value, &other.value) else { return false };
+        // Of several ends, sshd uses the earliest (OpenSSH auth-options.c), so a rule cannot lift an end.
+        if self.name == EXPIRY {
+            return false;
+        }
         let variable = |value: &str| value.split('=').next().map(str::to_owned);
         self.name == other.name && (self.name != "environment" || variable(new) == variable(old))
     }

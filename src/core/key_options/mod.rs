@@ -43,13 +43,14 @@ const MAX_BYTES: usize = 4096;
 
 /// The option that runs one command instead of the client's command.
 const COMMAND: &str = "command";
+const EXPIRY: &str = "expiry-time";
 
 /// The options that sshd knows, and the first release that has each one (OpenSSH release notes).
 const KNOWN: &[(&str, Option<OptionValue>, Release)] = &[
     ("agent-forwarding", None, Release(7, 2)),
     (COMMAND, Some(OptionValue::Text), Release(1, 2)),
     ("environment", Some(OptionValue::Environment), Release(2, 3)),
-    ("expiry-time", Some(OptionValue::Expiry), Release(7, 7)),
+    (EXPIRY, Some(OptionValue::Expiry), Release(7, 7)),
     ("from", Some(OptionValue::From), Release(1, 2)),
     ("no-agent-forwarding", None, Release(1, 2)),
     ("no-port-forwarding", None, Release(1, 2)),
@@ -148,11 +149,6 @@ impl KeyOptions {
         self.ends.is_some_and(|end| end < now)
     }
 
-    /// Whether the list contains `expiry-time`.
-    const fn ends(&self) -> bool {
-        self.ends.is_some()
-    }
-
     /// Whether a key with these options can run one command only.
     #[must_use]
     pub fn forces_command(&self) -> bool {
@@ -163,6 +159,12 @@ impl KeyOptions {
     fn list(&self) -> &[KeyOption] {
         &self.list
     }
+}
+
+/// Whether the first word of this command contains a template. That word is the program.
+fn begins_with_template(command: &str) -> bool {
+    let first = command.split_ascii_whitespace().next().unwrap_or_default();
+    template::check(first) != Ok(false)
 }
 
 /// Checked options of a rule. Values of `command` and `environment` can have templates.
@@ -179,6 +181,9 @@ impl RuleOptions {
             match has_template {
                 Ok(true) | Err(_) if !can_have_one => {
                     return Err(KeyOptionsError::TemplateIn((*name).to_owned()));
+                }
+                Ok(true) if *name == COMMAND && value.as_deref().is_some_and(begins_with_template) => {
+                    return Err(KeyOptionsError::TemplateAsProgram);
                 }
                 Ok(_) => {}
                 Err(name) => return Err(KeyOptionsError::NoTemplate(printable(&name, MAX_SHOWN))),

@@ -151,13 +151,13 @@ pub(super) fn percent_encoded(value: &str) -> String {
     encoded(value, |_, byte| byte.is_ascii_alphanumeric() || b":/_+=.@-".contains(&byte))
 }
 
-/// Encodes like [`percent_encoded`], for a word of a shell's command line. At the beginning and after a slash, it also
-/// encodes punctuation. So a value is one word in every shell, with and without quotes. It is no option (`-x`), no
-/// assignment, no file to read (`@x`), and it does not lead out of a folder (`..`).
+/// Encodes like [`percent_encoded`], for a word of a shell's command line. It also encodes `=`, and other punctuation at the
+/// beginning and after a slash. So a value is one word in every shell, with and without quotes. It is no option (`-x`), no
+/// assignment for `env` or `sudo` (`LD_PRELOAD=x`), no file to read (`@x`), and it does not lead out of a folder (`..`).
 fn encoded_word(value: &str) -> String {
     encoded(value, |before, byte| {
         let is_inner = before.is_some_and(|before| before != b'/');
-        byte.is_ascii_alphanumeric() || byte == b'_' || (is_inner && b":/+=.@-".contains(&byte))
+        byte.is_ascii_alphanumeric() || byte == b'_' || (is_inner && b":/+.@-".contains(&byte))
     })
 }
 

@@ -178,8 +178,8 @@ fn options_of_a_rule_replace_values_and_follow_the_flags_of_all_keys() {
 #[test]
 fn templates_are_replaced_by_signed_values() {
     let command = |command: &str, principal| {
-        let prefix = prefix(None, Some(&format!("command=\"{command}\"")), principal)?;
-        Ok(prefix.strip_prefix("command=\"").unwrap().strip_suffix("\" ").unwrap().to_owned())
+        let prefix = prefix(None, Some(&format!("command=\"x {command}\"")), principal)?;
+        Ok(prefix.strip_prefix("command=\"x ").unwrap().strip_suffix("\" ").unwrap().to_owned())
     };
     for (text, shown) in [
         ("deploy %{role} %{session}", "deploy Deploy run-17"),
@@ -220,6 +220,8 @@ fn template_that_does_not_exist_or_is_elsewhere_is_refused() {
         ("tunnel=\"%{role}\"", E::BadValue("tunnel".into(), OptionValue::Tunnel.words())),
         ("environment=\"%{role}=x\"", E::BadValue("environment".into(), OptionValue::Environment.words())),
         ("no-such", E::Unknown("no-such".into())),
+        ("command=\"%{session}\"", E::TemplateAsProgram),
+        ("command=\"  /bin/%{session} x\"", E::TemplateAsProgram),
     ] {
         assert_eq!(RuleOptions::parse(text), Err(error), "{text}");
     }
@@ -231,7 +233,7 @@ fn template_that_does_not_exist_or_is_elsewhere_is_refused() {
 fn value_is_one_word_and_no_option_or_path_upwards() {
     let hostile = |session: &str| {
         let principal = format!("arn:aws:sts::123456789012:assumed-role/{session}");
-        prefix(None, Some("command=\"%{session}\""), Some(&principal)).unwrap()
+        prefix(None, Some("command=\"x %{session}\""), Some(&principal)).unwrap()
     };
     for (session, shown) in [
         ("R/-rf", "%2Drf"),
@@ -244,20 +246,21 @@ fn value_is_one_word_and_no_option_or_path_upwards() {
         ("R/\"x\\", "%22x%5C"),
         ("R/a\nssh-rsa", "a%0Assh-rsa"),
         ("R/%41{a,b}*?[x]~!^#'<>", "%2541%7Ba%2Cb%7D%2A%3F%5Bx%5D%7E%21%5E%23%27%3C%3E"),
-        ("R/a-b.c@d=e+f:g_", "a-b.c@d=e+f:g_"),
+        ("R/a-b.c@d+f:g_", "a-b.c@d+f:g_"),
+        ("R/LD_PRELOAD=x.so", "LD_PRELOAD%3Dx.so"),
         ("R/\u{e9}\0", "%C3%A9%00"),
     ] {
-        assert_eq!(hostile(session), format!("command=\"{shown}\" "), "{session:?}");
+        assert_eq!(hostile(session), format!("command=\"x {shown}\" "), "{session:?}");
     }
     let upwards =
-        prefix(None, Some("command=\"%{principal}\""), Some("arn:aws:iam::1:user/../..//-x/b")).unwrap();
-    assert_eq!(upwards, "command=\"arn:aws:iam::1:user/%2E./%2E./%2F%2Dx/b\" ");
+        prefix(None, Some("command=\"x %{principal}\""), Some("arn:aws:iam::1:user/../..//-x/b")).unwrap();
+    assert_eq!(upwards, "command=\"x arn:aws:iam::1:user/%2E./%2E./%2F%2Dx/b\" ");
 }
 
 #[test]
 fn line_that_old_sshd_does_not_read_is_refused() {
     let thrice = "%{principal}".repeat(3);
-    let rule = format!("command=\"{thrice}\"");
+    let rule = format!("command=\"x {thrice}\"");
     let short = format!("arn:{}", "a".repeat(2044));
     assert!(prefix(None, Some(&rule), Some(&short)).is_ok());
     let hostile = "\"".repeat(2048);

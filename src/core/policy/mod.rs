@@ -114,8 +114,9 @@ impl<'s> Subject<'s> {
     fn of(key: &'s VerifiedKey) -> Self {
         Self {
             values: Values {
-                principal: key.claims().principal.as_deref(),
-                request_id: key.claims().request_id.as_deref(),
+                // An empty value names no one, like an absent one.
+                principal: key.claims().principal.as_deref().filter(|value| !value.is_empty()),
+                request_id: key.claims().request_id.as_deref().filter(|value| !value.is_empty()),
             },
             key_type: key.key().algorithm(),
             expires: key.expires(),

@@ -263,7 +263,7 @@ fn key_whose_options_sshd_would_not_accept_is_denied() {
             "has options whose expiry-time is in the past",
         ),
         (
-            "command=\"%{role}\"",
+            "command=\"run %{role}\"",
             release(old),
             "arn:aws:iam::1:user/Admin",
             Reason::OptionValueMissing,
@@ -283,12 +283,12 @@ fn key_whose_options_sshd_would_not_accept_is_denied() {
     }
     let policy = Policy { machine: release(Some(Release(8, 4))), ..limited(options("verify-required")) };
     assert!(policy.permit(verified(Some(ADMIN)), NOW).is_ok());
-    // No rule replaces the expiry of `[keys]`.
+    // sshd uses the earlier of two ends, so a rule cannot lift that of `[keys]`.
     let prefix = LinePrefix {
         options: Some(KeyOptions::parse("expiry-time=\"20250128\"").unwrap()),
         environment: false,
     };
     let policy = Policy { prefix, machine: release(old), ..limited(options("expiry-time=\"20300101\"")) };
-    assert!(policy.permit(verified(Some(ADMIN)), NOW).is_ok());
+    assert!(policy.permit(verified(Some(ADMIN)), NOW).is_err());
     assert!(policy.permit(verified(Some(DEV)), NOW).is_err());
 }

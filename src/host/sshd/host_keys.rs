@@ -32,6 +32,8 @@ pub struct HostKey {
     pub file: PathBuf,
     /// The public key.
     pub key: PublicKey,
+    /// Whether only the agent of `HostKeyAgent` can have the private key.
+    pub is_of_agent: bool,
 }
 
 /// The host keys of a configuration.
@@ -51,13 +53,13 @@ impl HostKeys {
         let mut found = Self::default();
         let agent = config.value(Keyword::HostKeyAgent);
         for file in config.values(Keyword::HostKey).take(MAX_KEYS).map(PathBuf::from) {
-            let key = match (private(&file), agent) {
-                (Err(error), Some(_)) => public(&file).ok_or(error),
-                (read, _) => read,
+            let (key, is_of_agent) = match (private(&file), agent) {
+                (Err(error), Some(_)) => (public(&file).ok_or(error), true),
+                (read, _) => (read, false),
             };
             match key.and_then(|key| offered(key, config)) {
                 Ok(key) if found.offered.iter().any(|known| known.key == key) => {}
-                Ok(key) => found.offered.push(HostKey { file, key }),
+                Ok(key) => found.offered.push(HostKey { file, key, is_of_agent }),
                 Err(_) if !exists(&file) => {}
                 Err(why) => found.others.push((file, why)),
             }

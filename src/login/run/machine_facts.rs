@@ -1,6 +1,6 @@
 //! What the rules depend on besides the push, read with a time limit.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use eic_core::identity::LoginName;
 use eic_core::policy::{MachineFacts, ZoneName, Zones};
@@ -9,24 +9,31 @@ use eic_host::sshd::release::installed_release;
 use super::timeout::call_with_timeout;
 use crate::config::{Settings, read_zones};
 
-/// Reads what the rules for this user depend on, and waits for it no longer than `until`. Most settings need nothing.
-pub(super) fn read(settings: &Settings, user: &LoginName, until: Instant) -> MachineFacts {
-    let zones = settings.zones(Some(user));
-    let needs_release = settings.needs_release(Some(user));
-    if zones.is_empty() && !needs_release {
-        return MachineFacts::default();
-    }
-    let names = zones.clone();
-    let read = move || MachineFacts {
-        zones: read_zones(names.clone()),
-        release: if needs_release { installed_release().ok() } else { None },
-    };
-    let timeout = until.saturating_duration_since(Instant::now());
-    call_with_timeout(timeout, read).unwrap_or_else(|| late(zones))
+/// Longest wait for each fact. A quarter of the remaining time bounds it, too.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Reads what the rules for this user depend on. Most settings need nothing.
+///
+/// Each fact has its own time limit. So a slow sshd does not affect a rule that only needs a time zone.
+pub(super) fn read(settings: &Settings, user: &LoginName, deadline: Instant) -> MachineFacts {
+    let names = settings.zones(Some(user));
+    let zones = if names.is_empty() { Zones::default() } else { zones(names, wait(deadline)) };
+    let release = settings
+        .needs_release(Some(user))
+        .then(|| call_with_timeout(wait(deadline), || installed_release().ok()).flatten())
+        .flatten();
+    MachineFacts { zones, release }
 }
 
-fn late(zones: Vec<ZoneName>) -> MachineFacts {
-    let why = "its data could not be read in time";
-    let zones = zones.into_iter().map(|zone| (zone, Err(why.to_owned()))).collect();
-    MachineFacts { zones: Zones::new(zones), release: None }
+fn wait(deadline: Instant) -> Duration {
+    let left = deadline.saturating_duration_since(Instant::now());
+    left.checked_div(4).unwrap_or(left).min(LONGEST_WAIT)
+}
+
+fn zones(names: Vec<ZoneName>, wait: Duration) -> Zones {
+    let asked = names.clone();
+    call_with_timeout(wait, move || read_zones(asked.clone())).unwrap_or_else(|| {
+        let why = "its data could not be read in time";
+        Zones::new(names.into_iter().map(|zone| (zone, Err(why.to_owned()))).collect())
+    })
 }

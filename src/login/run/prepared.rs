@@ -180,7 +180,7 @@ impl PreparedRun {
             reader.open(settings.trust_store(), settings.remember.value, timeout);
         let permitted = self.permitted.clone();
         let obstacle = obstacle::find(prefix, permitted, until);
-        let machine = machine_facts::read(settings, &self.user, until);
+        let machine = machine_facts::read(settings, &self.user, deadline);
         let endpoints = settings.endpoints();
         OpenedRun { run: self, trust, endpoints, obstacle, machine, memory }
     }

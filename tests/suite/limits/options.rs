@@ -122,6 +122,7 @@ fn no_value_leaves_its_word_in_any_shell() {
             for (session, shown) in [
                 ("..", "%2E."),
                 ("=ls", "%3Dls"),
+                ("LD_PRELOAD=x.so", "LD_PRELOAD%3Dx.so"),
                 (
                     "$(id)`id`;id|id&&id \"x\\ *?[a]{b,c}~!^#'<>(x)$HOME%41",
                     "%24%28id%29%60id%60%3Bid%7Cid%26%26id%20%22x%5C%20%2A%3F%5Ba%5D%7Bb%2Cc%7D%7E%21%5E%23%27%3C%3E%28x%29%24HOME%2541",

@@ -35,7 +35,7 @@ fn rules_test_predicts_the_line_of_a_run() {
             contractors("days = [\"Mon\"]\ntime_zone = \"Nowhere/Land\""),
             format!(
                 "{}{}",
-                contractors("options = 'command=\"%{role}\"'"),
+                contractors("options = 'command=\"echo %{role}\"'"),
                 contractors("").replace("allow", "deny").replace("Contractor", "Deploy")
             ),
         ];
@@ -118,10 +118,13 @@ fn rules_test_shows_the_deciding_rule_and_refuses_bad_input() {
                 "--key-type",
                 "ssh-ed448",
                 "--age",
-                "60",
+                "59",
             ],
         );
-        assert_eq!(said.matches("\nnote      ").count(), 3, "{said}");
+        assert_eq!(said.matches("\nnote      ").count(), 2, "{said}");
+        let (status, said, _) = ask(&["--age", "60", "--at", "2025-02-01T08:00:00Z"]);
+        assert_eq!(status, Some(1));
+        assert!(said.contains("denied    expired: a key expires 60 s after the push"), "{said}");
         for bad in [&["--user", "a b"][..], &["--at", "noon"], &["--age", "-1"]] {
             assert_eq!(ask(bad).0, Some(2), "{bad:?}");
         }
