@@ -171,14 +171,14 @@ fn list_that_may_be_wrong_has_status_1() {
         assert_eq!((none.status, none.out.as_str()), (Some(1), ""));
         assert!(none.err.contains("found none"), "{}", none.err);
 
-        let nobody = Command::new("setpriv")
+        let other_user = Command::new("setpriv")
             .args(["--reuid=65534", "--clear-groups"])
             .arg(world.agent())
             .arg("host-keys")
             .output()
             .unwrap();
-        assert_eq!((nobody.status.code(), nobody.stdout.as_slice()), (Some(1), &b""[..]));
-        assert!(String::from_utf8(nobody.stderr).unwrap().contains("run it with sudo"));
+        assert_eq!((other_user.status.code(), other_user.stdout.as_slice()), (Some(1), &b""[..]));
+        assert!(String::from_utf8(other_user.stderr).unwrap().contains("run it with sudo"));
         assert_eq!(agent(world, &["host-keys", "--known-hosts", "a,b"]).status, Some(2));
     });
 }

@@ -121,12 +121,7 @@ pub(super) fn unsupported(
     if let Err(error) = environment::decide(settings, before, kept) {
         faults.push(Unsupported { reason: Some(error.reason()), said: error.to_string() });
     }
-    let prefix = settings.line_prefix();
-    // The options of a rule can replace the expiry.
-    let now = clock::now();
-    let of_rules = settings.rules.iter().filter_map(|rule| rule.value.limits.options.as_ref());
-    let is_replaced = of_rules.into_iter().any(|options| !prefix.has_expired(Some(options), now));
-    if !is_replaced && prefix.has_expired(None, now) {
+    if settings.line_prefix().has_expired(None, clock::now()) {
         faults.push(Unsupported {
             reason: None,
             said: "expiry-time in the options of [keys] is in the past: sshd refuses every pushed key; correct it, or remove it"

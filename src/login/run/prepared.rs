@@ -159,7 +159,8 @@ impl PreparedRun {
     }
 
     /// Opens the trust store and checks sshd, without root's privileges. Files and programs may block. So the agent
-    /// waits at most one second, and at most half of the remaining time. The rest is for metadata and providers.
+    /// waits at most one second, and at most half of the remaining time. If a rule needs a time zone or sshd's release, it
+    /// waits longer for each (see [`machine_facts`]). The rest is for metadata and providers.
     pub(super) fn open(self, reader: SettingsReader, deadline: Instant) -> OpenedRun {
         let Ok(settings) = &self.settings else {
             return OpenedRun {
