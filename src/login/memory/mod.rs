@@ -93,8 +93,7 @@ impl Memory {
         if remember.is_zero() {
             return None;
         }
-        let file = MemoryFile::open(folder)?;
-        let bytes = file.read().unwrap_or_default();
+        let (file, bytes) = MemoryFile::open(folder)?;
         Some(Self { file, bytes, terms: Terms::of(remember)?, since: Moment::now()? })
     }
 

@@ -26,6 +26,7 @@ type Spoil = fn(&World, Record);
 const ROWS: &[(&str, Spoil, usize)] = &[
     ("empty", |world, _| write_bytes(world, b""), 7),
     ("garbage", |world, _| write_bytes(world, &[0xa5; 4000]), 7),
+    ("a text of another program", |world, _| write_bytes(world, b"of another program"), 7),
     (
         "torn in its head",
         |world, good| {

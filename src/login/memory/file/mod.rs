@@ -31,12 +31,16 @@ const FILE_MODE: u32 = 0o600;
 pub(super) struct MemoryFile(File);
 
 impl MemoryFile {
-    /// Opens the file in `folder`, and makes it if it is absent. `None` if this user has no such folder.
+    /// Opens the file in `folder`, and makes it if it is absent. Returns its content, too. `None` if this user has no such
+    /// folder.
     ///
-    /// The folder and the file must belong to this user. Their modes must be 0700 and 0600. A file that
-    /// breaks this rule, is no regular file, has another name too or is too large is removed. The next run makes a new
-    /// one.
-    pub(super) fn open(folder: &Path) -> Option<Self> {
+    /// The folder and the file must belong to this user. Their modes must be 0700 and 0600. A file that breaks this rule,
+    /// is no regular file, has another name too, is too large or has the content of another program is removed. The next
+    /// run makes a new one.
+    ///
+    /// The content is judged because the count of names can change after it was read: a process of this user can link a
+    /// file of its own to the name, and unlink it after this run opened it.
+    pub(super) fn open(folder: &Path) -> Option<(Self, Vec<u8>)> {
         let user = Uid::effective();
         let folder = open_folder(folder, user).ok()?;
         match open_file(&folder, OFlag::O_CREAT) {
@@ -49,7 +53,11 @@ impl MemoryFile {
                     found = fstat(&file).ok()?;
                 }
                 if judge_file(&found, user).is_ok() {
-                    return Some(Self(file.into()));
+                    let file = Self(file.into());
+                    let content = file.read().unwrap_or_default();
+                    if judge_content(&content).is_ok() {
+                        return Some((file, content));
+                    }
                 }
             }
             // The file system takes no file now. What is there may be good.
@@ -76,10 +84,10 @@ impl MemoryFile {
         }
         let file = open_file(&folder, OFlag::empty())?;
         judge_file(&fstat(&file)?, user)?;
-        Self(file.into())
+        let content = Self(file.into())
             .read()
-            .map(Some)
-            .map_err(|error| MemoryFault::Closed(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)))
+            .map_err(|error| MemoryFault::Closed(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)))?;
+        judge_content(&content).map(|()| Some(content))
     }
 
     /// The descriptor, for the filter of system calls.
@@ -88,7 +96,7 @@ impl MemoryFile {
     }
 
     /// The bytes of the file.
-    pub(super) fn read(&self) -> io::Result<Vec<u8>> {
+    fn read(&self) -> io::Result<Vec<u8>> {
         read_open(&self.0, MAX_RECORD_BYTES)
     }
 
@@ -206,6 +214,10 @@ fn judge_file(found: &FileStat, user: Uid) -> Result<(), MemoryFault> {
     ];
     let fault = faults.into_iter().find_map(|(is_so, fault)| is_so.then_some(fault));
     fault.map_or(Ok(()), |fault| Err(MemoryFault::Unfit(fault)))
+}
+
+fn judge_content(content: &[u8]) -> Result<(), MemoryFault> {
+    Record::may_begin(content).then_some(()).ok_or(MemoryFault::Unfit("another program wrote it"))
 }
 
 #[cfg(test)]

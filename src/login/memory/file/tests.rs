@@ -1,6 +1,7 @@
 //! Which files and folders a run uses.
 
 use std::fs::{self, Permissions};
+use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -32,34 +33,71 @@ impl Drop for Folder {
 
 /// Writes, and releases the lock as the end of the process does.
 fn write(folder: &Folder, bytes: &[u8], expected: &Expected) {
-    if let Some(lock) = MemoryFile::open(&folder.0).unwrap().write(bytes, expected) {
+    let (file, _) = MemoryFile::open(&folder.0).unwrap();
+    if let Some(lock) = file.write(bytes, expected) {
         drop(ManuallyDrop::into_inner(lock));
     }
+}
+
+fn content(folder: &Folder) -> Vec<u8> {
+    MemoryFile::open(&folder.0).unwrap().1
+}
+
+/// Content that a run may have written.
+fn begun(rest: &str) -> Vec<u8> {
+    [b"eic-agent evidence 1\n", rest.as_bytes()].concat()
 }
 
 #[test]
 fn file_is_made_written_and_read() {
     let folder = Folder::new("whole");
-    let open = || MemoryFile::open(&folder.0).unwrap();
-    assert!(open().read().unwrap().is_empty());
+    assert!(content(&folder).is_empty());
     assert_eq!(fs::metadata(folder.file()).unwrap().permissions().mode() & 0o7777, 0o600);
-    write(&folder, b"a long record", &Expected::Anything);
-    assert_eq!(open().read().unwrap(), b"a long record");
-    // A shorter record leaves nothing of a longer one.
-    write(&folder, b"short", &Expected::Anything);
-    assert_eq!(open().read().unwrap(), b"short");
+    for record in ["a long record", "short"] {
+        write(&folder, &begun(record), &Expected::Anything);
+        assert_eq!(content(&folder), begun(record));
+    }
 }
 
 #[test]
 fn record_of_another_run_is_not_replaced_by_less() {
     let folder = Folder::new("seen");
-    let open = || MemoryFile::open(&folder.0).unwrap();
-    write(&folder, b"token", &Expected::Mark(b"".to_vec()));
-    assert_eq!(open().read().unwrap(), b"token");
-    write(&folder, b"mine", &Expected::Mark(b"".to_vec()));
-    assert_eq!(open().read().unwrap(), b"token");
-    write(&folder, b"mine", &Expected::Mark(b"token".to_vec()));
-    assert_eq!(open().read().unwrap(), b"mine");
+    let (token, mine) = (begun("token"), begun("mine"));
+    write(&folder, &token, &Expected::Mark(Vec::new()));
+    assert_eq!(content(&folder), token);
+    write(&folder, &mine, &Expected::Mark(Vec::new()));
+    assert_eq!(content(&folder), token);
+    write(&folder, &mine, &Expected::Mark(token));
+    assert_eq!(content(&folder), mine);
+}
+
+/// While this process opens the file, another one of the same user can link a file of its own to the name, and unlink it
+/// again. The open file then has one name, as a memory has. Only the content tells them apart.
+#[test]
+fn file_of_another_program_is_not_changed() {
+    let folder = Folder::new("other-program");
+    let user = Uid::effective();
+    let ours = begun("");
+    for (what, content, is_ours) in [
+        ("nothing", &b""[..], true),
+        ("one byte", &ours[..1], true),
+        ("a part of the first line", &ours[..ours.len() - 1], true),
+        ("the first line", &ours, true),
+        ("a text", b"of another program", false),
+        ("zeros", &[0; 40], false),
+        ("another form", b"eic-agent evidence 2\n", false),
+        ("a byte before the form", &[b" ", &ours[..]].concat(), false),
+    ] {
+        fs::write(folder.file(), content).unwrap();
+        fs::set_permissions(folder.file(), Permissions::from_mode(0o600)).unwrap();
+        let mut held = File::open(folder.file()).unwrap();
+        assert_eq!(MemoryFile::look(&folder.0, user).is_ok(), is_ours, "{what}");
+        assert_eq!(MemoryFile::open(&folder.0).is_some(), is_ours, "{what}");
+        assert_eq!(folder.file().exists(), is_ours, "{what}");
+        let mut left = Vec::new();
+        held.read_to_end(&mut left).unwrap();
+        assert_eq!(left, content, "{what}");
+    }
 }
 
 #[test]
@@ -69,11 +107,11 @@ fn no_run_waits_for_the_lock_of_another() {
         File::options().read(true).write(true).create(true).truncate(true).open(folder.file()).unwrap();
     fs::set_permissions(folder.file(), Permissions::from_mode(0o600)).unwrap();
     let held = Flock::lock(other, FlockArg::LockExclusive).unwrap();
-    write(&folder, b"mine", &Expected::Anything);
-    assert!(MemoryFile::open(&folder.0).unwrap().read().unwrap().is_empty());
+    write(&folder, &begun("mine"), &Expected::Anything);
+    assert!(content(&folder).is_empty());
     drop(held);
-    write(&folder, b"mine", &Expected::Anything);
-    assert_eq!(MemoryFile::open(&folder.0).unwrap().read().unwrap(), b"mine");
+    write(&folder, &begun("mine"), &Expected::Anything);
+    assert_eq!(content(&folder), begun("mine"));
 }
 
 #[test]
@@ -83,7 +121,7 @@ fn unfit_file_is_removed() {
     fs::write(&elsewhere, "of another program").unwrap();
     let at = folder.file();
     let with_mode = |mode| {
-        fs::write(&at, "x").unwrap();
+        fs::write(&at, begun("")).unwrap();
         fs::set_permissions(&at, Permissions::from_mode(mode)).unwrap();
     };
     let makers: [(&str, &dyn Fn()); 8] = [

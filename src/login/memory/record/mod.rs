@@ -160,6 +160,11 @@ impl Record {
         (bytes.len() <= MAX_RECORD_BYTES).then_some(bytes)
     }
 
+    /// Whether these bytes can be a record, whole or torn. No bytes are one of which nothing was written.
+    pub(super) fn may_begin(bytes: &[u8]) -> bool {
+        bytes.iter().zip(FORM).all(|(byte, expected)| byte == expected)
+    }
+
     /// Parses the bytes of the file, except the content of the evidence. `None` if they are anything else than a record.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
