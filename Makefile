@@ -13,8 +13,8 @@ CLIENTS := $(CURDIR)/target/clients
 LOGINS ?= 1000
 AT_ONCE ?= 50
 PAIRS ?= 4
-# Tests wait for a third of their time. So three run at once on two processors.
-THREADS ?= $(shell expr \( $$(nproc) \* 3 + 1 \) / 2)
+# Tests wait for half of their time. So four run at once on two processors.
+THREADS ?= $(shell expr $$(nproc) \* 2)
 
 # sshd, network namespaces and logins of other users need root. Compiling does not: it runs as the caller.
 ROOT := $(filter 0,$(shell id -u))

@@ -135,6 +135,7 @@ pub(crate) fn on_an_instance_for(
         .arg(&exe)
         .args(only(test))
         .env(INSIDE, root)
+        .env("EIC_EMULATOR_KEYS", kept_keys())
         // As after sudo(8), so that commands in messages begin with sudo.
         .env("SUDO_USER", "operator")
         .stdin(Stdio::null())
@@ -152,6 +153,13 @@ pub(crate) fn on_an_instance_for(
         return String::new();
     }
     panic!("inside its private instance:\n{said}");
+}
+
+/// The folder of the authorities' keys. Without it, each private instance would need a second to make its own.
+fn kept_keys() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("keys");
+    fs::create_dir_all(&folder).unwrap();
+    folder
 }
 
 impl World {

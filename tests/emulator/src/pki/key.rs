@@ -14,6 +14,7 @@ use rsa::sha2::Sha256;
 use rsa::{BigUint, Pkcs1v15Sign, Pss, RsaPrivateKey};
 
 use super::{der, oids, sha1, sha256};
+use crate::directory::random_hex;
 
 /// The size of Amazon's keys, in bits.
 const USUAL_BITS: usize = 2048;
@@ -185,7 +186,7 @@ pub struct KeyPool {
 
 impl KeyPool {
     /// The pool of this process. Tests share it, so a run makes each key once. If the variable `EIC_EMULATOR_KEYS`
-    /// names a directory, the keys are kept there. This saves time when the same tests run hundreds of times.
+    /// names a directory, the keys are kept there. This saves time when many processes need them.
     pub fn shared() -> Arc<Self> {
         static SHARED: OnceLock<Arc<KeyPool>> = OnceLock::new();
         Arc::clone(SHARED.get_or_init(|| match std::env::var_os("EIC_EMULATOR_KEYS") {
@@ -230,9 +231,10 @@ impl KeyPool {
     }
 }
 
-/// Writes to a second file and renames it, so an interrupted run never leaves an incomplete key.
+/// Writes to a second file and renames it, so an interrupted run never leaves an incomplete key. Several processes can
+/// write the same key. Each has a second file of its own.
 fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let unfinished = path.with_extension("unfinished");
+    let unfinished = path.with_extension(format!("unfinished-{}", random_hex(8)));
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
     file.write_all(content)?;
