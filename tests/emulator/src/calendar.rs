@@ -1,4 +1,4 @@
-//! Converts Unix seconds to a civil date in UTC, for DER, HTTP and XML.
+//! Converts Unix seconds to a civil date in UTC, for DER, HTTP, XML and signatures.
 
 /// A civil date and time in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,26 @@ pub fn rfc3339(instant: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z")
 }
 
+/// An instant in the basic format of ISO 8601, as in `X-Amz-Date`: `20250130T120000Z`.
+pub fn basic(instant: i64) -> String {
+    let Civil { year, month, day, hour, minute, second, .. } = Civil::from_unix(instant);
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+}
+
+/// Reads an instant in the format of [`basic`]. `None` if the text has another format or names no date.
+pub fn from_basic(text: &str) -> Option<i64> {
+    let number = |range| text.get::<std::ops::Range<usize>>(range)?.parse::<u16>().ok().map(i64::from);
+    let (year, month, day) = (number(0..4)?, number(4..6)?, number(6..8)?);
+    let (hour, minute, second) = (number(9..11)?, number(11..13)?, number(13..15)?);
+    // As in `from_unix`, years start in March.
+    let (from_march, march_month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let year_days = from_march * 365 + from_march / 4 - from_march / 100 + from_march / 400;
+    let days = year_days + (153 * march_month + 2) / 5 + day - 1 - 719_468;
+    let instant = days * 86_400 + hour * 3600 + minute * 60 + second;
+    // The text of a date that does not exist is the text of another instant.
+    (basic(instant) == text).then_some(instant)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +92,26 @@ mod tests {
         assert_eq!(rfc3339(4_107_542_399), "2100-02-28T23:59:59.000Z");
         assert_eq!(rfc3339(4_107_542_400), "2100-03-01T00:00:00.000Z");
         assert_eq!(rfc3339(-1), "1969-12-31T23:59:59.000Z");
+    }
+
+    #[test]
+    fn basic_format_is_read_as_it_is_written() {
+        for instant in [0, 951_782_400, 1_738_238_400, 4_107_542_399, 4_107_542_400] {
+            assert_eq!(from_basic(&basic(instant)), Some(instant));
+        }
+        assert_eq!(from_basic("20250130T120001Z"), Some(1_738_238_401));
+        for bad in [
+            "",
+            "20250130",
+            "20250230T120000Z",
+            "20251330T120000Z",
+            "20250130T250000Z",
+            "20250130T12000é",
+            "20250130T120000",
+            "20250130T120000Zx",
+            "+0250130T120000Z",
+        ] {
+            assert_eq!(from_basic(bad), None, "{bad}");
+        }
     }
 }

@@ -1,13 +1,15 @@
 //! The configuration of an emulator.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::pki::Hierarchy;
 use crate::record::RequestRecord;
+use crate::sigv4::Credential;
+use crate::tunnel::Limits;
 
 /// A callback for each request. It runs after the emulator has chosen the response.
 pub type Observer = Arc<dyn Fn(&RequestRecord) + Send + Sync>;
@@ -19,6 +21,9 @@ pub struct Config {
     pub imds: SocketAddr,
     /// The address on which the AWS API listens. Port 0 selects a free port.
     pub api: SocketAddr,
+    /// The address on which the EC2 Instance Connect Endpoint listens, for TLS and as a proxy. Port 0 selects a free
+    /// port.
+    pub endpoint: SocketAddr,
     /// The instance ID.
     pub instance_id: String,
     /// The instance's availability zone. The region follows from it.
@@ -27,6 +32,10 @@ pub struct Config {
     pub domain: String,
     /// The address that `DescribeInstances` reports as private and as public.
     pub instance_ip: IpAddr,
+    /// The instance's IPv6 address, in addition to [`instance_ip`](Self::instance_ip).
+    pub instance_ipv6: Option<Ipv6Addr>,
+    /// The ports on which the instance really serves the ports that a tunnel names. Without an entry, they are the same.
+    pub instance_ports: BTreeMap<u16, u16>,
     /// How many seconds a pushed key stays on the instance.
     pub key_ttl: i64,
     /// The delay before each metadata response.
@@ -38,6 +47,12 @@ pub struct Config {
     /// The caller's ARN for each access key. Without an ARN here, the caller of `AKIAEXAMPLE<NAME>` is the user
     /// `<name>`, and the caller of any other key is [`DEFAULT_CALLER`].
     pub callers: BTreeMap<String, String>,
+    /// The credentials that may open a tunnel. If there are none, every access key may, with
+    /// [`DEFAULT_SECRET_KEY`](crate::DEFAULT_SECRET_KEY). A temporary one, which begins with `ASIA`, then also needs
+    /// [`DEFAULT_SESSION_TOKEN`](crate::DEFAULT_SESSION_TOKEN).
+    pub credentials: Vec<Credential>,
+    /// The limits of tunnels.
+    pub tunnel_limits: Limits,
     /// The signer, if not the usual one.
     pub hierarchy: Option<Hierarchy>,
     /// The directory in which the authority's keys are kept between runs.
@@ -55,15 +70,20 @@ impl Default for Config {
         Self {
             imds: (loopback, 0).into(),
             api: (loopback, 0).into(),
+            endpoint: (loopback, 0).into(),
             instance_id: "i-0123456789abcdef0".into(),
             zone: "us-east-1a".into(),
             domain: "amazonaws.com".into(),
             instance_ip: loopback,
+            instance_ipv6: None,
+            instance_ports: BTreeMap::new(),
             key_ttl: 60,
             delay: Duration::ZERO,
             clock_offset: 0,
             keep_alive: false,
             callers: BTreeMap::new(),
+            credentials: Vec::new(),
+            tunnel_limits: Limits::default(),
             hierarchy: None,
             key_directory: None,
             observer: None,

@@ -1,4 +1,4 @@
-//! The emulator: both listeners, and the methods with which a test controls them.
+//! The emulator: its listeners, and the methods with which a test controls them.
 
 use std::io;
 use std::sync::{Arc, PoisonError};
@@ -8,31 +8,35 @@ use crate::config::Config;
 use crate::fault::Fault;
 use crate::http::{Response, Server, Wire};
 use crate::imds::Imds;
-use crate::location::{region_of, signer_name};
+use crate::location::{endpoint_name, region_of, signer_name};
 use crate::pki::{Hierarchy, KeyPool, Staple};
 use crate::record::RequestRecord;
+use crate::tunnel::Endpoint;
 use crate::world::{World, machine_time};
 
-/// A running emulator of instance metadata and the AWS API. Dropping it stops both.
+/// A running emulator of instance metadata, the AWS API and an EC2 Instance Connect Endpoint. Dropping it stops all.
 pub struct Emulator {
     world: Arc<World>,
     imds: Server,
     api: Server,
+    endpoint: Server,
 }
 
 impl Emulator {
-    /// Starts both listeners.
+    /// Starts the listeners.
     pub fn start(config: Config) -> io::Result<Self> {
         let now = machine_time() + config.clock_offset;
         let hierarchy = config.hierarchy.clone().unwrap_or_else(|| {
             let pool = config.key_directory.as_deref().map_or_else(KeyPool::shared, KeyPool::in_directory);
             Hierarchy::new(&pool, &signer_name(&region_of(&config.zone), &config.domain), now)
         });
-        let (imds, api) = (config.imds, config.api);
+        let (imds, api, endpoint) = (config.imds, config.api, config.endpoint);
         let world = Arc::new(World::new(config, hierarchy));
+        let tunnels = Endpoint::new(Arc::clone(&world));
         Ok(Self {
             imds: Server::start(imds, Arc::new(Imds(Arc::clone(&world))))?,
             api: Server::start(api, Arc::new(Api(Arc::clone(&world))))?,
+            endpoint: Server::listen(endpoint, Arc::new(move |wire| tunnels.serve(wire)))?,
             world,
         })
     }
@@ -45,6 +49,22 @@ impl Emulator {
     /// The URL of the API: `http://ADDRESS:PORT`.
     pub fn api_url(&self) -> String {
         format!("http://{}", self.api.address())
+    }
+
+    /// The endpoint as a proxy, for `HTTPS_PROXY`: `http://ADDRESS:PORT`. It connects only to the endpoint itself. A
+    /// client that can choose the port may also begin TLS here at once.
+    pub fn proxy_url(&self) -> String {
+        format!("http://{}", self.endpoint.address())
+    }
+
+    /// The DNS name of the endpoint, which only its proxy knows.
+    pub fn endpoint_name(&self) -> String {
+        endpoint_name(&region_of(&self.config().zone))
+    }
+
+    /// Sets the port on which the instance really serves the port that a tunnel names.
+    pub fn set_instance_port(&self, named: u16, real: u16) {
+        self.world.instance_ports.lock().unwrap_or_else(PoisonError::into_inner).insert(named, real);
     }
 
     /// The trust anchor as PEM, for a CA file.

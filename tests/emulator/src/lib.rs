@@ -1,5 +1,5 @@
-//! The AWS side of EC2 Instance Connect, for tests and the demo: instance metadata, the API that pushes
-//! keys, and the authority that signs them.
+//! The AWS side of EC2 Instance Connect, for tests and the demo: instance metadata, the API that pushes keys, the
+//! authority that signs them, and an endpoint with tunnels to a private instance.
 //!
 //! ```no_run
 //! use eic_emulator::{Config, Emulator, Fault};
@@ -15,11 +15,13 @@
 
 mod api;
 mod config;
+mod credentials;
 mod emulator;
 mod fault;
 mod imds;
 mod keys;
 mod record;
+mod tunnel;
 mod world;
 
 pub mod calendar;
@@ -28,10 +30,13 @@ pub mod entry;
 pub mod http;
 pub mod location;
 pub mod pki;
+pub mod sigv4;
 
 pub use api::ErrorKind;
 pub use config::{Config, DEFAULT_CALLER, Observer};
+pub use credentials::{DEFAULT_SECRET_KEY, DEFAULT_SESSION_TOKEN};
 pub use emulator::Emulator;
 pub use entry::{Entry, SignatureLayout};
 pub use fault::Fault;
 pub use record::{RequestRecord, Service};
+pub use tunnel::Limits;

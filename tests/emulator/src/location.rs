@@ -1,4 +1,5 @@
-//! The region, the partition and the signer's name, from the availability zone and the services' domain.
+//! The region, the partition and the names of the signer and of the endpoint, from the availability zone and the
+//! services' domain.
 
 /// The region of a zone: the name up to and including the first number. This also covers local and wavelength zones.
 pub fn region_of(zone: &str) -> String {
@@ -31,6 +32,20 @@ pub fn partition_of(region: &str, domain: &str) -> &'static str {
 /// The common name of the region's signer.
 pub fn signer_name(region: &str, domain: &str) -> String {
     format!("managed-ssh-signer.{region}.{domain}")
+}
+
+/// The ID of the EC2 Instance Connect Endpoint.
+pub const ENDPOINT_ID: &str = "eice-0123456789abcdef0";
+
+/// The endpoint's DNS name. The domain `test` never exists in DNS (RFC 6761, 6.2), so a client cannot reach another
+/// server by mistake.
+pub fn endpoint_name(region: &str) -> String {
+    format!("{ENDPOINT_ID}.ec2-instance-connect-endpoint.{region}.test")
+}
+
+/// The endpoint's DNS name for clients that use FIPS endpoints.
+pub fn fips_endpoint_name(region: &str) -> String {
+    format!("{ENDPOINT_ID}.fips.ec2-instance-connect-endpoint.{region}.test")
 }
 
 #[cfg(test)]

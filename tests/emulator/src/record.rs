@@ -15,6 +15,8 @@ pub enum Service {
     Imds,
     /// The AWS API.
     Api,
+    /// The EC2 Instance Connect Endpoint.
+    Endpoint,
 }
 
 /// One request and its result.
@@ -44,6 +46,7 @@ impl fmt::Display for RequestRecord {
         let service = match self.service {
             Service::Imds => "imds",
             Service::Api => "api",
+            Service::Endpoint => "endpoint",
         };
         let (method, path) = (self.method.escape_debug(), self.path.escape_debug());
         write!(formatter, "{service} #{} {method} {path} ", self.connection)?;

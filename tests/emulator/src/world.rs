@@ -1,4 +1,4 @@
-//! The state that both listeners share: the clock, the signer, the pushed keys, the faults and the records.
+//! The state that the listeners share: the clock, the signer, the pushed keys, the faults and the records.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,6 +27,7 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) records: Records,
     pub(crate) instance_state: Mutex<String>,
+    pub(crate) instance_ports: Mutex<BTreeMap<u16, u16>>,
     clock_offset: AtomicI64,
     signer: Mutex<Signer>,
     items: Mutex<BTreeMap<String, Option<Vec<u8>>>>,
@@ -51,6 +52,7 @@ impl World {
             clock_offset: AtomicI64::new(config.clock_offset),
             signer: Mutex::new(Signer { hierarchy: Arc::new(hierarchy), staples: Staples::Fresh(None) }),
             instance_state: Mutex::new("running".to_owned()),
+            instance_ports: Mutex::new(config.instance_ports.clone()),
             config,
             tokens: Tokens::default(),
             pushed: PushedKeys::default(),
@@ -151,6 +153,12 @@ impl World {
         let action = Action::Respond(Response::status(status));
         self.record(service, &Request::default(), connection, &action, None);
         action
+    }
+
+    /// Records a request that got this status.
+    pub(crate) fn answered(&self, service: Service, request: &Request, connection: u64, status: u16) {
+        let action = Action::Respond(Response { status, ..Response::default() });
+        self.record(service, request, connection, &action, None);
     }
 
     fn record(

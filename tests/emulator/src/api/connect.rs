@@ -4,8 +4,7 @@ use std::sync::PoisonError;
 
 use serde_json::{Value, json};
 
-use super::trail::Pushed;
-use super::{access_key, caller, request_id, validate};
+use super::{Call, access_key, caller, request_id, validate};
 use crate::http::{Request, Response};
 use crate::location::region_of;
 use crate::world::World;
@@ -104,9 +103,17 @@ fn send_ssh_public_key(world: &World, request: &Request, id: &str) -> Result<(),
     let caller = caller(&config.callers, key);
     world.push(user, public_key, &caller, id);
     let user_agent = request.header("user-agent").unwrap_or_default();
-    let pushed =
-        Pushed { request_id: id, access_key: key, caller: &caller, user_agent, instance, user, public_key };
-    world.trail.push(&pushed, &region_of(&config.zone), world.now());
+    let parameters = json!({ "instanceId": instance, "osUser": user, "SSHKey": { "publicKey": public_key } });
+    let call = Call {
+        name: "SendSSHPublicKey",
+        request_id: id,
+        access_key: key,
+        caller: &caller,
+        user_agent,
+        parameters,
+        error: None,
+    };
+    world.trail.push(&call, &region_of(&config.zone), world.now());
     Ok(())
 }
 

@@ -7,14 +7,13 @@ use super::{access_key, request_id, validate};
 use crate::calendar::rfc3339;
 use crate::http::request::percent_decode;
 use crate::http::{Request, Response};
-use crate::location::region_of;
+use crate::location::{ENDPOINT_ID, endpoint_name, fips_endpoint_name, region_of};
 use crate::world::World;
 
 const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 const OWNER: &str = "123456789012";
 const VPC: &str = "vpc-0123456789abcdef0";
 const SUBNET: &str = "subnet-0123456789abcdef0";
-const ENDPOINT: &str = "eice-0123456789abcdef0";
 /// 2023-06-13: AWS introduced EC2 Instance Connect endpoints.
 const CREATED: i64 = 1_686_614_400;
 
@@ -88,6 +87,7 @@ fn reservation(world: &World) -> String {
         ]),
         IpAddr::V6(address) => instance.push(leaf("ipv6Address", &address.to_string())),
     }
+    instance.extend(config.instance_ipv6.map(|address| leaf("ipv6Address", &address.to_string())));
     let content = [
         leaf("reservationId", "r-0123456789abcdef0"),
         leaf("ownerId", OWNER),
@@ -100,9 +100,9 @@ fn describe_endpoints(world: &World, form: &[(String, String)]) -> Response {
     let wanted = [("vpc-id", VPC), ("subnet-id", SUBNET), ("state", "create-complete")]
         .iter()
         .all(|(name, own)| filter(form, name).is_none_or(|values| values.contains(own)))
-        && form.iter().all(|(name, id)| !name.starts_with("InstanceConnectEndpointId.") || id == ENDPOINT);
+        && form.iter().all(|(name, id)| !name.starts_with("InstanceConnectEndpointId.") || id == ENDPOINT_ID);
     let region = region_of(&world.config.zone);
-    let (id, domain) = (ENDPOINT, &world.config.domain);
+    let id = ENDPOINT_ID;
     let content = [
         leaf("ownerId", OWNER),
         leaf("instanceConnectEndpointId", id),
@@ -112,7 +112,8 @@ fn describe_endpoints(world: &World, form: &[(String, String)]) -> Response {
         ),
         leaf("state", "create-complete"),
         leaf("stateMessage", ""),
-        leaf("dnsName", &format!("{id}.ec2-instance-connect-endpoint.{region}.{domain}")),
+        leaf("dnsName", &endpoint_name(&region)),
+        leaf("fipsDnsName", &fips_endpoint_name(&region)),
         leaf("availabilityZone", &world.config.zone),
         leaf("createdAt", &rfc3339(CREATED)),
         leaf("subnetId", SUBNET),

@@ -2,7 +2,7 @@
 //! clients use (query, XML).
 //!
 //! Requests must have a Signature Version 4 `Authorization` field. The emulator takes the caller from the access key
-//! and does not verify the signature.
+//! and does not verify the signature. Only the signatures of tunnels are verified.
 
 mod connect;
 mod ec2;
@@ -20,7 +20,7 @@ use crate::record::Service;
 use crate::world::World;
 
 pub use connect::ErrorKind;
-pub(crate) use trail::Trail;
+pub(crate) use trail::{Call, Trail};
 
 /// Handles the requests of the API listener.
 pub(crate) struct Api(pub(crate) Arc<World>);
@@ -65,7 +65,7 @@ fn access_key(request: &Request) -> Option<&str> {
 }
 
 /// The ARN of the caller: the configured one, the user of `AKIAEXAMPLE<NAME>`, or the default caller.
-fn caller(callers: &BTreeMap<String, String>, access_key: &str) -> String {
+pub(crate) fn caller(callers: &BTreeMap<String, String>, access_key: &str) -> String {
     if let Some(arn) = callers.get(access_key) {
         return arn.clone();
     }

@@ -1,7 +1,7 @@
 //! CloudTrail: the events of the API, and `LookupEvents`, with which an auditor finds them.
 //!
-//! An event has the fields that AWS shows for SendSSHPublicKey (EC2 User Guide, "Log EC2 Instance Connect API calls
-//! using AWS CloudTrail").
+//! An event has the fields that AWS shows for SendSSHPublicKey and `OpenTunnel` (EC2 User Guide, "Log EC2 Instance Connect
+//! API calls using AWS CloudTrail" and "Log connections established over EC2 Instance Connect Endpoint").
 
 use std::sync::{Mutex, PoisonError};
 
@@ -32,47 +32,50 @@ struct Event {
     document: Value,
 }
 
-/// A call of SendSSHPublicKey, for its event.
-pub(super) struct Pushed<'p> {
-    pub(super) request_id: &'p str,
-    pub(super) access_key: &'p str,
-    pub(super) caller: &'p str,
-    pub(super) user_agent: &'p str,
-    pub(super) instance: &'p str,
-    pub(super) user: &'p str,
-    pub(super) public_key: &'p str,
+/// A call of an operation, for its event.
+pub(crate) struct Call<'c> {
+    pub(crate) name: &'static str,
+    pub(crate) request_id: &'c str,
+    pub(crate) access_key: &'c str,
+    pub(crate) caller: &'c str,
+    pub(crate) user_agent: &'c str,
+    pub(crate) parameters: Value,
+    /// The code and the message of the error that the caller got.
+    pub(crate) error: Option<(&'c str, &'c str)>,
 }
 
 impl Trail {
-    pub(super) fn push(&self, pushed: &Pushed<'_>, region: &str, now: i64) {
-        let account = pushed.caller.split(':').nth(4).unwrap_or_default();
-        let resource = pushed.caller.splitn(6, ':').nth(5).unwrap_or_default();
+    pub(crate) fn push(&self, call: &Call<'_>, region: &str, now: i64) {
+        let account = call.caller.split(':').nth(4).unwrap_or_default();
+        let resource = call.caller.splitn(6, ':').nth(5).unwrap_or_default();
         let kind = if resource.starts_with("assumed-role/") { "AssumedRole" } else { "IAMUser" };
         let user_name = resource.rsplit('/').next().unwrap_or_default().to_owned();
         let id = request_id();
-        let document = json!({
+        let mut document = json!({
             "eventVersion": "1.08",
             "userIdentity": {
-                "type": kind, "arn": pushed.caller, "accountId": account, "accessKeyId": pushed.access_key,
+                "type": kind, "arn": call.caller, "accountId": account, "accessKeyId": call.access_key,
                 "userName": user_name,
             },
             "eventTime": rfc3339(now).replace(".000Z", "Z"),
             "eventSource": "ec2-instance-connect.amazonaws.com",
-            "eventName": "SendSSHPublicKey",
+            "eventName": call.name,
             "awsRegion": region,
             "sourceIPAddress": "203.0.113.5",
-            "userAgent": pushed.user_agent,
-            "requestParameters": {
-                "instanceId": pushed.instance, "osUser": pushed.user, "SSHKey": { "publicKey": pushed.public_key },
-            },
+            "userAgent": call.user_agent,
+            "requestParameters": call.parameters,
             "responseElements": null,
-            "requestID": pushed.request_id,
+            "requestID": call.request_id,
             "eventID": id,
             "eventType": "AwsApiCall",
             "recipientAccountId": account,
         });
-        let access_key = pushed.access_key.to_owned();
-        let event = Event { id, time: now, name: "SendSSHPublicKey", access_key, user_name, document };
+        if let Some((code, message)) = call.error {
+            document["errorCode"] = code.into();
+            document["errorMessage"] = message.into();
+        }
+        let access_key = call.access_key.to_owned();
+        let event = Event { id, time: now, name: call.name, access_key, user_name, document };
         let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if events.len() < REMEMBERED {
             events.push(event);
@@ -146,16 +149,16 @@ mod tests {
         let trail = Trail::default();
         for number in 0..60 {
             let request_id = format!("r-{number}");
-            let pushed = Pushed {
+            let call = Call {
+                name: "SendSSHPublicKey",
                 request_id: &request_id,
                 access_key: "AKIAEXAMPLEALICE",
                 caller: "arn:aws:sts::123456789012:assumed-role/Admin/alice",
                 user_agent: "aws-cli",
-                instance: "i-0123456789abcdef0",
-                user: "ec2-user",
-                public_key: "ssh-ed25519 AAAA",
+                parameters: json!({ "instanceId": "i-0123456789abcdef0" }),
+                error: None,
             };
-            trail.push(&pushed, "us-east-1", 1_738_238_400 + number);
+            trail.push(&call, "us-east-1", 1_738_238_400 + number);
         }
         let name = |name: &str| json!([{ "AttributeKey": "EventName", "AttributeValue": name }]);
         let first = lookup(&trail, &json!({ "LookupAttributes": name("SendSSHPublicKey") })).unwrap();

@@ -8,5 +8,5 @@ pub mod wire;
 
 pub use request::Request;
 pub use response::Response;
-pub use server::{Action, Answer, Handler, RawBehaviour, Server};
+pub use server::{Action, Answer, Handler, RawBehaviour, Server, Service};
 pub use wire::Wire;

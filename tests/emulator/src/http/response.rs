@@ -92,6 +92,7 @@ fn reason(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Not Allowed",
         413 => "Content Too Large",
+        426 => "Upgrade Required",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",

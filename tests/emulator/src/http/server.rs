@@ -59,6 +59,9 @@ pub trait Handler: Send + Sync + 'static {
     fn refuse(&self, status: u16, connection: u64) -> Answer;
 }
 
+/// Serves one connection. The server closes the connection when the function returns.
+pub type Service = Arc<dyn Fn(Wire) -> io::Result<()> + Send + Sync>;
+
 /// A running server. Dropping it closes the listener and every connection.
 pub struct Server {
     address: SocketAddr,
@@ -76,8 +79,13 @@ struct Shared {
 }
 
 impl Server {
-    /// Listens on `address` and serves until dropped. Port 0 selects a free port.
+    /// Listens on `address` and serves HTTP until dropped. Port 0 selects a free port.
     pub fn start(address: SocketAddr, handler: Arc<dyn Handler>) -> io::Result<Self> {
+        Self::listen(address, Arc::new(move |wire| serve(wire, &*handler)))
+    }
+
+    /// Listens on `address` and runs `service` for each connection, until dropped. Port 0 selects a free port.
+    pub fn listen(address: SocketAddr, service: Service) -> io::Result<Self> {
         let listener = TcpListener::bind(address)
             .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
         listener.set_nonblocking(true)?;
@@ -86,7 +94,7 @@ impl Server {
         let shared = Arc::new(Shared::default());
         let accepting = std::thread::spawn({
             let shared = Arc::clone(&shared);
-            move || accept_until_stopped(&listener, &sleeper, &shared, &handler)
+            move || accept_until_stopped(&listener, &sleeper, &shared, &service)
         });
         Ok(Self { address, shared, wake: Some(wake), accepting: Some(accepting) })
     }
@@ -117,7 +125,7 @@ fn accept_until_stopped(
     listener: &TcpListener,
     sleeper: &UnixStream,
     shared: &Arc<Shared>,
-    handler: &Arc<dyn Handler>,
+    service: &Service,
 ) {
     for number in 1_u64.. {
         let stream = loop {
@@ -132,12 +140,12 @@ fn accept_until_stopped(
         };
         let Ok(registered) = stream.try_clone() else { continue };
         shared.open.lock().unwrap_or_else(PoisonError::into_inner).insert(number, registered);
-        let (shared, handler) = (Arc::clone(shared), Arc::clone(handler));
+        let (shared, service) = (Arc::clone(shared), Arc::clone(service));
         std::thread::spawn(move || {
             let _registration = Registration { shared: &shared, number };
             let wire = Wire::new(stream, Arc::clone(&shared.stop), number);
             // An error means that the client or a fault closed the connection. Neither is an error of the server.
-            drop(serve(wire, &*handler));
+            drop(service(wire));
         });
     }
 }

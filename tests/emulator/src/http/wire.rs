@@ -104,4 +104,8 @@ impl Wire {
     pub(crate) fn stream(&self) -> &TcpStream {
         &self.stream
     }
+
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
 }

@@ -4,6 +4,7 @@ mod api;
 mod faults;
 mod imds;
 mod openssl;
+mod tunnel;
 
 use eic_emulator::Emulator;
 use eic_emulator::http::client::{Received, send};
