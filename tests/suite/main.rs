@@ -51,5 +51,6 @@ mod settings;
 mod stuck;
 mod tests_readme;
 mod trust;
+mod tunnel;
 mod wiring;
 mod world;

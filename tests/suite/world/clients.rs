@@ -1,8 +1,11 @@
-//! The real clients that push keys: AWS CLI 1 and `mssh`, from the Python package index.
+//! The real clients that push keys: AWS CLI 1 and `mssh`, from the Python package index. Its WebSocket client opens
+//! tunnels.
 
 use std::env;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+
+use eic_emulator::DEFAULT_SECRET_KEY;
 
 use super::{INSTANCE, Key, World};
 
@@ -37,7 +40,8 @@ impl World {
             .unwrap()
     }
 
-    fn client(&self, name: &str) -> Command {
+    /// A client by name, with the environment in which it finds the emulator.
+    pub(crate) fn client(&self, name: &str) -> Command {
         self.with_clients(Command::new(installed(name)))
     }
 
@@ -54,7 +58,7 @@ impl World {
             .env("PATH", path)
             .env("HOME", self.path("etc"))
             .env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLEALICE")
-            .env("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+            .env("AWS_SECRET_ACCESS_KEY", DEFAULT_SECRET_KEY)
             .env("AWS_DEFAULT_REGION", "us-east-1")
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_ENDPOINT_URL_EC2", self.emulator.api_url())

@@ -1,0 +1,73 @@
+"""Opens a tunnel through an EC2 Instance Connect Endpoint, as `aws ec2-instance-connect open-tunnel` of AWS CLI 2 does.
+
+    open_tunnel.py ENDPOINT-ID DNS-NAME ADDRESS PORT [SECONDS]    connects standard input and output
+    open_tunnel.py sign CASES                                     signs the cases of a JSON text, prints their URLs
+
+The frames are those of the package `websockets`, the signature is botocore's. Both read the environment: HTTPS_PROXY,
+SSL_CERT_FILE, and the credentials of AWS.
+"""
+
+import json
+import os
+import sys
+import threading
+from urllib.parse import urlencode
+
+from botocore.auth import SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+# AWS CLI 2 sends at most this many bytes in a frame.
+FRAME = 65_000
+
+
+def presign(credentials, host, parameters, region="us-east-1"):
+    request = AWSRequest("GET", f"https://{host}/openTunnel?{urlencode(parameters)}", headers={"host": host})
+    SigV4QueryAuth(credentials, "ec2-instance-connect", region, expires=60).add_auth(request)
+    return request.url
+
+
+def sign(cases):
+    for case in json.loads(cases):
+        credentials = Credentials(case["access_key"], case["secret_key"], case["session_token"])
+        print(presign(credentials, case["host"], dict(case["parameters"]), case["region"]))
+
+
+def send_input(tunnel):
+    try:
+        while data := os.read(0, FRAME):
+            tunnel.send(data)
+    except ConnectionClosed:
+        return
+    tunnel.close()
+
+
+def tunnel(endpoint, name, address, port, *seconds):
+    parameters = {"instanceConnectEndpointId": endpoint, "remotePort": port, "privateIpAddress": address}
+    if seconds:
+        parameters["maxTunnelDuration"] = seconds[0]
+    credentials = Credentials(
+        os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"], os.environ.get("AWS_SESSION_TOKEN")
+    )
+    url = "wss" + presign(credentials, name, parameters).removeprefix("https")
+    try:
+        with connect(url, compression=None, max_size=None, user_agent_header="open_tunnel") as opened:
+            threading.Thread(target=send_input, args=[opened], daemon=True).start()
+            for message in opened:
+                assert isinstance(message, bytes), "AWS CLI 2 fails at a text frame"
+                os.write(1, message)
+            if opened.close_code != 1000:
+                sys.exit(f"Websocket Closure Reason: {opened.close_reason}")
+    except InvalidStatus as refused:
+        sys.exit(f"{refused.response.status_code} {refused.response.body.decode()}")
+    except ConnectionClosed as closed:
+        sys.exit(f"Websocket Closure Reason: {closed.rcvd.reason if closed.rcvd else closed}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "sign":
+        sign(sys.argv[2])
+    else:
+        tunnel(*sys.argv[1:])
