@@ -4,6 +4,7 @@ mod api;
 mod faults;
 mod imds;
 mod openssl;
+mod program;
 mod tunnel;
 
 use eic_emulator::Emulator;

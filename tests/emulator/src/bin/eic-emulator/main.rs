@@ -1,6 +1,8 @@
 //! `eic-emulator`: the AWS side of EC2 Instance Connect on one machine.
 
 mod demo;
+mod ready;
+mod run;
 mod serve;
 
 use std::process::ExitCode;
@@ -17,11 +19,18 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve instance metadata and the AWS API until a signal stops it.
+    /// Serve instance metadata, the AWS API and an EC2 Instance Connect Endpoint until a signal stops it.
     ///
-    /// When ready, prints one JSON line with the keys `imds`, `api`, `ca_file`, `sysfs` and `instance_id`.
-    /// Prints a line for each request on standard error.
+    /// When ready, prints one JSON line: the addresses `imds`, `api` and `proxy`, the files `ca_file` and `sysfs`, the
+    /// names `instance_id`, `region`, `endpoint_id` and `endpoint`, and the credential `access_key`, `secret_key` and,
+    /// for access keys that begin with ASIA, `session_token`. Prints a line for each request on standard error.
     Serve(Box<serve::Serve>),
+    /// Run one command with the environment in which AWS's clients find the emulator.
+    ///
+    /// The command gets `AWS_ENDPOINT_URL_*`, credentials, a region, `HTTPS_PROXY` and `SSL_CERT_FILE`, and none of the
+    /// caller's variables of AWS and of proxies. Its other connections over TLS fail, so run single commands. The exit
+    /// status is that of the command.
+    Run(Box<run::Run>),
     /// Show a login with a pushed key through a real sshd on loopback, and three refused logins.
     ///
     /// Needs root. Stops every program and removes every file that it made. Succeeds only if the pushed key logs in and
@@ -33,6 +42,7 @@ fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let outcome = match command {
         Command::Serve(serve) => serve.run(),
+        Command::Run(run) => run.run(),
         Command::Demo(demo) => demo.run(),
     };
     outcome.unwrap_or_else(|error| {

@@ -1,7 +1,7 @@
 //! `eic-emulator serve`.
 
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,21 +10,36 @@ use std::time::Duration;
 use clap::Args;
 use eic_emulator::directory::{TempDir, make_public_directory, write_public};
 use eic_emulator::{Config, Emulator, RequestRecord};
-use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+
+use super::ready::Ready;
 
 /// The file below /sys that contains the EC2 instance ID.
 const ASSET_TAG: &str = "devices/virtual/dmi/id/board_asset_tag";
 
 #[derive(Args)]
 pub(crate) struct Serve {
+    #[command(flatten)]
+    options: Options,
+    /// The directory for files, including the authority's keys [default: a temporary directory]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+/// The options of an emulator.
+#[derive(Args)]
+#[group(id = "options", multiple = true)]
+pub(crate) struct Options {
     /// The address on which instance metadata listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     imds: SocketAddr,
     /// The address on which the AWS API listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     api: SocketAddr,
+    /// The address of the EC2 Instance Connect Endpoint, for TLS and as a proxy
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    endpoint: SocketAddr,
     /// The instance ID
     #[arg(long, value_name = "ID", default_value = "i-0123456789abcdef0")]
     instance_id: String,
@@ -37,6 +52,12 @@ pub(crate) struct Serve {
     /// The instance address that the EC2 API reports
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     instance_ip: IpAddr,
+    /// The instance's IPv6 address, in addition
+    #[arg(long, value_name = "IP")]
+    instance_ipv6: Option<Ipv6Addr>,
+    /// The port on which the instance really serves port 22 or 3389 of a tunnel; may be repeated
+    #[arg(long = "instance-port", value_name = "PORT=REAL", value_parser = ports)]
+    instance_ports: Vec<(u16, u16)>,
     /// How long a pushed key stays on the instance
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     key_ttl: i64,
@@ -52,9 +73,6 @@ pub(crate) struct Serve {
     /// The caller for an access key; may be repeated
     #[arg(long = "caller", value_name = "KEY=ARN", value_parser = caller)]
     callers: Vec<(String, String)>,
-    /// The directory for files, including the authority's keys [default: a temporary directory]
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
 }
 
 impl Serve {
@@ -70,39 +88,46 @@ impl Serve {
         if let Some(directory) = &key_directory {
             make_public_directory(directory)?;
         }
-        let emulator = Emulator::start(self.config(key_directory))?;
-        let ready = json!({
-            "imds": emulator.imds_url(),
-            "api": emulator.api_url(),
-            "ca_file": write_ca_file(&directory, &emulator)?,
-            "sysfs": write_sysfs(&directory, &emulator.config().instance_id)?,
-            "instance_id": emulator.config().instance_id,
-        });
+        let config = Config { observer: Some(Arc::new(log)), ..self.options.config(key_directory) };
+        let emulator = Emulator::start(config)?;
+        let ready = ready(&emulator, &directory)?;
+        let _published = ready.publish(&directory)?;
         let mut output = io::stdout();
-        writeln!(output, "{ready}")?;
+        output.write_all(ready.line().as_bytes())?;
         output.flush()?;
         signals.forever().next();
         Ok(ExitCode::SUCCESS)
     }
+}
 
-    fn config(self, key_directory: Option<PathBuf>) -> Config {
+impl Options {
+    pub(crate) fn config(self, key_directory: Option<PathBuf>) -> Config {
         Config {
             imds: self.imds,
             api: self.api,
+            endpoint: self.endpoint,
             instance_id: self.instance_id,
             zone: self.zone,
             domain: self.domain,
             instance_ip: self.instance_ip,
+            instance_ipv6: self.instance_ipv6,
+            instance_ports: self.instance_ports.into_iter().collect(),
             key_ttl: self.key_ttl,
             delay: Duration::from_millis(self.delay_ms),
             clock_offset: self.clock_offset,
             keep_alive: self.keep_alive,
             callers: self.callers.into_iter().collect(),
             key_directory,
-            observer: Some(Arc::new(log)),
             ..Config::default()
         }
     }
+}
+
+/// Writes the files of an emulator below `directory`.
+pub(crate) fn ready(emulator: &Emulator, directory: &Path) -> io::Result<Ready> {
+    let ca_file = write_ca_file(directory, emulator)?;
+    let sysfs = write_sysfs(directory, &emulator.config().instance_id)?;
+    Ok(Ready::of(emulator, &ca_file, &sysfs))
 }
 
 /// Writes the trust anchor below `directory`.
@@ -127,4 +152,13 @@ fn log(record: &RequestRecord) {
 fn caller(text: &str) -> Result<(String, String), String> {
     let (key, arn) = text.split_once('=').ok_or("expected KEY=ARN")?;
     Ok((key.to_owned(), arn.to_owned()))
+}
+
+fn ports(text: &str) -> Result<(u16, u16), String> {
+    let (named, real) = text.split_once('=').ok_or("expected PORT=REAL")?;
+    match (named, real.parse()) {
+        ("22", Ok(real)) => Ok((22, real)),
+        ("3389", Ok(real)) => Ok((3389, real)),
+        _ => Err("expected 22=REAL or 3389=REAL".to_owned()),
+    }
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::child::{Interrupt, run};
 use super::machine::find_program;
 use super::sshd::KeyPair;
+use crate::ready::remove_own_settings;
 
 /// The access key of the caller `user/demo`.
 const ACCESS_KEY: &str = "AKIAEXAMPLEDEMO";
@@ -63,12 +64,7 @@ fn with_aws_cli(
     command.args(["--instance-id", &config.instance_id, "--instance-os-user", user, "--output", "json"]);
     command.arg("--ssh-public-key").arg(format!("file://{}", key.public_file().display()));
     // The user's own AWS settings and proxy must not affect a call to an endpoint on loopback.
-    for (name, _) in std::env::vars_os() {
-        let name_text = name.to_string_lossy().to_ascii_uppercase();
-        if name_text.starts_with("AWS_") || name_text.ends_with("_PROXY") {
-            command.env_remove(name);
-        }
-    }
+    remove_own_settings(&mut command);
     command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", "not-checked");
     command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
     command.env("AWS_PAGER", "").env("AWS_MAX_ATTEMPTS", "1").env("AWS_EC2_METADATA_DISABLED", "true");

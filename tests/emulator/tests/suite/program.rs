@@ -1,0 +1,132 @@
+//! The program `eic-emulator`: `serve` and `run`.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use eic_emulator::directory::TempDir;
+use serde_json::Value;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_eic-emulator");
+
+/// `eic-emulator serve`, and the line that it has printed. Killed when dropped.
+struct Serving(Child, Value);
+
+impl Serving {
+    fn start(directory: &Path) -> Self {
+        let mut child = Command::new(PROGRAM)
+            .args(["serve", "--instance-port", "22=2222", "--zone", "eu-west-1b", "--state"])
+            .arg(directory)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self(child, serde_json::from_str(&line).unwrap())
+    }
+
+    fn terminate(&mut self) {
+        assert!(Command::new("kill").arg(self.0.id().to_string()).status().unwrap().success());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `eic-emulator run` as a user with settings of their own.
+fn run(arguments: &[&str]) -> Output {
+    let own =
+        [("AWS_PROFILE", "own"), ("AWS_SESSION_TOKEN", "own"), ("http_proxy", "own"), ("NO_PROXY", "*")];
+    Command::new(PROGRAM).arg("run").args(arguments).envs(own).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The variables that a command of `run` gets.
+fn environment(arguments: &[&str]) -> Vec<(String, String)> {
+    let said = run(&[arguments, &["--", "env"]].concat());
+    assert!(said.status.success(), "{said:?}");
+    let variables = text(&said.stdout);
+    variables.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect()
+}
+
+#[test]
+fn command_gets_the_environment_of_the_running_emulator() {
+    let directory = TempDir::new("eic-emulator-program").unwrap();
+    let path = directory.path().to_str().unwrap();
+    let mut serving = Serving::start(directory.path());
+    let line = serving.1.clone();
+    let file = std::fs::read(directory.path().join("emulator.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&file).unwrap(), line);
+    let environment = environment(&["--attach", path, "--as", "bob"]);
+    let value = |name: &str| environment.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
+    for (name, key) in [
+        ("AWS_ENDPOINT_URL_EC2", "api"),
+        ("AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT", "api"),
+        ("AWS_ENDPOINT_URL_CLOUDTRAIL", "api"),
+        ("HTTPS_PROXY", "proxy"),
+        ("SSL_CERT_FILE", "ca_file"),
+        ("AWS_SECRET_ACCESS_KEY", "secret_key"),
+        ("AWS_REGION", "region"),
+        ("AWS_DEFAULT_REGION", "region"),
+    ] {
+        assert_eq!(value(name), line[key].as_str(), "{name}");
+        assert!(value(name).is_some_and(|value| !value.is_empty()), "{name}");
+    }
+    assert_eq!(value("AWS_ACCESS_KEY_ID"), Some("AKIAEXAMPLEBOB"));
+    for name in ["AWS_PROFILE", "AWS_SESSION_TOKEN", "http_proxy", "NO_PROXY"] {
+        assert_eq!(value(name), None, "{name}");
+    }
+    assert_eq!((&line["region"], &line["instance_id"]), (&"eu-west-1".into(), &"i-0123456789abcdef0".into()));
+    assert!(line["endpoint"].as_str().unwrap().ends_with(".eu-west-1.test"));
+
+    serving.terminate();
+    let said = run(&["--attach", path, "--", "true"]);
+    assert!(!said.status.success() && text(&said.stderr).contains("eic-emulator serve --state"), "{said:?}");
+    std::fs::write(directory.path().join("emulator.json"), file).unwrap();
+    let said = run(&["--attach", path, "--", "true"]);
+    assert!(!said.status.success() && text(&said.stderr).contains("does not run any more"), "{said:?}");
+}
+
+#[test]
+fn command_without_a_running_emulator_gets_its_own() {
+    let of = |script: &str| run(&["--", "sh", "-c", script]);
+    assert_eq!(of("exit 7").status.code(), Some(7));
+    assert_eq!(of("kill -KILL $$").status.code(), Some(137));
+    assert!(of("test -s \"$SSL_CERT_FILE\"").status.success());
+    let file = text(&of("echo \"$SSL_CERT_FILE\"").stdout);
+    assert!(!file.is_empty() && !Path::new(file.trim_end()).exists(), "{file} is removed at the end");
+    let said = run(&["--", "/nonexistent/command"]);
+    assert!(!said.status.success() && text(&said.stderr).contains("/nonexistent/command: "), "{said:?}");
+    for arguments in [&["--"][..], &["true"], &["--attach", "x", "--zone", "us-east-1b", "--", "true"]] {
+        assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+    let wrong = run(&["--instance-port", "80=22", "--", "true"]);
+    assert!(text(&wrong.stderr).contains("expected 22=REAL or 3389=REAL"), "{wrong:?}");
+}
+
+#[test]
+fn end_of_run_ends_its_command() {
+    let mut child = Command::new(PROGRAM)
+        .args(["run", "--", "sh", "-c", "echo ready; exec sleep 1000"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut String::new()).unwrap();
+    let start = Instant::now();
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    // The command has closed its output.
+    assert_eq!(output.read_line(&mut String::new()).unwrap(), 0);
+    assert!(start.elapsed() < Duration::from_secs(60));
+}
