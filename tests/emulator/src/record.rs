@@ -48,7 +48,9 @@ impl fmt::Display for RequestRecord {
             Service::Api => "api",
             Service::Endpoint => "endpoint",
         };
-        let (method, path) = (self.method.escape_debug(), self.path.escape_debug());
+        // The signature of a tunnel is long, and a session token is for the service only.
+        let path = self.path.split("&X-Amz-").next().unwrap_or_default();
+        let (method, path) = (self.method.escape_debug(), path.escape_debug());
         write!(formatter, "{service} #{} {method} {path} ", self.connection)?;
         match self.status {
             Some(status) => write!(formatter, "{status}"),

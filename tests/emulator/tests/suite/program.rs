@@ -1,6 +1,7 @@
-//! The program `eic-emulator`: `serve` and `run`.
+//! The program `eic-emulator`: `serve`, `run` and `open-tunnel`.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -14,9 +15,10 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_eic-emulator");
 struct Serving(Child, Value);
 
 impl Serving {
-    fn start(directory: &Path) -> Self {
+    /// `port` is where the instance serves port 22.
+    fn start(directory: &Path, port: u16) -> Self {
         let mut child = Command::new(PROGRAM)
-            .args(["serve", "--instance-port", "22=2222", "--zone", "eu-west-1b", "--state"])
+            .args(["serve", "--instance-port", &format!("22={port}"), "--zone", "eu-west-1b", "--state"])
             .arg(directory)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -63,7 +65,7 @@ fn environment(arguments: &[&str]) -> Vec<(String, String)> {
 fn command_gets_the_environment_of_the_running_emulator() {
     let directory = TempDir::new("eic-emulator-program").unwrap();
     let path = directory.path().to_str().unwrap();
-    let mut serving = Serving::start(directory.path());
+    let mut serving = Serving::start(directory.path(), 2222);
     let line = serving.1.clone();
     let file = std::fs::read(directory.path().join("emulator.json")).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&file).unwrap(), line);
@@ -129,4 +131,59 @@ fn end_of_run_ends_its_command() {
     // The command has closed its output.
     assert_eq!(output.read_line(&mut String::new()).unwrap(), 0);
     assert!(start.elapsed() < Duration::from_secs(60));
+}
+
+/// `eic-emulator open-tunnel` with this input.
+fn open_tunnel(directory: &Path, arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(PROGRAM)
+        .args(["open-tunnel", "--attach"])
+        .arg(directory)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The input stays open until the program ends. An error means that the program does not read it.
+    let mut stdin = child.stdin.take().unwrap();
+    let bytes = input.to_vec();
+    let writing = std::thread::spawn(move || {
+        drop(stdin.write_all(&bytes));
+        stdin
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(writing.join().unwrap());
+    output
+}
+
+#[test]
+fn tunnel_of_the_program_carries_every_byte() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let directory = TempDir::new("eic-emulator-program").unwrap();
+    let _serving = Serving::start(directory.path(), listener.local_addr().unwrap().port());
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251).to_le_bytes()[0]).collect();
+    let expected = bytes.clone();
+    // The instance reads everything, then answers with everything, and ends.
+    let instance = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut received = vec![0; expected.len()];
+        stream.read_exact(&mut received).unwrap();
+        stream.write_all(&received).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        drop(stream.read_to_end(&mut Vec::new()));
+        received == expected
+    });
+    let output = open_tunnel(directory.path(), &[], &bytes);
+    assert!(instance.join().unwrap());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(output.stdout == bytes, "{} bytes came back", output.stdout.len());
+
+    let refused = open_tunnel(directory.path(), &["--remote-port", "5432"], b"");
+    assert!(!refused.status.success());
+    assert!(text(&refused.stderr).contains("\"ErrorCode\":\"InvalidParameter\""), "{refused:?}");
+    let refused = open_tunnel(directory.path(), &["--private-ip-address", "10.0.0.1"], b"");
+    assert!(text(&refused.stderr).contains("PrivateIpAddress"), "{refused:?}");
+    // Nothing listens there any more.
+    let closed = open_tunnel(directory.path(), &[], b"");
+    assert!(text(&closed.stderr).contains("Unable to connect to the instance"), "{closed:?}");
 }

@@ -1,6 +1,7 @@
 //! `eic-emulator`: the AWS side of EC2 Instance Connect on one machine.
 
 mod demo;
+mod open_tunnel;
 mod ready;
 mod run;
 mod serve;
@@ -31,7 +32,12 @@ enum Command {
     /// caller's variables of AWS and of proxies. Its other connections over TLS fail, so run single commands. The exit
     /// status is that of the command.
     Run(Box<run::Run>),
-    /// Show a login with a pushed key through a real sshd on loopback, and three refused logins.
+    /// Open a tunnel to the instance, on standard input and output: a `ProxyCommand` for ssh.
+    ///
+    /// This is for machines without AWS CLI 2. The tunnel has the same protocol.
+    OpenTunnel(open_tunnel::OpenTunnel),
+    /// Show a login with a pushed key through a real sshd on loopback, another through the endpoint, and three refused
+    /// logins.
     ///
     /// Needs root. Stops every program and removes every file that it made. Succeeds only if the pushed key logs in and
     /// no other key does.
@@ -43,6 +49,7 @@ fn main() -> ExitCode {
     let outcome = match command {
         Command::Serve(serve) => serve.run(),
         Command::Run(run) => run.run(),
+        Command::OpenTunnel(tunnel) => tunnel.run(),
         Command::Demo(demo) => demo.run(),
     };
     outcome.unwrap_or_else(|error| {

@@ -85,7 +85,7 @@ impl Ready {
         Ok(())
     }
 
-    fn text(&self, name: &str) -> io::Result<&str> {
+    pub(crate) fn text(&self, name: &str) -> io::Result<&str> {
         let text = self.0.get(name).and_then(Value::as_str);
         text.ok_or_else(|| io::Error::other(format!("{FILE} has no {name}: it is of another version")))
     }

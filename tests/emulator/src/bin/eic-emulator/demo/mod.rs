@@ -1,4 +1,5 @@
-//! `eic-emulator demo`: a pushed key logs in through a real sshd, and the agent refuses three other keys.
+//! `eic-emulator demo`: a pushed key logs in through a real sshd, also through an EC2 Instance Connect Endpoint, and the
+//! agent refuses three other keys.
 
 mod audit;
 mod child;
@@ -14,14 +15,14 @@ use std::time::Instant;
 
 use clap::Args;
 use eic_emulator::directory::TempDir;
-use eic_emulator::{Config, DEFAULT_CALLER, Emulator, Entry};
+use eic_emulator::{Config, DEFAULT_CALLER, Emulator, Entry, Service};
 
 use self::audit::Audit;
 use self::child::{Interrupt, run};
 use self::machine::{InstalledAgent, Login};
 use self::screen::Screen;
 use self::sshd::{KeyPair, Sshd};
-use super::serve::{write_ca_file, write_sysfs};
+use super::serve::{ready, write_ca_file, write_sysfs};
 
 const OTHER_INSTANCE: &str = "i-0fedcba9876543210";
 
@@ -115,6 +116,8 @@ impl Stage {
         screen.step("The audit log: one line for each time that sshd ran the agent", None)?;
         screen.detail("from", self.audit.source())?;
         self.show_audit(&audit, screen)?;
+        // This is before the refusals: since OpenSSH 9.8, sshd refuses an address for some time after failed logins.
+        let logged_in = self.endpoint_step(&key, screen, interrupt)? && logged_in;
         let refused = self.refusals(&key, screen, interrupt)?;
 
         screen.line("")?;
@@ -129,7 +132,7 @@ impl Stage {
     fn login_step(&self, key: &KeyPair, screen: &mut Screen, interrupt: &Interrupt) -> io::Result<bool> {
         self.emulator.take_requests();
         // A command that every user's shell understands.
-        let login = self.sshd.log_in(&self.login.name, key, "id", interrupt)?;
+        let login = self.sshd.log_in(&self.login.name, key, None, "id", interrupt)?;
         let requests = self.emulator.take_requests().len();
         screen.step("The key logs in", Some(login.took))?;
         screen.quote("ssh … id", &(login.stdout.clone() + &login.stderr))?;
@@ -197,7 +200,7 @@ impl Stage {
         interrupt: &Interrupt,
     ) -> io::Result<bool> {
         let before = self.sshd.log().len();
-        let login = self.sshd.log_in(&self.login.name, key, "true", interrupt)?;
+        let login = self.sshd.log_in(&self.login.name, key, None, "true", interrupt)?;
         screen.step(title, Some(login.took))?;
         screen.quote("ssh", &login.stderr)?;
         let log = self.sshd.log();
@@ -205,6 +208,30 @@ impl Stage {
         let refused = !login.success && login.stderr.contains("Permission denied");
         screen.verdict(refused, if refused { "refused" } else { "was not refused" })?;
         Ok(refused)
+    }
+
+    /// Logs in through a tunnel of the endpoint. On EC2, the instance's address would be private.
+    fn endpoint_step(&self, key: &KeyPair, screen: &mut Screen, interrupt: &Interrupt) -> io::Result<bool> {
+        self.emulator.set_instance_port(22, self.sshd.port);
+        let _published = ready(&self.emulator, self.directory.path())?.publish(self.directory.path())?;
+        let program = std::env::current_exe()?;
+        let proxy =
+            format!("'{}' open-tunnel --attach '{}'", program.display(), self.directory.path().display());
+        self.emulator.take_requests();
+        let login = self.sshd.log_in(&self.login.name, key, Some(&proxy), "id", interrupt)?;
+        let tunnels = self.emulator.take_requests();
+        let tunnels =
+            tunnels.iter().filter(|one| one.service == Service::Endpoint && one.status == Some(101)).count();
+        screen.step("The key logs in through an endpoint, as to a private instance", Some(login.took))?;
+        screen.detail("endpoint", self.emulator.endpoint_name())?;
+        screen.detail("tunnel", "TLS and WebSocket, to port 22 of 127.0.0.1, with a signed request")?;
+        screen.quote("ssh … id", &(login.stdout.clone() + &login.stderr))?;
+        let logged_in = login.success && login.stdout.contains("uid=") && tunnels == 1;
+        screen.verdict(logged_in, if logged_in { "logged in" } else { "did not log in; sshd's log:" })?;
+        if !logged_in {
+            screen.quote("sshd", &self.sshd.log())?;
+        }
+        Ok(logged_in)
     }
 
     fn show_new_audit(&self, reason: &str, screen: &Screen, interrupt: &Interrupt) -> io::Result<()> {

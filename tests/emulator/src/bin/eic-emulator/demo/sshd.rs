@@ -93,11 +93,12 @@ impl Sshd {
         Ok(Self { _process: process, _separation: separation, ssh, log, known_hosts, port })
     }
 
-    /// Logs in with a key and runs a command.
+    /// Logs in with a key and runs a command. `proxy` is a `ProxyCommand`.
     pub(crate) fn log_in(
         &self,
         user: &str,
         key: &KeyPair,
+        proxy: Option<&str>,
         remote: &str,
         interrupt: &Interrupt,
     ) -> io::Result<Finished> {
@@ -110,6 +111,9 @@ impl Sshd {
         }
         command.arg("-o").arg(format!("UserKnownHostsFile={}", self.known_hosts.display()));
         command.args(["-o", "GlobalKnownHostsFile=/dev/null", "-o", "ConnectTimeout=60"]);
+        if let Some(proxy) = proxy {
+            command.arg("-o").arg(format!("ProxyCommand={proxy}"));
+        }
         run(command.arg(format!("{user}@127.0.0.1")).arg(remote), interrupt)
     }
 
