@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::pki::Hierarchy;
 use crate::record::RequestRecord;
 use crate::sigv4::Credential;
-use crate::tunnel::Limits;
+use crate::tunnel::TunnelLimits;
 
 /// A callback for each request. It runs after the emulator has chosen the response.
 pub type Observer = Arc<dyn Fn(&RequestRecord) + Send + Sync>;
@@ -52,7 +52,7 @@ pub struct Config {
     /// [`DEFAULT_SESSION_TOKEN`](crate::DEFAULT_SESSION_TOKEN).
     pub credentials: Vec<Credential>,
     /// The limits of tunnels.
-    pub tunnel_limits: Limits,
+    pub tunnel_limits: TunnelLimits,
     /// The signer, if not the usual one.
     pub hierarchy: Option<Hierarchy>,
     /// The directory in which the authority's keys are kept between runs.
@@ -83,7 +83,7 @@ impl Default for Config {
             keep_alive: false,
             callers: BTreeMap::new(),
             credentials: Vec::new(),
-            tunnel_limits: Limits::default(),
+            tunnel_limits: TunnelLimits::default(),
             hierarchy: None,
             key_directory: None,
             observer: None,

@@ -39,4 +39,4 @@ pub use emulator::Emulator;
 pub use entry::{Entry, SignatureLayout};
 pub use fault::Fault;
 pub use record::{RequestRecord, Service};
-pub use tunnel::Limits;
+pub use tunnel::TunnelLimits;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The limits of the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct TunnelLimits {
     /// The most tunnels at once. AWS allows 20 per endpoint (EC2 User Guide, "Quotas for EC2 Instance Connect
     /// Endpoint").
     pub tunnels: usize,
@@ -17,7 +17,7 @@ pub struct Limits {
     pub stall: Duration,
 }
 
-impl Default for Limits {
+impl Default for TunnelLimits {
     fn default() -> Self {
         Self {
             tunnels: 20,

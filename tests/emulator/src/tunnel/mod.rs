@@ -12,7 +12,7 @@ mod refusal;
 mod relay;
 mod replay;
 
-pub use limits::Limits;
+pub use limits::TunnelLimits;
 
 use std::io::{self, BufReader, Write};
 use std::net::TcpStream;

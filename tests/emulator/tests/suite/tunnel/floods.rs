@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use eic_emulator::{Config, Emulator, Limits};
+use eic_emulator::{Config, Emulator, TunnelLimits};
 use tungstenite::protocol::Role;
 use tungstenite::{Message, WebSocket};
 
@@ -136,7 +136,7 @@ fn slow_reader_stops_the_instance_and_is_ended() {
     let sent = Arc::new(AtomicUsize::new(0));
     let has_ended = Arc::new(AtomicBool::new(false));
     let (count, end) = (Arc::clone(&sent), Arc::clone(&has_ended));
-    let limits = Limits { stall: Duration::from_secs(3), ..Limits::default() };
+    let limits = TunnelLimits { stall: Duration::from_secs(3), ..TunnelLimits::default() };
     let emulator = emulator_with(Config { tunnel_limits: limits, ..Config::default() }, move |mut stream| {
         while let Ok(written) = stream.write(&[7; 4096]) {
             count.fetch_add(written, Ordering::Relaxed);
@@ -164,7 +164,7 @@ fn slow_reader_stops_the_instance_and_is_ended() {
 
 #[test]
 fn instance_that_does_not_read_stops_the_client() {
-    let limits = Limits { stall: Duration::from_secs(3), ..Limits::default() };
+    let limits = TunnelLimits { stall: Duration::from_secs(3), ..TunnelLimits::default() };
     let config = Config { tunnel_limits: limits, ..Config::default() };
     let emulator = emulator_with(config, |stream| {
         std::thread::sleep(PATIENCE);

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use eic_emulator::{Config, Limits};
+use eic_emulator::{Config, TunnelLimits};
 
 use super::{PATIENCE, TARGET, assert_serves, echo, emulator_with, handshake, host, open, signed, tcp, tls};
 
@@ -23,7 +23,7 @@ fn until_closed(stream: &mut TcpStream) -> Vec<u8> {
 
 #[test]
 fn connection_without_a_whole_request_is_ended() {
-    let limits = Limits { handshake: HANDSHAKE, ..Limits::default() };
+    let limits = TunnelLimits { handshake: HANDSHAKE, ..TunnelLimits::default() };
     let emulator = emulator_with(Config { tunnel_limits: limits, ..Config::default() }, echo);
     let connect = format!("CONNECT {}:443 HTTP/1.1\r\n\r\n", host());
     // The first bytes of a ClientHello that announces 512 bytes.
@@ -94,7 +94,7 @@ fn invalid_tls_is_ended_with_an_alert() {
 
 #[test]
 fn connections_have_a_largest_number() {
-    let limits = Limits { connections: 5, ..Limits::default() };
+    let limits = TunnelLimits { connections: 5, ..TunnelLimits::default() };
     let emulator = emulator_with(Config { tunnel_limits: limits, ..Config::default() }, echo);
     // The server must have accepted all of them, so each gets its answer.
     let mut open: Vec<_> = (0..5).map(|_| tls(&emulator, tcp(&emulator), &host())).collect();

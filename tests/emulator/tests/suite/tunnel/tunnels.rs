@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use eic_emulator::http::client::send;
 use eic_emulator::location::{endpoint_name, fips_endpoint_name};
-use eic_emulator::{Config, Emulator, Limits, Service};
+use eic_emulator::{Config, Emulator, Service, TunnelLimits};
 use rustls::{ProtocolVersion, SupportedProtocolVersion};
 use serde_json::{Value, json};
 use tungstenite::Message;
@@ -105,8 +105,8 @@ fn tunnel_ends_after_its_longest_duration() {
 
 #[test]
 fn only_so_many_tunnels_are_open_at_once() {
-    let limits = Limits { tunnels: 3, ..Limits::default() };
-    assert_eq!(Limits::default().tunnels, 20);
+    let limits = TunnelLimits { tunnels: 3, ..TunnelLimits::default() };
+    assert_eq!(TunnelLimits::default().tunnels, 20);
     let emulator = emulator_with(Config { tunnel_limits: limits, ..Config::default() }, echo);
     let mut tunnels: Vec<_> = (0..3).map(|_| open(&emulator, TARGET)).collect();
     let (status, body) = refused(&emulator, "GET", &signed(&emulator, TARGET), &handshake(&host()));
