@@ -5,3 +5,18 @@ pub const IDENT: &str = "eic-agent";
 
 /// Separates the text of an event from the inputs that were chosen on the command line.
 pub const CHOSEN_INPUTS: &str = "; chosen inputs: ";
+
+/// Stands before the certificates of the signer that have no staple.
+pub const UNSTAPLED: &str = "; without an OCSP staple for ";
+
+/// Stands before the name of the rule that allows a key.
+pub const ALLOWED_BY: &str = "; allowed by rule: ";
+
+/// Stands before the options on the key's line.
+pub const WITH_OPTIONS: &str = "; with options: ";
+
+/// Longest principal in a line, in characters. IAM's longest ARN has this length.
+pub const MAX_PRINCIPAL: usize = 2048;
+
+/// Longest options in a line, in characters. journalctl leaves out a field of more than 4,096 bytes.
+pub const MAX_OPTIONS: usize = 1024;

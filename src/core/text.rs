@@ -1,5 +1,6 @@
 //! Escapes untrusted text for logs and terminals.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
@@ -47,6 +48,15 @@ pub fn printable_bytes(bytes: &[u8], limit: usize) -> String {
 #[must_use]
 pub fn one_line(text: &str) -> String {
     text.split('\\').map(|part| printable(part, usize::MAX)).collect::<Vec<_>>().join("\\")
+}
+
+/// Cuts printable ASCII text after `limit` characters.
+#[must_use]
+pub fn cut(text: String, limit: usize) -> String {
+    match text.get(..limit) {
+        Some(head) if head.len() < text.len() => format!("{head}..."),
+        _ => text,
+    }
 }
 
 #[cfg(test)]

@@ -168,11 +168,9 @@ fn show(key: &Key, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (verdict, ..) => verdict.to_owned(),
     };
     row(f, "  verdict", &verdict)?;
-    // The fields of a refused entry are not proven, unless a rule refused it: rules judge only proven keys.
-    let claimed = key.verdict == "refused" && key.reason != Some("denied-by-rule");
     for (name, value) in [("principal", &key.principal), ("request-id", &key.request_id)] {
         if let Some(value) = value {
-            let value = if claimed { format!("{value} (claimed)") } else { value.clone() };
+            let value = if key.is_claimed { format!("{value} (claimed)") } else { value.clone() };
             row(f, &format!("  {name}"), &value)?;
         }
     }
@@ -180,7 +178,8 @@ fn show(key: &Key, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Some(rule) => row(f, "  rule", &format!("allowed by the rule \"{rule}\"")),
         None if key.verdict == "accepted" => row(f, "  rule", "no rule matched: allowed"),
         None => Ok(()),
-    }
+    }?;
+    key.options.as_ref().map_or(Ok(()), |options| row(f, "  options", options))
 }
 
 impl fmt::Display for Document {

@@ -76,9 +76,14 @@ pub(crate) struct Key {
     pub(crate) seconds_left: Option<u64>,
     /// The rule in the settings that allows the key. `None` if no rule matched.
     pub(crate) rule: Option<String>,
+    /// The options before the key on the line for sshd. `None` if there are none.
+    pub(crate) options: Option<String>,
     pub(crate) instance: Option<String>,
     pub(crate) request_id: Option<String>,
     pub(crate) principal: Option<String>,
+    /// Whether the values of a refused entry are not proven.
+    #[serde(skip)]
+    pub(crate) is_claimed: bool,
     /// The line for sshd. Set only for an accepted key.
     #[serde(rename = "authorized_key")]
     pub(crate) line: Option<String>,
@@ -189,13 +194,21 @@ impl Key {
             Verdict::Accepted(permitted) => {
                 let key = permitted.verified();
                 let rule = permitted.rule().map(str::to_owned);
-                Self { verdict: "accepted", rule, line: Some(key.key().to_string()), ..Self::proven(key, at) }
+                let options = Some(permitted.prefix().trim_end()).filter(|options| !options.is_empty());
+                Self {
+                    verdict: "accepted",
+                    rule,
+                    options: options.map(str::to_owned),
+                    line: Some(key.key().to_string()),
+                    ..Self::proven(key, at)
+                }
             }
             Verdict::NotOffered(key) => Self { verdict: "not-offered", ..Self::proven(key, at) },
             Verdict::Refused(refusal) => Self {
                 verdict: "refused",
                 reason: Some(refusal.error.reason().as_str()),
                 detail: Some(refusal.error.to_string()),
+                is_claimed: !refusal.error.is_of_signed_entry(),
                 ..Self::claiming(&refusal.claims)
             },
         }

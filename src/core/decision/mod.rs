@@ -105,6 +105,12 @@ impl RefusalError {
             Self::Policy(denied) => denied.reason(),
         }
     }
+
+    /// Whether the signer signed the claims of the entry: only the instance, the time or a rule caused the refusal.
+    #[must_use]
+    pub const fn is_of_signed_entry(&self) -> bool {
+        matches!(self, Self::Key(KeyError::WrongInstance { .. } | KeyError::Expired(..)) | Self::Policy(_))
+    }
 }
 
 impl core::fmt::Display for RefusalError {

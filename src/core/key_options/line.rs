@@ -111,8 +111,14 @@ impl LinePrefix {
     /// Whether `expiry-time` is in the past, so that sshd refuses each key with these options.
     #[must_use]
     pub fn has_expired(&self, rule: Option<&RuleOptions>, now: Timestamp) -> bool {
+        self.expired(rule, now).is_some()
+    }
+
+    /// The `expiry-time` that is in the past.
+    #[must_use]
+    pub(crate) fn expired<'o>(&'o self, rule: Option<&'o RuleOptions>, now: Timestamp) -> Option<&'o str> {
         let lists = self.options.iter().chain(rule.map(RuleOptions::options));
-        lists.into_iter().any(|options| options.has_expired(now))
+        lists.into_iter().find(|options| options.has_expired(now)).and_then(KeyOptions::end)
     }
 
     /// The oldest release of OpenSSH that supports such a line.

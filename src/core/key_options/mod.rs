@@ -152,7 +152,18 @@ impl KeyOptions {
     /// Whether a key with these options can run one command only.
     #[must_use]
     pub fn forces_command(&self) -> bool {
-        self.list.iter().any(|option| option.name == COMMAND)
+        self.command().is_some()
+    }
+
+    /// The value of `expiry-time`.
+    fn end(&self) -> Option<&str> {
+        self.list.iter().find(|option| option.name == EXPIRY).and_then(|option| option.value.as_deref())
+    }
+
+    /// The value of `command`.
+    #[must_use]
+    pub fn command(&self) -> Option<&str> {
+        self.list.iter().find(|option| option.name == COMMAND).and_then(|option| option.value.as_deref())
     }
 
     /// The options in order.

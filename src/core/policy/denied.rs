@@ -23,9 +23,15 @@ pub struct Denied {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DenialCause {
     /// The rule denies every key that it matches.
-    Rule,
+    Rule {
+        /// The names of rules before it that allow keys for the login name, printable.
+        allowing: String,
+    },
     /// No rule matches.
-    Default,
+    Default {
+        /// The names of rules that allow keys for the login name, printable.
+        allowing: String,
+    },
     /// The rule allows the key at other hours.
     Hours {
         /// The hours of the rule.
@@ -35,8 +41,8 @@ pub enum DenialCause {
     },
     /// The local time is unknown.
     ZoneUnknown {
-        /// The time zone of the rule.
-        zone: String,
+        /// The hours of the rule, with their time zone.
+        allowed: String,
         /// Why the time there is unknown.
         why: String,
     },
@@ -54,8 +60,8 @@ pub enum DenialCause {
         /// The installed release. `None` if it is unknown.
         installed: Option<Release>,
     },
-    /// sshd would refuse the key, because the `expiry-time` of the options is in the past.
-    OptionsExpired,
+    /// sshd would refuse the key, because the `expiry-time` of the options is in the past. Holds its value.
+    OptionsExpired(String),
     /// The options for the line cannot be made.
     Line(LineError),
 }
@@ -65,13 +71,13 @@ impl Denied {
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self.cause {
-            DenialCause::Rule => Reason::DeniedByRule,
-            DenialCause::Default => Reason::DeniedByDefault,
+            DenialCause::Rule { .. } => Reason::DeniedByRule,
+            DenialCause::Default { .. } => Reason::DeniedByDefault,
             DenialCause::Hours { .. } => Reason::OutsideHours,
             DenialCause::ZoneUnknown { .. } => Reason::TimeZoneUnknown,
             DenialCause::Age { .. } => Reason::PushTooOld,
             DenialCause::OptionsUnsupported { .. } => Reason::OptionsUnsupported,
-            DenialCause::OptionsExpired => Reason::OptionsExpired,
+            DenialCause::OptionsExpired(_) => Reason::OptionsExpired,
             DenialCause::Line(LineError::NoValue(_)) => Reason::OptionValueMissing,
             DenialCause::Line(LineError::TooLong(_)) => Reason::LineTooLong,
         }
@@ -81,13 +87,22 @@ impl Denied {
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
-            DenialCause::Default => {
+            DenialCause::Default { .. } => {
                 f.write_str("no rule of this instance matches, and [policy] default is deny")
             }
             cause if self.number.is_none() => write!(f, "[keys]{cause}"),
             cause => write!(f, "{} (a rule of this instance){cause}", self.rule),
         }?;
-        write!(f, ", pushed by {}", self.principal)
+        write!(f, ", pushed by {}", self.principal)?;
+        match &self.cause {
+            DenialCause::Default { allowing } if allowing.is_empty() => {
+                f.write_str("; no rule allows keys for this user")
+            }
+            DenialCause::Rule { allowing } | DenialCause::Default { allowing } if !allowing.is_empty() => {
+                write!(f, "; rules that allow keys for this user: {allowing}")
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -95,10 +110,10 @@ impl fmt::Display for Denied {
 impl fmt::Display for DenialCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rule | Self::Default => Ok(()),
+            Self::Rule { .. } | Self::Default { .. } => Ok(()),
             Self::Hours { allowed, now } => write!(f, " allows the key {allowed}, now it is {now}"),
-            Self::ZoneUnknown { zone, why } => {
-                write!(f, " has hours in {zone}, and the time there is unknown: {why}")
+            Self::ZoneUnknown { allowed, why } => {
+                write!(f, " allows the key {allowed}, and the time there is unknown: {why}")
             }
             Self::Age { most, age } => {
                 write!(f, " allows the key for {most} s after the push, that was {age} s ago")
@@ -109,7 +124,7 @@ impl fmt::Display for DenialCause {
             Self::OptionsUnsupported { needed, installed: None } => {
                 write!(f, " has options that need {needed} or later, the release of this instance is unknown")
             }
-            Self::OptionsExpired => f.write_str(" has options whose expiry-time is in the past"),
+            Self::OptionsExpired(end) => write!(f, " has options whose expiry-time is in the past: {end}"),
             Self::Line(error) => write!(f, " has {error}"),
         }
     }

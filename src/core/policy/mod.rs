@@ -15,6 +15,8 @@ mod hours;
 mod rule;
 mod zone;
 
+use alloc::borrow::ToOwned as _;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -65,6 +67,9 @@ impl PermittedKey {
         &self.prefix
     }
 }
+
+/// Maximum number of rules that a denial names as alternatives.
+const MAX_NAMES: usize = 3;
 
 /// The rules, and what they are applied to besides the key.
 #[derive(Debug, Clone, Default)]
@@ -148,19 +153,23 @@ impl Policy {
         let rules = (1_usize..).zip(&self.rules);
         let rule = rules.into_iter().find(|(_, rule)| rule.matches(subject, user));
         let cause = match rule {
-            Some((_, rule)) if rule.action == Action::Deny => Some(DenialCause::Rule),
+            Some((number, rule)) if rule.action == Action::Deny => {
+                Some(DenialCause::Rule { allowing: self.allowing(number.saturating_sub(1)) })
+            }
             Some((_, rule)) => rule.limits.exceeded(subject, now, &self.machine),
-            None if self.default == Action::Deny => Some(DenialCause::Default),
+            None if self.default == Action::Deny => {
+                Some(DenialCause::Default { allowing: self.allowing(usize::MAX) })
+            }
             None => None,
         };
         let options = rule.and_then(|(_, rule)| rule.limits.options.as_ref());
         let prefix = match cause {
             Some(cause) => Err(cause),
             // sshd would refuse such a key, and the log would say that the agent handed it over.
-            None if self.has_options_of_rules() && self.prefix.has_expired(options, now) => {
-                Err(DenialCause::OptionsExpired)
-            }
-            None => self.prefix.of(options, &subject.values).map_err(DenialCause::Line),
+            None => match self.prefix.expired(options, now).filter(|_| self.has_options_of_rules()) {
+                Some(end) => Err(DenialCause::OptionsExpired(end.to_owned())),
+                None => self.prefix.of(options, &subject.values).map_err(DenialCause::Line),
+            },
         };
         prefix.map(|prefix| Permission { rule, prefix }).map_err(|cause| Denied {
             number: rule.map(|(number, _)| number),
@@ -168,6 +177,16 @@ impl Policy {
             principal: printable(subject.values.principal.unwrap_or("an unknown principal"), MAX_SHOWN),
             cause,
         })
+    }
+
+    /// The names of the first of these rules that allow keys for the login name.
+    fn allowing(&self, rules: usize) -> String {
+        let allow = |rule: &&Rule| rule.action == Action::Allow && rule.is_for(self.user.as_ref());
+        let mut rules = self.rules.iter().take(rules).filter(allow);
+        let names: Vec<_> =
+            rules.by_ref().take(MAX_NAMES).map(|rule| printable(&rule.name, MAX_SHOWN)).collect();
+        let more = if rules.next().is_some() { ", ..." } else { "" };
+        format!("{}{more}", names.join(", "))
     }
 
     /// Whether keys can have different options.

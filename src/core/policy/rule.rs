@@ -77,7 +77,7 @@ impl Limits {
                     return Some(DenialCause::Hours { allowed: hours.to_string(), now: time.to_string() });
                 }
                 Err(why) => {
-                    return Some(DenialCause::ZoneUnknown { zone: hours.zone().to_string(), why });
+                    return Some(DenialCause::ZoneUnknown { allowed: hours.to_string(), why });
                 }
             }
         }

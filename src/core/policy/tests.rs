@@ -149,8 +149,38 @@ fn key_that_no_rule_matches_is_denied_by_a_default_of_deny() {
     let (denied, _) = policy.permit(verified(Some(DEV)), NOW).unwrap_err();
     assert_eq!(
         denied.to_string(),
-        format!("no rule of this instance matches, and [policy] default is deny, pushed by {DEV}")
+        format!(
+            "no rule of this instance matches, and [policy] default is deny, pushed by {DEV}; rules that allow keys for \
+             this user: admins"
+        )
     );
+}
+
+#[test]
+fn denial_names_the_rules_that_allow_keys_for_the_user() {
+    let of = |name: &str, users: &[&str], action| Rule { users: globs(users), ..rule(name, action) };
+    let only = |name: &str, users: &[&str]| Rule {
+        principals: globs(&["*:user/nobody"]),
+        ..of(name, users, Action::Allow)
+    };
+    let first = [only("a", &["root", "adm*"]), only("b\u{1b}", &[]), only("c", &["web"])];
+    let last = [of("rest", &["root", "web"], Action::Deny), only("late", &["root"]), only("d", &["adm*"])];
+    let denied = |rules: Vec<Rule>, user: &str| {
+        let policy = Policy { rules, default: Action::Deny, user: user.parse().ok(), ..Policy::default() };
+        policy.permit(verified(Some(DEV)), NOW).unwrap_err().0.to_string()
+    };
+    let all = || first.iter().chain(&last).cloned().collect::<Vec<_>>();
+    let names = |user: &str| {
+        let text = denied(all(), user);
+        text.split_once("; rules that allow keys for this user: ").unwrap().1.to_owned()
+    };
+    assert_eq!(names("root"), "a, b\\x1b", "a rule after the deciding one does not count");
+    assert_eq!(names("web"), "b\\x1b, c");
+    assert_eq!(names("admin"), "a, b\\x1b, d");
+    let many = (0..9).map(|number| only(&number.to_string(), &[])).collect();
+    assert!(denied(many, "root").ends_with(": 0, 1, 2, ..."));
+    assert!(denied(vec![only("c", &["web"])], "root").ends_with("; no rule allows keys for this user"));
+    assert!(denied(vec![of("rest", &[], Action::Deny)], "root").ends_with(&format!("pushed by {DEV}")));
 }
 
 fn values(principal: &str) -> Values<'_> {
@@ -218,7 +248,8 @@ fn rule_whose_time_zone_is_unknown_denies() {
         let policy = Policy { machine, ..limited(limits.clone()) };
         let (denied, _) = policy.permit(verified(Some(ADMIN)), NOW).unwrap_err();
         assert_eq!(denied.reason(), Reason::TimeZoneUnknown);
-        let words = format!("has hours in Europe/Berlin, and the time there is unknown: {why}, pushed by");
+        let words =
+            format!("allows the key Mon-Sun Europe/Berlin, and the time there is unknown: {why}, pushed by");
         assert!(denied.to_string().contains(&words), "{denied}");
     }
 }
@@ -260,7 +291,7 @@ fn key_whose_options_sshd_would_not_accept_is_denied() {
             release(old),
             ADMIN,
             Reason::OptionsExpired,
-            "has options whose expiry-time is in the past",
+            "has options whose expiry-time is in the past: 20250128",
         ),
         (
             "command=\"run %{role}\"",

@@ -6,7 +6,7 @@ use alloc::string::String;
 use super::losses::LogGap;
 use super::writer::{Attribution, TrustedPush};
 
-pub use super::claim::PushClaim;
+pub use super::claim::{Grant, PushClaim};
 pub use super::moment::Moment;
 
 /// The claims of a push, trusted or not.

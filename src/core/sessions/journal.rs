@@ -10,7 +10,7 @@ use alloc::string::String;
 
 use super::event::{Event, KeyName, KeyProvided, Moment, Push, PushClaim};
 use super::losses::{JOURNALD, LogGap, of_journald};
-use super::message::{begins_with_us, claim, of_agent, of_sshd, reason_name, user_name};
+use super::message::{RawClaim, begins_with_us, claim, of_agent, of_sshd, reason_name, user_name};
 use super::programs::{Programs, Unit};
 use super::raw::Raw;
 use super::writer::{AgentUser, Attribution, Forged, TrustedPush, Writer};
@@ -20,7 +20,7 @@ use crate::text::{MAX_SHOWN, printable};
 /// The fields that journalctl must print (`--output-fields`).
 pub const FIELDS: &str = "MESSAGE,MESSAGE_ID,LEADER,SYSLOG_IDENTIFIER,_UID,_PID,_EXE,_SYSTEMD_UNIT,_TRANSPORT,\
                           N_DROPPED,OBJECT_SYSTEMD_UNIT,EIC_EVENT,EIC_USER,EIC_FINGERPRINT,EIC_REQUEST_ID,\
-                          EIC_PRINCIPAL,EIC_REASON,EIC_SSHD_PID";
+                          EIC_PRINCIPAL,EIC_RULE,EIC_OPTIONS,EIC_REASON,EIC_SSHD_PID";
 
 /// The syslog identifiers of the entries that the report uses. Since OpenSSH 9.8, the program for one connection has
 /// its own identifier.
@@ -185,12 +185,22 @@ fn forged(raw: &Raw<'_>, writer: Writer) -> Event {
     Event::Disbelieved { uid: writer.uid(), program: program.map(|path| printable(path, MAX_SHOWN)) }
 }
 
+/// The claims in the agent's own fields.
+fn claims<'r>(raw: &'r Raw<'_>) -> RawClaim<'r> {
+    RawClaim {
+        principal: raw.principal.text(),
+        request_id: raw.request_id.text(),
+        rule: raw.rule.text(),
+        options: raw.options.text(),
+    }
+}
+
 fn provided(raw: &Raw<'_>, trusted: impl FnOnce(PushClaim) -> Option<Push>) -> Option<Event> {
     Some(Event::Provided(KeyProvided {
         sshd: Some(raw.sshd_pid.number()?),
         user: Some(user_name(raw.user.text()?)),
         key: KeyName::parse(raw.fingerprint.text()?)?,
-        push: trusted(claim(raw.principal.text(), raw.request_id.text()))?,
+        push: trusted(claim(claims(raw)))?,
     }))
 }
 
@@ -202,7 +212,7 @@ fn refused(
     Some(Event::Refused {
         reason: Some(reason_name(raw.reason.text()?)?),
         user: raw.user.text().map(user_name),
-        push: trusted(claim(raw.principal.text(), raw.request_id.text())),
+        push: trusted(claim(claims(raw))),
         count: 1,
         source,
     })

@@ -1,16 +1,15 @@
 //! Parsers for messages of sshd, PAM and the agent. They make all values printable and limit their length.
 
 use alloc::borrow::ToOwned;
-use alloc::format;
+use alloc::boxed::Box;
 use alloc::string::String;
 
-use super::event::{Accepted, Connection, Event, KeyName, KeyProvided, Push, PushClaim};
+use super::event::{Accepted, Connection, Event, Grant, KeyName, KeyProvided, Push, PushClaim};
 use super::writer::Attribution;
-use crate::audit_line::{CHOSEN_INPUTS, IDENT};
-use crate::text::{MAX_SHOWN, one_line, printable};
-
-/// Longest principal that is shown, in characters: the length of IAM's longest ARN.
-const MAX_PRINCIPAL: usize = 2048;
+use crate::audit_line::{
+    ALLOWED_BY, CHOSEN_INPUTS, IDENT, MAX_OPTIONS, MAX_PRINCIPAL, UNSTAPLED, WITH_OPTIONS,
+};
+use crate::text::{MAX_SHOWN, cut, one_line, printable};
 
 /// Longest login name on Linux (`LOGIN_NAME_MAX`).
 const MAX_USER: usize = 256;
@@ -226,19 +225,21 @@ pub(crate) fn of_agent(message: &str, push: impl FnOnce(PushClaim) -> Push) -> O
     })
 }
 
-/// `FINGERPRINT[, request-id: ID][, for IAM principal: ARN][; without an OCSP staple for …]`
+/// `FINGERPRINT[, request-id: ID][, for IAM principal: ARN][; without an OCSP staple for …][; allowed by rule: RULE]
+/// [; with options: OPTIONS]`. Older releases of the agent do not write the last two.
 fn provided(text: &str, push: impl FnOnce(PushClaim) -> Push) -> Option<KeyProvided> {
-    let (text, _) = text.split_once("; without an OCSP staple for ").unwrap_or((text, ""));
-    let (text, principal) = match text.split_once(", for IAM principal: ") {
-        Some((text, principal)) => (text, Some(principal)),
+    let split = |text, words| match str::split_once(text, words) {
+        Some((before, after)) => (before, Some(after)),
         None => (text, None),
     };
-    let (key, request_id) = match text.split_once(", request-id: ") {
-        Some((key, id)) => (key, Some(id)),
-        None => (text, None),
-    };
+    let (text, options) = split(text, WITH_OPTIONS);
+    let (text, rule) = split(text, ALLOWED_BY);
+    let (text, _) = split(text, UNSTAPLED);
+    let (text, principal) = split(text, ", for IAM principal: ");
+    let (key, request_id) = split(text, ", request-id: ");
     let key = KeyName::parse(key)?;
-    Some(KeyProvided { sshd: None, user: None, key, push: push(claim(principal, request_id)) })
+    let push = push(claim(RawClaim { principal, request_id, rule, options }));
+    Some(KeyProvided { sshd: None, user: None, key, push })
 }
 
 /// `USER: REASON: …`
@@ -254,22 +255,26 @@ fn refused(text: &str) -> Option<Event> {
     })
 }
 
-/// The claims of a push, in a form that is safe to show.
-#[must_use]
-pub(crate) fn claim(principal: Option<&str>, request_id: Option<&str>) -> PushClaim {
-    // The agent's text is already escaped, but a forged line may not be.
-    let shown = |text, limit| cut(one_line(text), limit);
-    PushClaim {
-        principal: principal.map(|arn| shown(arn, MAX_PRINCIPAL)),
-        request_id: request_id.map(|id| shown(id, MAX_SHOWN)),
-    }
+/// The claims of a push as a line has them.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct RawClaim<'t> {
+    pub(crate) principal: Option<&'t str>,
+    pub(crate) request_id: Option<&'t str>,
+    pub(crate) rule: Option<&'t str>,
+    pub(crate) options: Option<&'t str>,
 }
 
-/// Cuts printable ASCII text after `limit` characters.
-fn cut(text: String, limit: usize) -> String {
-    match text.get(..limit) {
-        Some(head) if head.len() < text.len() => format!("{head}..."),
-        _ => text,
+/// The claims of a push, in a form that is safe to show.
+#[must_use]
+pub(crate) fn claim(raw: RawClaim<'_>) -> PushClaim {
+    // The agent's text is already escaped, but a forged line may not be.
+    let shown = |text: Option<&str>, limit| text.map(|text| cut(one_line(text), limit));
+    PushClaim {
+        principal: shown(raw.principal, MAX_PRINCIPAL),
+        request_id: shown(raw.request_id, MAX_SHOWN),
+        grant: raw.rule.or(raw.options).map(|_| {
+            Box::new(Grant { rule: shown(raw.rule, MAX_SHOWN), options: shown(raw.options, MAX_OPTIONS) })
+        }),
     }
 }
 

@@ -37,12 +37,12 @@
 //!
 //! ```
 //! use eic_core::sessions::{event::PushClaim, writer::TrustedPush};
-//! fn named(_: &TrustedPush) -> PushClaim { PushClaim { principal: None, request_id: None } }
+//! fn named(_: &TrustedPush) -> PushClaim { PushClaim::default() }
 //! ```
 //!
 //! ```compile_fail,E0451
 //! use eic_core::sessions::{event::PushClaim, writer::TrustedPush};
-//! let forged = TrustedPush { claim: PushClaim { principal: None, request_id: None } };
+//! let forged = TrustedPush { claim: PushClaim::default() };
 //! ```
 //!
 //! ```compile_fail,E0277
@@ -83,7 +83,7 @@
 //!
 //! ```compile_fail,E0451
 //! let forged = eic_core::sessions::shown::ShownPush {
-//!     principal: None, account: None, request_id: None, verified: true,
+//!     principal: None, account: None, request_id: None, verified: true, rule: None, options: None, recorder: None,
 //! };
 //! ```
 

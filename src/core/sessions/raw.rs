@@ -29,6 +29,8 @@ pub(super) struct Raw<'a> {
     pub(super) fingerprint: Field<'a>,
     pub(super) request_id: Field<'a>,
     pub(super) principal: Field<'a>,
+    pub(super) rule: Field<'a>,
+    pub(super) options: Field<'a>,
     pub(super) reason: Field<'a>,
     pub(super) sshd_pid: Field<'a>,
 }
@@ -80,6 +82,8 @@ impl<'de> Visitor<'de> for RawVisitor {
                 "EIC_FINGERPRINT" => &mut raw.fingerprint,
                 "EIC_REQUEST_ID" => &mut raw.request_id,
                 "EIC_PRINCIPAL" => &mut raw.principal,
+                "EIC_RULE" => &mut raw.rule,
+                "EIC_OPTIONS" => &mut raw.options,
                 "EIC_REASON" => &mut raw.reason,
                 "EIC_SSHD_PID" => &mut raw.sshd_pid,
                 _ => {

@@ -66,11 +66,12 @@ impl SessionsReport {
     pub fn csv(&self) -> String {
         let mut csv = String::from(
             "kind,start,end,state,why,seconds,user,principal,account,request_id,verified,address,port,\
-             fingerprint,method,joined_by\r\n",
+             fingerprint,method,joined_by,rule,options,recorder\r\n",
         );
         let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
         for session in &self.sessions {
-            let [principal, account, request_id, verified] = columns(&session.pushes);
+            let [principal, account, request_id, verified, rule, options, recorder] =
+                columns(&session.pushes);
             row(
                 &mut csv,
                 &[
@@ -90,15 +91,22 @@ impl SessionsReport {
                     session.fingerprint.as_deref().unwrap_or_default(),
                     &session.method,
                     session.joined_by.unwrap_or_default(),
+                    &rule,
+                    &options,
+                    &recorder,
                 ],
             );
         }
         for key in &self.unused {
-            let [principal, account, request_id, verified] = columns(core::slice::from_ref(&key.push));
+            let [principal, account, request_id, verified, rule, options, recorder] =
+                columns(core::slice::from_ref(&key.push));
             let user = key.user.as_deref().unwrap_or_default();
             let cells =
                 ["unused", &key.at, "", "", "", "", user, &principal, &account, &request_id, &verified];
-            let cells: Vec<_> = cells.into_iter().chain(["", "", &key.fingerprint, "", ""]).collect();
+            let cells: Vec<_> = cells
+                .into_iter()
+                .chain(["", "", &key.fingerprint, "", "", &rule, &options, &recorder])
+                .collect();
             row(&mut csv, &cells);
         }
         csv
@@ -151,21 +159,41 @@ impl ShownPush {
             let _ = write!(text, " (account {account})");
         }
         text.push('\n');
-        if let Some(id) = self.request_id() {
-            let _ = writeln!(text, "    request-id {id}");
+        let rows = [
+            ("request-id", self.request_id()),
+            ("rule      ", self.rule()),
+            ("options   ", self.options()),
+            ("recorder  ", self.recorder()),
+        ];
+        for (name, value) in rows {
+            if let Some(value) = value {
+                let _ = writeln!(text, "    {name} {value}");
+            }
         }
     }
 }
 
-/// Principal, account, request id, and whether all pushes are verified. Spaces separate the values of several pushes,
-/// because no value contains a space.
-fn columns(pushes: &[ShownPush]) -> [String; 4] {
-    let all = |of: fn(&ShownPush) -> Option<&str>| pushes.iter().filter_map(of).collect::<Vec<_>>().join(" ");
+/// Principal, account, request id, whether all pushes are verified, rule, options and recorder. Spaces separate the values
+/// of several pushes. Names of rules and options can contain spaces, so they are separated by ` | `.
+fn columns(pushes: &[ShownPush]) -> [String; 7] {
+    let joined = |of: fn(&ShownPush) -> Option<&str>, by: &str| {
+        pushes.iter().filter_map(of).collect::<Vec<_>>().join(by)
+    };
+    let all = |of| joined(of, " ");
+    let spaced = |of| joined(of, " | ");
     let verified = match pushes {
         [] => String::new(),
         pushes => pushes.iter().all(|push| push.principal().1).to_string(),
     };
-    [all(|push| push.principal().0), all(ShownPush::account), all(ShownPush::request_id), verified]
+    [
+        all(|push| push.principal().0),
+        all(ShownPush::account),
+        all(ShownPush::request_id),
+        verified,
+        spaced(ShownPush::rule),
+        spaced(ShownPush::options),
+        spaced(ShownPush::recorder),
+    ]
 }
 
 fn row(csv: &mut String, cells: &[&str]) {

@@ -6,10 +6,11 @@ use alloc::vec::Vec;
 
 use serde::Serialize;
 
-use super::event::{Moment, Push};
+use super::event::{Grant, Moment, Push};
 use super::joined::{End, HandedOverKey, Joined, Session, Why};
 use super::writer::Attribution;
 use crate::identity::account_of;
+use crate::key_options::KeyOptions;
 use crate::time::Timestamp;
 
 /// One second in the unit of a [`Moment`].
@@ -66,18 +67,37 @@ pub struct ShownPush {
     account: Option<String>,
     request_id: Option<String>,
     verified: bool,
+    rule: Option<String>,
+    options: Option<String>,
+    recorder: Option<&'static str>,
 }
 
 impl From<&Push> for ShownPush {
     fn from(push: &Push) -> Self {
         let claim = push.claim();
+        let Grant { rule, options } = claim.grant.as_deref().cloned().unwrap_or_default();
         Self {
             account: claim.principal.as_deref().and_then(account_of).map(str::to_owned),
             principal: claim.principal.clone(),
             request_id: claim.request_id.clone(),
             verified: matches!(push, Push::Trusted(_)),
+            rule,
+            recorder: options.as_deref().and_then(recorder),
+            options,
         }
     }
+}
+
+/// Programs that record a session (tlog-rec-session(8), tlog-rec(8)).
+const RECORDERS: [&str; 2] = ["tlog-rec-session", "tlog-rec"];
+
+/// The recorder that `command` in these options starts, if it is the first word of the command, or the word after
+/// `exec`. `None` if the options were cut.
+fn recorder(options: &str) -> Option<&'static str> {
+    let options = KeyOptions::parse(options).ok()?;
+    let mut words = options.command()?.split_ascii_whitespace().skip_while(|word| *word == "exec");
+    let program = words.next()?.rsplit('/').next()?;
+    RECORDERS.into_iter().find(|recorder| *recorder == program)
 }
 
 impl ShownPush {
@@ -103,6 +123,24 @@ impl ShownPush {
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
+    }
+
+    /// The rule that allowed the key.
+    #[must_use]
+    pub fn rule(&self) -> Option<&str> {
+        self.rule.as_deref()
+    }
+
+    /// The options on the key's line.
+    #[must_use]
+    pub fn options(&self) -> Option<&str> {
+        self.options.as_deref()
+    }
+
+    /// The recorder that those options start.
+    #[must_use]
+    pub const fn recorder(&self) -> Option<&'static str> {
+        self.recorder
     }
 }
 

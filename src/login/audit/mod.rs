@@ -16,19 +16,15 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use eic_core::audit_line::CHOSEN_INPUTS;
+use eic_core::audit_line::{ALLOWED_BY, CHOSEN_INPUTS, MAX_OPTIONS, MAX_PRINCIPAL, UNSTAPLED, WITH_OPTIONS};
 use eic_core::decision::{Refusal, RefusalError};
 use eic_core::evidence::key_bundle::Claims;
 use eic_core::identity::LoginName;
-use eic_core::policy::PermittedKey;
+use eic_core::policy::{Denied, PermittedKey};
 use eic_core::reason::Reason;
-use eic_core::text::{MAX_SHOWN, one_line, printable};
-use eic_core::verification::KeyError;
+use eic_core::text::{MAX_SHOWN, cut, one_line, printable};
 
 use self::log::{JournalSocket, LogEvent, SendStatus, SyslogSocket};
-
-/// Longest principal in a line, in characters. IAM's longest ARN has this length.
-const MAX_PRINCIPAL: usize = 2048;
 
 /// Maximum number of refusals per run with their own line. One more line counts the rest.
 const MAX_REFUSALS: usize = 8;
@@ -176,23 +172,37 @@ impl WaitBudget {
     }
 }
 
-fn provided_event(key: &PermittedKey, unstapled: &[&str], user: &LoginName) -> LogEvent {
-    let key = key.verified();
+fn provided_event(permitted: &PermittedKey, unstapled: &[&str], user: &LoginName) -> LogEvent {
+    let key = permitted.verified();
     let claims = key.claims();
     let mut message =
         format!("Providing ssh key from EC2 Instance Connect with fingerprint: {}", key.key().fingerprint());
     if let Some(id) = &claims.request_id {
-        let _ = write!(message, ", request-id: {}", printable(id, MAX_SHOWN));
+        let _ = write!(message, ", request-id: {}", word(id, MAX_SHOWN));
     }
     if let Some(arn) = &claims.principal {
-        let _ = write!(message, ", for IAM principal: {}", printable(arn, MAX_PRINCIPAL));
+        let _ = write!(message, ", for IAM principal: {}", word(arn, MAX_PRINCIPAL));
     }
     if !unstapled.is_empty() {
-        let _ = write!(message, "; without an OCSP staple for {}", unstapled.join(" and "));
+        let _ = write!(message, "{UNSTAPLED}{}", unstapled.join(" and "));
     }
     let mut fields = claim_fields(claims, true);
     fields.push(("EIC_EXPIRES", key.expires().to_string()));
+    if let Some(rule) = permitted.rule() {
+        let _ = write!(message, "{ALLOWED_BY}{rule}");
+        fields.push(("EIC_RULE", rule.to_owned()));
+    }
+    if !permitted.prefix().is_empty() {
+        let options = cut(one_line(permitted.prefix().trim_end()), MAX_OPTIONS);
+        let _ = write!(message, "{WITH_OPTIONS}{options}");
+        fields.push(("EIC_OPTIONS", options));
+    }
     event("provided", user.as_str(), message, fields)
+}
+
+/// A value of a push as one word of the message, so that it cannot imitate a later part of the message.
+fn word(text: &str, limit: usize) -> String {
+    printable(text, limit).replace(' ', "\\x20")
 }
 
 fn event(
@@ -210,11 +220,7 @@ fn event(
 
 fn refusal_event(refusal: &Refusal, user: &LoginName) -> LogEvent {
     let reason = refusal.error.reason();
-    // For these reasons, all claims were signed: only the instance, the time or a rule caused the refusal.
-    let signed = matches!(
-        refusal.error,
-        RefusalError::Key(KeyError::WrongInstance { .. } | KeyError::Expired(..)) | RefusalError::Policy(_)
-    );
+    let signed = refusal.error.is_of_signed_entry();
     let claimed = if signed { "" } else { "claimed " };
     let mut message =
         format!("Refusing ssh key from EC2 Instance Connect for user {user}: {reason}: {}", refusal.error);
@@ -230,6 +236,9 @@ fn refusal_event(refusal: &Refusal, user: &LoginName) -> LogEvent {
     }
     let mut fields = claim_fields(&refusal.claims, signed);
     fields.push(("EIC_REASON", reason.as_str().to_owned()));
+    if let RefusalError::Policy(Denied { rule, number: Some(_), .. }) = &refusal.error {
+        fields.push(("EIC_RULE", rule.clone()));
+    }
     event("refused", user.as_str(), message, fields)
 }
 

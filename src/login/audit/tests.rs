@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use eic_core::evidence::key_bundle::EntryError;
 use eic_core::time::Timestamp;
+use eic_core::verification::KeyError;
 
 use super::*;
 

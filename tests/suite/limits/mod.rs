@@ -1,5 +1,6 @@
 //! Limits of rules: the word of the agent's log, compared with real logins.
 
+mod audit;
 mod options;
 mod predicted;
 
@@ -86,7 +87,7 @@ fn limits_of_a_rule_decide_about_real_logins() {
                 contractors("days = [\"Mon-Sun\"]\ntime_zone = \"Nowhere/Land\""),
                 CONTRACTOR,
                 0,
-                "time-zone-unknown: contractors (a rule of this instance) has hours in Nowhere/Land, and the time there is unknown: /usr/share/zoneinfo/Nowhere/Land: ",
+                "time-zone-unknown: contractors (a rule of this instance) allows the key Mon-Sun Nowhere/Land, and the time there is unknown: /usr/share/zoneinfo/Nowhere/Land: ",
             ),
             // The time zone of a rule that does not decide does not matter.
             (contractors("days = [\"Mon-Sun\"]\ntime_zone = \"Nowhere/Land\""), DEPLOY, 0, ""),
@@ -108,7 +109,13 @@ fn limits_of_a_rule_decide_about_real_logins() {
                     format!("Refusing ssh key from EC2 Instance Connect for user ec2-user: {refusal}");
                 let line = refused.unwrap_or_else(|| panic!("{settings}: {lines:?}"));
                 assert!(line.starts_with(&start), "{start}\n{line}");
-                assert!(line.contains(&format!(", pushed by {caller}; fingerprint: ")), "{line}");
+                let others =
+                    match (refusal.starts_with("denied-by-default"), settings.contains("contractors")) {
+                        (false, _) => "",
+                        (true, true) => "; rules that allow keys for this user: contractors",
+                        (true, false) => "; no rule allows keys for this user",
+                    };
+                assert!(line.contains(&format!(", pushed by {caller}{others}; fingerprint: ")), "{line}");
             }
         }
     });

@@ -159,7 +159,7 @@ fn filters_and_formats_agree(world: &World, bobs: &Key, own: &Key) {
     let csv = ran(world, &["--csv"]);
     assert_eq!(csv.out.lines().count(), 4, "{}", csv.out);
     assert!(csv.err.is_empty() || csv.err.starts_with("warning: unattributed: 1 "), "{}", csv.err);
-    assert!(csv.out.lines().all(|line| line.split(',').count() == 16), "{}", csv.out);
+    assert!(csv.out.lines().all(|line| line.split(',').count() == 19), "{}", csv.out);
     // A user who may not read the journal gets an error and not an empty report.
     let uid = world.uid("ubuntu").to_string();
     let said = std::process::Command::new("setpriv")

@@ -22,7 +22,7 @@ const ALICE: &str = "arn:aws:sts::123456789012:assumed-role/Admin/alice@example.
 const CAROL: &str = "arn:aws:iam::210987654321:user/carol";
 
 /// The report as JSON. The exit status must agree with its field `complete`.
-fn report(world: &World, arguments: &[&str]) -> Value {
+pub(crate) fn report(world: &World, arguments: &[&str]) -> Value {
     let ran = ran(world, &[arguments, &["--json"]].concat());
     let report: Value =
         serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {}{}", ran.out, ran.err));
@@ -44,7 +44,7 @@ fn ran(world: &World, arguments: &[&str]) -> Ran {
 }
 
 /// Whether the report has the documented shape, by the Python package `jsonschema`.
-fn is_valid(world: &World, report: &Value) -> Result<(), String> {
+pub(crate) fn is_valid(world: &World, report: &Value) -> Result<(), String> {
     let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/schema/sessions.schema.json");
     let file = world.path("etc/sessions.json");
     fs::write(&file, report.to_string()).unwrap();
@@ -57,7 +57,7 @@ fn is_valid(world: &World, report: &Value) -> Result<(), String> {
 }
 
 /// The session of this key.
-fn session<'r>(report: &'r Value, key: &Key) -> &'r Value {
+pub(crate) fn session<'r>(report: &'r Value, key: &Key) -> &'r Value {
     let sessions = report["sessions"].as_array().unwrap();
     let found: Vec<_> =
         sessions.iter().filter(|session| session["fingerprint"] == key.fingerprint()).collect();

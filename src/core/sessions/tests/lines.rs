@@ -1,6 +1,6 @@
 //! Tests of the parsers: events, and the writers of their lines.
 
-use super::super::event::{Accepted, Event, KeyName, KeyProvided, Push, PushClaim};
+use super::super::event::{Accepted, Event, Grant, KeyName, KeyProvided, Push, PushClaim};
 use super::super::message::of_agent;
 use super::super::writer::TrustedPush;
 use super::*;
@@ -92,7 +92,8 @@ fn text_of_the_agent_is_parsed() {
         None => None,
     };
     let claim = |principal: Option<&str>, request_id: Option<&str>| {
-        Some(PushClaim { principal: principal.map(str::to_owned), request_id: request_id.map(str::to_owned) })
+        let claim = PushClaim { principal: principal.map(str::to_owned), ..PushClaim::default() };
+        Some(PushClaim { request_id: request_id.map(str::to_owned), ..claim })
     };
     assert_eq!(read(&line), claim(None, None));
     let whole = format!(
@@ -101,6 +102,24 @@ fn text_of_the_agent_is_parsed() {
     assert_eq!(read(&whole), claim(Some(&format!("{ALICE},x=y")), Some("r-1")));
     let chosen = format!("{whole}; chosen inputs: --config /x, for IAM principal: arn:mallory");
     assert_eq!(read(&chosen), read(&whole), "inputs from the command line are not part of the claims");
+    let rule = "; allowed by rule: night, shift; with options: restrict,command=\"a; allowed by rule: b\"";
+    let by_rule = |text: &str| read(&format!("{text}{rule}"));
+    let with_rule = |claim: Option<PushClaim>| {
+        let grant = Grant {
+            rule: Some("night, shift".to_owned()),
+            options: Some("restrict,command=\"a; allowed by rule: b\"".to_owned()),
+        };
+        claim.map(|claim| PushClaim { grant: Some(grant.into()), ..claim })
+    };
+    for text in [&line, &whole] {
+        assert_eq!(by_rule(text), with_rule(read(text)), "{text}");
+    }
+    assert_eq!(
+        read(&format!("{whole}; with options: pty")).unwrap().grant.unwrap().options.as_deref(),
+        Some("pty")
+    );
+    let long = read(&format!("{whole}{rule}{}", "\u{e9}".repeat(9000))).unwrap();
+    assert_eq!(long.grant.unwrap().options.unwrap().len(), 1024 + 3);
     let foreign = format!("{line}, request-id: \u{1b}[2J\\x41, for IAM principal: {}", "a".repeat(3000));
     let shown = read(&foreign).unwrap();
     assert_eq!(shown.request_id.unwrap(), "\\x1b[2J\\x41", "escaped text is not escaped again");

@@ -19,10 +19,73 @@ fn session_is_shown_with_all_fields() {
             "ended_by": null, "seconds": 59, "user": "ec2-user", "method": "publickey", "address": "192.0.2.1",
             "port": 4000, "fingerprint": key('a'), "sshd_pid": 10, "joined_by": "pid-and-key",
             "attributed": true, "end_attributed": true,
-            "pushes": [{ "principal": ALICE, "account": "123456789012", "request_id": "r-alice", "verified": true }],
+            "pushes": [{
+                "principal": ALICE, "account": "123456789012", "request_id": "r-alice", "verified": true,
+                "rule": null, "options": null, "recorder": null,
+            }],
         })
     );
     assert_eq!((ids(&report), &report["complete"]), (vec![], &json!(true)));
+}
+
+/// A push that a rule allowed, with these options.
+fn by_rule(log: &mut Log, sshd: u32, key: &str, rule: &str, options: &str) {
+    log.provided(sshd, key, ALICE);
+    let mut entry: Value = serde_json::from_str(&log.lines.pop().unwrap()).unwrap();
+    entry["EIC_RULE"] = json!(rule);
+    entry["EIC_OPTIONS"] = json!(options);
+    log.lines.push(entry.to_string());
+}
+
+#[test]
+fn rule_and_options_of_a_push_are_shown() {
+    let mut log = Log::new();
+    let options = "restrict,pty,command=\"exec /usr/bin/tlog-rec-session -c \\\"a, b\\\"\"";
+    by_rule(&mut log, 10, &key('a'), "contractors, all", options);
+    by_rule(&mut log, 10, &key('a'), "contractors, all", options);
+    log.accepted(10, &key('a')).closed(10);
+    by_rule(&mut log, 20, &key('b'), "=a\u{1b}[2J", &"x".repeat(5000));
+    let found = shown(&log, None, &everything());
+    let report = json!(found);
+    let push = &one(&report)["pushes"][0];
+    assert_eq!(
+        (&push["rule"], &push["options"], &push["recorder"]),
+        (&json!("contractors, all"), &json!(options), &json!("tlog-rec-session"))
+    );
+    let unused = &report["unused"][0];
+    assert_eq!(unused["rule"], "=a\\x1b[2J");
+    assert_eq!(unused["options"].as_str().unwrap(), "x".repeat(1024) + "...");
+    let text = found.text();
+    let rows = format!(
+        "    request-id r-alice\n    rule       contractors, all\n    options    {options}\n    recorder   tlog-rec-session\n"
+    );
+    assert!(text.contains(&rows), "{text}");
+    let csv = found.csv();
+    let lines: Vec<_> = csv.split_terminator("\r\n").collect();
+    let cell = options.replace('"', "\"\"");
+    let end = format!(",pid-and-key,\"contractors, all\",\"{cell}\",tlog-rec-session");
+    assert!(lines[1].ends_with(&end), "{csv}");
+    assert!(lines[2].contains(",\"'=a\\x1b[2J\","), "{csv}");
+}
+
+#[test]
+fn recorder_is_the_program_that_the_command_starts() {
+    for (options, recorder) in [
+        ("command=\"tlog-rec-session\"", json!("tlog-rec-session")),
+        ("restrict,pty,COMMAND=\"exec /usr/bin/tlog-rec-session -l\"", json!("tlog-rec-session")),
+        ("command=\"/usr/bin/tlog-rec -w file\"", json!("tlog-rec")),
+        ("command=\"echo tlog-rec-session\"", json!(null)),
+        ("command=\"/usr/bin/tlog-rec-session-x\"", json!(null)),
+        ("command=\"exec\"", json!(null)),
+        ("environment=\"A=tlog-rec-session\"", json!(null)),
+        ("restrict,pty", json!(null)),
+        ("command=\"tlog-rec-session", json!(null)),
+        ("", json!(null)),
+    ] {
+        let mut log = Log::new();
+        by_rule(&mut log, 10, &key('a'), "r", options);
+        assert_eq!(log.report(&everything(), None)["unused"][0]["recorder"], recorder, "{options}");
+    }
 }
 
 #[test]
@@ -114,7 +177,7 @@ fn principals_of_a_text_log_are_unverified() {
     let session = one(&report);
     let push = json!({
         "principal": "arn:aws:iam::123456789012:user/alice", "account": "123456789012", "request_id": "r-1",
-        "verified": false,
+        "verified": false, "rule": null, "options": null, "recorder": null,
     });
     assert_eq!(
         (&session["pushes"], &session["joined_by"], &session["seconds"]),
@@ -210,7 +273,7 @@ fn csv_cells_cannot_be_formulas() {
     assert_eq!(
         lines[1],
         format!(
-            "session,2026-11-21T12:00:02Z,2026-11-21T12:01:01Z,closed,,59,ec2-user,{ALICE},123456789012,r-alice,true,192.0.2.1,4000,{},publickey,pid-and-key",
+            "session,2026-11-21T12:00:02Z,2026-11-21T12:01:01Z,closed,,59,ec2-user,{ALICE},123456789012,r-alice,true,192.0.2.1,4000,{},publickey,pid-and-key,,,",
             key('a')
         )
     );

@@ -89,7 +89,7 @@ fn check(report: &SessionsReport, lines: usize, verified: Option<bool>) {
     }
     for row in report.csv().split_terminator("\r\n") {
         assert_printable(row);
-        assert_eq!(cells(row), 16, "{row}");
+        assert_eq!(cells(row), 19, "{row}");
     }
     let shown = serde_json::to_value(report).unwrap();
     let list = |name: &str| shown[name].as_array().unwrap().clone();
@@ -106,6 +106,10 @@ fn check(report: &SessionsReport, lines: usize, verified: Option<bool>) {
     }
     let pushes = sessions.iter().flat_map(|session| session["pushes"].as_array().unwrap()).chain(&unused);
     for push in pushes {
+        for (name, limit) in [("rule", 256), ("options", 1024)] {
+            assert!(push[name].as_str().is_none_or(|text| text.len() <= limit + 3), "{push:#}");
+        }
+        assert!(push["recorder"].is_null() || push["options"].is_string(), "{push:#}");
         if let Some(verified) = verified {
             assert_eq!(push["verified"], Value::Bool(verified), "{push:#}");
         }
