@@ -15,7 +15,7 @@ use eic_login::privileges::give_up_root;
 use serde::Serialize;
 
 use crate::cli::RulesArgs;
-use crate::config::rules::{check_key_type, check_principal};
+use crate::config::rules::{check_key_type, check_principal, words_of_replaced};
 use crate::layout::{fit_for_terminal, json};
 use crate::outcome::Outcome;
 use crate::settings;
@@ -106,7 +106,7 @@ impl Report {
                 (_, refusal) => refusal.as_ref().map(|(reason, _)| reason.as_str()),
             },
             line: judged.as_ref().ok().filter(|_| refusal.is_none()).map(|judged| line(&judged.prefix)),
-            notes: differences(arguments, settings, judged.is_ok() && refusal.is_none(), at),
+            notes: differences(arguments, settings, judged.as_ref().ok().filter(|_| refusal.is_none()), at),
             detail: judged.as_ref().err().map(Denied::to_string).or(refusal.map(|(_, why)| why)),
         }
     }
@@ -124,7 +124,12 @@ fn refusal(arguments: &RulesArgs, settings: &Settings) -> Option<(Reason, String
 }
 
 /// What the rules do not decide, and what no login can have.
-fn differences(arguments: &RulesArgs, settings: &Settings, is_allowed: bool, at: Timestamp) -> Vec<String> {
+fn differences(
+    arguments: &RulesArgs,
+    settings: &Settings,
+    allowed: Option<&Permission<'_>>,
+    at: Timestamp,
+) -> Vec<String> {
     let mut notes = Vec::new();
     let pattern = Glob::new(&arguments.principal);
     if let Some(mistake) = check_principal(&pattern, settings.domain.value.as_ref())
@@ -136,10 +141,11 @@ fn differences(arguments: &RulesArgs, settings: &Settings, is_allowed: bool, at:
     if let Err(mistake) = check_key_type(&Glob::new(&arguments.key_type)) {
         notes.push(format!("no key has this type: as a pattern, it {}", mistake.what));
     }
-    if !is_allowed {
-        return notes;
-    }
+    let Some(Permission { rule, .. }) = allowed else { return notes };
     let prefix = settings.line_prefix();
+    let options = rule.and_then(|(_, rule)| rule.limits.options.as_ref());
+    let replaced = options.and_then(|options| words_of_replaced(&prefix, options));
+    notes.extend(replaced.map(|words| format!("the rule {words}")));
     if settings.environment.value {
         notes.push(
             "sshd must permit the variables of [keys] environment; this shows it: sudo eic-agent config"

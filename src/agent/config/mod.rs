@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &ConfigArgs, out: &mut impl Write, notes: &mut impl
         let _ = writeln!(notes, "eic-agent: {}", one_line(&fault.said));
     }
     let file = settings.file.as_deref().unwrap_or(Path::new(DEFAULT_PATH)).display().to_string();
-    for problem in rules.iter().chain(&rules::doubts(&settings)) {
+    for problem in rules.iter().chain(&rules::doubts(&settings)).chain(&rules::replaced(&settings)) {
         let _ = writeln!(notes, "{}:{}", one_line(&file), one_line(&problem.to_string()));
     }
     let is_sound = faults.is_empty() && rules.is_empty();

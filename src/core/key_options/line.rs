@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::template::{self, Template, Values};
-use super::{EXPIRY, KeyOption, KeyOptions, Release, RuleOptions};
+use super::{ENVIRONMENT, EXPIRY, KeyOption, KeyOptions, Release, RuleOptions};
 use crate::time::Timestamp;
 
 /// The variables that [`LinePrefix::environment`] adds to a session.
@@ -101,6 +101,16 @@ impl LinePrefix {
         Some(texts.join(","))
     }
 
+    /// The options of `[keys]` that do not apply to the keys of a rule with these options, because the rule has another value
+    /// for them. Without variables: a variable is replaced by its name, so that is what the rule is written for.
+    #[must_use]
+    pub fn replaced(&self, rule: &RuleOptions) -> Vec<String> {
+        let (keys, rule) = (self.options.iter().flat_map(KeyOptions::list), rule.options().list());
+        let replaced = keys.filter(|option| option.name != ENVIRONMENT && !rule.contains(option));
+        let replaced = replaced.filter(|option| rule.iter().any(|new| new.replaces(option)));
+        replaced.map(|option| written(option.name, option.value.as_deref())).collect()
+    }
+
     /// Whether a key with these options can run one command only.
     #[must_use]
     pub fn forces_command(&self, rule: Option<&RuleOptions>) -> bool {
@@ -144,7 +154,7 @@ impl KeyOption {
             return false;
         }
         let variable = |value: &str| value.split('=').next().map(str::to_owned);
-        self.name == other.name && (self.name != "environment" || variable(new) == variable(old))
+        self.name == other.name && (self.name != ENVIRONMENT || variable(new) == variable(old))
     }
 }
 

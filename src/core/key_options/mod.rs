@@ -44,12 +44,13 @@ const MAX_BYTES: usize = 4096;
 /// The option that runs one command instead of the client's command.
 const COMMAND: &str = "command";
 const EXPIRY: &str = "expiry-time";
+const ENVIRONMENT: &str = "environment";
 
 /// The options that sshd knows, and the first release that has each one (OpenSSH release notes).
 const KNOWN: &[(&str, Option<OptionValue>, Release)] = &[
     ("agent-forwarding", None, Release(7, 2)),
     (COMMAND, Some(OptionValue::Text), Release(1, 2)),
-    ("environment", Some(OptionValue::Environment), Release(2, 3)),
+    (ENVIRONMENT, Some(OptionValue::Environment), Release(2, 3)),
     (EXPIRY, Some(OptionValue::Expiry), Release(7, 7)),
     ("from", Some(OptionValue::From), Release(1, 2)),
     ("no-agent-forwarding", None, Release(1, 2)),
@@ -70,7 +71,7 @@ const KNOWN: &[(&str, Option<OptionValue>, Release)] = &[
 ];
 
 /// Options that may occur more than once. sshd drops a key in which any other option with a value occurs twice.
-const REPEATABLE: [&str; 3] = ["environment", "permitlisten", "permitopen"];
+const REPEATABLE: [&str; 3] = [ENVIRONMENT, "permitlisten", "permitopen"];
 
 /// With one of these options, a key signs certificates for other keys. A caller who can push one key could then give
 /// access to other keys.
@@ -188,7 +189,7 @@ impl RuleOptions {
         let options = KeyOptions::parse(text)?;
         for KeyOption { name, value } in options.list() {
             let has_template = value.as_deref().map_or(Ok(false), template::check);
-            let can_have_one = [COMMAND, "environment"].contains(name);
+            let can_have_one = [COMMAND, ENVIRONMENT].contains(name);
             match has_template {
                 Ok(true) | Err(_) if !can_have_one => {
                     return Err(KeyOptionsError::TemplateIn((*name).to_owned()));

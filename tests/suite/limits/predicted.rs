@@ -138,3 +138,33 @@ fn rules_test_shows_the_deciding_rule_and_refuses_bad_input() {
         );
     });
 }
+
+#[test]
+fn option_of_keys_that_a_rule_replaces_is_named_before_a_login_shows_it() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let key = Key::ed25519(world, "key");
+        let keys = "[keys]\noptions = 'from=\"198.51.100.0/24\",permitopen=\"a:1\",pty'\n";
+        let words = "these options of [keys], which do not apply to the keys of this rule: ";
+        for (rule, replaced) in [
+            ("from=\"127.0.0.1\",permitopen=\"a:1\"", "from=\"198.51.100.0/24\""),
+            ("from=\"127.0.0.1\",permitopen=\"b:2\"", "from=\"198.51.100.0/24\",permitopen=\"a:1\""),
+            ("no-pty,environment=\"A=1\"", ""),
+        ] {
+            world.configure(&format!("{keys}{}", contractors(&format!("options = '{rule}'"))));
+            push(world, "ec2-user", &key, CONTRACTOR, 0);
+            let line = world.run(&["ec2-user"]).keys();
+            let config = Command::new(world.agent()).arg("config").output().unwrap();
+            let config = (config.status.code(), String::from_utf8(config.stderr).unwrap());
+            let (status, test, _) = rules_test(world, &["--user", "ec2-user", "--principal", CONTRACTOR]);
+            assert_eq!((status, config.0), (Some(0), Some(0)), "this is no fault: {test}{}", config.1);
+            for said in [&test, &config.1] {
+                assert_eq!(said.contains(&format!("{words}{replaced}\n")), !replaced.is_empty(), "{said}");
+                assert_eq!(said.contains(words), !replaced.is_empty(), "{said}");
+            }
+            for option in ["from=\"198.51.100.0/24\"", "permitopen=\"a:1\""] {
+                let is_gone = !line.contains(option);
+                assert_eq!(is_gone, replaced.contains(option), "{option}: {line}");
+            }
+        }
+    });
+}

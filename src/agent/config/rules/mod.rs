@@ -8,10 +8,12 @@
 //! | [`forms`] | whether any text of a form can match a pattern |
 //! | [`values`] | the forms of principals, accounts, login names and key algorithms |
 //! | [`overlap`] | rules whose limits do not apply to some of their keys |
+//! | [`mod@replaced`] | options of `[keys]` that a rule replaces |
 //! | [`mod@unusable`] | rules that allow no key on this machine |
 
 mod forms;
 mod overlap;
+mod replaced;
 mod unusable;
 mod values;
 
@@ -24,6 +26,7 @@ use eic_login::config::{Origin, Settings, Sourced};
 use serde::Serialize;
 
 use self::forms::{Form, Set};
+pub(crate) use self::replaced::{replaced, words as words_of_replaced};
 pub(crate) use self::unusable::unusable;
 use self::values::Mistake;
 pub(crate) use self::values::{
