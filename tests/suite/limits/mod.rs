@@ -1,6 +1,7 @@
 //! Limits of rules: the word of the agent's log, compared with real logins.
 
 mod audit;
+mod judged;
 mod options;
 mod predicted;
 

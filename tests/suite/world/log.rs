@@ -85,6 +85,13 @@ impl Syslog {
             .collect()
     }
 
+    /// The lines of sshd so far, with their prefixes.
+    pub(crate) fn sshd_lines(&self) -> Vec<String> {
+        let mut lines = self.0.seen();
+        lines.retain(|line| line.contains(" sshd"));
+        lines
+    }
+
     /// Waits for a line of the agent or of sshd that contains `part`.
     pub(crate) fn wait_for(&self, part: &str) -> String {
         self.0.wait_for(part)
