@@ -31,7 +31,7 @@ const DOCUMENTS: [(&str, &str); 8] = [
 
 /// Which file runs or compares each fenced block: document, first words of the block, file. A file that runs a block
 /// finds it by these words.
-const CHECKED: [(&str, &str, &str); 60] = [
+const CHECKED: [(&str, &str, &str); 62] = [
     ("docs/code.md", "┌", "tests/drawing"),
     ("docs/code.md", "calls, in the order of time", "tests/drawing"),
     ("README.md", "make demo", "tests/suite/documents.rs"),
@@ -76,6 +76,12 @@ const CHECKED: [(&str, &str, &str); 60] = [
     ("docs/settings.md", "sudo eic-agent config", "tests/suite/documents.rs"),
     ("docs/settings.md", "[[rule]]", "tests/suite/settings.rs"),
     ("docs/settings.md", "[policy]", "tests/suite/limits/mod.rs"),
+    ("docs/settings.md", "MaxSessions 1", "tests/suite/limits/recording.rs"),
+    (
+        "docs/settings.md",
+        "sudo journalctl -o verbose SYSLOG_IDENTIFIER=tlog-rec-session",
+        "tests/suite/limits/recording.rs",
+    ),
     ("docs/settings.md", "eic-agent rules test", "tests/suite/limits/options.rs"),
     ("docs/settings.md", "[[rule]]\nname = \"deploy\"", "tests/suite/limits/options.rs"),
     ("docs/settings.md", "[audit]", "tests/suite/limits/options.rs"),

@@ -4,6 +4,7 @@ mod audit;
 mod judged;
 mod options;
 mod predicted;
+mod recording;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
