@@ -5,6 +5,7 @@ mod judged;
 mod options;
 mod predicted;
 mod recording;
+mod single_use;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
