@@ -304,10 +304,11 @@ fn recording_does_not_see_what_the_recipe_says() {
             assert!(!recorded.contains(words), "{words}: {recorded}");
         }
 
-        // A session without a recorder ends.
+        // A session without a recorder ends. Another release than tlog 12 may not need this file.
         fs::remove_file("/run/utmp").unwrap();
-        let (status, said) = machine.type_lines(&[]);
-        assert!(status == Some(1) && said.contains("Failed adding a utmp record"), "{said}");
+        let (status, said) = machine.type_lines(&["exit"]);
+        let is_twelve = run(RECORDER, &["--version"]).stdout.starts_with(b"tlog 12");
+        assert_eq!(is_twelve, status == Some(1) && said.contains("Failed adding a utmp record"), "{said}");
     });
 }
 
