@@ -4,6 +4,7 @@ use std::io::Write;
 
 use eic_login::Clock;
 use eic_login::providers::supervise;
+use eic_login::session_wrapper::session;
 use nix::sys::stat::{Mode, umask};
 
 use crate::cli::{Cli, Command};
@@ -53,6 +54,10 @@ pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
         Command::RunAs(arguments) => reach::run_as(arguments, notes),
         Command::Connects(arguments) => reach::run_connects(arguments),
         Command::Placement => placement::run(clock, out, notes),
+        Command::Session(arguments) => {
+            let _ = writeln!(notes, "eic-agent: {}", session::run(&arguments.run()));
+            Outcome::Undecided
+        }
         Command::Supervise(arguments) => {
             match supervise(&arguments.program, &arguments.command, arguments.timeout) {
                 Ok(status) => Outcome::Provider(status),

@@ -105,7 +105,11 @@ impl Report {
                 (Err(denied), _) => Some(denied.reason().as_str()),
                 (_, refusal) => refusal.as_ref().map(|(reason, _)| reason.as_str()),
             },
-            line: judged.as_ref().ok().filter(|_| refusal.is_none()).map(|judged| line(&judged.prefix)),
+            line: judged
+                .as_ref()
+                .ok()
+                .filter(|_| refusal.is_none())
+                .map(|judged| line(&judged.prefix.options)),
             notes: differences(arguments, settings, judged.as_ref().ok().filter(|_| refusal.is_none()), at),
             detail: judged.as_ref().err().map(Denied::to_string).or(refusal.map(|(_, why)| why)),
         }

@@ -4,12 +4,14 @@
 use std::io;
 
 use eic_core::identity::LoginName;
+use eic_core::key_options::SessionStart;
 use eic_core::policy::{MachineFacts, Policy, Zones};
 use eic_host::reach::Obstacle;
 use eic_host::sshd::release::installed_release;
 use eic_login::config::{
-    CommandLine, ConfigError, DEFAULT_PATH, FileError, Settings, path_of_zone, read_zones,
+    CommandLine, ConfigError, DEFAULT_PATH, FileError, SessionForm, Settings, path_of_zone, read_zones,
 };
+use eic_login::session_wrapper;
 
 use crate::reach::{silence_of, silent};
 
@@ -31,7 +33,13 @@ pub(super) fn policy(settings: &Settings, user: Option<&LoginName>) -> Policy {
 /// What the rules for this user depend on. Does not wait for a silent file server.
 pub(super) fn machine_facts(settings: &Settings, user: Option<&LoginName>) -> MachineFacts {
     let release = if settings.needs_release(user) { installed_release().ok() } else { None };
-    MachineFacts { zones: zones(settings, user), release }
+    let session = match (settings.session.value, user) {
+        (SessionForm::Wrapper, Some(user)) => {
+            session_wrapper::of_command(user, settings.audit_required.value, None)
+        }
+        _ => SessionStart::Plain,
+    };
+    MachineFacts { zones: zones(settings, user), release, session }
 }
 
 fn zones(settings: &Settings, user: Option<&LoginName>) -> Zones {

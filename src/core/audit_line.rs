@@ -3,6 +3,12 @@
 /// The name of the program, of its user, and of the writer of its log lines.
 pub const IDENT: &str = "eic-agent";
 
+/// The beginning of the line about a session with the wrapper. The user's name follows.
+pub const SESSION: &str = "Session with a key from EC2 Instance Connect for user ";
+
+/// Separates the line about a key from the reason why its sessions have no wrapper.
+pub const NOT_WRAPPED: &str = "; session without the wrapper: ";
+
 /// Separates the text of an event from the inputs that were chosen on the command line.
 pub const CHOSEN_INPUTS: &str = "; chosen inputs: ";
 

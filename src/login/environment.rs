@@ -11,11 +11,12 @@ use eic_core::reason::Reason;
 use eic_core::text::{MAX_SHOWN, one_line, printable};
 use eic_host::ownership;
 use eic_host::sshd::environment::PermittedVariables;
-use eic_host::sshd::environment::record::{PLACE, Record, RecordError, RecordedServer};
+use eic_host::sshd::environment::record::{KEYWORDS, PLACE, Record};
 use eic_host::sshd::environment::source::{ConfigSource, ConfigSourceError};
 use eic_host::sshd::keyword::Keyword;
 use eic_host::sshd::last_read::unread;
 use eic_host::sshd::listener::Listener;
+use eic_host::sshd::record::{RecordError, RecordedServer};
 use eic_host::sshd::server::Server;
 use eic_host::sshd::trace::{ConfigTrace, QueryMode};
 
@@ -76,7 +77,7 @@ fn own_sshd() -> Result<Option<RecordedServer>, EnvironmentError> {
             format!("the command line of the running sshd (pid {}) cannot be split into words", listener.pid),
             "put its settings into sshd_config".to_owned(),
         )),
-        above => Ok(above.as_ref().map(RecordedServer::of)),
+        above => Ok(above.map(|listener| RecordedServer::of(&KEYWORDS, &listener))),
     }
 }
 
@@ -166,7 +167,7 @@ fn query_sshd(question: QueryMode, subject: &RecordedServer) -> Result<Permitted
 }
 
 /// The remedy for a record that is not valid.
-fn remedy(error: &RecordError) -> String {
+pub(crate) fn remedy(error: &RecordError) -> String {
     match error {
         RecordError::ConfigSource(ConfigSourceError::Hidden(folder)) => {
             format!(

@@ -14,6 +14,7 @@
 //! | [`fetch`] | the evidence, in as few requests as possible |
 //! | [`memory`] | what a run remembers for the runs of the next minute |
 //! | [`environment`] | whether sshd permits the variables that the settings request |
+//! | [`session_wrapper`] | whether a session can have the wrapper; the wrapper itself, which runs as the user |
 //! | [`providers`] | other providers, each under a supervisor |
 //! | [`privileges`], [`confinement`] | dropping root; the limits of a run before it reads foreign data |
 //! | [`audit`] | the log lines for auditors and operators |
@@ -38,6 +39,7 @@ pub mod memory;
 pub mod privileges;
 pub mod providers;
 pub mod run;
+pub mod session_wrapper;
 
 use std::time::Instant;
 

@@ -31,7 +31,7 @@ const DOCUMENTS: [(&str, &str); 8] = [
 
 /// Which file runs or compares each fenced block: document, first words of the block, file. A file that runs a block
 /// finds it by these words.
-const CHECKED: [(&str, &str, &str); 62] = [
+const CHECKED: [(&str, &str, &str); 63] = [
     ("docs/code.md", "┌", "tests/drawing"),
     ("docs/code.md", "calls, in the order of time", "tests/drawing"),
     ("README.md", "make demo", "tests/suite/documents.rs"),
@@ -85,7 +85,8 @@ const CHECKED: [(&str, &str, &str); 62] = [
     ("docs/settings.md", "eic-agent rules test", "tests/suite/limits/options.rs"),
     ("docs/settings.md", "[[rule]]\nname = \"deploy\"", "tests/suite/limits/options.rs"),
     ("docs/settings.md", "[audit]", "tests/suite/limits/options.rs"),
-    ("docs/settings.md", "[keys]", "tests/suite/settings.rs"),
+    ("docs/settings.md", "[keys]\noptions", "tests/suite/settings.rs"),
+    ("docs/settings.md", "[keys]\nsession", "tests/suite/session_wrapper/mod.rs"),
     ("docs/settings.md", "[imds]", "tests/suite/memory/mod.rs"),
     ("docs/settings.md", "PermitUserEnvironment EIC_*", "tests/suite/settings.rs"),
     (
@@ -303,8 +304,17 @@ fn commands_of_the_documents_work() {
         assert!(events.contains("\"EIC_EVENT\":\"provided\""), "{events}");
         let fields = document("docs/audit.md").split('`').skip(1).step_by(2).filter(|word| {
             word.starts_with("EIC_")
-                // A login without rules, options and inputs does not have these.
-                && !["EIC_REASON", "EIC_PROVIDER", "EIC_INPUTS", "EIC_RULE", "EIC_OPTIONS"].contains(word)
+                // A login without rules, options, inputs, wrapper and terminal does not have these.
+                && ![
+                    "EIC_REASON",
+                    "EIC_PROVIDER",
+                    "EIC_INPUTS",
+                    "EIC_RULE",
+                    "EIC_OPTIONS",
+                    "EIC_NOT_WRAPPED",
+                    "EIC_TTY",
+                ]
+                .contains(word)
                 && !word.ends_with('…')
         });
         for field in fields {

@@ -46,6 +46,7 @@ mod reference_cases;
 mod rules;
 mod screens;
 mod security;
+mod session_wrapper;
 mod sessions;
 mod settings;
 mod stuck;

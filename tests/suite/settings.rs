@@ -101,7 +101,7 @@ fn broken_settings_file_affects_only_pushed_keys() {
 #[test]
 fn options_restrict_the_session_and_the_environment_names_the_principal() {
     on_an_instance(test_path!(), Config::default(), |world| {
-        let recipe = block("docs/settings.md", "[keys]");
+        let recipe = block("docs/settings.md", "[keys]\noptions");
         world.configure(recipe);
         let sshd_config = block("docs/settings.md", "PermitUserEnvironment EIC_*");
         let key = Key::ed25519(world, "key");
@@ -350,7 +350,7 @@ fn shipped_settings_file_is_valid_and_shows_every_setting() {
         let (status, all, faults) = config(world, &[]);
         assert_eq!((status, faults.as_str()), (Some(0), ""), "{all}");
         // The source of a long value is on the next line.
-        assert_eq!(all.matches(" /etc/eic-agent.toml:").count(), 13 + 2, "{all}");
+        assert_eq!(all.matches(" /etc/eic-agent.toml:").count(), 14 + 2, "{all}");
         assert!(!all.contains(" default"), "{all}");
     });
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use eic_login::config::parse_seconds;
+use eic_login::session_wrapper::session;
 
 /// Arguments of the hidden `supervise`, which runs one provider.
 #[derive(Debug, Args)]
@@ -70,6 +71,44 @@ pub struct RunAsArgs {
     /// The program and its arguments
     #[arg(last = true, required = true)]
     pub command: Vec<OsString>,
+}
+
+/// Arguments of the hidden `session`. All values are encoded, as on a key's line.
+#[derive(Debug, Args)]
+pub struct SessionArgs {
+    /// Login name
+    #[arg(long)]
+    pub user: String,
+    /// Login shell
+    #[arg(long)]
+    pub shell: String,
+    /// ARN of the principal that pushed the key
+    #[arg(long)]
+    pub principal: Option<String>,
+    /// Id of the push request
+    #[arg(long)]
+    pub request_id: Option<String>,
+    /// Command that the options of the key force
+    #[arg(long)]
+    pub command: Option<String>,
+    /// End the session if no log accepts its line
+    #[arg(long)]
+    pub audit_required: bool,
+}
+
+impl SessionArgs {
+    /// Converts the arguments for [`eic_login::session_wrapper::session::run`].
+    #[must_use]
+    pub fn run(&self) -> session::Arguments {
+        session::Arguments {
+            user: self.user.clone(),
+            shell: self.shell.clone(),
+            principal: self.principal.clone(),
+            request_id: self.request_id.clone(),
+            command: self.command.clone(),
+            audit_required: self.audit_required,
+        }
+    }
 }
 
 /// Arguments of the hidden `connects`.

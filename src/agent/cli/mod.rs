@@ -27,7 +27,9 @@ pub use self::arguments::{
 };
 pub(crate) use self::authorized_keys::SYSFS;
 pub use self::authorized_keys::{AuthorizedKeysArgs, Overrides, Trust};
-pub use self::hidden::{AnswersArgs, ConnectsArgs, ReachArgs, RunAsArgs, SuperviseArgs, UserIds};
+pub use self::hidden::{
+    AnswersArgs, ConnectsArgs, ReachArgs, RunAsArgs, SessionArgs, SuperviseArgs, UserIds,
+};
 pub use self::values::{KnownHost, When};
 
 /// Hands sshd the SSH keys that EC2 Instance Connect pushed to this instance, after proving each one.
@@ -71,6 +73,9 @@ pub enum Command {
     Disable(DisableArgs),
     /// Report whether sshd really runs this program
     Status(StatusArgs),
+    /// Name the caller to this session, and become the shell or the command (the session wrapper)
+    #[command(hide = true)]
+    Session(SessionArgs),
     /// Run a provider and end it in time (authorized-keys runs its providers with it)
     #[command(hide = true)]
     Supervise(SuperviseArgs),
@@ -102,17 +107,27 @@ struct AuthorizedKeysCli {
     arguments: AuthorizedKeysArgs,
 }
 
+/// The `session` subcommand alone.
+#[derive(Debug, Parser)]
+struct SessionCli {
+    #[command(flatten)]
+    arguments: SessionArgs,
+}
+
 impl Cli {
     /// Parses the command line.
     ///
-    /// `authorized-keys` is parsed with the definition of that one subcommand. The definitions of all subcommands would
+    /// `authorized-keys` and `session` are parsed with the definition of that one subcommand. The definitions of all subcommands would
     /// take a third of the time of a run that finds no key. If the short parser fails, the full parser parses again and
     /// reports the error.
     pub fn of(arguments: &[OsString]) -> Result<Self, clap::Error> {
-        let words =
-            arguments.get(1..).filter(|words| words.first().is_some_and(|word| word == AUTHORIZED_KEYS));
-        if let Some(Ok(alone)) = words.map(AuthorizedKeysCli::try_parse_from) {
+        let words_of =
+            |name| arguments.get(1..).filter(|words| words.first().is_some_and(|word| word == name));
+        if let Some(Ok(alone)) = words_of(AUTHORIZED_KEYS).map(AuthorizedKeysCli::try_parse_from) {
             return Ok(Self { command: Command::AuthorizedKeys(alone.arguments) });
+        }
+        if let Some(Ok(alone)) = words_of(SESSION).map(SessionCli::try_parse_from) {
+            return Ok(Self { command: Command::Session(alone.arguments) });
         }
         Self::try_parse_from(arguments)
     }
@@ -139,6 +154,9 @@ impl Cli {
 
 /// The name of the subcommand that sshd runs.
 const AUTHORIZED_KEYS: &str = "authorized-keys";
+
+/// The name of the subcommand that sshd runs in sessions.
+const SESSION: &str = "session";
 
 /// The arguments, with the subcommand `authorized-keys` inserted if the program was called by a name of Amazon's
 /// agent. A login name that looks like an option is emptied, unless the run is for a person: see `disarm_user`.

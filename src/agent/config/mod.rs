@@ -37,11 +37,15 @@ pub(super) fn run(arguments: &ConfigArgs, out: &mut impl Write, notes: &mut impl
     for fault in &faults {
         let _ = writeln!(notes, "eic-agent: {}", one_line(&fault.said));
     }
+    let sessions = environment::undecided_sessions(&settings, &before);
+    if let Some(why) = &sessions {
+        let _ = writeln!(notes, "eic-agent: {}", one_line(why));
+    }
     let file = settings.file.as_deref().unwrap_or(Path::new(DEFAULT_PATH)).display().to_string();
     for problem in rules.iter().chain(&rules::doubts(&settings)).chain(&rules::replaced(&settings)) {
         let _ = writeln!(notes, "{}:{}", one_line(&file), one_line(&problem.to_string()));
     }
-    let is_sound = faults.is_empty() && rules.is_empty();
+    let is_sound = faults.is_empty() && rules.is_empty() && sessions.is_none();
     if written.is_ok() && is_sound { Outcome::Done } else { Outcome::Undecided }
 }
 

@@ -84,6 +84,7 @@ impl ConfigReport {
                     options.as_ref().map(|options| options.as_str().to_owned()).into()
                 }),
                 setting("keys.environment", &settings.environment, |on| (*on).into()),
+                setting("keys.session", &settings.session, |form| form.as_str().into()),
                 setting("audit.required", &settings.audit_required, |on| (*on).into()),
                 setting("policy.default", &settings.default_action, |action| action_name(*action).into()),
             ],

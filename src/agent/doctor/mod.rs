@@ -15,6 +15,7 @@
 //! | [`access`] | `access` |
 //! | [`account`] | `account` |
 //! | [`shell`] | `shell` |
+//! | [`sessions`] | `session` |
 //! | [`system`] | `selinux`, `log`, `unit`, `confinement` |
 //! | [`log_limit`] | `log-limit` |
 //! | [`live_run`] | `answer` |
@@ -43,6 +44,7 @@ mod report;
 mod revoked_keys;
 mod server;
 mod service;
+mod sessions;
 mod shell;
 mod signer;
 mod sshd;
@@ -105,6 +107,7 @@ pub(super) fn run(
     checks.extend(before);
     checks.extend(keys::checks(&sshd, &service.pushed));
     checks.extend(after);
+    checks.extend(sessions::check(&settled, &sshd, user));
     checks.push(answer);
     checks.push(login.pam);
     if let Ok(sshd) = &sshd {

@@ -58,8 +58,8 @@ fn unreadable(id: &'static str, why: &'static str, obstacle: &Obstacle) -> Check
 
 /// Results of the checks as root: the settings, and the variables that sshd permits.
 pub(super) struct RootFindings {
-    settings: Result<Settings, ConfigError>,
-    environment: environment::EnvironmentBefore,
+    pub(super) settings: Result<Settings, ConfigError>,
+    pub(super) environment: environment::EnvironmentBefore,
     root: RootConnects,
     /// The settings file of the command line in sshd's configuration, if it names one.
     config: Option<PathBuf>,

@@ -8,6 +8,7 @@ use eic_core::text::printable_bytes;
 use eic_host::accounts::Account;
 use eic_host::reach::{Reach, Subject, Use};
 use eic_host::sshd::command::split;
+use eic_host::sshd::keyword::Keyword;
 use eic_login::config::CommandLine;
 use eic_login::providers;
 use serde::Serialize;
@@ -40,6 +41,9 @@ pub(super) struct Chain {
     /// Why sshd does not run it, or why it or the providers could not be checked.
     pub(super) note: Option<String>,
     pub(super) providers: Vec<Answered>,
+    /// `ForceCommand`. `None` if it is not set, or is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) forced_command: Option<String>,
     /// The options that override settings, from the command in sshd's configuration.
     #[serde(skip)]
     pub(super) settings: CommandLine,
@@ -77,6 +81,7 @@ impl Chain {
             let winner = wired.winner().map(ToString::to_string);
             (wired.running.clone(), wired.faults(), wired.program_state(), is_unread, winner, wired.doubt())
         });
+        self.forced_command = inspection.running.value(Keyword::ForceCommand).map(str::to_owned);
         self.command.clone_from(&effective.command);
         self.user.clone_from(&effective.user);
         let command = effective.command.as_deref().unwrap_or_default();

@@ -36,6 +36,9 @@ pub(super) struct Document {
     /// Why sshd refuses every pushed key that it gets.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
+    /// Why sessions have no wrapper, although the settings ask for it. Reasons of one key are with the key.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sessions: Vec<String>,
     /// Why nothing could be verified.
     error: Option<String>,
     /// Number of pushed keys that sshd would get.
@@ -52,6 +55,7 @@ pub(super) struct Evaluation {
     pub(super) pins: Option<String>,
     pub(super) withheld: bool,
     pub(super) refused: Option<String>,
+    pub(super) sessions: Vec<String>,
 }
 
 /// Duration of each step, in milliseconds.
@@ -91,11 +95,11 @@ impl Document {
         sshd: Chain,
         times_ms: StepTimings,
     ) -> Self {
-        let (judgement, next_run, pins, withheld, refused, error) = match own {
-            Ok(Evaluation { report, next, pins, withheld, refused }) => {
-                (Some(report), Some(next), pins, withheld, refused, None)
+        let (judgement, next_run, pins, withheld, refused, sessions, error) = match own {
+            Ok(Evaluation { report, next, pins, withheld, refused, sessions }) => {
+                (Some(report), Some(next), pins, withheld, refused, sessions, None)
             }
-            Err(why) => (None, None, None, false, None, Some(why)),
+            Err(why) => (None, None, None, false, None, Vec::new(), Some(why)),
         };
         let keys = judgement.iter().flat_map(|report| &report.keys).filter(|_| sshd.asks && !withheld);
         Self {
@@ -111,6 +115,7 @@ impl Document {
             next_run,
             withheld,
             refused,
+            sessions,
             error,
             times_ms,
         }
@@ -174,6 +179,9 @@ fn show(key: &Key, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             row(f, &format!("  {name}"), &value)?;
         }
     }
+    if let Some(session) = &key.session {
+        row(f, "  session", session)?;
+    }
     match &key.rule {
         Some(rule) => row(f, "  rule", &format!("allowed by the rule \"{rule}\"")),
         None if key.verdict == "accepted" => row(f, "  rule", "no rule matched: allowed"),
@@ -193,6 +201,7 @@ impl fmt::Display for Document {
         if let Some(note) = &self.sshd.note {
             row(f, "note", note)?;
         }
+        self.sessions.iter().try_for_each(|note| row(f, "sessions", note))?;
         self.signer(f)?;
         for provider in &self.sshd.providers {
             let what = match (provider.reason, &provider.detail) {

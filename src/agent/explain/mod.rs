@@ -19,7 +19,7 @@ use eic_host::reach::Use;
 use eic_host::stdout::write_once;
 use eic_login::Clock;
 use eic_login::audit::Audit;
-use eic_login::config::{CommandLine, Settings};
+use eic_login::config::{CommandLine, SessionForm, Settings};
 use eic_login::fetch::RunError;
 use eic_login::imds::Endpoint;
 
@@ -57,7 +57,12 @@ pub(super) fn run(
     let user = chain.user.as_deref();
     let own = settings.and_then(|(settings, refused)| {
         let refused = refused.map(|fault| fault.to_string());
-        evaluate(arguments, clock, (&settings, user), &mut times).map(|own| Evaluation { refused, ..own })
+        let sessions = environment::undecided_sessions(&settings, &before);
+        let replaced = chain.forced_command.as_deref().map(environment::replaces_wrapper);
+        let replaced = replaced.filter(|_| settings.session.value == SessionForm::Wrapper);
+        let sessions = sessions.into_iter().chain(replaced).collect();
+        let own = evaluate(arguments, clock, (&settings, user), &mut times);
+        own.map(|own| Evaluation { refused, sessions, ..own })
     });
     let document = Document::new(arguments, clock, own, chain, times);
     let text = if arguments.json { json(&document) } else { fit_report(&document.to_string()) };
@@ -133,6 +138,7 @@ fn evaluate(
         pins: (!pins.is_empty()).then(|| pins.to_string()),
         withheld: settings.audit_required.value && Audit::to_system().destination().is_none(),
         refused: None,
+        sessions: Vec::new(),
     })
 }
 

@@ -7,13 +7,14 @@ use eic_core::audit_line::IDENT;
 use eic_core::text::one_line;
 use eic_host::sshd::block;
 use eic_host::sshd::command::{CommandOwner, command_owner};
-use eic_host::sshd::environment::record::{PLACE, Record};
+use eic_host::sshd::environment::record::PLACE;
 use eic_host::sshd::listener::Listener;
 use eic_host::sshd::place::{Place, read_config};
 use eic_host::sshd::replace::{Change, lock};
 use eic_host::sshd::server::{CONFIG, Server};
 use eic_host::sshd::sources::Sources;
 use eic_host::sshd::units;
+use eic_host::sshd::{record, session};
 use eic_login::memory::FOLDER;
 
 use super::diagnose::reload_command;
@@ -89,8 +90,10 @@ fn disable(say: &mut impl FnMut(String)) -> Result<(), String> {
         left_over(Path::new(CONFIG)).into_iter().for_each(&mut *say);
     }
     unread(&places).into_iter().for_each(&mut *say);
-    if let Err(error) = Record::remove(Path::new(PLACE)) {
-        say(format!("warning: {PLACE}: {error}"));
+    for place in [PLACE, session::PLACE] {
+        if let Err(error) = record::remove(Path::new(place)) {
+            say(format!("warning: {place}: {error}"));
+        }
     }
     if faults.is_empty() {
         // systemd-tmpfiles(8) or `enable` makes it again.

@@ -101,6 +101,9 @@ fn enable(arguments: &EnableArgs, say: &mut impl FnMut(String)) -> Result<(), En
             for fault in unsupported(&settings, &before, kept.as_ref()) {
                 say(format!("warning: no pushed key can log in: {fault}"));
             }
+            if let Some(why) = environment::undecided_sessions(&settings, &before) {
+                say(format!("warning: {why}"));
+            }
         }
     }
     Ok(())

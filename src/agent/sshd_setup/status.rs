@@ -187,6 +187,7 @@ impl StatusReport {
             let faults = unsupported(settings, &before, kept.as_ref());
             let told = |fault: Unsupported| format!("no pushed key can log in: {fault}");
             report.problems.extend(faults.into_iter().map(told));
+            report.warnings.extend(environment::undecided_sessions(settings, &before));
         }
         match (settings, here) {
             (_, instance::Machine::NotEc2) => {

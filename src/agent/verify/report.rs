@@ -87,6 +87,9 @@ pub(crate) struct Key {
     /// The line for sshd. Set only for an accepted key.
     #[serde(rename = "authorized_key")]
     pub(crate) line: Option<String>,
+    /// Whether sessions with the key have the wrapper of `[keys] session`. Set only if the settings ask for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) session: Option<String>,
 }
 
 impl VerifyReport {
@@ -195,11 +198,16 @@ impl Key {
                 let key = permitted.verified();
                 let rule = permitted.rule().map(str::to_owned);
                 let options = Some(permitted.prefix().trim_end()).filter(|options| !options.is_empty());
+                let session = match permitted.not_wrapped() {
+                    Some(why) => Some(format!("without the wrapper: {why}")),
+                    None => permitted.is_wrapped().then(|| "wrapper".to_owned()),
+                };
                 Self {
                     verdict: "accepted",
                     rule,
                     options: options.map(str::to_owned),
                     line: Some(key.key().to_string()),
+                    session,
                     ..Self::proven(key, at)
                 }
             }

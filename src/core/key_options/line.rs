@@ -10,11 +10,13 @@
 use alloc::borrow::ToOwned as _;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::session::{NotWrapped, SessionStart, SessionWrapper, internal_sftp};
 use super::template::{self, Template, Values};
-use super::{ENVIRONMENT, EXPIRY, KeyOption, KeyOptions, Release, RuleOptions};
+use super::{COMMAND, ENVIRONMENT, EXPIRY, KeyOption, KeyOptions, Release, RuleOptions};
 use crate::time::Timestamp;
 
 /// The variables that [`LinePrefix::environment`] adds to a session.
@@ -31,6 +33,17 @@ pub struct LinePrefix {
     pub options: Option<KeyOptions>,
     /// Whether the session gets [`VARIABLES`], which contain the caller and the id of the push request.
     pub environment: bool,
+}
+
+/// The options of one key, and how its sessions start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPrefix {
+    /// The options with a space at their end. Empty if there are none.
+    pub options: String,
+    /// Whether sessions have the wrapper.
+    pub is_wrapped: bool,
+    /// Why there is no wrapper. `None` if there is one, or if the settings do not ask for one.
+    pub not_wrapped: Option<NotWrapped>,
 }
 
 /// Why there is no prefix for a key.
@@ -59,24 +72,82 @@ impl fmt::Display for LineError {
 }
 
 impl LinePrefix {
-    /// The prefix for a key with these values that a rule with these options allows. It has a space at its end. Empty if
-    /// there are no options.
-    pub fn of(&self, rule: Option<&RuleOptions>, values: &Values<'_>) -> Result<String, LineError> {
-        let mut options = Vec::new();
-        match (&self.options, rule) {
-            (Some(keys), None) => options.push(keys.as_str().to_owned()),
-            (keys, Some(rule)) => {
-                for option in merged(keys.as_ref(), rule.options()) {
-                    options.push(written(option.name, option.value.as_deref()));
-                }
-                for option in rule.options().list() {
-                    let value = option.value.as_deref().map(|value| template::expand(value, values));
-                    let value = value.transpose().map_err(LineError::NoValue)?;
-                    options.push(written(option.name, value.as_deref()));
-                }
-            }
-            (None, None) => {}
+    /// The options for a key with these values that a rule with these options allows, and how its sessions start.
+    ///
+    /// A line with the wrapper has one `command`, also if the options force another one: the wrapper then runs that one. If
+    /// the line is too long with the wrapper, the key has none.
+    pub fn of_session(
+        &self,
+        rule: Option<&RuleOptions>,
+        values: &Values<'_>,
+        start: &SessionStart,
+    ) -> Result<KeyPrefix, LineError> {
+        let not_wrapped = match start {
+            SessionStart::Plain => None,
+            SessionStart::NotWrapped(why) => Some(NotWrapped::Machine(why.clone())),
+            SessionStart::Wrapped(wrapper) => match self.wrapped(rule, values, wrapper)? {
+                Ok(options) => return Ok(KeyPrefix { options, is_wrapped: true, not_wrapped: None }),
+                Err(why) => Some(why),
+            },
+        };
+        self.of(rule, values).map(|options| KeyPrefix { options, is_wrapped: false, not_wrapped })
+    }
+
+    /// The options with the wrapper, or why there is none.
+    fn wrapped(
+        &self,
+        rule: Option<&RuleOptions>,
+        values: &Values<'_>,
+        wrapper: &SessionWrapper,
+    ) -> Result<Result<String, NotWrapped>, LineError> {
+        let mut options = self.expanded(rule, values)?;
+        let forced = options.iter().position(|(name, _)| *name == COMMAND).map(|at| options.remove(at));
+        let forced = forced.and_then(|(_, command)| command);
+        if forced.as_deref().is_some_and(|command| internal_sftp(command.as_bytes()).is_some()) {
+            return Ok(Err(NotWrapped::InternalSftp));
         }
+        options.push((COMMAND, Some(wrapper.command(forced.as_deref(), values))));
+        let options = options.iter().map(|(name, value)| written(name, value.as_deref())).collect();
+        Ok(match self.joined(options, values) {
+            Ok(options) => Ok(options),
+            Err(LineError::TooLong(bytes)) => Err(NotWrapped::TooLong(bytes)),
+            Err(error) => return Err(error),
+        })
+    }
+
+    /// The merged options with the values of the push.
+    fn expanded<'o>(
+        &'o self,
+        rule: Option<&'o RuleOptions>,
+        values: &Values<'_>,
+    ) -> Result<Vec<(&'static str, Option<String>)>, LineError> {
+        let plain = |option: &KeyOption| (option.name, option.value.clone());
+        let Some(rule) = rule else {
+            return Ok(self.options.iter().flat_map(KeyOptions::list).map(plain).collect());
+        };
+        let mut options: Vec<_> = merged(self.options.as_ref(), rule.options()).map(plain).collect();
+        for option in rule.options().list() {
+            let value = option.value.as_deref().map(|value| template::expand(value, values));
+            options.push((option.name, value.transpose().map_err(LineError::NoValue)?));
+        }
+        Ok(options)
+    }
+
+    /// The prefix for a key with these values that a rule with these options allows, without the wrapper. It has a space at
+    /// its end. Empty if there are no options.
+    pub fn of(&self, rule: Option<&RuleOptions>, values: &Values<'_>) -> Result<String, LineError> {
+        let options = if let (Some(keys), None) = (&self.options, rule) {
+            // As the operator wrote it.
+            vec![keys.as_str().to_owned()]
+        } else {
+            let options = self.expanded(rule, values)?;
+            options.iter().map(|(name, value)| written(name, value.as_deref())).collect()
+        };
+        self.joined(options, values)
+    }
+
+    /// These options and the variables, as a prefix.
+    fn joined(&self, mut options: Vec<String>, values: &Values<'_>) -> Result<String, LineError> {
         if self.environment {
             for (name, value) in VARIABLES.into_iter().zip([values.principal, values.request_id]) {
                 if let Some(value) = value {

@@ -3,6 +3,7 @@
 mod error;
 mod line;
 mod release;
+mod session;
 mod template;
 mod values;
 
@@ -13,8 +14,11 @@ use alloc::vec::Vec;
 use values::{OptionValue, latest_end};
 
 pub use self::error::KeyOptionsError;
-pub use self::line::{LineError, LinePrefix, VARIABLES};
+pub use self::line::{KeyPrefix, LineError, LinePrefix, VARIABLES};
 pub use self::release::Release;
+pub use self::session::{
+    NotWrapped, SessionStart, SessionWrapper, internal_sftp, session_argument, session_variables,
+};
 pub use self::template::{Template, Values};
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;

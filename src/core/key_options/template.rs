@@ -2,6 +2,7 @@
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::identity::{account_of, role_and_session_of};
 
@@ -148,24 +149,41 @@ const MAX_VALUE: usize = 2048;
 /// Encodes all bytes as `%XX` except those that occur in ARNs and request ids. So a value can close neither its quotes
 /// nor its line.
 pub(super) fn percent_encoded(value: &str) -> String {
-    encoded(value, |_, byte| byte.is_ascii_alphanumeric() || b":/_+=.@-".contains(&byte))
+    encoded(value, MAX_VALUE, |_, byte| byte.is_ascii_alphanumeric() || b":/_+=.@-".contains(&byte))
 }
 
 /// Encodes like [`percent_encoded`], for a word of a shell's command line. It also encodes `=`, and other punctuation at the
 /// beginning and after a slash. So a value is one word in every shell, with and without quotes. It is no option (`-x`), no
 /// assignment for `env` or `sudo` (`LD_PRELOAD=x`), no file to read (`@x`), and it does not lead out of a folder (`..`).
-fn encoded_word(value: &str) -> String {
-    encoded(value, |before, byte| {
+pub(super) fn encoded_word(value: &str) -> String {
+    encoded(value, MAX_VALUE, |before, byte| {
         let is_inner = before.is_some_and(|before| before != b'/');
         byte.is_ascii_alphanumeric() || byte == b'_' || (is_inner && b":/+.@-".contains(&byte))
     })
 }
 
-/// Encodes the bytes that `is_kept` refuses. It gets the byte before each byte, too.
-fn encoded(value: &str, is_kept: impl Fn(Option<u8>, u8) -> bool) -> String {
+/// Encodes a whole text like [`encoded_word`]. The text is from the settings, and the line bounds it.
+pub(super) fn encoded_all(text: &str) -> String {
+    encoded(text, usize::MAX, |_, byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// The bytes of an encoded text. `None` if a `%` has no two hexadecimal digits after it.
+pub(super) fn decoded(text: &str) -> Option<Vec<u8>> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        bytes.extend(data_encoding::HEXUPPER.decode(digits.as_bytes()).ok()?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    Some(bytes)
+}
+
+/// Encodes the first `limit` bytes, except those that `is_kept` accepts. It gets the byte before each byte, too.
+fn encoded(value: &str, limit: usize, is_kept: impl Fn(Option<u8>, u8) -> bool) -> String {
     let mut encoded = String::with_capacity(value.len());
     let mut before = None;
-    for byte in value.bytes().take(MAX_VALUE) {
+    for byte in value.bytes().take(limit) {
         if is_kept(before, byte) {
             encoded.push(char::from(byte));
         } else {

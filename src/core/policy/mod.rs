@@ -26,7 +26,7 @@ pub use self::hours::Hours;
 pub use self::rule::{Action, KEY_LIFETIME, Limits, Rule};
 pub use self::zone::{Zone, ZoneName, Zones};
 use crate::identity::LoginName;
-use crate::key_options::{LinePrefix, Release, Values};
+use crate::key_options::{KeyPrefix, LinePrefix, NotWrapped, Release, SessionStart, Values};
 use crate::text::{MAX_SHOWN, printable};
 use crate::time::Timestamp;
 use crate::verification::VerifiedKey;
@@ -39,13 +39,13 @@ use crate::verification::VerifiedKey;
 /// ```
 ///
 /// ```compile_fail,E0451
-/// let forged = eic_core::policy::PermittedKey { key: todo!(), rule: None, prefix: String::new() };
+/// let forged = eic_core::policy::PermittedKey { key: todo!(), rule: None, prefix: todo!() };
 /// ```
 #[derive(Debug)]
 pub struct PermittedKey {
     key: VerifiedKey,
     rule: Option<String>,
-    prefix: String,
+    prefix: KeyPrefix,
 }
 
 impl PermittedKey {
@@ -64,7 +64,19 @@ impl PermittedKey {
     /// The options on the key's line, with a space at their end. Empty if there are none.
     #[must_use]
     pub fn prefix(&self) -> &str {
-        &self.prefix
+        &self.prefix.options
+    }
+
+    /// Whether sessions with the key have the wrapper.
+    #[must_use]
+    pub const fn is_wrapped(&self) -> bool {
+        self.prefix.is_wrapped
+    }
+
+    /// Why sessions with the key have no wrapper, although the settings ask for one. `None` otherwise.
+    #[must_use]
+    pub const fn not_wrapped(&self) -> Option<&NotWrapped> {
+        self.prefix.not_wrapped.as_ref()
     }
 }
 
@@ -86,13 +98,15 @@ pub struct Policy {
     pub machine: MachineFacts,
 }
 
-/// What rules depend on besides the push. The caller reads it, if a rule needs it.
+/// What the verdict and the line depend on besides the push. The caller reads it, if a rule or `[keys]` needs it.
 #[derive(Debug, Clone, Default)]
 pub struct MachineFacts {
     /// The time zones of the rules.
     pub zones: Zones,
     /// The installed release of OpenSSH. `None` if it is unknown.
     pub release: Option<Release>,
+    /// How sessions of the user start.
+    pub session: SessionStart,
 }
 
 /// What [`Policy::judge`] allows.
@@ -100,8 +114,8 @@ pub struct MachineFacts {
 pub struct Permission<'p> {
     /// The rule that allows the key, with its number from 1. `None` if no rule matches.
     pub rule: Option<(usize, &'p Rule)>,
-    /// The options on the key's line, with a space at their end. Empty if there are none.
-    pub prefix: String,
+    /// The options on the key's line, and how its sessions start.
+    pub prefix: KeyPrefix,
 }
 
 /// What the rules judge: the values of a push that the signer signed.
@@ -168,7 +182,10 @@ impl Policy {
             // sshd would refuse such a key, and the log would say that the agent handed it over.
             None => match self.prefix.expired(options, now).filter(|_| self.has_options_of_rules()) {
                 Some(end) => Err(DenialCause::OptionsExpired(end.to_owned())),
-                None => self.prefix.of(options, &subject.values).map_err(DenialCause::Line),
+                None => {
+                    let start = &self.machine.session;
+                    self.prefix.of_session(options, &subject.values, start).map_err(DenialCause::Line)
+                }
             },
         };
         prefix.map(|prefix| Permission { rule, prefix }).map_err(|cause| Denied {

@@ -244,7 +244,7 @@ fn rule_whose_time_zone_is_unknown_denies() {
         (Zones::default(), "its data was not read"),
         (Zones::new(vec![(berlin(), Err("no such file".into()))]), "no such file"),
     ] {
-        let machine = MachineFacts { zones, release: None };
+        let machine = MachineFacts { zones, ..MachineFacts::default() };
         let policy = Policy { machine, ..limited(limits.clone()) };
         let (denied, _) = policy.permit(verified(Some(ADMIN)), NOW).unwrap_err();
         assert_eq!(denied.reason(), Reason::TimeZoneUnknown);

@@ -10,7 +10,9 @@ use alloc::string::String;
 
 use super::event::{Event, KeyName, KeyProvided, Moment, Push, PushClaim};
 use super::losses::{JOURNALD, LogGap, of_journald};
-use super::message::{RawClaim, begins_with_us, claim, of_agent, of_sshd, reason_name, user_name};
+use super::message::{
+    RawClaim, begins_with_us, claim, is_session_claim, of_agent, of_sshd, reason_name, user_name,
+};
 use super::programs::{Programs, Unit};
 use super::raw::Raw;
 use super::writer::{AgentUser, Attribution, Forged, TrustedPush, Writer};
@@ -133,6 +135,11 @@ impl Journal {
             None => Err(Forged),
         };
         let Ok(source) = source else {
+            // The wrapper of a session writes as its user. Its line is a claim, and no session of the report depends on it.
+            // Any other line with this event counts as forged.
+            if kind == Some("session") && raw.message.text().is_some_and(is_session_claim) {
+                return None;
+            }
             // Other text with this identifier, such as the output of a unit of the agent, is not an event.
             let is_event = kind.is_some()
                 || raw.message.text().is_some_and(|message| of_agent(message, Push::Unverified).is_some());

@@ -7,7 +7,7 @@ use alloc::string::String;
 use super::event::{Accepted, Connection, Event, Grant, KeyName, KeyProvided, Push, PushClaim};
 use super::writer::Attribution;
 use crate::audit_line::{
-    ALLOWED_BY, CHOSEN_INPUTS, IDENT, MAX_OPTIONS, MAX_PRINCIPAL, UNSTAPLED, WITH_OPTIONS,
+    ALLOWED_BY, CHOSEN_INPUTS, IDENT, MAX_OPTIONS, MAX_PRINCIPAL, NOT_WRAPPED, SESSION, UNSTAPLED, WITH_OPTIONS,
 };
 use crate::text::{MAX_SHOWN, cut, one_line, printable};
 
@@ -225,8 +225,14 @@ pub(crate) fn of_agent(message: &str, push: impl FnOnce(PushClaim) -> Push) -> O
     })
 }
 
-/// `FINGERPRINT[, request-id: ID][, for IAM principal: ARN][; without an OCSP staple for …][; allowed by rule: RULE]
-/// [; with options: OPTIONS]`. Older releases of the agent do not write the last two.
+/// Whether a message has the form of a session's wrapper. Any user can write such a message.
+#[must_use]
+pub(crate) fn is_session_claim(message: &str) -> bool {
+    message.starts_with(SESSION)
+}
+
+/// `FINGERPRINT[, request-id: ID][, for IAM principal: ARN][; without an OCSP staple for …][; session without the wrapper: …]
+/// [; allowed by rule: RULE][; with options: OPTIONS]`. Older releases of the agent do not write the last three.
 fn provided(text: &str, push: impl FnOnce(PushClaim) -> Push) -> Option<KeyProvided> {
     let split = |text, words| match str::split_once(text, words) {
         Some((before, after)) => (before, Some(after)),
@@ -234,6 +240,7 @@ fn provided(text: &str, push: impl FnOnce(PushClaim) -> Push) -> Option<KeyProvi
     };
     let (text, options) = split(text, WITH_OPTIONS);
     let (text, rule) = split(text, ALLOWED_BY);
+    let (text, _) = split(text, NOT_WRAPPED);
     let (text, _) = split(text, UNSTAPLED);
     let (text, principal) = split(text, ", for IAM principal: ");
     let (key, request_id) = split(text, ", request-id: ");

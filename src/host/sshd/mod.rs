@@ -11,6 +11,8 @@
 //! | [`last_read`] | whether the running server has read the files as they are now |
 //! | [`sockets`] | the ports at which a process listens |
 //! | [`environment`] | which variables sshd permits in sessions, and the record of that |
+//! | [`session`] | what sshd does with sessions, and the record of that |
+//! | [`record`] | the files of these records |
 //! | [`pattern_list`] | sshd's pattern lists |
 //! | [`trace`] | the files and folders that sshd reads |
 //! | [`sources`], with `reading` and `globs` | the file and line of each setting |
@@ -37,9 +39,11 @@ pub mod place;
 mod printed;
 pub mod process;
 mod reading;
+pub mod record;
 pub mod release;
 pub mod replace;
 pub mod server;
+pub mod session;
 pub mod sockets;
 pub mod sources;
 pub mod tokens;

@@ -87,6 +87,11 @@ pub(super) fn start_ticks(stat: &[u8]) -> Option<u64> {
     fields.split_whitespace().nth(19)?.parse().ok()
 }
 
+/// The start time of a process, in ticks since the boot. `None` if there is no such process.
+pub(super) fn started_ticks(pid: u32) -> Option<u64> {
+    start_ticks(&ProcFolder::open(Path::new(&format!("/proc/{pid}"))).ok()?.file("stat")?)
+}
+
 /// Whether all four user ids in this `/proc/PID/status` are root's.
 #[must_use]
 pub fn is_roots(status: &str) -> bool {

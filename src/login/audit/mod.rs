@@ -16,7 +16,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use eic_core::audit_line::{ALLOWED_BY, CHOSEN_INPUTS, MAX_OPTIONS, MAX_PRINCIPAL, UNSTAPLED, WITH_OPTIONS};
+use eic_core::audit_line::{
+    ALLOWED_BY, CHOSEN_INPUTS, MAX_OPTIONS, MAX_PRINCIPAL, NOT_WRAPPED, SESSION, UNSTAPLED, WITH_OPTIONS,
+};
 use eic_core::decision::{Refusal, RefusalError};
 use eic_core::evidence::key_bundle::Claims;
 use eic_core::identity::LoginName;
@@ -25,6 +27,16 @@ use eic_core::reason::Reason;
 use eic_core::text::{MAX_SHOWN, cut, one_line, printable};
 
 use self::log::{JournalSocket, LogEvent, SendStatus, SyslogSocket};
+
+/// What the wrapper of a session logs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SessionClaim<'c> {
+    pub(crate) user: &'c str,
+    pub(crate) principal: Option<&'c str>,
+    pub(crate) request_id: Option<&'c str>,
+    /// The path of the terminal, if there is one.
+    pub(crate) tty: Option<&'c str>,
+}
 
 /// Maximum number of refusals per run with their own line. One more line counts the rest.
 const MAX_REFUSALS: usize = 8;
@@ -112,6 +124,31 @@ impl Audit {
         self.send(event("failed", user.as_str(), message, fields));
     }
 
+    /// Logs the start of a session with the wrapper. The process has the user's id, so all of it is a claim. Returns whether
+    /// the line is in a log daemon's queue.
+    pub(crate) fn session(&self, claim: &SessionClaim<'_>) -> bool {
+        let SessionClaim { user, principal, request_id, tty } = claim;
+        let mut message = format!("{SESSION}{}", printable(user, MAX_SHOWN));
+        let mut fields = Vec::new();
+        if let Some(id) = request_id {
+            let id = printable(id, MAX_SHOWN);
+            let _ = write!(message, ", request-id: {id}");
+            fields.push(("EIC_CLAIMED_REQUEST_ID", id));
+        }
+        if let Some(arn) = principal {
+            let arn = printable(arn, MAX_PRINCIPAL);
+            let _ = write!(message, ", for IAM principal: {arn}");
+            fields.push(("EIC_CLAIMED_PRINCIPAL", arn));
+        }
+        let _ = write!(message, "; pid {}", std::process::id());
+        if let Some(tty) = tty {
+            let tty = printable(tty, MAX_SHOWN);
+            let _ = write!(message, ", tty {tty}");
+            fields.push(("EIC_TTY", tty));
+        }
+        self.send(event("session", &printable(user, MAX_SHOWN), message, fields))
+    }
+
     /// Logs the failure of a provider.
     pub(crate) fn provider(&self, program: &str, reason: Reason, detail: &str, user: &str) {
         let message =
@@ -188,6 +225,11 @@ fn provided_event(permitted: &PermittedKey, unstapled: &[&str], user: &LoginName
     }
     let mut fields = claim_fields(claims, true);
     fields.push(("EIC_EXPIRES", key.expires().to_string()));
+    if let Some(why) = permitted.not_wrapped() {
+        let why = one_line(&why.to_string());
+        let _ = write!(message, "{NOT_WRAPPED}{why}");
+        fields.push(("EIC_NOT_WRAPPED", why));
+    }
     if let Some(rule) = permitted.rule() {
         let _ = write!(message, "{ALLOWED_BY}{rule}");
         fields.push(("EIC_RULE", rule.to_owned()));

@@ -23,6 +23,7 @@ use eic_host::trust_store::{Owner, Roots, TrustStore};
 use crate::imds::Endpoint;
 
 pub use file::FileError;
+pub use policy::SessionForm;
 pub use reader::SettingFault;
 pub use zones::{path_of_zone, read_zones};
 
@@ -82,6 +83,7 @@ pub struct FileSettings {
     revocation: Option<(RevocationPolicy, usize)>,
     options: Option<(KeyOptions, usize)>,
     environment: Option<(bool, usize)>,
+    session: Option<(SessionForm, usize)>,
     /// The region of the trusted signer.
     pub region: Option<(Region, usize)>,
     /// The domain of the trusted signer.
@@ -114,6 +116,7 @@ impl FileSettings {
         forget(&mut self.revocation);
         forget(&mut self.options);
         forget(&mut self.environment);
+        forget(&mut self.session);
         forget(&mut self.region);
         forget(&mut self.domain);
         forget(&mut self.audit_required);
@@ -170,6 +173,8 @@ pub struct Settings {
     pub options: Sourced<Option<KeyOptions>>,
     /// Whether sessions get variables that name the caller who pushed the key.
     pub environment: Sourced<bool>,
+    /// How sessions with pushed keys start.
+    pub session: Sourced<SessionForm>,
     /// Whether a key is printed only after a log accepted its line.
     pub audit_required: Sourced<bool>,
     /// What to do with a key that no rule matches.
@@ -258,6 +263,7 @@ impl Settings {
             revocation: Sourced::or_default(None, said.revocation, RevocationPolicy::default()),
             options: Sourced::optional(None, said.options),
             environment: Sourced::or_default(None, said.environment, false),
+            session: Sourced::or_default(None, said.session, SessionForm::default()),
             region: Sourced::optional(None, said.region),
             domain: Sourced::optional(None, said.domain),
             audit_required: Sourced::or_default(None, said.audit_required, false),

@@ -6,6 +6,27 @@ use eic_core::policy::{Hours, MachineFacts, Policy, ZoneName};
 
 use super::Settings;
 
+/// How sessions with pushed keys start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionForm {
+    /// As sshd starts them.
+    #[default]
+    Plain,
+    /// With the wrapper, which names the caller to the session.
+    Wrapper,
+}
+
+impl SessionForm {
+    /// The value in the settings file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Wrapper => "wrapper",
+        }
+    }
+}
+
 impl Settings {
     /// The time zones whose data the rules for this user need.
     #[must_use]

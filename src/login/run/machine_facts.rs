@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use eic_core::identity::LoginName;
+use eic_core::key_options::SessionStart;
 use eic_core::policy::{MachineFacts, ZoneName, Zones};
 use eic_host::sshd::release::installed_release;
 
 use super::timeout::call_with_timeout;
-use crate::config::{Settings, read_zones};
+use crate::config::{SessionForm, Settings, read_zones};
+use crate::session_wrapper;
 
 /// Longest wait for each fact. A quarter of the remaining time bounds it, too.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -22,7 +24,18 @@ pub(super) fn read(settings: &Settings, user: &LoginName, deadline: Instant) -> 
         .needs_release(Some(user))
         .then(|| call_with_timeout(wait(deadline), || installed_release().ok()).flatten())
         .flatten();
-    MachineFacts { zones, release }
+    MachineFacts { zones, release, session: session(settings, user, deadline) }
+}
+
+/// How sessions of the user start. Without the wrapper, this reads nothing.
+fn session(settings: &Settings, user: &LoginName, deadline: Instant) -> SessionStart {
+    if settings.session.value == SessionForm::Plain {
+        return SessionStart::Plain;
+    }
+    let (user, audit_required) = (user.clone(), settings.audit_required.value);
+    let decide = move || session_wrapper::of_login(&user, audit_required);
+    call_with_timeout(wait(deadline), decide)
+        .unwrap_or_else(|| SessionStart::NotWrapped("this machine could not be checked in time".to_owned()))
 }
 
 fn wait(deadline: Instant) -> Duration {

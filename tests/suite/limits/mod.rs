@@ -40,7 +40,7 @@ pub(super) fn around(zone: &str, from: u32, until: u32) -> String {
 }
 
 /// Serves one key, which `caller` pushed `age` seconds ago.
-pub(super) fn push(world: &World, user: &str, key: &Key, caller: &str, age: i64) {
+pub(crate) fn push(world: &World, user: &str, key: &Key, caller: &str, age: i64) {
     let entry = Entry::new(key.line()).timestamp(world.emulator.now() + 60 - age).instance(INSTANCE);
     let entry = entry.caller(caller).request("r-1");
     world.emulator.set_entries(user, entry.sign(&world.emulator.hierarchy().leaf_key));

@@ -123,6 +123,24 @@ fn key_of_a_client_that_left_matches_no_login() {
 }
 
 #[test]
+fn line_of_a_wrapper_is_no_event_and_hides_no_forged_line() {
+    let session = "Session with a key from EC2 Instance Connect for user ec2-user, request-id: r-1; pid 30";
+    let forged = format!("Providing ssh key from EC2 Instance Connect with fingerprint: {}", key('b'));
+    for (message, disbelieved) in [(session, 0), (forged.as_str(), 1), ("", 1), ("Session closed", 1)] {
+        let mut log = Log::new();
+        log.session(10, &key('a'), ALICE);
+        let fields = json!({ "MESSAGE": message, "EIC_EVENT": "session", "EIC_PRINCIPAL": BOB, "EIC_SSHD_PID": "10",
+            "EIC_USER": "ec2-user", "EIC_FINGERPRINT": key('a'), "EIC_REQUEST_ID": "r-2" });
+        log.entry(1000, 30, "eic-agent", &fields);
+        let report = log.report(&everything(), None);
+        assert_eq!(report["sessions"][0]["pushes"].as_array().unwrap().len(), 1, "{message}");
+        assert_eq!(report["sessions"][0]["pushes"][0]["principal"], ALICE, "{message}");
+        let lines = report["disbelieved"][0]["lines"].as_u64().unwrap_or_default();
+        assert_eq!((lines, report["complete"].as_bool()), (disbelieved, Some(true)), "{message}");
+    }
+}
+
+#[test]
 fn text_log_cannot_end_a_running_session() {
     let login = format!("Nov 21 12:00:01 host sshd[10]: {}", accepted(&key('a')));
     let end = format!("Nov 21 12:10:00 host sshd[10]: {CLOSED}");

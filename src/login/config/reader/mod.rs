@@ -16,7 +16,7 @@ use toml::de::DeTable;
 
 use self::section::{Faults, Section};
 use super::values::{Seconds, WholeSeconds, shown};
-use super::{FileSettings, parse_remember};
+use super::{FileSettings, SessionForm, parse_remember};
 
 /// A fault in the file, and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +79,12 @@ pub(super) fn parse(text: &str) -> Result<FileSettings, Vec<SettingFault>> {
     if let Some(mut keys) = root.section("keys", &mut faults) {
         said.options = keys.text("options", &mut faults, |text| KeyOptions::parse(text).map_err(words));
         said.environment = keys.checked("environment", &mut faults, Ok);
-        keys.nothing_else(&["options", "environment"], &mut faults);
+        said.session = keys.text("session", &mut faults, |text| match text {
+            "plain" => Ok(SessionForm::Plain),
+            "wrapper" => Ok(SessionForm::Wrapper),
+            other => Err(one_of(&["plain", "wrapper"], other)),
+        });
+        keys.nothing_else(&["options", "environment", "session"], &mut faults);
     }
     if let Some(mut audit) = root.section("audit", &mut faults) {
         said.audit_required = audit.checked("required", &mut faults, Ok);

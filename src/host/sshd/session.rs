@@ -1,0 +1,348 @@
+//! What sshd does with sessions, as far as it decides whether a session can have the wrapper, and the record of that
+//! ([`crate::sshd::record`]).
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::command::split;
+use super::environment::source::ConfigSource;
+use super::keyword::Keyword;
+use super::last_read::Unread;
+use super::listener::Listener;
+use super::pattern_list;
+use super::printed::EffectiveConfig;
+use super::record::{RecordError, RecordedServer, check_sources, has_sound_sources, load, write};
+use super::sources::{Setting, Sources};
+
+/// Path of the record. Only root can write there.
+pub const PLACE: &str = "/var/lib/eic-agent/sshd-session.json";
+
+/// The recorded keywords.
+pub const KEYWORDS: [Keyword; 4] = [
+    Keyword::AuthenticationMethods,
+    Keyword::ChrootDirectory,
+    Keyword::ForceCommand,
+    Keyword::PermitRootLogin,
+];
+
+/// Version of the record's format.
+const VERSION: u32 = 1;
+
+/// Values of `PermitRootLogin` with which a key needs no `command` to let root in.
+const ROOT_BY_KEY: [&str; 3] = ["yes", "prohibit-password", "without-password"];
+
+/// Paths of sftp-server on supported distributions.
+const SFTP_SERVERS: [&str; 5] = [
+    "/usr/lib/openssh/sftp-server",
+    "/usr/libexec/openssh/sftp-server",
+    "/usr/lib/ssh/sftp-server",
+    "/usr/libexec/ssh/sftp-server",
+    "/usr/libexec/sftp-server",
+];
+
+/// The installed sftp-server. It does the same as `internal-sftp`, which only sshd itself can run.
+#[must_use]
+pub fn sftp_server() -> Option<&'static str> {
+    SFTP_SERVERS.into_iter().find(|path| Path::new(path).is_file())
+}
+
+/// A setting with which some sessions cannot have the wrapper.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hindrance {
+    kind: HindranceKind,
+    /// The criteria of the `Match` around it. Empty if it is for all logins.
+    criteria: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum HindranceKind {
+    /// The wrapper does not exist below the new root directory.
+    Chroot,
+    /// sshd refuses a login with two keys whose commands differ (OpenSSH auth-options.c, `sshauthopt_merge`).
+    TwoKeys,
+}
+
+/// What sshd does with sessions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionFacts {
+    /// Whether root needs no `command` on its key. With `PermitRootLogin forced-commands-only`, a key with the wrapper
+    /// would open a root shell that the key without the wrapper does not.
+    root_by_key: bool,
+    hindrances: Vec<Hindrance>,
+}
+
+impl SessionFacts {
+    /// Judges what sshd printed, its files, and the `-o` options on its command line. The error says why the files do not
+    /// show it.
+    pub fn of(printed: &EffectiveConfig, sources: &Sources, options: &[String]) -> Result<Self, String> {
+        if let Some(insecure) = sources.insecure.first() {
+            return Err(insecure.seen());
+        }
+        if let Some(unclear) = sources.unclear.first() {
+            return Err(format!("sshd may read a line differently: {unclear}"));
+        }
+        let on_line = options.iter().filter_map(|option| Keyword::of_line(option));
+        let on_line = on_line.map(|(keyword, value)| (keyword, value.to_owned(), String::new()));
+        let in_files = sources.others.iter().map(|(keyword, setting)| {
+            (*keyword, setting.value.clone(), sources.criteria(setting).to_owned())
+        });
+        let as_printed = KEYWORDS.into_iter().flat_map(|keyword| {
+            printed.values(keyword).map(move |value| (keyword, value.to_owned(), String::new()))
+        });
+        let all: Vec<_> = on_line.chain(in_files).collect();
+        let is_set = |keyword: &Keyword| all.iter().any(|(known, ..)| known == keyword);
+        // sshd prints the default of a keyword that is not set.
+        let is_default = |(keyword, value, _): &(Keyword, String, String)| {
+            !is_set(keyword) && !value.eq_ignore_ascii_case("none")
+        };
+        let defaults: Vec<_> = as_printed.filter(is_default).collect();
+        let all: Vec<_> = all.into_iter().chain(defaults).collect();
+        // With a command of sshd itself, there is no wrapper in these sessions anyway. `none` would lift that command.
+        let lifts = all.iter().any(|(keyword, value, _)| {
+            *keyword == Keyword::ForceCommand && value.trim().eq_ignore_ascii_case("none")
+        });
+        let has_own_command = |criteria: &str| {
+            let mut commands = all.iter().filter(|(keyword, ..)| *keyword == Keyword::ForceCommand);
+            !lifts && commands.any(|(_, _, within)| within == criteria)
+        };
+        let mut hindrances = Vec::new();
+        for (keyword, value, criteria) in &all {
+            let kind = match keyword {
+                Keyword::ChrootDirectory if !value.trim().eq_ignore_ascii_case("none") => {
+                    HindranceKind::Chroot
+                }
+                Keyword::AuthenticationMethods if needs_two_keys(value) => HindranceKind::TwoKeys,
+                _ => continue,
+            };
+            let hindrance = Hindrance { kind, criteria: criteria.clone() };
+            let is_harmless = kind == HindranceKind::Chroot && has_own_command(criteria);
+            if !is_harmless && !hindrances.contains(&hindrance) {
+                hindrances.push(hindrance);
+            }
+        }
+        let mut values = Vec::new();
+        for (_, value, _) in all.iter().filter(|(keyword, ..)| *keyword == Keyword::PermitRootLogin) {
+            values.push(value.trim().to_ascii_lowercase());
+        }
+        values.extend(printed.values(Keyword::PermitRootLogin).map(str::to_ascii_lowercase));
+        let is_by_key = |value: &String| ROOT_BY_KEY.contains(&value.as_str());
+        let root_by_key =
+            values.iter().any(is_by_key) && values.iter().all(|value| is_by_key(value) || value == "no");
+        Ok(Self { root_by_key, hindrances })
+    }
+
+    /// Why sessions of this user have no wrapper. `None` if they can have one.
+    #[must_use]
+    pub fn hindrance(&self, user: &str, uid: u32) -> Option<String> {
+        if uid == 0 && !self.root_by_key {
+            let values = ROOT_BY_KEY[..2].join(" or ");
+            return Some(format!("the user is root, and PermitRootLogin of sshd is not {values} everywhere"));
+        }
+        let found = self.hindrances.iter().find(|hindrance| may_apply(&hindrance.criteria, user))?;
+        let criteria = match found.criteria.trim() {
+            "" => String::new(),
+            criteria => format!(" (Match {criteria})"),
+        };
+        Some(match found.kind {
+            HindranceKind::Chroot => format!("ChrootDirectory of sshd may apply{criteria}"),
+            HindranceKind::TwoKeys => format!("AuthenticationMethods of sshd may need two keys{criteria}"),
+        })
+    }
+}
+
+impl Sources {
+    /// The criteria of the `Match` around a setting, and of those around its file. Empty outside of every `Match`.
+    fn criteria(&self, setting: &Setting) -> &str {
+        let place = setting.block.checked_sub(1);
+        let condition = place.and_then(|place| self.conditions.get(place));
+        condition.map_or("", |condition| condition.value.trim())
+    }
+}
+
+/// Whether one of these lists of methods names public keys twice.
+fn needs_two_keys(value: &str) -> bool {
+    let is_key = |method: &&str| method.trim_matches('"').starts_with("publickey");
+    value.split_whitespace().any(|list| list.split(',').filter(is_key).count() > 1)
+}
+
+/// Whether a `Match` may apply to logins of `user`. Only the criterion `User` can exclude it: groups may come from a
+/// directory, and the rest depends on the connection.
+fn may_apply(criteria: &str, user: &str) -> bool {
+    let mut words = split(criteria).into_iter().filter(|word| word != "=");
+    while let Some(word) = words.next() {
+        let (criterion, value) = match word.split_once('=') {
+            Some((criterion, value)) => (criterion.to_ascii_lowercase(), Some(value.to_owned())),
+            None => (word.to_ascii_lowercase(), None),
+        };
+        if matches!(criterion.as_str(), "all" | "invalid-user") {
+            continue;
+        }
+        let value = value.filter(|value| !value.is_empty()).or_else(|| words.next()).unwrap_or_default();
+        if criterion == "user" && !pattern_list::matches(&value, user) {
+            return false;
+        }
+    }
+    true
+}
+
+/// The running server at the time of the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServerProcess {
+    pid: u32,
+    /// When the process was started, in ticks since the boot.
+    started: u64,
+}
+
+impl ServerProcess {
+    fn of(pid: u32) -> Option<Self> {
+        super::process::started_ticks(pid).map(|started| Self { pid, started })
+    }
+}
+
+/// The record file's content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionRecord {
+    version: u32,
+    subject: RecordedServer,
+    /// The server that had read the sources. `None` if no server ran.
+    server: Option<ServerProcess>,
+    facts: SessionFacts,
+    sources: Vec<ConfigSource>,
+}
+
+impl SessionRecord {
+    /// Creates a record. The server of `subject`, if one runs, must have read the sources as they are now.
+    #[must_use]
+    pub fn new(subject: RecordedServer, facts: SessionFacts, sources: Vec<ConfigSource>) -> Self {
+        let server = subject.pid().and_then(ServerProcess::of);
+        Self { version: VERSION, subject: subject.stored(), server, facts, sources }
+    }
+
+    /// The recorded facts, for logins at this server. They count only if the server has read the files of the record as
+    /// they are now: it is the server of the record, or it was started after the last change.
+    ///
+    /// `server` is `None` for commands that people run if no server can be seen. Then the files alone count.
+    pub fn facts(place: &Path, server: Option<&Listener>) -> Result<SessionFacts, RecordError> {
+        let record: Self = load(place)?;
+        if record.version != VERSION || !has_sound_sources(&record.sources) {
+            return Err(RecordError::Malformed(place.to_owned()));
+        }
+        if let Some(listener) = server {
+            record.subject.check(&RecordedServer::of(&KEYWORDS, listener))?;
+        }
+        check_sources(&record.sources)?;
+        if let Some(path) = server.and_then(|listener| record.unread(listener.pid)) {
+            return Err(RecordError::NotRead(path));
+        }
+        Ok(record.facts)
+    }
+
+    /// A source that may have changed after this server read it.
+    fn unread(&self, pid: u32) -> Option<PathBuf> {
+        if self.server.is_some() && self.server == ServerProcess::of(pid) {
+            return None;
+        }
+        let paths: Vec<_> = self.sources.iter().map(|source| source.path().to_owned()).collect();
+        Unread::among(pid, None, &paths).map(|unread| unread.path)
+    }
+
+    /// Writes the record atomically. An equal record is not written again.
+    pub fn write(&self, place: &Path) -> Result<(), RecordError> {
+        write(self, place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn facts_of(config: &str, printed: &str, options: &[&str]) -> Result<SessionFacts, String> {
+        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let file = std::env::temp_dir().join(format!("eic-agent-session-{}-{number}", std::process::id()));
+        fs::write(&file, config).unwrap();
+        let sources = Sources::read_by(&file, false);
+        fs::remove_file(&file).unwrap();
+        let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
+        SessionFacts::of(&EffectiveConfig::parse(printed), &sources, &options)
+    }
+
+    #[test]
+    fn root_has_a_wrapper_only_if_no_setting_asks_for_a_command() {
+        for (config, printed, options, is_wrapped) in [
+            ("", "permitrootlogin prohibit-password", &[][..], true),
+            ("", "PermitRootLogin without-password", &[], true),
+            ("", "permitrootlogin yes", &[], true),
+            ("", "", &[], false),
+            ("", "permitrootlogin no", &[], false),
+            ("", "permitrootlogin forced-commands-only", &[], false),
+            (
+                "PermitRootLogin yes\nMatch Address 10.0.0.0/8\nPermitRootLogin no\n",
+                "permitrootlogin yes",
+                &[],
+                true,
+            ),
+            (
+                "PermitRootLogin yes\nMatch Address 10.0.0.0/8\nPermitRootLogin Forced-Commands-Only\n",
+                "permitrootlogin yes",
+                &[],
+                false,
+            ),
+            (
+                "PermitRootLogin yes\n",
+                "permitrootlogin yes",
+                &["PermitRootLogin=forced-commands-only"],
+                false,
+            ),
+            ("PermitRootLogin what\n", "permitrootlogin yes", &[], false),
+        ] {
+            let facts = facts_of(config, printed, options).unwrap();
+            assert_eq!(facts.hindrance("root", 0).is_none(), is_wrapped, "{config}{printed}{options:?}");
+            assert_eq!(facts.hindrance("ec2-user", 1000), None);
+        }
+    }
+
+    #[test]
+    fn chroot_and_two_keys_hinder_the_users_they_may_apply_to() {
+        let chroot = Some("ChrootDirectory of sshd may apply");
+        let keys = Some("AuthenticationMethods of sshd may need two keys");
+        for (config, user, expected) in [
+            ("ChrootDirectory /srv\n", "a", chroot),
+            ("ChrootDirectory none\n", "a", None),
+            ("Match User b\nChrootDirectory /srv\n", "a", None),
+            ("Match User b\nChrootDirectory /srv\n", "b", chroot),
+            ("Match User *,!b\nChrootDirectory /srv\n", "b", None),
+            ("Match Group sftp\nChrootDirectory /srv\n", "a", chroot),
+            ("Match Group sftp\nChrootDirectory /srv\nForceCommand internal-sftp\n", "a", None),
+            (
+                "Match Group sftp\nChrootDirectory /srv\nForceCommand internal-sftp\nMatch User a\nForceCommand none\n",
+                "a",
+                chroot,
+            ),
+            ("Match Address 10.0.0.0/8 User b\nChrootDirectory /srv\n", "a", None),
+            ("Match User=b\nChrootDirectory /srv\n", "a", None),
+            ("Match User = b\nChrootDirectory /srv\n", "a", None),
+            ("AuthenticationMethods publickey,publickey\n", "a", keys),
+            ("AuthenticationMethods publickey publickey,password,publickey\n", "a", keys),
+            ("AuthenticationMethods publickey,keyboard-interactive:pam publickey\n", "a", None),
+            ("Match User b\nAuthenticationMethods publickey,publickey\n", "a", None),
+        ] {
+            let found = facts_of(config, "", &[]).unwrap().hindrance(user, 1000);
+            let found = found.as_deref().map(|found| found.split(" (Match").next().unwrap());
+            assert_eq!(found, expected, "{config} {user}");
+        }
+        let by_option = facts_of("", "", &["ChrootDirectory=/srv"]).unwrap();
+        assert_eq!(by_option.hindrance("a", 1000).as_deref(), chroot);
+        let printed = facts_of("", "chrootdirectory /srv\nauthenticationmethods any", &[]).unwrap();
+        assert_eq!(printed.hindrance("a", 1000).as_deref(), chroot);
+        let unclear = facts_of("Match User \"a b\"\n", "", &[]).unwrap_err();
+        assert!(unclear.starts_with("sshd may read a line differently: "), "{unclear}");
+    }
+}

@@ -1,0 +1,148 @@
+//! `eic-agent session`: names the caller to a session, and becomes the user's shell or command.
+//!
+//! sshd starts it through the user's login shell, as the user. So nothing here proves anything: the user can also start it by
+//! hand. It never waits for long. When it has become the shell or the command, the session has no process of the agent.
+//!
+//! On a connection that stays open during an upgrade, the new release gets the arguments of the old one. So a release can add
+//! options, but not remove any.
+
+use std::env::var_os;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{IsTerminal as _, stdin};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use eic_core::key_options::{internal_sftp, session_argument, session_variables};
+use eic_core::text::{MAX_SHOWN, printable, printable_bytes};
+use eic_host::sshd::session::sftp_server;
+
+use crate::audit::{Audit, SessionClaim};
+
+/// The command that the client sent. sshd sets it if the key's line has a command (sshd(8)).
+const CLIENTS_COMMAND: &str = "SSH_ORIGINAL_COMMAND";
+
+/// The arguments, as they are on the key's line.
+#[derive(Debug, Clone, Default)]
+pub struct Arguments {
+    /// The login name.
+    pub user: String,
+    /// The login shell in `/etc/passwd`.
+    pub shell: String,
+    /// The ARN of the principal that pushed the key.
+    pub principal: Option<String>,
+    /// The id of the push request.
+    pub request_id: Option<String>,
+    /// The command that the options of the key force.
+    pub command: Option<String>,
+    /// Whether the session ends if no log accepts its line.
+    pub audit_required: bool,
+}
+
+/// Starts the session. Returns only if it could not be started: a message for the user.
+#[must_use]
+pub fn run(arguments: &Arguments) -> String {
+    match Session::of(arguments) {
+        Ok(session) => session.start(arguments.audit_required),
+        Err(word) => format!("expected an argument of a key's line, got {}", printable(&word, MAX_SHOWN)),
+    }
+}
+
+struct Session {
+    user: String,
+    shell: PathBuf,
+    principal: Option<String>,
+    request_id: Option<String>,
+    forced: Option<OsString>,
+}
+
+impl Session {
+    /// Decodes the arguments. The error is an argument that no agent encoded.
+    fn of(arguments: &Arguments) -> Result<Self, String> {
+        let bytes = |word: &String| session_argument(word).ok_or_else(|| word.clone());
+        let text = |word: &String| bytes(word).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Ok(Self {
+            user: text(&arguments.user)?,
+            shell: OsString::from_vec(bytes(&arguments.shell)?).into(),
+            principal: arguments.principal.as_ref().map(text).transpose()?,
+            request_id: arguments.request_id.as_ref().map(text).transpose()?,
+            forced: arguments.command.as_ref().map(bytes).transpose()?.map(OsString::from_vec),
+        })
+    }
+
+    fn start(&self, audit_required: bool) -> String {
+        let (principal, request_id) = (self.principal.as_deref(), self.request_id.as_deref());
+        let tty = tty();
+        let claim = SessionClaim { user: &self.user, principal, request_id, tty: tty.as_deref() };
+        if !Audit::to_system().session(&claim) && audit_required {
+            return "no log accepted the line about this session, but [audit] required = true".to_owned();
+        }
+        let mut failed = None;
+        for shell in self.shells() {
+            let mut program = self.program(&shell);
+            for (name, value) in session_variables(principal, request_id) {
+                // The client may have sent a variable of this name (`AcceptEnv`).
+                match value {
+                    Some(value) => program.env(name, value),
+                    None => program.env_remove(name),
+                };
+            }
+            let error = program.exec();
+            let shell = printable_bytes(shell.as_os_str().as_bytes(), MAX_SHOWN);
+            failed.get_or_insert_with(|| format!("{shell}: {error}"));
+        }
+        failed.unwrap_or_default()
+    }
+
+    /// The shells to try. sshd sets `SHELL` to the user's login shell. If the name service has another shell than
+    /// `/etc/passwd`, sshd uses that one. The startup files of a shell can change `SHELL`, so a forced command does not depend
+    /// on it.
+    fn shells(&self) -> Vec<PathBuf> {
+        let from_sshd = var_os("SHELL").map(PathBuf::from).filter(|shell| shell.is_absolute());
+        let first = from_sshd.filter(|shell| self.forced.is_none() && *shell != self.shell);
+        first.into_iter().chain([self.shell.clone()]).collect()
+    }
+
+    /// What sshd would start without the wrapper (OpenSSH session.c, `do_child`).
+    fn program(&self, shell: &Path) -> Command {
+        let name = shell.file_name().unwrap_or(shell.as_os_str());
+        let mut program = Command::new(shell);
+        let clients = var_os(CLIENTS_COMMAND);
+        match (&self.forced, clients) {
+            // The forced command can read the client's.
+            (Some(forced), _) => {
+                program.arg0(name).arg("-c").arg(forced);
+            }
+            (None, Some(command)) => {
+                program.arg0(name).arg("-c").arg(runnable(command)).env_remove(CLIENTS_COMMAND);
+            }
+            (None, None) => {
+                let mut login_shell = OsString::from("-");
+                login_shell.push(name);
+                program.arg0(login_shell);
+            }
+        }
+        program
+    }
+}
+
+/// The client's command as a shell can run it. For the subsystem `internal-sftp`, the command is only a name that sshd knows.
+fn runnable(command: OsString) -> OsString {
+    let arguments = internal_sftp(command.as_bytes());
+    match arguments.zip(sftp_server()) {
+        Some((arguments, server)) => {
+            let mut command = OsString::from(server);
+            command.push(OsStr::from_bytes(arguments));
+            command
+        }
+        None => command,
+    }
+}
+
+/// The path of the terminal. `None` without a terminal.
+fn tty() -> Option<String> {
+    let path = stdin().is_terminal().then(|| fs::read_link("/proc/self/fd/0").ok())??;
+    Some(path.to_string_lossy().into_owned())
+}

@@ -1,0 +1,62 @@
+//! Values of a push on the wrapper's command line: no value leaves its place, in any shell.
+
+use std::collections::BTreeSet;
+
+use eic_emulator::Config;
+
+use super::{SFTP, set_shell, shells, ssh, start, wrapper};
+use crate::limits::push;
+use crate::world::{Key, Syslog, on_an_instance_for, test_path};
+
+/// The form of the variables: every byte that no ARN has is `%XX`.
+fn encoded(text: &str) -> String {
+    let keeps = |byte: &u8| byte.is_ascii_alphanumeric() || b":/_+=.@-".contains(byte);
+    let one = |byte: u8| if keeps(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(one).collect()
+}
+
+#[test]
+fn hostile_principals_reach_the_session_unchanged_in_every_shell() {
+    on_an_instance_for("1800", test_path!(), Config::default(), |world| {
+        let _syslog = Syslog::bind();
+        let key = Key::ed25519(world, "key");
+        world.configure(wrapper());
+        let _sshd = start(world, SFTP);
+        let hostile = [
+            "x\" ssh-ed25519 AAAA,command=\"id",
+            "$(id)`id`;id|id&&id \\ *?[a]{b,c}~!^#'<>(x)$HOME%41 %{role}",
+            "--command=id --shell=/bin/id -x =ls @file .. ../..",
+            "\u{e9}\u{1f600}\t%%self %1 !! ^a^b",
+            "",
+        ];
+        let long = "\"".repeat(2007);
+        for shell in shells() {
+            set_shell("ec2-user", shell);
+            for session in hostile.iter().copied().chain([long.as_str()]) {
+                let caller = format!("arn:aws:sts::123456789012:assumed-role/R/{session}");
+                push(world, "ec2-user", &key, &caller, 0);
+                let said = ssh(&key, &[], &["echo $EIC_PRINCIPAL; echo $EIC_ACCOUNT"], b"");
+                let expected = format!("{}\n123456789012\n", encoded(&caller));
+                assert_eq!((said.status, said.out), (Some(0), expected), "{shell} {session}");
+            }
+        }
+    });
+}
+
+#[test]
+fn long_command_of_the_client_reaches_the_session() {
+    on_an_instance_for("900", test_path!(), Config::default(), |world| {
+        let _syslog = Syslog::bind();
+        let key = Key::ed25519(world, "key");
+        world.configure(wrapper());
+        let _sshd = start(world, SFTP);
+        push(world, "ec2-user", &key, super::CALLER, 0);
+        // Linux passes no longer variable (MAX_ARG_STRLEN): 131,072 bytes with its name and its end.
+        let of_length = |length: usize| format!("echo in; #{}", "x".repeat(length - 10));
+        let fits: BTreeSet<_> = [131_050, 131_051]
+            .into_iter()
+            .filter(|length| ssh(&key, &[], &[&of_length(*length)], b"").out == "in\n")
+            .collect();
+        assert_eq!(fits, [131_050].into());
+    });
+}
