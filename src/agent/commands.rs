@@ -11,7 +11,7 @@ use crate::cli::{Cli, Command};
 use crate::outcome::Outcome;
 use crate::{
     capture, config, confinement, doctor, explain, host_keys, placement, reach, rules_test, sessions,
-    sshd_setup, verify,
+    sshd_setup, verify, whoami,
 };
 
 /// Whether this is one of the commands that inspect or change sshd's setup.
@@ -42,6 +42,7 @@ pub fn run(cli: &Cli, out: &mut impl Write, notes: &mut impl Write) -> Outcome {
         Command::Explain(arguments) => explain::run(arguments, clock, out, notes),
         Command::Capture(arguments) => capture::run(arguments, clock, out, notes),
         Command::Sessions(arguments) => sessions::run(arguments, clock.started(), out, notes),
+        Command::Whoami(arguments) => whoami::run(arguments, clock.started(), out, notes),
         Command::HostKeys(arguments) => host_keys::run(arguments, out, notes),
         Command::Config(arguments) => config::run(arguments, out, notes),
         Command::Rules(arguments) => rules_test::run(arguments, clock.started(), out, notes),

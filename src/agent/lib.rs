@@ -21,6 +21,7 @@
 //! | [`config`] | the settings as people see them, and the pins that `enable` writes |
 //! | `rules_test` | which rule decides about a push, without a key |
 //! | `sessions` | logins found in the log |
+//! | `whoami` | who pushed the key of a session |
 //! | `host_keys` | this host's public keys, for clients |
 //! | [`layout`] | width and colours of what people read |
 //!
@@ -64,3 +65,4 @@ mod sessions;
 mod settings;
 mod sshd_setup;
 mod verify;
+mod whoami;

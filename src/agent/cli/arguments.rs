@@ -198,6 +198,28 @@ pub struct SessionsArgs {
     pub files: Vec<PathBuf>,
 }
 
+/// Arguments of `whoami`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without --pid, whoami prints what the environment of this session says. The user
+can change that. With --pid and as root, it finds the login of the process by
+the kernel: by the ancestors of the process, or else by its session id. The log
+then shows who pushed the key, as in sessions. Examples:
+  eic-agent whoami
+  sudo eic-agent whoami --pid 4711
+
+Exit status: 0 the environment names a caller (--pid: the log proves who it is);
+1 it is not known, or not proven, and the reason was printed; 2 the command line
+is wrong.")]
+pub struct WhoamiArgs {
+    /// Find the caller of the login that this process belongs to
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// Print one JSON document on standard output instead
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `enable`.
 #[derive(Debug, Args)]
 #[command(after_help = "\

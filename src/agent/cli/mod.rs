@@ -23,7 +23,7 @@ use eic_host::sshd::command::AUTHORIZED_KEYS_NAMES;
 
 pub use self::arguments::{
     CaptureArgs, ConfigArgs, DisableArgs, DoctorArgs, EnableArgs, ExplainArgs, HostKeysArgs, RulesArgs,
-    SessionsArgs, StatusArgs, VerifyArgs,
+    SessionsArgs, StatusArgs, VerifyArgs, WhoamiArgs,
 };
 pub(crate) use self::authorized_keys::SYSFS;
 pub use self::authorized_keys::{AuthorizedKeysArgs, Overrides, Trust};
@@ -61,6 +61,8 @@ pub enum Command {
     Capture(CaptureArgs),
     /// List logins with pushed keys from the log: who, when, from where, for how long
     Sessions(SessionsArgs),
+    /// Show who pushed the key of this session, or of any process
+    Whoami(WhoamiArgs),
     /// Print this host's public keys, so that clients know them before their first login
     HostKeys(HostKeysArgs),
     /// Show the settings and the source of each
@@ -73,8 +75,9 @@ pub enum Command {
     Disable(DisableArgs),
     /// Report whether sshd really runs this program
     Status(StatusArgs),
-    /// Name the caller to this session, and become the shell or the command (the session wrapper)
-    #[command(hide = true)]
+    /// Name the caller to this session, and become the shell or the command (the session wrapper). Only
+    /// [`Cli::of`] parses it, so that no message suggests it instead of `sessions`.
+    #[command(skip)]
     Session(SessionArgs),
     /// Run a provider and end it in time (authorized-keys runs its providers with it)
     #[command(hide = true)]

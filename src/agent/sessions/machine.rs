@@ -44,6 +44,22 @@ pub(super) fn running(now: Timestamp) -> Running {
     Running { boot, host, since, sshd, logins: logins.into_keys().collect(), let_in }
 }
 
+/// The sshd processes that serve a login on this machine, as far as their titles show it.
+pub(super) fn logins() -> BTreeSet<u32> {
+    let is_one = |pid: &u32| is_login(&text(&format!("/proc/{pid}/cmdline"))) && is_of_our_machine(*pid);
+    processes().map(|process| process.pid).filter(is_one).collect()
+}
+
+/// The start of a process, by which it differs from a later one with the same id.
+pub(super) fn start_of(pid: u32) -> Option<u64> {
+    started(&text(&format!("/proc/{pid}/stat")))
+}
+
+/// The parent of a process.
+pub(super) fn parent_of(pid: u32) -> Option<u32> {
+    parent(&text(&format!("/proc/{pid}/stat")))
+}
+
 /// Longest time from an event to its line in the log, in microseconds.
 const SETTLED: u64 = 5_000_000;
 
@@ -125,7 +141,7 @@ fn processes() -> impl Iterator<Item = SshdProcess> {
     })
 }
 
-fn text(path: &str) -> String {
+pub(super) fn text(path: &str) -> String {
     let bytes = head_of_regular(Path::new(path), 4096).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -6,16 +6,20 @@
 //! | [`journal`], [`text`] | the two kinds of log: path, first entry, lines |
 //! | [`lines`] | the line reader for both |
 //! | [`machine`] | the processes that this machine runs now, and its time zone |
+//! | [`caller`], [`login_of`] | who pushed the key of the login that a process belongs to |
 
+mod caller;
 mod journal;
 mod lines;
 mod log_error;
+mod login_of;
 mod machine;
 mod source;
 mod text;
 
 use std::io::{self, BufWriter, Write};
 
+pub(super) use caller::{Caller, caller_of};
 use eic_core::audit_line::IDENT;
 use eic_core::identity::LoginName;
 use eic_core::policy::Glob;

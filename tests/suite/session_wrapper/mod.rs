@@ -3,6 +3,7 @@
 mod clients;
 mod hindered;
 mod values;
+mod whoami;
 
 use std::fs;
 use std::io::Write as _;
