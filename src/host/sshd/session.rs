@@ -19,10 +19,12 @@ use super::sources::{Setting, Sources};
 pub const PLACE: &str = "/var/lib/eic-agent/sshd-session.json";
 
 /// The recorded keywords.
-pub const KEYWORDS: [Keyword; 4] = [
+pub const KEYWORDS: [Keyword; 6] = [
     Keyword::AuthenticationMethods,
     Keyword::ChrootDirectory,
     Keyword::ForceCommand,
+    Keyword::Include,
+    Keyword::Match,
     Keyword::PermitRootLogin,
 ];
 
@@ -84,7 +86,11 @@ impl SessionFacts {
         if let Some(unclear) = sources.unclear.first() {
             return Err(format!("sshd may read a line differently: {unclear}"));
         }
-        let on_line = options.iter().filter_map(|option| Keyword::of_line(option));
+        let on_line = || options.iter().filter_map(|option| Keyword::of_line(option));
+        if on_line().any(|(keyword, _)| matches!(keyword, Keyword::Include | Keyword::Match)) {
+            return Err("the command line of sshd has an Include or a Match".to_owned());
+        }
+        let on_line = on_line();
         let on_line = on_line.map(|(keyword, value)| (keyword, value.to_owned(), String::new()));
         let in_files = sources.others.iter().map(|(keyword, setting)| {
             (*keyword, setting.value.clone(), sources.criteria(setting).to_owned())
@@ -93,10 +99,13 @@ impl SessionFacts {
             printed.values(keyword).map(move |value| (keyword, value.to_owned(), String::new()))
         });
         let all: Vec<_> = on_line.chain(in_files).collect();
-        let is_set = |keyword: &Keyword| all.iter().any(|(known, ..)| known == keyword);
-        // sshd prints the default of a keyword that is not set.
+        // sshd prints the value of a line that was found, or a default.
+        let is_set = |keyword: &Keyword, value: &str| {
+            let mut same = all.iter().filter(|(known, ..)| known == keyword);
+            same.any(|(_, known, _)| known.trim().eq_ignore_ascii_case(value))
+        };
         let is_default = |(keyword, value, _): &(Keyword, String, String)| {
-            !is_set(keyword) && !value.eq_ignore_ascii_case("none")
+            !is_set(keyword, value) && !value.eq_ignore_ascii_case("none")
         };
         let defaults: Vec<_> = as_printed.filter(is_default).collect();
         let all: Vec<_> = all.into_iter().chain(defaults).collect();
@@ -342,6 +351,9 @@ mod tests {
         assert_eq!(by_option.hindrance("a", 1000).as_deref(), chroot);
         let printed = facts_of("", "chrootdirectory /srv\nauthenticationmethods any", &[]).unwrap();
         assert_eq!(printed.hindrance("a", 1000).as_deref(), chroot);
+        for option in ["Include=/etc/ssh/other", "Match all"] {
+            assert!(facts_of("", "", &[option]).is_err(), "{option}");
+        }
         let unclear = facts_of("Match User \"a b\"\n", "", &[]).unwrap_err();
         assert!(unclear.starts_with("sshd may read a line differently: "), "{unclear}");
     }

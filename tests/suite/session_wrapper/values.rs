@@ -1,6 +1,7 @@
 //! Values of a push on the wrapper's command line: no value leaves its place, in any shell.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use eic_emulator::Config;
 
@@ -58,5 +59,43 @@ fn long_command_of_the_client_reaches_the_session() {
             .filter(|length| ssh(&key, &[], &[&of_length(*length)], b"").out == "in\n")
             .collect();
         assert_eq!(fits, [131_050].into());
+    });
+}
+
+#[test]
+fn wrapper_starts_sshds_shell_or_that_of_the_line() {
+    on_an_instance_for("900", test_path!(), Config::default(), |world| {
+        let _syslog = Syslog::bind();
+        let run = |arguments: &[&str], shell: &str, command: &str| {
+            let mut program = Command::new(world.agent());
+            program.arg("session").args(arguments).env_clear().env("SHELL", shell);
+            program.env("SSH_ORIGINAL_COMMAND", command);
+            let output = program.output().unwrap();
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+            (output.status.code(), text(&output.stdout), text(&output.stderr))
+        };
+        let line = ["--user=ec2-user", "--shell=%2Fbin/sh"];
+        let forced = ["--user=ec2-user", "--shell=%2Fbin/sh", "--command=echo%20forced%20%240"];
+        for (arguments, shell, said) in [
+            (&line[..], "/bin/sh", "sh"),
+            // The name service has another shell than /etc/passwd.
+            (&line, "/bin/bash", "bash"),
+            (&line, "/nonexistent/zsh", "sh"),
+            (&line, "bash", "sh"),
+            (&line, "", "sh"),
+            (&forced, "/bin/bash", "forced sh"),
+        ] {
+            assert_eq!(
+                run(arguments, shell, "echo $0"),
+                (Some(0), said.to_owned(), String::new()),
+                "{shell}"
+            );
+        }
+        let gone = run(&["--user=ec2-user", "--shell=%2Fgone/sh"], "", "echo in");
+        assert_eq!((gone.0, gone.1.as_str()), (Some(1), ""));
+        assert!(gone.2.starts_with("eic-agent: /gone/sh: No such file"), "{gone:?}");
+        let bad = run(&["--user=%zz", "--shell=%2Fbin/sh"], "", "echo in");
+        assert_eq!(bad.2, "eic-agent: expected an argument of a key's line, got %zz");
+        assert_eq!(run(&["--user=ec2-user"], "", "echo in").0, Some(2));
     });
 }

@@ -1,7 +1,10 @@
 //! Key options, and the values of a push in them. The first line of the input has the options of all keys, the second the
 //! caller, the third the request ID, the fourth the options of a rule.
 
-use eic_core::key_options::{KeyOptions, KeyOptionsError, LinePrefix, Release, RuleOptions, Values};
+use eic_core::identity::LoginName;
+use eic_core::key_options::{
+    KeyOptions, KeyOptionsError, LinePrefix, Release, RuleOptions, SessionStart, SessionWrapper, Values,
+};
 
 use super::assert_printable;
 
@@ -21,6 +24,7 @@ pub fn run(input: &[u8]) {
     for environment in [false, true] {
         for rule in [None, rule.as_ref()] {
             let prefix = LinePrefix { options: options.clone(), environment };
+            wrapped(&prefix, rule, &values);
             let Ok(before) = prefix.of(rule, &values) else { continue };
             assert_printable(&before);
             assert!(before.len() <= 16_383 - 4_097);
@@ -50,6 +54,28 @@ pub fn run(input: &[u8]) {
             }
         }
     }
+}
+
+/// Properties of a line with the wrapper: sshd finds the key after it, it has one command, and that command has only words
+/// that no shell changes.
+fn wrapped(prefix: &LinePrefix, rule: Option<&RuleOptions>, values: &Values<'_>) {
+    let user = LoginName::try_from("ec2-user").expect("a name");
+    let wrapper = SessionWrapper::new("/usr/bin/eic-agent", &user, "/bin/sh", true).expect("plain paths");
+    let Ok(made) = prefix.of_session(rule, values, &SessionStart::Wrapped(wrapper)) else { return };
+    assert!(made.options.len() <= 16_383 - 4_097);
+    let line = format!("{}{KEY}", made.options);
+    assert_eq!(past_options(&line), Some(KEY), "{line:?}");
+    if !made.is_wrapped {
+        assert!(made.not_wrapped.is_some());
+        return;
+    }
+    let all = names(made.options.trim_end());
+    assert_eq!(all.iter().filter(|name| name.eq_ignore_ascii_case("command")).count(), 1, "{line:?}");
+    let (_, command) =
+        made.options.split_once("command=\"exec /usr/bin/eic-agent session --user=").expect("the wrapper");
+    let (command, _) = command.split_once('"').expect("a quote");
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b" :/_+.@%-=".contains(&byte);
+    assert!(command.bytes().all(is_plain), "{line:?}");
 }
 
 fn read<T>(parsed: Result<T, KeyOptionsError>) -> Option<T> {
