@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use eic_core::identity::LoginName;
+use eic_core::key_options::{KeyOptions, LinePrefix, SessionStart, SessionWrapper, Values, session_argument};
 use eic_emulator::Config;
+use proptest::prelude::*;
 
 use super::{SFTP, set_shell, shells, ssh, start, wrapper};
 use crate::limits::push;
@@ -98,4 +101,40 @@ fn wrapper_starts_sshds_shell_or_that_of_the_line() {
         assert_eq!(bad.2, "eic-agent: expected an argument of a key's line, got %zz");
         assert_eq!(run(&["--user=ec2-user"], "", "echo in").0, Some(2));
     });
+}
+
+proptest! {
+    /// Any value of a push and any forced command: the line has one command of harmless words, and each word has its value.
+    #[test]
+    fn line_carries_every_value_in_its_place(
+        principal in any::<String>(),
+        request_id in any::<String>(),
+        command in "[ -~]{0,300}[!-\\[\\]-~]",
+    ) {
+        let text = format!("pty,command=\"{}\"", command.replace('"', "\\\""));
+        let Ok(options) = KeyOptions::parse(&text) else { return Ok(()) };
+        let user = LoginName::try_from("ec2-user").unwrap();
+        let wrapper = SessionWrapper::new("/usr/bin/eic-agent", &user, "/bin/sh", false).unwrap();
+        let values = Values { principal: Some(&principal), request_id: Some(&request_id) };
+        let prefix = LinePrefix { options: Some(options), environment: false };
+        let made = prefix.of_session(None, &values, &SessionStart::Wrapped(wrapper)).unwrap();
+        prop_assume!(made.is_wrapped);
+        let words = made.options.strip_prefix("pty,command=\"exec /usr/bin/eic-agent session ").unwrap();
+        let words = words.strip_suffix("\" ").unwrap();
+        prop_assert!(words.bytes().all(|b| b.is_ascii_alphanumeric() || b" :/_+.@%-=".contains(&b)), "{}", words);
+        let found: Vec<_> = words.split(' ').map(|word| word.split_once('=').unwrap()).collect();
+        let expected = [
+            ("--user", "ec2-user"),
+            ("--shell", "/bin/sh"),
+            ("--principal", principal.as_str()),
+            ("--request-id", request_id.as_str()),
+            ("--command", command.as_str()),
+        ];
+        prop_assert_eq!(found.len(), expected.len());
+        for ((name, word), (expected, value)) in found.into_iter().zip(expected) {
+            prop_assert_eq!(name, expected);
+            // No argument begins with `%` or `-`: it begins with `--NAME=`.
+            prop_assert_eq!(session_argument(word).unwrap(), value.as_bytes());
+        }
+    }
 }

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::command::split;
-use super::environment::source::ConfigSource;
-use super::keyword::Keyword;
-use super::last_read::Unread;
-use super::listener::Listener;
-use super::pattern_list;
-use super::printed::EffectiveConfig;
-use super::record::{RecordError, RecordedServer, check_sources, has_sound_sources, load, write};
-use super::sources::{Setting, Sources};
+use crate::sshd::command::split;
+use crate::sshd::environment::source::ConfigSource;
+use crate::sshd::keyword::Keyword;
+use crate::sshd::last_read::Unread;
+use crate::sshd::listener::Listener;
+use crate::sshd::pattern_list;
+use crate::sshd::printed::EffectiveConfig;
+use crate::sshd::record::{RecordError, RecordedServer, check_sources, has_sound_sources, load, write};
+use crate::sshd::sources::{Setting, Sources};
 
 /// Path of the record. Only root can write there.
 pub const PLACE: &str = "/var/lib/eic-agent/sshd-session.json";
@@ -208,7 +208,7 @@ struct ServerProcess {
 
 impl ServerProcess {
     fn of(pid: u32) -> Option<Self> {
-        super::process::started_ticks(pid).map(|started| Self { pid, started })
+        crate::sshd::process::started_ticks(pid).map(|started| Self { pid, started })
     }
 }
 
@@ -267,94 +267,4 @@ impl SessionRecord {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    fn facts_of(config: &str, printed: &str, options: &[&str]) -> Result<SessionFacts, String> {
-        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let file = std::env::temp_dir().join(format!("eic-agent-session-{}-{number}", std::process::id()));
-        fs::write(&file, config).unwrap();
-        let sources = Sources::read_by(&file, false);
-        fs::remove_file(&file).unwrap();
-        let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
-        SessionFacts::of(&EffectiveConfig::parse(printed), &sources, &options)
-    }
-
-    #[test]
-    fn root_has_a_wrapper_only_if_no_setting_asks_for_a_command() {
-        for (config, printed, options, is_wrapped) in [
-            ("", "permitrootlogin prohibit-password", &[][..], true),
-            ("", "PermitRootLogin without-password", &[], true),
-            ("", "permitrootlogin yes", &[], true),
-            ("", "", &[], false),
-            ("", "permitrootlogin no", &[], false),
-            ("", "permitrootlogin forced-commands-only", &[], false),
-            (
-                "PermitRootLogin yes\nMatch Address 10.0.0.0/8\nPermitRootLogin no\n",
-                "permitrootlogin yes",
-                &[],
-                true,
-            ),
-            (
-                "PermitRootLogin yes\nMatch Address 10.0.0.0/8\nPermitRootLogin Forced-Commands-Only\n",
-                "permitrootlogin yes",
-                &[],
-                false,
-            ),
-            (
-                "PermitRootLogin yes\n",
-                "permitrootlogin yes",
-                &["PermitRootLogin=forced-commands-only"],
-                false,
-            ),
-            ("PermitRootLogin what\n", "permitrootlogin yes", &[], false),
-        ] {
-            let facts = facts_of(config, printed, options).unwrap();
-            assert_eq!(facts.hindrance("root", 0).is_none(), is_wrapped, "{config}{printed}{options:?}");
-            assert_eq!(facts.hindrance("ec2-user", 1000), None);
-        }
-    }
-
-    #[test]
-    fn chroot_and_two_keys_hinder_the_users_they_may_apply_to() {
-        let chroot = Some("ChrootDirectory of sshd may apply");
-        let keys = Some("AuthenticationMethods of sshd may need two keys");
-        for (config, user, expected) in [
-            ("ChrootDirectory /srv\n", "a", chroot),
-            ("ChrootDirectory none\n", "a", None),
-            ("Match User b\nChrootDirectory /srv\n", "a", None),
-            ("Match User b\nChrootDirectory /srv\n", "b", chroot),
-            ("Match User *,!b\nChrootDirectory /srv\n", "b", None),
-            ("Match Group sftp\nChrootDirectory /srv\n", "a", chroot),
-            ("Match Group sftp\nChrootDirectory /srv\nForceCommand internal-sftp\n", "a", None),
-            (
-                "Match Group sftp\nChrootDirectory /srv\nForceCommand internal-sftp\nMatch User a\nForceCommand none\n",
-                "a",
-                chroot,
-            ),
-            ("Match Address 10.0.0.0/8 User b\nChrootDirectory /srv\n", "a", None),
-            ("Match User=b\nChrootDirectory /srv\n", "a", None),
-            ("Match User = b\nChrootDirectory /srv\n", "a", None),
-            ("AuthenticationMethods publickey,publickey\n", "a", keys),
-            ("AuthenticationMethods publickey publickey,password,publickey\n", "a", keys),
-            ("AuthenticationMethods publickey,keyboard-interactive:pam publickey\n", "a", None),
-            ("Match User b\nAuthenticationMethods publickey,publickey\n", "a", None),
-        ] {
-            let found = facts_of(config, "", &[]).unwrap().hindrance(user, 1000);
-            let found = found.as_deref().map(|found| found.split(" (Match").next().unwrap());
-            assert_eq!(found, expected, "{config} {user}");
-        }
-        let by_option = facts_of("", "", &["ChrootDirectory=/srv"]).unwrap();
-        assert_eq!(by_option.hindrance("a", 1000).as_deref(), chroot);
-        let printed = facts_of("", "chrootdirectory /srv\nauthenticationmethods any", &[]).unwrap();
-        assert_eq!(printed.hindrance("a", 1000).as_deref(), chroot);
-        for option in ["Include=/etc/ssh/other", "Match all"] {
-            assert!(facts_of("", "", &[option]).is_err(), "{option}");
-        }
-        let unclear = facts_of("Match User \"a b\"\n", "", &[]).unwrap_err();
-        assert!(unclear.starts_with("sshd may read a line differently: "), "{unclear}");
-    }
-}
+mod tests;
