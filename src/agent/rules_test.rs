@@ -10,7 +10,7 @@ use eic_core::text::{MAX_SHOWN, one_line, printable};
 use eic_core::time::Timestamp;
 use eic_host::sshd::release::too_old;
 use eic_host::stdout::write_once;
-use eic_login::config::{CommandLine, Origin, Settings};
+use eic_login::config::{CommandLine, Origin, SessionForm, Settings};
 use eic_login::privileges::give_up_root;
 use serde::Serialize;
 
@@ -153,6 +153,13 @@ fn differences(
     if settings.environment.value {
         notes.push(
             "sshd must permit the variables of [keys] environment; this shows it: sudo eic-agent config"
+                .to_owned(),
+        );
+    }
+    if settings.session.value == SessionForm::Wrapper {
+        notes.push(
+            "whether the line of a login has the wrapper of [keys] session depends on the running sshd; this shows it: sudo \
+             eic-agent explain"
                 .to_owned(),
         );
     }

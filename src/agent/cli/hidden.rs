@@ -1,6 +1,6 @@
 //! The arguments of the hidden subcommands, which the program runs itself.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -96,6 +96,17 @@ pub struct SessionArgs {
     pub audit_required: bool,
 }
 
+/// Whether the hidden `session` of this release knows the option. It ignores others: on a connection that stays open while an
+/// older release is installed again, the arguments are those of the newer release.
+pub(super) fn is_option_of_session(word: &OsStr) -> bool {
+    let name = word.as_encoded_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
+    !name.starts_with(b"--") || SESSION_OPTIONS.iter().any(|known| known.as_bytes() == name)
+}
+
+/// The options of [`SessionArgs`].
+const SESSION_OPTIONS: [&str; 7] =
+    ["--user", "--shell", "--principal", "--request-id", "--command", "--audit-required", "--help"];
+
 impl SessionArgs {
     /// Converts the arguments for [`eic_login::session_wrapper::session::run`].
     #[must_use]
@@ -117,4 +128,25 @@ pub struct ConnectsArgs {
     /// The addresses with their ports
     #[arg(required = true)]
     pub addresses: Vec<std::net::SocketAddr>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+
+    use super::*;
+
+    #[test]
+    fn options_of_session_are_known() {
+        let command = SessionArgs::augment_args(Command::new("session"));
+        let defined = command.get_arguments().filter_map(|argument| argument.get_long());
+        for option in defined.map(|name| format!("--{name}")) {
+            assert!(SESSION_OPTIONS.contains(&option.as_str()), "{option}");
+        }
+        for (word, is_known) in
+            [("session", true), ("--shell=x", true), ("--shells=x", false), ("--new", false)]
+        {
+            assert_eq!(is_option_of_session(OsStr::new(word)), is_known, "{word}");
+        }
+    }
 }

@@ -27,6 +27,7 @@ pub use self::arguments::{
 };
 pub(crate) use self::authorized_keys::SYSFS;
 pub use self::authorized_keys::{AuthorizedKeysArgs, Overrides, Trust};
+use self::hidden::is_option_of_session;
 pub use self::hidden::{
     AnswersArgs, ConnectsArgs, ReachArgs, RunAsArgs, SessionArgs, SuperviseArgs, UserIds,
 };
@@ -129,7 +130,11 @@ impl Cli {
         if let Some(Ok(alone)) = words_of(AUTHORIZED_KEYS).map(AuthorizedKeysCli::try_parse_from) {
             return Ok(Self { command: Command::AuthorizedKeys(alone.arguments) });
         }
-        if let Some(Ok(alone)) = words_of(SESSION).map(SessionCli::try_parse_from) {
+        let known = |words: &[OsString]| {
+            words.iter().filter(|word| is_option_of_session(word)).cloned().collect::<Vec<_>>()
+        };
+        let session = words_of(SESSION).map(known).map(SessionCli::try_parse_from);
+        if let Some(Ok(alone)) = session {
             return Ok(Self { command: Command::Session(alone.arguments) });
         }
         Self::try_parse_from(arguments)

@@ -101,6 +101,7 @@ fn answer(session: &ShownSession, login: &Found, gap: Option<String>) -> Result<
     let reason = gap.or_else(|| {
         (!is_proven).then(|| "the log does not prove who wrote its lines about this login".to_owned())
     });
+    let reason = reason.or_else(|| login.doubt.map(str::to_owned));
     Ok(Caller {
         schema_version: 1,
         source: "log",
@@ -109,13 +110,12 @@ fn answer(session: &ShownSession, login: &Found, gap: Option<String>) -> Result<
         request_ids: session.pushes.iter().filter_map(ShownPush::request_id).map(str::to_owned).collect(),
         account: first.account().map(str::to_owned),
         login: Some(format!(
-            "{} from {} port {} at {}, sshd pid {}{}",
+            "{} from {} port {} at {}, sshd pid {}",
             printable(&session.user, MAX_SHOWN),
             session.address,
             session.port,
             session.start,
-            login.sshd,
-            if login.is_ancestor { "" } else { ", by the session id of the kernel" }
+            login.sshd
         )),
         reason,
     })

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::machine::{self, start_of};
+use super::machine::{self, session_id, start_of};
 
 /// Maximum number of ancestors that are followed.
 const MAX_ANCESTORS: usize = 4096;
@@ -11,13 +11,18 @@ const MAX_ANCESTORS: usize = 4096;
 /// The kernel's session id of a process without a session (`audit(8)`, unset).
 const UNSET: u32 = u32::MAX;
 
+/// Why a path to a login proves nothing about the caller.
+const BY_ID: &str =
+    "only the session id of the kernel leads to the login in which it, or a server above it, was started";
+const BY_SERVER: &str = "another user's process, or a session of its own, is between it and the login: a server may have started it for somebody else";
+
 /// The login of a process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     /// sshd's process that accepted the login.
     pub(super) sshd: u32,
-    /// Whether that process is an ancestor. If not, only the kernel's session id leads to it.
-    pub(super) is_ancestor: bool,
+    /// Why it is not proven that the process is the caller's. `None` if all processes between it and sshd are.
+    pub(super) doubt: Option<&'static str>,
     starts: (u64, u64),
 }
 
@@ -30,17 +35,19 @@ impl Found {
 
 /// Finds the login: the first ancestor that is sshd's process of a login. A process that has lost its parents, such as a
 /// daemon, still has the kernel's session id of its login (`/proc/PID/sessionid`). The id counts only if exactly one login
-/// has it, and got it itself: without `pam_loginuid`, all logins of a server can have the id of the server.
+/// has it, and got it itself: without `pam_loginuid`, all logins of a server can have the id of the server. It proves nothing,
+/// because processes of a server that was started in the login have the same id.
 pub(super) fn login_of(pid: u32) -> Result<Found, String> {
     let start = start_of(pid).ok_or_else(|| format!("there is no process {pid}"))?;
     let logins = machine::logins();
-    let found = |sshd: u32, is_ancestor| {
+    let found = |sshd: u32, doubt: Option<&'static str>| {
         let starts =
             (start, start_of(sshd).ok_or_else(|| format!("the login of the process {pid} has ended"))?);
-        Ok(Found { sshd, is_ancestor, starts })
+        Ok(Found { sshd, doubt, starts })
     };
-    if let Some(sshd) = ancestor(pid, &logins) {
-        return found(sshd, true);
+    if let Some(path) = path_to_login(pid, &logins) {
+        let sshd = path.last().copied().unwrap_or(pid);
+        return found(sshd, (!is_of_one_user(&path)).then_some(BY_SERVER));
     }
     let id = session_id(pid).filter(|id| *id != UNSET);
     let id = id.ok_or("no ancestor is a login of sshd, and the kernel has no session id for the process")?;
@@ -57,17 +64,35 @@ pub(super) fn login_of(pid: u32) -> Result<Found, String> {
                     "the login with the session id {id} has it from its server (pam_loginuid)"
                 ));
             }
-            found(login, false)
+            if machine::with_session_id(id).into_iter().any(|sshd| sshd != login) {
+                return Err(format!("another sshd has the session id {id} of the process"));
+            }
+            found(login, Some(BY_ID))
         }
     }
 }
 
-/// The nearest ancestor among these processes, or the process itself.
-fn ancestor(pid: u32, logins: &BTreeSet<u32>) -> Option<u32> {
+/// The process and its ancestors up to the nearest one among these.
+fn path_to_login(pid: u32, logins: &BTreeSet<u32>) -> Option<Vec<u32>> {
     let chain = std::iter::successors(Some(pid), |pid| machine::parent_of(*pid));
-    chain.take(MAX_ANCESTORS).take_while(|pid| *pid > 1).find(|pid| logins.contains(pid))
+    let mut path = Vec::new();
+    for pid in chain.take(MAX_ANCESTORS).take_while(|pid| *pid > 1) {
+        path.push(pid);
+        if logins.contains(&pid) {
+            return Some(path);
+        }
+    }
+    None
 }
 
-fn session_id(pid: u32) -> Option<u32> {
-    machine::text(&format!("/proc/{pid}/sessionid")).trim().parse().ok()
+/// Whether all processes of the path, which ends with sshd's process of the login, are of one user. Below root's login, a
+/// server could start processes for others as root. So they must also be in the session (`setsid(2)`) that sshd made.
+fn is_of_one_user(path: &[u32]) -> bool {
+    let Some((_, below)) = path.split_last() else { return false };
+    let Some(first) = below.last() else { return true };
+    let Some(user) = machine::user_of(*first) else { return false };
+    let leader = machine::leader_of(*first);
+    below
+        .iter()
+        .all(|pid| machine::user_of(*pid) == Some(user) && (user != 0 || machine::leader_of(*pid) == leader))
 }

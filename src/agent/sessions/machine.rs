@@ -50,6 +50,33 @@ pub(super) fn logins() -> BTreeSet<u32> {
     processes().map(|process| process.pid).filter(is_one).collect()
 }
 
+/// The sshd processes of root with this session id of the kernel, on this machine.
+pub(super) fn with_session_id(id: u32) -> BTreeSet<u32> {
+    processes().map(|process| process.pid).filter(|pid| session_id(*pid) == Some(id)).collect()
+}
+
+/// The kernel's session id of a process.
+pub(super) fn session_id(pid: u32) -> Option<u32> {
+    text(&format!("/proc/{pid}/sessionid")).trim().parse().ok()
+}
+
+/// The user of a process, if its four user ids are the same.
+pub(super) fn user_of(pid: u32) -> Option<u32> {
+    let status = text(&format!("/proc/{pid}/status"));
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    let mut ids = ids.split_whitespace().map(str::parse::<u32>);
+    let first = ids.next()?.ok()?;
+    let rest: Vec<_> = ids.collect();
+    (rest.len() == 3 && rest.iter().all(|id| *id == Ok(first))).then_some(first)
+}
+
+/// The first process of the process's session (`setsid(2)`).
+pub(super) fn leader_of(pid: u32) -> Option<u32> {
+    let stat = text(&format!("/proc/{pid}/stat"));
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split(' ').nth(3)?.parse().ok()
+}
+
 /// The start of a process, by which it differs from a later one with the same id.
 pub(super) fn start_of(pid: u32) -> Option<u64> {
     started(&text(&format!("/proc/{pid}/stat")))

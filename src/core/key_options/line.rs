@@ -106,7 +106,11 @@ impl LinePrefix {
         if forced.as_deref().is_some_and(|command| internal_sftp(command.as_bytes()).is_some()) {
             return Ok(Err(NotWrapped::InternalSftp));
         }
-        options.push((COMMAND, Some(wrapper.command(forced.as_deref(), values))));
+        let command = wrapper.command(forced.as_deref(), values);
+        if let Some(why) = wrapper.unreadable(&command) {
+            return Ok(Err(why));
+        }
+        options.push((COMMAND, Some(command)));
         let options = options.iter().map(|(name, value)| written(name, value.as_deref())).collect();
         Ok(match self.joined(options, values) {
             Ok(options) => Ok(options),

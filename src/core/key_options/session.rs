@@ -40,6 +40,8 @@ pub enum NotWrapped {
     InternalSftp,
     /// Old releases of sshd do not read a line of this length. Holds the length of its options in bytes.
     TooLong(usize),
+    /// csh refuses a word of this length. Holds the length in bytes.
+    TooLongForCsh(usize),
 }
 
 impl fmt::Display for NotWrapped {
@@ -50,9 +52,15 @@ impl fmt::Display for NotWrapped {
             Self::TooLong(bytes) => {
                 write!(f, "the options would have {bytes} bytes, and old releases of sshd ignore such a line")
             }
+            Self::TooLongForCsh(bytes) => {
+                write!(f, "an argument would have {bytes} bytes, and csh reads at most {MAX_WORD_OF_CSH}")
+            }
         }
     }
 }
+
+/// Longest argument of the wrapper for csh, in bytes. The original csh ends with an error at a word of 8 KB.
+const MAX_WORD_OF_CSH: usize = 8000;
 
 impl SessionWrapper {
     /// A wrapper that starts `program`, an absolute path, from the user's login shell. `None` if a shell could read one of
@@ -69,6 +77,13 @@ impl SessionWrapper {
             shell: shell.to_owned(),
             audit_required,
         })
+    }
+
+    /// Why the user's shell cannot read this value of `command`.
+    pub(super) fn unreadable(&self, command: &str) -> Option<NotWrapped> {
+        let longest = command.split(' ').map(str::len).max().unwrap_or_default();
+        let is_too_long = self.shell.ends_with("/csh") && longest > MAX_WORD_OF_CSH;
+        is_too_long.then_some(NotWrapped::TooLongForCsh(longest))
     }
 
     /// The value of `command` for a key with these values. `forced` is the command that the options force without the
@@ -194,6 +209,28 @@ mod tests {
             (plain.options.as_str(), plain.not_wrapped),
             ("", Some(NotWrapped::Machine("x".to_owned())))
         );
+    }
+
+    #[test]
+    fn argument_that_csh_does_not_read_has_no_wrapper() {
+        let user = LoginName::try_from("ec2-user").unwrap();
+        for (shell, length, is_read) in [
+            ("/bin/csh", 7900, true),
+            ("/bin/csh", 8000, false),
+            ("/bin/tcsh", 8000, true),
+            ("/bin/sh", 8000, true),
+        ] {
+            let wrapper = SessionWrapper::new("/usr/bin/eic-agent", &user, shell, false).unwrap();
+            let keys = KeyOptions::parse(&format!("command=\"{}\"", "x".repeat(length))).unwrap();
+            let prefix = LinePrefix { options: Some(keys), environment: false };
+            let line = prefix.of_session(None, &Values::default(), &SessionStart::Wrapped(wrapper)).unwrap();
+            assert_eq!(line.is_wrapped, is_read, "{shell} {length}");
+            assert_eq!(
+                matches!(line.not_wrapped, Some(NotWrapped::TooLongForCsh(8001..))),
+                !is_read,
+                "{shell}"
+            );
+        }
     }
 
     #[test]

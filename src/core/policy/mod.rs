@@ -182,10 +182,10 @@ impl Policy {
             // sshd would refuse such a key, and the log would say that the agent handed it over.
             None => match self.prefix.expired(options, now).filter(|_| self.has_options_of_rules()) {
                 Some(end) => Err(DenialCause::OptionsExpired(end.to_owned())),
-                None => {
-                    let start = &self.machine.session;
-                    self.prefix.of_session(options, &subject.values, start).map_err(DenialCause::Line)
-                }
+                None => self
+                    .prefix
+                    .of_session(options, &subject.values, &self.machine.session)
+                    .map_err(DenialCause::Line),
             },
         };
         prefix.map(|prefix| Permission { rule, prefix }).map_err(|cause| Denied {

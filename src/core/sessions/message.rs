@@ -7,7 +7,8 @@ use alloc::string::String;
 use super::event::{Accepted, Connection, Event, Grant, KeyName, KeyProvided, Push, PushClaim};
 use super::writer::Attribution;
 use crate::audit_line::{
-    ALLOWED_BY, CHOSEN_INPUTS, IDENT, MAX_OPTIONS, MAX_PRINCIPAL, NOT_WRAPPED, SESSION, UNSTAPLED, WITH_OPTIONS,
+    ALLOWED_BY, CHOSEN_INPUTS, IDENT, MAX_OPTIONS, MAX_PRINCIPAL, NOT_WRAPPED, SESSION, UNSTAPLED,
+    WITH_OPTIONS,
 };
 use crate::text::{MAX_SHOWN, cut, one_line, printable};
 

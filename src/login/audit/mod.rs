@@ -255,8 +255,10 @@ fn event(
 ) -> LogEvent {
     fields.push(("EIC_EVENT", kind.to_owned()));
     fields.push(("EIC_USER", user.to_owned()));
-    // The parent is the sshd process that logs `Accepted publickey`.
-    fields.push(("EIC_SSHD_PID", std::os::unix::process::parent_id().to_string()));
+    // The parent is the sshd process that logs `Accepted publickey`. The parent of a session is that one's child.
+    if kind != "session" {
+        fields.push(("EIC_SSHD_PID", std::os::unix::process::parent_id().to_string()));
+    }
     LogEvent { message, fields }
 }
 

@@ -5,8 +5,8 @@
 //! | this one | decides for a login, as the agent's user, whether the key's line starts the wrapper |
 //! | [`session`] | the wrapper, which sshd starts as the user |
 //!
-//! A session that would work differently or not at all has no wrapper. The audit line about the key then has the reason. If
-//! something about the machine is unknown, there is no wrapper.
+//! A session that sshd's settings or the account would let fail has no wrapper, and root's sessions never have it. The audit
+//! line about the key then has the reason. If something about the machine is unknown, there is no wrapper.
 
 pub mod session;
 
@@ -68,11 +68,16 @@ fn start(
     let wrapper = || {
         let program = own_program()?;
         let account = Account::find(user.as_str()).ok_or("the user is not in /etc/passwd")?;
+        // With `PermitRootLogin forced-commands-only`, a key with the wrapper would open a root shell that the key alone does
+        // not open. No file shows for certain what the running sshd has in memory.
+        if account.uid == 0 {
+            return Err("the user is root".to_owned());
+        }
         let shell = shell_of(&account)?;
         sftp_server().ok_or("there is no sftp-server, which replaces internal-sftp")?;
         let facts =
             SessionRecord::facts(Path::new(PLACE), server()?.as_ref()).map_err(|error| unknown(&error))?;
-        facts.hindrance(user.as_str(), account.uid).map_or(Ok(()), Err)?;
+        facts.hindrance(user.as_str()).map_or(Ok(()), Err)?;
         let program = program.to_str().ok_or("the path of the agent has unusual characters")?.to_owned();
         SessionWrapper::new(&program, user, &shell, audit_required)
             .ok_or_else(|| "the path of the agent or of the shell has unusual characters".to_owned())

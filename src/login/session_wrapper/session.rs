@@ -12,11 +12,11 @@ use std::fs;
 use std::io::{IsTerminal as _, stdin};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use eic_core::key_options::{internal_sftp, session_argument, session_variables};
-use eic_core::text::{MAX_SHOWN, printable, printable_bytes};
+use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::sshd::session::sftp_server;
 
 use crate::audit::{Audit, SessionClaim};
@@ -79,44 +79,37 @@ impl Session {
         if !Audit::to_system().session(&claim) && audit_required {
             return "no log accepted the line about this session, but [audit] required = true".to_owned();
         }
-        let mut failed = None;
-        for shell in self.shells() {
-            let mut program = self.program(&shell);
-            for (name, value) in session_variables(principal, request_id) {
-                // The client may have sent a variable of this name (`AcceptEnv`).
-                match value {
-                    Some(value) => program.env(name, value),
-                    None => program.env_remove(name),
-                };
-            }
-            let error = program.exec();
-            let shell = printable_bytes(shell.as_os_str().as_bytes(), MAX_SHOWN);
-            failed.get_or_insert_with(|| format!("{shell}: {error}"));
+        let mut program = self.program();
+        for (name, value) in session_variables(principal, request_id) {
+            // The client may have sent a variable of this name (`AcceptEnv`).
+            match value {
+                Some(value) => program.env(name, value),
+                None => program.env_remove(name),
+            };
         }
-        failed.unwrap_or_default()
+        let error = program.exec();
+        format!("{}: {error}", printable(&program.get_program().to_string_lossy(), MAX_SHOWN))
     }
 
-    /// The shells to try. sshd sets `SHELL` to the user's login shell. If the name service has another shell than
-    /// `/etc/passwd`, sshd uses that one. The startup files of a shell can change `SHELL`, so a forced command does not depend
-    /// on it.
-    fn shells(&self) -> Vec<PathBuf> {
-        let from_sshd = var_os("SHELL").map(PathBuf::from).filter(|shell| shell.is_absolute());
-        let first = from_sshd.filter(|shell| self.forced.is_none() && *shell != self.shell);
-        first.into_iter().chain([self.shell.clone()]).collect()
-    }
-
-    /// What sshd would start without the wrapper (OpenSSH session.c, `do_child`).
-    fn program(&self, shell: &Path) -> Command {
-        let name = shell.file_name().unwrap_or(shell.as_os_str());
-        let mut program = Command::new(shell);
+    /// What sshd would start without the wrapper (OpenSSH session.c, `do_child`). The shell is that of `/etc/passwd`: startup
+    /// files can change `SHELL`.
+    fn program(&self) -> Command {
+        let shell = self.shell.as_os_str();
+        let name = self.shell.file_name().unwrap_or(shell);
         let clients = var_os(CLIENTS_COMMAND);
+        let sftp = clients.as_deref().filter(|_| self.forced.is_none()).and_then(sftp_command);
+        if let Some(mut sftp) = sftp {
+            sftp.env_remove(CLIENTS_COMMAND);
+            return sftp;
+        }
+        let mut program = Command::new(shell);
         match (&self.forced, clients) {
             // The forced command can read the client's.
             (Some(forced), _) => {
                 program.arg0(name).arg("-c").arg(forced);
             }
             (None, Some(command)) => {
-                program.arg0(name).arg("-c").arg(runnable(command)).env_remove(CLIENTS_COMMAND);
+                program.arg0(name).arg("-c").arg(command).env_remove(CLIENTS_COMMAND);
             }
             (None, None) => {
                 let mut login_shell = OsString::from("-");
@@ -128,17 +121,16 @@ impl Session {
     }
 }
 
-/// The client's command as a shell can run it. For the subsystem `internal-sftp`, the command is only a name that sshd knows.
-fn runnable(command: OsString) -> OsString {
-    let arguments = internal_sftp(command.as_bytes());
-    match arguments.zip(sftp_server()) {
-        Some((arguments, server)) => {
-            let mut command = OsString::from(server);
-            command.push(OsStr::from_bytes(arguments));
-            command
-        }
-        None => command,
-    }
+/// sftp-server for the subsystem `internal-sftp`, a name that only sshd knows. sshd starts it without a shell, and its arguments
+/// are the words between spaces (OpenSSH session.c, `do_child`). So a shell must not read them.
+fn sftp_command(command: &OsStr) -> Option<Command> {
+    let arguments = internal_sftp(command.as_bytes())?;
+    let mut program = Command::new(sftp_server()?);
+    // After a tab, sshd's first word does not end, and there are no arguments.
+    let arguments = if arguments.starts_with(b"\t") { &[] } else { arguments };
+    let words = arguments.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    program.args(words.map(OsStr::from_bytes));
+    Some(program)
 }
 
 /// The path of the terminal. `None` without a terminal.

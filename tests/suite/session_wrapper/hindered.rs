@@ -48,19 +48,13 @@ fn sshds_settings_decide_about_the_wrapper() {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");
         world.configure(wrapper());
-        let root = "the user is root, and PermitRootLogin of sshd is not yes or prohibit-password everywhere";
+        let root = "the user is root";
         let chroot = "ChrootDirectory of sshd may apply";
         // The user, lines of sshd, the reason. Without a reason, the session has the wrapper.
         for (user, lines, reason) in [
             ("ec2-user", "", ""),
-            ("root", "PermitRootLogin prohibit-password\n", ""),
-            ("root", "PermitRootLogin yes\n", ""),
-            ("root", "", ""),
-            (
-                "root",
-                "PermitRootLogin yes\nMatch Address 192.0.2.0/24\nPermitRootLogin forced-commands-only\n",
-                root,
-            ),
+            ("root", "PermitRootLogin yes\n", root),
+            ("root", "", root),
             ("ec2-user", "PermitRootLogin forced-commands-only\n", ""),
             ("ec2-user", "Match User ubuntu\nChrootDirectory /srv\n", ""),
             ("ec2-user", "Match Group nogroup\nChrootDirectory /srv\nForceCommand internal-sftp\n", ""),
@@ -85,7 +79,7 @@ fn sshds_settings_decide_about_the_wrapper() {
         assert_eq!(said.out.lines().last(), Some("Remote working directory: /"), "{said:?}");
         assert_reason(&syslog.agent_lines()[0], chroot, &chroots);
         drop(sshd);
-        // The wrapped key would open a root shell that the key does not open.
+        // A wrapped key would open a root shell that the key does not open.
         let _sshd = start(world, "PermitRootLogin forced-commands-only\n");
         let (said, line) = log_in(world, &syslog, &key, "root");
         assert!(!said.contains("principal"), "{said}");
@@ -182,18 +176,16 @@ fn session_is_not_wrapped_if_the_record_does_not_show_what_sshd_does() {
         let key = Key::ed25519(world, "key");
         world.configure(wrapper());
         let unknown = "it is not known what sshd does with sessions: ";
-        let log_in = |user: &str| log_in(world, &syslog, &key, user);
-        lay_out(&sshd_config(world, "PermitRootLogin yes\n"), &[]);
+        let log_in = || log_in(world, &syslog, &key, "ec2-user");
+        lay_out(&sshd_config(world, ""), &[]);
         let sshd = Sshd::listen(&[]);
-        for user in ["ec2-user", "root"] {
-            assert_plain(&log_in(user), &format!("{unknown}there is no record of it"), "no record");
-        }
+        assert_plain(&log_in(), &format!("{unknown}there is no record of it"), "no record");
         // `status` writes the record, too.
         agent(world, &["status"]);
-        assert_wrapped(&log_in("root"), "a record");
+        assert_wrapped(&log_in(), "a record");
         // The file changed, and sshd has not read it: the record cannot be renewed, and the old one does not count.
-        fs::write(CONFIG, sshd_config(world, "PermitRootLogin no\n")).unwrap();
-        assert_plain(&log_in("root"), &format!("{unknown}the record is out of date: "), "a change");
+        fs::write(CONFIG, sshd_config(world, "PermitEmptyPasswords no\n")).unwrap();
+        assert_plain(&log_in(), &format!("{unknown}the record is out of date: "), "a change");
         let config = agent(world, &["config"]);
         assert!(
             config.status == Some(1) && config.err.contains("keys.session: sessions have no wrapper: "),
@@ -201,7 +193,7 @@ fn session_is_not_wrapped_if_the_record_does_not_show_what_sshd_does() {
             config.err
         );
         assert!(config.err.contains("reload sshd, then run: sudo eic-agent config"), "{}", config.err);
-        assert_plain(&log_in("root"), unknown, "an old record");
+        assert_plain(&log_in(), unknown, "an old record");
         let warned = agent(world, &["status"]);
         assert!(
             warned.out.contains("keys.session: ") || warned.err.contains("keys.session: "),
@@ -209,38 +201,34 @@ fn session_is_not_wrapped_if_the_record_does_not_show_what_sshd_does() {
             warned.out,
             warned.err
         );
-        // sshd still has the old configuration in memory. The files say that root's key needs no command.
-        fs::write(CONFIG, sshd_config(world, "PermitRootLogin forced-commands-only\n")).unwrap();
+        // sshd still has the old configuration in memory. The files say that there is no other root directory.
+        fs::write(CONFIG, sshd_config(world, "ChrootDirectory /srv\n")).unwrap();
         sshd.reload();
-        fs::write(CONFIG, sshd_config(world, "PermitRootLogin yes\n")).unwrap();
+        fs::write(CONFIG, sshd_config(world, "")).unwrap();
         assert_eq!(agent(world, &["config"]).status, Some(1));
-        let (said, line) = log_in("root");
-        assert!(!said.contains("principal"), "{said}");
-        assert_reason(&line, unknown, "forced-commands-only in memory");
+        assert_reason(&log_in().1, unknown, "ChrootDirectory in memory");
         sshd.reload();
         assert_eq!(agent(world, &["config"]).status, Some(0));
-        assert_wrapped(&log_in("root"), "a reload");
+        assert_wrapped(&log_in(), "a reload");
         // Another start of sshd has read the same files.
         drop(sshd);
         let sshd = Sshd::listen(&[]);
-        assert_wrapped(&log_in("root"), "another start");
+        assert_wrapped(&log_in(), "another start");
         // A start with options that the record does not have.
         drop(sshd);
-        let sshd = Sshd::listen(&["-o", "PermitRootLogin=forced-commands-only"]);
-        let (said, line) = log_in("root");
-        assert!(!said.contains("principal"), "{said}");
-        assert_reason(&line, unknown, "options");
+        let sshd = Sshd::listen(&["-o", "ChrootDirectory=/srv"]);
+        assert_reason(&log_in().1, unknown, "options");
         drop(sshd);
         let _sshd = Sshd::listen(&[]);
-        assert_wrapped(&log_in("ec2-user"), "without options");
+        assert_wrapped(&log_in(), "without options");
         // A record that another user could have written.
         fs::set_permissions(RECORD, Permissions::from_mode(0o666)).unwrap();
-        assert_plain(&log_in("ec2-user"), &format!("{unknown}its record cannot be trusted: "), "mode");
+        assert_plain(&log_in(), &format!("{unknown}its record cannot be trusted: "), "mode");
         fs::set_permissions(RECORD, Permissions::from_mode(0o644)).unwrap();
         fs::write(RECORD, "{}").unwrap();
-        assert_plain(&log_in("ec2-user"), &format!("{unknown}{RECORD} does not have the form"), "form");
+        assert_plain(&log_in(), &format!("{unknown}{RECORD} does not have the form"), "form");
         assert_eq!(agent(world, &["config"]).status, Some(0));
-        assert_wrapped(&log_in("ec2-user"), "renewed");
+        assert_wrapped(&log_in(), "renewed");
         agent(world, &["disable"]);
         assert!(!Path::new(RECORD).exists());
     });
@@ -252,22 +240,21 @@ fn server_that_started_before_a_change_of_its_files_wraps_no_session() {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");
         world.configure(wrapper());
-        lay_out(&sshd_config(world, "PermitRootLogin forced-commands-only\nPidFile none\n"), &[]);
+        lay_out(&sshd_config(world, "ChrootDirectory /srv\nPidFile none\n"), &[]);
         // This server reads its configuration before the change. The record is about a server that reads it later.
         let old = Sshd::listen(&["-p", "22"]);
         std::thread::sleep(std::time::Duration::from_millis(50));
-        fs::write(CONFIG, sshd_config(world, "PermitRootLogin yes\nPidFile none\n")).unwrap();
+        fs::write(CONFIG, sshd_config(world, "PidFile none\n")).unwrap();
         let config = agent(world, &["config"]);
         assert_eq!(config.status, Some(1), "{}", config.err);
         assert!(config.err.contains("restart sshd, then run: sudo eic-agent config"), "{}", config.err);
-        let (said, line) = log_in(world, &syslog, &key, "root");
-        assert!(!said.contains("principal"), "{said}");
+        let (_, line) = log_in(world, &syslog, &key, "ec2-user");
         assert_reason(&line, "it is not known what sshd does with sessions: ", "an old server");
         // A server that starts later has read the file.
         drop(old);
         let new = Sshd::listen(&[]);
         assert_eq!(agent(world, &["config"]).status, Some(0));
-        assert_wrapped(&log_in(world, &syslog, &key, "root"), "a new server");
+        assert_wrapped(&log_in(world, &syslog, &key, "ec2-user"), "a new server");
         drop(new);
     });
 }
@@ -323,5 +310,35 @@ fn forced_commands_are_wrapped_and_sshds_own_command_replaces_the_wrapper() {
         assert!(one_line(&explained.out).contains(words), "{}", explained.out);
         let doctor = agent(world, &["doctor", "--user", "ec2-user", "--no-color"]);
         assert!(one_line(&doctor.out).contains(words), "{}", doctor.out);
+    });
+}
+
+#[test]
+fn root_is_not_wrapped_after_a_configuration_was_swapped_in_and_out() {
+    on_an_instance_for("900", test_path!(), Config::default(), |world| {
+        let syslog = Syslog::bind();
+        let key = Key::ed25519(world, "key");
+        world.configure(wrapper());
+        for (name, text) in [("a", "PermitRootLogin yes\n"), ("b", "PermitRootLogin forced-commands-only\n")]
+        {
+            let file = format!("/etc/ssh/config.{name}");
+            fs::write(&file, sshd_config(world, text)).unwrap();
+            fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        }
+        let switch_to = |file: &str| {
+            let _ = fs::remove_file(CONFIG);
+            std::os::unix::fs::symlink(file, CONFIG).unwrap();
+        };
+        lay_out("", &[]);
+        switch_to("config.a");
+        let sshd = Sshd::listen(&[]);
+        assert_eq!(agent(world, &["config"]).status, Some(0));
+        // sshd has the other configuration in memory. The files are as in the record.
+        switch_to("config.b");
+        sshd.reload();
+        switch_to("config.a");
+        let (said, line) = log_in(world, &syslog, &key, "root");
+        assert!(!said.contains("principal"), "{said}");
+        assert_reason(&line, "the user is root", "swapped");
     });
 }

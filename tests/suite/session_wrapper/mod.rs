@@ -2,6 +2,7 @@
 
 mod clients;
 mod hindered;
+mod startup;
 mod values;
 mod whoami;
 

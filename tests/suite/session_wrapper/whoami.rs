@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{CALLER, SFTP, ssh, start, wrapper};
 use crate::limits::{CONTRACTOR, push};
 use crate::wiring::{Ran, agent};
-use crate::world::{Journald, Key, Sshd, Syslog, World, on_an_instance_for, test_path, until};
+use crate::world::{Journald, Key, Sshd, Syslog, UNHURRIED, World, on_an_instance_for, test_path, until};
 
 /// A login that stays: its ssh, the shell of the session, and a process of the session that has lost its parents.
 struct Stay {
@@ -54,6 +54,19 @@ fn proven(world: &World, pid: u32) -> (String, String) {
     assert_eq!(report["request_ids"], serde_json::json!(["r-1"]), "{report:#}");
     let text = |field: &str| report[field].as_str().unwrap().to_owned();
     (text("principal"), text("login"))
+}
+
+/// Waits until the answer names this caller, and says with these words that it is not verified.
+fn doubted(world: &World, pid: u32, principal: &str, reason: &str) {
+    until(reason, || {
+        let ran = whoami(world, pid);
+        let report: Value = serde_json::from_str(&ran.out).unwrap_or_default();
+        let said = report["reason"].as_str().unwrap_or_default();
+        ran.status == Some(1)
+            && report["verified"] == false
+            && report["principal"] == principal
+            && said.contains(reason)
+    });
 }
 
 /// Waits until the answer is that the caller is not known, with this reason.
@@ -115,14 +128,14 @@ fn caller_of_a_process_comes_from_the_kernel_and_the_log() {
         for (stay, principal) in [(&alice, CALLER), (&carol, CONTRACTOR)] {
             let (found, login) = proven(world, stay.shell);
             assert_eq!(found, principal);
-            assert!(
-                login.starts_with("ec2-user from 127.0.0.1 port ") && !login.contains("kernel"),
-                "{login}"
-            );
+            assert!(login.starts_with("ec2-user from 127.0.0.1 port "), "{login}");
             // A process that lost its parents still has the session id of the kernel.
-            let (found, login) = proven(world, stay.daemon);
-            assert_eq!(found, principal);
-            assert!(login.ends_with(", by the session id of the kernel"), "{login}");
+            doubted(
+                world,
+                stay.daemon,
+                principal,
+                "the login in which it, or a server above it, was started",
+            );
         }
         // A login with a key of the user's own file.
         world.authorize("ec2-user", &own);
@@ -177,6 +190,52 @@ fn session_id_that_logins_share_leads_to_no_caller() {
         let line = BufReader::new(fake.stdout.take().unwrap()).lines().next().unwrap().unwrap();
         not_known(world, line.parse().unwrap(), "has it from its server (pam_loginuid)");
         let _ = (fake.kill(), fake.wait());
+        drop(sshd);
+    });
+}
+
+/// The first line that a program prints, as a number.
+fn first_number(program: &mut Child) -> u32 {
+    let line = BufReader::new(program.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    line.trim().parse().unwrap()
+}
+
+#[test]
+fn server_in_a_login_gives_its_users_no_proven_caller() {
+    on_an_instance_for("1800", test_path!(), Config::default(), |world| {
+        let journal = Journald::start(world);
+        let sshd = Sshd::with_pam(world, "PermitRootLogin yes\n");
+        let rules =
+            "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_unix.so\n";
+        fs::write("/etc/pam.d/sshd", format!("{rules}session required pam_loginuid.so\n")).unwrap();
+        let [one, other] = ["one", "other"].map(|name| Key::ed25519(world, name));
+        let config = world.path("etc/second");
+        let second = format!(
+            "HostKey {}\nListenAddress 127.0.0.1:2222\nUsePAM no\nPidFile none\nPasswordAuthentication no\n\
+             AuthorizedKeysCommand {} authorized-keys {UNHURRIED} %u %f\nAuthorizedKeysCommandUser eic-agent\n",
+            world.path("etc/host").display(),
+            world.agent().display()
+        );
+        fs::write(&config, second).unwrap();
+        push(world, "root", &one, CALLER, 0);
+        let as_another = "setpriv --reuid=1 --clear-groups sh -c 'echo $$; exec sleep 900'";
+        let command = format!("/usr/sbin/sshd -f {}; {as_another} & cat", config.display());
+        let mut alice = World::ssh_command(&[&one]);
+        alice.arg("root@127.0.0.1").arg(command).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut alice = alice.spawn().unwrap();
+        let below = first_number(&mut alice);
+        journal.wait_for(&one.fingerprint());
+        // A process of another user below root's shell, as of a server that is not called sshd.
+        doubted(world, below, CALLER, "another user's process");
+        // A daemon of a login at the second server has the session id of the first login.
+        push(world, "ec2-user", &other, CONTRACTOR, 0);
+        let mut carol = World::ssh_command(&[&other]);
+        carol.args(["-p", "2222", "ec2-user@127.0.0.1", "(setsid sleep 900 >/dev/null 2>&1 & echo $!)"]);
+        let mut carol = carol.stdout(Stdio::piped()).spawn().unwrap();
+        let daemon = first_number(&mut carol);
+        let _ = carol.wait();
+        not_known(world, daemon, "another sshd has the session id ");
+        let _ = (alice.kill(), alice.wait());
         drop(sshd);
     });
 }

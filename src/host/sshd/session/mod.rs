@@ -19,20 +19,16 @@ use crate::sshd::sources::{Setting, Sources};
 pub const PLACE: &str = "/var/lib/eic-agent/sshd-session.json";
 
 /// The recorded keywords.
-pub const KEYWORDS: [Keyword; 6] = [
+pub const KEYWORDS: [Keyword; 5] = [
     Keyword::AuthenticationMethods,
     Keyword::ChrootDirectory,
     Keyword::ForceCommand,
     Keyword::Include,
     Keyword::Match,
-    Keyword::PermitRootLogin,
 ];
 
 /// Version of the record's format.
 const VERSION: u32 = 1;
-
-/// Values of `PermitRootLogin` with which a key needs no `command` to let root in.
-const ROOT_BY_KEY: [&str; 3] = ["yes", "prohibit-password", "without-password"];
 
 /// Paths of sftp-server on supported distributions.
 const SFTP_SERVERS: [&str; 5] = [
@@ -70,9 +66,6 @@ enum HindranceKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionFacts {
-    /// Whether root needs no `command` on its key. With `PermitRootLogin forced-commands-only`, a key with the wrapper
-    /// would open a root shell that the key without the wrapper does not.
-    root_by_key: bool,
     hindrances: Vec<Hindrance>,
 }
 
@@ -132,24 +125,12 @@ impl SessionFacts {
                 hindrances.push(hindrance);
             }
         }
-        let mut values = Vec::new();
-        for (_, value, _) in all.iter().filter(|(keyword, ..)| *keyword == Keyword::PermitRootLogin) {
-            values.push(value.trim().to_ascii_lowercase());
-        }
-        values.extend(printed.values(Keyword::PermitRootLogin).map(str::to_ascii_lowercase));
-        let is_by_key = |value: &String| ROOT_BY_KEY.contains(&value.as_str());
-        let root_by_key =
-            values.iter().any(is_by_key) && values.iter().all(|value| is_by_key(value) || value == "no");
-        Ok(Self { root_by_key, hindrances })
+        Ok(Self { hindrances })
     }
 
     /// Why sessions of this user have no wrapper. `None` if they can have one.
     #[must_use]
-    pub fn hindrance(&self, user: &str, uid: u32) -> Option<String> {
-        if uid == 0 && !self.root_by_key {
-            let values = ROOT_BY_KEY[..2].join(" or ");
-            return Some(format!("the user is root, and PermitRootLogin of sshd is not {values} everywhere"));
-        }
+    pub fn hindrance(&self, user: &str) -> Option<String> {
         let found = self.hindrances.iter().find(|hindrance| may_apply(&hindrance.criteria, user))?;
         let criteria = match found.criteria.trim() {
             "" => String::new(),
