@@ -203,8 +203,8 @@ pub struct SessionsArgs {
 #[command(after_help = "\
 Without --pid, whoami prints what the environment of this session says. The user
 can change that. With --pid and as root, it finds the login of the process by
-the kernel: by the ancestors of the process, or else by its session id. The log
-then shows who pushed the key, as in sessions. Examples:
+the kernel: by the ancestors of the process, or else by its session id, which is
+no proof. The log then shows who pushed the key, as in sessions. Examples:
   eic-agent whoami
   sudo eic-agent whoami --pid 4711
 

@@ -215,13 +215,13 @@ mod tests {
     fn argument_that_csh_does_not_read_has_no_wrapper() {
         let user = LoginName::try_from("ec2-user").unwrap();
         for (shell, length, is_read) in [
-            ("/bin/csh", 7900, true),
-            ("/bin/csh", 8000, false),
-            ("/bin/tcsh", 8000, true),
-            ("/bin/sh", 8000, true),
+            ("/bin/csh", 2600, true),
+            ("/bin/csh", 2700, false),
+            ("/bin/tcsh", 2700, true),
+            ("/bin/sh", 2700, true),
         ] {
             let wrapper = SessionWrapper::new("/usr/bin/eic-agent", &user, shell, false).unwrap();
-            let keys = KeyOptions::parse(&format!("command=\"{}\"", "x".repeat(length))).unwrap();
+            let keys = KeyOptions::parse(&format!("command=\"{}\"", "'".repeat(length))).unwrap();
             let prefix = LinePrefix { options: Some(keys), environment: false };
             let line = prefix.of_session(None, &Values::default(), &SessionStart::Wrapped(wrapper)).unwrap();
             assert_eq!(line.is_wrapped, is_read, "{shell} {length}");

@@ -28,7 +28,8 @@ fn log_in(world: &World, syslog: &Syslog, key: &Key, user: &str) -> (String, Str
 
 fn assert_wrapped(said: &(String, String), what: &str) {
     assert_eq!(said.0, format!("principal: {CALLER}"), "{what} {said:?}");
-    assert!(said.1.ends_with(&format!("for IAM principal: {CALLER}")), "{what} {said:?}");
+    let line = format!("for IAM principal: {CALLER}; with options: command=\"exec ");
+    assert!(said.1.contains(&line), "{what} {said:?}");
 }
 
 fn assert_plain(said: &(String, String), reason: &str, what: &str) {
@@ -319,6 +320,7 @@ fn root_is_not_wrapped_after_a_configuration_was_swapped_in_and_out() {
         let syslog = Syslog::bind();
         let key = Key::ed25519(world, "key");
         world.configure(wrapper());
+        lay_out("", &[]);
         for (name, text) in [("a", "PermitRootLogin yes\n"), ("b", "PermitRootLogin forced-commands-only\n")]
         {
             let file = format!("/etc/ssh/config.{name}");
@@ -329,7 +331,6 @@ fn root_is_not_wrapped_after_a_configuration_was_swapped_in_and_out() {
             let _ = fs::remove_file(CONFIG);
             std::os::unix::fs::symlink(file, CONFIG).unwrap();
         };
-        lay_out("", &[]);
         switch_to("config.a");
         let sshd = Sshd::listen(&[]);
         assert_eq!(agent(world, &["config"]).status, Some(0));

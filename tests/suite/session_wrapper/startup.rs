@@ -40,7 +40,7 @@ fn arguments_of_internal_sftp_are_no_words_of_a_shell() {
         let key = Key::ed25519(world, "key");
         world.configure("");
         // A start folder with characters that a shell reads. sshd splits at spaces only.
-        let name = "~;$HOME*'(x)";
+        let name = "~;$HOME*(x)&";
         let folder = world.path("home/ec2-user").join(name);
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();

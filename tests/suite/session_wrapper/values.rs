@@ -66,7 +66,7 @@ fn long_command_of_the_client_reaches_the_session() {
 }
 
 #[test]
-fn wrapper_starts_sshds_shell_or_that_of_the_line() {
+fn wrapper_starts_the_shell_of_the_line() {
     on_an_instance_for("900", test_path!(), Config::default(), |world| {
         let _syslog = Syslog::bind();
         let run = |arguments: &[&str], shell: &str, command: &str| {
@@ -81,8 +81,9 @@ fn wrapper_starts_sshds_shell_or_that_of_the_line() {
         let forced = ["--user=ec2-user", "--shell=%2Fbin/sh", "--command=echo%20forced%20%240"];
         for (arguments, shell, said) in [
             (&line[..], "/bin/sh", "sh"),
-            // The name service has another shell than /etc/passwd.
-            (&line, "/bin/bash", "bash"),
+            // A startup file can change this variable.
+            (&line, "/bin/bash", "sh"),
+            (&line, "/bin/false", "sh"),
             (&line, "/nonexistent/zsh", "sh"),
             (&line, "bash", "sh"),
             (&line, "", "sh"),
