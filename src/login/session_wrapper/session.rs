@@ -3,8 +3,8 @@
 //! sshd starts it through the user's login shell, as the user. So nothing here proves anything: the user can also start it by
 //! hand. It never waits for long. When it has become the shell or the command, the session has no process of the agent.
 //!
-//! On a connection that stays open during an upgrade, the new release gets the arguments of the old one. So a release can add
-//! options, but not remove any.
+//! On a connection that stays open during an upgrade or a downgrade, a release gets the arguments of another one. So a release
+//! ignores options that it does not know, and removes none.
 
 use std::env::var_os;
 use std::ffi::{OsStr, OsString};

@@ -68,6 +68,14 @@ fn session_with_pam_has_the_principal() {
         push(world, "ec2-user", &key, CALLER, 0);
         let said = ssh(&key, &[], &["echo $EIC_PRINCIPAL; exit 7"], b"");
         assert_eq!((said.status, said.out), (Some(7), format!("{CALLER}\n")), "{:?}", syslog.agent_lines());
+        // The command line of the server can differ from what the files say.
+        let tested = agent(world, &["rules", "test", "--principal", CALLER, "--user", "ec2-user"]);
+        let words = tested.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            words.contains("the wrapper of [keys] session depends on the running sshd"),
+            "{}",
+            tested.out
+        );
     });
 }
 
