@@ -34,6 +34,26 @@ fn session_has_the_shell_of_the_account_whatever_startup_files_set() {
 }
 
 #[test]
+fn startup_file_that_ends_the_shell_ends_sessions_of_pushed_keys_only() {
+    on_an_instance_for("900", test_path!(), Config::default(), |world| {
+        let _syslog = Syslog::bind();
+        let (pushed, own) = (Key::ed25519(world, "key"), Key::ed25519(world, "own"));
+        world.configure(wrapper());
+        let _sshd = start(world, SFTP);
+        set_shell("ec2-user", "/bin/bash");
+        let startup = world.path("home/ec2-user/.bashrc");
+        fs::write(&startup, "[ -z \"$PS1\" ] && exit\n").unwrap();
+        fs::set_permissions(&startup, fs::Permissions::from_mode(0o644)).unwrap();
+        push(world, "ec2-user", &pushed, CALLER, 0);
+        world.authorize("ec2-user", &own);
+        for (key, is_in) in [(&pushed, false), (&own, true)] {
+            let said = ssh(key, &["-tt"], &[], b"stty -echo; echo I am $((1 + 1)); exit\n");
+            assert_eq!(said.out.contains("I am 2"), is_in, "{said:?}");
+        }
+    });
+}
+
+#[test]
 fn arguments_of_internal_sftp_are_no_words_of_a_shell() {
     on_an_instance_for("900", test_path!(), Config::default(), |world| {
         let _syslog = Syslog::bind();
