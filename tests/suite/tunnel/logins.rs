@@ -2,8 +2,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
-use eic_emulator::{Config, DEFAULT_SESSION_TOKEN, Service};
+use eic_emulator::{Config, DEFAULT_SESSION_TOKEN, Service, TunnelLimits};
 use serde_json::Value;
 
 use super::{client, script};
@@ -13,7 +14,9 @@ use crate::world::{INSTANCE, Key, Sshd, Syslog, UNHURRIED, World, installed, on_
 const PRIVATE: &str = "10.11.12.13";
 
 fn private() -> Config {
-    Config { instance_ip: PRIVATE.parse().unwrap(), ..Config::default() }
+    // On a busy machine, the usual ten seconds may be too short.
+    let tunnel_limits = TunnelLimits { handshake: Duration::from_secs(60), ..TunnelLimits::default() };
+    Config { instance_ip: PRIVATE.parse().unwrap(), tunnel_limits, ..Config::default() }
 }
 
 /// Adds the private address to the instance, and starts sshd there.

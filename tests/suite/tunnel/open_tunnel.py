@@ -21,6 +21,8 @@ from websockets.sync.client import connect
 
 # AWS CLI 2 sends at most this many bytes in a frame.
 FRAME = 65_000
+# On a busy machine, the ten seconds of the package may be too short.
+OPENING = 60
 
 
 def presign(credentials, host, parameters, region="us-east-1"):
@@ -53,7 +55,8 @@ def tunnel(endpoint, name, address, port, *seconds):
     )
     url = "wss" + presign(credentials, name, parameters).removeprefix("https")
     try:
-        with connect(url, compression=None, max_size=None, user_agent_header="open_tunnel") as opened:
+        agent = "open_tunnel"
+        with connect(url, compression=None, max_size=None, open_timeout=OPENING, user_agent_header=agent) as opened:
             threading.Thread(target=send_input, args=[opened], daemon=True).start()
             for message in opened:
                 assert isinstance(message, bytes), "AWS CLI 2 fails at a text frame"
