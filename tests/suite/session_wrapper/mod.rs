@@ -6,8 +6,10 @@ mod startup;
 mod values;
 mod whoami;
 
+use std::env;
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::documents::block;
@@ -21,10 +23,20 @@ pub(super) fn wrapper() -> &'static str {
 
 pub(super) const CALLER: &str = "arn:aws:sts::123456789012:assumed-role/Admin/alice";
 
-/// Shells of login users on this machine.
+/// Shells of login users on this machine. `tests/setup ci` installs all of them.
 pub(super) fn shells() -> Vec<&'static str> {
     let all = ["/bin/sh", "/bin/bash", "/usr/bin/zsh", "/usr/bin/fish", "/bin/tcsh", "/bin/ksh", "/bin/mksh"];
-    all.into_iter().filter(|shell| fs::metadata(shell).is_ok()).collect()
+    all.into_iter().filter(|shell| is_installed(shell)).collect()
+}
+
+/// Whether this machine has the program. With `CI=true`, it must.
+pub(super) fn is_installed(program: &str) -> bool {
+    let found = Path::new(program).exists();
+    if !found {
+        eprintln!("NOT RUN: {program} is not installed");
+        assert_ne!(env::var("CI").as_deref(), Ok("true"), "every test must run under CI=true: {program}");
+    }
+    found
 }
 
 /// Sets the login shell of a user in `/etc/passwd`.

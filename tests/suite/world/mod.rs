@@ -30,7 +30,7 @@ pub(crate) use ssh::{Key, Login, Sshd, UNHURRIED, put_into_unit, until, without_
 
 /// In KiB: the most memory of a run, and the additional memory if the agent is not optimized.
 const MOST_MEMORY: u64 = 16 * 1024;
-const UNOPTIMIZED: u64 = 4 * 1024;
+const UNOPTIMIZED: u64 = 5 * 1024;
 
 /// Larger than any optimized agent, in bytes.
 const LARGE_PROGRAM: u64 = 32 * 1024 * 1024;
