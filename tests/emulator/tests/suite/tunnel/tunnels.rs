@@ -55,6 +55,7 @@ fn endpoint_is_reached_as_a_proxy_and_directly() {
             let expected = if name == host() { "HTTP/1.1 101 " } else { "HTTP/1.1 403 " };
             assert!(head.starts_with(expected), "{name}: {head}");
             assert_eq!(stream.conn.alpn_protocol(), None);
+            assert_eq!(stream.conn.tls13_tickets_received(), 0);
         }
     }
 }
