@@ -60,7 +60,8 @@ impl EnvironmentBefore {
     }
 }
 
-/// As root, queries sshd and renews the records that the settings need. For other users this does nothing, and [`decide`] reads the record.
+/// As root, queries sshd and renews the records that the settings need. For other users this does nothing, and
+/// [`decide`] reads the record.
 /// `user` is the login name to query sshd about, if it is known.
 pub(super) fn renew_record(settings: &Settings, user: Option<&str>) -> EnvironmentBefore {
     let is_wrapped = settings.session.value == SessionForm::Wrapper;

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use eic_core::audit_line::IDENT;
+use eic_core::audit_line::{IDENT, MAX_PRINCIPAL};
 use eic_core::text::{one_line, printable};
 use eic_core::time::Timestamp;
 use eic_host::stdout::write_once;
@@ -14,7 +14,7 @@ use crate::outcome::Outcome;
 use crate::sessions::{Caller, caller_of};
 
 /// Longest value of a variable that is shown, in characters: the longest ARN with every byte as `%XX`.
-const MAX_VALUE: usize = 3 * 2048;
+const MAX_VALUE: usize = 3 * MAX_PRINCIPAL;
 
 pub(super) fn run(
     arguments: &WhoamiArgs,

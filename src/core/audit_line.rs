@@ -12,13 +12,13 @@ pub const NOT_WRAPPED: &str = "; session without the wrapper: ";
 /// Separates the text of an event from the inputs that were chosen on the command line.
 pub const CHOSEN_INPUTS: &str = "; chosen inputs: ";
 
-/// Stands before the certificates of the signer that have no staple.
+/// Begins the part with the signer's certificates that have no staple.
 pub const UNSTAPLED: &str = "; without an OCSP staple for ";
 
-/// Stands before the name of the rule that allows a key.
+/// Begins the part with the name of the rule that allows the key.
 pub const ALLOWED_BY: &str = "; allowed by rule: ";
 
-/// Stands before the options on the key's line.
+/// Begins the part with the options on the key's line.
 pub const WITH_OPTIONS: &str = "; with options: ";
 
 /// Longest principal in a line, in characters. IAM's longest ARN has this length.

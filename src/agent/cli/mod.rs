@@ -121,9 +121,9 @@ struct SessionCli {
 impl Cli {
     /// Parses the command line.
     ///
-    /// `authorized-keys` and `session` are parsed with the definition of that one subcommand. The definitions of all subcommands would
-    /// take a third of the time of a run that finds no key. If the short parser fails, the full parser parses again and
-    /// reports the error.
+    /// `authorized-keys` and `session` are parsed with the definition of that one subcommand. The definitions of all
+    /// subcommands would take a third of the time of a run that finds no key. If the short parser fails, the full
+    /// parser parses again and reports the error.
     pub fn of(arguments: &[OsString]) -> Result<Self, clap::Error> {
         let words_of =
             |name| arguments.get(1..).filter(|words| words.first().is_some_and(|word| word == name));

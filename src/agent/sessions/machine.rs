@@ -13,7 +13,7 @@ use eic_core::time::Timestamp;
 use eic_host::files::head_of_regular;
 use eic_host::ownership;
 use eic_host::process::output_with_timeout;
-use eic_host::sshd::process::is_roots;
+use eic_host::sshd::process::{self, is_roots};
 
 /// Microseconds per clock tick in /proc: `USER_HZ` is 100 on every EC2 instance (`proc_pid_stat(5)`).
 const MICROS_PER_TICK: u64 = 10_000;
@@ -62,12 +62,7 @@ pub(super) fn session_id(pid: u32) -> Option<u32> {
 
 /// The user of a process, if its four user ids are the same.
 pub(super) fn user_of(pid: u32) -> Option<u32> {
-    let status = text(&format!("/proc/{pid}/status"));
-    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    let mut ids = ids.split_whitespace().map(str::parse::<u32>);
-    let first = ids.next()?.ok()?;
-    let rest: Vec<_> = ids.collect();
-    (rest.len() == 3 && rest.iter().all(|id| *id == Ok(first))).then_some(first)
+    process::user(&text(&format!("/proc/{pid}/status")))
 }
 
 /// The first process of the process's session (`setsid(2)`).
@@ -168,7 +163,7 @@ fn processes() -> impl Iterator<Item = SshdProcess> {
     })
 }
 
-pub(super) fn text(path: &str) -> String {
+fn text(path: &str) -> String {
     let bytes = head_of_regular(Path::new(path), 4096).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -162,13 +162,18 @@ impl KeyOptions {
 
     /// The value of `expiry-time`.
     fn end(&self) -> Option<&str> {
-        self.list.iter().find(|option| option.name == EXPIRY).and_then(|option| option.value.as_deref())
+        self.value_of(EXPIRY)
     }
 
     /// The value of `command`.
     #[must_use]
     pub fn command(&self) -> Option<&str> {
-        self.list.iter().find(|option| option.name == COMMAND).and_then(|option| option.value.as_deref())
+        self.value_of(COMMAND)
+    }
+
+    /// The value of the first option of this name.
+    fn value_of(&self, name: &str) -> Option<&str> {
+        self.list.iter().find(|option| option.name == name)?.value.as_deref()
     }
 
     /// The options in order.

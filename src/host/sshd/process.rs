@@ -95,6 +95,13 @@ pub(super) fn started_ticks(pid: u32) -> Option<u64> {
 /// Whether all four user ids in this `/proc/PID/status` are root's.
 #[must_use]
 pub fn is_roots(status: &str) -> bool {
-    let ids = field(status, "Uid:").unwrap_or_default();
-    ids.split_whitespace().count() == 4 && ids.split_whitespace().all(|id| id == "0")
+    user(status) == Some(0)
+}
+
+/// The user in this `/proc/PID/status`. `None` if its four user ids differ.
+#[must_use]
+pub fn user(status: &str) -> Option<u32> {
+    let ids: Vec<_> = field(status, "Uid:")?.split_whitespace().collect();
+    let (first, rest) = ids.split_first()?;
+    (rest.len() == 3 && rest.iter().all(|id| id == first)).then(|| first.parse().ok())?
 }

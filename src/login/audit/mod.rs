@@ -129,24 +129,23 @@ impl Audit {
     pub(crate) fn session(&self, claim: &SessionClaim<'_>) -> bool {
         let SessionClaim { user, principal, request_id, tty } = claim;
         let mut message = format!("{SESSION}{}", printable(user, MAX_SHOWN));
-        let mut fields = Vec::new();
         if let Some(id) = request_id {
-            let id = printable(id, MAX_SHOWN);
-            let _ = write!(message, ", request-id: {id}");
-            fields.push(("EIC_CLAIMED_REQUEST_ID", id));
+            let _ = write!(message, ", request-id: {}", printable(id, MAX_SHOWN));
         }
         if let Some(arn) = principal {
-            let arn = printable(arn, MAX_PRINCIPAL);
-            let _ = write!(message, ", for IAM principal: {arn}");
-            fields.push(("EIC_CLAIMED_PRINCIPAL", arn));
+            let _ = write!(message, ", for IAM principal: {}", printable(arn, MAX_PRINCIPAL));
         }
+        let owned = |value: Option<&str>| value.map(str::to_owned);
+        let claims =
+            Claims { request_id: owned(*request_id), principal: owned(*principal), ..Claims::default() };
+        let mut fields = claim_fields(&claims, false);
         let _ = write!(message, "; pid {}", std::process::id());
         if let Some(tty) = tty {
             let tty = printable(tty, MAX_SHOWN);
             let _ = write!(message, ", tty {tty}");
             fields.push(("EIC_TTY", tty));
         }
-        self.send(event("session", &printable(user, MAX_SHOWN), message, fields))
+        self.send(event_of_user("session", &printable(user, MAX_SHOWN), message, fields))
     }
 
     /// Logs the failure of a provider.
@@ -247,7 +246,16 @@ fn word(text: &str, limit: usize) -> String {
     printable(text, limit).replace(' ', "\\x20")
 }
 
-fn event(
+/// An event of a run that sshd started.
+fn event(kind: &'static str, user: &str, message: String, fields: Vec<(&'static str, String)>) -> LogEvent {
+    let mut event = event_of_user(kind, user, message, fields);
+    // The parent is the sshd process that logs `Accepted publickey`. The parent of a session is that one's child.
+    event.fields.push(("EIC_SSHD_PID", std::os::unix::process::parent_id().to_string()));
+    event
+}
+
+/// An event of any process.
+fn event_of_user(
     kind: &'static str,
     user: &str,
     message: String,
@@ -255,10 +263,6 @@ fn event(
 ) -> LogEvent {
     fields.push(("EIC_EVENT", kind.to_owned()));
     fields.push(("EIC_USER", user.to_owned()));
-    // The parent is the sshd process that logs `Accepted publickey`. The parent of a session is that one's child.
-    if kind != "session" {
-        fields.push(("EIC_SSHD_PID", std::os::unix::process::parent_id().to_string()));
-    }
     LogEvent { message, fields }
 }
 

@@ -215,14 +215,10 @@ fn encode(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.extend(['%', hexadecimal(byte >> 4), hexadecimal(byte & 15)]);
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
     encoded
-}
-
-fn hexadecimal(digit: u8) -> char {
-    char::from_digit(u32::from(digit), 16).unwrap_or_default().to_ascii_uppercase()
 }
 
 fn string_to_sign(date: &str, scope: &str, canonical: &str) -> String {
