@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use eic_emulator::directory::random_hex;
 use eic_emulator::sigv4::{Credential, Scope, presign};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustls::crypto::ring::default_provider;
@@ -59,11 +60,14 @@ impl OpenTunnel {
     /// Requests the tunnel. The answer of a refusal is an error.
     fn ask(&self, ready: &Ready, stream: &mut Tls) -> io::Result<()> {
         let (host, region) = (ready.text("endpoint")?, ready.text("region")?);
+        // Without the last parameter, two requests of one second would have the same signature, and the endpoint would
+        // refuse the second one as a replay.
         let target = format!(
-            "/openTunnel?instanceConnectEndpointId={}&remotePort={}&privateIpAddress={}",
+            "/openTunnel?instanceConnectEndpointId={}&remotePort={}&privateIpAddress={}&X-Amz-Nonce={}",
             ready.text("endpoint_id")?,
             self.remote_port,
-            self.private_ip_address
+            self.private_ip_address,
+            random_hex(16)
         );
         let credential = Credential {
             access_key: access_key(&self.user),
