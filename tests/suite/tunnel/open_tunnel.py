@@ -5,8 +5,12 @@
 
 The frames are those of the package `websockets`, the signature is botocore's. Both read the environment: HTTPS_PROXY,
 SSL_CERT_FILE, and the credentials of AWS.
+
+The client of `websockets` with threads is not used: it changes the socket's timeout while another thread reads, and that
+read can then fail.
 """
 
+import asyncio
 import json
 import os
 import sys
@@ -16,8 +20,8 @@ from urllib.parse import urlencode
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
 # AWS CLI 2 sends at most this many bytes in a frame.
 FRAME = 65_000
@@ -37,16 +41,21 @@ def sign(cases):
         print(presign(credentials, case["host"], dict(case["parameters"]), case["region"]))
 
 
-def send_input(tunnel):
+def send_input(tunnel, loop):
+    """Runs in a thread of its own, because the end of the process must not wait for input."""
+
+    def wait_for(sending):
+        asyncio.run_coroutine_threadsafe(sending, loop).result()
+
     try:
         while data := os.read(0, FRAME):
-            tunnel.send(data)
+            wait_for(tunnel.send(data))
     except ConnectionClosed:
         return
-    tunnel.close()
+    wait_for(tunnel.close())
 
 
-def tunnel(endpoint, name, address, port, *seconds):
+async def tunnel(endpoint, name, address, port, *seconds):
     parameters = {"instanceConnectEndpointId": endpoint, "remotePort": port, "privateIpAddress": address}
     if seconds:
         parameters["maxTunnelDuration"] = seconds[0]
@@ -54,11 +63,12 @@ def tunnel(endpoint, name, address, port, *seconds):
         os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"], os.environ.get("AWS_SESSION_TOKEN")
     )
     url = "wss" + presign(credentials, name, parameters).removeprefix("https")
+    options = {"compression": None, "max_size": None, "open_timeout": OPENING, "user_agent_header": "open_tunnel"}
     try:
-        agent = "open_tunnel"
-        with connect(url, compression=None, max_size=None, open_timeout=OPENING, user_agent_header=agent) as opened:
-            threading.Thread(target=send_input, args=[opened], daemon=True).start()
-            for message in opened:
+        async with connect(url, **options) as opened:
+            arguments = [opened, asyncio.get_running_loop()]
+            threading.Thread(target=send_input, args=arguments, daemon=True).start()
+            async for message in opened:
                 assert isinstance(message, bytes), "AWS CLI 2 fails at a text frame"
                 os.write(1, message)
             if opened.close_code != 1000:
@@ -73,4 +83,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "sign":
         sign(sys.argv[2])
     else:
-        tunnel(*sys.argv[1:])
+        asyncio.run(tunnel(*sys.argv[1:]))
