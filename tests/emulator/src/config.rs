@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::PushLimits;
+use crate::credentials::Principal;
 use crate::pki::Hierarchy;
+use crate::policy::Policy;
 use crate::record::RequestRecord;
-use crate::sigv4::Credential;
 use crate::tunnel::TunnelLimits;
 
 /// A callback for each request. It runs after the emulator has chosen the response.
@@ -44,13 +46,28 @@ pub struct Config {
     pub clock_offset: i64,
     /// Whether a metadata connection serves more than one request. The real service closes it after one.
     pub keep_alive: bool,
-    /// The caller's ARN for each access key. Without an ARN here, the caller of `AKIAEXAMPLE<NAME>` is the user
-    /// `<name>`, and the caller of any other key is [`DEFAULT_CALLER`].
-    pub callers: BTreeMap<String, String>,
-    /// The credentials that may open a tunnel. If there are none, every access key may, with
-    /// [`DEFAULT_SECRET_KEY`](crate::DEFAULT_SECRET_KEY). A temporary one, which begins with `ASIA`, then also needs
+    /// The account of the instance and of the endpoint.
+    pub account: String,
+    /// The tags of the instance.
+    pub tags: BTreeMap<String, String>,
+    /// The tags of the endpoint.
+    pub endpoint_tags: BTreeMap<String, String>,
+    /// The state of the instance at the start, named as in the EC2 API.
+    pub instance_state: String,
+    /// The principals. If there are any, only they may use the API and open tunnels, and signatures of API requests are
+    /// verified. If there are none, every access key may, and tunnels need the secret
+    /// [`DEFAULT_SECRET_KEY`](crate::DEFAULT_SECRET_KEY). A temporary access key, which begins with `ASIA`, then also needs
     /// [`DEFAULT_SESSION_TOKEN`](crate::DEFAULT_SESSION_TOKEN).
-    pub credentials: Vec<Credential>,
+    pub principals: Vec<Principal>,
+    /// The caller's ARN for each access key, if there are no principals. Without an ARN here, the caller of
+    /// `AKIAEXAMPLE<NAME>` is the user `<name>`, and the caller of any other key is [`DEFAULT_CALLER`].
+    pub callers: BTreeMap<String, String>,
+    /// The policies of all callers. A caller who has no policy may do everything.
+    pub policies: Vec<Policy>,
+    /// The address from which requests seem to come: in `aws:SourceIp` and in CloudTrail.
+    pub source_ip: IpAddr,
+    /// The limits of pushes in time. By default there are none.
+    pub push_limits: PushLimits,
     /// The limits of tunnels.
     pub tunnel_limits: TunnelLimits,
     /// The signer, if not the usual one.
@@ -60,6 +77,9 @@ pub struct Config {
     /// The callback for each request.
     pub observer: Option<Observer>,
 }
+
+/// The usual account of the instance.
+pub const DEFAULT_ACCOUNT: &str = "123456789012";
 
 /// The caller for an access key that the emulator does not know.
 pub const DEFAULT_CALLER: &str = "arn:aws:sts::123456789012:assumed-role/Demo/someone";
@@ -81,8 +101,16 @@ impl Default for Config {
             delay: Duration::ZERO,
             clock_offset: 0,
             keep_alive: false,
+            account: DEFAULT_ACCOUNT.into(),
+            tags: BTreeMap::new(),
+            endpoint_tags: BTreeMap::new(),
+            instance_state: "running".into(),
+            principals: Vec::new(),
             callers: BTreeMap::new(),
-            credentials: Vec::new(),
+            policies: Vec::new(),
+            // An address for documentation (RFC 5737).
+            source_ip: Ipv4Addr::new(203, 0, 113, 5).into(),
+            push_limits: PushLimits::default(),
             tunnel_limits: TunnelLimits::default(),
             hierarchy: None,
             key_directory: None,

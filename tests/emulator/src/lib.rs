@@ -14,6 +14,7 @@
 //! The emulator shares no code with the agent. Shared code could hide an error that is in both.
 
 mod api;
+mod caller;
 mod config;
 mod credentials;
 mod emulator;
@@ -30,11 +31,14 @@ pub mod entry;
 pub mod http;
 pub mod location;
 pub mod pki;
+pub mod policy;
 pub mod sigv4;
 
-pub use api::ErrorKind;
-pub use config::{Config, DEFAULT_CALLER, Observer};
-pub use credentials::{DEFAULT_SECRET_KEY, DEFAULT_SESSION_TOKEN};
+pub use api::{ErrorKind, PushLimits, Rate};
+pub use config::{Config, DEFAULT_ACCOUNT, DEFAULT_CALLER, Observer};
+pub use credentials::{
+    DEFAULT_SECRET_KEY, DEFAULT_SESSION_TOKEN, Principal, read_credential, read_credentials,
+};
 pub use emulator::Emulator;
 pub use entry::{Entry, SignatureLayout};
 pub use fault::Fault;

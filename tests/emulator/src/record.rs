@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::http::request::percent_decode;
+
 /// The most requests that are kept. The limit bounds the memory of a long `serve`.
 const REMEMBERED: usize = 100_000;
 
@@ -19,8 +21,8 @@ pub enum Service {
     Endpoint,
 }
 
-/// One request and its result.
-#[derive(Clone, Debug)]
+/// One request and its result. `Debug` shows neither session tokens nor signatures.
+#[derive(Clone)]
 pub struct RequestRecord {
     /// The listener.
     pub service: Service,
@@ -48,8 +50,7 @@ impl fmt::Display for RequestRecord {
             Service::Api => "api",
             Service::Endpoint => "endpoint",
         };
-        // The signature of a tunnel is long, and a session token is for the service only.
-        let path = self.path.split("&X-Amz-").next().unwrap_or_default();
+        let path = without_signature(&self.path);
         let (method, path) = (self.method.escape_debug(), path.escape_debug());
         write!(formatter, "{service} #{} {method} {path} ", self.connection)?;
         match self.status {
@@ -57,6 +58,41 @@ impl fmt::Display for RequestRecord {
             None => formatter.write_str("(raw)"),
         }
     }
+}
+
+impl fmt::Debug for RequestRecord {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { service, connection, method, path, headers, status, fault, at } = self;
+        let is_secret = |name: &str| {
+            ["authorization", "x-amz-security-token"].iter().any(|own| name.eq_ignore_ascii_case(own))
+        };
+        let shown = |(name, value): &(String, String)| {
+            (name.clone(), if is_secret(name) { "…".to_owned() } else { value.clone() })
+        };
+        let headers: Vec<_> = headers.iter().map(shown).collect();
+        formatter
+            .debug_struct("RequestRecord")
+            .field("service", service)
+            .field("connection", connection)
+            .field("method", method)
+            .field("path", &without_signature(path))
+            .field("headers", &headers)
+            .field("status", status)
+            .field("fault", fault)
+            .field("at", at)
+            .finish()
+    }
+}
+
+/// A target without the parameters of its signature, which is long. A session token is for the service only.
+fn without_signature(target: &str) -> String {
+    let Some((path, query)) = target.split_once('?') else { return target.to_owned() };
+    let is_shown = |pair: &&str| {
+        let name = percent_decode(pair.split('=').next().unwrap_or_default(), false);
+        !name.to_ascii_lowercase().starts_with("x-amz-")
+    };
+    let shown: Vec<_> = query.split('&').filter(is_shown).collect();
+    if shown.is_empty() { path.to_owned() } else { format!("{path}?{}", shown.join("&")) }
 }
 
 #[derive(Debug, Default)]
@@ -73,5 +109,37 @@ impl Records {
 
     pub(crate) fn take(&self) -> Vec<RequestRecord> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_a_request_are_not_shown() {
+        let headers = [("Authorization", "AWS4 s3cr3t"), ("x-amz-SECURITY-token", "s3cr3t"), ("Host", "a")];
+        let mut record = RequestRecord {
+            service: Service::Endpoint,
+            connection: 1,
+            method: "GET".to_owned(),
+            path: String::new(),
+            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            status: Some(101),
+            fault: None,
+            at: Instant::now(),
+        };
+        for path in [
+            "/openTunnel?remotePort=22&X-Amz-Security-Token=s3cr3t&X-Amz-Signature=s3cr3t&a=b",
+            "/openTunnel?X-Amz-Security-Token=s3cr3t&remotePort=22&a=b",
+            "/openTunnel?x%2Damz-security-token=s3cr3t&remotePort=22&a=b",
+        ] {
+            path.clone_into(&mut record.path);
+            let (line, debug) = (record.to_string(), format!("{record:?}"));
+            assert_eq!(line, "endpoint #1 GET /openTunnel?remotePort=22&a=b 101");
+            assert!(!debug.contains("s3cr3t") && debug.contains("remotePort=22"), "{debug}");
+        }
+        "/openTunnel?X-Amz-Signature=s3cr3t".clone_into(&mut record.path);
+        assert_eq!(record.to_string(), "endpoint #1 GET /openTunnel 101");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::api::Trail;
+use crate::api::{Buckets, Trail};
 use crate::config::Config;
 use crate::entry::Entry;
 use crate::fault::Faults;
@@ -24,6 +24,8 @@ pub(crate) struct World {
     pub(crate) tokens: Tokens,
     pub(crate) pushed: PushedKeys,
     pub(crate) trail: Trail,
+    pub(crate) account_pushes: Buckets,
+    pub(crate) instance_pushes: Buckets,
     pub(crate) faults: Faults,
     pub(crate) records: Records,
     pub(crate) instance_state: Mutex<String>,
@@ -51,12 +53,14 @@ impl World {
         Self {
             clock_offset: AtomicI64::new(config.clock_offset),
             signer: Mutex::new(Signer { hierarchy: Arc::new(hierarchy), staples: Staples::Fresh(None) }),
-            instance_state: Mutex::new("running".to_owned()),
+            instance_state: Mutex::new(config.instance_state.clone()),
             instance_ports: Mutex::new(config.instance_ports.clone()),
             config,
             tokens: Tokens::default(),
             pushed: PushedKeys::default(),
             trail: Trail::default(),
+            account_pushes: Buckets::default(),
+            instance_pushes: Buckets::default(),
             faults: Faults::default(),
             records: Records::default(),
             items: Mutex::default(),

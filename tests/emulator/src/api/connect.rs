@@ -1,17 +1,27 @@
 //! `AWSEC2InstanceConnectService`: SendSSHPublicKey.
+//!
+//! Public logs of clients show these messages of AWS: a value outside its pattern, an invalid key, an IAM refusal, and
+//! throttling. AWS publishes no other messages, nor the order of the checks; those are the emulator's own.
 
 use std::sync::PoisonError;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{Call, access_key, caller, request_id, validate};
+use super::{Call, authenticate, request_id, signature_error, validate};
+use crate::caller::{Caller, with_tags};
 use crate::http::{Request, Response};
 use crate::location::region_of;
+use crate::policy::Context;
 use crate::world::World;
 
-/// The errors of the service, named as in its API model.
+const ACTION: &str = "ec2-instance-connect:SendSSHPublicKey";
+
+/// The errors of the service, named as in its API model, and the refusal by IAM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
+    /// The caller's policies do not allow the push.
+    AccessDeniedException,
     /// The caller is unknown, or may not push a key.
     AuthException,
     /// No such instance here.
@@ -34,6 +44,7 @@ impl ErrorKind {
     /// The name in `__type`.
     pub fn name(self) -> &'static str {
         match self {
+            Self::AccessDeniedException => "AccessDeniedException",
             Self::AuthException => "AuthException",
             Self::Ec2InstanceNotFoundException => "EC2InstanceNotFoundException",
             Self::Ec2InstanceStateInvalidException => "EC2InstanceStateInvalidException",
@@ -47,78 +58,149 @@ impl ErrorKind {
 
     /// The HTTP response for this error.
     pub fn response(self, message: &str) -> Response {
+        self.answer(&request_id(), message)
+    }
+
+    fn answer(self, id: &str, message: &str) -> Response {
         let status = if self == Self::ServiceException { 500 } else { 400 };
-        answer(status, &request_id(), &json!({ "__type": self.name(), "Message": message }))
+        answer(status, id, &json!({ "__type": self.name(), "Message": message }))
+    }
+
+    /// The code in CloudTrail. For refusals by IAM, its records have one code for most services.
+    fn trail_code(self) -> &'static str {
+        if self == Self::AccessDeniedException { "AccessDenied" } else { self.name() }
     }
 }
+
+/// A refused push: the error and its message.
+type Refusal = (ErrorKind, String);
 
 pub(super) fn respond(world: &World, request: &Request, target: &str) -> Response {
-    match target.strip_prefix("AWSEC2InstanceConnectService.") {
-        Some("SendSSHPublicKey") => {
-            let id = request_id();
-            match send_ssh_public_key(world, request, &id) {
-                Ok(()) => answer(200, &id, &json!({ "RequestId": id, "Success": true })),
-                Err((kind, message)) => kind.response(&message),
-            }
+    if target != "AWSEC2InstanceConnectService.SendSSHPublicKey" {
+        return ErrorKind::UnknownOperationException.response("The emulator has no such operation");
+    }
+    let id = request_id();
+    let caller = match authenticate(world, request, "ec2-instance-connect") {
+        Ok(caller) => caller,
+        Err(error) => return signature_error(&error),
+    };
+    let body = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
+    let outcome = admit(world, &caller)
+        .and_then(|()| Push::read(&body))
+        .and_then(|push| push.check(world, &caller, request).map(|key| (push, key)));
+    record(world, request, &caller, &id, &body, outcome.as_ref().err());
+    match outcome {
+        Ok((push, key)) => {
+            world.push(push.user, key, &caller.arn, &id);
+            answer(200, &id, &json!({ "RequestId": id, "Success": true }))
         }
-        _ => ErrorKind::UnknownOperationException.response("The emulator has no such operation"),
+        Err((kind, message)) => kind.answer(&id, &message),
     }
 }
 
-fn send_ssh_public_key(world: &World, request: &Request, id: &str) -> Result<(), (ErrorKind, String)> {
-    let invalid = |message: &str| (ErrorKind::InvalidArgsException, message.to_owned());
-    let Some(key) = access_key(request) else {
-        return Err((ErrorKind::AuthException, "Missing or unreadable Authorization header".to_owned()));
-    };
-    let body: Value =
-        serde_json::from_slice(&request.body).map_err(|_| invalid("The request's body is not JSON"))?;
-    let text = |name: &str| body.get(name).and_then(Value::as_str);
-    let required = |name: &str| text(name).ok_or_else(|| invalid(&format!("{name} is missing")));
+/// Counts a push of the caller's account.
+fn admit(world: &World, caller: &Caller<'_>) -> Result<(), Refusal> {
+    let limit = world.config.push_limits.account;
+    within(world.account_pushes.admit(caller.account(), limit, Instant::now()))
+}
 
-    let instance = required("InstanceId")?;
-    let user = required("InstanceOSUser")?;
-    let public_key = required("SSHPublicKey")?;
-    if !validate::is_instance_id(instance) {
-        return Err(invalid("InstanceId must match ^i-[a-f0-9]+$ and have between 10 and 32 characters"));
-    }
-    if !validate::is_os_user(user) {
-        return Err(invalid("InstanceOSUser is not a valid name for a user"));
-    }
-    let public_key = validate::public_key(public_key).map_err(invalid)?;
-    let zone = text("AvailabilityZone");
-    if zone.is_some_and(|zone| !validate::is_zone(zone)) {
-        return Err(invalid("AvailabilityZone is not a zone's name"));
+fn within(is_admitted: bool) -> Result<(), Refusal> {
+    let message = "Server is busy! Please retry after a moment.";
+    if is_admitted { Ok(()) } else { Err((ErrorKind::ThrottlingException, message.to_owned())) }
+}
+
+/// A request with parameters of the right form.
+struct Push<'b> {
+    instance: &'b str,
+    user: &'b str,
+    public_key: &'b str,
+    zone: Option<&'b str>,
+}
+
+impl<'b> Push<'b> {
+    fn read(body: &'b Value) -> Result<Self, Refusal> {
+        let text = |name: &str| body.get(name).and_then(Value::as_str);
+        let (instance, user) = (text("InstanceId"), text("InstanceOSUser"));
+        let (public_key, zone) = (text("SSHPublicKey"), text("AvailabilityZone"));
+        let faults = [
+            validate::instance_id(instance),
+            validate::os_user(user),
+            validate::key_length(public_key),
+            zone.and_then(validate::zone),
+        ];
+        let faults: Vec<_> = faults.into_iter().flatten().collect();
+        if let ([], Some(instance), Some(user), Some(public_key)) =
+            (faults.as_slice(), instance, user, public_key)
+        {
+            return Ok(Self { instance, user, public_key, zone });
+        }
+        let errors = if faults.len() == 1 { "error" } else { "errors" };
+        let message = format!("{} validation {errors} detected: {}", faults.len(), faults.join("; "));
+        Err((ErrorKind::InvalidArgsException, message))
     }
 
+    /// Checks whether the caller may push the key to the instance, and whether the instance can take it. Returns the key's
+    /// line.
+    fn check(&self, world: &World, caller: &Caller<'_>, request: &Request) -> Result<&'b str, Refusal> {
+        let (config, instance) = (&world.config, self.instance);
+        let is_own = instance == config.instance_id && !caller.is_foreign();
+        let mut context = Context::default().with("ec2:osuser", self.user);
+        if is_own {
+            context = with_tags(context, &config.tags);
+        }
+        caller
+            .authorize(request, ACTION, Some(&caller.instance_arn(instance)), context)
+            .map_err(|message| (ErrorKind::AccessDeniedException, message))?;
+        let public_key = validate::public_key(self.public_key)
+            .map_err(|message| (ErrorKind::InvalidArgsException, message.to_owned()))?;
+        if !is_own {
+            let message = format!("The instance {instance} was not found.");
+            return Err((ErrorKind::Ec2InstanceNotFoundException, message));
+        }
+        if let Some(zone) = self.zone.filter(|zone| *zone != config.zone) {
+            let message = format!("The instance {instance} was not found in the Availability Zone {zone}.");
+            return Err((ErrorKind::Ec2InstanceNotFoundException, message));
+        }
+        within(world.instance_pushes.admit(instance, config.push_limits.instance, Instant::now()))?;
+        let state = world.instance_state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let state_error = match state.as_str() {
+            "running" => return Ok(public_key),
+            "pending" => ErrorKind::Ec2InstanceUnavailableException,
+            _ => ErrorKind::Ec2InstanceStateInvalidException,
+        };
+        Err((state_error, format!("Unable to connect to the instance {instance}, because it is {state}.")))
+    }
+}
+
+/// Records the call, also if it was refused.
+fn record(
+    world: &World,
+    request: &Request,
+    caller: &Caller<'_>,
+    id: &str,
+    body: &Value,
+    refusal: Option<&Refusal>,
+) {
+    // A value that is longer than any good one is left out.
+    let shown = |name: &str| body.get(name).and_then(Value::as_str).filter(|text| text.len() <= 4096);
+    let parameters = json!({
+        "instanceId": shown("InstanceId"), "osUser": shown("InstanceOSUser"),
+        "SSHKey": { "publicKey": shown("SSHPublicKey").map(str::trim) },
+    });
     let config = &world.config;
-    if instance != config.instance_id || zone.is_some_and(|zone| zone != config.zone) {
-        let message = format!("Instance {instance} was not found in the zone");
-        return Err((ErrorKind::Ec2InstanceNotFoundException, message));
-    }
-    let state = world.instance_state.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    if state != "running" {
-        let message = format!("Instance {instance} is {state}, not running");
-        return Err((ErrorKind::Ec2InstanceStateInvalidException, message));
-    }
-    let caller = caller(&config.callers, key);
-    world.push(user, public_key, &caller, id);
-    let user_agent = request.header("user-agent").unwrap_or_default();
-    let parameters = json!({ "instanceId": instance, "osUser": user, "SSHKey": { "publicKey": public_key } });
     let call = Call {
         name: "SendSSHPublicKey",
         request_id: id,
-        access_key: key,
-        caller: &caller,
-        user_agent,
+        access_key: &caller.access_key,
+        caller: &caller.arn,
+        source: config.source_ip,
+        user_agent: request.header("user-agent").unwrap_or_default(),
         parameters,
-        error: None,
+        error: refusal.map(|(kind, message)| (kind.trail_code(), message.as_str())),
     };
     world.trail.push(&call, &region_of(&config.zone), world.now());
-    Ok(())
 }
 
 fn answer(status: u16, id: &str, body: &Value) -> Response {
-    Response { status, body: body.to_string().into(), ..Response::default() }
-        .header("Content-Type", "application/x-amz-json-1.1")
-        .header("x-amzn-RequestId", id)
+    super::json_answer(status, body).header("x-amzn-RequestId", id)
 }

@@ -1,25 +1,32 @@
 //! The AWS API on one listener: EC2 Instance Connect and CloudTrail (AWS JSON 1.1), and the EC2 operations that their
 //! clients use (query, XML).
 //!
-//! Requests must have a Signature Version 4 `Authorization` field. The emulator takes the caller from the access key
-//! and does not verify the signature. Only the signatures of tunnels are verified.
+//! Requests must have a Signature Version 4 `Authorization` field. The emulator takes the caller from the access key. It
+//! verifies the signature if it has principals. The signatures of tunnels are always verified.
 
 mod connect;
 mod ec2;
+mod throttle;
 mod trail;
 mod validate;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::DEFAULT_CALLER;
+use serde_json::{Value, json};
+
+use crate::caller::Caller;
+use crate::credentials::find;
 use crate::directory::random_hex;
 use crate::http::{Action, Answer, Handler, Request, Response, Wire};
+use crate::location::region_of;
 use crate::record::Service;
+use crate::sigv4::{Scope, SignatureError, verify_request};
 use crate::world::World;
 
 pub use connect::ErrorKind;
+pub(crate) use throttle::Buckets;
+pub use throttle::{PushLimits, Rate};
 pub(crate) use trail::{Call, Trail};
 
 /// Handles the requests of the API listener.
@@ -57,6 +64,23 @@ fn respond(world: &World, request: &Request) -> Response {
     }
 }
 
+/// The caller of a request to a service. Without principals, the access key alone names the caller.
+fn authenticate<'w>(
+    world: &'w World,
+    request: &Request,
+    service: &str,
+) -> Result<Caller<'w>, SignatureError> {
+    let config = &world.config;
+    if config.principals.is_empty() {
+        let key = access_key(request).ok_or(SignatureError::Missing)?;
+        return Ok(Caller::of(config, key));
+    }
+    let scope = Scope { region: &region_of(&config.zone), service };
+    let known = |key: &str, token: Option<&str>| find(&config.principals, key, token);
+    let verified = verify_request(request, scope, world.now(), known)?;
+    Ok(Caller::of(config, &verified.access_key))
+}
+
 /// The access key of a `AWS4-HMAC-SHA256 Credential=KEY/…` field.
 fn access_key(request: &Request) -> Option<&str> {
     let fields = request.header("authorization")?.strip_prefix("AWS4-HMAC-SHA256 ")?;
@@ -64,17 +88,28 @@ fn access_key(request: &Request) -> Option<&str> {
     credential.split_once('/').map(|(key, _)| key).filter(|key| !key.is_empty())
 }
 
-/// The ARN of the caller: the configured one, the user of `AKIAEXAMPLE<NAME>`, or the default caller.
-pub(crate) fn caller(callers: &BTreeMap<String, String>, access_key: &str) -> String {
-    if let Some(arn) = callers.get(access_key) {
-        return arn.clone();
-    }
-    match access_key.strip_prefix("AKIAEXAMPLE") {
-        Some(name) if !name.is_empty() => {
-            format!("arn:aws:iam::123456789012:user/{}", name.to_ascii_lowercase())
+/// The answer of a JSON service to a bad signature. Public logs of clients show these names and messages.
+fn signature_error(error: &SignatureError) -> Response {
+    let (name, message) = match error {
+        SignatureError::Missing => ("MissingAuthenticationTokenException", "Missing Authentication Token"),
+        SignatureError::Incomplete(message) => ("IncompleteSignatureException", message.as_str()),
+        SignatureError::UnknownKey => {
+            ("UnrecognizedClientException", "The security token included in the request is invalid.")
         }
-        _ => DEFAULT_CALLER.to_owned(),
-    }
+        SignatureError::ExpiredToken => {
+            ("ExpiredTokenException", "The security token included in the request is expired")
+        }
+        SignatureError::Expired { .. } => ("InvalidSignatureException", "Signature expired"),
+        SignatureError::Skewed(message) | SignatureError::Mismatch(message) => {
+            ("InvalidSignatureException", message.as_str())
+        }
+    };
+    json_answer(400, &json!({ "__type": name, "message": message })).header("x-amzn-RequestId", &request_id())
+}
+
+fn json_answer(status: u16, body: &Value) -> Response {
+    Response { status, body: body.to_string().into(), ..Response::default() }
+        .header("Content-Type", "application/x-amz-json-1.1")
 }
 
 /// A random UUID. AWS identifies requests by UUIDs.
@@ -90,15 +125,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn access_key_determines_the_caller() {
+    fn access_key_is_read_from_the_field() {
         let field = "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLEALICE/20250130/us-east-1/ec2/aws4_request, \
                      SignedHeaders=host, Signature=00";
         let headers = vec![("Authorization".to_owned(), field.to_owned())];
         let request = Request { headers, ..Request::default() };
-        let key = access_key(&request).unwrap();
-        assert_eq!(caller(&BTreeMap::new(), key), "arn:aws:iam::123456789012:user/alice");
-        assert_eq!(caller(&BTreeMap::from([(key.to_owned(), "arn:x".to_owned())]), key), "arn:x");
-        assert_eq!(caller(&BTreeMap::new(), "ASIAOTHER"), DEFAULT_CALLER);
+        assert_eq!(access_key(&request), Some("AKIAEXAMPLEALICE"));
         assert_eq!(access_key(&Request::default()), None);
     }
 

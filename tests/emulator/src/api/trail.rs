@@ -3,30 +3,38 @@
 //! An event has the fields that AWS shows for SendSSHPublicKey and `OpenTunnel` (EC2 User Guide, "Log EC2 Instance Connect
 //! API calls using AWS CloudTrail" and "Log connections established over EC2 Instance Connect Endpoint").
 
+use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-use super::request_id;
+use super::{authenticate, json_answer, request_id, signature_error};
 use crate::calendar::rfc3339;
 use crate::http::{Request, Response};
+use crate::policy::Context;
 use crate::world::World;
 
-/// The most events that are kept. The limit bounds the memory of a long `serve`.
+/// The most events that are kept, the newest ones. The limit bounds the memory of a long `serve`.
 const REMEMBERED: usize = 10_000;
+
+/// The longest text that a client or an error puts into an event, in characters, as in CloudTrail.
+const LONGEST: usize = 1024;
 
 /// The most events in one response (CloudTrail API Reference, `LookupEvents`, `MaxResults`).
 const PAGE: usize = 50;
 
 /// The events, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Trail(Mutex<Vec<Event>>);
+pub(crate) struct Trail(Mutex<VecDeque<Event>>);
 
 #[derive(Clone, Debug)]
 struct Event {
     id: String,
     time: i64,
     name: &'static str,
+    /// Each account sees only its own events.
+    account: String,
     access_key: String,
     user_name: String,
     document: Value,
@@ -38,6 +46,7 @@ pub(crate) struct Call<'c> {
     pub(crate) request_id: &'c str,
     pub(crate) access_key: &'c str,
     pub(crate) caller: &'c str,
+    pub(crate) source: IpAddr,
     pub(crate) user_agent: &'c str,
     pub(crate) parameters: Value,
     /// The code and the message of the error that the caller got.
@@ -61,8 +70,8 @@ impl Trail {
             "eventSource": "ec2-instance-connect.amazonaws.com",
             "eventName": call.name,
             "awsRegion": region,
-            "sourceIPAddress": "203.0.113.5",
-            "userAgent": call.user_agent,
+            "sourceIPAddress": call.source.to_string(),
+            "userAgent": short(call.user_agent),
             "requestParameters": call.parameters,
             "responseElements": null,
             "requestID": call.request_id,
@@ -72,34 +81,47 @@ impl Trail {
         });
         if let Some((code, message)) = call.error {
             document["errorCode"] = code.into();
-            document["errorMessage"] = message.into();
+            document["errorMessage"] = short(message).into();
         }
         let access_key = call.access_key.to_owned();
-        let event = Event { id, time: now, name: call.name, access_key, user_name, document };
+        let account = account.to_owned();
+        let event = Event { id, time: now, name: call.name, account, access_key, user_name, document };
         let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if events.len() < REMEMBERED {
-            events.push(event);
+        if events.len() == REMEMBERED {
+            events.pop_front();
         }
+        events.push_back(event);
     }
 }
 
 /// `com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents`
 pub(super) fn respond(world: &World, request: &Request, operation: &str) -> Response {
-    let answer = |status, body: &Value| {
-        Response { status, body: body.to_string().into(), ..Response::default() }
-            .header("Content-Type", "application/x-amz-json-1.1")
+    let denied = |name: &str, message: &str| json_answer(400, &json!({ "__type": name, "Message": message }));
+    let caller = match authenticate(world, request, "cloudtrail") {
+        Ok(caller) => caller,
+        Err(error) => return signature_error(&error),
     };
     if operation != "LookupEvents" {
-        return answer(400, &json!({ "__type": "UnsupportedOperationException" }));
+        return denied("UnsupportedOperationException", "The emulator has no such operation");
     }
-    match serde_json::from_slice(&request.body).ok().and_then(|body| lookup(&world.trail, &body)) {
-        Some(found) => answer(200, &found),
-        None => answer(400, &json!({ "__type": "InvalidLookupAttributesException" })),
+    if let Err(message) = caller.authorize(request, "cloudtrail:LookupEvents", None, Context::default()) {
+        return denied("AccessDeniedException", &message);
+    }
+    match serde_json::from_slice(&request.body)
+        .ok()
+        .and_then(|body| lookup(&world.trail, caller.account(), &body))
+    {
+        Some(found) => json_answer(200, &found),
+        None => denied("InvalidLookupAttributesException", "The emulator knows only EventName"),
     }
 }
 
+fn short(text: &str) -> String {
+    text.chars().take(LONGEST).collect()
+}
+
 /// One page of events, newest first. `None` if the request uses a parameter that the emulator does not know.
-fn lookup(trail: &Trail, body: &Value) -> Option<Value> {
+fn lookup(trail: &Trail, account: &str, body: &Value) -> Option<Value> {
     let mut wanted = None;
     for attribute in body.get("LookupAttributes").and_then(Value::as_array).into_iter().flatten() {
         let value = attribute.get("AttributeValue")?.as_str()?;
@@ -115,7 +137,9 @@ fn lookup(trail: &Trail, body: &Value) -> Option<Value> {
         !from.is_some_and(|from| (time as f64) < from) && !to.is_some_and(|to| (time as f64) > to)
     };
     let events = trail.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let fits = |event: &&Event| wanted.is_none_or(|name| event.name == name) && is_in_time(event.time);
+    let fits = |event: &&Event| {
+        event.account == account && wanted.is_none_or(|name| event.name == name) && is_in_time(event.time)
+    };
     let found: Vec<_> = events.iter().rev().filter(fits).collect();
     let skipped = match body.get("NextToken") {
         Some(token) => token.as_str()?.parse().ok()?,
@@ -144,6 +168,8 @@ impl Event {
 mod tests {
     use super::*;
 
+    const OWN: &str = "123456789012";
+
     #[test]
     fn events_are_found_by_name_and_time_a_page_at_a_time() {
         let trail = Trail::default();
@@ -154,6 +180,7 @@ mod tests {
                 request_id: &request_id,
                 access_key: "AKIAEXAMPLEALICE",
                 caller: "arn:aws:sts::123456789012:assumed-role/Admin/alice",
+                source: "203.0.113.5".parse().unwrap(),
                 user_agent: "aws-cli",
                 parameters: json!({ "instanceId": "i-0123456789abcdef0" }),
                 error: None,
@@ -161,7 +188,7 @@ mod tests {
             trail.push(&call, "us-east-1", 1_738_238_400 + number);
         }
         let name = |name: &str| json!([{ "AttributeKey": "EventName", "AttributeValue": name }]);
-        let first = lookup(&trail, &json!({ "LookupAttributes": name("SendSSHPublicKey") })).unwrap();
+        let first = lookup(&trail, OWN, &json!({ "LookupAttributes": name("SendSSHPublicKey") })).unwrap();
         assert_eq!((first["Events"].as_array().unwrap().len(), &first["NextToken"]), (50, &json!("50")));
         let document: Value =
             serde_json::from_str(first["Events"][0]["CloudTrailEvent"].as_str().unwrap()).unwrap();
@@ -170,16 +197,19 @@ mod tests {
             (&json!("r-59"), &json!("2025-01-30T12:00:59Z"))
         );
         assert_eq!(document["userIdentity"]["type"], "AssumedRole");
-        let rest = lookup(&trail, &json!({ "NextToken": "50" })).unwrap();
+        let rest = lookup(&trail, OWN, &json!({ "NextToken": "50" })).unwrap();
         assert_eq!((rest["Events"].as_array().unwrap().len(), rest.get("NextToken")), (10, None));
         let late =
-            lookup(&trail, &json!({ "StartTime": 1_738_238_455, "EndTime": 1_738_238_457.5 })).unwrap();
+            lookup(&trail, OWN, &json!({ "StartTime": 1_738_238_455, "EndTime": 1_738_238_457.5 })).unwrap();
         assert_eq!(late["Events"].as_array().unwrap().len(), 3);
-        let other = lookup(&trail, &json!({ "LookupAttributes": name("RunInstances") })).unwrap();
+        let other = lookup(&trail, OWN, &json!({ "LookupAttributes": name("RunInstances") })).unwrap();
         assert_eq!(other["Events"], json!([]));
+        let foreign = lookup(&trail, "210987654321", &json!({})).unwrap();
+        assert_eq!(foreign["Events"], json!([]));
         assert!(
             lookup(
                 &trail,
+                OWN,
                 &json!({ "LookupAttributes": [{ "AttributeKey": "RequestId", "AttributeValue": "r-1" }] })
             )
             .is_none()

@@ -29,7 +29,8 @@ use self::opening::Opening;
 use self::refusal::Refusal;
 use self::relay::Relay;
 use self::replay::Replays;
-use crate::api::{Call, caller, request_id};
+use crate::api::{Call, request_id};
+use crate::caller::{Caller, endpoint_arn, tunnel_context};
 use crate::http::request::NoRequest;
 use crate::http::response::Usual;
 use crate::http::{Request, Wire};
@@ -97,17 +98,17 @@ impl Endpoint {
 
     fn answer(&self, mut client: Client, early: Vec<u8>, request: &Request, number: u64) -> io::Result<()> {
         let id = request_id();
-        let verified = match self.authenticate(request) {
-            Ok(verified) => verified,
+        let caller = match self.authenticate(request) {
+            Ok(verified) => Caller::of(&self.world.config, &verified.access_key),
             Err(refusal) => return self.refuse(client, request, number, &refusal, &id),
         };
-        let opening = Opening::read(request, &self.world.config);
+        let opening = self.authorize(request, &caller);
         // All of them count, also those that are refused below.
         let outcome = opening.and_then(|opening| match self.tunnels.take() {
             Some(place) => Ok((opening, place)),
             None => Err(Refusal::too_many_tunnels()),
         });
-        self.record_call(request, &verified, &id, outcome.as_ref().err());
+        self.record_call(request, &caller, &id, outcome.as_ref().err());
         let (opening, _place) = match outcome {
             Ok(outcome) => outcome,
             Err(refusal) => return self.refuse(client, request, number, &refusal, &id),
@@ -132,11 +133,24 @@ impl Endpoint {
             return Err(Refusal::new(405, "InvalidRequest", "OpenTunnel is a GET request"));
         }
         let scope = Scope { region: &self.region, service: "ec2-instance-connect" };
-        let known = &self.world.config.credentials;
+        let known = &self.world.config.principals;
         let now = self.world.now();
         let verified = verify(request, scope, now, |key, token| crate::credentials::find(known, key, token))?;
         self.replays.admit(&verified, now)?;
         Ok(verified)
+    }
+
+    /// The tunnel that a request asks for, if its caller may open it.
+    fn authorize(&self, request: &Request, caller: &Caller<'_>) -> Result<Opening, Refusal> {
+        let config = &self.world.config;
+        let opening = Opening::read(request, config)?;
+        if caller.is_foreign() {
+            return Err(Refusal::endpoint());
+        }
+        let context = tunnel_context(config, opening.address, opening.port, opening.duration.as_secs());
+        let (action, endpoint) = ("ec2-instance-connect:OpenTunnel", endpoint_arn(config));
+        let allowed = caller.authorize(request, action, Some(&endpoint), context);
+        allowed.map(|()| opening).map_err(|message| Refusal::by_policy(&message))
     }
 
     fn connect(&self, opening: &Opening) -> io::Result<TcpStream> {
@@ -149,12 +163,13 @@ impl Endpoint {
         TcpStream::connect_timeout(&(opening.address, port).into(), TO_INSTANCE)
     }
 
-    fn record_call(&self, request: &Request, verified: &Verified, id: &str, refusal: Option<&Refusal>) {
+    fn record_call(&self, request: &Request, caller: &Caller<'_>, id: &str, refusal: Option<&Refusal>) {
         let call = Call {
             name: "OpenTunnel",
             request_id: id,
-            access_key: &verified.access_key,
-            caller: &caller(&self.world.config.callers, &verified.access_key),
+            access_key: &caller.access_key,
+            caller: &caller.arn,
+            source: self.world.config.source_ip,
             user_agent: request.header("user-agent").unwrap_or_default(),
             parameters: opening::shown(request),
             error: refusal.map(|refusal| (refusal.code, refusal.message.as_str())),

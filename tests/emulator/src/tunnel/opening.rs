@@ -48,7 +48,7 @@ impl Opening {
             }
         }
         if once("instanceConnectEndpointId") != Some(ENDPOINT_ID) {
-            return Err(Refusal::parameter("InstanceConnectEndpointId", "the ID of this endpoint"));
+            return Err(Refusal::endpoint());
         }
         let port = once("remotePort").and_then(decimal).filter(|port| PORTS.contains(port));
         let port = port.ok_or_else(|| Refusal::parameter("RemotePort", "either 22 or 3389"))?;

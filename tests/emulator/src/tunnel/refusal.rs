@@ -30,6 +30,16 @@ impl Refusal {
         Self::new(400, "InvalidParameter", &message)
     }
 
+    /// The endpoint is another one, or of another account.
+    pub(super) fn endpoint() -> Self {
+        Self::parameter("InstanceConnectEndpointId", "the ID of this endpoint")
+    }
+
+    /// The caller's policies do not allow the tunnel.
+    pub(super) fn by_policy(message: &str) -> Self {
+        Self::new(403, "AccessDenied", message)
+    }
+
     pub(super) fn too_many_tunnels() -> Self {
         Self::new(429, "LimitExceeded", "The endpoint has as many tunnels as it allows. End one and retry.")
     }
@@ -62,6 +72,7 @@ impl From<SignatureError> for Refusal {
                 let message = format!("Signature expired at {}", rfc3339(at));
                 Self::new(400, "RequestExpired", &message)
             }
+            SignatureError::Skewed(message) => Self::new(400, "RequestExpired", &message),
             SignatureError::Mismatch(message) => Self::new(403, "SignatureDoesNotMatch", &message),
         }
     }

@@ -8,18 +8,18 @@ use serde_json::{Value, json};
 
 use crate::{KEY, item};
 
-const AUTHORIZATION: (&str, &str) = (
+pub(crate) const AUTHORIZATION: (&str, &str) = (
     "Authorization",
     "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLEALICE/20250130/us-east-1/x/aws4_request, SignedHeaders=host, \
      Signature=00",
 );
 
-fn push(emulator: &Emulator, body: &Value) -> Received {
+pub(crate) fn push(emulator: &Emulator, body: &Value) -> Received {
     let target = ("X-Amz-Target", "AWSEC2InstanceConnectService.SendSSHPublicKey");
     send(&emulator.api_url(), "POST", "/", &[AUTHORIZATION, target], body.to_string().as_bytes()).unwrap()
 }
 
-fn parameters() -> Value {
+pub(crate) fn parameters() -> Value {
     json!({
         "InstanceId": "i-0123456789abcdef0",
         "InstanceOSUser": "alice",
@@ -27,21 +27,23 @@ fn parameters() -> Value {
     })
 }
 
-fn with(name: &str, value: &str) -> Value {
+pub(crate) fn with(name: &str, value: &str) -> Value {
     let mut parameters = parameters();
     parameters[name] = value.into();
     parameters
 }
 
-fn error_of(received: &Received) -> (u16, String) {
+pub(crate) fn error_of(received: &Received) -> (u16, String) {
     let body: Value = serde_json::from_str(&received.body).unwrap();
-    assert!(body["Message"].as_str().is_some_and(|message| !message.is_empty()));
+    let message = body.get("Message").or(body.get("message"));
+    assert!(message.and_then(Value::as_str).is_some_and(|message| !message.is_empty()), "{body}");
     (received.status, body["__type"].as_str().unwrap().to_owned())
 }
 
 #[test]
 fn a_pushed_key_is_on_the_instance() {
-    let callers = BTreeMap::from([("AKIAEXAMPLEALICE".to_owned(), "arn:aws:iam::1:user/mapped".to_owned())]);
+    let callers =
+        BTreeMap::from([("AKIAEXAMPLEALICE".to_owned(), "arn:aws:iam::123456789012:user/mapped".to_owned())]);
     let emulator = Emulator::start(Config { callers, ..Config::default() }).unwrap();
     let received = push(&emulator, &with("AvailabilityZone", "us-east-1a"));
     assert_eq!(received.status, 200, "{}", received.body);
@@ -49,7 +51,7 @@ fn a_pushed_key_is_on_the_instance() {
     assert_eq!(body["Success"], true);
     let bundle = item(&emulator, "managed-ssh-keys/active-keys/alice").body;
     assert!(bundle.contains(&format!("#Request={}\n", body["RequestId"].as_str().unwrap())));
-    assert!(bundle.contains("#Caller=arn:aws:iam::1:user/mapped\n"));
+    assert!(bundle.contains("#Caller=arn:aws:iam::123456789012:user/mapped\n"));
     assert!(bundle.contains(&format!("\n{KEY} comment\n")));
 }
 
@@ -85,30 +87,39 @@ fn each_error_of_the_service_has_its_code() {
     assert_eq!(error_of(&push(&emulator, &with("InstanceId", "i-00000000000000000"))), not_found);
     assert_eq!(error_of(&push(&emulator, &with("AvailabilityZone", "us-east-1b"))), not_found);
 
-    emulator.set_instance_state("stopped");
-    assert_eq!(error_of(&push(&emulator, &parameters())).1, "EC2InstanceStateInvalidException");
+    for (state, error) in [
+        ("stopped", "EC2InstanceStateInvalidException"),
+        ("stopping", "EC2InstanceStateInvalidException"),
+        ("terminated", "EC2InstanceStateInvalidException"),
+        ("pending", "EC2InstanceUnavailableException"),
+    ] {
+        emulator.set_instance_state(state);
+        assert_eq!(error_of(&push(&emulator, &parameters())), (400, error.to_owned()), "{state}");
+    }
     emulator.set_instance_state("running");
 
     emulator.fail_push(ErrorKind::ThrottlingException, "Slow down", 1);
     emulator.fail_push(ErrorKind::Ec2InstanceUnavailableException, "Away", 1);
+    emulator.fail_push(ErrorKind::AccessDeniedException, "No", 1);
     emulator.fail_push(ErrorKind::ServiceException, "Sorry", 1);
     assert_eq!(error_of(&push(&emulator, &parameters())), (400, "ThrottlingException".to_owned()));
     assert_eq!(
         error_of(&push(&emulator, &parameters())),
         (400, "EC2InstanceUnavailableException".to_owned())
     );
+    assert_eq!(error_of(&push(&emulator, &parameters())), (400, "AccessDeniedException".to_owned()));
     assert_eq!(error_of(&push(&emulator, &parameters())), (500, "ServiceException".to_owned()));
     assert_eq!(push(&emulator, &parameters()).status, 200);
 
     let target = ("X-Amz-Target", "AWSEC2InstanceConnectService.SendSSHPublicKey");
     let unsigned = send(&emulator.api_url(), "POST", "/", &[target], b"{}").unwrap();
-    assert_eq!(error_of(&unsigned), (400, "AuthException".to_owned()));
+    assert_eq!(error_of(&unsigned), (400, "MissingAuthenticationTokenException".to_owned()));
     let other = ("X-Amz-Target", "AWSEC2InstanceConnectService.SendSerialConsoleSSHPublicKey");
     let other = send(&emulator.api_url(), "POST", "/", &[AUTHORIZATION, other], b"{}").unwrap();
     assert_eq!(error_of(&other), (400, "UnknownOperationException".to_owned()));
 }
 
-fn query(emulator: &Emulator, form: &str) -> Received {
+pub(crate) fn query(emulator: &Emulator, form: &str) -> Received {
     send(&emulator.api_url(), "POST", "/", &[AUTHORIZATION], form.as_bytes()).unwrap()
 }
 

@@ -4,6 +4,8 @@ mod api;
 mod faults;
 mod imds;
 mod openssl;
+mod policies;
+mod principals;
 mod program;
 mod tunnel;
 

@@ -17,9 +17,14 @@ struct Serving(Child, Value);
 impl Serving {
     /// `port` is where the instance serves port 22.
     fn start(directory: &Path, port: u16) -> Self {
+        Self::with(directory, port, &[])
+    }
+
+    fn with(directory: &Path, port: u16, options: &[&str]) -> Self {
         let mut child = Command::new(PROGRAM)
             .args(["serve", "--instance-port", &format!("22={port}"), "--zone", "eu-west-1b", "--state"])
             .arg(directory)
+            .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -97,6 +102,83 @@ fn command_gets_the_environment_of_the_running_emulator() {
     std::fs::write(directory.path().join("emulator.json"), file).unwrap();
     let said = run(&["--attach", path, "--", "true"]);
     assert!(!said.status.success() && text(&said.stderr).contains("does not run any more"), "{said:?}");
+}
+
+const CREDENTIALS: &str = "[default]\naws_access_key_id = AKIADEFAULT\naws_secret_access_key = s3cr3t-1\n\
+    [alice]\naws_access_key_id = ASIAALICE\naws_secret_access_key = s3cr3t-2\naws_session_token = s3cr3t-3\n\
+    eic_policies = push.json\n";
+
+/// A folder with a credentials file and its policy.
+fn credentials(directory: &Path) -> String {
+    let allow = r#"{"Statement": {"Effect": "Allow", "Action": "ec2-instance-connect:SendSSHPublicKey", "Resource": "*"}}"#;
+    std::fs::write(directory.join("push.json"), allow).unwrap();
+    let file = directory.join("credentials");
+    std::fs::write(&file, CREDENTIALS).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn principals_of_a_credentials_file_are_those_of_its_sections() {
+    let directory = TempDir::new("eic-emulator-program").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let file = credentials(directory.path());
+    let path = directory.path().to_str().unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = Serving::with(directory.path(), port, &["--credentials", &file]);
+    let written = text(&std::fs::read(directory.path().join("emulator.json")).unwrap());
+    assert!(!written.contains("s3cr3t") && !written.contains("secret_key"), "{written}");
+    assert_eq!(serving.1["credentials_file"].as_str(), Some(file.as_str()));
+    for (user, expected) in [
+        (&[][..], ["AKIADEFAULT", "s3cr3t-1", ""]),
+        (&["--as", "alice"], ["ASIAALICE", "s3cr3t-2", "s3cr3t-3"]),
+    ] {
+        let environment = environment(&[&["--attach", path], user].concat());
+        let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+        let value = |name| environment.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value);
+        assert_eq!(names.map(value), expected);
+    }
+    let said = run(&["--attach", path, "--as", "eve", "--", "true"]);
+    assert!(text(&said.stderr).contains("has no section [eve], but default, alice"), "{said:?}");
+
+    // The tunnel of a principal, and its refusal.
+    std::thread::spawn(move || listener.accept().unwrap().0.write_all(b"hello").unwrap());
+    let opened = open_tunnel(directory.path(), &[], b"");
+    assert!(opened.status.success() && opened.stdout == b"hello", "{opened:?}");
+    let refused = open_tunnel(directory.path(), &["--as", "alice"], b"");
+    let said = text(&refused.stderr);
+    assert!(said.contains("AccessDenied") && said.contains("arn:aws:iam::123456789012:user/alice"), "{said}");
+    // Without `--attach`, the file is that of the command's own emulator.
+    let own = environment(&["--credentials", &file, "--as", "alice"]);
+    assert!(own.contains(&("AWS_ACCESS_KEY_ID".to_owned(), "ASIAALICE".to_owned())), "{own:?}");
+}
+
+#[test]
+fn wrong_option_or_file_is_named_at_the_start() {
+    let directory = TempDir::new("eic-emulator-program").unwrap();
+    let credentials = credentials(directory.path());
+    let policy = directory.path().join("push.json");
+    let policy = policy.to_str().unwrap();
+    let start = |options: &[&str]| run(&[options, &["--", "true"]].concat());
+    assert!(start(&["--policy", policy, "--policy", policy, "--credentials", &credentials]).status.success());
+    let allow = std::fs::read_to_string(policy).unwrap();
+    std::fs::write(policy, allow.replace("Resource", "Resources")).unwrap();
+    for options in [&["--policy", policy][..], &["--credentials", &credentials]] {
+        let said = start(options);
+        let complaint = text(&said.stderr);
+        assert_eq!(said.status.code(), Some(1), "{complaint}");
+        assert!(complaint.contains("push.json: Statement[0].Resources: "), "{complaint}");
+        assert!(!complaint.contains("s3cr3t"), "{complaint}");
+    }
+    for options in [
+        &["--tag", "a"][..],
+        &["--tag", "=a"],
+        &["--account", "1"],
+        &["--instance-state", "asleep"],
+        &["--source-ip", "here"],
+        &["--credentials", "a", "--caller", "a=b"],
+    ] {
+        assert_eq!(start(options).status.code(), Some(2), "{options:?}");
+    }
 }
 
 #[test]

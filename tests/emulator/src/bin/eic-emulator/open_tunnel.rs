@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use eic_emulator::directory::random_hex;
-use eic_emulator::sigv4::{Credential, Scope, presign};
+use eic_emulator::sigv4::{Scope, presign};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
@@ -20,7 +20,7 @@ use tungstenite::protocol::Role;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message, WebSocket};
 
-use super::ready::{Ready, access_key};
+use super::ready::Ready;
 
 /// The most bytes of the input in one message. It is less than rustls buffers.
 const CHUNK: usize = 16 * 1024;
@@ -36,9 +36,10 @@ pub(crate) struct OpenTunnel {
     /// The port of the instance: 22 or 3389
     #[arg(long, value_name = "PORT", default_value_t = 22)]
     remote_port: u16,
-    /// The user whose access key opens the tunnel
-    #[arg(long = "as", value_name = "NAME", default_value = "demo")]
-    user: String,
+    /// The user whose access key opens the tunnel: any name [default: demo], or a section of the credentials file
+    /// [default: default]
+    #[arg(long = "as", value_name = "NAME")]
+    user: Option<String>,
 }
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;
@@ -69,12 +70,7 @@ impl OpenTunnel {
             self.private_ip_address,
             random_hex(16)
         );
-        let credential = Credential {
-            access_key: access_key(&self.user),
-            secret_key: ready.text("secret_key")?.to_owned(),
-            session_token: None,
-            expires: None,
-        };
+        let credential = ready.credential(self.user.as_deref())?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?.as_secs();
         let now = i64::try_from(now).map_err(io::Error::other)?;
         let scope = Scope { region, service: "ec2-instance-connect" };

@@ -6,14 +6,15 @@ use std::process::Command;
 
 use eic_emulator::directory::write_public;
 use eic_emulator::location::{ENDPOINT_ID, region_of};
-use eic_emulator::{DEFAULT_SECRET_KEY, DEFAULT_SESSION_TOKEN, Emulator};
+use eic_emulator::sigv4::Credential;
+use eic_emulator::{DEFAULT_SECRET_KEY, DEFAULT_SESSION_TOKEN, Emulator, read_credential};
 use serde_json::{Value, json};
 
 /// The file below the directory of `serve --state`.
 const FILE: &str = "emulator.json";
 
-/// The access key of the user `<name>`.
-pub(crate) fn access_key(name: &str) -> String {
+/// The access key of the user `<name>` of an emulator without a credentials file.
+fn access_key(name: &str) -> String {
     format!("AKIAEXAMPLE{}", name.to_ascii_uppercase())
 }
 
@@ -21,9 +22,10 @@ pub(crate) fn access_key(name: &str) -> String {
 pub(crate) struct Ready(Value);
 
 impl Ready {
-    pub(crate) fn of(emulator: &Emulator, ca_file: &Path, sysfs: &Path) -> Self {
+    /// The line has a secret only if everyone knows it: without a credentials file.
+    pub(crate) fn of(emulator: &Emulator, ca_file: &Path, sysfs: &Path, credentials: Option<&Path>) -> Self {
         let config = emulator.config();
-        Self(json!({
+        let mut line = json!({
             "imds": emulator.imds_url(),
             "api": emulator.api_url(),
             "proxy": emulator.proxy_url(),
@@ -33,10 +35,28 @@ impl Ready {
             "region": region_of(&config.zone),
             "endpoint_id": ENDPOINT_ID,
             "endpoint": emulator.endpoint_name(),
-            "access_key": access_key("demo"),
-            "secret_key": DEFAULT_SECRET_KEY,
-            "session_token": DEFAULT_SESSION_TOKEN,
-        }))
+        });
+        if let Some(file) = credentials {
+            line["credentials_file"] = json!(file);
+        } else {
+            line["access_key"] = access_key("demo").into();
+            line["secret_key"] = DEFAULT_SECRET_KEY.into();
+            line["session_token"] = DEFAULT_SESSION_TOKEN.into();
+        }
+        Self(line)
+    }
+
+    /// The credential of a user: of a section of the credentials file, or else of any name.
+    pub(crate) fn credential(&self, user: Option<&str>) -> io::Result<Credential> {
+        if let Some(file) = self.0.get("credentials_file").and_then(Value::as_str) {
+            return read_credential(Path::new(file), user);
+        }
+        Ok(Credential {
+            access_key: access_key(user.unwrap_or("demo")),
+            secret_key: self.text("secret_key")?.to_owned(),
+            session_token: None,
+            expires: None,
+        })
     }
 
     /// The line for standard output.
@@ -70,7 +90,8 @@ impl Ready {
 
     /// Gives a command the environment in which AWS's clients find the emulator. Removes the caller's own settings of
     /// AWS and of proxies.
-    pub(crate) fn prepare(&self, command: &mut Command, access_key: &str) -> io::Result<()> {
+    pub(crate) fn prepare(&self, command: &mut Command, user: Option<&str>) -> io::Result<()> {
+        let credential = self.credential(user)?;
         remove_own_settings(command);
         let (api, region) = (self.text("api")?, self.text("region")?);
         for service in ["EC2", "EC2_INSTANCE_CONNECT", "CLOUDTRAIL"] {
@@ -78,7 +99,11 @@ impl Ready {
         }
         // Programs differ in which of the two names they read.
         command.env("AWS_REGION", region).env("AWS_DEFAULT_REGION", region);
-        command.env("AWS_ACCESS_KEY_ID", access_key).env("AWS_SECRET_ACCESS_KEY", self.text("secret_key")?);
+        command.env("AWS_ACCESS_KEY_ID", credential.access_key);
+        command.env("AWS_SECRET_ACCESS_KEY", credential.secret_key);
+        if let Some(token) = credential.session_token {
+            command.env("AWS_SESSION_TOKEN", token);
+        }
         command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
         command.env("AWS_PAGER", "").env("AWS_EC2_METADATA_DISABLED", "true");
         command.env("HTTPS_PROXY", self.text("proxy")?).env("SSL_CERT_FILE", self.text("ca_file")?);

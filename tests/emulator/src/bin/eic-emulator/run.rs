@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::ready::{Ready, access_key};
+use super::ready::Ready;
 use super::serve::{Options, ready};
 
 #[derive(Args)]
@@ -24,9 +24,10 @@ pub(crate) struct Run {
     /// Use the emulator that runs with `serve --state DIR` [default: one for this command]
     #[arg(long, value_name = "DIR", conflicts_with = "options")]
     attach: Option<PathBuf>,
-    /// The user whose access key the command gets
-    #[arg(long = "as", value_name = "NAME", default_value = "demo")]
-    user: String,
+    /// The user whose access key the command gets: any name [default: demo], or a section of the credentials file
+    /// [default: default]
+    #[arg(long = "as", value_name = "NAME")]
+    user: Option<String>,
     #[command(flatten)]
     options: Options,
     /// The command with its arguments
@@ -43,14 +44,15 @@ impl Run {
         };
         let mut command = Command::new(program);
         command.args(words);
-        let key = access_key(&self.user);
+        let user = self.user.as_deref();
         if let Some(directory) = &self.attach {
-            Ready::read(directory)?.prepare(&mut command, &key)?;
+            Ready::read(directory)?.prepare(&mut command, user)?;
             return Err(failed(command.exec()));
         }
         let directory = TempDir::new("eic-emulator")?;
-        let emulator = Emulator::start(self.options.config(None))?;
-        ready(&emulator, directory.path())?.prepare(&mut command, &key)?;
+        let credentials = self.options.credentials_file()?;
+        let emulator = Emulator::start(self.options.config(None)?)?;
+        ready(&emulator, directory.path(), credentials.as_deref())?.prepare(&mut command, user)?;
         // The terminal sends these signals to the command, too. The emulator waits for its end.
         for signal in [SIGINT, SIGQUIT] {
             signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;

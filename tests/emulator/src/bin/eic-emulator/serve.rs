@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use clap::Args;
 use eic_emulator::directory::{TempDir, make_public_directory, write_public};
-use eic_emulator::{Config, Emulator, RequestRecord};
+use eic_emulator::location::{partition_of, region_of};
+use eic_emulator::policy::Policy;
+use eic_emulator::{Config, DEFAULT_ACCOUNT, Emulator, PushLimits, Rate, RequestRecord, read_credentials};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -70,6 +72,34 @@ pub(crate) struct Options {
     /// Serve more than one request on a metadata connection
     #[arg(long)]
     keep_alive: bool,
+    /// The account of the instance and of the endpoint
+    #[arg(long, value_name = "ID", default_value = DEFAULT_ACCOUNT, value_parser = account)]
+    account: String,
+    /// The state of the instance
+    #[arg(long, value_name = "STATE", default_value = "running",
+        value_parser = ["pending", "running", "shutting-down", "terminated", "stopping", "stopped"])]
+    instance_state: String,
+    /// A tag of the instance; may be repeated
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
+    tags: Vec<(String, String)>,
+    /// A tag of the endpoint; may be repeated
+    #[arg(long = "endpoint-tag", value_name = "KEY=VALUE", value_parser = tag)]
+    endpoint_tags: Vec<(String, String)>,
+    /// An IAM policy of all callers, in JSON; may be repeated [default: every caller may do everything]
+    #[arg(long = "policy", value_name = "FILE")]
+    policies: Vec<PathBuf>,
+    /// The principals: a credentials file of AWS's clients. Signatures of API requests are then verified
+    #[arg(long, value_name = "FILE", conflicts_with = "callers")]
+    credentials: Option<PathBuf>,
+    /// The address from which requests seem to come
+    #[arg(long, value_name = "IP", default_value = "203.0.113.5")]
+    source_ip: IpAddr,
+    /// The most pushes of an account in a second; 0 is no limit
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    account_pushes: u32,
+    /// The most pushes to the instance in a second; 0 is no limit
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    instance_pushes: u32,
     /// The caller for an access key; may be repeated
     #[arg(long = "caller", value_name = "KEY=ARN", value_parser = caller)]
     callers: Vec<(String, String)>,
@@ -88,9 +118,10 @@ impl Serve {
         if let Some(directory) = &key_directory {
             make_public_directory(directory)?;
         }
-        let config = Config { observer: Some(Arc::new(log)), ..self.options.config(key_directory) };
+        let credentials = self.options.credentials_file()?;
+        let config = Config { observer: Some(Arc::new(log)), ..self.options.config(key_directory)? };
         let emulator = Emulator::start(config)?;
-        let ready = ready(&emulator, &directory)?;
+        let ready = ready(&emulator, &directory, credentials.as_deref())?;
         let _published = ready.publish(&directory)?;
         let mut output = io::stdout();
         output.write_all(ready.line().as_bytes())?;
@@ -101,8 +132,12 @@ impl Serve {
 }
 
 impl Options {
-    pub(crate) fn config(self, key_directory: Option<PathBuf>) -> Config {
-        Config {
+    pub(crate) fn config(self, key_directory: Option<PathBuf>) -> io::Result<Config> {
+        let owner =
+            format!("arn:{}:iam::{}", partition_of(&region_of(&self.zone), &self.domain), self.account);
+        let principals = self.credentials.as_deref().map(|file| read_credentials(file, &owner));
+        let limit = |number| (number > 0).then(|| Rate::per_second(number));
+        Ok(Config {
             imds: self.imds,
             api: self.api,
             endpoint: self.endpoint,
@@ -116,18 +151,34 @@ impl Options {
             delay: Duration::from_millis(self.delay_ms),
             clock_offset: self.clock_offset,
             keep_alive: self.keep_alive,
+            account: self.account,
+            tags: self.tags.into_iter().collect(),
+            endpoint_tags: self.endpoint_tags.into_iter().collect(),
+            instance_state: self.instance_state,
+            principals: principals.transpose()?.unwrap_or_default(),
             callers: self.callers.into_iter().collect(),
+            policies: self.policies.iter().map(|file| Policy::read(file)).collect::<Result<_, _>>()?,
+            source_ip: self.source_ip,
+            push_limits: PushLimits {
+                account: limit(self.account_pushes),
+                instance: limit(self.instance_pushes),
+            },
             key_directory,
             ..Config::default()
-        }
+        })
+    }
+
+    /// The absolute path of the credentials file.
+    pub(crate) fn credentials_file(&self) -> io::Result<Option<PathBuf>> {
+        self.credentials.as_deref().map(std::path::absolute).transpose()
     }
 }
 
 /// Writes the files of an emulator below `directory`.
-pub(crate) fn ready(emulator: &Emulator, directory: &Path) -> io::Result<Ready> {
+pub(crate) fn ready(emulator: &Emulator, directory: &Path, credentials: Option<&Path>) -> io::Result<Ready> {
     let ca_file = write_ca_file(directory, emulator)?;
     let sysfs = write_sysfs(directory, &emulator.config().instance_id)?;
-    Ok(Ready::of(emulator, &ca_file, &sysfs))
+    Ok(Ready::of(emulator, &ca_file, &sysfs, credentials))
 }
 
 /// Writes the trust anchor below `directory`.
@@ -152,6 +203,16 @@ fn log(record: &RequestRecord) {
 fn caller(text: &str) -> Result<(String, String), String> {
     let (key, arn) = text.split_once('=').ok_or("expected KEY=ARN")?;
     Ok((key.to_owned(), arn.to_owned()))
+}
+
+fn tag(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or("expected KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn account(text: &str) -> Result<String, String> {
+    let is_account = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_account { Ok(text.to_owned()) } else { Err("expected twelve digits".to_owned()) }
 }
 
 fn ports(text: &str) -> Result<(u16, u16), String> {

@@ -26,11 +26,11 @@ pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 const PATIENCE: Duration = Duration::from_secs(100);
 
 /// `GET /openTunnel` without a signature.
-const TARGET: &str =
+pub(crate) const TARGET: &str =
     "/openTunnel?instanceConnectEndpointId=eice-0123456789abcdef0&remotePort=22&privateIpAddress=127.0.0.1";
 
 /// An emulator whose instance serves port 22 with this function.
-fn emulator_with(config: Config, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Emulator {
+pub(crate) fn emulator_with(config: Config, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Emulator {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let serve = Arc::new(serve);
@@ -45,12 +45,12 @@ fn emulator_with(config: Config, serve: impl Fn(TcpStream) + Send + Sync + 'stat
 }
 
 /// Returns every byte.
-fn echo(mut stream: TcpStream) {
+pub(crate) fn echo(mut stream: TcpStream) {
     let mut back = stream.try_clone().unwrap();
     drop(std::io::copy(&mut stream, &mut back));
 }
 
-fn credential() -> Credential {
+pub(crate) fn credential() -> Credential {
     Credential {
         access_key: "AKIAEXAMPLEALICE".to_owned(),
         secret_key: DEFAULT_SECRET_KEY.to_owned(),
@@ -59,12 +59,12 @@ fn credential() -> Credential {
     }
 }
 
-fn host() -> String {
+pub(crate) fn host() -> String {
     endpoint_name("us-east-1")
 }
 
 /// Signs a target as AWS CLI 2 does. Each signature differs, because the validity does.
-fn signed_by(emulator: &Emulator, credential: &Credential, target: &str) -> String {
+pub(crate) fn signed_by(emulator: &Emulator, credential: &Credential, target: &str) -> String {
     static COUNT: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(60);
     let seconds = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let scope = Scope { region: "us-east-1", service: "ec2-instance-connect" };
@@ -76,7 +76,7 @@ fn signed(emulator: &Emulator, target: &str) -> String {
 }
 
 /// A connection to the listener of the endpoint.
-fn tcp(emulator: &Emulator) -> TcpStream {
+pub(crate) fn tcp(emulator: &Emulator) -> TcpStream {
     let stream = TcpStream::connect(emulator.proxy_url().trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -84,7 +84,7 @@ fn tcp(emulator: &Emulator) -> TcpStream {
 }
 
 /// TLS over a connection. It verifies the endpoint's certificate.
-fn tls(emulator: &Emulator, stream: TcpStream, name: &str) -> Tls {
+pub(crate) fn tls(emulator: &Emulator, stream: TcpStream, name: &str) -> Tls {
     let mut roots = RootCertStore::empty();
     roots.add(emulator.hierarchy().anchor.der().to_vec().into()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
@@ -97,7 +97,7 @@ fn tls(emulator: &Emulator, stream: TcpStream, name: &str) -> Tls {
 }
 
 /// The fields of a good handshake.
-fn handshake(host: &str) -> String {
+pub(crate) fn handshake(host: &str) -> String {
     format!(
         "Host: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nUser-Agent: test\r\n"
@@ -105,7 +105,7 @@ fn handshake(host: &str) -> String {
 }
 
 /// Sends a request and reads the head of the answer.
-fn ask(stream: &mut Tls, method: &str, target: &str, fields: &str) -> String {
+pub(crate) fn ask(stream: &mut Tls, method: &str, target: &str, fields: &str) -> String {
     stream.write_all(format!("{method} {target} HTTP/1.1\r\n{fields}\r\n").as_bytes()).unwrap();
     let mut head = String::new();
     let mut input = BufReader::with_capacity(1, stream);
@@ -116,7 +116,12 @@ fn ask(stream: &mut Tls, method: &str, target: &str, fields: &str) -> String {
 }
 
 /// The status and the body of the answer to a request that is refused.
-fn refused(emulator: &Emulator, method: &str, target: &str, fields: &str) -> (u16, serde_json::Value) {
+pub(crate) fn refused(
+    emulator: &Emulator,
+    method: &str,
+    target: &str,
+    fields: &str,
+) -> (u16, serde_json::Value) {
     let mut stream = tls(emulator, tcp(emulator), &host());
     let head = ask(&mut stream, method, target, fields);
     let mut body = String::new();

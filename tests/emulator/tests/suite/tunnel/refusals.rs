@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use eic_emulator::sigv4::Credential;
-use eic_emulator::{Config, DEFAULT_SESSION_TOKEN, Emulator};
+use eic_emulator::{Config, DEFAULT_SESSION_TOKEN, Emulator, Principal};
 
 use super::{
     TARGET, ask, assert_serves, credential, echo, emulator_with, handshake, host, refused, signed, signed_by,
@@ -167,7 +167,8 @@ fn temporary_credential_opens_a_tunnel_until_it_ends() {
         session_token: Some("FwoGZXIvYXdzE/+==".to_owned()),
         expires: Some(i64::try_from(start).unwrap() + 600),
     };
-    let config = Config { credentials: vec![temporary.clone()], ..Config::default() };
+    let principal = Principal::new(temporary.clone(), "arn:aws:iam::123456789012:user/alice");
+    let config = Config { principals: vec![principal], ..Config::default() };
     let emulator = emulator_with(config, echo);
     let target = signed_by(&emulator, &temporary, TARGET);
     let mut stream = tls(&emulator, tcp(&emulator), &host());
@@ -177,11 +178,7 @@ fn temporary_credential_opens_a_tunnel_until_it_ends() {
         refused(&emulator, "GET", &target, &handshake(&host())).1["ErrorCode"].as_str().unwrap().to_owned()
     };
     assert_eq!(code(&Credential { session_token: None, ..temporary.clone() }), "InvalidClientTokenId");
-    assert_eq!(
-        code(&credential()),
-        "InvalidClientTokenId",
-        "with configured credentials, there is no default"
-    );
+    assert_eq!(code(&credential()), "InvalidClientTokenId", "with principals, there is no default");
     emulator.set_clock_offset(700);
     assert_eq!(code(&temporary), "ExpiredToken");
 }

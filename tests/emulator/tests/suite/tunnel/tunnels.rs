@@ -11,6 +11,8 @@ use rustls::{ProtocolVersion, SupportedProtocolVersion};
 use serde_json::{Value, json};
 use tungstenite::Message;
 
+use crate::api::AUTHORIZATION;
+
 use super::{
     TARGET, ask, assert_serves, closed, data, echo, emulator_with, handshake, host, open, refused, signed,
     tcp, tls,
@@ -160,7 +162,9 @@ fn unreachable_instance_is_a_close_with_a_reason() {
 fn events(emulator: &Emulator) -> Vec<Value> {
     let target = ("X-Amz-Target", "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents");
     let body = json!({"LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": "OpenTunnel"}]});
-    let answer = send(&emulator.api_url(), "POST", "/", &[target], body.to_string().as_bytes()).unwrap();
+    let answer =
+        send(&emulator.api_url(), "POST", "/", &[AUTHORIZATION, target], body.to_string().as_bytes())
+            .unwrap();
     let answer: Value = serde_json::from_str(&answer.body).unwrap();
     let events = answer["Events"].as_array().unwrap().iter();
     events.map(|event| serde_json::from_str(event["CloudTrailEvent"].as_str().unwrap()).unwrap()).collect()

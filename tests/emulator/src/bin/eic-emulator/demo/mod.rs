@@ -213,7 +213,8 @@ impl Stage {
     /// Logs in through a tunnel of the endpoint. On EC2, the instance's address would be private.
     fn endpoint_step(&self, key: &KeyPair, screen: &mut Screen, interrupt: &Interrupt) -> io::Result<bool> {
         self.emulator.set_instance_port(22, self.sshd.port);
-        let _published = ready(&self.emulator, self.directory.path())?.publish(self.directory.path())?;
+        let _published =
+            ready(&self.emulator, self.directory.path(), None)?.publish(self.directory.path())?;
         let program = std::env::current_exe()?;
         let proxy =
             format!("'{}' open-tunnel --attach '{}'", program.display(), self.directory.path().display());

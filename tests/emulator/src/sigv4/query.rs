@@ -1,74 +1,20 @@
-//! Signature Version 4 in the query of a URL (IAM User Guide, "Create a signed AWS API request").
+//! Signatures in the query of a URL.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use data_encoding::HEXLOWER;
-use ring::hmac::{self, HMAC_SHA256, Key};
+use ring::hmac;
 
+use super::{
+    ALGORITHM, Credential, SKEW, Scope, SignatureError, Verified, canonical_headers, canonical_query,
+    canonical_request, signing_key, string_to_sign,
+};
 use crate::calendar::{basic, from_basic};
 use crate::http::Request;
 use crate::http::request::percent_decode;
-use crate::pki::sha256;
 
-const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-/// The difference between two clocks that AWS tolerates, in seconds.
-const SKEW: i64 = 300;
 /// The longest validity of a signature, in seconds: seven days.
 const LONGEST: i64 = 604_800;
-
-/// An access key with its secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credential {
-    /// The access key ID. Temporary ones begin with `ASIA`.
-    pub access_key: String,
-    /// The secret access key.
-    pub secret_key: String,
-    /// The session token of a temporary credential.
-    pub session_token: Option<String>,
-    /// The instant at which a temporary credential ends, in Unix seconds.
-    pub expires: Option<i64>,
-}
-
-/// The service for which a request is signed.
-#[derive(Clone, Copy, Debug)]
-pub struct Scope<'a> {
-    /// The region.
-    pub region: &'a str,
-    /// The name of the service in signatures.
-    pub service: &'a str,
-}
-
-/// Why a signature is refused. The names are AWS's common errors.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SignatureError {
-    /// The request has no signature.
-    Missing,
-    /// A part of the signature is missing or unreadable.
-    Incomplete(String),
-    /// No such access key, or its session token is another one.
-    UnknownKey,
-    /// The temporary credential has ended.
-    ExpiredToken,
-    /// The signature's validity has ended.
-    Expired {
-        /// The end of its validity, in Unix seconds.
-        at: i64,
-    },
-    /// The signature is for another request, service or time, or was made with another secret.
-    Mismatch(String),
-}
-
-/// A verified signature.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verified {
-    /// The access key.
-    pub access_key: String,
-    /// The signature, in hexadecimal. A second request with the same one is a replay.
-    pub signature: String,
-    /// The end of the signature's validity, in Unix seconds.
-    pub expires: i64,
-}
 
 /// The parameters of a query, decoded, in the order of the query.
 pub fn parameters(target: &str) -> Vec<(String, String)> {
@@ -105,7 +51,7 @@ pub fn presign(
     }
     let path = target.split('?').next().unwrap_or_default();
     let headers = format!("host:{host}\n");
-    let canonical = canonical_request("GET", path, &query, &headers, "host");
+    let canonical = canonical_request("GET", path, &query, &headers, "host", b"");
     let key = signing_key(&credential.secret_key, &scope);
     let signature =
         HEXLOWER.encode(hmac::sign(&key, string_to_sign(&date, &scope, &canonical).as_bytes()).as_ref());
@@ -157,7 +103,7 @@ pub fn verify(
     let credential = credential(access_key, token).ok_or(SignatureError::UnknownKey)?;
     let signed: Vec<_> = query.iter().filter(|(name, _)| name != "X-Amz-Signature").cloned().collect();
     let path = request.target.split('?').next().unwrap_or_default();
-    let canonical = canonical_request(&request.method, path, &signed, &headers, signed_headers);
+    let canonical = canonical_request(&request.method, path, &signed, &headers, signed_headers, b"");
     let key = signing_key(&credential.secret_key, signed_scope);
     let bytes = HEXLOWER.decode(signature.as_bytes()).map_err(|_| unreadable("X-Amz-Signature"))?;
     hmac::verify(&key, string_to_sign(date, signed_scope, &canonical).as_bytes(), &bytes).map_err(|_| {
@@ -176,60 +122,6 @@ pub fn verify(
         return Err(SignatureError::Expired { at: expires });
     }
     Ok(Verified { access_key: access_key.to_owned(), signature: (*signature).to_owned(), expires })
-}
-
-/// The signed header fields, each with its line end. `None` if `host` is not signed, or if a field is missing.
-fn canonical_headers(request: &Request, names: &str) -> Option<String> {
-    if !names.split(';').any(|name| name == "host") {
-        return None;
-    }
-    let mut headers = String::new();
-    for name in names.split(';') {
-        let value = request.header(name)?.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
-        writeln!(headers, "{name}:{value}").ok()?;
-    }
-    Some(headers)
-}
-
-fn canonical_request(
-    method: &str,
-    path: &str,
-    query: &[(String, String)],
-    headers: &str,
-    signed_headers: &str,
-) -> String {
-    let (query, body) = (canonical_query(query), HEXLOWER.encode(&sha256(b"")));
-    format!("{method}\n{path}\n{query}\n{headers}\n{signed_headers}\n{body}")
-}
-
-fn canonical_query(query: &[(String, String)]) -> String {
-    let mut pairs: Vec<_> = query.iter().map(|(name, value)| (encode(name), encode(value))).collect();
-    pairs.sort();
-    pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
-}
-
-/// Encodes everything but the unreserved characters of RFC 3986, 2.3.
-fn encode(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
-}
-
-fn string_to_sign(date: &str, scope: &str, canonical: &str) -> String {
-    format!("{ALGORITHM}\n{date}\n{scope}\n{}", HEXLOWER.encode(&sha256(canonical.as_bytes())))
-}
-
-fn signing_key(secret: &str, scope: &str) -> Key {
-    let first = Key::new(HMAC_SHA256, format!("AWS4{secret}").as_bytes());
-    scope
-        .split('/')
-        .fold(first, |key, part| Key::new(HMAC_SHA256, hmac::sign(&key, part.as_bytes()).as_ref()))
 }
 
 #[cfg(test)]
