@@ -13,6 +13,7 @@
     clippy::unused_self
 )]
 
+mod api;
 mod audit;
 mod capture;
 mod chain_syntax;

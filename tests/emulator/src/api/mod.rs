@@ -85,7 +85,8 @@ fn authenticate<'w>(
 fn access_key(request: &Request) -> Option<&str> {
     let fields = request.header("authorization")?.strip_prefix("AWS4-HMAC-SHA256 ")?;
     let credential = fields.split(',').find_map(|field| field.trim().strip_prefix("Credential="))?;
-    credential.split_once('/').map(|(key, _)| key).filter(|key| !key.is_empty())
+    // The longest access key of AWS has 128 characters.
+    credential.split_once('/').map(|(key, _)| key).filter(|key| (1..=128).contains(&key.len()))
 }
 
 /// The answer of a JSON service to a bad signature. Public logs of clients show these names and messages.

@@ -263,3 +263,14 @@ fn each_refused_push_is_recorded() {
     emulator.push("alice", sk, ALICE);
     assert!(item(&emulator, "managed-ssh-keys/active-keys/alice").body.contains(sk));
 }
+
+#[test]
+fn policy_of_the_readme_allows_pushes_for_one_user() {
+    let readme = include_str!("../../README.md");
+    let block = readme.split("\n```\n").find(|block| block.contains("\"Statement\"")).unwrap();
+    let policies = vec![Policy::parse(block).unwrap()];
+    let emulator = Emulator::start(Config { policies, ..Config::default() }).unwrap();
+    assert_eq!(push(&emulator, &with("InstanceOSUser", "ec2-user")).status, 200);
+    assert_eq!(error_of(&push(&emulator, &with("InstanceOSUser", "root"))).1, "AccessDeniedException");
+    assert_eq!(query(&emulator, "Action=DescribeInstances").status, 200);
+}
