@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::http::request::percent_decode;
+use crate::http::request::{shown_headers, shown_target};
 
 /// The most requests that are kept. The limit bounds the memory of a long `serve`.
 const REMEMBERED: usize = 100_000;
@@ -50,7 +50,7 @@ impl fmt::Display for RequestRecord {
             Service::Api => "api",
             Service::Endpoint => "endpoint",
         };
-        let path = without_signature(&self.path);
+        let path = shown_target(&self.path);
         let (method, path) = (self.method.escape_debug(), path.escape_debug());
         write!(formatter, "{service} #{} {method} {path} ", self.connection)?;
         match self.status {
@@ -63,36 +63,18 @@ impl fmt::Display for RequestRecord {
 impl fmt::Debug for RequestRecord {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { service, connection, method, path, headers, status, fault, at } = self;
-        let is_secret = |name: &str| {
-            ["authorization", "x-amz-security-token"].iter().any(|own| name.eq_ignore_ascii_case(own))
-        };
-        let shown = |(name, value): &(String, String)| {
-            (name.clone(), if is_secret(name) { "…".to_owned() } else { value.clone() })
-        };
-        let headers: Vec<_> = headers.iter().map(shown).collect();
         formatter
             .debug_struct("RequestRecord")
             .field("service", service)
             .field("connection", connection)
             .field("method", method)
-            .field("path", &without_signature(path))
-            .field("headers", &headers)
+            .field("path", &shown_target(path))
+            .field("headers", &shown_headers(headers))
             .field("status", status)
             .field("fault", fault)
             .field("at", at)
             .finish()
     }
-}
-
-/// A target without the parameters of its signature, which is long. A session token is for the service only.
-fn without_signature(target: &str) -> String {
-    let Some((path, query)) = target.split_once('?') else { return target.to_owned() };
-    let is_shown = |pair: &&str| {
-        let name = percent_decode(pair.split('=').next().unwrap_or_default(), false);
-        !name.to_ascii_lowercase().starts_with("x-amz-")
-    };
-    let shown: Vec<_> = query.split('&').filter(is_shown).collect();
-    if shown.is_empty() { path.to_owned() } else { format!("{path}?{}", shown.join("&")) }
 }
 
 #[derive(Debug, Default)]
@@ -115,6 +97,7 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Request;
 
     #[test]
     fn secrets_of_a_request_are_not_shown() {
@@ -135,7 +118,9 @@ mod tests {
             "/openTunnel?x%2Damz-security-token=s3cr3t&remotePort=22&a=b",
         ] {
             path.clone_into(&mut record.path);
-            let (line, debug) = (record.to_string(), format!("{record:?}"));
+            let request =
+                Request { target: path.to_owned(), headers: record.headers.clone(), ..Request::default() };
+            let (line, debug) = (record.to_string(), format!("{record:?} {request:?}"));
             assert_eq!(line, "endpoint #1 GET /openTunnel?remotePort=22&a=b 101");
             assert!(!debug.contains("s3cr3t") && debug.contains("remotePort=22"), "{debug}");
         }

@@ -126,9 +126,9 @@ fn changed(request: &Request) -> Vec<(String, Request)> {
         assert!(other != *request, "{name} changes nothing");
         all.push((name.to_owned(), other));
     };
-    add("method", &|request| request.method = "PUT".to_owned());
-    add("path", &|request| request.target = "//".to_owned());
-    add("query", &|request| request.target = "/?a".to_owned());
+    add("method", &|request| "PUT".clone_into(&mut request.method));
+    add("path", &|request| request.target.push('/'));
+    add("query", &|request| request.target.push_str("?a"));
     add("longer body", &|request| request.body.push(b' '));
     if !request.body.is_empty() {
         add("shorter body", &|request| request.body.truncate(request.body.len() - 1));
@@ -158,7 +158,7 @@ fn changed(request: &Request) -> Vec<(String, Request)> {
     add("upper case", &|request| {
         *field(request, "authorization") = start.to_owned() + &signature.to_ascii_uppercase();
     });
-    add("no signature", &|request| *field(request, "authorization") = start.to_owned());
+    add("no signature", &|request| start.clone_into(field(request, "authorization")));
     for part in ["/us-", "/aws4_request", "Credential=", "SignedHeaders=", "AWS4-HMAC-SHA256", "Signature="] {
         add(part, &|request| {
             *field(request, "authorization") = authorization.replacen(part, &format!("{part}x"), 1);

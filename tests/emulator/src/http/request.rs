@@ -1,5 +1,6 @@
 //! Reads a request, with a limit on every part.
 
+use std::fmt;
 use std::io::{self, BufRead, Read};
 
 /// The longest line of a head, in bytes.
@@ -9,8 +10,8 @@ const MAX_HEADERS: usize = 100;
 /// The longest body, in bytes. SendSSHPublicKey needs about 5 KiB.
 const MAX_BODY: usize = 64 * 1024;
 
-/// A request as the client sent it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A request as the client sent it. `Debug` shows neither session tokens nor signatures.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Request {
     /// The method.
     pub method: String,
@@ -22,6 +23,42 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Whether the client requested `Connection: close`.
     pub close: bool,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, target, headers, body, close } = self;
+        formatter
+            .debug_struct("Request")
+            .field("method", method)
+            .field("target", &shown_target(target))
+            .field("headers", &shown_headers(headers))
+            .field("body", &String::from_utf8_lossy(body))
+            .field("close", close)
+            .finish()
+    }
+}
+
+/// Header fields without the values that are for the service only.
+pub(crate) fn shown_headers(headers: &[(String, String)]) -> Vec<(&str, &str)> {
+    let is_secret = |name: &str| {
+        ["authorization", "x-amz-security-token"].iter().any(|own| name.eq_ignore_ascii_case(own))
+    };
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), if is_secret(name) { "…" } else { value.as_str() }))
+        .collect()
+}
+
+/// A target without the parameters of its signature, which is long, and has a session token for the service only.
+pub(crate) fn shown_target(target: &str) -> String {
+    let Some((path, query)) = target.split_once('?') else { return target.to_owned() };
+    let is_shown = |pair: &&str| {
+        let name = percent_decode(pair.split('=').next().unwrap_or_default(), false);
+        !name.to_ascii_lowercase().starts_with("x-amz-")
+    };
+    let shown: Vec<_> = query.split('&').filter(is_shown).collect();
+    if shown.is_empty() { path.to_owned() } else { format!("{path}?{}", shown.join("&")) }
 }
 
 /// Why no request could be read.
