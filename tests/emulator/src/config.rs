@@ -54,8 +54,8 @@ pub struct Config {
     pub endpoint_tags: BTreeMap<String, String>,
     /// The state of the instance at the start, named as in the EC2 API.
     pub instance_state: String,
-    /// The principals. If there are any, only they may use the API and open tunnels, and signatures of API requests are
-    /// verified. If there are none, every access key may, and tunnels need the secret
+    /// The principals, each with an access key of its own. If there are any, only they may use the API and open tunnels, and
+    /// signatures of API requests are verified. If there are none, every access key may, and tunnels need the secret
     /// [`DEFAULT_SECRET_KEY`](crate::DEFAULT_SECRET_KEY). A temporary access key, which begins with `ASIA`, then also needs
     /// [`DEFAULT_SESSION_TOKEN`](crate::DEFAULT_SESSION_TOKEN).
     pub principals: Vec<Principal>,

@@ -1,9 +1,11 @@
 //! Policies and other refusals of pushes, with the AWS CLI and `mssh`.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use data_encoding::BASE64;
-use eic_emulator::{Config, ErrorKind, PushLimits, Rate};
+use eic_emulator::policy::Policy;
+use eic_emulator::{Config, Emulator, ErrorKind, PushLimits, Rate};
 use serde_json::{Value, json};
 
 use super::{error_of, policy, push};
@@ -85,6 +87,27 @@ fn policy_of_the_user_decides_who_logs_in_with_mssh() {
             String::from_utf8_lossy(&refused.stderr)
         );
         assert!(!refused.status.success() && said.contains(REFUSED), "{said}");
+    });
+}
+
+#[test]
+fn policy_of_install_md_allows_what_the_document_says() {
+    let document = include_str!("../../../docs/install.md");
+    let block = document.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let policies = vec![Policy::parse(block).unwrap()];
+    let untagged = Config { policies, ..Config::default() };
+    let tags = BTreeMap::from([("Environment".to_owned(), "test".to_owned())]);
+    on_an_instance(test_path!(), Config { tags, ..untagged.clone() }, |world| {
+        let _sshd = Sshd::start(world);
+        for (user, is_allowed) in [("ec2-user", true), ("ubuntu", false)] {
+            assert_eq!(world.mssh(user).status.success(), is_allowed, "{user}");
+        }
+        let other = Emulator::start(untagged).unwrap();
+        let mut command = world.client("aws");
+        command.env("AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT", other.api_url());
+        command.args(["ec2-instance-connect", "send-ssh-public-key", "--instance-os-user", "ec2-user"]);
+        command.args(["--instance-id", INSTANCE, "--ssh-public-key", &Key::ed25519(world, "key").line()]);
+        assert!(error_of(&command.output().unwrap()).starts_with(REFUSED));
     });
 }
 
