@@ -12,6 +12,16 @@ pub const NOT_WRAPPED: &str = "; session without the wrapper: ";
 /// Separates the text of an event from the inputs that were chosen on the command line.
 pub const CHOSEN_INPUTS: &str = "; chosen inputs: ";
 
+/// Begins the part with the request ids of further pushes of the key by the same principal. A space separates them.
+pub const FURTHER_REQUESTS: &str = "; further request-ids: ";
+
+/// Maximum number of further request ids in a line. Another line has the rest. With so many ids of EC2, a usual line has
+/// less than the 2,048 bytes that every receiver should accept (RFC 5424 section 6.1).
+pub const MAX_FURTHER: usize = 24;
+
+/// Longest list of further request ids in a line, in bytes.
+pub const MAX_FURTHER_BYTES: usize = 1024;
+
 /// Begins the part with the signer's certificates that have no staple.
 pub const UNSTAPLED: &str = "; without an OCSP staple for ";
 

@@ -304,8 +304,9 @@ fn commands_of_the_documents_work() {
         assert!(events.contains("\"EIC_EVENT\":\"provided\""), "{events}");
         let fields = document("docs/audit.md").split('`').skip(1).step_by(2).filter(|word| {
             word.starts_with("EIC_")
-                // A login without rules, options, inputs, wrapper and terminal does not have these.
+                // A login without rules, options, inputs, wrapper, terminal and further pushes does not have these.
                 && ![
+                    "EIC_FURTHER_REQUEST_IDS",
                     "EIC_REASON",
                     "EIC_PROVIDER",
                     "EIC_INPUTS",

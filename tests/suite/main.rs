@@ -43,6 +43,7 @@ mod metadata;
 mod openssl_tree;
 mod pins;
 mod properties;
+mod pushes;
 mod reference_cases;
 mod rules;
 mod screens;

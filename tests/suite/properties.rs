@@ -87,7 +87,7 @@ fn printed(chain: &[u8], staples: &[Vec<u8>], bundle: &[u8]) -> String {
         revocation: RevocationPolicy::Require,
     };
     let decision = decide(&evidence, &expected, Timestamp::from_unix(u64::from(NOW)), &Budget::default());
-    decision.map_or_else(|_| String::new(), |it| authorized_keys(it.accepted()))
+    decision.map_or_else(|_| String::new(), |it| authorized_keys(&it.key_lines()))
 }
 
 fn pem(certificates: &[Vec<u8>]) -> Vec<u8> {

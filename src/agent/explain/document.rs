@@ -41,7 +41,7 @@ pub(super) struct Document {
     sessions: Vec<String>,
     /// Why nothing could be verified.
     error: Option<String>,
-    /// Number of pushed keys that sshd would get.
+    /// Number of lines of pushed keys that sshd would get.
     keys_given: usize,
     /// Number of lines from other providers that sshd would get.
     provider_lines: usize,
@@ -101,13 +101,13 @@ impl Document {
             }
             Err(why) => (None, None, None, false, None, Vec::new(), Some(why)),
         };
-        let keys = judgement.iter().flat_map(|report| &report.keys).filter(|_| sshd.asks && !withheld);
+        let lines = judgement.as_ref().map_or(0, |report| report.lines);
         Self {
             schema_version: 1,
             version: env!("CARGO_PKG_VERSION"),
             at: clock.now().to_string(),
             user: arguments.user.to_string(),
-            keys_given: keys.filter(|key| key.verdict == "accepted").count(),
+            keys_given: if sshd.asks && !withheld { lines } else { 0 },
             provider_lines: sshd.providers.iter().map(|provider| provider.lines).sum(),
             sshd,
             judgement,
@@ -178,6 +178,9 @@ fn show(key: &Key, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             let value = if key.is_claimed { format!("{value} (claimed)") } else { value.clone() };
             row(f, &format!("  {name}"), &value)?;
         }
+    }
+    if key.shares_line {
+        row(f, "  line", "that of another push of this key")?;
     }
     if let Some(session) = &key.session {
         row(f, "  session", session)?;

@@ -45,8 +45,8 @@ pub(super) fn run(
         report.write_json(out)
     } else {
         let _ = report.write_text(notes);
-        let accepted = judged.as_ref().map(Decision::accepted);
-        let lines = accepted.map(authorized_keys).unwrap_or_default();
+        let lines =
+            judged.as_ref().map(|decision| authorized_keys(&decision.key_lines())).unwrap_or_default();
         write_once(lines.as_bytes(), out)
     };
     match (written, judged) {

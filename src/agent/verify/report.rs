@@ -1,10 +1,12 @@
 //! The report of `verify`, as text or as JSON.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
-use eic_core::decision::{Decision, Verdict};
+use eic_core::decision::{Decision, KeyLine, Pushes, Verdict};
 use eic_core::evidence::chain;
 use eic_core::evidence::key_bundle::Claims;
+use eic_core::policy::PermittedKey;
 use eic_core::text::{MAX_SHOWN, printable};
 use eic_core::time::Timestamp;
 use eic_core::verification::{PathCertificate, VerifiedKey};
@@ -20,6 +22,9 @@ pub(crate) struct VerifyReport {
     pub(crate) at: String,
     pub(crate) signer: Signer,
     pub(crate) keys: Vec<Key>,
+    /// The number of lines for sshd.
+    #[serde(skip)]
+    pub(crate) lines: usize,
     /// Whether the input was redacted. If so, no key's signature is valid.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) redacted: bool,
@@ -87,6 +92,9 @@ pub(crate) struct Key {
     /// The line for sshd. Set only for an accepted key.
     #[serde(rename = "authorized_key")]
     pub(crate) line: Option<String>,
+    /// Whether the line for sshd is that of another push of the key, which has its options.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) shares_line: bool,
     /// Whether sessions with the key have the wrapper of `[keys] session`. Set only if the settings ask for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) session: Option<String>,
@@ -102,12 +110,16 @@ impl VerifyReport {
             path: Vec::new(),
             anchor: None,
         };
-        let mut keys = Vec::new();
+        let (mut keys, mut lines) = (Vec::new(), 0);
         match judged {
             Ok(decision) => {
                 signer.path = decision.signer().path().iter().map(ShownCertificate::vouched).collect();
                 signer.anchor = Some(decision.signer().anchor().to_owned());
-                keys = decision.verdicts().iter().map(|verdict| Key::of(verdict, at)).collect();
+                let key_lines = decision.key_lines();
+                lines = key_lines.len();
+                let decisive = decisive(&key_lines);
+                let of = |verdict| Key::of(verdict, &decisive, at);
+                keys = decision.verdicts().iter().map(of).collect();
             }
             Err(unproven) => {
                 signer.reason = Some(unproven.reason.as_str());
@@ -116,7 +128,7 @@ impl VerifyReport {
                     unproven.path.iter().map(|certificate| ShownCertificate::of(certificate, None)).collect();
             }
         }
-        Self { schema_version: 1, at: at.to_string(), signer, keys, redacted: false, capture: None }
+        Self { schema_version: 1, at: at.to_string(), signer, keys, lines, redacted: false, capture: None }
     }
 
     pub(super) fn of_capture(mut self, redacted: bool, claimed: Option<Claimed>) -> Self {
@@ -191,22 +203,35 @@ impl ShownCertificate {
     }
 }
 
+/// For each push, the one whose options the line has. The pushes are found by their address.
+type Decisive<'d> = HashMap<*const PermittedKey, &'d PermittedKey>;
+
+fn decisive<'d>(lines: &[KeyLine<'d>]) -> Decisive<'d> {
+    let of_line = |line: &KeyLine<'d>| {
+        let pushes = line.pushes().flat_map(Pushes::all).map(std::ptr::from_ref);
+        pushes.map(|push| (push, line.decisive())).collect::<Vec<_>>()
+    };
+    lines.iter().flat_map(of_line).collect()
+}
+
 impl Key {
-    fn of(verdict: &Verdict, at: Timestamp) -> Self {
+    fn of(verdict: &Verdict, decisive: &Decisive<'_>, at: Timestamp) -> Self {
         match verdict {
             Verdict::Accepted(permitted) => {
                 let key = permitted.verified();
                 let rule = permitted.rule().map(str::to_owned);
-                let options = Some(permitted.prefix().trim_end()).filter(|options| !options.is_empty());
-                let session = match permitted.not_wrapped() {
+                let line = decisive.get(&std::ptr::from_ref(permitted)).copied().unwrap_or(permitted);
+                let options = Some(line.prefix().trim_end()).filter(|options| !options.is_empty());
+                let session = match line.not_wrapped() {
                     Some(why) => Some(format!("without the wrapper: {why}")),
-                    None => permitted.is_wrapped().then(|| "wrapper".to_owned()),
+                    None => line.is_wrapped().then(|| "wrapper".to_owned()),
                 };
                 Self {
                     verdict: "accepted",
                     rule,
                     options: options.map(str::to_owned),
                     line: Some(key.key().to_string()),
+                    shares_line: !std::ptr::eq(line, permitted),
                     session,
                     ..Self::proven(key, at)
                 }

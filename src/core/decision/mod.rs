@@ -1,8 +1,12 @@
 //! The decision, without I/O: from evidence, expectations and an instant to accepted and refused keys.
 
+mod key_line;
+
 use alloc::borrow::ToOwned;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
+
+pub use self::key_line::{KeyLine, Pushes, authorized_keys};
 
 use crate::evidence::chain::SignerChain;
 use crate::evidence::key_bundle::{Claims, EntryError, KeyBundle, KeyEntry, UnreadableEntry};
@@ -303,7 +307,13 @@ impl Decision {
         &self.verdicts
     }
 
-    /// The keys for sshd, in the order of the bundle.
+    /// The lines for sshd. All pushes of a key whose line would be the same are one line.
+    #[must_use]
+    pub fn key_lines(&self) -> Vec<KeyLine<'_>> {
+        key_line::key_lines(self.accepted())
+    }
+
+    /// The keys for sshd, in the order of the bundle. A key that was pushed several times occurs several times.
     pub fn accepted(&self) -> impl Iterator<Item = &PermittedKey> {
         self.verdicts.iter().filter_map(|verdict| match verdict {
             Verdict::Accepted(key) => Some(key),
@@ -318,17 +328,6 @@ impl Decision {
             _ => None,
         })
     }
-}
-
-/// The `authorized_keys` lines of these keys: `[OPTIONS ]ALGORITHM BASE64`.
-pub fn authorized_keys<'k>(keys: impl IntoIterator<Item = &'k PermittedKey>) -> String {
-    let mut lines = String::new();
-    for key in keys {
-        lines.push_str(key.prefix());
-        lines.push_str(&key.verified().key().to_string());
-        lines.push('\n');
-    }
-    lines
 }
 
 #[cfg(test)]

@@ -4,21 +4,22 @@ use eic_emulator::Entry;
 use eic_emulator::pki::{Hierarchy, KeyPool, RsaKey};
 
 use super::*;
-use crate::key_options::LinePrefix;
 use crate::policy::{Action, Glob, Limits, Rule};
 
 /// 2025-01-30T12:00:00Z
-const NOW: i64 = 1_738_238_400;
+pub(super) const NOW: i64 = 1_738_238_400;
 const SIGNER: &str = "managed-ssh-signer.us-east-1.amazonaws.com";
-const INSTANCE: &str = "i-0123456789abcdef0";
-const FIRST: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
-const SECOND: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB2Fk5pW1V0l8TrhcfH8wRrzDUU2OPZH9ZuUoa5Fg2ZC";
+pub(super) const INSTANCE: &str = "i-0123456789abcdef0";
+pub(super) const FIRST: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+pub(super) const SECOND: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB2Fk5pW1V0l8TrhcfH8wRrzDUU2OPZH9ZuUoa5Fg2ZC";
 
-fn at(unix: i64) -> Timestamp {
+pub(super) fn at(unix: i64) -> Timestamp {
     Timestamp::from_unix(u64::try_from(unix).unwrap())
 }
 
-fn hierarchy() -> Hierarchy {
+pub(super) fn hierarchy() -> Hierarchy {
     Hierarchy::new(&KeyPool::shared(), SIGNER, NOW)
 }
 
@@ -26,7 +27,7 @@ fn entry(key: &str) -> Entry {
     Entry::new(key).timestamp(NOW + 60).instance(INSTANCE).caller("arn:aws:iam::222222222222:user/bob")
 }
 
-fn evidence(hierarchy: &Hierarchy, bundle: &[u8]) -> Evidence {
+pub(super) fn evidence(hierarchy: &Hierarchy, bundle: &[u8]) -> Evidence {
     let staples = hierarchy.staples(NOW);
     let signer = SignerEvidence {
         chain: SignerChain::parse(hierarchy.bundle_pem().as_bytes()).unwrap(),
@@ -37,7 +38,7 @@ fn evidence(hierarchy: &Hierarchy, bundle: &[u8]) -> Evidence {
     Evidence { signer, keys: KeyBundle::parse(bundle) }
 }
 
-fn expected() -> Expectations {
+pub(super) fn expected() -> Expectations {
     Expectations {
         signer: SIGNER.parse().unwrap(),
         instance: INSTANCE.parse().unwrap(),
@@ -268,21 +269,4 @@ fn good_entry_is_checked_before_a_flood_of_unacceptable_entries() {
     // These differ from the good entry in their signatures only.
     assert_eq!(told(&entry(FIRST), None), (0, 24, 677));
     assert_eq!(told(&entry(SECOND), Some(&offered)), (0, 24, 677));
-}
-
-fn permitted(principal: &str, environment: bool) -> PermittedKey {
-    let prefix = LinePrefix { environment, ..LinePrefix::default() };
-    let policy = Policy { prefix, ..Policy::default() };
-    policy.permit(crate::verification::testing::verified(Some(principal)), at(NOW)).unwrap()
-}
-
-#[test]
-fn each_key_is_one_line_with_its_own_prefix() {
-    let keys = |environment| [permitted("arn:x", environment), permitted("arn:y", environment)];
-    assert_eq!(authorized_keys(&keys(false)), format!("{FIRST}\n{FIRST}\n"));
-    let line = |principal| {
-        format!("environment=\"EIC_PRINCIPAL={principal}\",environment=\"EIC_REQUEST_ID=r-1\" {FIRST}\n")
-    };
-    assert_eq!(authorized_keys(&keys(true)), line("arn:x") + &line("arn:y"));
-    assert_eq!(authorized_keys([]), "");
 }

@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::losses::LogGap;
 use super::writer::{Attribution, TrustedPush};
@@ -25,6 +26,14 @@ impl Push {
         match self {
             Self::Trusted(push) => push.claim(),
             Self::Unverified(claim) => claim,
+        }
+    }
+
+    /// Another push that the same line names.
+    fn of_request(self, id: String) -> Self {
+        match self {
+            Self::Trusted(push) => Self::Trusted(push.of_request(id)),
+            Self::Unverified(claim) => Self::Unverified(PushClaim { request_id: Some(id), ..claim }),
         }
     }
 }
@@ -79,6 +88,18 @@ pub struct KeyProvided {
     pub key: KeyName,
     /// The push of the key.
     pub push: Push,
+    /// The ids of further requests that the line names, printable. All else of these pushes is the same.
+    pub further: Vec<String>,
+}
+
+impl KeyProvided {
+    /// The key once for each request.
+    pub(super) fn of_each_request(self) -> impl Iterator<Item = Self> {
+        let Self { sshd, user, key, push, further } = self;
+        let others: Vec<_> = further.into_iter().map(|id| push.clone().of_request(id)).collect();
+        let pushes = core::iter::once(push).chain(others);
+        pushes.map(move |push| Self { sshd, user: user.clone(), key: key.clone(), push, further: Vec::new() })
+    }
 }
 
 /// A login.

@@ -267,6 +267,10 @@ impl<W: Wanted> Join<W> {
 
     fn provided(&mut self, run: u32, at: Moment, handover: KeyProvided) {
         self.tally.given = self.tally.given.saturating_add(1);
+        handover.of_each_request().for_each(|handover| self.pushed(run, at, handover));
+    }
+
+    fn pushed(&mut self, run: u32, at: Moment, handover: KeyProvided) {
         let (sshd, key) = (handover.sshd, handover.key.clone());
         let Ok(index) = self.keys.remember(run, at, handover, &self.wanted) else {
             self.no_room();

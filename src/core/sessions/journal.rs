@@ -11,7 +11,7 @@ use alloc::string::String;
 use super::event::{Event, KeyName, KeyProvided, Moment, Push, PushClaim};
 use super::losses::{JOURNALD, LogGap, of_journald};
 use super::message::{
-    RawClaim, begins_with_us, claim, is_session_claim, of_agent, of_sshd, reason_name, user_name,
+    RawClaim, begins_with_us, claim, further, is_session_claim, of_agent, of_sshd, reason_name, user_name,
 };
 use super::programs::{Programs, Unit};
 use super::raw::Raw;
@@ -21,7 +21,7 @@ use crate::text::{MAX_SHOWN, printable};
 
 /// The fields that journalctl must print (`--output-fields`).
 pub const FIELDS: &str = "MESSAGE,MESSAGE_ID,LEADER,SYSLOG_IDENTIFIER,_UID,_PID,_EXE,_SYSTEMD_UNIT,_TRANSPORT,\
-                          N_DROPPED,OBJECT_SYSTEMD_UNIT,EIC_EVENT,EIC_USER,EIC_FINGERPRINT,EIC_REQUEST_ID,\
+                          N_DROPPED,OBJECT_SYSTEMD_UNIT,EIC_EVENT,EIC_USER,EIC_FINGERPRINT,EIC_REQUEST_ID,EIC_FURTHER_REQUEST_IDS,\
                           EIC_PRINCIPAL,EIC_RULE,EIC_OPTIONS,EIC_REASON,EIC_SSHD_PID";
 
 /// The syslog identifiers of the entries that the report uses. Since OpenSSH 9.8, the program for one connection has
@@ -208,6 +208,7 @@ fn provided(raw: &Raw<'_>, trusted: impl FnOnce(PushClaim) -> Option<Push>) -> O
         user: Some(user_name(raw.user.text()?)),
         key: KeyName::parse(raw.fingerprint.text()?)?,
         push: trusted(claim(claims(raw)))?,
+        further: further(raw.further.text()),
     }))
 }
 
@@ -232,8 +233,8 @@ fn vouched(
     trusted: impl FnOnce(PushClaim) -> Option<Push>,
 ) -> Option<Event> {
     match event {
-        Event::Provided(KeyProvided { sshd, user, key, push: Push::Unverified(claim) }) => {
-            Some(Event::Provided(KeyProvided { sshd, user, key, push: trusted(claim)? }))
+        Event::Provided(KeyProvided { sshd, user, key, push: Push::Unverified(claim), further }) => {
+            Some(Event::Provided(KeyProvided { sshd, user, key, push: trusted(claim)?, further }))
         }
         Event::Refused { reason, user, push, count, .. } => {
             Some(Event::Refused { reason, user, push, count, source })

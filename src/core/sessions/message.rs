@@ -3,12 +3,13 @@
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::event::{Accepted, Connection, Event, Grant, KeyName, KeyProvided, Push, PushClaim};
 use super::writer::Attribution;
 use crate::audit_line::{
-    ALLOWED_BY, CHOSEN_INPUTS, IDENT, MAX_OPTIONS, MAX_PRINCIPAL, NOT_WRAPPED, SESSION, UNSTAPLED,
-    WITH_OPTIONS,
+    ALLOWED_BY, CHOSEN_INPUTS, FURTHER_REQUESTS, IDENT, MAX_FURTHER, MAX_OPTIONS, MAX_PRINCIPAL, NOT_WRAPPED,
+    SESSION, UNSTAPLED, WITH_OPTIONS,
 };
 use crate::text::{MAX_SHOWN, cut, one_line, printable};
 
@@ -232,8 +233,9 @@ pub(crate) fn is_session_claim(message: &str) -> bool {
     message.starts_with(SESSION)
 }
 
-/// `FINGERPRINT[, request-id: ID][, for IAM principal: ARN][; without an OCSP staple for …][; session without the wrapper: …]
-/// [; allowed by rule: RULE][; with options: OPTIONS]`. Older releases of the agent do not write the last three.
+/// `FINGERPRINT[, request-id: ID][, for IAM principal: ARN][; further request-ids: ID …][; without an OCSP staple for …]
+/// [; session without the wrapper: …][; allowed by rule: RULE][; with options: OPTIONS]`. Older releases of the agent write
+/// neither the ids of further requests nor the last three.
 fn provided(text: &str, push: impl FnOnce(PushClaim) -> Push) -> Option<KeyProvided> {
     let split = |text, words| match str::split_once(text, words) {
         Some((before, after)) => (before, Some(after)),
@@ -243,11 +245,12 @@ fn provided(text: &str, push: impl FnOnce(PushClaim) -> Push) -> Option<KeyProvi
     let (text, rule) = split(text, ALLOWED_BY);
     let (text, _) = split(text, NOT_WRAPPED);
     let (text, _) = split(text, UNSTAPLED);
+    let (text, ids) = split(text, FURTHER_REQUESTS);
     let (text, principal) = split(text, ", for IAM principal: ");
     let (key, request_id) = split(text, ", request-id: ");
     let key = KeyName::parse(key)?;
     let push = push(claim(RawClaim { principal, request_id, rule, options }));
-    Some(KeyProvided { sshd: None, user: None, key, push })
+    Some(KeyProvided { sshd: None, user: None, key, push, further: further(ids) })
 }
 
 /// `USER: REASON: …`
@@ -261,6 +264,13 @@ fn refused(text: &str) -> Option<Event> {
         count: 1,
         source: Attribution::Text,
     })
+}
+
+/// The ids of further requests in a line, in a form that is safe to show.
+#[must_use]
+pub(crate) fn further(ids: Option<&str>) -> Vec<String> {
+    let ids = ids.unwrap_or_default().split(' ').filter(|id| !id.is_empty());
+    ids.take(MAX_FURTHER).map(|id| cut(one_line(id), MAX_SHOWN)).collect()
 }
 
 /// The claims of a push as a line has them.

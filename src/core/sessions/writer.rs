@@ -8,6 +8,8 @@
 //! journald reads both fields from `/proc` after the line has arrived. If the process has ended by then, the fields are
 //! missing. The line is then *unattributed*: it is neither believed nor disbelieved.
 
+use alloc::string::String;
+
 use super::claim::PushClaim;
 use super::programs::{Program, Programs, Unit};
 
@@ -158,6 +160,11 @@ impl TrustedPush {
     /// The only constructor. `None` if another user wrote the entry.
     pub(super) fn of(writer: Writer, agent: AgentUser, claim: PushClaim) -> Option<Self> {
         agent.wrote(writer).then_some(Self { claim })
+    }
+
+    /// Another push that the same entry names.
+    pub(super) fn of_request(self, id: String) -> Self {
+        Self { claim: PushClaim { request_id: Some(id), ..self.claim } }
     }
 
     /// The claims that the agent logged.

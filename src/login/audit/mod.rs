@@ -9,24 +9,23 @@
 //! (`_UID`).
 
 mod log;
+mod provided;
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use eic_core::audit_line::{
-    ALLOWED_BY, CHOSEN_INPUTS, MAX_OPTIONS, MAX_PRINCIPAL, NOT_WRAPPED, SESSION, UNSTAPLED, WITH_OPTIONS,
-};
-use eic_core::decision::{Refusal, RefusalError};
+use eic_core::audit_line::{CHOSEN_INPUTS, MAX_PRINCIPAL, SESSION};
+use eic_core::decision::{KeyLine, Refusal, RefusalError};
 use eic_core::evidence::key_bundle::Claims;
 use eic_core::identity::LoginName;
-use eic_core::policy::{Denied, PermittedKey};
+use eic_core::policy::Denied;
 use eic_core::reason::Reason;
-use eic_core::text::{MAX_SHOWN, cut, one_line, printable};
+use eic_core::text::{MAX_SHOWN, one_line, printable};
 
 use self::log::{JournalSocket, LogEvent, SendStatus, SyslogSocket};
+use self::provided::provided_events;
 
 /// What the wrapper of a session logs.
 #[derive(Debug, Clone, Copy)]
@@ -88,25 +87,22 @@ impl Audit {
         }
     }
 
-    /// Logs keys that the run will print. Returns the keys whose line is in a log daemon's queue.
+    /// Logs keys that the run will print. Returns the lines of keys about which all events are in a log daemon's queue.
     ///
     /// Auditors have matched this text with CloudTrail since EC2 Instance Connect began. Parts that the push did not
-    /// contain are omitted. Identical pushes are one event.
-    pub(crate) fn provided<'k>(
+    /// contain are omitted. The pushes of a key by one principal are one event, which has the id of each request.
+    pub(crate) fn provided<'l, 'k>(
         &self,
-        keys: impl Iterator<Item = &'k PermittedKey>,
+        lines: &'l [KeyLine<'k>],
         unstapled: &[&str],
         user: &LoginName,
-    ) -> Vec<&'k PermittedKey> {
-        let mut told = HashMap::new();
-        let mut logged = Vec::new();
-        for key in keys {
-            let event = provided_event(key, unstapled, user);
-            if *told.entry(event.message.clone()).or_insert_with(|| self.send(event)) {
-                logged.push(key);
-            }
-        }
-        logged
+    ) -> Vec<&'l KeyLine<'k>> {
+        let is_logged = |line: &&KeyLine<'_>| {
+            let events = line.pushes().flat_map(|pushes| provided_events(pushes, unstapled, user));
+            // Not `all`: the events after one that no log accepted are sent, too.
+            events.filter(|event| !self.send(event.clone())).count() == 0
+        };
+        lines.iter().filter(is_logged).collect()
     }
 
     /// Logs refused entries. After the first eight, one line counts the rest.
@@ -206,44 +202,6 @@ impl WaitBudget {
         std::thread::sleep(Self::STEP);
         true
     }
-}
-
-fn provided_event(permitted: &PermittedKey, unstapled: &[&str], user: &LoginName) -> LogEvent {
-    let key = permitted.verified();
-    let claims = key.claims();
-    let mut message =
-        format!("Providing ssh key from EC2 Instance Connect with fingerprint: {}", key.key().fingerprint());
-    if let Some(id) = &claims.request_id {
-        let _ = write!(message, ", request-id: {}", word(id, MAX_SHOWN));
-    }
-    if let Some(arn) = &claims.principal {
-        let _ = write!(message, ", for IAM principal: {}", word(arn, MAX_PRINCIPAL));
-    }
-    if !unstapled.is_empty() {
-        let _ = write!(message, "{UNSTAPLED}{}", unstapled.join(" and "));
-    }
-    let mut fields = claim_fields(claims, true);
-    fields.push(("EIC_EXPIRES", key.expires().to_string()));
-    if let Some(why) = permitted.not_wrapped() {
-        let why = one_line(&why.to_string());
-        let _ = write!(message, "{NOT_WRAPPED}{why}");
-        fields.push(("EIC_NOT_WRAPPED", why));
-    }
-    if let Some(rule) = permitted.rule() {
-        let _ = write!(message, "{ALLOWED_BY}{rule}");
-        fields.push(("EIC_RULE", rule.to_owned()));
-    }
-    if !permitted.prefix().is_empty() {
-        let options = cut(one_line(permitted.prefix().trim_end()), MAX_OPTIONS);
-        let _ = write!(message, "{WITH_OPTIONS}{options}");
-        fields.push(("EIC_OPTIONS", options));
-    }
-    event("provided", user.as_str(), message, fields)
-}
-
-/// A value of a push as one word of the message, so that it cannot imitate a later part of the message.
-fn word(text: &str, limit: usize) -> String {
-    printable(text, limit).replace(' ', "\\x20")
 }
 
 /// An event of a run that sshd started.

@@ -295,8 +295,9 @@ impl OpenedRun {
         let unstapled: Vec<_> = decision.signer().unstapled().map(Certificate::subject).collect();
         // Log accepted keys first. If the log daemon is slow, later lines may be lost, and these are the most
         // important.
-        let logged = audit.provided(decision.accepted(), &unstapled, &self.run.user);
-        let unlogged = decision.accepted().count().saturating_sub(logged.len());
+        let lines = decision.key_lines();
+        let logged = audit.provided(&lines, &unstapled, &self.run.user);
+        let unlogged = lines.len().saturating_sub(logged.len());
         audit.refused(decision.refused(), &self.run.user);
         let refused = decision.refused().map(|refusal| &refusal.error).take(MAX_NOTES);
         let mut own = RunOutput {
@@ -307,7 +308,7 @@ impl OpenedRun {
         };
         let is_optional = self.run.settings.as_ref().is_ok_and(|settings| !settings.audit_required.value);
         if is_optional || unlogged == 0 {
-            own.lines = authorized_keys(decision.accepted());
+            own.lines = authorized_keys(&lines);
             return own;
         }
         own.lines = authorized_keys(logged.iter().copied());

@@ -4,6 +4,7 @@ mod disconnects;
 mod joins;
 mod lines;
 mod missing;
+mod repeated;
 mod shown;
 mod stamps;
 mod trust;

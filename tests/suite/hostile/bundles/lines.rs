@@ -78,7 +78,7 @@ pub(super) fn layouts() -> Vec<Row> {
         judged("an instant that runs into the next entry", &[FIRST], REPEATED, |e| {
             e.between("#Timestamp=1\n");
         }),
-        judged("the same entry twice", &[FIRST, FIRST, LAST], &[], |e| {
+        judged("the same entry twice", &[FIRST, LAST], &[], |e| {
             let again = e.signed(FIRST);
             e.between(again);
         }),

@@ -7,7 +7,7 @@ mod stock;
 use std::sync::LazyLock;
 
 use case::Case;
-use eic_core::decision::{Decision, Evidence, SignerEvidence, authorized_keys, decide};
+use eic_core::decision::{Decision, Evidence, Pushes, SignerEvidence, authorized_keys, decide};
 use eic_core::evidence::chain::SignerChain;
 use eic_core::evidence::key_bundle::{Claims, KeyBundle};
 use eic_core::evidence::ocsp::OcspStaple;
@@ -92,10 +92,11 @@ fn check_path(case: &Case, path: &[PathCertificate]) {
     }
 }
 
-/// Checks that the bundle contains every accepted key as it was signed, and that the output is exactly these keys.
+/// Checks that the bundle contains every accepted key as it was signed, and that the output is exactly these keys. The
+/// pushes of a key by one principal are one line, and equal lines are one.
 fn check_accepted(case: &Case, bundle: &[u8], decision: &Decision) {
     let (who, _) = signer_of(decision.signer().path());
-    let mut expected = String::new();
+    let mut pushes = Vec::new();
     for key in decision.accepted() {
         assert!(!case.denied, "a rule denies every key");
         let entry = STOCK.entries.iter().chain(&case.signed).find(|entry| is_of(entry, key, who));
@@ -107,14 +108,45 @@ fn check_accepted(case: &Case, bundle: &[u8], decision: &Decision) {
         let Claims { principal, request_id, .. } = &entry.claims;
         let values =
             Values { principal: named(principal.as_deref()), request_id: named(request_id.as_deref()) };
-        expected += &case.expected.policy.prefix.of(None, &values).expect("a short prefix");
-        expected += entry.key.as_deref().expect("is_of compares it");
-        expected.push('\n');
+        let prefix = case.expected.policy.prefix.of(None, &values).expect("a short prefix");
+        pushes.push((
+            entry.key.as_deref().expect("is_of compares it"),
+            principal.as_deref(),
+            prefix,
+            entry.expires,
+        ));
     }
-    assert_eq!(authorized_keys(decision.accepted()), expected);
+    assert_eq!(authorized_keys(&decision.key_lines()), expected_lines(&pushes));
+    let lines = decision.key_lines();
+    let told = lines.iter().flat_map(|line| line.pushes().flat_map(Pushes::all));
+    assert_eq!(told.count(), pushes.len(), "each push belongs to one line");
     for refusal in decision.refused() {
         assert_printable(&refusal.error.to_string());
     }
+}
+
+/// The lines of these pushes, each with its key, its principal, its options and its expiry.
+fn expected_lines(pushes: &[(&str, Option<&str>, String, i64)]) -> String {
+    let mut keys: Vec<&str> = Vec::new();
+    for (key, ..) in pushes {
+        if !keys.contains(key) {
+            keys.push(key);
+        }
+    }
+    let mut lines = String::new();
+    for key in keys {
+        let mut pushes: Vec<_> = pushes.iter().filter(|push| push.0 == key).collect();
+        pushes.sort_by_key(|push| std::cmp::Reverse(push.3));
+        let (mut principals, mut prefixes) = (Vec::new(), Vec::new());
+        for (_, principal, prefix, _) in pushes {
+            if !principals.contains(principal) && !prefixes.contains(&prefix) {
+                lines.extend([prefix.as_str(), key, "\n"]);
+                prefixes.push(prefix);
+            }
+            principals.push(*principal);
+        }
+    }
+    lines
 }
 
 /// An empty value names no one.
