@@ -18,6 +18,7 @@ mod audit;
 mod capture;
 mod chain_syntax;
 mod chaining;
+mod clients;
 mod confinement;
 mod doctor;
 mod documents;

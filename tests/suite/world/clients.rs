@@ -1,5 +1,5 @@
-//! The real clients that push keys: AWS CLI 1 and `mssh`, from the Python package index. Its WebSocket client opens
-//! tunnels.
+//! The real clients that push keys: AWS CLI 1, `mssh` and boto3, from the Python package index. Its WebSocket client opens
+//! tunnels, and its SSH clients log in.
 
 use std::env;
 use std::path::PathBuf;
