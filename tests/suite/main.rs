@@ -30,6 +30,7 @@ mod fixtures;
 mod foreign;
 mod forge;
 mod fuzz_corpus;
+mod guide;
 mod host_keys;
 mod hostile;
 mod keys;
