@@ -57,7 +57,7 @@ fn steps_lead_from_an_empty_folder_to_a_private_login_and_its_records() {
         fs::create_dir(&folder).unwrap();
         let mut script = "set -eu\n".to_owned();
         for (number, block) in steps() {
-            script += &format!("echo '=== {number}'\n{block}\n");
+            script.extend([&format!("echo '=== {number}'\n"), block, "\n"]);
         }
         let output = Command::new("timeout")
             .args(["300", "sh", "-c", &script])

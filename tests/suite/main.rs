@@ -36,6 +36,7 @@ mod hostile;
 mod keys;
 mod keywords;
 mod limits;
+mod link;
 mod load;
 mod logins;
 mod lost_staples;

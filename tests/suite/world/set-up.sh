@@ -18,7 +18,9 @@ mount -t tmpfs -o mode=755 tmpfs "$root/dev"
 for node in null zero full random urandom tty; do
     touch "$root/dev/$node"; mount --bind "/dev/$node" "$root/dev/$node"
 done
-mkdir "$root/dev/pts" "$root/dev/shm"
+mkdir "$root/dev/pts" "$root/dev/shm" "$root/dev/net"
+# Not every machine has TUN. The test of a slow link reports this.
+[ ! -e /dev/net/tun ] || { touch "$root/dev/net/tun"; mount --bind /dev/net/tun "$root/dev/net/tun"; }
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$root/dev/pts"
 ln -s pts/ptmx "$root/dev/ptmx"
 ln -s /proc/self/fd "$root/dev/fd"
