@@ -3,6 +3,7 @@
 
 mod logins;
 mod signature;
+mod wire;
 
 use std::path::PathBuf;
 use std::process::Command;
