@@ -1,7 +1,7 @@
 # `make` without a target lists the targets. `demo` and `test` install missing tools. They print the names first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test load machines build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages later package-test package-check matrix-test matrix-check test-trees vm-test vm-check boots ami-check forge-check fuzz mutants bench bench-guard
+.PHONY: help demo test clients load machines build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages later package-test package-check matrix-test matrix-check test-trees vm-test vm-check boots ami-check forge-check fuzz mutants bench bench-guard
 
 # The folder in which rustup installs cargo, and the folders of sshd and ip. The PATH of a login shell may not contain
 # them.
@@ -35,6 +35,11 @@ test: ## Run every test: unit tests, doctests, and real logins over a real sshd
 	@tests/setup test
 	@echo "Building and testing ..."
 	EIC_TEST_CLIENTS="$(CLIENTS)" RUST_TEST_THREADS="$(THREADS)" cargo test --locked --workspace --no-fail-fast $(RUNNER)
+
+clients: ## Push a key with the JavaScript SDK, and log in with Ansible: clients that are heavy to install
+	@tests/setup clients
+	@echo "Building and testing ..."
+	EIC_TEST_CLIENTS="$(CLIENTS)" cargo test --locked --test clients $(RUNNER)
 
 load: ## Run LOGINS=1000 logins, AT_ONCE=50, over a real sshd with faults in metadata, and print the figures
 	@tests/setup test

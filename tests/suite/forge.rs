@@ -120,6 +120,9 @@ fn dependabot_knows_every_folder_with_dependencies_and_no_other() {
         if file.file_name().is_some_and(|name| name.to_string_lossy().ends_with("requirements.txt")) {
             expected.insert(("pip".to_owned(), folder_of(&file)));
         }
+        if file.file_name().is_some_and(|name| name == "package.json") {
+            expected.insert(("npm".to_owned(), folder_of(&file)));
+        }
     }
     assert_eq!(listed, expected);
     assert!(root().join("tests/fuzz/Cargo.lock").exists());

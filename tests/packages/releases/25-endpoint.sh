@@ -53,8 +53,18 @@ END
     check "its exit status" "" "$(echo "$came" | grep '^status' || :)"
     # The client then sends empty frames without a pause.
     check_says "a tunnel whose input has ended" 'Too many frames without data' "$(with_endpoint sh -c "$tunnel" </dev/null)"
+    # Another endpoint, which shares no code with the emulator, compares each field that the client sends.
+    name=eice-0123456789abcdef0.1a2b3c4d.ec2-instance-connect-endpoint.us-east-1.test
+    came=$(AWS_ACCESS_KEY_ID=AKIAEXAMPLE AWS_SECRET_ACCESS_KEY=+/secret/+ AWS_DEFAULT_REGION=us-east-1 \
+        timeout 300 python3 -B "$PROJECT/tests/suite/tunnel/wire.py" $name eice-0123456789abcdef0 10.11.12.13 60 \
+        "$ROOT/root/wire.pem" chroot "$ROOT" /usr/bin/env --chdir=/root HOME=/root SSL_CERT_FILE=/root/wire.pem \
+        PATH=/usr/sbin:/usr/bin:/sbin:/bin aws ec2-instance-connect open-tunnel --max-tunnel-duration 60 \
+        --instance-connect-endpoint-id eice-0123456789abcdef0 --instance-connect-endpoint-dns-name $name \
+        --private-ip-address 10.11.12.13 2>&1)
+    check "fields that differ from the wire format" "" "$(printf '%s\n' "$came" | grep -v '^ok ' || :)"
+    check "fields of the wire format" 33 "$(printf '%s\n' "$came" | grep -c '^ok ' || :)"
     check_says CloudTrail 'OpenTunnel.*user/alice' "$(from_readme '-- aws cloudtrail lookup-events' </dev/null)"
-    rm -r "$ROOT/root/.ssh" "$ROOT/root/key" "$ROOT/root/key.pub"
+    rm -r "$ROOT/root/.ssh" "$ROOT/root/key" "$ROOT/root/key.pub" "$ROOT/root/wire.pem"
 else
     cell='no such client'
 fi
