@@ -57,7 +57,7 @@ END
     name=eice-0123456789abcdef0.1a2b3c4d.ec2-instance-connect-endpoint.us-east-1.test
     came=$(AWS_ACCESS_KEY_ID=AKIAEXAMPLE AWS_SECRET_ACCESS_KEY=+/secret/+ AWS_DEFAULT_REGION=us-east-1 \
         timeout 300 python3 -B "$PROJECT/tests/suite/tunnel/wire.py" $name eice-0123456789abcdef0 10.11.12.13 60 \
-        "$ROOT/root/wire.pem" chroot "$ROOT" /usr/bin/env --chdir=/root HOME=/root SSL_CERT_FILE=/root/wire.pem \
+        "$ROOT/root/wire.pem" chroot "$ROOT" /usr/bin/env --chdir=/root HOME=/root SSL_CERT_FILE=wire.pem \
         PATH=/usr/sbin:/usr/bin:/sbin:/bin aws ec2-instance-connect open-tunnel --max-tunnel-duration 60 \
         --instance-connect-endpoint-id eice-0123456789abcdef0 --instance-connect-endpoint-dns-name $name \
         --private-ip-address 10.11.12.13 2>&1)
