@@ -1,5 +1,5 @@
-//! Signature Version 4 (IAM User Guide, "Create a signed AWS API request"): in the query of a URL, as for tunnels, and in the
-//! field `Authorization`, as for the APIs.
+//! Signature Version 4 (IAM User Guide, "Create a signed AWS API request"): in the query of a URL, as for tunnels, and
+//! in the field `Authorization`, as for the APIs.
 
 mod header;
 mod query;
@@ -83,9 +83,12 @@ impl fmt::Debug for Credential {
 }
 
 /// The signed header fields, each with its line end. A field that occurs more than once has all its values. `None` if
-/// `host` is not signed, or if a field is missing.
+/// `host` is not signed, if a field is missing, or if the names are not in lower case and in order, each once. The
+/// order also bounds the length of the text: no field is in it twice.
 fn canonical_headers(request: &Request, names: &str) -> Option<String> {
-    if !names.split(';').any(|name| name == "host") {
+    let is_in_order = names.split(';').is_sorted_by(|name, next| name < next);
+    let is_lower_case = !names.bytes().any(|byte| byte.is_ascii_uppercase());
+    if !is_in_order || !is_lower_case || !names.split(';').any(|name| name == "host") {
         return None;
     }
     let mut headers = String::new();
@@ -141,4 +144,34 @@ fn signing_key(secret: &str, scope: &str) -> Key {
     scope
         .split('/')
         .fold(first, |key, part| Key::new(HMAC_SHA256, hmac::sign(&key, part.as_bytes()).as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The instant of the signatures: 2025-01-30T12:00:00Z.
+    pub(super) const NOW: i64 = 1_738_238_400;
+
+    pub(super) fn credential(token: Option<&str>) -> Credential {
+        Credential {
+            access_key: "AKIAEXAMPLEALICE".to_owned(),
+            secret_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned(),
+            session_token: token.map(str::to_owned),
+            expires: None,
+        }
+    }
+
+    /// The credential of this access key, without a token or with the right one.
+    pub(super) fn find(access_key: &str, token: Option<&str>) -> Option<Credential> {
+        let known = credential(token.filter(|token| *token == "a/b+c="));
+        (access_key == known.access_key && known.session_token.as_deref() == token).then_some(known)
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let shown = format!("{:?}", credential(Some("token-of-alice")));
+        assert!(shown.contains("ALICE"), "{shown}");
+        assert!(!shown.contains("wJalr") && !shown.contains("token-of-alice"), "{shown}");
+    }
 }

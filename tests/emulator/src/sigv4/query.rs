@@ -126,20 +126,11 @@ pub fn verify(
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{NOW, credential, find};
     use super::*;
 
     const HOST: &str = "eice-0.ec2-instance-connect-endpoint.us-east-1.test";
     const SCOPE: Scope<'_> = Scope { region: "us-east-1", service: "ec2-instance-connect" };
-    const NOW: i64 = 1_738_238_400;
-
-    fn credential(token: Option<&str>) -> Credential {
-        Credential {
-            access_key: "AKIAEXAMPLEALICE".to_owned(),
-            secret_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned(),
-            session_token: token.map(str::to_owned),
-            expires: None,
-        }
-    }
 
     fn request(target: &str) -> Request {
         let headers = vec![("Host".to_owned(), HOST.to_owned())];
@@ -147,10 +138,7 @@ mod tests {
     }
 
     fn check(target: &str, now: i64) -> Result<Verified, SignatureError> {
-        verify(&request(target), SCOPE, now, |key, token| {
-            let known = credential(token.filter(|token| *token == "a/b+c="));
-            (key == known.access_key && known.session_token.as_deref() == token).then_some(known)
-        })
+        verify(&request(target), SCOPE, now, find)
     }
 
     #[test]
