@@ -9,6 +9,8 @@ use crate::http::request::{shown_headers, shown_target};
 
 /// The most requests that are kept. The limit bounds the memory of a long `serve`.
 const REMEMBERED: usize = 100_000;
+/// The most bytes of clients that they have together. One request can have almost a megabyte.
+const LONGEST: usize = 32 * 1024 * 1024;
 
 /// The listener of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,20 +79,38 @@ impl fmt::Debug for RequestRecord {
     }
 }
 
+impl RequestRecord {
+    /// The length of the texts from the client, in bytes.
+    fn length(&self) -> usize {
+        let fields = self.headers.iter().map(|(name, value)| name.len() + value.len());
+        self.method.len() + self.path.len() + fields.sum::<usize>()
+    }
+}
+
+/// The newest records.
 #[derive(Debug, Default)]
-pub(crate) struct Records(Mutex<VecDeque<RequestRecord>>);
+pub(crate) struct Records(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    records: VecDeque<RequestRecord>,
+    /// The sum of their lengths.
+    length: usize,
+}
 
 impl Records {
     pub(crate) fn push(&self, record: RequestRecord) {
-        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if records.len() == REMEMBERED {
-            records.pop_front();
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.length += record.length();
+        kept.records.push_back(record);
+        while kept.records.len() > REMEMBERED || kept.length > LONGEST {
+            let Some(oldest) = kept.records.pop_front() else { break };
+            kept.length -= oldest.length();
         }
-        records.push_back(record);
     }
 
     pub(crate) fn take(&self) -> Vec<RequestRecord> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into()
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).records.into()
     }
 }
 
@@ -99,19 +119,39 @@ mod tests {
     use super::*;
     use crate::http::Request;
 
-    #[test]
-    fn secrets_of_a_request_are_not_shown() {
-        let headers = [("Authorization", "AWS4 s3cr3t"), ("x-amz-SECURITY-token", "s3cr3t"), ("Host", "a")];
-        let mut record = RequestRecord {
+    fn record(path: &str, headers: Vec<(String, String)>) -> RequestRecord {
+        RequestRecord {
             service: Service::Endpoint,
             connection: 1,
             method: "GET".to_owned(),
-            path: String::new(),
-            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            path: path.to_owned(),
+            headers,
             status: Some(101),
             fault: None,
             at: Instant::now(),
-        };
+        }
+    }
+
+    #[test]
+    fn long_requests_leave_fewer_records() {
+        let records = Records::default();
+        let headers = vec![("a".to_owned(), "x".repeat(8000)); 100];
+        for number in 0..200 {
+            records.push(record(&number.to_string(), headers.clone()));
+        }
+        let kept = records.take();
+        let bytes: usize = kept.iter().flat_map(|own| &own.headers).map(|(_, value)| value.len()).sum();
+        assert!(bytes < 64 * 1024 * 1024, "{bytes} bytes of {} records", kept.len());
+        assert_eq!(kept.last().map(|own| own.path.as_str()), Some("199"));
+        records.push(record("/", Vec::new()));
+        assert_eq!(records.take().len(), 1);
+    }
+
+    #[test]
+    fn secrets_of_a_request_are_not_shown() {
+        let headers = [("Authorization", "AWS4 s3cr3t"), ("x-amz-SECURITY-token", "s3cr3t"), ("Host", "a")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let mut record = record("", headers);
         for path in [
             "/openTunnel?remotePort=22&X-Amz-Security-Token=s3cr3t&X-Amz-Signature=s3cr3t&a=b",
             "/openTunnel?X-Amz-Security-Token=s3cr3t&remotePort=22&a=b",
