@@ -79,7 +79,11 @@ impl Condition {
         };
         let operand = match kind {
             Kind::Text { wildcards, fold_case } => Operand::Text { values: patterns(wildcards)?, fold_case },
-            Kind::Arn => Operand::Arn(patterns(true)?),
+            Kind::Arn => {
+                let other = texts.iter().find(|text| !is_arn(text));
+                let fault = other.map(|text| format!("{text:?} is not an ARN with its six parts"));
+                fault.map_or_else(|| patterns(true), Err).map(Operand::Arn)?
+            }
             Kind::Number(comparison) => Operand::Number(comparison, each(&texts, "a number", number)?),
             Kind::Bool => Operand::Bool(each(&texts, "true or false", boolean)?),
             Kind::Network => Operand::Network(each(&texts, "an IP address or a network", Network::parse)?),
@@ -184,10 +188,16 @@ fn each<T>(texts: &[String], wanted: &str, read: impl Fn(&str) -> Option<T>) -> 
     texts.iter().map(|text| read(text).ok_or_else(|| format!("{text:?} is not {wanted}"))).collect()
 }
 
-/// A number in decimal. Names such as `inf` are not numbers.
+/// A number in decimal. Names such as `inf` are not numbers, and neither is a number without an end.
 fn number(text: &str) -> Option<f64> {
     let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    text.parse().ok().filter(|_| is_decimal)
+    text.parse().ok().filter(|number: &f64| is_decimal && number.is_finite())
+}
+
+/// Whether a text with wildcards can be an ARN. A shorter one would fit no value, so a condition with the opposite
+/// operator would always hold. The value of a variable can have colons.
+fn is_arn(text: &str) -> bool {
+    text.starts_with("arn:") && text.split(':').count() >= 6 || text.starts_with("${")
 }
 
 fn boolean(text: &str) -> Option<bool> {

@@ -1,5 +1,5 @@
-//! Reads the JSON of a policy (IAM User Guide, "Grammar of the IAM JSON policy language"). The emulator refuses what it does
-//! not evaluate, with the place, so that a policy never has another meaning than on AWS.
+//! Reads the JSON of a policy (IAM User Guide, "Grammar of the IAM JSON policy language"). The emulator refuses what it
+//! does not evaluate, with the place, so that a policy never has another meaning than on AWS.
 
 use std::collections::BTreeSet;
 
@@ -132,12 +132,17 @@ fn action(text: &str) -> Result<Pattern, String> {
     Err(format!("{text:?} is not the name of an operation"))
 }
 
-/// `*`, or an ARN with wildcards.
+/// `*`, or an ARN with wildcards. Only its last part can have variables (IAM User Guide, "IAM policy elements:
+/// Variables and tags").
 fn resource(text: &str, variables: bool) -> Result<Pattern, String> {
-    if text == "*" || text.starts_with("arn:") && text.split(':').count() >= 6 || text.starts_with("arn:*") {
-        return Pattern::parse(text, Syntax { wildcards: true, variables });
+    if text != "*" && text != "arn:*" && !(text.starts_with("arn:") && text.split(':').count() >= 6) {
+        return Err(format!("{text:?} is neither * nor an ARN"));
     }
-    Err(format!("{text:?} is neither * nor an ARN"))
+    let before = text.split_once("${").filter(|_| variables).map(|(before, _)| before);
+    if before.is_some_and(|before| before.split(':').count() < 6) {
+        return Err(format!("{text:?} has a variable before the fifth colon"));
+    }
+    Pattern::parse(text, Syntax { wildcards: true, variables })
 }
 
 fn object<'v>(value: &'v Value, what: &str) -> Result<&'v Map<String, Value>, String> {
@@ -150,9 +155,15 @@ impl Statement {
         patterns.iter().any(|own| own.matches(action, &Context::default(), true)) != *is_negated
     }
 
+    /// The IAM User Guide says that a variable without a value "might" make a statement invalid. If it is in
+    /// `NotResource`, a statement that allows does not apply, and one that denies does.
     pub(super) fn has_resource(&self, resource: &str, context: &Context) -> bool {
         let (is_negated, patterns) = &self.resources;
-        patterns.iter().any(|own| own.matches(resource, context, false)) != *is_negated
+        if patterns.iter().any(|own| own.matches(resource, context, false)) {
+            return !is_negated;
+        }
+        let is_complete = patterns.iter().all(|own| own.has_values(context));
+        *is_negated && (is_complete || self.is_deny)
     }
 
     pub(super) fn holds(&self, context: &Context) -> bool {
@@ -160,8 +171,8 @@ impl Statement {
     }
 }
 
-/// The first name that occurs twice in an object of a valid JSON text. The parser keeps only the last value of such a name,
-/// and IAM refuses the text.
+/// The first name that occurs twice in an object of a valid JSON text. The parser keeps only the last value of such a
+/// name, and IAM refuses the text.
 fn repeated_name(text: &str) -> Option<String> {
     // The names of each open object. A list has none.
     let mut open: Vec<Option<BTreeSet<String>>> = Vec::new();

@@ -27,8 +27,8 @@ const KNOWN: [&str; 13] = [
     "ec2-instance-connect:remotePort",
 ];
 
-/// Keys of which the emulator knows that its requests do not have them: they come from the internet, with an access key,
-/// to an account outside an organization, and without a second factor.
+/// Keys of which the emulator knows that its requests do not have them: they come from the internet, with an access
+/// key, to an account outside an organization, and without a second factor.
 const ABSENT: [&str; 8] = [
     "aws:CalledVia",
     "aws:MultiFactorAuthAge",

@@ -1,5 +1,5 @@
-//! Texts of a policy: literals, the wildcards `*` and `?`, and policy variables such as `${aws:username}` (IAM User Guide,
-//! "IAM policy elements: Variables and tags").
+//! Texts of a policy: literals, the wildcards `*` and `?`, and policy variables such as `${aws:username}` (IAM User
+//! Guide, "IAM policy elements: Variables and tags").
 
 use super::Context;
 use super::keys::is_known;
@@ -86,6 +86,14 @@ impl Pattern {
                 _ => return false,
             }
         }
+    }
+
+    /// Whether each variable has a value or a default.
+    pub(super) fn has_values(&self, context: &Context) -> bool {
+        self.0.iter().all(|part| match part {
+            Part::Variable(key, default) => default.is_some() || context.get(key).is_some(),
+            _ => true,
+        })
     }
 
     /// Replaces variables by their values. A value has no wildcards.

@@ -1,5 +1,5 @@
-//! Tables of policies, requests and decisions. The first one has the policies of the EC2 User Guide ("Grant IAM permissions
-//! for EC2 Instance Connect", "Grant IAM permissions to use EC2 Instance Connect Endpoint").
+//! Tables of policies, requests and decisions. The first one has the policies of the EC2 User Guide ("Grant IAM
+//! permissions for EC2 Instance Connect", "Grant IAM permissions to use EC2 Instance Connect Endpoint").
 
 use serde_json::{Value, json};
 
@@ -209,20 +209,40 @@ fn actions_and_resources_have_wildcards_and_opposites() {
         ("arn:*:ec2:us-east-?:123456789012:instance/i-*0", true),
         ("arn:aws:ec2:us-east-1:123456789012:*", true),
         ("arn:aws:ec2:us-east-1:123456789012:instance/I-0123456789abcdef0", false),
-        ("arn:aws:ec2:us-east-1:${aws:PrincipalAccount}:instance/*", true),
-        ("arn:aws:ec2:us-east-1:${aws:username}:instance/*", false),
+        ("arn:aws:ec2:us-east-1:123456789012:${aws:PrincipalTag/kind}/*", true),
         ("arn:aws:ec2:us-west-2:*:instance/*", false),
     ] {
         for (name, expected) in [("Resource", expected), ("NotResource", !expected)] {
             let statement = json!({ "Effect": "Allow", "Action": "*", name: resource });
-            let account = context(&[("aws:PrincipalAccount", "123456789012")]);
-            let decision = decide([&policy(&statement)], PUSH, INSTANCE, &account);
+            let keys = context(&[("aws:PrincipalTag/kind", "instance")]);
+            let decision = decide([&policy(&statement)], PUSH, INSTANCE, &keys);
             assert_eq!(decision == Allowed, expected, "{name} {resource}");
         }
     }
     // An operation without a resource needs `*`.
     let narrow = json!({ "Effect": "Allow", "Action": "ec2:*", "Resource": "arn:aws:ec2:*:*:instance/*" });
     assert_eq!(decide([&policy(&narrow)], "ec2:DescribeInstances", "*", &Context::default()), NotAllowed);
+}
+
+#[test]
+fn resource_with_an_unknown_value_allows_nothing() {
+    let own = "arn:aws:ec2:us-east-1:123456789012:instance/${aws:PrincipalTag/own}";
+    let all = json!({ "Effect": "Allow", "Action": "*", "Resource": "*" });
+    for (effect, element, resources, expected) in [
+        ("Allow", "Resource", json!(own), NotAllowed),
+        ("Allow", "Resource", json!([own, "*"]), Allowed),
+        ("Allow", "NotResource", json!(own), NotAllowed),
+        ("Allow", "NotResource", json!([OTHER, own]), NotAllowed),
+        ("Deny", "Resource", json!(own), Allowed),
+        ("Deny", "NotResource", json!(own), Denied),
+        ("Deny", "NotResource", json!([own, OTHER]), Denied),
+        ("Deny", "NotResource", json!([own, INSTANCE]), Allowed),
+    ] {
+        let statement = json!({ "Effect": effect, "Action": "*", element: resources.clone() });
+        let policies = if effect == "Deny" { vec![all.clone(), statement] } else { vec![statement] };
+        let decision = decide([&policy(&json!(policies))], PUSH, INSTANCE, &Context::default());
+        assert_eq!(decision, expected, "{effect} {element} {resources}");
+    }
 }
 
 #[test]
@@ -353,6 +373,12 @@ fn policy_that_the_emulator_does_not_evaluate_is_refused_with_the_place() {
         (with("Resource", json!("i-0123456789abcdef0")), "Statement[1].Resource", "neither * nor an ARN"),
         (with("Resource", json!("arn:aws:ec2:instance")), "Statement[1].Resource", "neither * nor an ARN"),
         (with("Condition", json!([])), "Statement[1].Condition", "is not an object"),
+        (with("Resource", json!("arn:*:instance/*")), "Statement[1].Resource", "neither * nor an ARN"),
+        (
+            with("Resource", json!("arn:aws:ec2:us-east-1:${aws:PrincipalAccount}:instance/*")),
+            "Statement[1].Resource",
+            "variable before the fifth colon",
+        ),
         (
             with("Condition", json!({ "StringEquals": "a" })),
             "Statement[1].Condition.StringEquals",
@@ -373,6 +399,9 @@ fn policy_that_the_emulator_does_not_evaluate_is_refused_with_the_place() {
         (condition("StringEquals", json!([])), "Statement[1].Condition", "has no value"),
         (condition("StringEquals", json!({})), "Statement[1].Condition", "neither a text"),
         (condition("NumericEquals", json!("inf")), "Statement[1].Condition", "\"inf\" is not a number"),
+        (condition("NumericEquals", json!("1e999")), "Statement[1].Condition", "\"1e999\" is not a number"),
+        (condition("ArnNotLike", json!("*")), "Statement[1].Condition", "\"*\" is not an ARN"),
+        (condition("ArnLike", json!("arn:aws:iam:*")), "Statement[1].Condition", "is not an ARN"),
         (condition("IpAddress", json!("10.0.0.0/33")), "Statement[1].Condition", "IP address"),
         (condition("Bool", json!("yes")), "Statement[1].Condition", "true or false"),
         (condition("StringEquals", json!("${x:y}")), "Statement[1].Condition", "variable"),
