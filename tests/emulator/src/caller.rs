@@ -8,6 +8,28 @@ use crate::http::Request;
 use crate::location::{ENDPOINT_ID, partition_of, region_of};
 use crate::policy::{Context, Decision, Policy, decide};
 
+/// The kind of a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The root user of an account.
+    Account,
+    /// A session of a role.
+    AssumedRole,
+    /// A user.
+    User,
+}
+
+impl Kind {
+    /// The value of `aws:PrincipalType`.
+    fn principal_type(self) -> &'static str {
+        match self {
+            Self::Account => "Account",
+            Self::AssumedRole => "AssumedRole",
+            Self::User => "User",
+        }
+    }
+}
+
 /// The caller of a request.
 pub(crate) struct Caller<'c> {
     config: &'c Config,
@@ -36,14 +58,31 @@ impl<'c> Caller<'c> {
         self.arn.split(':').nth(4).unwrap_or_default()
     }
 
+    /// The last part of the ARN: the name of the user or of the session.
+    pub(crate) fn name(&self) -> &str {
+        self.resource().rsplit('/').next().unwrap_or_default()
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        match self.resource() {
+            "root" => Kind::Account,
+            resource if resource.starts_with("assumed-role/") => Kind::AssumedRole,
+            _ => Kind::User,
+        }
+    }
+
+    fn resource(&self) -> &str {
+        self.arn.splitn(6, ':').nth(5).unwrap_or_default()
+    }
+
     /// Whether the caller is of another account than the instance. Nothing is shared between accounts.
     pub(crate) fn is_foreign(&self) -> bool {
         self.account() != self.config.account
     }
 
     /// Whether the policies allow an operation. `resource` is an ARN, or `None` for an operation without resources, and
-    /// `context` has the keys of the operation. An error is the message of AWS (IAM User Guide, "Troubleshoot access denied
-    /// error messages"; public logs show both forms for SendSSHPublicKey).
+    /// `context` has the keys of the operation. An error is the message of AWS (IAM User Guide, "Troubleshoot access
+    /// denied error messages"; public logs show both forms for SendSSHPublicKey).
     pub(crate) fn authorize(
         &self,
         request: &Request,
@@ -70,11 +109,11 @@ impl<'c> Caller<'c> {
 
     /// Adds the keys that each request has.
     fn with_own_keys(&self, context: Context, request: &Request) -> Context {
-        let (kind, own_arn) = self.identity();
+        let kind = self.kind();
         let mut context = context
             .with("aws:PrincipalAccount", self.account())
-            .with("aws:PrincipalArn", &own_arn)
-            .with("aws:PrincipalType", kind)
+            .with("aws:PrincipalArn", &self.principal_arn())
+            .with("aws:PrincipalType", kind.principal_type())
             .with("aws:RequestedRegion", &region_of(&self.config.zone))
             // The APIs of AWS have TLS. The emulator's need none on loopback.
             .with("aws:SecureTransport", "true")
@@ -83,24 +122,20 @@ impl<'c> Caller<'c> {
         if let Some(agent) = request.header("user-agent") {
             context = context.with("aws:UserAgent", agent);
         }
-        if kind == "User" {
-            context = context.with("aws:username", self.arn.rsplit('/').next().unwrap_or_default());
+        if kind == Kind::User {
+            context = context.with("aws:username", self.name());
         }
         let tags = self.tags.into_iter().flatten();
         tags.fold(context, |context, (key, value)| context.with(&format!("aws:PrincipalTag/{key}"), value))
     }
 
-    /// The kind of the principal, and its ARN. That of a session is the ARN of its role.
-    fn identity(&self) -> (&'static str, String) {
-        let parts: Vec<_> = self.arn.splitn(6, ':').collect();
-        let [_, partition, _, _, account, resource] = parts.as_slice() else {
-            return ("User", self.arn.clone());
-        };
-        let role = resource.strip_prefix("assumed-role/").and_then(|rest| rest.split('/').next());
-        match role {
-            Some(role) => ("AssumedRole", format!("arn:{partition}:iam::{account}:role/{role}")),
-            None if *resource == "root" => ("Account", self.arn.clone()),
-            None => ("User", self.arn.clone()),
+    /// The ARN for policies. That of a session is the ARN of its role.
+    fn principal_arn(&self) -> String {
+        let mut parts = self.arn.split(':').skip(1);
+        let role = self.resource().strip_prefix("assumed-role/").and_then(|rest| rest.split('/').next());
+        match (parts.next(), role) {
+            (Some(partition), Some(role)) => format!("arn:{partition}:iam::{}:role/{role}", self.account()),
+            _ => self.arn.clone(),
         }
     }
 }

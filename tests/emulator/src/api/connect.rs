@@ -139,8 +139,8 @@ impl<'b> Push<'b> {
         Err((ErrorKind::InvalidArgsException, message))
     }
 
-    /// Checks whether the caller may push the key to the instance, and whether the instance can take it. Returns the key's
-    /// line.
+    /// Checks whether the caller may push the key to the instance, and whether the instance can take it. Returns the
+    /// key's line.
     fn check(&self, world: &World, caller: &Caller<'_>, request: &Request) -> Result<&'b str, Refusal> {
         let (config, instance) = (&world.config, self.instance);
         let is_own = instance == config.instance_id && !caller.is_foreign();
@@ -181,18 +181,19 @@ fn record(
     body: &Value,
     refusal: Option<&Refusal>,
 ) {
-    // A value that is longer than any good one is left out.
-    let shown = |name: &str| body.get(name).and_then(Value::as_str).filter(|text| text.len() <= 4096);
+    // A value that is much longer than any good one is left out. A key has at most 4096 characters, the others have 32.
+    let shown = |name: &str, longest: usize| {
+        body.get(name).and_then(Value::as_str).filter(|text| text.len() <= longest)
+    };
     let parameters = json!({
-        "instanceId": shown("InstanceId"), "osUser": shown("InstanceOSUser"),
-        "SSHKey": { "publicKey": shown("SSHPublicKey").map(str::trim) },
+        "instanceId": shown("InstanceId", 256), "osUser": shown("InstanceOSUser", 256),
+        "SSHKey": { "publicKey": shown("SSHPublicKey", 4096).map(str::trim) },
     });
     let config = &world.config;
     let call = Call {
         name: "SendSSHPublicKey",
         request_id: id,
-        access_key: &caller.access_key,
-        caller: &caller.arn,
+        caller,
         source: config.source_ip,
         user_agent: request.header("user-agent").unwrap_or_default(),
         parameters,

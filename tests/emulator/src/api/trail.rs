@@ -1,7 +1,7 @@
 //! CloudTrail: the events of the API, and `LookupEvents`, with which an auditor finds them.
 //!
-//! An event has the fields that AWS shows for SendSSHPublicKey and `OpenTunnel` (EC2 User Guide, "Log EC2 Instance Connect
-//! API calls using AWS CloudTrail" and "Log connections established over EC2 Instance Connect Endpoint").
+//! An event has the fields that AWS shows for SendSSHPublicKey and `OpenTunnel` (EC2 User Guide, "Log EC2 Instance
+//! Connect API calls using AWS CloudTrail" and "Log connections established over EC2 Instance Connect Endpoint").
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{authenticate, json_answer, request_id, signature_error};
 use crate::calendar::rfc3339;
+use crate::caller::{Caller, Kind};
 use crate::http::{Request, Response};
 use crate::policy::Context;
 use crate::world::World;
@@ -28,7 +29,7 @@ const PAGE: usize = 50;
 #[derive(Debug, Default)]
 pub(crate) struct Trail(Mutex<VecDeque<Event>>);
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Event {
     id: String,
     time: i64,
@@ -44,8 +45,7 @@ struct Event {
 pub(crate) struct Call<'c> {
     pub(crate) name: &'static str,
     pub(crate) request_id: &'c str,
-    pub(crate) access_key: &'c str,
-    pub(crate) caller: &'c str,
+    pub(crate) caller: &'c Caller<'c>,
     pub(crate) source: IpAddr,
     pub(crate) user_agent: &'c str,
     pub(crate) parameters: Value,
@@ -55,15 +55,18 @@ pub(crate) struct Call<'c> {
 
 impl Trail {
     pub(crate) fn push(&self, call: &Call<'_>, region: &str, now: i64) {
-        let account = call.caller.split(':').nth(4).unwrap_or_default();
-        let resource = call.caller.splitn(6, ':').nth(5).unwrap_or_default();
-        let kind = if resource.starts_with("assumed-role/") { "AssumedRole" } else { "IAMUser" };
-        let user_name = resource.rsplit('/').next().unwrap_or_default().to_owned();
+        let (account, access_key) = (call.caller.account(), call.caller.access_key.as_str());
+        let kind = match call.caller.kind() {
+            Kind::Account => "Root",
+            Kind::AssumedRole => "AssumedRole",
+            Kind::User => "IAMUser",
+        };
+        let user_name = call.caller.name();
         let id = request_id();
         let mut document = json!({
             "eventVersion": "1.08",
             "userIdentity": {
-                "type": kind, "arn": call.caller, "accountId": account, "accessKeyId": call.access_key,
+                "type": kind, "arn": call.caller.arn, "accountId": account, "accessKeyId": access_key,
                 "userName": user_name,
             },
             "eventTime": rfc3339(now).replace(".000Z", "Z"),
@@ -83,8 +86,8 @@ impl Trail {
             document["errorCode"] = code.into();
             document["errorMessage"] = short(message).into();
         }
-        let access_key = call.access_key.to_owned();
-        let account = account.to_owned();
+        let (account, access_key) = (account.to_owned(), access_key.to_owned());
+        let user_name = user_name.to_owned();
         let event = Event { id, time: now, name: call.name, account, access_key, user_name, document };
         let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if events.len() == REMEMBERED {
@@ -96,23 +99,24 @@ impl Trail {
 
 /// `com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents`
 pub(super) fn respond(world: &World, request: &Request, operation: &str) -> Response {
-    let denied = |name: &str, message: &str| json_answer(400, &json!({ "__type": name, "Message": message }));
+    let refused =
+        |name: &str, message: &str| json_answer(400, &json!({ "__type": name, "Message": message }));
     let caller = match authenticate(world, request, "cloudtrail") {
         Ok(caller) => caller,
         Err(error) => return signature_error(&error),
     };
     if operation != "LookupEvents" {
-        return denied("UnsupportedOperationException", "The emulator has no such operation");
+        return refused("UnsupportedOperationException", "The emulator has no such operation");
     }
     if let Err(message) = caller.authorize(request, "cloudtrail:LookupEvents", None, Context::default()) {
-        return denied("AccessDeniedException", &message);
+        return refused("AccessDeniedException", &message);
     }
     match serde_json::from_slice(&request.body)
         .ok()
         .and_then(|body| lookup(&world.trail, caller.account(), &body))
     {
         Some(found) => json_answer(200, &found),
-        None => denied("InvalidLookupAttributesException", "The emulator knows only EventName"),
+        None => refused("InvalidLookupAttributesException", "The emulator knows only EventName"),
     }
 }
 
@@ -136,7 +140,7 @@ fn lookup(trail: &Trail, account: &str, body: &Value) -> Option<Value> {
     let is_in_time = |time: i64| {
         !from.is_some_and(|from| (time as f64) < from) && !to.is_some_and(|to| (time as f64) > to)
     };
-    let events = trail.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let events = trail.0.lock().unwrap_or_else(PoisonError::into_inner);
     let fits = |event: &&Event| {
         event.account == account && wanted.is_none_or(|name| event.name == name) && is_in_time(event.time)
     };
@@ -167,25 +171,47 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     const OWN: &str = "123456789012";
+
+    fn push(trail: &Trail, arn: &str, request_id: &str, now: i64) {
+        let access_key = "AKIAEXAMPLEALICE".to_owned();
+        let callers = [(access_key.clone(), arn.to_owned())].into();
+        let config = Config { callers, ..Config::default() };
+        let call = Call {
+            name: "SendSSHPublicKey",
+            request_id,
+            caller: &Caller::of(&config, &access_key),
+            source: config.source_ip,
+            user_agent: "aws-cli",
+            parameters: json!({ "instanceId": "i-0123456789abcdef0" }),
+            error: None,
+        };
+        trail.push(&call, "us-east-1", now);
+    }
+
+    #[test]
+    fn identity_has_the_kind_of_the_caller() {
+        let trail = Trail::default();
+        for (arn, kind, name) in [
+            ("arn:aws:iam::123456789012:user/team/alice", "IAMUser", "alice"),
+            ("arn:aws:sts::123456789012:assumed-role/Admin/bob", "AssumedRole", "bob"),
+            ("arn:aws:iam::123456789012:root", "Root", "root"),
+        ] {
+            push(&trail, arn, "r", 0);
+            let event = lookup(&trail, OWN, &json!({})).unwrap()["Events"][0].clone();
+            let document: Value = serde_json::from_str(event["CloudTrailEvent"].as_str().unwrap()).unwrap();
+            assert_eq!((&document["userIdentity"]["type"], &event["Username"]), (&json!(kind), &json!(name)));
+        }
+    }
 
     #[test]
     fn events_are_found_by_name_and_time_a_page_at_a_time() {
         let trail = Trail::default();
         for number in 0..60 {
-            let request_id = format!("r-{number}");
-            let call = Call {
-                name: "SendSSHPublicKey",
-                request_id: &request_id,
-                access_key: "AKIAEXAMPLEALICE",
-                caller: "arn:aws:sts::123456789012:assumed-role/Admin/alice",
-                source: "203.0.113.5".parse().unwrap(),
-                user_agent: "aws-cli",
-                parameters: json!({ "instanceId": "i-0123456789abcdef0" }),
-                error: None,
-            };
-            trail.push(&call, "us-east-1", 1_738_238_400 + number);
+            let arn = "arn:aws:sts::123456789012:assumed-role/Admin/alice";
+            push(&trail, arn, &format!("r-{number}"), 1_738_238_400 + number);
         }
         let name = |name: &str| json!([{ "AttributeKey": "EventName", "AttributeValue": name }]);
         let first = lookup(&trail, OWN, &json!({ "LookupAttributes": name("SendSSHPublicKey") })).unwrap();

@@ -167,8 +167,7 @@ impl Endpoint {
         let call = Call {
             name: "OpenTunnel",
             request_id: id,
-            access_key: &caller.access_key,
-            caller: &caller.arn,
+            caller,
             source: self.world.config.source_ip,
             user_agent: request.header("user-agent").unwrap_or_default(),
             parameters: opening::shown(request),
