@@ -37,7 +37,8 @@ pub mod sigv4;
 pub use api::{ErrorKind, PushLimits, Rate};
 pub use config::{Config, DEFAULT_ACCOUNT, DEFAULT_CALLER, Observer};
 pub use credentials::{
-    DEFAULT_SECRET_KEY, DEFAULT_SESSION_TOKEN, Principal, read_credential, read_credentials,
+    DEFAULT_SECRET_KEY, DEFAULT_SESSION_TOKEN, Principal, read_credential, read_credentials, read_tag,
+    unique_tags,
 };
 pub use emulator::Emulator;
 pub use entry::{Entry, SignatureLayout};

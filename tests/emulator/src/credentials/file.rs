@@ -1,12 +1,12 @@
-//! A credentials file: AWS's shared credentials file, with the emulator's own settings. AWS's clients ignore those, so the
-//! same file serves both sides (AWS SDKs and Tools Reference Guide, "Shared config and credentials files").
+//! A credentials file: AWS's shared credentials file, with the emulator's own settings. AWS's clients ignore those, so
+//! the same file serves both sides (AWS SDKs and Tools Reference Guide, "Shared config and credentials files").
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use super::Principal;
+use super::{Principal, read_tag, unique_tags};
 use crate::calendar::{from_basic, rfc3339};
 use crate::policy::Policy;
 use crate::sigv4::Credential;
@@ -31,8 +31,8 @@ const SETTINGS: [&str; 9] = [
     "eic_tags",
 ];
 
-/// Reads the principals of a file. `owner` is the start of the ARN of a user without `eic_arn`. Policies are files, relative
-/// to the folder of this file. An error names the line, but no value of a secret.
+/// Reads the principals of a file. `owner` is the start of the ARN of a user without `eic_arn`. Policies are files,
+/// relative to the folder of this file. An error names the line, but no value of a secret.
 pub fn read_credentials(path: &Path, owner: &str) -> io::Result<Vec<Principal>> {
     let failed = |fault: String| failed(path, &fault);
     let text = read_text(path)?;
@@ -179,16 +179,14 @@ fn principal(
         let parts = section.setting(name)?.split(',').map(str::trim);
         Some(parts.filter(|part| !part.is_empty()).collect())
     };
-    let tags = list("eic_tags").unwrap_or_default().into_iter().map(|tag| {
-        let (key, value) = tag.split_once('=').ok_or("eic_tags has not the form KEY=VALUE, KEY=VALUE")?;
-        Ok::<_, String>((key.to_owned(), value.to_owned()))
-    });
+    let tags = list("eic_tags").unwrap_or_default().into_iter().map(read_tag).collect::<Result<_, _>>();
+    let tags = tags.and_then(unique_tags).map_err(|fault| format!("eic_tags: {fault}"))?;
     let policies = list("eic_policies");
     if policies.as_ref().is_some_and(|policies| policies.len() > POLICIES) {
         return Err(format!("eic_policies has more than {POLICIES} policies"));
     }
     let policies = policies.map(|policies| policies.into_iter().map(read).collect::<Result<_, _>>());
-    let (name, tags) = (section.name.to_owned(), tags.collect::<Result<_, _>>()?);
+    let name = section.name.to_owned();
     Ok(Principal { name, credential, arn, tags, policies: policies.transpose()? })
 }
 
@@ -232,7 +230,7 @@ mod tests {
             "# of a test\n[default]\r\n{KEYS}region = us-east-1\n\n[bob@example.com]\n; comment\n\
              aws_access_key_id=ASIA2\naws_secret_access_key=b\naws_session_token = a=b==\n\
              eic_arn = arn:aws:sts::210987654321:assumed-role/Admin/bob\neic_expires = 2026-01-31T12:00:00Z\n\
-             eic_policies = all.json, all.json\neic_tags = team=red, a=b=c\n\n[nobody]\n{}eic_policies =\n",
+             eic_policies = all.json, all.json\neic_tags = team = red, a=b=c\n\n[nobody]\n{}eic_policies =\n",
             KEYS.replace("AKIA1", "AKIA3")
         );
         let [default, bob, nobody] = <[Principal; 3]>::try_from(read(&text).unwrap()).unwrap();
@@ -276,6 +274,8 @@ mod tests {
             (with("eic_arn = arn:aws:iam::123456789012:role/a"), "eic_arn"),
             (with("eic_arn = arn:aws:sts::123456789012:assumed-role/a"), "eic_arn"),
             (with("eic_tags = a"), "eic_tags"),
+            (with("eic_tags = =a"), "eic_tags"),
+            (with("eic_tags = team=red, Team=blue"), "eic_tags: the key Team occurs twice"),
             (with("eic_policies = none.json"), "none.json"),
             (with("eic_policies = bad.json"), "Statement[0].Effect"),
             (with(&format!("eic_policies = {}", "all.json,".repeat(21))), "more than 20"),

@@ -2,7 +2,7 @@
 
 mod file;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::policy::Policy;
 use crate::sigv4::Credential;
@@ -37,6 +37,29 @@ impl Principal {
         let (name, arn) = (credential.access_key.clone(), arn.to_owned());
         Self { name, credential, arn, tags: BTreeMap::new(), policies: None }
     }
+}
+
+/// Reads a tag: `KEY=VALUE`, with or without spaces.
+pub fn read_tag(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    let (key, value) = (key.trim(), value.trim());
+    if key.is_empty() {
+        return Err("expected KEY=VALUE".to_owned());
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// The tags of one owner. Policies do not see the case of keys, so two keys with the same letters are an error.
+pub fn unique_tags(list: Vec<(String, String)>) -> Result<BTreeMap<String, String>, String> {
+    let mut tags = BTreeMap::new();
+    let mut keys = BTreeSet::new();
+    for (key, value) in list {
+        if !keys.insert(key.to_lowercase()) {
+            return Err(format!("the key {key} occurs twice"));
+        }
+        tags.insert(key, value);
+    }
+    Ok(tags)
 }
 
 /// The credential of an access key and a session token.

@@ -1,7 +1,9 @@
 //! The program `eic-emulator`: `serve`, `run` and `open-tunnel`.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -64,6 +66,45 @@ fn environment(arguments: &[&str]) -> Vec<(String, String)> {
     assert!(said.status.success(), "{said:?}");
     let variables = text(&said.stdout);
     variables.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect()
+}
+
+#[test]
+fn path_that_is_not_text_is_an_error() {
+    let directory = TempDir::new("eic-emulator-program").unwrap();
+    let odd = directory.path().join(OsStr::from_bytes(b"\xff"));
+    std::fs::create_dir(&odd).unwrap();
+    let credentials = odd.join("credentials");
+    std::fs::write(&credentials, "[a]\naws_access_key_id = AKIA1\naws_secret_access_key = s3cr3t\n").unwrap();
+    let state = directory.path().join("state");
+    for (arguments, path) in [
+        (vec![OsStr::new("serve"), OsStr::new("--state"), odd.as_os_str()], "ca.pem"),
+        (
+            vec![
+                OsStr::new("serve"),
+                OsStr::new("--state"),
+                state.as_os_str(),
+                OsStr::new("--credentials"),
+                credentials.as_os_str(),
+            ],
+            "credentials",
+        ),
+        (
+            vec![
+                OsStr::new("run"),
+                OsStr::new("--credentials"),
+                credentials.as_os_str(),
+                OsStr::new("--"),
+                OsStr::new("true"),
+            ],
+            "credentials",
+        ),
+    ] {
+        let said = Command::new(PROGRAM).args(&arguments).output().unwrap();
+        let error = text(&said.stderr);
+        assert_eq!(said.status.code(), Some(1), "{arguments:?}: {error}");
+        assert!(error.ends_with(&format!("/{path}: the path is not UTF-8\n")), "{arguments:?}: {error}");
+        assert!(said.stdout.is_empty() && error.lines().count() == 1, "{error}");
+    }
 }
 
 #[test]
@@ -168,6 +209,12 @@ fn wrong_option_or_file_is_named_at_the_start() {
         assert_eq!(said.status.code(), Some(1), "{complaint}");
         assert!(complaint.contains("push.json: Statement[0].Resources: "), "{complaint}");
         assert!(!complaint.contains("s3cr3t"), "{complaint}");
+    }
+    for option in ["--tag", "--endpoint-tag"] {
+        let said = start(&[option, "team=red", option, "Team=blue"]);
+        let complaint = text(&said.stderr);
+        assert_eq!(said.status.code(), Some(1), "{complaint}");
+        assert!(complaint.ends_with(&format!("{option}: the key Team occurs twice\n")), "{complaint}");
     }
     for options in [
         &["--tag", "a"][..],

@@ -23,27 +23,32 @@ pub(crate) struct Ready(Value);
 
 impl Ready {
     /// The line has a secret only if everyone knows it: without a credentials file.
-    pub(crate) fn of(emulator: &Emulator, ca_file: &Path, sysfs: &Path, credentials: Option<&Path>) -> Self {
+    pub(crate) fn of(
+        emulator: &Emulator,
+        ca_file: &Path,
+        sysfs: &Path,
+        credentials: Option<&Path>,
+    ) -> io::Result<Self> {
         let config = emulator.config();
         let mut line = json!({
             "imds": emulator.imds_url(),
             "api": emulator.api_url(),
             "proxy": emulator.proxy_url(),
-            "ca_file": ca_file,
-            "sysfs": sysfs,
+            "ca_file": utf8(ca_file)?,
+            "sysfs": utf8(sysfs)?,
             "instance_id": config.instance_id,
             "region": region_of(&config.zone),
             "endpoint_id": ENDPOINT_ID,
             "endpoint": emulator.endpoint_name(),
         });
         if let Some(file) = credentials {
-            line["credentials_file"] = json!(file);
+            line["credentials_file"] = utf8(file)?.into();
         } else {
             line["access_key"] = access_key("demo").into();
             line["secret_key"] = DEFAULT_SECRET_KEY.into();
             line["session_token"] = DEFAULT_SESSION_TOKEN.into();
         }
-        Self(line)
+        Ok(Self(line))
     }
 
     /// The credential of a user: of a section of the credentials file, or else of any name.
@@ -114,6 +119,11 @@ impl Ready {
         let text = self.0.get(name).and_then(Value::as_str);
         text.ok_or_else(|| io::Error::other(format!("{FILE} has no {name}: it is of another version")))
     }
+}
+
+/// A path for the line, which is JSON. A text that only resembles the path would name another file.
+fn utf8(path: &Path) -> io::Result<&str> {
+    path.to_str().ok_or_else(|| io::Error::other(format!("{}: the path is not UTF-8", path.display())))
 }
 
 /// Removes the caller's settings of AWS and of proxies from the environment of a command.

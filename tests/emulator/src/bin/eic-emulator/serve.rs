@@ -1,5 +1,6 @@
 //! `eic-emulator serve`.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,10 @@ use clap::Args;
 use eic_emulator::directory::{TempDir, make_public_directory, write_public};
 use eic_emulator::location::{partition_of, region_of};
 use eic_emulator::policy::Policy;
-use eic_emulator::{Config, DEFAULT_ACCOUNT, Emulator, PushLimits, Rate, RequestRecord, read_credentials};
+use eic_emulator::{
+    Config, DEFAULT_ACCOUNT, Emulator, PushLimits, Rate, RequestRecord, read_credentials, read_tag,
+    unique_tags,
+};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -80,10 +84,10 @@ pub(crate) struct Options {
         value_parser = ["pending", "running", "shutting-down", "terminated", "stopping", "stopped"])]
     instance_state: String,
     /// A tag of the instance; may be repeated
-    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = read_tag)]
     tags: Vec<(String, String)>,
     /// A tag of the endpoint; may be repeated
-    #[arg(long = "endpoint-tag", value_name = "KEY=VALUE", value_parser = tag)]
+    #[arg(long = "endpoint-tag", value_name = "KEY=VALUE", value_parser = read_tag)]
     endpoint_tags: Vec<(String, String)>,
     /// An IAM policy of all callers, in JSON; may be repeated [default: every caller may do everything]
     #[arg(long = "policy", value_name = "FILE")]
@@ -152,8 +156,8 @@ impl Options {
             clock_offset: self.clock_offset,
             keep_alive: self.keep_alive,
             account: self.account,
-            tags: self.tags.into_iter().collect(),
-            endpoint_tags: self.endpoint_tags.into_iter().collect(),
+            tags: tags("--tag", self.tags)?,
+            endpoint_tags: tags("--endpoint-tag", self.endpoint_tags)?,
             instance_state: self.instance_state,
             principals: principals.transpose()?.unwrap_or_default(),
             callers: self.callers.into_iter().collect(),
@@ -178,7 +182,7 @@ impl Options {
 pub(crate) fn ready(emulator: &Emulator, directory: &Path, credentials: Option<&Path>) -> io::Result<Ready> {
     let ca_file = write_ca_file(directory, emulator)?;
     let sysfs = write_sysfs(directory, &emulator.config().instance_id)?;
-    Ok(Ready::of(emulator, &ca_file, &sysfs, credentials))
+    Ready::of(emulator, &ca_file, &sysfs, credentials)
 }
 
 /// Writes the trust anchor below `directory`.
@@ -205,9 +209,8 @@ fn caller(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), arn.to_owned()))
 }
 
-fn tag(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or("expected KEY=VALUE")?;
-    Ok((key.to_owned(), value.to_owned()))
+fn tags(option: &str, list: Vec<(String, String)>) -> io::Result<BTreeMap<String, String>> {
+    unique_tags(list).map_err(|fault| io::Error::other(format!("{option}: {fault}")))
 }
 
 fn account(text: &str) -> Result<String, String> {
