@@ -36,7 +36,8 @@ pub struct Config {
     pub instance_ip: IpAddr,
     /// The instance's IPv6 address, in addition to [`instance_ip`](Self::instance_ip).
     pub instance_ipv6: Option<Ipv6Addr>,
-    /// The ports on which the instance really serves the ports that a tunnel names. Without an entry, they are the same.
+    /// The ports on which the instance really serves the ports that a tunnel names. Without an entry, they are the
+    /// same.
     pub instance_ports: BTreeMap<u16, u16>,
     /// How many seconds a pushed key stays on the instance.
     pub key_ttl: i64,
@@ -54,10 +55,10 @@ pub struct Config {
     pub endpoint_tags: BTreeMap<String, String>,
     /// The state of the instance at the start, named as in the EC2 API.
     pub instance_state: String,
-    /// The principals, each with an access key of its own. If there are any, only they may use the API and open tunnels, and
-    /// signatures of API requests are verified. If there are none, every access key may, and tunnels need the secret
-    /// [`DEFAULT_SECRET_KEY`](crate::DEFAULT_SECRET_KEY). A temporary access key, which begins with `ASIA`, then also needs
-    /// [`DEFAULT_SESSION_TOKEN`](crate::DEFAULT_SESSION_TOKEN).
+    /// The principals, each with an access key of its own. If there are any, only they may use the API and open
+    /// tunnels, and signatures of API requests are verified. If there are none, every access key may, and tunnels need
+    /// the secret [`DEFAULT_SECRET_KEY`](crate::DEFAULT_SECRET_KEY). A temporary access key, which begins with `ASIA`,
+    /// then also needs [`DEFAULT_SESSION_TOKEN`](crate::DEFAULT_SESSION_TOKEN).
     pub principals: Vec<Principal>,
     /// The caller's ARN for each access key, if there are no principals. Without an ARN here, the caller of
     /// `AKIAEXAMPLE<NAME>` is the user `<name>`, and the caller of any other key is [`DEFAULT_CALLER`].

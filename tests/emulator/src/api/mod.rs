@@ -1,8 +1,8 @@
 //! The AWS API on one listener: EC2 Instance Connect and CloudTrail (AWS JSON 1.1), and the EC2 operations that their
 //! clients use (query, XML).
 //!
-//! Requests must have a Signature Version 4 `Authorization` field. The emulator takes the caller from the access key. It
-//! verifies the signature if it has principals. The signatures of tunnels are always verified.
+//! Requests must have a Signature Version 4 `Authorization` field. The emulator takes the caller from the access key.
+//! It verifies the signature if it has principals. The signatures of tunnels are always verified.
 
 mod connect;
 mod ec2;

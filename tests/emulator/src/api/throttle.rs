@@ -1,5 +1,5 @@
-//! Limits of pushes in time, with the token buckets that AWS describes for the EC2 API. AWS publishes no numbers for EC2
-//! Instance Connect.
+//! Limits of pushes in time, with the token buckets that AWS describes for the EC2 API. AWS publishes no numbers for
+//! EC2 Instance Connect.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -40,8 +40,8 @@ struct Bucket {
     filled: Instant,
 }
 
-/// The most names that have a bucket. It bounds the memory. The emulator has one instance, and its configuration names the
-/// accounts.
+/// The most names that have a bucket. It bounds the memory. The emulator has one instance, and its configuration names
+/// the accounts.
 const NAMES: usize = 1000;
 
 impl Buckets {

@@ -1,7 +1,7 @@
 //! Refusals in the form of the endpoint: a status and `{"ErrorCode": …, "Message": …}`.
 //!
-//! Public logs of clients show the code `InvalidParameter` of the endpoint. The other codes are AWS's common errors (IAM
-//! User Guide, "Common errors"), or the emulator's own where AWS names none.
+//! Public logs of clients show the code `InvalidParameter` of the endpoint. The other codes are AWS's common errors
+//! (IAM User Guide, "Common errors"), or the emulator's own where AWS names none.
 
 use serde_json::json;
 

@@ -20,8 +20,8 @@ const LONGEST_MESSAGE: usize = 64 * 1024;
 const CHUNK: usize = 16 * 1024;
 /// The pause after a budget of bytes that carry no data, such as empty frames.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How many budgets of such bytes may follow each other. AWS CLI 2 sends empty frames without a pause when its input has
-/// ended. With this number, the instance has six seconds to answer.
+/// How many budgets of such bytes may follow each other. AWS CLI 2 sends empty frames without a pause when its input
+/// has ended. With this number, the instance has six seconds to answer.
 const IDLE_BUDGETS: u32 = 64;
 /// How long the client has to answer a close frame.
 const CLOSING: Duration = Duration::from_secs(5);

@@ -24,8 +24,8 @@ enum Command {
     ///
     /// When ready, prints one JSON line: the addresses `imds`, `api` and `proxy`, the files `ca_file` and `sysfs`, the
     /// names `instance_id`, `region`, `endpoint_id` and `endpoint`, and the credential `access_key`, `secret_key` and,
-    /// for access keys that begin with ASIA, `session_token`. With a credentials file, it is the path `credentials_file`
-    /// instead. Prints a line for each request on standard error.
+    /// for access keys that begin with ASIA, `session_token`. With a credentials file, it is the path
+    /// `credentials_file` instead. Prints a line for each request on standard error.
     Serve(Box<serve::Serve>),
     /// Run one command with the environment in which AWS's clients find the emulator.
     ///

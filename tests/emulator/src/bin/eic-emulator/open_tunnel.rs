@@ -75,8 +75,8 @@ impl OpenTunnel {
         let now = i64::try_from(now).map_err(io::Error::other)?;
         let scope = Scope { region, service: "ec2-instance-connect" };
         let target = presign(&credential, scope, host, &target, now, 60);
-        // The answer to any key proves that the server knows WebSocket. It need not be random, because there is no cache
-        // between the two.
+        // The answer to any key proves that the server knows WebSocket. It need not be random, because there is no
+        // cache between the two.
         write!(
             stream,
             "GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

@@ -1,5 +1,5 @@
-//! `eic-emulator demo`: a pushed key logs in through a real sshd, also through an EC2 Instance Connect Endpoint, and the
-//! agent refuses three other keys.
+//! `eic-emulator demo`: a pushed key logs in through a real sshd, also through an EC2 Instance Connect Endpoint, and
+//! the agent refuses three other keys.
 
 mod audit;
 mod child;
