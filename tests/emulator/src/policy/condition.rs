@@ -80,9 +80,8 @@ impl Condition {
         let operand = match kind {
             Kind::Text { wildcards, fold_case } => Operand::Text { values: patterns(wildcards)?, fold_case },
             Kind::Arn => {
-                let other = texts.iter().find(|text| !is_arn(text));
-                let fault = other.map(|text| format!("{text:?} is not an ARN with its six parts"));
-                fault.map_or_else(|| patterns(true), Err).map(Operand::Arn)?
+                each(&texts, "an ARN with its six parts", |text| is_arn(text).then_some(()))?;
+                Operand::Arn(patterns(true)?)
             }
             Kind::Number(comparison) => Operand::Number(comparison, each(&texts, "a number", number)?),
             Kind::Bool => Operand::Bool(each(&texts, "true or false", boolean)?),
