@@ -22,6 +22,7 @@
 //! | `rules_test` | which rule decides about a push, without a key |
 //! | `sessions` | logins found in the log |
 //! | `whoami` | who pushed the key of a session |
+//! | `instance_facts` | what an export says about its instance |
 //! | `host_keys` | this host's public keys, for clients |
 //! | [`layout`] | width and colours of what people read |
 //!
@@ -54,6 +55,7 @@ mod doctor;
 mod environment;
 mod explain;
 mod host_keys;
+mod instance_facts;
 pub mod layout;
 mod outcome;
 mod placement;

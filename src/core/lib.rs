@@ -11,6 +11,7 @@
 //! | [`decision`] | from evidence, expectations and an instant to accepted and refused keys; writes `authorized_keys` lines for permitted keys only |
 //! | [`key_options`] | the options before a key on its line |
 //! | [`identity`], [`fingerprint`], [`time`], [`reason`], [`text`] | names, instants and reasons; escapes untrusted text |
+//! | [`instance_facts`] | what an export says about its instance |
 //! | [`sessions`] | logins found in the log; only a `TrustedPush` counts as verified |
 //! | [`audit_line`] | the format of our log lines, shared by the writer and the reader |
 //! | [`order`] | one sort for all types |
@@ -30,6 +31,7 @@ pub mod decision;
 pub mod evidence;
 pub mod fingerprint;
 pub mod identity;
+pub mod instance_facts;
 pub mod key_options;
 pub mod order;
 pub mod policy;

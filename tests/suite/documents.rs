@@ -14,7 +14,7 @@ use crate::doctor::enabled;
 use crate::security::root;
 use crate::wiring::agent;
 use crate::world::{
-    BOB, INSTANCE, Journald, Key, Sshd, Syslog, World, installed, on_an_instance, test_path, until,
+    BOB, INSTANCE, Journald, Key, Sshd, Syslog, World, installed, mount, on_an_instance, test_path, until,
 };
 
 /// The documents, by their path from the top of the project.
@@ -31,7 +31,7 @@ const DOCUMENTS: [(&str, &str); 8] = [
 
 /// Which file runs or compares each fenced block: document, first words of the block, file. A file that runs a block
 /// finds it by these words.
-const CHECKED: [(&str, &str, &str); 63] = [
+const CHECKED: [(&str, &str, &str); 65] = [
     ("docs/code.md", "┌", "tests/drawing"),
     ("docs/code.md", "calls, in the order of time", "tests/drawing"),
     ("README.md", "make demo", "tests/suite/documents.rs"),
@@ -46,6 +46,8 @@ const CHECKED: [(&str, &str, &str); 63] = [
     ("docs/audit.md", "journalctl -o json", "tests/suite/documents.rs"),
     ("docs/audit.md", "2026-11-21T18:41:33Z to", "tests/suite/sessions/journal.rs"),
     ("docs/audit.md", "sudo eic-agent sessions --since 30d --json", "tests/suite/documents.rs"),
+    ("docs/audit.md", "sudo install -d", "tests/suite/documents.rs"),
+    ("docs/audit.md", "sudo eic-agent sessions --all --jsonl", "tests/suite/documents.rs"),
     ("docs/audit.md", "jq -r '.sessions[].pushes[]", "tests/suite/documents.rs"),
     ("docs/audit.md", "{\n  \"request\"", "tests/suite/documents.rs"),
     ("docs/audit.md", "jq -r '.sessions[] | [.start", "tests/suite/documents.rs"),
@@ -224,6 +226,9 @@ fn recipe_that_finds_a_push_in_cloudtrail_works() {
         // end, and this log does not reach back for 30 days.
         run_to(&[0, 1], "sudo eic-agent sessions");
         run_to(&[1], block("docs/audit.md", "sudo eic-agent sessions --since 30d --json"));
+        mount(&["-t", "tmpfs", "tmpfs", "/var/lib"]);
+        run(block("docs/audit.md", "sudo install -d"));
+        run_to(&[0, 1], block("docs/audit.md", "sudo eic-agent sessions --all --jsonl"));
         let found = run(block("docs/audit.md", "jq -r '.sessions[].pushes[]"));
         assert_screen("docs/audit.md", "{\n  \"request\"", &found);
         let found: Vec<serde_json::Value> =

@@ -161,6 +161,12 @@ Examples:
   sudo eic-agent sessions --principal '*:assumed-role/Admin/*' --json |
     jq '.sessions[].pushes[]'
   sudo eic-agent sessions --csv /var/log/auth.log* > sessions.csv
+  sudo eic-agent sessions --all --jsonl --state /var/lib/eic-agent/sessions \
+    >> events.jsonl
+
+The folder of --state must belong to the user eic-agent, with mode 0700. The
+state changes only after all lines were written. If an export is killed before
+that, the next one repeats its lines with the same ids.
 
 Exit status: 0 the list is complete; 1 no log can be read, or something is
 missing or unattributed (a warning names it); 2 the command line is wrong or
@@ -190,6 +196,13 @@ pub struct SessionsArgs {
     /// Print CSV on standard output instead; warnings go to standard error
     #[arg(long)]
     pub csv: bool,
+    /// Print one JSON object per event instead: sessions, unused keys, refusals, and what the log covers
+    #[arg(long, conflicts_with_all = ["json", "csv", "open"])]
+    pub jsonl: bool,
+    /// Print only what the last export with this file did not have
+    #[arg(long, value_name = "FILE", requires = "jsonl",
+        conflicts_with_all = ["since", "until", "user", "principal"])]
+    pub state: Option<PathBuf>,
     /// User that sshd runs the agent as; only its lines are believed
     #[arg(long, value_name = "NAME", default_value = "eic-agent")]
     pub agent_user: String,

@@ -59,6 +59,7 @@ use report::{DoctorReport, Style};
 
 use crate::advice::Reader;
 use crate::cli::DoctorArgs;
+use crate::instance_facts::instance_facts;
 use crate::layout;
 use crate::outcome::Outcome;
 use crate::run_user::RunUser;
@@ -120,8 +121,9 @@ pub(super) fn run(
         check.seen = reader.adapt(&check.seen);
         check.fix = check.fix.take().map(|fix| reader.adapt(&fix));
     }
-    let report = DoctorReport::new(arguments.user.clone(), clock.started().to_string(), checks);
+    let mut report = DoctorReport::new(arguments.user.clone(), clock.started().to_string(), checks);
     let text = if arguments.json {
+        report.instance = Some(instance_facts());
         layout::json(&report)
     } else {
         let style = Style {

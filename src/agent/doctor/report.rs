@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use eic_core::instance_facts::InstanceFacts;
 use eic_core::text::one_line;
 use serde::Serialize;
 
@@ -73,6 +74,8 @@ pub(super) struct DoctorReport {
     pub(super) schema_version: u32,
     pub(super) version: &'static str,
     pub(super) at: String,
+    /// Only in JSON, which may leave this machine.
+    pub(super) instance: Option<InstanceFacts>,
     pub(super) user: Option<String>,
     pub(super) checks: Vec<Check>,
     /// The id of the check that most likely explains a refused login.
@@ -85,7 +88,8 @@ impl DoctorReport {
     /// Finds the cause, and what a login will do.
     pub(super) fn new(user: Option<String>, at: String, checks: Vec<Check>) -> Self {
         let version = env!("CARGO_PKG_VERSION");
-        let mut report = Self { schema_version: 2, version, at, user, checks, cause: None, login: None };
+        let mut report =
+            Self { schema_version: 2, version, at, instance: None, user, checks, cause: None, login: None };
         report.find_cause();
         report.login = report.forecast();
         report

@@ -9,7 +9,7 @@ use eic_core::text::{MAX_SHOWN, one_line, printable};
 use eic_core::time::Timestamp;
 use serde::Serialize;
 
-use super::build_report;
+use super::build::build_report;
 use super::login_of::{Found, login_of};
 use crate::cli::SessionsArgs;
 
@@ -64,6 +64,8 @@ pub(crate) fn caller_of(pid: u32, now: Timestamp) -> Result<Caller, String> {
         all: true,
         json: false,
         csv: false,
+        jsonl: false,
+        state: None,
         agent_user: IDENT.to_owned(),
         files: Vec::<PathBuf>::new(),
     };

@@ -12,7 +12,9 @@ use eic_core::sessions::writer::AgentUser;
 use eic_core::text::{MAX_SHOWN, printable_bytes};
 use eic_host::process::{StreamingChild, listen, output_with_timeout};
 
+use super::exporter::Exporter;
 use super::lines::{Length, Read, TIMEOUT, each_line, ended, next_line};
+use super::log_error::LogError;
 
 /// First release of systemd whose journalctl has `--output-fields`.
 const CHOOSES_FIELDS: u32 = 236;
@@ -80,23 +82,35 @@ fn chooses_fields() -> bool {
 pub(super) fn read_journal<W: Wanted>(
     entries: StreamingChild,
     begins: &[u8],
-    agent: Option<AgentUser>,
-    programs: Programs,
+    (agent, programs): (Option<AgentUser>, Programs),
     join: &mut Join<W>,
-) -> Read {
+    mut export: Option<&mut Exporter<'_>>,
+) -> Result<Read, LogError> {
     let mut journal = Journal::new(agent, programs);
     let mut read = Read::default();
     if let Some(first) = journal.parse_line(begins) {
         join.note_time(first.at);
+        if let Some(export) = export.as_deref_mut() {
+            export.begins(&first);
+        }
     }
     let mut reader = BufReader::with_capacity(MAX_LINE, entries);
     let broken = each_line(&mut reader, &mut read, |line, length| match journal.parse_line(line) {
         Some(entry) if matches!(length, Length::Whole) => {
+            let Some(export) = export.as_deref_mut() else {
+                join.take_entry(entry);
+                return Ok(true);
+            };
+            join.comes_from(export.entry(&entry));
             join.take_entry(entry);
-            true
+            export.drain(join).map(|()| true)
         }
-        _ => false,
+        _ => Ok(false),
     });
+    if let Some(error) = export.and_then(Exporter::failure) {
+        drop(reader.into_inner().stop());
+        return Err(LogError::Output(error));
+    }
     let ended = match broken {
         Ok(()) => ended(reader.into_inner(), "journalctl"),
         Err(error) => {
@@ -112,5 +126,5 @@ pub(super) fn read_journal<W: Wanted>(
         }
         Err(why) => read.broken = Some(why),
     }
-    read
+    Ok(read)
 }

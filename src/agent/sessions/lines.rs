@@ -1,6 +1,8 @@
 //! Reads a log line by line, and counts the lines.
 
+use std::cell::Cell;
 use std::io::{self, BufRead, Read as _};
+use std::rc::Rc;
 use std::time::Duration;
 
 use eic_core::sessions::MAX_LINE;
@@ -53,10 +55,49 @@ pub(super) enum Gap {
     ZoneUnknown,
 }
 
-/// Whether a line was read completely, or was cut off.
+/// Whether a line was read completely.
 pub(super) enum Length {
     Whole,
+    /// It was cut off, because it is too long.
     Cut,
+    /// It is the last one, without a line end. The file may still be written.
+    Unfinished,
+}
+
+/// A reader that counts the bytes that were taken from it.
+pub(super) struct Counted<R> {
+    inner: R,
+    place: Rc<Cell<u64>>,
+}
+
+impl<R: BufRead> Counted<R> {
+    pub(super) fn new(inner: R) -> Self {
+        Self { inner, place: Rc::default() }
+    }
+
+    /// The count, which grows while the reader is in use.
+    pub(super) fn place(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.place)
+    }
+}
+
+impl<R: BufRead> io::Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.place.set(self.place.get().saturating_add(u64::try_from(count).unwrap_or(u64::MAX)));
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Counted<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.inner.consume(count);
+        self.place.set(self.place.get().saturating_add(u64::try_from(count).unwrap_or(u64::MAX)));
+    }
 }
 
 /// Passes each line, without its line end, to `take`, which returns whether it could parse the line. A line that is too
@@ -64,12 +105,12 @@ pub(super) enum Length {
 pub(super) fn each_line(
     reader: &mut impl BufRead,
     read: &mut Read,
-    mut take: impl FnMut(&[u8], &Length) -> bool,
+    mut take: impl FnMut(&[u8], &Length) -> io::Result<bool>,
 ) -> io::Result<()> {
     let mut line = Vec::new();
     while let Some(length) = next_line(reader, &mut line)? {
         read.lines = read.lines.saturating_add(1);
-        let is_read = take(&line, &length);
+        let is_read = take(&line, &length)?;
         read.unreadable = read.unreadable.saturating_add(u64::from(!is_read));
     }
     Ok(())
@@ -87,8 +128,7 @@ pub(super) fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Re
         return Ok(Some(Length::Whole));
     }
     if line.len() < MAX_LINE {
-        // The last line of a file that is still being written has no line end.
-        return Ok(Some(Length::Whole));
+        return Ok(Some(Length::Unfinished));
     }
     let mut rest = Vec::new();
     loop {

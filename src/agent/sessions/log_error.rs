@@ -30,6 +30,12 @@ pub(super) enum LogError {
     NoLog(String),
     /// journalctl could not be started.
     Journal(io::Error),
+    /// The state of an export cannot be used.
+    State(String),
+    /// The lines of an export cannot be written.
+    Output(io::Error),
+    /// The new state of an export cannot be written.
+    Commit(String),
     /// Root's rights could not be given up.
     Privileges(PrivilegesError),
 }
@@ -37,7 +43,7 @@ pub(super) enum LogError {
 impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Query(what) => f.write_str(what),
+            Self::Query(what) | Self::State(what) => f.write_str(what),
             Self::File(path, error) => write!(f, "{}: {error}", shown(path)),
             Self::OwnFile(path, error) => {
                 let fix = if is_root() { "name the files to read instead" } else { "run it with sudo" };
@@ -51,6 +57,13 @@ impl fmt::Display for LogError {
                 write!(f, "no log can be read: {journal}, and {FOLDER} has no auth.log and no secure; {fix}")
             }
             Self::Journal(error) => write!(f, "journalctl: {error}"),
+            Self::Output(error) => write!(f, "cannot write the events: {error}"),
+            Self::Commit(what) => {
+                write!(
+                    f,
+                    "the events were written, but the state was not, so the next export repeats them: {what}"
+                )
+            }
             Self::Privileges(error) => error.fmt(f),
         }
     }
@@ -64,8 +77,13 @@ fn is_root() -> bool {
 impl LogError {
     pub(super) const fn outcome(&self) -> Outcome {
         match self {
-            Self::Query(_) | Self::File(..) | Self::TooManyFiles(_) => Outcome::Usage,
-            Self::OwnFile(..) | Self::NoLog(_) | Self::Journal(_) | Self::Privileges(_) => Outcome::Undecided,
+            Self::Query(_) | Self::File(..) | Self::TooManyFiles(_) | Self::State(_) => Outcome::Usage,
+            Self::OwnFile(..)
+            | Self::NoLog(_)
+            | Self::Journal(_)
+            | Self::Privileges(_)
+            | Self::Output(_)
+            | Self::Commit(_) => Outcome::Undecided,
         }
     }
 }

@@ -10,6 +10,7 @@ use eic_core::sessions::writer::AgentUser;
 use eic_host::clock;
 use eic_host::process::StreamingChild;
 
+use super::exporter::Exporter;
 use super::lines::{Gap, Read};
 use super::log_error::{LogError, MAX_FILES};
 use super::text::{Opened, files_of_the_machine, read_files};
@@ -47,7 +48,14 @@ impl LogSource {
 
     fn text(paths: Vec<PathBuf>) -> Result<Self, (PathBuf, io::Error)> {
         let open = |path: PathBuf| Opened::new(&path).map_err(|error| (path, error));
-        let files = paths.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let mut files: Vec<Opened> = Vec::new();
+        for opened in paths.into_iter().map(open) {
+            let opened = opened?;
+            // If a log is renamed meanwhile, two paths can lead to it.
+            if files.iter().all(|file| file.identity != opened.identity) {
+                files.push(opened);
+            }
+        }
         let zone = machine::zone(clock::now());
         Ok(Self::Text { files, zone })
     }
@@ -59,20 +67,27 @@ impl LogSource {
         }
     }
 
+    /// Whether the journal hides lines from this user.
+    pub(super) const fn is_hidden(&self) -> bool {
+        matches!(self, Self::Journal { hidden: true, .. })
+    }
+
     /// Reads the log to its end. If a part cannot be read, the result still has what was read before.
     pub(super) fn read_into<W: Wanted>(
         self,
         agent: Option<AgentUser>,
         programs: Programs,
         join: &mut Join<W>,
+        mut export: Option<&mut Exporter<'_>>,
     ) -> Result<Read, LogError> {
         match self {
             Self::Journal { entries, begins, hidden } => {
-                let mut read = journal::read_journal(entries, &begins, agent, programs, join);
+                let mut read =
+                    journal::read_journal(entries, &begins, (agent, programs), join, export.as_deref_mut())?;
                 read.gaps.extend(hidden.then_some(Gap::Hidden));
                 Ok(read)
             }
-            Self::Text { files, zone } => read_files(files, zone, join),
+            Self::Text { files, zone } => read_files(files, zone, join, export),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::fs::File;
 use std::io::{self, BufReader, Read as _, Seek as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,7 +16,8 @@ use eic_host::clock;
 use eic_host::files::open_regular;
 use eic_host::process::listen;
 
-use super::lines::{Gap, Length, Read, TIMEOUT, each_line, ended, next_line};
+use super::exporter::Exporter;
+use super::lines::{Counted, Gap, Length, Read, TIMEOUT, each_line, ended, next_line};
 use super::log_error::{FOLDER, LogError, MAX_FILES, shown};
 
 /// Maximum number of bytes that are read of a file, after decompression.
@@ -23,6 +25,9 @@ const MAX_FILE: u64 = 16 * 1024 * 1024 * 1024;
 
 /// Maximum number of characters that are shown of a line of unknown form.
 const MAX_BEGINNING: usize = 120;
+
+/// The number of first bytes that tell a file from others.
+const HEAD_BYTES: u64 = 512;
 
 /// How the names of the text logs begin: on Debian, and on Red Hat.
 const NAMES: [&str; 2] = ["auth.log", "secure"];
@@ -35,8 +40,12 @@ pub(super) struct Opened {
     path: PathBuf,
     file: File,
     written: i64,
+    /// Its device and its number there.
+    pub(super) identity: (u64, u64),
     /// The program that decompresses it. `None` if it is not compressed.
     unpacker: Option<&'static str>,
+    /// Its first bytes, after decompression. They tell it from other files, also after a rotation.
+    head: Vec<u8>,
 }
 
 /// The order of two files of one log whose first lines have the same time. The oldest is the least. logrotate appends a
@@ -78,7 +87,9 @@ pub(super) fn has_text_logs() -> bool {
 impl Opened {
     pub(super) fn new(path: &Path) -> io::Result<Self> {
         let mut file = open_regular(path)?;
-        let written = clock::timestamp(file.metadata()?.modified()?);
+        let found = file.metadata()?;
+        let identity = (found.dev(), found.ino());
+        let written = clock::timestamp(found.modified()?);
         let written = i64::try_from(written.as_unix()).unwrap_or(i64::MAX);
         let mut head = Vec::new();
         (&mut file).take(6).read_to_end(&mut head)?;
@@ -87,7 +98,7 @@ impl Opened {
         let kinds: [(&[u8], &str); 3] =
             [(b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")];
         let unpacker = kinds.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, program)| *program);
-        Ok(Self { path: path.to_owned(), file, written, unpacker })
+        Ok(Self { path: path.to_owned(), file, written, identity, unpacker, head: Vec::new() })
     }
 
     /// Time of its first line, in microseconds since 1970. If that is unknown, the time of its last change.
@@ -95,14 +106,18 @@ impl Opened {
         let mut line = Vec::new();
         if let Some(program) = self.unpacker {
             // If the program is missing or fails, the error is reported when the whole file is read.
-            if let Ok(child) = listen(Command::new(program).arg("-dc"), Some(self.file.try_clone()?), TIMEOUT)
+            if let Ok(mut child) =
+                listen(Command::new(program).arg("-dc"), Some(self.file.try_clone()?), TIMEOUT)
             {
-                let mut reader = BufReader::new(child);
+                let _ = (&mut child).take(HEAD_BYTES).read_to_end(&mut self.head);
+                let mut reader = BufReader::new((&*self.head).chain(&mut child));
                 let _ = next_line(&mut reader, &mut line);
-                drop(reader.into_inner().stop());
+                drop(reader);
+                drop(child.stop());
             }
         } else {
-            next_line(&mut BufReader::new(&self.file), &mut line)?;
+            (&self.file).take(HEAD_BYTES).read_to_end(&mut self.head)?;
+            next_line(&mut BufReader::new((&*self.head).chain(&self.file)), &mut line)?;
         }
         self.file.rewind()?;
         let first = TextLog::new(zone.clone(), self.written).instant_of(&String::from_utf8_lossy(&line));
@@ -116,6 +131,7 @@ pub(super) fn read_files<W: Wanted>(
     files: Vec<Opened>,
     zone: Option<Zone>,
     join: &mut Join<W>,
+    mut export: Option<&mut Exporter<'_>>,
 ) -> Result<Read, LogError> {
     let mut read = Read::default();
     read.gaps.extend(zone.is_none().then_some(Gap::ZoneUnknown));
@@ -126,15 +142,26 @@ pub(super) fn read_files<W: Wanted>(
         in_order.push((begins, opened));
     }
     let in_order = order::by_key(in_order, |(begins, opened)| (*begins, Rotation::of(&opened.path)));
+    let mut rest = in_order.len();
     for (_, opened) in in_order {
         let name = shown(&opened.path);
+        rest = rest.saturating_sub(1);
+        if let Some(export) = export.as_deref_mut() {
+            let plain = opened.unpacker.is_none().then(|| opened.file.try_clone().ok()).flatten();
+            let is_newest = rest == 0 || Rotation::of(&opened.path) == Rotation::Current;
+            export.begin_file(opened.head, plain, is_newest);
+        }
         let mut log = TextLog::new(zone.clone(), opened.written);
         let broken = match opened.unpacker {
-            None => {
-                read_text(&name, opened.file, &mut log, join, &mut read).map_err(|error| error.to_string())
+            None => read_text(&name, opened.file, &mut log, (join, export.as_deref_mut()), &mut read)
+                .map_err(|error| error.to_string()),
+            Some(program) => {
+                unpack(program, &name, opened.file, &mut log, (join, export.as_deref_mut()), &mut read)
             }
-            Some(program) => unpack(program, &name, opened.file, &mut log, join, &mut read),
         };
+        if let Some(error) = export.as_deref_mut().and_then(Exporter::failure) {
+            return Err(LogError::Output(error));
+        }
         if let Err(why) = broken {
             read.broken.get_or_insert(format!("{name}: {why}"));
         }
@@ -152,12 +179,12 @@ fn unpack<W: Wanted>(
     name: &str,
     file: File,
     log: &mut TextLog,
-    join: &mut Join<W>,
+    (join, export): (&mut Join<W>, Option<&mut Exporter<'_>>),
     read: &mut Read,
 ) -> Result<(), String> {
     let packed = |error: io::Error| format!("{program}: {error}");
     let mut child = listen(Command::new(program).arg("-dc"), Some(file), TIMEOUT).map_err(packed)?;
-    match read_text(name, &mut child, log, join, read) {
+    match read_text(name, &mut child, log, (join, export), read) {
         Ok(()) => ended(child, program).map(drop),
         Err(error) => {
             drop(child.stop());
@@ -170,21 +197,28 @@ fn read_text<W: Wanted>(
     name: &str,
     source: impl io::Read,
     log: &mut TextLog,
-    join: &mut Join<W>,
+    (join, mut export): (&mut Join<W>, Option<&mut Exporter<'_>>),
     read: &mut Read,
 ) -> io::Result<()> {
     let mut limited = source.take(MAX_FILE);
-    let mut reader = BufReader::with_capacity(MAX_LINE, &mut limited);
+    let mut reader = Counted::new(BufReader::with_capacity(MAX_LINE, &mut limited));
+    let place = reader.place();
     let mut last = Vec::new();
     let (mut is_first, mut unknown, mut number) = (true, 0_u64, 0_u64);
     let mut first_unknown = read.first_unknown.take();
     each_line(&mut reader, read, |line, length| {
+        let mut is_old = false;
+        if let Some(export) = export.as_deref_mut() {
+            let Some(origin) = export.line(line, place.get(), length) else { return Ok(true) };
+            join.comes_from(origin);
+            is_old = origin.is_old;
+        }
         let text = String::from_utf8_lossy(line);
         number = number.saturating_add(1);
         if matches!(length, Length::Cut) {
             is_first = false;
             // The beginning of the line can show that the rest does not matter.
-            return TextLog::is_other(&text);
+            return Ok(is_old || TextLog::is_other(&text));
         }
         if std::mem::take(&mut is_first) {
             if let Some(at) = log.instant_of(&text) {
@@ -193,17 +227,21 @@ fn read_text<W: Wanted>(
         }
         match log.parse_line(&text) {
             LineKind::Line(line) => join.take(line.host, line.at, Some(line.event)),
-            LineKind::Other => {}
-            LineKind::Unknown => {
+            LineKind::Unknown if !is_old => {
                 unknown = unknown.saturating_add(1);
                 first_unknown
                     .get_or_insert_with(|| format!("{name}:{number}: {}", printable(&text, MAX_BEGINNING)));
             }
+            LineKind::Other | LineKind::Unknown => {}
         }
         last.clear();
         last.extend_from_slice(line);
-        true
+        export.as_deref_mut().map_or(Ok(()), |export| export.drain(join)).map(|()| true)
     })?;
+    drop(reader);
+    if let Some(export) = export {
+        export.end_file();
+    }
     // A file without a single line in a known form is no such log.
     let is_none = !is_first && !log.is_known() && unknown == 0;
     if is_none {
@@ -250,7 +288,7 @@ mod tests {
             let all =
                 Question { since: None, until: None, user: None, principal: None, open: false, all: true };
             let mut join = Join::new(Kind::Text, all, None);
-            let read = read_files(opened.into(), Some(Zone::default()), &mut join).unwrap();
+            let read = read_files(opened.into(), Some(Zone::default()), &mut join, None).unwrap();
             assert_eq!(read.files, oldest_first.map(|name| folder.join(name).display().to_string()));
         }
         std::fs::remove_dir_all(folder).unwrap();

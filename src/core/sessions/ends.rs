@@ -26,7 +26,8 @@ impl<W: Wanted> Join<W> {
             self.said_to_end(process, at, source);
         } else if !self.ended.contains(&process) && !self.look_at_source(source, at) {
             self.tally.ends = self.tally.ends.saturating_add(1);
-            if self.wanted.covers(at) {
+            self.stream.note_end((process, at, source));
+            if self.counts(at) {
                 self.tally.ends_alone = self.tally.ends_alone.saturating_add(1);
             }
         }
@@ -126,16 +127,17 @@ impl<W: Wanted> Join<W> {
         if !self.wanted.session(&session) {
             return;
         }
+        let is_new = u64::from(!session.origin.is_old);
         let unattributed = [Some(session.source), end_source];
         let unattributed =
             unattributed.iter().filter(|source| **source == Some(Attribution::Unattributed)).count();
-        let unattributed = u64::try_from(unattributed).unwrap_or(u64::MAX);
+        let unattributed = u64::try_from(unattributed).unwrap_or(u64::MAX).saturating_mul(is_new);
         self.tally.unattributed = self.tally.unattributed.saturating_add(unattributed);
         if end_source == Some(Attribution::User) {
-            self.tally.ends_by_users = self.tally.ends_by_users.saturating_add(1);
+            self.tally.ends_by_users = self.tally.ends_by_users.saturating_add(is_new);
         }
         if session.left == Left::Contradicted && matches!(end, End::Unknown(..)) {
-            self.tally.ends_contradict = self.tally.ends_contradict.saturating_add(1);
+            self.tally.ends_contradict = self.tally.ends_contradict.saturating_add(is_new);
         }
         if session.pushes.is_empty() {
             let others = &mut self.tally.others;
@@ -195,6 +197,7 @@ impl<W: Wanted> Join<W> {
             sessions,
             unused: self.keys.unused(&self.wanted),
             refusals,
+            rest: self.stream,
             tally: self.tally,
             span: self.span,
         }

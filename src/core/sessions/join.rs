@@ -6,21 +6,19 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::MAX_ROWS;
-use super::event::{Accepted, Event, KeyName, KeyProvided, Moment};
-use super::joined::{Counts, End, Left, RefusalCount, Session, Why};
+use super::event::{Event, KeyName, Moment};
+use super::joined::{Counts, RefusalCount, Session, Why};
 use super::journal::Entry;
 use super::keys::Keys;
 use super::log::{ConnectionId, ProcessId};
 use super::programs::is_called_sshd;
 use super::running::Running;
+use super::stream::{RefusedLine, Stream};
 use super::writer::Attribution;
+use crate::text::{MAX_SHOWN, printable};
 
-pub use super::log::Kind;
+pub use super::log::{Kind, Origin};
 pub use super::wanted::Wanted;
-
-/// How much later than sshd's line the agent's line can arrive, in microseconds. The agent writes its line first, but
-/// journald reads the two lines from two sockets.
-const LATE: u64 = 10_000_000;
 
 /// Between two lines, the wall clock and the monotonic clock advance by almost the same time. They may differ by this
 /// much, in microseconds. A larger difference means that the wall clock was set.
@@ -42,12 +40,13 @@ pub struct Join<W> {
     /// The processes of this machine before the log was read.
     pub(super) running: Option<Running>,
     pub(super) runs: BTreeMap<String, u32>,
+    pub(super) stream: Stream,
     pub(super) run: Option<u32>,
     /// Whether sshd, logind or the agent has written any line in this run of the machine.
     has_lines: bool,
     pub(super) keys: Keys,
     /// The first proofs of logins that require several.
-    partial: BTreeMap<ProcessId, (KeyName, Attribution)>,
+    pub(super) partial: BTreeMap<ProcessId, (KeyName, Attribution)>,
     pub(super) open: BTreeMap<ProcessId, Session>,
     /// The processes of the connections in `open`.
     pub(super) connections: BTreeMap<ConnectionId, u32>,
@@ -57,7 +56,7 @@ pub struct Join<W> {
     pub(super) refusals: BTreeMap<Option<String>, RefusalCount>,
     pub(super) tally: Counts,
     pub(super) span: Option<(Moment, Moment)>,
-    sequence: u64,
+    pub(super) sequence: u64,
 }
 
 impl<W: Wanted> Join<W> {
@@ -69,6 +68,7 @@ impl<W: Wanted> Join<W> {
             wanted,
             running,
             runs: BTreeMap::new(),
+            stream: Stream::default(),
             run: None,
             has_lines: false,
             keys: Keys::new(),
@@ -120,7 +120,7 @@ impl<W: Wanted> Join<W> {
             return;
         };
         if let Event::GapCount(loss) = event {
-            let counts = self.wanted.covers(at);
+            let counts = self.counts(at);
             self.tally.losses.take(loss, at, counts, self.has_lines);
             return;
         }
@@ -131,7 +131,13 @@ impl<W: Wanted> Join<W> {
             Event::Refused { reason, user, push, count, source } => {
                 if self.wanted.moment(at, user.as_deref(), push.as_ref()) {
                     self.look_at_source(source, at);
-                    self.refused(reason, at, count);
+                    if self.stream.is_on {
+                        let origin = self.stream.origin;
+                        let line = RefusedLine { at, run, origin, reason, user, push, count, source };
+                        self.stream.refused.push(line);
+                    } else {
+                        self.refused(reason, at, count);
+                    }
                 }
             }
             Event::Accepted(login, source) => self.accepted(scope, run, at, login, source),
@@ -154,12 +160,12 @@ impl<W: Wanted> Join<W> {
                 self.disconnected(run, at, connection, (uid, source));
             }
             Event::Unknown => {
-                if self.wanted.covers(at) {
+                if self.counts(at) {
                     self.tally.unknown = self.tally.unknown.saturating_add(1);
                 }
             }
             Event::Opened { pid, source } => {
-                let is_silent = !self.open.contains_key(&(run, pid)) && self.wanted.covers(at);
+                let is_silent = !self.open.contains_key(&(run, pid)) && self.counts(at);
                 if is_silent && !self.look_at_source(source, at) {
                     self.tally.silent = self.tally.silent.saturating_add(1);
                 }
@@ -183,6 +189,9 @@ impl<W: Wanted> Join<W> {
     }
 
     fn disbelieved(&mut self, uid: u32, program: Option<String>, at: Moment) {
+        if self.stream.origin.is_old {
+            return;
+        }
         // Limit the list, because an attacker may have many user ids. The rest is counted under one key.
         let many = self.tally.disbelieved.len() >= 100;
         let uid = if many && !self.tally.disbelieved.contains_key(&uid) { u32::MAX } else { uid };
@@ -202,10 +211,15 @@ impl<W: Wanted> Join<W> {
     /// Counts the line if it is unattributed, and returns whether it is.
     pub(super) fn look_at_source(&mut self, source: Attribution, at: Moment) -> bool {
         let is_unattributed = source == Attribution::Unattributed;
-        if is_unattributed && self.wanted.covers(at) {
+        if is_unattributed && self.counts(at) {
             self.tally.unattributed = self.tally.unattributed.saturating_add(1);
         }
         is_unattributed
+    }
+
+    /// Whether a finding in the current line counts: it is in the queried time, and no earlier export has read the line.
+    pub(super) fn counts(&self, at: Moment) -> bool {
+        !self.stream.origin.is_old && self.wanted.covers(at)
     }
 
     pub(super) fn no_room(&mut self) {
@@ -234,6 +248,7 @@ impl<W: Wanted> Join<W> {
             None => {
                 let run = u32::try_from(self.runs.len()).ok()?;
                 self.runs.insert(scope.to_owned(), run);
+                self.stream.scopes.push(printable(scope, MAX_SHOWN));
                 run
             }
         };
@@ -260,88 +275,8 @@ impl<W: Wanted> Join<W> {
         let Some(passed) = last.until(at) else { return };
         let expected = last.wall.saturating_add(passed);
         let back = expected.saturating_sub(at.wall);
-        if back > CLOCK_SET {
+        if back > CLOCK_SET && !self.stream.origin.is_old {
             self.tally.stepped_back = self.tally.stepped_back.max(back);
         }
-    }
-
-    fn provided(&mut self, run: u32, at: Moment, handover: KeyProvided) {
-        self.tally.given = self.tally.given.saturating_add(1);
-        handover.of_each_request().for_each(|handover| self.pushed(run, at, handover));
-    }
-
-    fn pushed(&mut self, run: u32, at: Moment, handover: KeyProvided) {
-        let (sshd, key) = (handover.sshd, handover.key.clone());
-        let Ok(index) = self.keys.remember(run, at, handover, &self.wanted) else {
-            self.no_room();
-            return;
-        };
-        let Some(pid) = sshd else {
-            if self.keys.wait_for_any(run, key, index).is_err() {
-                self.no_room();
-            }
-            return;
-        };
-        let process = (run, pid);
-        if let Some(session) = self.open.get_mut(&process) {
-            if session.start.until(at).is_some_and(|gap| gap <= LATE) {
-                self.keys.came_late(index, session);
-                return;
-            }
-        }
-        // A process that accepted a login does not ask for keys again. So this is another process with the same id.
-        if let Some(session) = self.open.remove(&process) {
-            self.end_session(session, Why::PidReused, Some(at));
-        }
-        self.keys.wait_for(process, index, at);
-    }
-
-    fn accepted(&mut self, scope: &str, run: u32, at: Moment, mut login: Accepted, mut source: Attribution) {
-        self.tally.logins = self.tally.logins.saturating_add(1);
-        self.sequence = self.sequence.saturating_add(1);
-        let process = (run, login.pid);
-        if let Some(session) = self.open.remove(&process) {
-            self.end_session(session, Why::PidReused, Some(at));
-        }
-        self.ended.remove(&process);
-        let first_proof = self.partial.remove(&process);
-        if login.key.is_none() && login.method != "publickey" {
-            if let Some((key, proof_source)) = first_proof {
-                login.key = Some(key);
-                if proof_source == Attribution::Unattributed {
-                    source = proof_source;
-                }
-            }
-        }
-        let (pushes, joined) = self.keys.used_by(process, at, &login);
-        let is_md5 = login.key.as_ref().is_some_and(KeyName::is_md5);
-        let count = |tally: &mut u64, is_one: bool| *tally = tally.saturating_add(u64::from(is_one));
-        let mut pairs = pushes.iter().zip(pushes.iter().skip(1));
-        let is_shared = pairs.any(|(one, next)| one.claim().principal != next.claim().principal);
-        count(&mut self.tally.ambiguous, is_shared);
-        count(&mut self.tally.by_md5, is_md5 && (pushes.len() > 1 || self.kind == Kind::Text));
-        if self.open.len().saturating_add(self.done.len()) >= MAX_ROWS {
-            self.no_room();
-            return;
-        }
-        let sequence = self.sequence;
-        let mut session = Session {
-            start: at,
-            login,
-            source,
-            pushes,
-            joined,
-            end: End::Open,
-            end_source: None,
-            said_end: None,
-            left: Left::NotReported,
-            is_alive: false,
-            run,
-            sequence,
-        };
-        session.is_alive =
-            self.running.as_ref().is_some_and(|running| running.is_of(self.kind, scope, &session));
-        self.connections.insert(session.connection(), process.1);
-        self.open.insert(process, session);
     }
 }

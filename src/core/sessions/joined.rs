@@ -6,8 +6,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::event::{Accepted, KeyName, Moment, Push};
-use super::log::ConnectionId;
+use super::log::{ConnectionId, Origin};
 use super::losses::LogGaps;
+use super::stream::Stream;
 use super::writer::Attribution;
 
 /// How a key was matched with its login.
@@ -70,6 +71,7 @@ pub struct Session {
     /// Whether the session's process existed before the log was read.
     pub(super) is_alive: bool,
     pub(super) run: u32,
+    pub(super) origin: Origin,
     pub(super) sequence: u64,
 }
 
@@ -110,6 +112,8 @@ pub struct HandedOverKey {
     pub key: KeyName,
     /// The push of the key.
     pub push: Rc<Push>,
+    pub(super) run: u32,
+    pub(super) origin: Origin,
     pub(super) last: Moment,
     pub(super) used: bool,
 }
@@ -189,6 +193,8 @@ pub struct JoinedLog {
     pub sessions: Vec<Session>,
     /// Keys that no login used, in the order of the log.
     pub unused: Vec<HandedOverKey>,
+    /// What an export needs. Empty for a report.
+    pub rest: Stream,
     /// Refusals by cause, the most frequent first.
     pub refusals: Vec<(Option<String>, RefusalCount)>,
     /// Counts of other findings.

@@ -8,12 +8,12 @@ use alloc::vec::Vec;
 use super::MAX_ROWS;
 use super::event::{Accepted, KeyName, KeyProvided, Moment, Push};
 use super::joined::{HandedOverKey, Joined, Session};
-use super::log::ProcessId;
+use super::log::{Origin, ProcessId};
 use super::wanted::Wanted;
 
 /// Longest time between a key and its login, in microseconds. It exceeds any `LoginGraceTime` in use (the default is
 /// two minutes). After that time, another process may have the process id.
-const LOGIN: u64 = 600_000_000;
+pub(super) const LOGIN: u64 = 600_000_000;
 
 /// The same limit for a match by key and time only, in microseconds. A pushed key is valid for one minute, and sshd
 /// asks the agent again when a login uses it.
@@ -40,6 +40,10 @@ pub(super) struct Keys {
     count: u64,
     /// When this number of keys is reached, unneeded keys are removed the next time.
     tidy_at: usize,
+    /// Whether keys that no later login can use are moved to `settled`, instead of being kept until the end.
+    pub(super) streams: bool,
+    /// Such keys, also those that a login used.
+    pub(super) settled: Vec<HandedOverKey>,
     /// Keys by the sshd process that received them, if that process has not accepted a login yet.
     waiting: BTreeMap<ProcessId, Vec<(u64, Moment)>>,
     /// Keys for which the log does not contain the sshd process.
@@ -53,6 +57,8 @@ impl Keys {
             known: BTreeMap::new(),
             count: 0,
             tidy_at: TIDY,
+            streams: false,
+            settled: Vec::new(),
             waiting: BTreeMap::new(),
             waiting_by_key: BTreeMap::new(),
         }
@@ -61,7 +67,7 @@ impl Keys {
     /// Adds a key and returns its index. A key that was given for the same login before keeps its index.
     pub(super) fn remember(
         &mut self,
-        run: u32,
+        (run, origin): (u32, Origin),
         at: Moment,
         handover: KeyProvided,
         wanted: &impl Wanted,
@@ -81,13 +87,14 @@ impl Keys {
             return Ok(index);
         }
         if self.given.len() >= self.tidy_at {
-            self.tidy(at, wanted);
+            self.tidy(run, at, wanted);
         }
         if self.given.len() >= MAX_ROWS {
             return Err(NoRoom);
         }
         self.known.insert(identity, self.count);
-        self.given.insert(self.count, HandedOverKey { at, user, key, push, last: at, used: false });
+        let given = HandedOverKey { at, user, key, push, run, origin, last: at, used: false };
+        self.given.insert(self.count, given);
         Ok(self.count)
     }
 
@@ -127,8 +134,16 @@ impl Keys {
     }
 
     /// Removes keys that no later login can use and that the report does not need.
-    fn tidy(&mut self, now: Moment, wanted: &impl Wanted) {
+    fn tidy(&mut self, run: u32, now: Moment, wanted: &impl Wanted) {
         let is_waiting = |last: Moment| last.until(now).is_none_or(|gap| gap <= LOGIN);
+        if self.streams {
+            // A key of an earlier run of the machine is compared by another monotonic clock. It waits until the end.
+            let is_over = |given: &HandedOverKey| given.run == run && !is_waiting(given.last);
+            let (over, kept): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                core::mem::take(&mut self.given).into_iter().partition(|(_, given)| is_over(given));
+            self.given = kept;
+            self.settled.extend(over.into_values().filter(|given| given.is_asked_for(wanted)));
+        }
         self.given.retain(|_, given| is_waiting(given.last) || (!given.used && given.is_asked_for(wanted)));
         let given = &self.given;
         self.known.retain(|_, index| given.contains_key(index));
@@ -193,9 +208,14 @@ impl Keys {
         (pushes, joined)
     }
 
-    /// The keys that no login used and that pass the filter, in the order of the log.
+    /// The keys that no login used and that pass the filter, in the order of the log. In a stream, also those that a login
+    /// used.
     pub(super) fn unused(self, wanted: &impl Wanted) -> Vec<HandedOverKey> {
-        self.given.into_values().filter(|given| !given.used && given.is_asked_for(wanted)).collect()
+        let streams = self.streams;
+        self.given
+            .into_values()
+            .filter(|given| (streams || !given.used) && given.is_asked_for(wanted))
+            .collect()
     }
 }
 

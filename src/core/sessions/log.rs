@@ -9,6 +9,15 @@ pub enum Kind {
     Text,
 }
 
+/// What an export must know about a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Whether an earlier export has read the line.
+    pub is_old: bool,
+    /// A digest of the line. Zero in a journal, where moments identify lines.
+    pub digest: [u8; 16],
+}
+
 /// The number of a machine's run (or of a machine, in a text log), and the client's address and port.
 pub(super) type ConnectionId = (u32, alloc::string::String, u16);
 

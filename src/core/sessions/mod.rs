@@ -14,6 +14,8 @@
 //! | [`losses`] | reports in the log about lost lines |
 //! | [`join`], `keys`, `ends` | from events to sessions, unused keys and refusals |
 //! | [`joined`], [`running`] | the joined sessions, and the processes that still run |
+//! | [`stream`], [`streaming`] | the join as a stream of events |
+//! | [`export`] | exports: lines and their ids, and the state |
 //! | [`question`] | the filters of a query |
 //! | [`report`], [`shown`], `warnings`, [`render`] | the report as a JSON document, as text and as CSV |
 //!
@@ -90,12 +92,14 @@
 mod claim;
 mod ends;
 pub mod event;
+pub mod export;
 mod header;
 pub mod join;
 pub mod joined;
 pub mod journal;
 mod keys;
 mod log;
+mod logins;
 pub mod losses;
 pub mod message;
 mod moment;
@@ -106,6 +110,8 @@ pub mod render;
 pub mod report;
 pub mod running;
 pub mod shown;
+pub mod stream;
+pub mod streaming;
 pub mod text_log;
 mod wanted;
 mod warnings;

@@ -11,6 +11,7 @@ use super::joined::JoinedLog;
 use super::question::Question;
 use super::shown::{Count, ShownKey, ShownProgram, ShownRefusal, ShownSession, UntrustedWriter, shown};
 use super::warnings::{begins_late, warnings};
+use crate::instance_facts::InstanceFacts;
 use crate::order;
 use crate::time::Timestamp;
 
@@ -25,6 +26,8 @@ pub struct SessionsReport {
     pub version: &'static str,
     /// The instant of the report, by this machine's clock.
     pub at: String,
+    /// The instance that the log is of.
+    pub instance: InstanceFacts,
     /// The filters of the query.
     pub asked: ShownQuestion,
     /// The log that was read.
@@ -87,7 +90,7 @@ impl SessionsReport {
     pub fn new(question: &Question, now: Timestamp, kind: Kind, found: JoinedLog, lines: u64) -> Self {
         let warnings = warnings(question, kind, &found);
         let complete = found.tally.is_complete() && !begins_late(question, &found);
-        let JoinedLog { sessions, unused, refusals, tally, span } = found;
+        let JoinedLog { sessions, unused, refusals, tally, span, rest: _ } = found;
         let liar = |(uid, lines): (&u32, &u64)| UntrustedWriter {
             uid: (*uid != u32::MAX).then_some(*uid),
             lines: *lines,
@@ -97,6 +100,7 @@ impl SessionsReport {
             schema_version: 2,
             version: env!("CARGO_PKG_VERSION"),
             at: now.to_string(),
+            instance: InstanceFacts::default(),
             asked: ShownQuestion::of(question),
             log: Log {
                 kind: if kind == Kind::Journal { "journal" } else { "text" },

@@ -32,9 +32,14 @@ impl Running {
     /// Whether the session's process still runs. One matching clock is enough: the wall clock may have been set, and
     /// the monotonic clock stops while the machine sleeps.
     pub(super) fn has(&self, session: &Session) -> bool {
-        self.sshd.get(&session.login.pid).is_some_and(|(wall, since_start)| {
-            let monotonic = session.start.monotonic;
-            *wall <= session.start.wall.saturating_add(Self::SLACK)
+        self.has_process(session.login.pid, session.start)
+    }
+
+    /// Whether the process of a session that began at `start` still runs.
+    pub(super) fn has_process(&self, pid: u32, start: Moment) -> bool {
+        self.sshd.get(&pid).is_some_and(|(wall, since_start)| {
+            let monotonic = start.monotonic;
+            *wall <= start.wall.saturating_add(Self::SLACK)
                 || monotonic.is_some_and(|start| *since_start <= start.saturating_add(Self::SLACK))
         })
     }

@@ -198,7 +198,7 @@ pub struct UntrustedWriter {
     pub lines: u64,
 }
 
-const fn is_attributed(source: Attribution) -> Option<bool> {
+pub(super) const fn is_attributed(source: Attribution) -> Option<bool> {
     match source {
         Attribution::Attested(_) => Some(true),
         Attribution::Unattributed | Attribution::User => Some(false),

@@ -12,6 +12,9 @@ use crate::world::World;
 
 /// The path that contains the items.
 const ROOT: &str = "/latest/meta-data/";
+/// The instance identity document.
+const IDENTITY: &str = "/latest/dynamic/instance-identity/document";
+const AMI: &str = "ami-0123456789abcdef0";
 const TTL_HEADER: &str = "X-aws-ec2-metadata-token-ttl-seconds";
 const TOKEN_HEADER: &str = "X-aws-ec2-metadata-token";
 
@@ -95,6 +98,9 @@ fn issue_token(world: &World, request: &Request) -> Response {
 
 /// The content of an item, or the listing of a path.
 fn look_up(world: &World, path: &str) -> Option<Vec<u8>> {
+    if path == IDENTITY {
+        return identity(world);
+    }
     let directory = format!("{}/", path.trim_end_matches('/'));
     if ROOT.starts_with(&directory) && directory != ROOT {
         let next = ROOT[directory.len()..].split_inclusive('/').next()?;
@@ -113,6 +119,33 @@ fn look_up(world: &World, path: &str) -> Option<Vec<u8>> {
     if names.is_empty() { None } else { Some(names.into_iter().collect::<Vec<_>>().join("\n").into()) }
 }
 
+/// The instance identity document, in the form of the real service. Tests replace it by its path below `/latest/`.
+fn identity(world: &World) -> Option<Vec<u8>> {
+    let path = IDENTITY.strip_prefix("/latest/").unwrap_or(IDENTITY);
+    if let Some(content) = world.replaced_items().remove(path) {
+        return content;
+    }
+    let config = &world.config;
+    let document = serde_json::json!({
+        "accountId": "123456789012",
+        "architecture": "x86_64",
+        "availabilityZone": config.zone,
+        "billingProducts": null,
+        "devpayProductCodes": null,
+        "imageId": AMI,
+        "instanceId": config.instance_id,
+        "instanceType": "t3.micro",
+        "kernelId": null,
+        "marketplaceProductCodes": null,
+        "pendingTime": "2026-11-21T12:00:00Z",
+        "privateIp": config.instance_ip,
+        "ramdiskId": null,
+        "region": region_of(&config.zone),
+        "version": "2017-09-30",
+    });
+    serde_json::to_vec_pretty(&document).ok()
+}
+
 /// Every item by its path below [`ROOT`].
 fn items(world: &World) -> BTreeMap<String, Vec<u8>> {
     let config = &world.config;
@@ -120,7 +153,7 @@ fn items(world: &World) -> BTreeMap<String, Vec<u8>> {
     let host = format!("ip-{}", config.instance_ip.to_string().replace(['.', ':'], "-"));
     let mut items = BTreeMap::from(
         [
-            ("ami-id", "ami-0123456789abcdef0".to_owned()),
+            ("ami-id", AMI.to_owned()),
             ("hostname", format!("{host}.{region}.compute.internal")),
             ("instance-id", config.instance_id.clone()),
             ("instance-type", "t3.micro".to_owned()),

@@ -1,6 +1,8 @@
 //! `sessions`: real daemons log real logins, and the report must show who logged in.
 
 mod corpus;
+mod export_state;
+mod exports;
 mod forged;
 mod journal;
 mod limits;

@@ -160,6 +160,29 @@ fn a_million_lines_take_bounded_memory() {
     });
 }
 
+/// An export writes events while it reads, so it does not keep them.
+#[test]
+fn export_of_a_million_lines_takes_little_memory() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let (path, logins) = write_lines(world, 1_000_000);
+        let out = world.path("etc/events");
+        let measured = Command::new("/usr/bin/time")
+            .args(["--quiet", "-f", "%M"])
+            .arg(world.agent())
+            .args(["sessions", "--jsonl", &path])
+            .stdout(File::create(&out).unwrap())
+            .output()
+            .expect("GNU time; tests/setup installs it");
+        let text = fs::read_to_string(&out).unwrap();
+        let coverage: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        let counts = (&coverage["log"]["lines"], &coverage["sessions"], &coverage["unused"]);
+        assert_eq!(counts, (&1_000_000.into(), &logins.into(), &(100_000 - logins).into()));
+        assert_eq!((text.lines().count(), &coverage["complete"]), (100_001, &true.into()));
+        let kib: u64 = String::from_utf8(measured.stderr).unwrap().trim().parse().expect("KiB");
+        assert!(kib < 64 * 1024, "{kib} KiB");
+    });
+}
+
 /// The exit status and the report for a file with these lines.
 fn of_lines(world: &World, lines: &[&str]) -> (Option<i32>, Value) {
     let file = world.path("etc/lines");

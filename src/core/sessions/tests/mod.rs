@@ -1,6 +1,8 @@
 //! Tests of the join and the report. The tests write the logs.
 
 mod disconnects;
+mod export_places;
+mod exports;
 mod joins;
 mod lines;
 mod missing;
