@@ -7,8 +7,9 @@ use eic_emulator::http::Response;
 use eic_emulator::pki::StapleName;
 use eic_emulator::{Config, Entry, Fault};
 
+use crate::limits::public_key;
 use crate::metadata::{KEYS, SIGNER, STAPLES, USER, paths, pushed};
-use crate::world::{INSTANCE, Key, Run, SOON, Syslog, on_an_instance, test_path};
+use crate::world::{INSTANCE, Run, SOON, Syslog, on_an_instance, test_path};
 
 /// See signal(7). The number is the same on every architecture of EC2.
 const SIGALRM: i32 = 14;
@@ -249,11 +250,8 @@ fn run_stuck_in_its_output_is_ended_by_the_kernels_alarm() {
         // The keys are more than a pipe can buffer, and the reader never reads.
         let until = world.emulator.now() + 600;
         let signer = &world.emulator.hierarchy().leaf_key;
-        let key = Key::ed25519(world, "key");
-        let entries = (0..1200).map(|number| {
-            let entry = Entry::new(key.line()).timestamp(until).instance(INSTANCE);
-            entry.request(&number.to_string()).sign(signer)
-        });
+        let entries = (0..1200)
+            .map(|number| Entry::new(public_key(number)).timestamp(until).instance(INSTANCE).sign(signer));
         world.emulator.set_entries(USER, entries.collect::<Vec<_>>().concat());
         // A busy machine may not judge all of them within a short time. Then the run writes nothing.
         let mut times = [3, 12, 50].into_iter();

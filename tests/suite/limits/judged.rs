@@ -285,7 +285,7 @@ impl Case {
 }
 
 /// A public key without a private key.
-fn public_key(number: usize) -> String {
+pub(crate) fn public_key(number: usize) -> String {
     let mut blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20".to_vec();
     blob.extend(number.to_be_bytes());
     blob.extend([7; 24]);

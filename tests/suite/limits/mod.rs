@@ -7,6 +7,8 @@ mod predicted;
 mod recording;
 mod single_use;
 
+pub(crate) use judged::public_key;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
