@@ -15,9 +15,13 @@ pub const CHOSEN_INPUTS: &str = "; chosen inputs: ";
 /// Begins the part with the request ids of further pushes of the key by the same principal. A space separates them.
 pub const FURTHER_REQUESTS: &str = "; further request-ids: ";
 
-/// Maximum number of further request ids in a line. Another line has the rest. With so many ids of EC2, a usual line has
-/// less than the 2,048 bytes that every receiver should accept (RFC 5424 section 6.1).
+/// Maximum number of further request ids in a line. Another line has the rest.
 pub const MAX_FURTHER: usize = 24;
+
+/// Longest line with further request ids, in bytes. So no number of pushes makes a line so long that a receiver cuts off
+/// the rule and the options at its end. Every syslog receiver should accept 2,048 bytes (RFC 5424 section 6.1), and the
+/// daemon adds its header.
+pub const MAX_LINE: usize = 2048 - 128;
 
 /// Longest list of further request ids in a line, in bytes.
 pub const MAX_FURTHER_BYTES: usize = 1024;

@@ -25,6 +25,7 @@ const ALICE: &str = "arn:aws:sts::123456789012:assumed-role/Admin/alice";
 struct Push<'k> {
     key: &'k Key,
     caller: &'k str,
+    /// Empty: the push has none.
     request: String,
     /// Seconds until the key expires.
     left: i64,
@@ -41,7 +42,8 @@ fn serve(world: &World, pushes: &[Push<'_>]) {
     let (now, signer) = (world.emulator.now(), world.emulator.hierarchy());
     let entry = |push: &Push<'_>| {
         let entry = Entry::new(push.key.line()).timestamp(now + push.left).instance(INSTANCE);
-        let entry = entry.caller(push.caller).request(&push.request);
+        let entry = entry.caller(push.caller);
+        let entry = if push.request.is_empty() { entry } else { entry.request(&push.request) };
         if push.is_signed { entry.sign(&signer.leaf_key) } else { entry.with_signature(&[1; 256]) }
     };
     world.emulator.set_entries(USER, pushes.iter().flat_map(entry).collect::<Vec<_>>());
@@ -197,12 +199,12 @@ fn flood_of_pushes_of_one_key_has_short_lines_with_every_request_id() {
         let key = Key::ed25519(world, "key");
         let id = |number: usize| format!("ea46ab38-4454-451f-bf75-{number:012x}");
         let usual: Vec<_> = (0..2000).map(|number| Push::new(&key, ALICE, &id(number), 400)).collect();
-        // The longest principal, and request ids that the log escapes.
+        // The longest principal, and request ids that the log escapes. Such a line has no room for further ids.
         let long_caller = format!("arn:aws:sts::123456789012:assumed-role/Admin/{}", "x".repeat(2000));
         let long_id = |number: usize| format!("{number:03}{}", " ".repeat(120));
         let long: Vec<_> =
             (0..200).map(|number| Push::new(&key, &long_caller, &long_id(number), 400)).collect();
-        for (pushes, most_lines, longest) in [(usual, 80, 1200), (long, 100, 4096)] {
+        for (pushes, most_lines, longest) in [(usual, 80, 1200), (long, 200, 4096)] {
             let journal = Journal::bind();
             serve(world, &pushes);
             let run = world.run(&[USER, &key.fingerprint()]);
@@ -243,6 +245,55 @@ fn required_log_must_accept_every_line_about_a_key() {
         let syslog = Syslog::bind();
         assert_eq!(world.run(&[USER]).keys().lines().count(), 2);
         assert_eq!(syslog.agent_lines().len(), 1 + 80);
+    });
+}
+
+#[test]
+fn further_ids_leave_room_for_the_rule_and_the_options() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let key = Key::ed25519(world, "key");
+        let options = format!("command=\"echo {}\"", "o".repeat(1000));
+        world.configure_unhurried(&format!(
+            "[[rule]]\nname = \"long\"\naction = \"allow\"\noptions = '{options}'\n"
+        ));
+        let id = |number: usize| format!("ea46ab38-4454-451f-bf75-{number:012x}");
+        let pushes: Vec<_> = (0..60).map(|number| Push::new(&key, ALICE, &id(number), 400)).collect();
+        serve(world, &pushes);
+        let syslog = Syslog::bind();
+        assert_eq!(world.run(&[USER]).keys(), format!("{options} {}\n", key.bare_line()));
+        let lines = syslog.agent_lines();
+        for line in &lines {
+            // The daemon adds a time and the name of the host.
+            assert!(line.len() <= 2048 - 80, "{}: {line}", line.len());
+            assert!(line.ends_with(&format!("; allowed by rule: long; with options: {options}")), "{line}");
+        }
+        assert!(lines.len() < 10, "{}", lines.len());
+        assert!((0..60).all(|number| lines.iter().any(|line| line.contains(&id(number)))), "{lines:#?}");
+    });
+}
+
+#[test]
+fn id_of_an_older_push_is_never_that_of_the_newest() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        let journal = Journal::bind();
+        let key = Key::ed25519(world, "key");
+        for (of_newest, first, further) in
+            [("", None, "r-1 r-2"), ("r-3", Some("r-3"), "r-1 r-2"), ("r-1", Some("r-1"), "r-2")]
+        {
+            let push = |id, left| Push::new(&key, ALICE, id, left);
+            serve(world, &[push("r-2", 300), push("r-1", 350), push("", 320), push(of_newest, 400)]);
+            let before = journal.events().len();
+            assert_eq!(world.run(&[USER]).keys(), format!("{}\n", key.bare_line()));
+            let events = journal.events().split_off(before);
+            let of = |event: &BTreeMap<String, String>, name| event.get(name).cloned();
+            let named: Vec<_> = events
+                .iter()
+                .map(|event| {
+                    (of(event, "EIC_REQUEST_ID"), of(event, "EIC_FURTHER_REQUEST_IDS").unwrap_or_default())
+                })
+                .collect();
+            assert_eq!(named, [(first.map(str::to_owned), further.to_owned())]);
+        }
     });
 }
 
