@@ -249,6 +249,30 @@ fn required_log_must_accept_every_line_about_a_key() {
 }
 
 #[test]
+fn required_log_withholds_no_key_because_of_the_pushes_of_another_principal() {
+    on_an_instance(test_path!(), Config::default(), |world| {
+        world.configure_unhurried("[audit]\nrequired = true\n");
+        let [shared, flooded, quiet] = ["shared", "flooded", "quiet"].map(|name| Key::ed25519(world, name));
+        let unread = UnixDatagram::bind("/dev/log").unwrap();
+        fs::set_permissions("/dev/log", fs::Permissions::from_mode(0o666)).unwrap();
+        let flood = |key| (0..2000).map(move |number| Push::new(key, BOB, &format!("flood-{number}"), 450));
+        for (flooded, alices) in [(&shared, &shared), (&flooded, &quiet)] {
+            let pushes: Vec<_> = flood(flooded).chain([Push::new(alices, ALICE, "r-alice", 400)]).collect();
+            serve(world, &pushes);
+            let run = world.run(&[USER]);
+            assert_eq!(run.keys(), format!("{}\n", alices.bare_line()), "{}", run.notes());
+            // The reader finds the line about the key that sshd got.
+            unread.set_nonblocking(true).unwrap();
+            let mut buffer = [0; 8192];
+            let mut next =
+                || unread.recv(&mut buffer).ok().map(|n| String::from_utf8_lossy(&buffer[..n]).into_owned());
+            let lines: Vec<_> = std::iter::from_fn(&mut next).collect();
+            assert!(lines.iter().any(|line| line.contains("request-id: r-alice")), "{lines:#?}");
+        }
+    });
+}
+
+#[test]
 fn further_ids_leave_room_for_the_rule_and_the_options() {
     on_an_instance(test_path!(), Config::default(), |world| {
         let key = Key::ed25519(world, "key");

@@ -17,9 +17,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use eic_core::audit_line::{CHOSEN_INPUTS, MAX_PRINCIPAL, SESSION};
-use eic_core::decision::{KeyLine, Refusal, RefusalError};
+use eic_core::decision::{KeyLine, Pushes, Refusal, RefusalError};
 use eic_core::evidence::key_bundle::Claims;
 use eic_core::identity::LoginName;
+use eic_core::order;
 use eic_core::policy::Denied;
 use eic_core::reason::Reason;
 use eic_core::text::{MAX_SHOWN, one_line, printable};
@@ -87,7 +88,9 @@ impl Audit {
         }
     }
 
-    /// Logs keys that the run will print. Returns the lines of keys about which all events are in a log daemon's queue.
+    /// Logs keys that the run will print. Returns the lines that sshd may get if the log is required: those for which, for at
+    /// least one principal, all events are in a log daemon's queue. So a principal that pushes the key of another one
+    /// withholds no key from it.
     ///
     /// Auditors have matched this text with CloudTrail since EC2 Instance Connect began. Parts that the push did not
     /// contain are omitted. The pushes of a key by one principal are one event, which has the id of each request.
@@ -97,12 +100,23 @@ impl Audit {
         unstapled: &[&str],
         user: &LoginName,
     ) -> Vec<&'l KeyLine<'k>> {
-        let is_logged = |line: &&KeyLine<'_>| {
-            let events = line.pushes().flat_map(|pushes| provided_events(pushes, unstapled, user));
+        let of_line =
+            |(place, line): (usize, &'l KeyLine<'k>)| line.pushes().map(move |pushes| (place, pushes));
+        // If the daemon is slow, later events may be lost. So a principal with many pushes comes last.
+        let fewest_first = order::by_key(
+            lines.iter().enumerate().flat_map(of_line).collect(),
+            |(_, pushes): &(usize, &Pushes<'k>)| pushes.all().count(),
+        );
+        let mut logged = vec![false; lines.len()];
+        for (place, pushes) in fewest_first {
             // Not `all`: the events after one that no log accepted are sent, too.
-            events.filter(|event| !self.send(event.clone())).count() == 0
-        };
-        lines.iter().filter(is_logged).collect()
+            let sent = provided_events(pushes, unstapled, user).map(|event| self.send(event));
+            let is_logged = sent.filter(|is_queued| !is_queued).count() == 0;
+            if let Some(of_line) = logged.get_mut(place) {
+                *of_line |= is_logged;
+            }
+        }
+        lines.iter().zip(logged).filter_map(|(line, is_logged)| is_logged.then_some(line)).collect()
     }
 
     /// Logs refused entries. After the first eight, one line counts the rest.
