@@ -19,7 +19,8 @@ pub(super) const LOGIN: u64 = 600_000_000;
 /// asks the agent again when a login uses it.
 const LOGIN_BY_KEY: u64 = 120_000_000;
 
-/// Maximum number of pushes of one key that a login in a text log can match. The latest ones are kept.
+/// Maximum number of pushes of one key that a login in a text log can match. A further push replaces the oldest one of its
+/// principal, or else the oldest one. So the pushes of one principal hide no other principal.
 const MAX_PUSHES: usize = 64;
 
 /// When this number of keys is reached, unneeded keys are removed for the first time.
@@ -109,7 +110,7 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// [`NoRoom`] if too many pushes of this key are recorded. The oldest one was dropped.
+    /// [`NoRoom`] if too many pushes of this key are recorded. An older one was dropped.
     pub(super) fn wait_for_any(&mut self, run: u32, key: KeyName, index: u64) -> Result<(), NoRoom> {
         let waiting = self.waiting_by_key.entry((run, key)).or_default();
         if waiting.contains(&index) {
@@ -117,7 +118,9 @@ impl Keys {
         }
         let is_full = waiting.len() >= MAX_PUSHES;
         if is_full {
-            waiting.remove(0);
+            let principal = |index| self.given.get(index).map(|given| &given.push.claim().principal);
+            let of_same = waiting.iter().position(|other| principal(other) == principal(&index));
+            waiting.remove(of_same.unwrap_or_default());
         }
         waiting.push(index);
         if is_full { Err(NoRoom) } else { Ok(()) }

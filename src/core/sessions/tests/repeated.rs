@@ -1,6 +1,6 @@
 //! Tests of lines that name several pushes of one key.
 
-use super::super::event::{KeyProvided, Push};
+use super::super::event::{KeyProvided, Moment, Push};
 use super::super::message::of_agent;
 use super::*;
 
@@ -88,4 +88,34 @@ fn request_ids_in_text_are_parsed_and_bounded() {
     let imitation =
         format!("{line}, request-id: r-1, for IAM principal: x;\\x20further\\x20request-ids:\\x20r-2");
     assert_eq!(read(&imitation), ["r-1"]);
+}
+
+#[test]
+fn many_pushes_of_one_principal_hide_no_other_principal_in_a_text_log() {
+    let line = |principal: &str, first: &str, further: &str| {
+        format!(
+            "Providing ssh key from EC2 Instance Connect with fingerprint: {}, request-id: {first}, for IAM principal: \
+             {principal}; further request-ids: {further}",
+            key('a')
+        )
+    };
+    let flood = |first: usize| {
+        let further: Vec<_> = (0..24).map(|number| format!("bob-{first}-{number}")).collect();
+        line(BOB, &format!("bob-{first}"), &further.join(" "))
+    };
+    for place in [0, 2, 4] {
+        let mut messages: Vec<_> = (0..4).map(flood).collect();
+        messages.insert(place, line(ALICE, "r-alice", ""));
+        let mut join = Join::new(Kind::Text, everything(), None);
+        let at = Moment { wall: NOON * 1_000_000, monotonic: None };
+        for message in &messages {
+            join.take("host", at, of_agent(message, Push::Unverified));
+        }
+        join.take("host", at, of_sshd(7, &accepted(&key('a'))));
+        let found = join.end(None);
+        let pushes = &found.sessions[0].pushes;
+        assert!(pushes.iter().any(|push| push.claim().principal.as_deref() == Some(ALICE)), "{place}");
+        assert_eq!((pushes.len(), found.tally.ambiguous), (64, 1));
+        assert!(found.tally.left_out > 0, "the report says that pushes are missing");
+    }
 }
