@@ -157,10 +157,12 @@ check_doctor() {
 # check_audit USER KEY FROM: checks the journal of a login since the mark. The agent's line has the caller of the push,
 # sshd's line has the client's address.
 check_audit() {
+    # An earlier push of the key, if it is still valid, is in the same line.
+    further="(; further request-ids: [0-9a-f -]+)?"
     messages=$(journal)
     fingerprint=$(ssh-keygen -l -f "$STATE/$2.pub" | cut -d ' ' -f 2)
     check_line "the agent's line" \
-        "Providing ssh key from EC2 Instance Connect with fingerprint: $(literal "$fingerprint"), request-id: [0-9a-f-]{36}, for IAM principal: arn:aws:iam::123456789012:user/bob" \
+        "Providing ssh key from EC2 Instance Connect with fingerprint: $(literal "$fingerprint"), request-id: [0-9a-f-]{36}, for IAM principal: arn:aws:iam::123456789012:user/bob$further" \
         "$(printf '%s\n' "$messages" | of_program eic-agent)"
     check_line "sshd's line" "Accepted publickey for $1 from $(literal "$3") port [0-9]+ ssh2: ED25519 $(literal "$fingerprint")" \
         "$(printf '%s\n' "$messages" | of_program sshd)"

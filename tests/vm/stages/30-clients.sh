@@ -7,7 +7,7 @@ outside client mssh -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no 
     "ec2-user@$INSTANCE" whoami
 check "mssh: exit status" 0 "$status"
 check "mssh logs in as" ec2-user "$output"
-check_line "the agent's line" 'Providing ssh key .* for IAM principal: arn:aws:iam::123456789012:user/bob' "$(audit)"
+check_line "the agent's line" 'Providing ssh key .* for IAM principal: arn:aws:iam::123456789012:user/bob(; further request-ids: .*)?' "$(audit)"
 check_line "sshd's line" "Accepted publickey for ec2-user from $(literal "$CLIENT") port [0-9]+ ssh2: RSA SHA256:.*" "$(journal | of_program sshd)"
 
 # aws_ssh ADDRESS-OF-INSTANCE OPTION…: imitates `aws ec2-instance-connect ssh` of AWS CLI 2: a key for one login, a
