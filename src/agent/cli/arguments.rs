@@ -161,7 +161,7 @@ Examples:
   sudo eic-agent sessions --principal '*:assumed-role/Admin/*' --json |
     jq '.sessions[].pushes[]'
   sudo eic-agent sessions --csv /var/log/auth.log* > sessions.csv
-  sudo eic-agent sessions --all --jsonl --state /var/lib/eic-agent/sessions \
+  sudo eic-agent sessions --all --jsonl --state /var/lib/eic-agent/sessions \\
     >> events.jsonl
 
 The folder of --state must belong to the user eic-agent, with mode 0700. The
