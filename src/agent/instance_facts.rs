@@ -11,6 +11,7 @@ use eic_login::imds::{ImdsError, ImdsSession};
 use nix::unistd::Uid;
 
 use crate::cli::SYSFS;
+use crate::metadata::ask;
 use crate::settings;
 
 /// The instance identity document ("Instance identity documents", EC2 User Guide).
@@ -70,10 +71,7 @@ fn of_machine(machine: &Machine) -> InstanceFacts {
 
 /// The document. `None` if metadata has none.
 fn document(settings: &Settings) -> Result<Option<IdentityDocument>, ImdsError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
-    let runtime =
-        runtime.map_err(|error| ImdsError::Unreachable("the network".to_owned(), error.to_string()))?;
-    let bytes = runtime.block_on(async {
+    let bytes = ask(async {
         let session = ImdsSession::open(&settings.endpoints(), settings.timeout.value).await?;
         session.get(DOCUMENT, MAX_DOCUMENT_BYTES).await
     })?;

@@ -23,6 +23,7 @@
 //! | `sessions` | logins found in the log |
 //! | `whoami` | who pushed the key of a session |
 //! | `instance_facts` | what an export says about its instance |
+//! | `metadata` | requests to the metadata service |
 //! | `host_keys` | this host's public keys, for clients |
 //! | [`layout`] | width and colours of what people read |
 //!
@@ -57,6 +58,7 @@ mod explain;
 mod host_keys;
 mod instance_facts;
 pub mod layout;
+mod metadata;
 mod outcome;
 mod placement;
 mod reach;

@@ -18,6 +18,7 @@ use eic_login::imds::{Endpoint, ImdsError, ImdsSession};
 use tokio::task::JoinSet;
 
 use crate::capture::document::{self, Capture, CapturedAnswer, Item};
+use crate::metadata::ask;
 
 /// Maximum number of users whose keys are fetched.
 const MAX_USERS: usize = 32;
@@ -48,12 +49,7 @@ pub(crate) struct Fetched {
 /// Fetches all items. Without a token, the capture contains only that error.
 pub(crate) fn fetch(wanted: &CaptureRequest<'_>) -> Fetched {
     let started = Instant::now();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
-    let fetched = match runtime {
-        Ok(runtime) => runtime.block_on(everything(wanted)),
-        Err(error) => Err(ImdsError::Unreachable("the network".to_owned(), error.to_string())),
-    };
-    fetched.map_err(|error| error.on(wanted.machine)).unwrap_or_else(|error| {
+    ask(everything(wanted)).map_err(|error| error.on(wanted.machine)).unwrap_or_else(|error| {
         let token = started.elapsed();
         let mut capture = Capture::new(wanted.now, name_of(wanted.machine));
         capture.items.push(Item::new(

@@ -8,7 +8,6 @@ use std::path::Path;
 
 use eic_core::audit_line::IDENT;
 use eic_core::sessions::export::state::MAX_STATE_BYTES;
-use eic_core::text::{MAX_SHOWN, printable};
 use eic_host::files::read_open;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, open, openat, renameat};
@@ -98,7 +97,7 @@ fn open_folder(path: &Path) -> Result<OwnedFd, String> {
 fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
     let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+".contains(&b));
-    if is_plain { text.into_owned() } else { printable("FOLDER", MAX_SHOWN) }
+    if is_plain { text.into_owned() } else { "FOLDER".to_owned() }
 }
 
 fn read_state(file: OwnedFd) -> Result<Vec<u8>, String> {
