@@ -3,11 +3,13 @@
 //! | file | holds |
 //! | --- | --- |
 //! | [`authorized_keys`] | the arguments of `authorized-keys`, and the options that it shares with other subcommands |
-//! | [`arguments`] | the arguments of the subcommands that people run |
+//! | [`arguments`] | the arguments of most subcommands that people run |
+//! | [`audit`] | the arguments of the subcommands that read the audit log |
 //! | [`hidden`] | the arguments of the hidden subcommands |
 //! | `values` | argument types that `eic-core` does not have |
 
 pub mod arguments;
+pub mod audit;
 pub mod authorized_keys;
 pub mod hidden;
 mod values;
@@ -23,8 +25,9 @@ use eic_host::sshd::command::AUTHORIZED_KEYS_NAMES;
 
 pub use self::arguments::{
     CaptureArgs, ConfigArgs, DisableArgs, DoctorArgs, EnableArgs, ExplainArgs, HostKeysArgs, RulesArgs,
-    SessionsArgs, StatusArgs, VerifyArgs, WhoamiArgs,
+    StatusArgs, VerifyArgs,
 };
+pub use self::audit::{SessionsArgs, WhoamiArgs};
 pub(crate) use self::authorized_keys::SYSFS;
 pub use self::authorized_keys::{AuthorizedKeysArgs, Overrides, Trust};
 use self::hidden::is_option_of_session;
