@@ -1,7 +1,7 @@
 # `make` without a target lists the targets. `demo` and `test` install missing tools. They print the names first.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test clients load machines build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages later package-test package-check matrix-test matrix-check test-trees vm-test vm-check boots ami-check forge-check fuzz mutants bench bench-guard
+.PHONY: help demo test clients load machines build release check fmt lint docs deny clean dist reproducible dist-test deb rpm repo package-lint selinux-check install uninstall pages later package-test package-check matrix-test matrix-check test-trees vm-test vm-check boots ami-check fleet fleet-check forge-check fuzz mutants bench bench-guard
 
 # The folder in which rustup installs cargo, and the folders of sshd and ip. The PATH of a login shell may not contain
 # them.
@@ -174,6 +174,18 @@ boots: vm-test ## Measure what the unit adds to the boot time: PAIRS=4 pairs of 
 ami-check: ## Check the Packer template, the Image Builder component, cloud-init and Ansible with their own tools
 	@tests/setup ami
 	@packaging/ami/check
+
+fleet: deb rpm later ## Test packaging/fleet: documents, template, queries on two engines, report, with their real tools
+	@$(MAKE) --no-print-directory fleet-check FLEET="$(FLEET)"
+
+# Test modules to run. Empty: all of them.
+FLEET =
+fleet-check:
+	@tests/setup fleet
+	@cargo build --quiet --locked --release --package eic-agent --package eic-emulator
+	@$(AS_ROOT) env "PATH=$$PATH" EIC_AGENT="$(abspath $(TARGET))/release/eic-agent" \
+	    EIC_EMULATOR="$(abspath $(TARGET))/release/eic-emulator" EIC_PACKAGES="$(abspath $(TARGET))/packages" \
+	    tests/fleet/run $(FLEET)
 
 forge-check: ## Check .github (workflows, Dependabot, issue forms) with the tools that read such files
 	@tests/setup forge
