@@ -31,8 +31,11 @@ def result(name, columns, rows, total=None, truncated=False):
             "total": len(rows) if total is None and not truncated else total}
 
 
-def example(hostile=None, days=30, whole=False):
-    """A document. With `hostile`, its texts come from that list. With `whole`, nothing is missing from the coverage."""
+def example(hostile=None, days=30, whole=False, logins=340):
+    """A document. With `hostile`, its texts come from that list. With `whole`, nothing is missing from the coverage.
+
+    The texts of `hostile` follow each other in the cells.
+    """
     chance = random.Random(7)
     names = iter(range(10**9))
 
@@ -87,7 +90,7 @@ def example(hostile=None, days=30, whole=False):
                             ("exports", "integer"), ("hides_events", "boolean")],
                [] if whole else [[text(instance(n)), "123456789012", instant(BEGIN) if n else None,
                                   instant(BEGIN + datetime.timedelta(hours=n + 1)), text("rate-limit"), 2, n != 2] for n in range(4)]),
-        result("logins", LOGIN, [login(number) for number in range(340)], total=154210, truncated=True),
+        result("logins", LOGIN, [login(number) for number in range(logins)], total=154210, truncated=True),
         result("hours", [("weekday", "integer"), ("hour", "integer"), ("logins", "integer")], hours),
         result("outside_hours", LOGIN[:-1] + [("weekday", "integer"), ("hour", "integer")],
                [login(number)[:-1] + [number % 7 + 1, 22] for number in range(11, 30)]),

@@ -53,7 +53,7 @@ def heat_map(result, parameters, zone, complete):
             shown = "?" if logins is None else "0" if complete else "·"
         return f'<td role="cell" class="{" ".join(kinds)}">{shown}</td>'
 
-    lines = ['<div class="scroll" role="region" aria-labelledby="hours-title" tabindex="0"><table class="heat" role="table">',
+    lines = ['<div class="picture"><div class="scroll" role="region" aria-labelledby="hours-title" tabindex="0"><table class="heat" role="table">',
              f"<caption>Logins that began in each hour. The hours are those of {safe(zone)}.</caption>",
              '<thead role="rowgroup"><tr role="row"><th scope="col" role="columnheader">hour</th>']
     lines += [f'<th scope="col" role="columnheader">{hour}</th>' for hour in range(24)]
@@ -70,7 +70,7 @@ def heat_map(result, parameters, zone, complete):
         legend.append("<li>? not known</li>")
     if at_work:
         legend.append('<li class="office">border: office hours</li>')
-    lines.append(f'<ul class="legend" aria-label="Legend: logins in one hour">{"".join(legend)}</ul>')
+    lines.append(f'<ul class="legend" aria-label="Legend: logins in one hour">{"".join(legend)}</ul></div>')
     if most >= 10**5:
         lines.append('<p class="note">k is thousand, M is million, rounded.</p>')
     if odd:
