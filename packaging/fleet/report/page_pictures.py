@@ -20,7 +20,9 @@ def short(count):
 def office(parameters):
     """The weekdays and hours of the office that the parameters name. None if they do not."""
     pairs = [parameters.get(name) for name in ("office_days", "office_hours")]
-    if not all(isinstance(pair, list) and len(pair) == 2 and all(map(is_count, pair)) and max(pair) <= 24 for pair in pairs):
+    if not all(
+        isinstance(pair, list) and len(pair) == 2 and all(map(is_count, pair)) and max(pair) <= 24 for pair in pairs
+    ):
         return None
     days, hours = pairs
     return range(days[0], days[1] + 1), range(hours[0], hours[1])
@@ -53,17 +55,26 @@ def heat_map(result, parameters, zone, complete):
             shown = "?" if logins is None else "0" if complete else "·"
         return f'<td role="cell" class="{" ".join(kinds)}">{shown}</td>'
 
-    lines = ['<div class="picture"><div class="scroll" role="region" aria-labelledby="hours-title" tabindex="0"><table class="heat" role="table">',
-             f"<caption>Logins that began in each hour. The hours are those of {safe(zone)}.</caption>",
-             '<thead role="rowgroup"><tr role="row"><th scope="col" role="columnheader">hour</th>']
+    lines = [
+        '<div class="picture"><div class="scroll" role="region" aria-labelledby="hours-title" tabindex="0">',
+        '<table class="heat" role="table">',
+        f"<caption>Logins that began in each hour. The hours are those of {safe(zone)}.</caption>",
+        '<thead role="rowgroup"><tr role="row"><th scope="col" role="columnheader">hour</th>',
+    ]
     lines += [f'<th scope="col" role="columnheader">{hour}</th>' for hour in range(24)]
     lines.append('</tr></thead>\n<tbody role="rowgroup">')
     for weekday, name in enumerate(WEEKDAYS, 1):
-        lines.append(f'<tr role="row"><th scope="row" role="rowheader">{name}</th>'
-                     + "".join(cell(weekday, hour) for hour in range(24)) + "</tr>")
+        lines.append(
+            f'<tr role="row"><th scope="row" role="rowheader">{name}</th>'
+            + "".join(cell(weekday, hour) for hour in range(24))
+            + "</tr>"
+        )
     lines.append("</tbody></table></div>")
     bands = [(1 + width * band, min(most, width * (band + 1))) for band in range(BANDS) if width * band < most]
-    legend = [f'<li class="s{band}">{low:,}{f"–{high:,}" if high > low else ""}</li>' for band, (low, high) in enumerate(bands, 1)]
+    legend = [
+        f'<li class="s{band}">{low:,}{f"–{high:,}" if high > low else ""}</li>'
+        for band, (low, high) in enumerate(bands, 1)
+    ]
     if not complete:
         legend.append("<li>· none seen in what was read</li>")
     if None in cells.values():
@@ -74,7 +85,9 @@ def heat_map(result, parameters, zone, complete):
     if most >= 10**5:
         lines.append('<p class="note">k is thousand, M is million, rounded.</p>')
     if odd:
-        lines.append(f'<p class="note">{many(odd, "row")} of the result not drawn: no weekday and hour, or a second one.</p>')
+        lines.append(
+            f'<p class="note">{many(odd, "row")} of the result not drawn: no weekday and hour, or a second one.</p>'
+        )
     return "\n".join(lines)
 
 
@@ -100,14 +113,19 @@ def strip(name, counts, days, kind):
             shape, said, mark = (100 - height, height), f"{counts[day]:,}", ""
         else:
             continue
-        bars.append(f'<rect{mark} x="{place * 10 + 1}" y="{shape[0]}" width="8" height="{shape[1]}">'
-                    f"<title>{day}: {said}</title></rect>")
+        bars.append(
+            f'<rect{mark} x="{place * 10 + 1}" y="{shape[0]}" width="8" height="{shape[1]}">'
+            f"<title>{day}: {said}</title></rect>"
+        )
     missing = len(counts) - len(known)
     says = f"{sum(known.values()):,} in all" + (f"; the most on {top}: {most:,}" if top else "")
     says += f"; {many(missing, 'day')} not known" if missing else ""
-    return (f'<figure class="{kind}"><figcaption><strong><bdi>{name}</bdi></strong><br>{says}</figcaption>'
-            f'<svg role="img" aria-label="{name}, by day: {says}" viewBox="0 0 {len(days) * 10} 100" preserveAspectRatio="none">'
-            f'{"".join(bars)}</svg><div class="axis" aria-hidden="true"><span>{days[0]}</span><span>{days[-1]}</span></div></figure>')
+    return (
+        f'<figure class="{kind}"><figcaption><strong><bdi>{name}</bdi></strong><br>{says}</figcaption>'
+        f'<svg role="img" aria-label="{name}, by day: {says}" viewBox="0 0 {len(days) * 10} 100"'
+        f' preserveAspectRatio="none">{"".join(bars)}</svg>'
+        f'<div class="axis" aria-hidden="true"><span>{days[0]}</span><span>{days[-1]}</span></div></figure>'
+    )
 
 
 def refusals(result, period, complete):
@@ -118,18 +136,20 @@ def refusals(result, period, complete):
     reasons, odd = {}, 0
     for row in result.rows:
         day, reason, count = date(row[place["day"]]), row[place["reason"]], row[place["count"]]
-        if day is None or not (count is None or is_count(count)):
+        outside = day and (period[0] and (period[0] - day).days > 1 or period[1] and (day - period[1]).days > 1)
+        if day is None or outside or not (count is None or is_count(count)):
             odd += 1
             continue
         of_reason = reasons.setdefault("reason not named" if reason is None else str(reason), {})
         earlier = of_reason.get(day, 0)
         of_reason[day] = None if count is None or earlier is None else earlier + count
     seen = [day for counts in reasons.values() for day in counts]
+    left_out = f"{many(odd, 'row')} of the result not drawn: no day of the period, or no count."
     if not seen:
-        return f'<p class="note">{many(odd, "row")} of the result not drawn: no day or no count.</p>'
-    last = max(seen + [day for day in period if day])
-    first = max(min(seen + [day for day in period if day]), last - datetime.timedelta(days=DAYS - 1))
-    days = [first + datetime.timedelta(days=number) for number in range((last - first).days + 1)]
+        return f'<p class="note">{left_out}</p>'
+    first, last = (pick(seen + [day for day in period if day]) for pick in (min, max))
+    days = [last - datetime.timedelta(days=number) for number in range(min(DAYS, (last - first).days + 1))][::-1]
+    first = days[0]
 
     def added(several):
         sums = {}
@@ -144,11 +164,18 @@ def refusals(result, period, complete):
     figures = [strip("all reasons", added(reasons.values()), days, "wide")]
     figures += [strip(safe(name), added([reasons[name]]), days, "own") for name in own]
     if len(own) < len(order):
-        figures.append(strip(f"{len(order) - len(own)} other reasons", added(reasons[name] for name in order[len(own):]), days, "own"))
+        figures.append(
+            strip(
+                f"{len(order) - len(own)} other reasons",
+                added(reasons[name] for name in order[len(own) :]),
+                days,
+                "own",
+            )
+        )
     none = "none" if complete else "none seen in what was read"
     notes = [f"No bar: {none} that day. Each picture has its own scale: the highest bar is the day with the most."]
     if min(seen) < first:
         notes.append(f"The pictures have the last {DAYS} days. Earlier days are in the table.")
     if odd:
-        notes.append(f"{many(odd, 'row')} of the result not drawn: no day or no count.")
+        notes.append(left_out)
     return f'<p class="note">{" ".join(notes)}</p><div class="strips">' + "\n".join(figures) + "</div>"

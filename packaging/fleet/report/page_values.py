@@ -16,7 +16,8 @@ UNKNOWN = "<i>not known</i>"
 # Characters without a visible form, apart from those whose category says so (Cc, Cf, Zs …): fillers and variation
 # selectors.
 INVISIBLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 def is_count(value):
@@ -25,6 +26,7 @@ def is_count(value):
 
 def visible(text):
     """The text, with a number for each character that a reader cannot see or that changes the order of others."""
+
     def one(character):
         if character == "\\":
             return "\\\\"
@@ -33,6 +35,7 @@ def visible(text):
         if hidden or INVISIBLE.match(character) or ord(character) & 0xFFFE == 0xFFFE:
             return f"\\u{{{ord(character):x}}}"
         return character
+
     cut = "" if len(text) <= LONGEST else f"… (cut: {len(text):,} characters)"
     return "".join(map(one, text[:LONGEST])) + cut
 
@@ -65,7 +68,8 @@ class Clock:
     def instant(self, value):
         """An RFC 3339 time as (exact time in UTC, time in the zone). None if it is not one."""
         match = isinstance(value, str) and re.fullmatch(
-            r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", value)
+            r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", value
+        )
         if not match:
             return None
         day, time, _, offset = match.groups()
