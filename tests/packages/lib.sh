@@ -184,7 +184,7 @@ WEB=https://packages.example.com
 # --- sshd -----------------------------------------------------------------------------------------------------------
 
 sshd_pid=
-# The listening sockets of the server that wait_for_sshd saw last.
+# The listening sockets of the server that wait_for_sshd saw last, with spaces between them.
 waited_at=
 
 # start_sshd [OPTION…]: starts sshd without daemonising. Its pid is then known, and it ends with the case.
@@ -198,12 +198,20 @@ start_sshd() {
 # waits_at: prints the inodes of the sockets that listen on port 22.
 waits_at() { awk '$2 ~ /:0016$/ && $4 == "0A" { print $10 }' /proc/net/tcp /proc/net/tcp6 | sort | tr '\n' ' '; }
 
-# answers: checks whether sshd answers on a socket that wait_for_sshd has not seen. After a SIGHUP, sshd closes its
-# socket, reads its configuration and opens a new socket (sshd.c, sighup_restart).
+# is_new SOCKET…: succeeds if there are sockets, and wait_for_sshd has seen none of them.
+is_new() {
+    [ $# -gt 0 ] || return 1
+    for socket in "$@"; do
+        case " $waited_at " in *" $socket "*) return 1 ;; esac
+    done
+}
+
+# answers: checks whether sshd answers, and listens on no socket that wait_for_sshd has seen. After a SIGHUP, sshd closes
+# its sockets, reads its configuration and opens new ones (sshd.c, sighup_restart), one after another. When it answers, it
+# has opened all of them.
 answers() {
-    waits_now=$(waits_at)
-    [ -n "$waits_now" ] && [ "$waits_now" != "$waited_at" ] &&
-        in_root ssh-keyscan -T 30 -t ed25519 127.0.0.1 >/dev/null 2>&1
+    # shellcheck disable=SC2046 # words on purpose
+    is_new $(waits_at) && in_root ssh-keyscan -T 30 -t ed25519 127.0.0.1 >/dev/null 2>&1 && is_new $(waits_at)
 }
 
 # wait_for_sshd: waits for sshd after its start or after a SIGHUP.
@@ -218,7 +226,7 @@ wait_for_sshd() {
         fi
         sleep 0.1
     done
-    waited_at=$waits_now
+    waited_at=$(waits_at)
 }
 
 # listeners: prints the pids of listening servers.
@@ -272,6 +280,16 @@ start_metadata() {
     become perl -MSocket -e 'socket(S, PF_UNIX, SOCK_DGRAM, 0); bind(S, sockaddr_un("/dev/log")) or die;
         chmod 0666, "/dev/log"; $| = 1; while (defined recv(S, $_, 65536, 0)) { print "$_\n" }' \
         >"$MACHINE/syslog" 2>&1 </dev/null &
+    # The reader lets every user write when it is ready.
+    tries=0
+    until [ -S "$ROOT/dev/log" ] && [ "$(stat -c %a "$ROOT/dev/log")" = 666 ]; do
+        tries=$((tries + 1))
+        [ $tries -le 1200 ] || {
+            failed "the log reader starts" /dev/log "$(cat "$MACHINE/syslog")"
+            return 1
+        }
+        sleep 0.1
+    done
 }
 
 # start_emulator: starts instance metadata on its real address, and the AWS API.

@@ -14,7 +14,7 @@ use crate::doctor::enabled;
 use crate::security::root;
 use crate::wiring::agent;
 use crate::world::{
-    BOB, INSTANCE, Journald, Key, Sshd, Syslog, World, installed, mount, on_an_instance, test_path, until,
+    BOB, INSTANCE, Journald, Key, Sshd, Syslog, World, installed, mount, on_an_instance, test_path,
 };
 
 /// The documents, by their path from the top of the project.
@@ -209,7 +209,7 @@ fn recipe_that_finds_a_push_in_cloudtrail_works() {
             std::thread::sleep(std::time::Duration::from_millis(1500));
             stay.leave();
         }
-        until("both ends", || journal.cat().matches("session closed for user ec2-user").count() == 2);
+        journal.wait_for_lines(2, "session closed for user ec2-user");
         world.script("sudo", "exec \"$@\"");
         let run_to = |statuses: &[i32], block: &str| {
             let mut command = world.with_clients(Command::new("sh"));

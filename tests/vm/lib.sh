@@ -147,6 +147,21 @@ check_refused() {
     check "ssh $1@…, key $2" "$1@$ADDRESS: Permission denied" "$(printf '%s\n' "$came" | sed 's/ (.*//')"
 }
 
+# check_verdict USER KEY: like check_refused, for a refusal that the audit then explains. It marks the position in the
+# journal first, and repeats a login in which a time limit of the agent was over.
+check_verdict() {
+    tries=0
+    over=$(timeouts)
+    mark
+    check_refused "$1" "$2"
+    while [ $tries -lt 5 ] && [ "$(timeouts)" -gt "$over" ]; do
+        tries=$((tries + 1))
+        over=$(timeouts)
+        mark
+        check_refused "$1" "$2"
+    done
+}
+
 # check_doctor WHEN: checks that doctor reports no failure and no warning.
 check_doctor() {
     run 'eic-agent doctor --no-color'

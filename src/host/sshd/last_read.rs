@@ -25,6 +25,10 @@ const MAX_PID_FILE: usize = 64;
 /// How long a reload may take. After SIGHUP, a server closes its sockets and executes itself again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How often the time of a start is measured, and the longest delay of a good measurement: less than a tick.
+const ATTEMPTS: u32 = 20;
+const PROMPT: Duration = Duration::from_millis(5);
+
 /// Time between two looks at the pid file.
 const STEP: Duration = Duration::from_millis(20);
 
@@ -115,16 +119,24 @@ fn written(pid_file: &Path, pid: u32) -> Option<SystemTime> {
 /// When a process was started. The kernel stores this as the time since the boot. To get the current time in the same
 /// units, this starts a thread and reads its start time. This also works in a container with its own uptime. The age of
 /// the process is that time minus its own start time.
+///
+/// The clock is read before the thread starts. If this run is delayed between the two, the result is too early: a change
+/// then counts as one that the server may not have read, and never the reverse. So a late attempt is repeated.
 fn started(pid: u32) -> Option<SystemTime> {
-    let ticks = |folder: &str| start_ticks(&ProcFolder::open(Path::new(folder)).ok()?.file("stat")?);
-    let then = ticks(&format!("/proc/{pid}"))?;
-    let own = || {
-        let stat = fs::read("/proc/thread-self/stat").ok()?;
-        Some((start_ticks(&stat)?, SystemTime::now()))
-    };
-    let (now, at) = thread::Builder::new().spawn(own).ok()?.join().ok()??;
-    let age = now.checked_sub(then)?.checked_mul(1000)?.checked_div(TICKS)?;
-    at.checked_sub(Duration::from_millis(age))
+    let then = start_ticks(&ProcFolder::open(Path::new(&format!("/proc/{pid}"))).ok()?.file("stat")?)?;
+    let own = || start_ticks(&fs::read("/proc/thread-self/stat").ok()?);
+    let mut latest = None;
+    for _ in 0..ATTEMPTS {
+        let (began, at) = (Instant::now(), SystemTime::now());
+        let thread = thread::Builder::new().spawn(own).ok()?;
+        let delay = began.elapsed();
+        let age = thread.join().ok()??.checked_sub(then)?.checked_mul(1000)?.checked_div(TICKS)?;
+        latest = latest.max(at.checked_sub(Duration::from_millis(age)));
+        if delay < PROMPT {
+            break;
+        }
+    }
+    latest
 }
 
 /// The files of the configuration, and then the folders from which a file may have been removed, with the time of their
@@ -162,7 +174,9 @@ fn changed_at(status: &Metadata) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
+    use std::hint;
     use std::process::Command;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
 
@@ -177,6 +191,33 @@ mod tests {
         child.wait().unwrap();
         let tick = Duration::from_millis(20);
         assert!(found >= before - tick && found <= after + tick, "{before:?} {found:?} {after:?}");
+    }
+
+    /// Twice as many threads as a machine has processors delay each step of a measurement.
+    #[test]
+    fn busy_machine_makes_no_start_look_later_than_it_was() {
+        let before = SystemTime::now();
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let after = SystemTime::now();
+        let is_over = AtomicBool::new(false);
+        let load = 2 * thread::available_parallelism().unwrap().get();
+        let found: Vec<_> = thread::scope(|scope| {
+            for _ in 0..load {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        hint::spin_loop();
+                    }
+                });
+            }
+            let found = (0..50).map(|_| started(child.id())).collect();
+            is_over.store(true, Ordering::Relaxed);
+            found
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let tick = Duration::from_millis(20);
+        let [first, last] = [found.iter().min(), found.iter().max()].map(|found| found.unwrap().unwrap());
+        assert!(first >= before - tick && last <= after + tick, "{before:?} {first:?} {last:?} {after:?}");
     }
 
     #[test]

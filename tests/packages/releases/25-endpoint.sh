@@ -47,8 +47,18 @@ END
     tunnel='aws ec2-instance-connect open-tunnel --instance-id i-0123456789abcdef0'
     check_says "a tunnel to another port" '"ErrorCode":"InvalidParameter".*Specify either 22 or 3389 as the RemotePort' \
         "$(with_endpoint sh -c "$tunnel --remote-port 5432" </dev/null)"
-    # The end of its time is a normal end. sshd's banner comes before it.
-    came=$(sleep 8 | with_endpoint sh -c "$tunnel --max-tunnel-duration 2")
+    # The end of its time is a normal end. sshd's banner comes before it. The input ends after the tunnel, which a busy machine
+    # opens late.
+    came=$(
+        {
+            tries=0
+            until [ "$(opened)" -ge 4 ] || [ $tries -ge 3000 ]; do
+                tries=$((tries + 1))
+                sleep 0.1
+            done
+            sleep 8
+        } | with_endpoint sh -c "$tunnel --max-tunnel-duration 2"
+    )
     check_says "a tunnel of two seconds" '^SSH-2.0-' "$came"
     check "its exit status" "" "$(echo "$came" | grep '^status' || :)"
     # The client then sends empty frames without a pause.

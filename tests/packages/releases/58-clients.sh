@@ -30,10 +30,10 @@ rsync|same|rsync -a -e "ssh $SSH" big $HOST:new && rsync -a -e "ssh $SSH" $HOST:
 git|content|GIT_SSH_COMMAND="ssh $SSH" git clone -q $HOST:repository clone && cat clone/file; rm -rf clone
 the agent|1|eval "$(ssh-agent)" >/dev/null; ssh-add -q /run/keys/pushed; ssh $SSH -A $HOST 'ssh-add -l | wc -l'; kill $SSH_AGENT_PID
 X11|1|exec 2>/dev/null; xauth -q -f xa add 127.0.0.1:9 MIT-MAGIC-COOKIE-1 0123456789abcdef0123456789abcdef; DISPLAY=127.0.0.1:9 XAUTHORITY=$PWD/xa ssh $SSH -Y $HOST 'xauth list | wc -l'
-local forwarding|through|ssh $SSH -f -N -M -S ctl -o ExitOnForwardFailure=yes -L 2201:127.0.0.1:22 $HOST && ssh $SSH -p 2201 $HOST echo through; ssh -q -S ctl -O exit x
+local forwarding|through|ssh $SSH -f -N -M -S ctl -o ExitOnForwardFailure=yes -L 2201:127.0.0.1:22 $HOST && ssh $SSH -p 2201 $HOST echo through; ssh -q -S ctl -O exit x; while [ -S ctl ]; do sleep 0.1; done
 remote forwarding|forwarded|ssh $SSH -o ExitOnForwardFailure=yes -R 2202:127.0.0.1:22 $HOST echo forwarded
 no session|SSH-2.0-|ssh $SSH -W 127.0.0.1:22 $HOST </dev/null | cut -c 1-8
-many sessions of one connection|1 1 2 2|ssh $SSH -f -N -M -S ctl $HOST; for i in 1 2; do ssh -S ctl x "echo $i; exit $i"; echo $?; done; ssh -q -S ctl -O exit x
+many sessions of one connection|1 1 2 2|ssh $SSH -f -N -M -S ctl $HOST; for i in 1 2; do ssh -S ctl x "echo $i; exit $i"; echo $?; done; ssh -q -S ctl -O exit x; while [ -S ctl ]; do sleep 0.1; done
 END
 }
 

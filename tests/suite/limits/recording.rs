@@ -130,8 +130,6 @@ impl<'w> Recorded<'w> {
 
     /// All that was recorded so far.
     fn recorded(&self) -> String {
-        // Everything that was sent before is in the journal.
-        run("journalctl", &["--sync"]);
         let entries = self.journal.entries("SYSLOG_IDENTIFIER=tlog-rec-session");
         entries.iter().map(|entry| entry["MESSAGE"].as_str().unwrap()).collect::<Vec<_>>().join("\n")
     }

@@ -160,8 +160,15 @@ fn time_limit_holds_and_ordinary_keys_log_in_if_the_link_loses_every_packet() {
             [("both directions", 1.0, 1.0), ("requests", 1.0, 0.0), ("answers", 0.0, 1.0)]
         {
             link.set(20, lost_out, lost_back);
-            let seconds = TIMES[0];
-            let (run, took) = link.run(world, seconds);
+            // A busy machine may end a run with a short limit by its alarm.
+            let mut last = (TIMES[0], link.run(world, TIMES[0]));
+            for seconds in &TIMES[1..] {
+                if last.1.0.status.code() == Some(1) {
+                    break;
+                }
+                last = (*seconds, link.run(world, *seconds));
+            }
+            let (seconds, (run, took)) = last;
             let notes = String::from_utf8_lossy(&run.stderr);
             assert!(took < Duration::from_secs(seconds) + SOON, "{name}: {took:?}");
             assert_eq!((run.status.code(), run.stdout.as_slice()), (Some(1), &b""[..]), "{name}: {notes}");

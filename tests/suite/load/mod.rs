@@ -18,7 +18,7 @@ use std::time::Duration;
 use crowd::{Crowd, accounts};
 use eic_emulator::http::{Request, Wire};
 use eic_emulator::{Config, Fault};
-use evidence::unserved;
+use evidence::{token, unserved};
 use figures::{Figures, Peak};
 use traces::{Packets, Traces, cover_shared_folders};
 
@@ -286,14 +286,18 @@ fn client_with_many_keys_costs_two_requests_per_offer() {
             assert!(login.outcome.ok, "{login:?}");
         }
         let records = world.emulator.take_requests();
+        // Each run has a token of its own. On a busy machine, a run whose answer is late repeats the request.
+        let asked: BTreeSet<_> =
+            records.iter().filter_map(|record| Some((token(record)?, record.path.as_str()))).collect();
         for user in attacked {
             let path = format!("/latest/meta-data/{KEYS}{user}/");
-            let asked = records.iter().filter(|record| record.path == path).count();
-            assert_eq!(asked, KEYS_OFFERED, "{user}");
+            assert_eq!(asked.iter().filter(|(_, asked)| *asked == path).count(), KEYS_OFFERED, "{user}");
         }
-        let tokens = records.iter().filter(|record| record.path == "/latest/api/token").count();
-        assert_eq!(tokens, USERS * KEYS_OFFERED + GOOD * 2, "one token for each run");
-        assert_eq!(records.len(), USERS * KEYS_OFFERED * 2 + GOOD * 2 * 7, "two requests an offer, no other");
+        let tokens: BTreeSet<_> = asked.iter().map(|(token, _)| token).collect();
+        assert_eq!(tokens.len(), USERS * KEYS_OFFERED + GOOD * 2, "one token for each run");
+        assert_eq!(asked.len(), USERS * KEYS_OFFERED + GOOD * 2 * 6, "two requests an offer, no other");
+        let all = tokens.len() + asked.len();
+        assert!((all..all + all / 10).contains(&records.len()), "{} requests", records.len());
         world.emulator.clear_keys();
         before.assert_nothing_new(world);
     });

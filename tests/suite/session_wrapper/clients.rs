@@ -83,7 +83,8 @@ fn rows<'r>(world: &'r World, key: &'r Key) -> Vec<Row<'r>> {
         (
             "local forwarding",
             "ssh $SSH -f -N -o ExitOnForwardFailure=yes -L 2201:127.0.0.1:22 ec2-user@127.0.0.1 -S ctl -M \
-            && ssh $SSH -p 2201 ec2-user@127.0.0.1 echo through; ssh -S ctl -O exit x 2>/dev/null",
+            && ssh $SSH -p 2201 ec2-user@127.0.0.1 echo through; ssh -S ctl -O exit x 2>/dev/null; status=$?; \
+            while [ -S ctl ]; do sleep 0.01; done; exit $status",
         ),
         (
             "remote forwarding",
@@ -97,7 +98,8 @@ fn rows<'r>(world: &'r World, key: &'r Key) -> Vec<Row<'r>> {
         (
             "one connection for many sessions",
             "ssh $SSH -f -N -M -S ctl2 ec2-user@127.0.0.1; for i in 1 2 3; do \
-            ssh -S ctl2 x \"echo $i; exit $i\"; echo $?; done; ssh -S ctl2 -O exit x 2>/dev/null",
+            ssh -S ctl2 x \"echo $i; exit $i\"; echo $?; done; ssh -S ctl2 -O exit x 2>/dev/null; \
+            status=$?; while [ -S ctl2 ]; do sleep 0.01; done; exit $status",
         ),
     ] {
         rows.push((name, Box::new(move || script(world, key, text))));
@@ -341,6 +343,7 @@ fn session_without_a_log_starts_unless_the_settings_require_one() {
                 assert_eq!(unlogged.out, "in\n", "{unlogged:?}");
             }
             ssh(&key, &["-S", &control, "-O", "exit"], &[], b"");
+            until("the connection is not shared any more", || !Path::new(&control).exists());
         }
     });
 }

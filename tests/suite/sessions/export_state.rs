@@ -11,8 +11,8 @@ use eic_emulator::Config;
 use serde_json::{Value, json};
 
 use super::exports::{export, ids, lines, of_kind};
-use super::{ALICE, ran};
-use crate::world::{BOB, Journald, Key, Rsyslog, Sshd, World, mount, on_an_instance, test_path};
+use super::{ALICE, ran, report, session, wait_for_ends};
+use crate::world::{BOB, Journald, Key, Rsyslog, Sshd, World, mount, on_an_instance, test_path, until};
 
 const FOLDER: &str = "/var/log/state";
 const STATE: &str = "/var/log/state/sessions";
@@ -237,7 +237,7 @@ fn journal_is_continued_after_rotation_and_loss() {
         assert!(world.ssh("ec2-user", &[&alices]).ok);
         world.emulator.push("ec2-user", &bobs.line(), BOB);
         let bob = world.ssh_stay("ec2-user", &bobs);
-        journal.wait_for("session closed for user ec2-user");
+        wait_for_ends(world, 1);
         let mut all = continued();
         assert_eq!((of_kind(&all, "session").len(), gaps(&all)), (2, false), "{all:#?}");
         let none = continued();
@@ -245,18 +245,20 @@ fn journal_is_continued_after_rotation_and_loss() {
         journal.rotate();
         world.emulator.push("ec2-user", &carols.line(), ALICE);
         assert!(world.ssh("ec2-user", &[&carols]).ok);
-        crate::world::until("both sessions are closed", || {
-            journal.cat().matches("session closed for user ec2-user").count() >= 2
-        });
+        wait_for_ends(world, 2);
         let more = continued();
         assert_eq!((of_kind(&more, "session").len(), gaps(&more)), (1, false), "{more:#?}");
         all.extend(more);
         assert_eq!(events(&all), events(&export(world, &["--all"])));
 
         // The journal loses everything while a session is open. Its end is still exported, with who it was.
+        let pid = session(&report(world, &[]), &bobs)["sshd_pid"].as_u64().unwrap();
         journal.vacuum();
+        let closed = "session closed for user ec2-user";
+        let left = journal.count(closed);
         bob.leave();
-        journal.wait_for("session closed for user ec2-user");
+        journal.wait_for_lines(left + 1, closed);
+        until("bob's process is gone", || !Path::new("/proc").join(pid.to_string()).exists());
         let last = continued();
         let [end] = of_kind(&last, "session")[..] else { panic!("{last:#?}") };
         assert!(ids(&all).contains(&end["id"].as_str().unwrap()) && gaps(&last), "{last:#?}");
@@ -315,7 +317,7 @@ fn state_that_is_not_ours_is_left_alone() {
 
         // Another export has the folder.
         let mut holder = Command::new("flock").args(["-F", "-x", FOLDER, "sleep", "600"]).spawn().unwrap();
-        crate::world::until("the folder is locked", || {
+        until("the folder is locked", || {
             !Command::new("flock").args(["-n", FOLDER, "true"]).status().unwrap().success()
         });
         refused("another export uses the folder");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use eic_emulator::{Config, Entry, Fault};
 use serde_json::{Value, json};
 
-use super::{ALICE, offer_only, push_expired, ran, report};
+use super::{ALICE, offer_only, push_expired, ran, report, wait_for_ends};
 use crate::wiring::agent;
 use crate::world::{BOB, INSTANCE, Journald, Key, Sshd, World, installed, on_an_instance, test_path};
 
@@ -169,7 +169,7 @@ fn real_journal_is_exported_with_the_same_ids_each_time() {
         push_expired(world, "ubuntu", &old);
         world.authorize("admin", &own);
         assert!(world.ssh("admin", &[&own]).ok);
-        journal.wait_for("session closed for user admin");
+        wait_for_ends(world, 2);
 
         let first = export(world, &["--all"]);
         let sessions = of_kind(&first, "session");
@@ -194,7 +194,7 @@ fn real_journal_is_exported_with_the_same_ids_each_time() {
         journal.rotate();
         assert_eq!(ids(&export(world, &["--all"])), ids(&first));
         bob.leave();
-        journal.wait_for("session closed for user ec2-user");
+        wait_for_ends(world, 3);
         let after = export(world, &["--all"]);
         let mut sorted = [ids(&after), ids(&first)];
         for ids in &mut sorted {
@@ -233,7 +233,7 @@ fn hostile_principals_are_exported_as_text() {
             let entry = entry.caller(&caller).request(&format!("r-{number}"));
             world.emulator.set_entries("ec2-user", entry.sign(&world.emulator.hierarchy().leaf_key));
             assert!(world.ssh("ec2-user", &[&key]).ok, "{shown}");
-            journal.wait_for("session closed for user ec2-user");
+            journal.wait_for_lines(number + 1, "session closed for user ec2-user");
             let lines = export(world, &[]);
             let line = lines.iter().find(|line| line["fingerprint"] == key.fingerprint()).unwrap();
             assert_eq!(line["pushes"][0]["principal"], shown);

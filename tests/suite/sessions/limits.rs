@@ -59,6 +59,7 @@ fn missing_log_line_of_sshd_is_reported_with_the_setting_to_change() {
         );
         world.emulator.push("ec2-user", &second.line(), ALICE);
         login(world, "FingerprintHash md5\n", &md5);
+        journal.wait_for_lines(2, "MD5:");
         let shown = report(world, &[]);
         assert!(ids(&shown).contains(&"md5-fingerprints"), "{shown:#}");
         let both = shown["sessions"].as_array().unwrap().last().unwrap();

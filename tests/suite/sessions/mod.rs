@@ -18,7 +18,7 @@ use eic_emulator::Entry;
 use serde_json::Value;
 
 use crate::wiring::{Ran, agent};
-use crate::world::{INSTANCE, Journald, Key, Sshd, World, installed};
+use crate::world::{INSTANCE, Journald, Key, Sshd, World, installed, until};
 
 const ALICE: &str = "arn:aws:sts::123456789012:assumed-role/Admin/alice@example.com";
 const CAROL: &str = "arn:aws:iam::210987654321:user/carol";
@@ -82,6 +82,16 @@ fn push(session: &Value) -> (&str, &str, &str, bool) {
 
 fn ids(report: &Value) -> Vec<&str> {
     report["warnings"].as_array().unwrap().iter().map(|warning| warning["id"].as_str().unwrap()).collect()
+}
+
+/// Waits until this number of sessions have ended. sshd logs an end after the client has left, and its process ends after
+/// that line. Until then, the session is open.
+fn wait_for_ends(world: &World, count: usize) {
+    until("the sessions have ended", || {
+        let shown = report(world, &["--all"]);
+        let sessions = shown["sessions"].as_array().unwrap();
+        sessions.iter().filter(|session| session["state"] == "closed").count() >= count
+    });
 }
 
 /// Logs one finished login as `ec2-user`, with a pushed key of Alice.

@@ -30,7 +30,14 @@ mkdir /run/sshd
 
 # A private /etc, with accounts that can log in by key. The password "*" matches nothing and does not lock the
 # account.
-cp -a /etc "$root/sysetc"
+# cp fails if another program of the machine replaces a file meanwhile, such as a package manager. Then the copy begins anew.
+copies=1
+until cp -a /etc "$root/sysetc" 2>"$root/why"; do
+    [ $copies -lt 20 ] || { cat "$root/why" >&2; exit 1; }
+    copies=$((copies + 1))
+    rm -rf "$root/sysetc"
+done
+rm "$root/why"
 uid=60100
 for user in ec2-user ubuntu admin provider eic-agent; do
     sed -i "/^$user:/d" "$root/sysetc/passwd" "$root/sysetc/shadow" "$root/sysetc/group"

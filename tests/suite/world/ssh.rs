@@ -197,9 +197,15 @@ impl Sshd {
 }
 
 impl Drop for Sshd {
+    /// Waits until no process has the listening sockets: a child that sshd has just forked for a connection still has them
+    /// for a moment. Then the next sshd can listen.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let started = Instant::now();
+        while !listeners().is_disjoint(&self.waits_at.borrow()) && started.elapsed() < TIMEOUT {
+            sleep(Duration::from_millis(2));
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -289,7 +289,11 @@ fn open_tunnel(directory: &Path, arguments: &[&str], input: &[u8]) -> Output {
 fn tunnel_of_the_program_carries_every_byte() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let directory = TempDir::new("eic-emulator-program").unwrap();
-    let _serving = Serving::start(directory.path(), listener.local_addr().unwrap().port());
+    let place = listener.local_addr().unwrap();
+    let _serving = Serving::start(directory.path(), place.port());
+    // The connection keeps the port when its listener is gone: no other test can get it.
+    let kept = TcpStream::connect(place).unwrap();
+    let _kept = (listener.accept().unwrap(), kept);
     let bytes: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251).to_le_bytes()[0]).collect();
     let expected = bytes.clone();
     // The instance reads everything, then answers with everything, and ends.

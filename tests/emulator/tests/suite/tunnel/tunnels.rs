@@ -153,8 +153,9 @@ fn unreachable_instance_is_a_close_with_a_reason() {
     assert_eq!(closed(&mut open(&emulator, TARGET)), unreachable);
     emulator.set_instance_state("running");
     assert_serves(&emulator);
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    emulator.set_instance_port(22, free);
+    // The port of a connection: nothing listens there, and no other test can get it.
+    let connection = tcp(&emulator);
+    emulator.set_instance_port(22, connection.local_addr().unwrap().port());
     assert_eq!(closed(&mut open(&emulator, TARGET)), unreachable);
 }
 
