@@ -62,7 +62,8 @@ fn listener(line: &str) -> Option<(u16, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::os::fd::OwnedFd;
 
     use super::*;
 
@@ -74,7 +75,9 @@ mod tests {
         let found = listening_ports(std::process::id());
         assert_eq!(found.iter().filter(|found| **found == port).count(), 1, "{found:?}");
         assert!(is_listened_at(port));
-        drop((socket, copy));
+        // A process that another test starts meanwhile has the socket too, until it executes its program. So closing it is not
+        // enough.
+        TcpStream::from(OwnedFd::from(copy)).shutdown(Shutdown::Both).unwrap();
         assert!(!is_listened_at(port));
         assert_eq!(listening_ports(0), [0; 0]);
     }
