@@ -149,6 +149,32 @@ run_dnf() {
         --assumeyes "$@"
 }
 
+# relay_dnf: gives the tree the commands dnf and rpm. They call those of this machine, through two pipes.
+relay_dnf() {
+    mkfifo "$ROOT/run/asked" "$ROOT/run/answered"
+    for program in dnf rpm; do
+        cat >"$ROOT/usr/bin/$program" <<END
+#!/bin/sh
+printf "%s\\n" "$program \$*" >/run/asked
+read -r status </run/answered
+cat /run/said
+exit "\$status"
+END
+        chmod 755 "$ROOT/usr/bin/$program"
+    done
+    # Both pipes are open for reading and writing, so no process gets an end of file.
+    exec 5<>"$ROOT/run/asked" 6<>"$ROOT/run/answered"
+    while read -r program arguments <&5; do
+        # shellcheck disable=SC2086 # words on purpose
+        case $program in
+        dnf) dnf_of_root $arguments ;;
+        rpm) in_rpm $arguments ;;
+        esac >"$MACHINE/asked" 2>&1
+        printf '%s\n' "$output" >"$ROOT/run/said"
+        echo "$status" >&6
+    done &
+}
+
 # rpm_version: prints the installed version of eic-agent, according to rpm.
 rpm_version() { rpm --root "$ROOT" -qa --qf '%{VERSION}-%{RELEASE}' eic-agent; }
 

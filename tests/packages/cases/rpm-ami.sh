@@ -11,28 +11,7 @@ rm -f "$ROOT/etc/debian_version" "$ROOT/etc/ssl/certs/ca-certificates.crt"
 mkdir -p "$ROOT/etc/pki/tls/certs"
 cp "$MACHINE/emulator/ca.pem" "$ROOT/etc/pki/tls/certs/ca-bundle.crt"
 
-mkfifo "$ROOT/run/asked" "$ROOT/run/answered"
-for program in dnf rpm; do
-    cat >"$ROOT/usr/bin/$program" <<END
-#!/bin/sh
-printf "%s\\n" "$program \$*" >/run/asked
-read -r status </run/answered
-cat /run/said
-exit "\$status"
-END
-    chmod 755 "$ROOT/usr/bin/$program"
-done
-# Both pipes are open for reading and writing, so no process gets an end of file.
-exec 5<>"$ROOT/run/asked" 6<>"$ROOT/run/answered"
-while read -r program arguments <&5; do
-    # shellcheck disable=SC2086 # words on purpose
-    case $program in
-    dnf) dnf_of_root $arguments ;;
-    rpm) in_rpm $arguments ;;
-    esac >"$MACHINE/asked" 2>&1
-    printf '%s\n' "$output" >"$ROOT/run/said"
-    echo "$status" >&6
-done &
+relay_dnf
 
 dnf_from sound install ec2-instance-connect-1.1
 check "dnf's exit status, the reference" 0 "$status"
@@ -81,3 +60,7 @@ check "dnf's repository" \
     "[eic-agent] name=eic-agent baseurl=$WEB/other-lists/yum/\$basearch enabled=1 gpgcheck=1 repo_gpgcheck=1 gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-eic-agent" \
     "$(tr '\n' ' ' <"$ROOT/etc/yum.repos.d/eic-agent.repo" | sed 's/ $//')"
 check "requests without TLS" "" "$(grep '^80 ' "$MACHINE/web.log")"
+# The dnf.conf of this tree has no `best=True`, with which `dnf install` would upgrade, too.
+run bash /run/provision "$WEB/sound-later" "$FINGERPRINT"
+check "provision's exit status, for a repository with a later version" 0 "$status"
+check "the version that is installed" "$LATER_VERSION" "$(rpm_version)"
