@@ -40,7 +40,7 @@ SELECT
         WHEN p.reason IS NOT NULL THEN 'refused: ' || p.reason
         WHEN p.has_claim THEN 'only an unverified line names a login'
         WHEN p.is_unused THEN 'unused: no login used the key'
-        WHEN COALESCE(c.exports, 0) = 0 THEN 'unknown: no export of this instance'
+        WHEN COALESCE(c.exports, 0) = 0 THEN 'unknown: no finished export of this instance'
         WHEN COALESCE(c.is_covered, false) = false THEN 'unknown: no export covers that time'
         WHEN c.is_missing THEN 'unknown: an earlier export is not in the bucket'
         WHEN c.has_gaps THEN 'unknown: the log has a gap'

@@ -7,13 +7,15 @@ WITH known AS (
     SELECT instance_id, MAX(account), MAX(region), CAST(NULL AS timestamp), MAX(exported_at), 2
     FROM lines WHERE kind IS NOT NULL GROUP BY instance_id
     UNION ALL
-    SELECT instance_id, account, region, CAST(NULL AS timestamp), CAST(NULL AS timestamp), 3 FROM doctor_lines
+    SELECT instance_id, account, region, CAST(NULL AS timestamp), CAST(NULL AS timestamp), 3
+    FROM doctor WHERE schema_version IS NOT NULL
     UNION ALL
     SELECT instance_id, MAX(account), MAX(region), CAST(NULL AS timestamp), CAST(NULL AS timestamp), 4
     FROM trail WHERE event_name = 'SendSSHPublicKey' AND error_code IS NULL GROUP BY instance_id
 ), instances AS (
     SELECT
-        instance_id, MAX(account) AS account, MAX(region) AS region, MAX(finished_at) AS finished_at,
+        instance_id, COALESCE(MAX(CASE WHEN source < 4 THEN account END), MAX(account)) AS account,
+        MAX(region) AS region, MAX(finished_at) AS finished_at,
         MIN(source) AS source,
         CAST(FLOOR(DATE_DIFF('second', MAX(finished_at), ${as_of}) / 3600.0) AS bigint) AS hours_silent
     FROM known
