@@ -44,7 +44,7 @@ def without_comments(text):
 def statements(engine):
     """The statements of the engine's table definitions."""
     text = without_comments((FOLDER / "tables" / f"{engine}.sql").read_text())
-    return [part.strip() for part in text.split(";\n") if part.strip()] if text else []
+    return [part.strip().rstrip(";") for part in text.split(";\n")]
 
 
 def filled(text, values):
