@@ -79,7 +79,7 @@ class Instance:
         if "export_state" in line:
             line["export_state"] = state
         line.update({"log": {"kind": "journal", "files": [], "from": text(START - 5 * DAY), "to": text(made_at), "lines": 99},
-                     "covered_from": text(START - 5 * DAY - self.shift), "covered_to": text(made_at - self.shift),
+                     "covered_from": text((made_at - DAY if day else START - 5 * DAY) - self.shift), "covered_to": text(made_at - self.shift),
                      "complete": len(gaps) < 2, "continues": day > 0, "sessions": 1, "unused": 1, "refusals": 1, "waiting": 0,
                      "all_logins": True, "not_known": None, "gaps": gaps})
         return line
@@ -260,8 +260,6 @@ class Instance:
                 why = "unknown: no export covers that time"
             if self.kind == "gaps" and day == GAP:
                 why = "unknown: the log has a gap"
-            if self.kind == "lost" and day == LOST + 1:
-                why = "unknown: an earlier export is not in the bucket"
         elif number == 2:
             why = "refused: expired"
             line = {**line, "kind": "refusal", "reason": "expired", "count": 1, "attributed": True}
@@ -324,5 +322,5 @@ class Instance:
             if self.fleet.days > GAP:
                 self.answers.add("log_gaps", self.id, self.account, text(made_at(GAP - 1)), text(made_at(GAP)), "rate-limit", 1, True)
         if self.kind == "lost" and self.fleet.days > LOST + 1:
-            self.answers.add("log_gaps", self.id, self.account, text(made_at(LOST - 1)), text(made_at(LOST + 1)),
+            self.answers.add("log_gaps", self.id, self.account, text(made_at(LOST - 1)), text(made_at(LOST)),
                              "export-not-in-bucket", 1, True)

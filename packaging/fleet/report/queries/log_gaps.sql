@@ -13,9 +13,9 @@ FROM (
     FROM exports AS x
     CROSS JOIN UNNEST(x.gaps) AS g(gap)
     UNION ALL
-    SELECT instance_id, account, read_from, covered_to, 'export-not-in-bucket' AS why
+    SELECT instance_id, account, earlier_to, hole_to, 'export-not-in-bucket' AS why
     FROM exports
-    WHERE is_after_missing AND earlier_number IS NOT NULL
+    WHERE hole_to IS NOT NULL
 )
 WHERE covered_to >= ${from} OR covered_to IS NULL
 GROUP BY instance_id, why

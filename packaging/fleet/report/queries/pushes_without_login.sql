@@ -22,11 +22,10 @@ WITH known AS (
     SELECT
         p.request_id,
         COUNT(x.instance_id) AS exports,
-        BOOL_OR(x.covered_from <= p.happened_at AND x.covered_to >= p.happened_at + INTERVAL '10' MINUTE) AS is_covered,
+        BOOL_OR(x.chain_from <= p.happened_at AND x.covered_to >= p.happened_at + INTERVAL '10' MINUTE) AS is_covered,
         BOOL_OR(x.read_from <= p.happened_at + INTERVAL '10' MINUTE AND x.covered_to >= p.happened_at
             AND COALESCE(x.complete, false) = false) AS has_gaps,
-        BOOL_OR(x.read_from <= p.happened_at + INTERVAL '10' MINUTE AND x.covered_to >= p.happened_at
-            AND x.is_after_missing) AS is_missing
+        BOOL_OR(x.earlier_to <= p.happened_at + INTERVAL '10' MINUTE AND x.hole_to >= p.happened_at) AS is_missing
     FROM pushes AS p
     LEFT JOIN exports AS x ON x.instance_id = p.instance_id
     WHERE p.is_unused IS NULL

@@ -1,27 +1,32 @@
--- Each finished export once: its last line says what it covers. A repeated export has the same number. An export with a
--- state has what the earlier ones do not have. So its claim to cover everything since `covered_from` holds only if the
--- earlier ones are here, too. `is_after_missing` says that the one before it is not: events since `read_from` may be lost.
+-- Each finished export once: its last line says what it covers. A repeated export has the same number.
+--
+-- With a state, the first export covers everything from `chain_from` on, and each later one what came after the one
+-- before it. If the one before it is not in the bucket, events may be lost between `earlier_to` and `hole_to`.
 SELECT
-    instance_id, account, region, boot_id, export_state, export_number, exported_at, covered_from, covered_to, complete,
-    gaps, earlier_number,
+    instance_id, account, region, boot_id, export_state, export_number, exported_at, covered_to, complete, gaps,
     COALESCE(earlier_to, covered_from) AS read_from,
-    COALESCE(export_number > COALESCE(earlier_number, 0) + 1, false) AS is_after_missing
+    MIN(covered_from) OVER (PARTITION BY instance_id, chain) AS chain_from,
+    earlier_to,
+    CASE WHEN covered_from > earlier_to THEN covered_from
+         WHEN export_number > earlier_number + 1 THEN covered_to END AS hole_to
 FROM (
     SELECT
         *,
         LAG(covered_to) OVER (
-            PARTITION BY instance_id, COALESCE(export_state, id) ORDER BY export_number NULLS FIRST, covered_to NULLS FIRST
+            PARTITION BY instance_id, chain ORDER BY export_number NULLS FIRST, covered_to NULLS FIRST
         ) AS earlier_to,
         LAG(export_number) OVER (
-            PARTITION BY instance_id, COALESCE(export_state, id) ORDER BY export_number NULLS FIRST, covered_to NULLS FIRST
+            PARTITION BY instance_id, chain ORDER BY export_number NULLS FIRST, covered_to NULLS FIRST
         ) AS earlier_number
-    FROM (SELECT
-        *, other_at AS covered_from, happened_at AS covered_to,
-        ROW_NUMBER() OVER (
-            PARTITION BY instance_id, COALESCE(export_state, id), COALESCE(export_number, 0)
-            ORDER BY exported_at DESC NULLS LAST, happened_at DESC NULLS LAST, other_at DESC NULLS LAST, file, id
-        ) AS choice
-    FROM lines
-    WHERE kind = 'coverage')
+    FROM (
+        SELECT
+            *, COALESCE(export_state, id) AS chain, other_at AS covered_from, happened_at AS covered_to,
+            ROW_NUMBER() OVER (
+                PARTITION BY instance_id, COALESCE(export_state, id), COALESCE(export_number, 0)
+                ORDER BY exported_at DESC NULLS LAST, happened_at DESC NULLS LAST, other_at DESC NULLS LAST, file, id
+            ) AS choice
+        FROM lines
+        WHERE kind = 'coverage'
+    )
     WHERE choice = 1
 )
