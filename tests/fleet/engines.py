@@ -5,7 +5,6 @@ import importlib.util
 import os
 import pathlib
 import sys
-import tempfile
 import time
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "packaging/fleet/report"

@@ -1,7 +1,7 @@
 """Makes the bucket of a fleet, and the answers of the report. Only this program computes them, not SQL.
 
-The files of a number of instances and days depend only on the seed. Each tenth kind of instance (see `KINDS`) has one of
-the faults that a real fleet has.
+The files of a number of instances and days depend only on the seed. Some instances (see `KINDS`) have one of the faults
+that real fleets have.
 """
 
 import concurrent.futures
@@ -10,8 +10,6 @@ import gzip
 import hashlib
 import json
 import os
-import random
-import zoneinfo
 
 START = datetime.datetime(2026, 10, 1)
 DAY = datetime.timedelta(days=1)
