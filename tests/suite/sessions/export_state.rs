@@ -15,10 +15,10 @@ use super::{ALICE, ran, report, session, wait_for_ends};
 use crate::world::{BOB, Journald, Key, Rsyslog, Sshd, World, mount, on_an_instance, test_path, until};
 
 const FOLDER: &str = "/var/log/state";
-const STATE: &str = "/var/log/state/sessions";
+pub(super) const STATE: &str = "/var/log/state/sessions";
 
 /// Makes the folder of the state, for the agent's user.
-fn make_folder(world: &World) {
+pub(super) fn make_folder(world: &World) {
     let uid = world.uid("eic-agent");
     fs::create_dir(FOLDER).unwrap();
     fs::set_permissions(FOLDER, fs::Permissions::from_mode(0o700)).unwrap();

@@ -3,6 +3,7 @@
 mod corpus;
 mod export_state;
 mod exports;
+mod fleet;
 mod forged;
 mod journal;
 mod limits;
