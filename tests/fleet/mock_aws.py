@@ -50,6 +50,10 @@ class Mock:
         self.log.close()
         self.folder.cleanup()
 
+    def said(self):
+        """The log of moto."""
+        return (pathlib.Path(self.folder.name) / "moto.log").read_text()
+
     def __call__(self, *arguments):
         words = [word if isinstance(word, str) else json.dumps(word) for word in arguments]
         run = subprocess.run([str(BIN / "aws"), *words, "--output", "json"], env=self.environment, stdin=subprocess.DEVNULL,

@@ -54,14 +54,20 @@ def reasons_of_the_program():
 
 
 def configure(*arguments, version="1.300071.0b1", files=(), journal=True):
-    """Runs `configure` with other paths, without root."""
+    """Runs `configure` twice with other paths, without root. A file stands for the CloudWatch agent."""
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         tools = root / "agent/bin"
         tools.mkdir(parents=True)
         (tools / "CWAGENT_VERSION").write_text(version + "\n")
         ctl = tools / "amazon-cloudwatch-agent-ctl"
-        ctl.write_text(f'#!/bin/sh\nfor last; do :; done\necho "$@" >"{root}/said"\ncp "${{last#file:}}" "{root}/sent.json"\n')
+        ctl.write_text(f"""#!/bin/sh
+for last; do :; done
+echo "$@" >>"{root}/said"
+cp "${{last#file:}}" "{root}/sent.json"
+mkdir -p "{root}/agent/etc/amazon-cloudwatch-agent.d"
+cp "{root}/sent.json" "{root}/agent/etc/amazon-cloudwatch-agent.d/file_eic-agent.json"
+""")
         ctl.chmod(0o755)
         for name in files:
             (root / name).write_text("")
@@ -70,7 +76,8 @@ def configure(*arguments, version="1.300071.0b1", files=(), journal=True):
         script = re.sub(r"-e /var/log/", f"-e {root}/", script)
         script = script.replace("-S /run/systemd/journal/socket", "-n yes" if journal else "-z yes")
         (root / "configure").write_text(script)
-        run = subprocess.run(["sh", root / "configure", *arguments], capture_output=True, text=True)
+        for _ in range(2):
+            run = subprocess.run(["sh", root / "configure", *arguments], capture_output=True, text=True)
         sent = root / "sent.json"
         said = (root / "said").read_text() if sent.exists() else ""
         return run, json.loads(sent.read_text()) if sent.exists() else None, said
@@ -203,8 +210,9 @@ class Configure(unittest.TestCase):
         uid = subprocess.run(["id", "-u", "nobody"], capture_output=True, text=True, check=True).stdout.strip()
         self.assertEqual(entry["matches"][0], {"SYSLOG_IDENTIFIER": "eic-agent", "_UID": uid})
         self.assertEqual(entry["log_group_name"], "/other/journal")
-        # Other configuration of the CloudWatch agent stays.
-        self.assertIn("-a append-config", said)
+        # Other configuration of the CloudWatch agent stays. The second run did not start it again.
+        self.assertRegex(said, r"^-a append-config -m ec2 -s -c file:\S+/eic-agent.json\n$")
+        self.assertIn("already has this configuration", run.stderr)
 
     def test_never_both_logs(self):
         _, config, _ = configure("--user", "nobody", files=["secure", "auth.log"])
