@@ -1,5 +1,5 @@
-"""A matcher of CloudWatch's filter patterns, after "Filter pattern syntax for metric filters" of the CloudWatch Logs User
-Guide. What the guide does not define is refused with `Invalid`, so that no filter of ours depends on it."""
+"""A matcher of CloudWatch's filter patterns, after "Filter pattern syntax for metric filters" of the CloudWatch Logs
+User Guide. What the guide does not define is refused with `Invalid`, so that no filter of ours depends on it."""
 
 import json
 import re

@@ -8,7 +8,6 @@ import http.server
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import socket
@@ -33,8 +32,8 @@ auth,authpriv.* action(type="omfile" file="/var/log/secure" template="RSYSLOG_Tr
 *.*;auth,authpriv.none action(type="omfile" file="/var/log/syslog" template="RSYSLOG_FileFormat")
 *.*;auth,authpriv.none action(type="omfile" file="/var/log/messages" template="RSYSLOG_TraditionalFileFormat")
 """
-# A log whose queue is full for lines about a key, but not for others: the library fails the calls with which the agent sends
-# them.
+# A log whose queue is full for lines about a key, but not for others: the library fails the calls with which the agent
+# sends them.
 LIBRARY = """
 #define _GNU_SOURCE
 #include <dlfcn.h>

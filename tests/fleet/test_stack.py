@@ -2,8 +2,9 @@
 
     python3 -m unittest tests/fleet/test_stack.py
 
-It needs tests/fleet/requirements.txt. moto reports success for resources that it ignores. So each resource is looked up in
-its own service. What moto ignored is in IGNORED: only cfn-lint and the API of the service checked these."""
+It needs tests/fleet/requirements.txt. moto reports success for resources that it ignores. So each resource is looked up
+in its own service. What moto ignored is in IGNORED: only cfn-lint, and the API of the service in another test, checked
+these."""
 
 import copy
 import json

@@ -1,11 +1,11 @@
-"""CloudWatch and the CloudFormation template: filters against real lines, and the stack on a mock of AWS.
+"""CloudWatch: metric filters against real lines, the configuration of the CloudWatch agent, and the queries.
 
     python3 -m unittest tests/fleet/test_watch.py
 
-It needs root, tests/fleet/requirements.txt, and the programs of `cargo build --workspace` (or EIC_AGENT, EIC_EMULATOR)."""
+It needs root, tests/fleet/requirements.txt, systemd-journald, rsyslogd, cc, and the programs of `cargo build --workspace`
+(or EIC_AGENT and EIC_EMULATOR). test_stack.py has the tests of the template."""
 
 import json
-import os
 import pathlib
 import re
 import subprocess
@@ -19,7 +19,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import log_lines  # noqa: E402
 from cloudwatch_filter import MAX_PATTERN, matches  # noqa: E402
-from mock_aws import BIN, Mock, Refused  # noqa: E402
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 FLEET = PROJECT / "packaging/fleet"
@@ -53,7 +52,7 @@ def reasons_of_the_program():
     return set(re.findall(r'Self::\w+ => "([a-z-]+)",', source))
 
 
-def configure(*arguments, version="1.300071.0b1", files=(), journal=True):
+def configure(*arguments, version="1.300071.0b1", files=(), journal=True, script=None):
     """Runs `configure` twice with other paths, without root. A file stands for the CloudWatch agent."""
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
@@ -71,7 +70,7 @@ cp "{root}/sent.json" "{root}/agent/etc/amazon-cloudwatch-agent.d/file_eic-agent
         ctl.chmod(0o755)
         for name in files:
             (root / name).write_text("")
-        script = (FLEET / "cloudwatch/configure").read_text()
+        script = script or (FLEET / "cloudwatch/configure").read_text()
         script = script.replace("/opt/aws/amazon-cloudwatch-agent", f"{root}/agent")
         script = re.sub(r"-e /var/log/", f"-e {root}/", script)
         script = script.replace("-S /run/systemd/journal/socket", "-n yes" if journal else "-z yes")
@@ -213,6 +212,21 @@ class Configure(unittest.TestCase):
         # Other configuration of the CloudWatch agent stays. The second run did not start it again.
         self.assertRegex(said, r"^-a append-config -m ec2 -s -c file:\S+/eic-agent.json\n$")
         self.assertIn("already has this configuration", run.stderr)
+
+    def test_the_document_runs_the_same_script(self):
+        document = RESOURCES["CloudWatchDocument"]["Properties"]["Content"]
+        [step] = document["mainSteps"]
+        [script] = step["inputs"]["runCommand"]
+        # Systems Manager inserts the parameters as text, after it has checked their patterns.
+        for name, value in (("LogGroupPrefix", "/fleet"), ("AgentUser", "nobody")):
+            self.assertRegex(value, document["parameters"][name]["allowedPattern"])
+            script = script.replace(f"{{{{ {name} }}}}", value)
+        self.assertNotIn("{{", script)
+        run, config, _ = configure(script=script)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual(config, configure("--user", "nobody", "--prefix", "/fleet")[1])
+        parameters = of_type("AWS::SSM::Association")["CloudWatchAssociation"]["Parameters"]
+        self.assertEqual(set(parameters), set(document["parameters"]))
 
     def test_never_both_logs(self):
         _, config, _ = configure("--user", "nobody", files=["secure", "auth.log"])
