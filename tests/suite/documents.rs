@@ -18,10 +18,11 @@ use crate::world::{
 };
 
 /// The documents, by their path from the top of the project.
-const DOCUMENTS: [(&str, &str); 8] = [
+const DOCUMENTS: [(&str, &str); 9] = [
     ("README.md", include_str!("../../README.md")),
     ("docs/audit.md", include_str!("../../docs/audit.md")),
     ("docs/code.md", include_str!("../../docs/code.md")),
+    ("docs/fleet.md", include_str!("../../docs/fleet.md")),
     ("docs/images.md", include_str!("../../docs/images.md")),
     ("docs/install.md", include_str!("../../docs/install.md")),
     ("docs/performance.md", include_str!("../../docs/performance.md")),
@@ -31,7 +32,7 @@ const DOCUMENTS: [(&str, &str); 8] = [
 
 /// Which file runs or compares each fenced block: document, first words of the block, file. A file that runs a block
 /// finds it by these words.
-const CHECKED: [(&str, &str, &str); 65] = [
+const CHECKED: [(&str, &str, &str); 75] = [
     ("docs/code.md", "┌", "tests/drawing"),
     ("docs/code.md", "calls, in the order of time", "tests/drawing"),
     ("README.md", "make demo", "tests/suite/documents.rs"),
@@ -52,6 +53,16 @@ const CHECKED: [(&str, &str, &str); 65] = [
     ("docs/audit.md", "{\n  \"request\"", "tests/suite/documents.rs"),
     ("docs/audit.md", "jq -r '.sessions[] | [.start", "tests/suite/documents.rs"),
     ("docs/audit.md", "2026-11-21T18:41:00Z  ", "tests/suite/documents.rs"),
+    ("docs/fleet.md", "# the stack of an account and a region", "tests/fleet/test_documents.py"),
+    ("docs/fleet.md", "# a trail into the bucket of the stack", "tests/fleet/test_documents.py"),
+    ("docs/fleet.md", "# an instance joins the fleet", "tests/fleet/test_documents.py"),
+    ("docs/fleet.md", "# what doctor found on the fleet", "tests/fleet/test_documents.py"),
+    ("docs/fleet.md", "# Ansible: one host first", "tests/fleet/test_documents.py"),
+    ("docs/fleet.md", "# new instances: a launch template", "tests/fleet/test_documents.py"),
+    ("docs/fleet.md", "# images: a pipeline of EC2 Image Builder", "tests/fleet/test_documents.py"),
+    ("docs/fleet.md", "# the report of a month, on a laptop", "tests/fleet/test_documents.py"),
+    ("docs/fleet.md", "# who may push a key", "tests/fleet/test_documents.py"),
+    ("docs/fleet.md", "# the page from answers of Athena", "tests/fleet/test_documents.py"),
     ("docs/images.md", "# from an AWS account", "packaging/ami/check"),
     ("docs/images.md", "#!/bin/sh", "packaging/ami/check"),
     ("docs/images.md", "sudo eic-agent host-keys", "tests/suite/host_keys.rs"),

@@ -1,0 +1,144 @@
+"""The commands of docs/fleet.md work: on a mock of AWS, or, where it has no such service, as far as AWS CLI checks them."""
+
+import gzip
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import generator
+from mock_aws import BIN, Mock
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "docs/fleet.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```\n(.*?)^```$", TEXT, re.M | re.S)
+
+
+def block(first):
+    """The block of the page that begins with this line."""
+    found = [one for one in BLOCKS if one.startswith(first)]
+    assert len(found) == 1, f"expected one block that begins with {first!r}, found {len(found)}"
+    return found[0]
+
+
+def run(script, environment, folder=ROOT):
+    ran = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+                         capture_output=True, text=True)
+    assert ran.returncode == 0, f"{script}\nended with {ran.returncode}: {ran.stdout}{ran.stderr}"
+    return ran.stdout
+
+
+def in_folder(script, folder):
+    """The script with paths that also work in another folder. The report runs with the Python of the tests."""
+    script = script.replace("packaging/fleet/report/report ", f"{sys.executable} {ROOT}/packaging/fleet/report/report ")
+    return script.replace("packaging/fleet/report/", f"{ROOT}/packaging/fleet/report/").replace(f"{ROOT}/{ROOT}", str(ROOT))
+
+
+class OnTheMock(unittest.TestCase):
+    """One account, from the stack to an instance that Systems Manager manages."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.mock = cls.enterClassContext(Mock())
+        cls.mock("s3api", "create-bucket", "--bucket", "templates")
+        said = run(block("# the stack of an account and a region").replace("TEMPLATES", "templates"), cls.mock.environment)
+        outputs = json.loads(said[said.index("[\n"):])
+        cls.outputs = {one["OutputKey"]: one["OutputValue"] for one in outputs}
+
+    def test_stack_names_what_the_page_says(self):
+        for name in ("Bucket", "InstanceProfile", "WorkGroup"):
+            self.assertIn(name, self.outputs)
+
+    def test_trail_is_logging(self):
+        run(block("# a trail into the bucket of the stack").replace("BUCKET", self.outputs["Bucket"]), self.mock.environment)
+        self.assertTrue(self.mock("cloudtrail", "get-trail-status", "--name", "eic-agent-fleet")["IsLogging"])
+
+    def test_instance_joins_the_fleet(self):
+        image = self.mock("ec2", "describe-images")["Images"][0]["ImageId"]
+        instance = self.mock("ec2", "run-instances", "--image-id", image)["Instances"][0]["InstanceId"]
+        script = block("# an instance joins the fleet").replace("i-0123456789abcdef0", instance)
+        run(script.replace("PROFILE", self.outputs["InstanceProfile"]), self.mock.environment)
+        found = self.mock("ec2", "describe-instances", "--filters", "Name=tag:eic-agent,Values=managed")
+        self.assertEqual([one["InstanceId"] for group in found["Reservations"] for one in group["Instances"]], [instance])
+
+    def test_launch_template_is_created(self):
+        with tempfile.TemporaryDirectory() as folder:
+            script = block("# new instances: a launch template").replace("PROFILE", self.outputs["InstanceProfile"])
+            script = script.replace("launch-template.json", f"{folder}/launch-template.json")
+            run(script, self.mock.environment)
+        found = self.mock("ec2", "describe-launch-template-versions", "--launch-template-name", "eic-agent")
+        data = found["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+        self.assertEqual(data["MetadataOptions"]["HttpTokens"], "required")
+
+    def test_report_is_made_from_the_bucket(self):
+        with tempfile.TemporaryDirectory() as folder:
+            generator.Fleet(f"{folder}/made", 10, days=3).write()
+            bucket = self.outputs["Bucket"]
+            self.mock("s3", "sync", f"{folder}/made", f"s3://{bucket}")
+            script = block("# the report of a month, on a laptop").replace("BUCKET", bucket)
+            script = script.replace("2026-11-01", "2026-10-01").replace("2026-12-01", "2026-10-04")
+            run(in_folder(script, folder), self.mock.environment, folder)
+            results = json.loads((pathlib.Path(folder) / "results.json").read_text(encoding="utf-8"))["results"]
+            self.assertTrue(next(one for one in results if one["name"] == "logins")["rows"])
+            page = (pathlib.Path(folder) / "report.html").read_text(encoding="utf-8")
+        said = set(re.findall(r"`([a-z_]+)`", TEXT[TEXT.index("| query | answers |"):TEXT.index("`unused_permissions` needs")]))
+        self.assertEqual(said, {one["name"] for one in results}, "the table of the queries")
+        self.assertIn("Who logged in where", page)
+
+    def test_principals_that_may_push_are_collected(self):
+        user = self.mock("iam", "create-user", "--user-name", "alice")["User"]["Arn"]
+        bucket = self.outputs["Bucket"]
+        # moto has no simulation of policies.
+        with tempfile.TemporaryDirectory() as folder:
+            aws = pathlib.Path(folder) / "aws"
+            aws.write_text(f'#!/bin/sh\n[ "$2" != simulate-principal-policy ] || {{ echo allowed; exit; }}\nexec {BIN}/aws "$@"\n')
+            aws.chmod(0o755)
+            environment = {**self.mock.environment, "PATH": f"{folder}:{self.mock.environment['PATH']}"}
+            run(block("# who may push a key").replace("BUCKET", bucket), environment)
+            [found] = self.mock("s3api", "list-objects-v2", "--bucket", bucket, "--prefix", "exports/permissions/")["Contents"]
+            self.assertRegex(found["Key"], r"^exports/permissions/day=\d{4}-\d\d-\d\d/\d{6}Z\.jsonl\.gz$")
+            self.mock("s3", "cp", f"s3://{bucket}/{found['Key']}", f"{folder}/list.gz")
+            lines = [json.loads(line) for line in gzip.open(f"{folder}/list.gz", "rt", encoding="utf-8")]
+        self.assertIn((user, "allowed"), {(line["principal"], line["decision"]) for line in lines})
+
+
+class Offline(unittest.TestCase):
+    """moto does not have these parts of AWS."""
+
+    def test_commands_about_compliance_are_those_of_the_cli(self):
+        script = block("# what doctor found on the fleet")
+        commands = re.findall(r"^aws (?:.*\\\n)*.*$", script, re.M)
+        self.assertEqual(len(commands), 2)
+        for command in commands:
+            run(command + " --generate-cli-skeleton output", {"PATH": f"{BIN}:/usr/bin:/bin", "AWS_DEFAULT_REGION": "us-east-1"})
+
+    def test_page_is_made_from_answers_of_athena(self):
+        answer = {"ResultSet": {"ResultSetMetadata": {"ColumnInfo": [{"Name": "start", "Type": "varchar"}]},
+                                "Rows": [{"Data": [{"VarCharValue": "start"}]}, {"Data": [{"VarCharValue": "2026-11-02T01:02:03Z"}]}]}}
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder)
+            (path / "answers").mkdir()
+            aws = path / "aws"
+            aws.write_text(f"#!/bin/sh\n{BIN}/aws \"$@\" --generate-cli-skeleton output >/dev/null || exit\ncat {path}/answer\n")
+            aws.chmod(0o755)
+            (path / "answer").write_text(json.dumps(answer))
+            script = in_folder(block("# the page from answers of Athena"), folder).replace(" ID ", " 00000000-0000-4000-8000-000000000000 ")
+            run(script, {"PATH": f"{folder}:{BIN}:/usr/bin:/bin", "AWS_DEFAULT_REGION": "us-east-1"}, folder)
+            self.assertIn("2026-11-02", (path / "report.html").read_text(encoding="utf-8"))
+
+    def test_playbook_takes_these_values(self):
+        script = block("# Ansible: one host first").replace("HOSTS", "localhost, --syntax-check")
+        run(script, {"PATH": f"{BIN}:/usr/bin:/bin", "HOME": tempfile.gettempdir(), "LC_ALL": "C.UTF-8"})
+
+    def test_template_of_images_is_valid_and_takes_these_values(self):
+        script = block("# images: a pipeline of EC2 Image Builder")
+        with tempfile.TemporaryDirectory() as folder:
+            made, command = script.split("aws cloudformation deploy", 1)
+            run(made.replace("pipeline.yaml", f"{folder}/pipeline.yaml"), {"PATH": "/usr/bin:/bin"})
+            run(f"{BIN}/cfn-lint {folder}/pipeline.yaml", {"PATH": "/usr/bin:/bin", "HOME": folder})
+            text = (pathlib.Path(folder) / "pipeline.yaml").read_text(encoding="utf-8")
+        parameters = set(re.findall(r"^  (\w+):$", text[text.index("\nParameters:\n"):].split("\nResources:")[0], re.M))
+        self.assertLessEqual(set(re.findall(r"(\w+)=", command.split("--parameter-overrides")[1])), parameters)
