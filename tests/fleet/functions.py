@@ -35,7 +35,7 @@ CHECKED = {
     ],
     "ArraySize": [("CARDINALITY(a)", 2, "(SELECT ARRAY['x', NULL] AS a)"),
                   ("CARDINALITY(a)", None, "(SELECT CAST(NULL AS ARRAY(varchar)) AS a)")],
-    "Case": [("CASE WHEN NULL THEN 1 WHEN 2 > 1 THEN 2 END", 2), ("CASE WHEN false THEN 1 END", None)],
+    "Case": [("CASE WHEN CAST(NULL AS boolean) THEN 1 WHEN 2 > 1 THEN 2 END", 2), ("CASE WHEN false THEN 1 END", None)],
     "Cast": [(f"CAST({AT} AS varchar)", "2026-10-25 00:30:00"), (f"CAST(CAST({AT} AS date) AS varchar)", "2026-10-25"),
              ("CAST(FLOOR(7201 / 3600.0) AS bigint)", 2), ("CAST(FLOOR(-1 / 3600.0) AS bigint)", -1)],
     "Coalesce": [("COALESCE(NULL, 'a', 'b')", "a")],
