@@ -57,8 +57,9 @@ class Spark:
         from pyspark.sql import SparkSession
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        builder = SparkSession.builder.master(master).appName("fleet").config("spark.ui.enabled", "false")
+        builder = SparkSession.builder.master(master).appName("fleet")
         for key, value in {
+            "spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false",
             "spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true", "spark.driver.memory": "2g",
             "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1",
             "spark.sql.warehouse.dir": f"{work}/warehouse", "spark.local.dir": f"{work}/spill",

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use eic_emulator::Config;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ fn records(world: &World, name: &str) -> Vec<Value> {
 }
 
 /// Writes a file of the bucket.
-fn store(bucket: &PathBuf, path: &str, text: &str) {
+fn store(bucket: &Path, path: &str, text: &str) {
     let file = bucket.join(path);
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     fs::write(file, text).unwrap();

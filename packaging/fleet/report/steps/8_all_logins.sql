@@ -1,5 +1,4 @@
 -- Each login with a pushed key, and each push of its key, beside CloudTrail's record with the push's request id.
--- `tunnels` counts the tunnels that the principal opened in the two minutes before: the login may have come through one.
 SELECT
     e.id, e.happened_at, e.other_at, e.seconds, e.login_user, e.instance_id, e.account, e.region, p.principal,
     p.principal_account, t.mfa, t.source_address AS cloudtrail_address, e.address AS sshd_address, p.request_id,
