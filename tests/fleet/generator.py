@@ -153,8 +153,8 @@ class Fleet:
                 arn = f"arn:aws:iam::{account}:role/team/{role}"
                 lines.append({"schema_version": 1, "principal": arn, "account": account, "decision": "allowed",
                               "action": "ec2-instance-connect:SendSSHPublicKey", "collected_at": text(self.end)})
-                last = answers.last.get(account) if role == "Admin" else None
-                answers.add("unused_permissions", arn, account, last and text(last), days)
+                if role == "Never" or not answers.last.get(account):
+                    answers.add("unused_permissions", arn, account, days)
             lines.append({**lines[-1], "principal": f"arn:aws:iam::{account}:role/Denied", "decision": "denied"})
         body = "".join(json.dumps(line) + "\n" for line in lines) + '{"principal":"arn:aws:iam::1:ro'
         store(f"{self.folder}/exports/permissions/day={self.end:%Y-%m-%d}/all.jsonl.gz", body)

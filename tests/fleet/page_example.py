@@ -302,10 +302,9 @@ def example(hostile=None, days=30, whole=False, logins=60):
             [
                 ("principal", "text"),
                 ("principal_account", "text"),
-                ("last_push", "instant"),
                 ("days_observed", "integer"),
             ],
-            [[text(principal(n)), "210987654321", None, 30] for n in range(6)],
+            [[text(principal(n)), "210987654321", 30] for n in range(6)],
         ),
     ]
     return {

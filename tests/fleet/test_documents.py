@@ -134,6 +134,11 @@ class Offline(unittest.TestCase):
             run(script, {"PATH": f"{folder}:{BIN}:/usr/bin:/bin", "AWS_DEFAULT_REGION": "us-east-1"}, folder)
             self.assertIn("2026-11-02", (path / "report.html").read_text(encoding="utf-8"))
 
+    def test_text_of_a_query_is_printed(self):
+        printed = run(in_folder(block("# the text of a query for Athena"), ROOT), {"PATH": "/usr/bin:/bin"})
+        for part in ("AT TIME ZONE", "2026-11-01", "raw_sessions"):
+            self.assertIn(part, printed)
+
     def test_playbook_takes_these_values(self):
         script = block("# Ansible: one host first").replace("HOSTS", "localhost, --syntax-check")
         run(script, {"PATH": f"{BIN}:/usr/bin:/bin", "HOME": tempfile.gettempdir(), "LC_ALL": "C.UTF-8"})

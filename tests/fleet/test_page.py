@@ -210,7 +210,7 @@ class Unknown(Browser):
         for row in result(document, "refusals")["rows"]:
             row[2] = None
         result(document, "refusals_by_day")["rows"] = [["2026-10-03", "expired", None], ["2026-10-05", "expired", 4]]
-        result(document, "unused_permissions")["rows"][0][3] = 0
+        result(document, "unused_permissions")["rows"][0][2] = 0
         tab = self.open(document)
         self.assertEqual(self.text(tab, ".tiles a[href='#refusals'] .figure"), "not known")
         self.assertEqual(set(tab.locator("#refusals .number:nth-child(3) i").all_text_contents()), {"not known"})

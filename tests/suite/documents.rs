@@ -32,7 +32,7 @@ const DOCUMENTS: [(&str, &str); 9] = [
 
 /// Which file runs or compares each fenced block: document, first words of the block, file. A file that runs a block
 /// finds it by these words.
-const CHECKED: [(&str, &str, &str); 75] = [
+const CHECKED: [(&str, &str, &str); 76] = [
     ("docs/code.md", "┌", "tests/drawing"),
     ("docs/code.md", "calls, in the order of time", "tests/drawing"),
     ("README.md", "make demo", "tests/suite/documents.rs"),
@@ -62,6 +62,7 @@ const CHECKED: [(&str, &str, &str); 75] = [
     ("docs/fleet.md", "# images: a pipeline of EC2 Image Builder", "tests/fleet/test_documents.py"),
     ("docs/fleet.md", "# the report of a month, on a laptop", "tests/fleet/test_documents.py"),
     ("docs/fleet.md", "# who may push a key", "tests/fleet/test_documents.py"),
+    ("docs/fleet.md", "# the text of a query for Athena", "tests/fleet/test_documents.py"),
     ("docs/fleet.md", "# the page from answers of Athena", "tests/fleet/test_documents.py"),
     ("docs/images.md", "# from an AWS account", "packaging/ami/check"),
     ("docs/images.md", "#!/bin/sh", "packaging/ami/check"),

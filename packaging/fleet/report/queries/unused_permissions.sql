@@ -1,6 +1,6 @@
 -- title: Permissions that are not used
--- explains: Roles and users that may push a key, with their last push in the period. days_observed counts the days of which CloudTrail's files have a record of the account; 0 means that nothing is known.
--- columns: principal text, principal_account text, last_push instant, days_observed integer
+-- explains: Roles and users that may push a key, and that pushed none in the period. days_observed counts the days of which CloudTrail's files have a record of the account; 0 means that nothing is known.
+-- columns: principal text, principal_account text, days_observed integer
 WITH allowed AS (
     SELECT DISTINCT
         principal, account,
@@ -12,10 +12,9 @@ WITH allowed AS (
     FROM permission_lines
     WHERE principal IS NOT NULL AND decision = 'allowed' AND action = 'ec2-instance-connect:SendSSHPublicKey'
 ), used AS (
-    SELECT principal_name, MAX(happened_at) AS last_push
+    SELECT DISTINCT principal_name
     FROM trail
     WHERE event_name = 'SendSSHPublicKey' AND error_code IS NULL AND happened_at >= ${from} AND happened_at < ${to}
-    GROUP BY principal_name
 ), observed AS (
     SELECT account, COUNT(DISTINCT CAST(at_hour AS date)) AS days
     FROM trail_hours
@@ -23,10 +22,9 @@ WITH allowed AS (
     GROUP BY account
 )
 SELECT
-    a.principal, a.account AS principal_account,
-    REPLACE(SUBSTR(CAST(u.last_push AS varchar), 1, 19), ' ', 'T') || 'Z' AS last_push,
-    COALESCE(o.days, 0) AS days_observed
+    a.principal, a.account AS principal_account, COALESCE(o.days, 0) AS days_observed
 FROM allowed AS a
 LEFT JOIN used AS u ON u.principal_name = a.principal_name
 LEFT JOIN observed AS o ON o.account = a.account
-ORDER BY 3 NULLS FIRST, 1
+WHERE u.principal_name IS NULL
+ORDER BY a.principal

@@ -1,6 +1,5 @@
 -- Each event once: the final line, of several final ones that with the most pushes, else the newest. An id counts for its
--- own instance only, so no instance can hide the events of another one. The rest of the order has no meaning. It makes
--- the choice the same on each engine.
+-- own instance only. The rest of the order has no meaning. It makes the choice the same on each engine.
 SELECT
     instance_id, id, kind, account, region, happened_at, other_at, state, seconds, login_user, method, address,
     fingerprint, attributed, pushes, reason, COALESCE(key_count, 1) AS key_count
