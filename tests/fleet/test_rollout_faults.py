@@ -122,5 +122,37 @@ class Export(unittest.TestCase):
                 self.assertEqual(self.in_bucket(), {})
 
 
+# In place of the package manager, of sshd and of the agent. Version 2.0 lets nobody log in.
+STUBS = """
+V=1.0
+find_manager() { manager=apt; }
+id() { echo 0; }
+installed_version() { echo $V; }
+works() { [ $V = 1.0 ]; }
+apt() { case "$*" in *=1.0*) V=1.0 ;; *) V=2.0; return $PUT ;; esac; }
+know_repository() { :; }
+eic-agent() { case $1 in status | doctor) works ;; *) echo "v$V" ;; esac; }
+systemctl() { :; }
+command() { echo $SSHD; }
+trap 'say "at the end: $V"' EXIT
+main "$@"
+"""
+
+
+class Provision(unittest.TestCase):
+    def test_each_fault_of_an_upgrade_goes_back(self):
+        script = (test_rollout.machines.PROJECT / "packaging/ami/provision").read_text()
+        self.assertTrue(script.endswith('\nmain "$@"\n'))
+        # There is a server to restart.
+        script = script.removesuffix('main "$@"\n').replace("[ ! -d /run/systemd/system ]", "false") + STUBS
+        for put, sshd, says in (("0", "/bin/true", "does not use eic-agent"), ("1", "/bin/true", "without a fault"),
+                                ("0", "/bin/false", "does not accept its configuration")):
+            with self.subTest(says):
+                done = subprocess.run(["bash", "-c", script, "provision", "https://packages.example.com", "0" * 40],
+                                      env={**os.environ, "PUT": put, "SSHD": sshd}, capture_output=True, text=True)
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertRegex(done.stderr, f"1.0 is in place again[^$]*{says}[^$]*at the end: 1.0")
+
+
 if __name__ == "__main__":
     unittest.main()
