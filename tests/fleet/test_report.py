@@ -57,7 +57,7 @@ class Texts(unittest.TestCase):
 
     def test_every_order_says_where_null_is(self):
         values = values_of(generator.START, generator.START + generator.DAY)
-        never_null = {"id", "kind", "file", "final", "choice", "place", "why", "principal", "weekday", "boot_id", "hour"}
+        never_null = {"id", "kind", "file", "final", "choice", "place", "why", "principal", "weekday", "boot_id", "hour", "names_other"}
         for name, text in texts().items():
             text = sqltext.filled(sqltext.without_comments(text), values)
             for part in text.split("ORDER BY")[1:]:
@@ -180,6 +180,7 @@ class Fleet(unittest.TestCase):
             ("sessions", "lines of older versions"): total["older"],
             ("sessions", "lines of newer versions"): total["newer"],
             ("sessions", "lines that repeat an event"): total["repeated"],
+            ("sessions", "lines that name another instance than their file"): total["forged"],
             ("sessions", "files without a finished export"): total["unfinished"],
             ("doctor", "files"): total["doctor"], ("cloudtrail", "files"): total["trail files"],
             ("cloudtrail", "records"): total["records"], ("permissions", "lines"): total["permissions"],

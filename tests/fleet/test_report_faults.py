@@ -3,8 +3,10 @@
 import datetime
 import gzip
 import json
+import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -73,6 +75,10 @@ class Case(unittest.TestCase):
         return [[dict(zip((column for column, _ in sqltext.about(texts[name])[2]), row)) for row in engine.run(name)]
                 for name in names]
 
+    def run_program(self, name, *options):
+        command = [sys.executable, engines.FOLDER / name, self.bucket, "--from", f"{START:%F}", "--to", f"{END:%F}", *options]
+        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(self.work)})
+
 
 class Clocks(Case):
     def silent(self, last, now):
@@ -90,6 +96,58 @@ class Clocks(Case):
         # The file is in the folder of its own day. This says when the export really came.
         self.export("2026-10-31", A, coverage(A, "2026-12-01T00:00:00Z", 2))
         self.assertEqual(self.silent("2026-11-01", END + datetime.timedelta(days=90)), ahead)
+
+
+class Forgers(Case):
+    """An instance writes lines in the name of another one."""
+
+    def setUp(self):
+        super().setUp()
+        self.export("2026-10-10", A, session(A, "1", "2026-10-10T11:00:00Z", [push("r1")], "2026-10-10T12:00:00Z", user="root"),
+                    coverage(A, "2026-10-10T12:00:00Z"))
+        self.trail(record("r1", A, "2026-10-10T10:59:50Z", "root"))
+        self.forged = [
+            # The event of the other instance, but newer, with more pushes and another user.
+            session(A, "1", "2026-10-10T11:00:00Z", [push("r2"), push("r3")], "2026-10-10T13:00:00Z", user="nobody"),
+            {**session(A, "2", "2026-10-10T11:00:00Z", [], "2026-10-10T13:00:00Z"), "kind": "unused"},
+            {**session(A, "3", "2026-10-10T11:00:00Z", [], "2026-10-10T13:00:00Z"), "kind": "refusal"},
+            coverage(A, "2026-10-10T13:00:00Z", covered_from="2026-10-10T12:59:00Z"),
+        ]
+
+    def check(self, machine, forged):
+        self.export("2026-10-11", machine, *self.forged, coverage(B, "2026-10-10T13:00:00Z"))
+        logins, missing, found = self.report("logins", "pushes_without_login", "coverage")
+        self.assertEqual([(row["user"], row["request_id"], row["cloudtrail"]) for row in logins if row["instance_id"] == A],
+                         [("root", "r1", "found")])
+        self.assertEqual(missing, [])
+        exports = self.fleet.base.execute(f"SELECT covered_to FROM exports WHERE instance_id = '{A}'").fetchall()
+        self.assertEqual(exports, [(datetime.datetime(2026, 10, 10, 12),)])
+        counts = [(row["count"], row["file"] and row["file"].split("/")[-1]) for row in found
+                  if row["finding"] == "lines that name another instance than their file"]
+        self.assertEqual(counts, [(forged, None), (forged, f"{ACCOUNT}_{REGION}_{machine}_120000Z.jsonl.gz")])
+
+    def test_file_of_an_instance_cannot_hide_the_login_of_another_one(self):
+        self.check(B, 4)
+
+    def test_file_without_an_instance_cannot_hide_the_login_of_one(self):
+        self.check("boot-" + "cd" * 16, 5)
+
+    def test_page_says_that_lines_name_another_instance(self):
+        self.export("2026-10-11", B, *self.forged, coverage(B, "2026-10-10T13:00:00Z"))
+        ran = self.run_program("report", "--out", self.work / "r.json")
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        page = subprocess.run([sys.executable, engines.FOLDER / "page", self.work / "r.json"], check=True, capture_output=True, text=True)
+        self.assertIn("<bdi>lines that name another instance than their file</bdi>: 4", page.stdout.partition("</section>")[0])
+
+    def test_report_of_doctor_in_the_name_of_another_instance_is_counted(self):
+        name = f"{ACCOUNT}_{REGION}_{B}_120000Z.json.gz"
+        self.put(f"exports/doctor/day=2026-10-10/{name}", {"schema_version": 2, "version": "1.0", "at": "2026-10-10T12:00:00Z",
+                 "instance": {"instance_id": "i-0cccccccccccccccc", "account": ACCOUNT, "region": REGION}})
+        silent, found = self.report("silent_instances", "coverage")
+        self.assertIn((B, "doctor reports, but no export came"), [(row["instance_id"], row["why"]) for row in silent])
+        self.assertNotIn("i-0cccccccccccccccc", [row["instance_id"] for row in silent])
+        self.assertIn(("doctor", "reports that name another instance than their file", 1, None, f"exports/doctor/day=2026-10-10/{name}"),
+                      [tuple(row.values()) for row in found])
 
 
 if __name__ == "__main__":
