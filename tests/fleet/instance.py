@@ -227,7 +227,7 @@ class Instance:
             said = "found" if found else "unknown: no CloudTrail file of that hour" if dark else "no record"
             said = "record of another principal" if found and case == "another principal" else said
             row = (text(at), text(end), seconds, "ec2-user", self.id, self.account, self.region, claimed, self.caller_account,
-                   mfa if found else None, address if found else None, "198.51.100.7", request, line["fingerprint"],
+                   mfa if said == "found" else None, address if said == "found" else None, "198.51.100.7", request, line["fingerprint"],
                    case != "unverified", said)
             self.answers.add("logins", *row)
             if said != "found":

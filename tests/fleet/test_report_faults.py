@@ -150,5 +150,34 @@ class Forgers(Case):
                       [tuple(row.values()) for row in found])
 
 
+class Requests(Case):
+    def test_login_has_the_record_of_its_own_instance_user_and_principal_only(self):
+        at = "2026-10-10T11:00:00Z"
+        nobody = "the login names no instance, user or principal"
+        # Each login names the request id of the same record.
+        cases = [
+            (A, {}, push("r1"), "found"),
+            (A, {"user": "root"}, push("r1"), "record of another user"),
+            (A, {"user": None}, push("r1"), nobody),
+            (A, {}, push("r1", PRINCIPAL + "x"), "record of another principal"),
+            (A, {}, push("r1", None), nobody),
+            (A, {}, {"request_id": "r1", "verified": "true"}, nobody),
+            (B, {}, push("r1"), "record of another instance"),
+            (None, {}, push("r1"), nobody),
+            (A, {}, push("r2"), "record of another instance"),
+            (A, {}, push("r3"), "no record"),
+        ]
+        for instance in (A, B, None):
+            self.export("2026-10-10", instance or "boot-" + "cd" * 16, coverage(instance, "2026-10-10T12:00:00Z"), *(
+                session(other, str(place), at, [key], "2026-10-10T12:00:00Z", **more)
+                for place, (other, more, key, _) in enumerate(cases) if other == instance))
+        self.trail(record("r1", A, "2026-10-10T10:59:50Z"), record("r2", None, "2026-10-10T10:59:50Z"))
+        logins, missing = self.report("logins", "logins_without_push")
+        found = lambda said: (True, "203.0.113.9") if said == "found" else (None, None)
+        self.assertEqual(sorted(((row["cloudtrail"], row["mfa"], row["cloudtrail_address"]) for row in logins), key=str),
+                         sorted(((said, *found(said)) for _, _, _, said in cases), key=str))
+        self.assertEqual(len(missing), len(cases) - 1)
+
+
 if __name__ == "__main__":
     unittest.main()
