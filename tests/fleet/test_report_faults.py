@@ -179,5 +179,60 @@ class Requests(Case):
         self.assertEqual(len(missing), len(cases) - 1)
 
 
+class Damaged(Case):
+    """One bad object of the bucket does not end the report, and the coverage names it."""
+
+    def setUp(self):
+        super().setUp()
+        self.export("2026-10-10", A, session(A, "1", "2026-10-10T11:00:00Z", [push("r1")], "2026-10-10T12:00:00Z"),
+                    coverage(A, "2026-10-10T12:00:00Z"))
+
+    def check(self, *paths):
+        for options in ((), ("--memory", "500MB")):
+            out = self.work / "r.json"
+            ran = self.run_program("report", "--out", out, *options)
+            self.assertEqual(ran.returncode, 0, ran.stderr)
+            results = {one["name"]: one["rows"] for one in json.loads(out.read_text())["results"]}
+            self.assertEqual(len(results["logins"]), 1)
+            self.assertEqual(sorted(row[4] for row in results["coverage"] if row[0] == "files"),
+                             sorted(str(self.bucket / path) for path in paths))
+
+    def test_file_that_is_no_gzip_in_a_bucket_without_other_kinds(self):
+        path = "exports/sessions/day=2026-10-10/x.jsonl.gz"
+        (self.bucket / path).write_bytes(b"\x1f\x8b\x08garbage")
+        self.check(path)
+
+    def test_damaged_file_of_each_kind(self):
+        paths = ["exports/doctor/day=2026-10-10/x.json.gz", "exports/permissions/day=2026-10-10/x.jsonl.gz",
+                 f"AWSLogs/{ACCOUNT}/CloudTrail/{REGION}/2026/10/10/x.json.gz"]
+        for path in paths:
+            (self.bucket / path).parent.mkdir(parents=True)
+            (self.bucket / path).write_bytes(b"\x1f\x8b\x08garbage")
+        self.check(*paths)
+
+    def test_entries_that_are_no_files(self):
+        paths = [f"exports/sessions/day=2026-10-10/{name}" for name in ("dir.json", "dir.jsonl.gz", "link.json", "pipe.json")]
+        for path in paths[:2]:
+            (self.bucket / path).mkdir()
+        (self.bucket / paths[2]).symlink_to("nowhere")
+        os.mkfifo(self.bucket / paths[3])
+        self.check(*paths)
+
+    def test_name_that_is_not_utf_8(self):
+        path = os.fsencode(self.bucket) + b"/exports/sessions/day=2026-10-10/\xff.json"
+        with open(path, "wb") as file:
+            file.write(b"{}\n")
+        self.check("exports/sessions/day=2026-10-10/\udcff.json")
+
+    def test_lack_of_memory_is_not_a_damaged_file(self):
+        for number in range(3):
+            lines = [session(B, f"{number}-{one}", "2026-10-10T11:00:00Z", [], "2026-10-10T12:00:00Z") for one in range(20000)]
+            self.put(f"exports/sessions/day=2026-10-10/{ACCOUNT}_{REGION}_{B}_13000{number}Z.jsonl.gz", *lines)
+        ran = self.run_program("report", "--out", self.work / "r.json", "--memory", "10MB")
+        self.assertEqual(ran.returncode, 2, ran.stderr)
+        self.assertIn("report: DuckDB has not enough memory (10MB)", ran.stderr)
+        self.assertFalse((self.work / "r.json").exists())
+
+
 if __name__ == "__main__":
     unittest.main()
