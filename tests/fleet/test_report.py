@@ -107,6 +107,24 @@ class Texts(unittest.TestCase):
 
 
 class Permissions(unittest.TestCase):
+    def test_list_with_a_failed_call_is_not_printed(self):
+        for call in ("iam list-users", "iam list-roles", "user/bob "):
+            with self.subTest(call=call), tempfile.TemporaryDirectory() as work:
+                aws = pathlib.Path(work, "aws")
+                aws.write_text(f"""#!/bin/sh
+                    case "$*" in
+                        *"{call}"*) exit 254 ;;
+                        "sts get-caller-identity"*) echo 123456789012 ;;
+                        "iam list-users"*) printf 'arn:aws:iam::123456789012:user/%s\\n' alice bob carol ;;
+                        "iam list-roles"*) echo arn:aws:iam::123456789012:role/Admin ;;
+                        *) echo allowed ;;
+                    esac\n""")
+                aws.chmod(0o755)
+                environment = {**os.environ, "PATH": f"{work}:{os.environ['PATH']}"}
+                ran = subprocess.run([REPORT.parent / "permissions"], env=environment, capture_output=True, text=True)
+                self.assertNotEqual(ran.returncode, 0)
+                self.assertEqual(ran.stdout, "")
+
     def test_program_prints_a_line_for_each_user_and_role(self):
         with tempfile.TemporaryDirectory() as work:
             aws = pathlib.Path(work, "aws")
