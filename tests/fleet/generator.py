@@ -28,8 +28,8 @@ NAMES = ["alice", "bob+x=1,2.y@example.com_-", "deploy", "o'neil", 'q"uote,comma
          "back\\slash", "semi;colon", "%percent{}$`", "</td><script>alert(1)</script>", "e\u0301", "new\nline"]
 REASONS = ["expired", "wrong-instance", "untrusted-signer", None]
 # Instances with a fault, by their number modulo 50.
-KINDS = {7: "older", 11: "copied", 13: "clock", 17: "gone", 19: "never", 23: "doctor", 29: "unfinished", 31: "gaps",
-         37: "lost", 41: "broken", 43: "newer", 47: "twice"}
+KINDS = {3: "forger", 7: "older", 11: "copied", 13: "clock", 17: "gone", 19: "never", 23: "doctor", 29: "unfinished",
+         31: "gaps", 37: "lost", 41: "broken", 43: "newer", 47: "twice"}
 
 
 def text(at):

@@ -16,7 +16,7 @@ class Instance:
     def __init__(self, fleet, number, answers, trail):
         self.fleet, self.answers, self.trail = fleet, answers, trail
         self.random = random.Random(fleet.seed * 1_000_003 + number)
-        self.kind = KINDS.get(number % 50)
+        self.number, self.kind = number, KINDS.get(number % 50)
         self.account, self.region = ACCOUNTS[number % 10], REGIONS[number % 2]
         self.caller_account = CALLERS if self.account == ABROAD else self.account
         self.id = f"i-{0xabc0000000000 + number:017x}"
@@ -62,6 +62,8 @@ class Instance:
                 "export_state": self.state, "export_number": 1 + self.number_of(made_at), "exported_at": text(made_at - self.shift),
                 "instance_id": self.id, "instance_id_from": "firmware", "account": self.account, "region": self.region,
                 "zone": self.region + "a", "image_id": "ami-0123456789abcdef0", "host_name": "ip-10-0-0-1", "boot_id": boot}
+        if self.kind == "forger":
+            head["instance_id"] = f"i-{0xabc0000000000 + self.number - 1:017x}"
         if self.kind == "older":
             for name in ("schema_version", "export_state", "export_number", "instance_id", "instance_id_from", "zone", "host_name"):
                 del head[name]
@@ -107,6 +109,10 @@ class Instance:
             lines.append(lines[0][:300])
             tally("unreadable", 7)
             self.answers.add("coverage", "sessions", "lines that cannot be read", 7, self.id, cell)
+        if self.kind == "forger":
+            # Lines in the name of another instance are lines of this one.
+            self.answers.add("coverage", "sessions", "lines that name another instance than their file", len(lines), self.id, cell)
+            tally("forged", len(lines))
         if self.kind == "newer":
             lines.append(json.dumps({**covers, "kind": "certificate", "schema_version": 2, "id": self.hex(32), "more": {"a": [1]}}))
             tally("newer")
@@ -221,7 +227,7 @@ class Instance:
             said = "found" if found else "unknown: no CloudTrail file of that hour" if dark else "no record"
             said = "record of another principal" if found and case == "another principal" else said
             row = (text(at), text(end), seconds, "ec2-user", self.id, self.account, self.region, claimed, self.caller_account,
-                   mfa if found else None, address if found else None, "198.51.100.7", request, line["fingerprint"],
+                   mfa if said == "found" else None, address if said == "found" else None, "198.51.100.7", request, line["fingerprint"],
                    case != "unverified", said)
             self.answers.add("logins", *row)
             if said != "found":

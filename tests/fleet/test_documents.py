@@ -102,12 +102,33 @@ class OnTheMock(unittest.TestCase):
             aws.write_text(f'#!/bin/sh\n[ "$2" != simulate-principal-policy ] || {{ echo allowed; exit; }}\nexec {BIN}/aws "$@"\n')
             aws.chmod(0o755)
             environment = {**self.mock.environment, "PATH": f"{folder}:{self.mock.environment['PATH']}"}
-            run(block("# who may push a key").replace("BUCKET", bucket), environment)
+            script = in_folder(block("# who may push a key").replace("BUCKET", bucket), folder)
+            run(script, environment, folder)
             [found] = self.mock("s3api", "list-objects-v2", "--bucket", bucket, "--prefix", "exports/permissions/")["Contents"]
             self.assertRegex(found["Key"], r"^exports/permissions/day=\d{4}-\d\d-\d\d/\d{6}Z\.jsonl\.gz$")
             self.mock("s3", "cp", f"s3://{bucket}/{found['Key']}", f"{folder}/list.gz")
             lines = [json.loads(line) for line in gzip.open(f"{folder}/list.gz", "rt", encoding="utf-8")]
         self.assertIn((user, "allowed"), {(line["principal"], line["decision"]) for line in lines})
+
+    def test_partial_list_of_principals_is_not_uploaded(self):
+        self.mock("iam", "create-user", "--user-name", "bob")
+        self.mock("iam", "create-user", "--user-name", "carol")
+        bucket = self.outputs["Bucket"]
+        keys = lambda: [one["Key"] for one in self.mock("s3api", "list-objects-v2", "--bucket", bucket, "--prefix",
+                                                        "exports/permissions/").get("Contents", [])]
+        before = keys()
+        with tempfile.TemporaryDirectory() as folder:
+            aws = pathlib.Path(folder) / "aws"
+            # IAM throttles the call for one user only.
+            aws.write_text('#!/bin/sh\n[ "$2" != simulate-principal-policy ] || case "$*" in *user/carol*) exit 254 ;; '
+                           f'*) echo allowed; exit ;; esac\nexec {BIN}/aws "$@"\n')
+            aws.chmod(0o755)
+            environment = {**self.mock.environment, "PATH": f"{folder}:{self.mock.environment['PATH']}"}
+            script = in_folder(block("# who may push a key").replace("BUCKET", bucket), folder)
+            # A terminal has neither `set -e` nor `pipefail`.
+            ran = subprocess.run(["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
+        self.assertNotEqual(ran.returncode, 0)
+        self.assertEqual(keys(), before)
 
 
 class Offline(unittest.TestCase):

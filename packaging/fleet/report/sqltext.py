@@ -66,6 +66,8 @@ def parameters(start, end, as_of, zone="UTC", office=(8, 18), days=(1, 5), silen
     instant = lambda at: f"TIMESTAMP '{at:%Y-%m-%d %H:%M:%S}'"
     return {
         "from": instant(start), "to": instant(end), "as_of": instant(min(as_of, end)),
+        # No export that is read can be newer: it would be in the future, or in the folder of a later day.
+        "read_to": instant(min(as_of, end + (late_days + 1) * day)),
         # A line comes at the day of its upload. A session that was open has its last line days later. The exports of the
         # days before show whether the first one of the period is complete.
         "first_day": f"'{start - early_days * day:%Y-%m-%d}'", "last_day": f"'{end + late_days * day:%Y-%m-%d}'",
@@ -85,6 +87,7 @@ def rolling(days=30, **others):
     ago = lambda count, form: f"date_format(current_timestamp - INTERVAL '{count}' DAY, '{form}')"
     values |= {
         "from": f"({midnight} - INTERVAL '{int(days)}' DAY)", "to": midnight, "as_of": midnight,
+        "read_to": "CAST(current_timestamp AT TIME ZONE 'UTC' AS timestamp)",
         "first_day": ago(int(days) + 2, "%Y-%m-%d"), "last_day": ago(0, "%Y-%m-%d"), "known_day": ago(int(days) + 90, "%Y-%m-%d"),
         "first_trail_day": ago(int(days) + 1, "%Y/%m/%d"), "last_trail_day": ago(0, "%Y/%m/%d"),
     }

@@ -17,7 +17,9 @@ WITH known AS (
         instance_id, COALESCE(MAX(CASE WHEN source < 4 THEN account END), MAX(account)) AS account,
         MAX(region) AS region, MAX(finished_at) AS finished_at,
         MIN(source) AS source,
-        CAST(FLOOR(DATE_DIFF('second', MAX(finished_at), ${as_of}) / 3600.0) AS bigint) AS hours_silent
+        CAST(FLOOR(DATE_DIFF('second', MAX(finished_at), ${as_of}) / 3600.0) AS bigint) AS hours_silent,
+        -- Clocks differ a little. An export that came after the period is not from a wrong clock.
+        MAX(finished_at) > ${read_to} + INTERVAL '1' DAY AS is_ahead
     FROM known
     WHERE instance_id IS NOT NULL
     GROUP BY instance_id
@@ -25,9 +27,9 @@ WITH known AS (
 SELECT
     instance_id, account, region,
     REPLACE(SUBSTR(CAST(finished_at AS varchar), 1, 19), ' ', 'T') || 'Z' AS last_export,
-    CASE WHEN hours_silent >= -24 THEN hours_silent END AS hours_silent,
+    CASE WHEN is_ahead THEN NULL WHEN hours_silent < 0 THEN 0 ELSE hours_silent END AS hours_silent,
     CASE
-        WHEN hours_silent < -24 THEN 'the clock is ahead: nobody knows when it exported'
+        WHEN is_ahead THEN 'the clock is ahead: nobody knows when it exported'
         WHEN source = 1 AND finished_at IS NULL THEN 'the exports have no valid time'
         WHEN source = 1 THEN 'no export since'
         WHEN source = 2 THEN 'no export was finished'
@@ -35,5 +37,5 @@ SELECT
         ELSE 'CloudTrail has pushes, but no export came'
     END AS why
 FROM instances
-WHERE finished_at IS NULL OR hours_silent >= ${silent_after} OR hours_silent < -24
+WHERE finished_at IS NULL OR hours_silent >= ${silent_after} OR is_ahead
 ORDER BY 5 DESC NULLS FIRST, instance_id

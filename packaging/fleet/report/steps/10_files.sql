@@ -10,8 +10,7 @@ SELECT
     SUM(CASE WHEN kind = 'coverage' THEN 1 ELSE 0 END) AS finished,
     SUM(CASE WHEN kind = 'coverage' AND all_logins = false THEN 1 ELSE 0 END) AS without_all,
     SUM(CASE WHEN kind = 'coverage' AND not_known IS NOT NULL THEN 1 ELSE 0 END) AS not_known,
-    SUM(CASE WHEN kind = 'coverage'
-        AND instance_id <> NULLIF(REGEXP_EXTRACT(file, '_(i-[0-9a-f]{8,32})_[0-9]{6}Z', 1), '') THEN 1 ELSE 0 END) AS other_instance,
+    SUM(CASE WHEN names_other THEN 1 ELSE 0 END) AS other_instance,
     SUM(CASE WHEN instance_id IS NULL AND kind IS NOT NULL THEN 1 ELSE 0 END) AS without_instance
 FROM lines
 GROUP BY file

@@ -1,9 +1,13 @@
 -- Every line of the exports, with its instants. An instant that is no valid time, or after the year 9999 (`@SECONDS`), is
--- null. If a line does not name its instance, the name of its file does. A line that cannot be read has no `kind`.
+-- null. A line that cannot be read has no `kind`.
+--
+-- The instance is that of the file's name, so the file of one instance cannot speak for another one. `names_other` is a line
+-- that tries it, or whose file names no instance.
 SELECT
     file, day, kind, id, schema_version, export_state, export_number,
     COALESCE(final, false) AS final,
-    COALESCE(instance_id, NULLIF(REGEXP_EXTRACT(file, '_(i-[0-9a-f]{8,32})_[0-9]{6}Z', 1), '')) AS instance_id,
+    COALESCE(NULLIF(REGEXP_EXTRACT(file, '_(i-[0-9a-f]{8,32})_[0-9]{6}Z', 1), ''), instance_id) AS instance_id,
+    COALESCE(instance_id <> COALESCE(NULLIF(REGEXP_EXTRACT(file, '_(i-[0-9a-f]{8,32})_[0-9]{6}Z', 1), ''), ''), false) AS names_other,
     COALESCE(account, NULLIF(REGEXP_EXTRACT(file, '/([0-9]{12})_[^/]*$', 1), '')) AS account,
     COALESCE(region, NULLIF(REGEXP_EXTRACT(file, '/[0-9]{12}_([a-z0-9-]+)_[^/]*$', 1), '')) AS region,
     boot_id,

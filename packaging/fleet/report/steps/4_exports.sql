@@ -23,7 +23,7 @@ FROM (
             *, COALESCE(export_state, id) AS chain, other_at AS covered_from, happened_at AS covered_to,
             ROW_NUMBER() OVER (
                 PARTITION BY instance_id, COALESCE(export_state, id), COALESCE(export_number, 0)
-                ORDER BY exported_at DESC NULLS LAST, happened_at DESC NULLS LAST, other_at DESC NULLS LAST, file, id
+                ORDER BY names_other, exported_at DESC NULLS LAST, happened_at DESC NULLS LAST, other_at DESC NULLS LAST, file, id
             ) AS choice
         FROM lines
         WHERE kind = 'coverage'
