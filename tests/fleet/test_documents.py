@@ -33,10 +33,10 @@ def run(script, environment, folder=ROOT):
     return ran.stdout
 
 
-def in_folder(script, folder):
+def anywhere(script):
     """The script with paths that also work in another folder. The report runs with the Python of the tests."""
-    script = script.replace("packaging/fleet/report/report ", f"{sys.executable} {ROOT}/packaging/fleet/report/report ")
-    return script.replace("packaging/fleet/report/", f"{ROOT}/packaging/fleet/report/").replace(f"{ROOT}/{ROOT}", str(ROOT))
+    folder = f"{ROOT}/packaging/fleet/report/"
+    return script.replace("packaging/fleet/report/", folder).replace(f"{folder}report ", f"{sys.executable} {folder}report ")
 
 
 class OnTheMock(unittest.TestCase):
@@ -85,7 +85,7 @@ class OnTheMock(unittest.TestCase):
             self.mock("s3", "sync", f"{folder}/made", f"s3://{bucket}")
             script = block("# the report of a month, on a laptop").replace("BUCKET", bucket)
             script = script.replace("2026-11-01", "2026-10-01").replace("2026-12-01", "2026-10-04")
-            run(in_folder(script, folder), self.mock.environment, folder)
+            run(anywhere(script), self.mock.environment, folder)
             results = json.loads((pathlib.Path(folder) / "results.json").read_text(encoding="utf-8"))["results"]
             self.assertTrue(next(one for one in results if one["name"] == "logins")["rows"])
             page = (pathlib.Path(folder) / "report.html").read_text(encoding="utf-8")
@@ -102,7 +102,7 @@ class OnTheMock(unittest.TestCase):
             aws.write_text(f'#!/bin/sh\n[ "$2" != simulate-principal-policy ] || {{ echo allowed; exit; }}\nexec {BIN}/aws "$@"\n')
             aws.chmod(0o755)
             environment = {**self.mock.environment, "PATH": f"{folder}:{self.mock.environment['PATH']}"}
-            script = in_folder(block("# who may push a key").replace("BUCKET", bucket), folder)
+            script = anywhere(block("# who may push a key").replace("BUCKET", bucket))
             run(script, environment, folder)
             [found] = self.mock("s3api", "list-objects-v2", "--bucket", bucket, "--prefix", "exports/permissions/")["Contents"]
             self.assertRegex(found["Key"], r"^exports/permissions/day=\d{4}-\d\d-\d\d/\d{6}Z\.jsonl\.gz$")
@@ -124,7 +124,7 @@ class OnTheMock(unittest.TestCase):
                            f'*) echo allowed; exit ;; esac\nexec {BIN}/aws "$@"\n')
             aws.chmod(0o755)
             environment = {**self.mock.environment, "PATH": f"{folder}:{self.mock.environment['PATH']}"}
-            script = in_folder(block("# who may push a key").replace("BUCKET", bucket), folder)
+            script = anywhere(block("# who may push a key").replace("BUCKET", bucket))
             # A terminal has neither `set -e` nor `pipefail`.
             ran = subprocess.run(["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
         self.assertNotEqual(ran.returncode, 0)
@@ -151,12 +151,12 @@ class Offline(unittest.TestCase):
             aws.write_text(f"#!/bin/sh\n{BIN}/aws \"$@\" --generate-cli-skeleton output >/dev/null || exit\ncat {path}/answer\n")
             aws.chmod(0o755)
             (path / "answer").write_text(json.dumps(answer))
-            script = in_folder(block("# the page from answers of Athena"), folder).replace(" ID ", " 00000000-0000-4000-8000-000000000000 ")
+            script = anywhere(block("# the page from answers of Athena")).replace(" ID ", " 00000000-0000-4000-8000-000000000000 ")
             run(script, {"PATH": f"{folder}:{BIN}:/usr/bin:/bin", "AWS_DEFAULT_REGION": "us-east-1"}, folder)
             self.assertIn("2026-11-02", (path / "report.html").read_text(encoding="utf-8"))
 
     def test_text_of_a_query_is_printed(self):
-        printed = run(in_folder(block("# the text of a query for Athena"), ROOT), {"PATH": "/usr/bin:/bin"})
+        printed = run(anywhere(block("# the text of a query for Athena")), {"PATH": "/usr/bin:/bin"})
         for part in ("AT TIME ZONE", "2026-11-01", "raw_sessions"):
             self.assertIn(part, printed)
 

@@ -26,7 +26,7 @@ fn alice() -> Credential {
     credential("AKIAALICE", None)
 }
 
-/// Alice may do everything, bob is a session of a role that may only push, and `nobody` has no permission.
+/// Alice may do everything. Bob is a session of a role that may only push. `nobody` has no permission.
 fn principals(expires: Option<i64>) -> Vec<Principal> {
     let push =
         r#"{"Statement": {"Effect": "Allow", "Action": "ec2-instance-connect:Send*", "Resource": "*"}}"#;
